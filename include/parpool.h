@@ -1,0 +1,263 @@
+/* parpool: parallel maps and futures over a pool of forked worker processes.
+ *
+ * CONCEPTS
+ *   pool     Worker processes and the queues that feed them. A worker that crashes, hangs or is killed costs the
+ *            item it was running and nothing else: the item ends with an error that says why, a new worker takes
+ *            the place of the old, and everything else is completed, exactly once.
+ *   task     One call of a function, pool_fn, in a worker.
+ *   job      One function over many items: pool_map(), pool_map_async().
+ *   future   The outcome, one day, of a task or a job that was submitted.
+ *   arena    Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
+ *            copied.
+ *
+ * CONVENTIONS
+ *   - Functions that can fail return int: 0, or a negative POOL_E… code, which pool_strerror() names. Results go to
+ *     out-parameters, untouched on failure. errno means nothing.
+ *   - Time-outs are the last parameter, in milliseconds: -1 waits for ever, 0 only looks; less is POOL_EINVAL.
+ *   - A struct of options that is all zero means the defaults; a NULL pointer to one means all defaults.
+ *   - …_destroy(NULL) and …_free(NULL) do nothing.
+ *   - Any thread of the process that made a pool may make any call on it and on its futures, at the same time as other
+ *     threads, with two exceptions: pool_destroy() must be the pool's last call, and future_free() the future's.
+ *   - Nothing happens in the calling process outside a call: no thread, no signal handler, no global state.
+ *     No call may be made from a signal handler.
+ *
+ * CAVEATS
+ *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
+ *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer passed to a task
+ *     must point into the arena, or to what existed, unchanged since, at pool_create().
+ *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
+ *     parent (POOL_EFOREIGN), but may create a pool of its own. Descriptors that were open at pool_create() are open
+ *     in workers too. Threads of the program are not.
+ *   - A task that allocates or prints needs a pool that was created while no other thread was in the middle of the
+ *     same: the C library makes fork() safe for its own locks, not for those of other libraries.
+ *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
+ *     group of its own, so Ctrl-C reaches the program alone. A worker that ends takes its group with it: children
+ *     that a task left running are killed.
+ *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
+ *     children by pid. Its exit raises one SIGCHLD.
+ */
+#ifndef PARPOOL_H
+#define PARPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PARPOOL_VERSION_MAJOR 0
+#define PARPOOL_VERSION_MINOR 1
+#define PARPOOL_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define PARPOOL_API __attribute__((visibility("default")))
+#define PARPOOL_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#else
+#define PARPOOL_API
+#define PARPOOL_PRINTF(format, first)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pool;
+struct future;
+
+enum {
+    POOL_EINVAL = -1,     /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
+    POOL_ENOMEM = -2,     /* no memory, in the caller or in the arena */
+    POOL_EAGAIN = -3,     /* the system has no process or descriptor to give */
+    POOL_ECLOSED = -4,    /* the pool was shut down */
+    POOL_EBUSY = -5,      /* too late: it is running or done; or too early: it is not done */
+    POOL_ETIMEDOUT = -6,  /* this wait is over; what was waited for goes on */
+    POOL_ECANCELLED = -7, /* cancelled before it began, or killed on request */
+    POOL_EFAILED = -8,    /* the task's function returned a value other than 0 */
+    POOL_EDIED = -9,      /* its worker died under it; or, for all that was open, the pool's supervisor died */
+    POOL_EDEADLINE = -10, /* it ran past its own time-out, and its worker was killed */
+    POOL_EINIT = -11,     /* the initializer keeps failing: the pool has no worker */
+    POOL_EFOREIGN = -12,  /* a handle used in another process than the one that made it */
+    POOL_ECORRUPT = -13   /* a worker overwrote the memory in which the outcome was kept */
+};
+
+/* The name and meaning of a code, in English; also of 0 and of numbers that are no code. Never NULL, never freed.
+ * Never blocks. From anywhere, workers and signal handlers included. */
+PARPOOL_API const char *pool_strerror(int code);
+
+/* Runs in a worker. `in` is the argument, `out` has room for out_size bytes, both aligned for any type; NULL where
+ * the task has none. What out holds at the start is not specified. 0 is success; any other value is the task's own
+ * failure code, and reaches the caller in pool_failure.code. */
+typedef int pool_fn(const void *in, void *out);
+
+/* Why something failed. */
+struct pool_failure {
+    int error;         /* POOL_E…; 0: nothing failed */
+    size_t index;      /* the item, in a job; else 0 */
+    int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit status
+                          (POOL_EDIED by exit) */
+    int signal;        /* what killed the worker (POOL_EDIED), else 0 */
+    pid_t worker;      /* the process it ran in; 0: none */
+    char message[256]; /* one readable line; what task_fail() said, where the task used it */
+};
+
+/* ---- A pool ------------------------------------------------------------------------------------------------- */
+
+struct pool_options {
+    int workers; /* 0 and -1: one for every CPU that this process may use; -2: all but one; …, at least one;
+                    > 0: that many, at most 1024 */
+    int (*initializer)(void *arg);  /* runs first in every worker, respawned ones too; non-zero: the worker is not fit,
+                                       and another is tried; NULL: none */
+    void *initializer_arg;          /* passed to it; not looked at; NULL allowed */
+    unsigned max_tasks_per_worker;  /* 0: no limit; else a worker is replaced after so many tasks or items */
+    size_t arena_size;              /* bytes of address space for shared data; 0: a default that no one need tune. Memory
+                                       is taken as it is used */
+    size_t memory_limit;            /* bytes of private data a worker may have (RLIMIT_DATA where it covers mappings, else
+                                       RLIMIT_AS); above it allocations in the worker fail; 0: no limit */
+    size_t memory_soft_limit;       /* bytes of peak resident memory above which a worker is replaced once its task is
+                                       done; 0: no limit */
+};
+
+/* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
+ * Does not wait for the workers to start. POOL_EINVAL: pool is NULL, or workers or a size out of range; POOL_ENOMEM: no
+ * memory or address space; POOL_EAGAIN: no process or descriptor. Fewer workers than asked for is no failure while one
+ * lives; if none can be started, what is submitted ends with POOL_EAGAIN. From any thread. */
+PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
+
+enum {
+    POOL_CANCEL_PENDING = 1, /* what has not begun is cancelled (POOL_ECANCELLED) */
+    POOL_KILL_RUNNING = 2    /* what is running is killed (POOL_ECANCELLED) */
+};
+
+/* Takes no more work, and waits until what was submitted is done; then ends the workers. Futures, their results and the
+ * arena stay valid. flags: POOL_CANCEL_PENDING, POOL_KILL_RUNNING, both, or 0: finish all. timeout: ms.
+ * POOL_EINVAL: pool is NULL, or unknown flags, or timeout < -1; POOL_ETIMEDOUT: work is left (the pool is closed all the
+ * same; call again); POOL_EFOREIGN. May be called again, also with other flags. Blocks. From any thread. */
+PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
+
+/* Ends the pool and whatever still runs, in bounded time; leaves no process, descriptor, mapping or file. What was not
+ * done ends with POOL_ECANCELLED. Futures stay valid until they are freed; arena memory does not. NULL: nothing.
+ * In another process than the pool's maker it does nothing. From any thread, but as the last call on this pool. */
+PARPOOL_API void pool_destroy(struct pool *pool);
+
+/* CPUs this process may use: its affinity mask and its cgroup's quota counted; at least 1. Never blocks. Anywhere. */
+PARPOOL_API int pool_cpu_count(void);
+
+/* ---- One function over many items ------------------------------------------------------------------------------ */
+
+struct pool_job {
+    pool_fn *fn;     /* not NULL */
+    const void *in;  /* count arguments of in_size bytes each; NULL: tasks have task_index() alone */
+    size_t in_size;  /* bytes; > 0 exactly if in is not NULL */
+    void *out;       /* count results of out_size bytes each, written where the item succeeded; NULL: results are not
+                        wanted (fn then writes to scratch of out_size bytes) */
+    size_t out_size; /* bytes; > 0 if out is not NULL */
+    size_t count;    /* 0: done at once */
+    size_t chunk;    /* items a worker takes at a time; 0: chosen by measuring */
+    int timeout;     /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
+    unsigned retries;             /* times an item is run again after its worker died under it */
+    int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
+    struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
+    uint64_t seed;                /* what task_seed() starts from */
+};
+
+/* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
+ * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. job: not
+ * NULL; in, out, status and failure stay the caller's. in and out that lie in the pool's arena are used in place,
+ * others are copied. 0 if all succeeded, else the outcome of the first that did not, by index; results of the others
+ * are in place. Also POOL_EINVAL (nothing was run), POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, POOL_EINIT and
+ * POOL_EAGAIN, and with pool NULL the codes of pool_create(). From any thread. */
+PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
+
+/* The same without waiting. *job is copied; in, out, status and failure stay valid and untouched until the future is done.
+ * pool, job, future: not NULL. *future is the caller's, to be freed with future_free(). future_get() on it returns what
+ * pool_map() would. POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken (POOL_EINIT,
+ * POOL_EAGAIN, POOL_EDIED). Never blocks. From any thread. */
+PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future);
+
+/* ---- One call --------------------------------------------------------------------------------------------------- */
+
+struct pool_task {
+    pool_fn *fn;      /* not NULL */
+    const void *in;   /* argument, copied before pool_submit() returns; NULL: none */
+    size_t in_size;   /* bytes; > 0 exactly if in is not NULL */
+    size_t out_size;  /* bytes of result; 0: none */
+    int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
+    unsigned retries; /* times it is run again after its worker died under it */
+    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
+    uint64_t seed;    /* what task_seed() starts from */
+};
+
+/* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
+ * future_free(). Codes as pool_map_async(). Never blocks. From any thread. */
+PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
+
+/* ---- Futures ---------------------------------------------------------------------------------------------------- */
+
+/* Waits until the future is done, then copies a task's result. out: room for the task's out_size bytes, written on
+ * success only; NULL: the result is not wanted; not looked at for a job. timeout: ms. Returns the outcome: 0 or why it
+ * failed; or POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN. May be called again. From any thread. */
+PARPOOL_API int future_get(struct future *future, void *out, int timeout);
+
+/* Waits until the future is done. 0: it is, whatever its outcome; POOL_ETIMEDOUT; POOL_EINVAL; POOL_EFOREIGN. */
+PARPOOL_API int future_wait(struct future *future, int timeout);
+
+/* Whether it has its outcome. NULL, or in another process: false. Never blocks. From any thread. */
+PARPOOL_API bool future_done(const struct future *future);
+
+/* Whether a worker is at it now. NULL, or in another process: false. Never blocks. From any thread. */
+PARPOOL_API bool future_running(const struct future *future);
+
+/* Cancels what has not begun. 0: it will never run, and is done with POOL_ECANCELLED; POOL_EBUSY: running or done;
+ * POOL_EINVAL; POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int future_cancel(struct future *future);
+
+/* The same, but also what is running is ended, by killing its workers, which are replaced; items of a job that were done
+ * keep their results. 0: it is, or within moments will be, done, with POOL_ECANCELLED unless it ended first;
+ * POOL_EBUSY: it was done; POOL_EINVAL; POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int future_kill(struct future *future);
+
+/* Why it failed: fills *failure; failure->error is 0 if it succeeded. Neither may be NULL (POOL_EINVAL). POOL_EBUSY: not
+ * done; POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
+
+/* Gives the future up. Before it is done the outcome is thrown away; the work goes on (the in, out, status and
+ * failure of a job must stay valid until then). NULL: nothing. Never blocks. From any thread. */
+PARPOOL_API void future_free(struct future *future);
+
+/* ---- Shared data ------------------------------------------------------------------------------------------------ */
+
+/* size bytes in the arena, at the same address in caller and workers, aligned for any type, zeroed. NULL: the arena is
+ * full, size is 0, pool is NULL, or another process. The caller's, to be given back with pool_free() or with the pool.
+ * Never blocks. From any thread of the pool's maker; workers use what they are given. */
+PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
+
+/* Gives back what pool_alloc() returned, once no task uses it. NULL, or in another process: nothing. */
+PARPOOL_API void pool_free(struct pool *pool, void *data);
+
+/* ---- Event loops ------------------------------------------------------------------------------------------------ */
+
+/* A descriptor for poll(2) and its like, readable whenever pool_poll() would do something. The pool's: never read from
+ * it, never close it. POOL_EINVAL: pool is NULL; POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int pool_fd(const struct pool *pool);
+
+/* Moves things on. timeout: ms to wait until a future becomes done. Returns how many became done since the last call,
+ * 0 when the time is over or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN. From any thread. */
+PARPOOL_API int pool_poll(struct pool *pool, int timeout);
+
+/* ---- Inside a task ---------------------------------------------------------------------------------------------- */
+
+/* The item's index in its job; 0 in a task that was submitted, and outside of tasks. Never blocks. */
+PARPOOL_API size_t task_index(void);
+
+/* Sets the message of this task's failure (printf format, cut at 255 bytes) and returns code:
+ * return task_fail(3, "no header in %s", name). With code 0 nothing fails. Outside of tasks only returns code. */
+PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
+
+/* A number for seeding: depends on the seed of the job or task and on task_index() alone; not on worker, chunk or retry.
+ * Different items have different numbers. Outside of tasks: that of seed 0, index 0. */
+PARPOOL_API uint64_t task_seed(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
