@@ -50,10 +50,10 @@
 
 #if defined(__GNUC__)
 #define PARPOOL_API __attribute__((visibility("default")))
-#define PARPOOL_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define PARPOOL_PRINTF(string, first) __attribute__((format(printf, string, first)))
 #else
 #define PARPOOL_API
-#define PARPOOL_PRINTF(format, first)
+#define PARPOOL_PRINTF(string, first)
 #endif
 
 #ifdef __cplusplus
