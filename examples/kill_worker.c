@@ -1,0 +1,46 @@
+/* Python:  print(*multiprocessing.Pool(4).map(slow_square, range(20)))        hangs for ever once a worker is killed
+ * Shows that here the death of a worker costs nothing: start this, kill -9 any of the processes that it names, and
+ * another runs that item again. kill_worker [SECONDS]: how long each item takes. */
+#define _POSIX_C_SOURCE 200809L
+#include <parpool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { COUNT = 20 };
+
+static double seconds = 2; /* set before the workers are forked, so they know it too */
+
+static int slow_square(const void *in, void *out) {
+    (void)in;
+    long x = (long)task_index();
+    fprintf(stderr, "worker %ld squares %ld\n", (long)getpid(), x);
+    nanosleep(&(struct timespec){(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)}, NULL);
+    *(long *)out = x * x;
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1) seconds = atof(argv[1]);
+    fprintf(stderr, "%d squares by 4 workers, %g s each. To kill a worker: kill -9 PID\n", COUNT, seconds);
+
+    long out[COUNT];
+    int status[COUNT];
+    struct pool_failure failure = {0};
+    struct pool_job job = {.fn = slow_square, .out = out, .out_size = sizeof *out, .count = COUNT, .workers = 4};
+    job.retries = 1;
+    job.status = status;
+    job.failure = &failure;
+    int error = pool_map(NULL, &job);
+    if (error && !failure.error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
+
+    for (int i = 0; i < COUNT; i++) {
+        if (i > 0) putchar(' ');
+        if (status[i] == 0) printf("%ld", out[i]);
+        if (status[i] != 0) printf("lost"); /* its worker was killed, and that of the retry as well */
+    }
+    putchar('\n');
+    if (error) fprintf(stderr, "item %zu: %s: %s\n", failure.index, pool_strerror(error), failure.message);
+    return error != 0;
+}

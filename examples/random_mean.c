@@ -1,0 +1,38 @@
+/* Python:  print(dask.array.random.random((10000, 10000), chunks=(1000, 1000)).mean().compute())
+ * Shows task_seed(): each task makes its own chunk of the array and returns the sum, so no number ever moves between
+ * processes, and the mean is the same to the last bit for any number of workers: random_mean [WORKERS]. */
+#include <parpool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CHUNKS = 10 * 10, CHUNK = 1000 * 1000, LANES = 4 };
+
+/* splitmix64: number k of the stream that starts at seed, as a double in [0, 1) of 53 random bits. */
+static double uniform(uint64_t seed, uint64_t k) {
+    uint64_t x = seed + k * UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (double)((x ^ x >> 31) >> 11) * 0x1p-53;
+}
+
+static int sum_chunk(const void *in, void *out) {
+    (void)in;
+    uint64_t seed = task_seed();
+    double sum[LANES] = {0}; /* several sums, so that one addition need not wait for another */
+    for (uint64_t k = 0; k < CHUNK; k += LANES) {
+        for (uint64_t lane = 0; lane < LANES; lane++) sum[lane] += uniform(seed, k + lane);
+    }
+    *(double *)out = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    double sums[CHUNKS], sum = 0;
+    struct pool_job job = {.fn = sum_chunk, .out = sums, .out_size = sizeof *sums, .count = CHUNKS};
+    job.workers = argc > 1 ? atoi(argv[1]) : 0;
+    int error = pool_map(NULL, &job);
+    if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
+    for (int i = 0; i < CHUNKS; i++) sum += sums[i];
+    printf("%.17g\n", sum / CHUNKS / CHUNK);
+    return 0;
+}

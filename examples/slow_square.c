@@ -1,0 +1,24 @@
+/* Python:  print(*joblib.Parallel(n_jobs=4)(joblib.delayed(slow_square)(i) for i in range(10)))
+ * Shows pool_map() without a pool: one of four workers is made for this call alone. Ten calls of one second each take
+ * three seconds. Without .in, a task has the number of its item alone. */
+#define _POSIX_C_SOURCE 200809L
+#include <parpool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int slow_square(const void *in, void *out) {
+    (void)in;
+    long x = (long)task_index();
+    sleep(1);
+    *(long *)out = x * x;
+    return 0;
+}
+
+int main(void) {
+    long out[10];
+    struct pool_job job = {.fn = slow_square, .out = out, .out_size = sizeof *out, .count = 10, .workers = 4};
+    int error = pool_map(NULL, &job);
+    if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
+    for (int i = 0; i < 10; i++) printf("%ld%c", out[i], i < 9 ? ' ' : '\n');
+    return 0;
+}
