@@ -1,8 +1,10 @@
 #!/bin/sh
-# check_slow_square.sh PROGRAM: do ten calls of one second each take three seconds, not ten?
+# check_slow_square.sh PROGRAM: are the squares right, and do ten calls of one second each take three seconds, not ten?
 set -eu
 begin=$(date +%s)
-"$1"
+squares=$("$1")
 seconds=$(($(date +%s) - begin))
+echo "$squares"
 echo "about $seconds s"
+[ "$squares" = "$(cat "$(dirname "$0")/slow_square.expected")" ]
 [ "$seconds" -ge 2 ] && [ "$seconds" -le 6 ]
