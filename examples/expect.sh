@@ -1,0 +1,12 @@
+#!/bin/sh
+# PROGRAM must succeed and print what FILE holds, empty lines at the end aside.
+# Usage: expect.sh FILE PROGRAM ARGUMENTS...
+expected=$(cat "$1") || exit 1
+shift
+printed=$("$@") || {
+    echo "$1: exit status $?"
+    exit 1
+}
+[ "$printed" = "$expected" ] && exit 0
+printf 'expected:\n%s\nprinted:\n%s\n' "$expected" "$printed"
+exit 1

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Builds everything but the tests, and runs the first two examples. On Debian and its kin a shell is all it needs: what
+# is missing of a compiler, make and CMake is installed.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+. "$top/.ci/lib.sh"
+
+need_build_tools
+install_missing
+build_all -DPARPOOL_TESTS=OFF -DPARPOOL_EXAMPLES=ON -DPARPOOL_BENCH=ON
+
+for example in square bbp_pi; do
+    printf '\n$ %s\n' "examples/$example"
+    "$build/examples/$example"
+done
+cat <<END
+
+Here they are, below $build:
+  libparpool.a, libparpool.so   the library; "cmake --install" installs it
+  examples/                     the programs of examples/
+  bench/                        the benchmarks; each has --help
+END
