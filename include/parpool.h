@@ -157,6 +157,7 @@ struct pool_job {
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
+    int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
 };
 
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
@@ -219,8 +220,8 @@ PARPOOL_API int future_kill(struct future *future);
  * done; POOL_EFOREIGN. Never blocks. From any thread. */
 PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
 
-/* Gives the future up. Before it is done the outcome is thrown away; the work goes on (the in, out, status and
- * failure of a job must stay valid until then). NULL: nothing. Never blocks. From any thread. */
+/* Gives the future up. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
+ * is touched any more, save what lies in the arena. NULL: nothing. Never blocks. From any thread. */
 PARPOOL_API void future_free(struct future *future);
 
 /* ---- Shared data ------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,123 @@
+#include "child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#endif
+
+#include "shared.h"
+
+#if defined(PP_COVERAGE)
+void __gcov_dump(void);
+#endif
+
+#ifdef SIGRTMAX
+#define SIGNAL_LAST SIGRTMAX
+#else
+#define SIGNAL_LAST 31
+#endif
+
+static void reset_signals(void) {
+    for (int s = 1; s <= SIGNAL_LAST; s++) {
+        struct sigaction action;
+        if (sigaction(s, NULL, &action)) continue;
+        if (!(action.sa_flags & SA_SIGINFO) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = SIG_DFL;
+        sigaction(s, &action, NULL);
+    }
+}
+
+/* The program's unwritten output is the program's to write. */
+static void drop_output(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    __fpurge(stdout);
+    __fpurge(stderr);
+#else
+    /* Without a way to drop it, it is written to where nothing is kept. */
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int kept = null < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (kept >= 0) {
+        dup2(null, STDOUT_FILENO);
+        if (ftrylockfile(stdout) == 0) {
+            fflush(stdout);
+            funlockfile(stdout);
+        }
+        dup2(kept, STDOUT_FILENO);
+        close(kept);
+    }
+    if (null >= 0) close(null);
+#endif
+}
+
+void pp_child_begin(void) {
+    setpgid(0, 0);
+    reset_signals();
+    drop_output();
+}
+
+/* The record of the worker that this process is, for its fault handler. */
+static struct pp_record *own_record;
+
+static void note_fault(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    /* Sent by somebody: the default action, which SA_RESETHAND has restored. Else the fault happens again at return. */
+    if (info->si_code <= 0) {
+        raise(signal);
+        return;
+    }
+    atomic_store_explicit(&own_record->fault, (uint64_t)(uintptr_t)info->si_addr, memory_order_relaxed);
+    atomic_store_explicit(&own_record->faulted, 1, memory_order_relaxed);
+}
+
+static void catch_faults(void) {
+    static _Alignas(16) char stack[16384]; /* a stack that has overflowed has no room for the handler */
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternate, NULL);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = note_fault;
+    action.sa_flags = (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
+    const int faults[] = {SIGSEGV, SIGBUS};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
+}
+
+void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
+    setpgid(0, 0);
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
+    reset_signals();
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    sigaction(SIGCHLD, &action, NULL); /* a task that waits for its children must find them */
+    /* A worker is not in the terminal's foreground: reading from there would stop it for ever; ignored, it is an error. */
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGTTIN, &action, NULL);
+    own_record = record;
+    catch_faults();
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void pp_child_flush(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    if (__fpending(stdout) == 0) return;
+#endif
+    fflush(stdout);
+}
+
+void pp_child_exit(int status) {
+#if defined(PP_COVERAGE)
+    __gcov_dump();
+#endif
+    _exit(status);
+}

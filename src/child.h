@@ -1,0 +1,23 @@
+/* What every forked process of the library does first and last.
+ *
+ * Invariant: a child never returns into the program's main(), runs none of its exit handlers, and writes none of the
+ * output that the program had buffered.
+ * Called by: supervisor, worker. */
+#ifndef PP_CHILD_H
+#define PP_CHILD_H
+
+#include <stdnoreturn.h>
+#include <sys/types.h>
+
+struct pp_record;
+
+/* Own process group; handled signals back to default; inherited unwritten output dropped. Signals stay blocked. */
+void pp_child_begin(void);
+/* A worker's, after that of the supervisor: ends with its parent where the system can do that, nothing blocked, and
+ * notes the address of a memory fault in its record. */
+void pp_child_begin_worker(struct pp_record *record, pid_t parent);
+/* Writes what a task printed. */
+void pp_child_flush(void);
+noreturn void pp_child_exit(int status);
+
+#endif

@@ -1,0 +1,355 @@
+/* Taking in what workers and supervisor have published: outcomes, deaths, and the end of the supervisor.
+ *
+ * Workers' memory is evidence, not truth: a ticket counts only if the caller's own table has that generation in that slot,
+ * and a task is ended only by what its state word says. */
+#include <stdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "control.h"
+#include "notice.h"
+#include "pool.h"
+#include "ring.h"
+#include "state.h"
+#include "sys.h"
+#include "timer.h"
+
+/* ---- the end of a future */
+
+static void keep_failure(struct future *future, int outcome, const struct pool_failure *failure) {
+    if (!outcome || future->given_up) return;
+    future->failure = pp_zalloc(1, sizeof *future->failure);
+    if (!future->failure) return;
+    if (failure) *future->failure = *failure;
+    future->failure->error = outcome;
+    if (!future->failure->message[0])
+        snprintf(future->failure->message, sizeof future->failure->message, "%s", pool_strerror(outcome));
+}
+
+void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure) {
+    struct pool *pool = future->pool;
+    if (future->queued) pp_queue_remove(&pool->queue, future);
+    if (!future->is_job) {
+        if (future->task.timeout) pp_timer_end(&pool->shared);
+        if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
+        if (outcome && future->result) {
+            pp_heap_free(&pool->work, future->result);
+            future->result = NULL;
+        }
+    }
+    keep_failure(future, outcome, failure);
+    future->outcome = outcome;
+    pool->open--;
+    pool->finished++;
+    if (future->given_up) {
+        pp_future_recycle(future);
+        return;
+    }
+    /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
+    atomic_store_explicit(&future->done, true, memory_order_release);
+}
+
+/* ---- tasks */
+
+static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure *failure) {
+    const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
+    failure->code = outcome->code;
+    failure->worker = outcome->pid;
+    memcpy(failure->message, pool->shared.messages[slot], PP_MESSAGE);
+    failure->message[PP_MESSAGE - 1] = '\0';
+    if (!failure->message[0])
+        snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
+}
+
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots[slot].future;
+    const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
+    struct pool_failure failure;
+    int error = 0;
+    memset(&failure, 0, sizeof failure);
+    if (pp_phase_of(state) == PP_CANCELLED) {
+        error = POOL_ECANCELLED;
+    } else if (outcome->code != 0) {
+        error = POOL_EFAILED;
+        describe_code(pool, slot, &failure);
+    } else if (!future->result && future->out_size) {
+        /* The argument that may lie there is needed no more: workers have a copy in the slot. */
+        memcpy(future->small, outcome->out, future->out_size);
+        if (future->task.in == future->small) future->task.in = NULL;
+        future->result = future->small;
+    }
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, error, error ? &failure : NULL);
+}
+
+/* The future in the slot that a ticket names, if that is still what it names. */
+static struct future *future_of(struct pool *pool, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS || pool->slots[slot].generation != pp_ticket_generation(ticket)) return NULL;
+    return pool->slots[slot].future;
+}
+
+/* ---- the done rings */
+
+static bool slot_is_done(struct pool *pool, uint32_t slot, uint64_t *state) {
+    *state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    return pp_generation_of(*state) == pool->slots[slot].generation && pp_phase_of(*state) == PP_DONE;
+}
+
+static void collect_ticket(struct pool *pool, uint64_t ticket) {
+    struct future *future = future_of(pool, ticket);
+    uint64_t state;
+    if (!future) return;
+    if (future->is_job) pp_job_look(pool, future->job);
+    else if (slot_is_done(pool, pp_ticket_slot(ticket), &state)) pp_collect_slot(pool, pp_ticket_slot(ticket), state);
+}
+
+/* A ring that ran over: what it announced is found in the slots. */
+static void collect_all_slots(struct pool *pool) {
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
+        uint64_t state;
+        if (pool->slots[slot].future && !pool->slots[slot].future->is_job && slot_is_done(pool, slot, &state))
+            pp_collect_slot(pool, slot, state);
+    }
+    pp_jobs_look(pool);
+}
+
+static void prefetch(struct pool *pool, uint64_t ticket) {
+#if defined(__GNUC__)
+    uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
+    __builtin_prefetch(&pool->shared.outcomes[slot], 0);
+    __builtin_prefetch(&pool->slots[slot], 1);
+    __builtin_prefetch(pool->slots[slot].future, 1);
+#else
+    (void)pool, (void)ticket;
+#endif
+}
+
+static void collect_worker(struct pool *pool, uint32_t worker) {
+    struct pp_record *record = &pool->shared.records[worker];
+    uint64_t head = pool->done_heads[worker];
+    /* Acquire: pairs with the release in announce(), worker.c. */
+    uint64_t tail = atomic_load_explicit(&record->done_tail, memory_order_acquire);
+    if (tail == head) return;
+    pool->done_heads[worker] = tail;
+    if (tail - head <= PP_DONE_RING / 2) {
+        for (uint64_t i = head; i != tail; i++) {
+            uint64_t ahead = atomic_load_explicit(&record->done[(i + 8) % PP_DONE_RING], memory_order_relaxed);
+            if (tail - i > 8) prefetch(pool, ahead);
+            collect_ticket(pool, atomic_load_explicit(&record->done[i % PP_DONE_RING], memory_order_relaxed));
+        }
+        /* Written over while it was read? */
+        uint64_t now = atomic_load_explicit(&record->done_tail, memory_order_acquire);
+        if (now - head <= PP_DONE_RING) return;
+    }
+    collect_all_slots(pool);
+}
+
+/* ---- deaths */
+
+static const struct {
+    int number;
+    const char *name;
+} signals[] = {{SIGABRT, "SIGABRT"}, {SIGALRM, "SIGALRM"}, {SIGBUS, "SIGBUS"},   {SIGFPE, "SIGFPE"},
+               {SIGHUP, "SIGHUP"},   {SIGILL, "SIGILL"},   {SIGINT, "SIGINT"},   {SIGKILL, "SIGKILL"},
+               {SIGPIPE, "SIGPIPE"}, {SIGQUIT, "SIGQUIT"}, {SIGSEGV, "SIGSEGV"}, {SIGTERM, "SIGTERM"},
+               {SIGTRAP, "SIGTRAP"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGXCPU, "SIGXCPU"},
+               {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},   {SIGVTALRM, "SIGVTALRM"}};
+
+static void describe_status(struct pool_failure *failure, int status, bool faulted, uint64_t fault) {
+    char *text = failure->message;
+    size_t room = sizeof failure->message;
+    if (WIFEXITED(status)) {
+        failure->code = WEXITSTATUS(status);
+        snprintf(text, room, "the worker exited with status %d", failure->code);
+        return;
+    }
+    failure->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    char number[32];
+    snprintf(number, sizeof number, "signal %d", failure->signal);
+    const char *name = number;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (signals[i].number == failure->signal) name = signals[i].name;
+    if (faulted) snprintf(text, room, "killed by %s (address 0x%llx)", name, (unsigned long long)fault);
+    else snprintf(text, room, "killed by %s", name);
+}
+
+void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout) {
+    memset(failure, 0, sizeof *failure);
+    failure->worker = notice->pid;
+    switch (ended) {
+    case PP_KILLED:
+        failure->error = POOL_ECANCELLED;
+        snprintf(failure->message, sizeof failure->message, "killed on request");
+        break;
+    case PP_OVERDUE:
+        failure->error = POOL_EDEADLINE;
+        snprintf(failure->message, sizeof failure->message, "killed: it ran longer than %d ms", timeout);
+        break;
+    default:
+        failure->error = POOL_EDIED;
+        bool fault = notice->faulted && WIFSIGNALED(notice->status);
+        describe_status(failure, notice->status, fault, notice->fault);
+    }
+}
+
+/* Ends the task that a worker has died under, or has it run again. */
+static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
+    if (ended == PP_RUNNING && future->tries < future->task.retries) {
+        future->tries++;
+        pp_submit_again(pool, future);
+        return;
+    }
+    struct pool_failure failure;
+    pp_describe_death(&failure, notice, ended, future->task.timeout);
+    pp_slot_free(pool, future->slot);
+    pp_future_finish(future, failure.error, &failure);
+}
+
+static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *notice) {
+    struct future *future = pool->slots[slot].future;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    if (!future || future->is_job || pp_generation_of(state) != pool->slots[slot].generation) return;
+    if (!pp_is_held_by(state, notice->worker, notice->life)) return;
+    switch (pp_phase_of(state)) {
+    case PP_DONE: pp_collect_slot(pool, slot, state); break; /* it died before it could announce it */
+    case PP_RUNNING:
+    case PP_KILLED:
+    case PP_OVERDUE: end_victim(pool, future, pp_phase_of(state), notice); break;
+    default: break;
+    }
+}
+
+static void worker_died(struct pool *pool, const struct pp_notice *notice) {
+    if (notice->worker >= PP_WORKERS) return;
+    collect_worker(pool, notice->worker);
+    if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);
+    pp_job_died(pool, notice);
+    for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
+        struct future *future = future_of(pool, notice->hold[i]);
+        if (!future || future->is_job) continue;
+        uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
+        if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
+    }
+    /* It may have died with a wake-up in its hands: one more, which is not counted, wakes somebody else. */
+    pp_write(pool->task_pipe, "", 1);
+}
+
+static void pool_broke(struct pool *pool, const struct pp_notice *notice) {
+    struct pool_failure why;
+    memset(&why, 0, sizeof why);
+    why.error = notice->code;
+    if (notice->code == POOL_EINIT && notice->init_code != 0) {
+        why.code = notice->init_code;
+        snprintf(why.message, sizeof why.message, "the initializer keeps failing: it returned %d", why.code);
+    } else if (notice->code == POOL_EAGAIN) {
+        snprintf(why.message, sizeof why.message, "no worker process could be started");
+    } else {
+        describe_status(&why, notice->status, false, 0);
+        char how[200];
+        snprintf(how, sizeof how, "%.199s", why.message);
+        snprintf(why.message, sizeof why.message, "no worker lives to begin a task: %s", how);
+    }
+    pp_break(pool, notice->code, &why);
+}
+
+static void read_notices(struct pool *pool) {
+    struct pp_notice notice;
+    bool supervisor_waits;
+    while (pp_notice_read(&pool->shared, &notice, &supervisor_waits)) {
+        if (supervisor_waits) pp_command_send(pool->control, &(struct pp_command){.kind = PP_ROOM});
+        if (notice.kind == PP_WORKER_DIED) worker_died(pool, &notice);
+        else pool_broke(pool, &notice);
+        if (!pp_notice_waits(&pool->shared)) pp_jobs_look(pool);
+    }
+}
+
+void pp_kill_worker(struct pool *pool, uint64_t running) {
+    pp_command_send(pool->control, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
+                                                        .life = (uint32_t)(running >> 16) & 0xffffU});
+}
+
+void pp_collect(struct pool *pool) {
+    for (uint32_t w = 0; w < pool->workers; w++) collect_worker(pool, w);
+    if (pp_notice_waits(&pool->shared)) read_notices(pool);
+    if (pool->queue.count) pp_dispatch(pool);
+    if (pool->waiting_jobs) pp_jobs_look(pool);
+}
+
+void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
+    if (pool->broken) return;
+    pool->broken = code;
+    pool->broken_failure = *why;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
+        struct future *future = pool->slots[slot].future;
+        uint64_t state;
+        if (!future || future->is_job) continue;
+        if (slot_is_done(pool, slot, &state)) {
+            pp_collect_slot(pool, slot, state);
+            continue;
+        }
+        pp_slot_free(pool, slot);
+        pp_future_finish(future, code, why);
+    }
+    struct future *future;
+    while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
+    while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
+    while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
+}
+
+/* ---- scribbling */
+
+/* Whether the life of the worker that holds `state` is over, and its death was read. */
+static bool holder_is_gone(struct pool *pool, uint64_t state) {
+    uint32_t worker = pp_worker_of(state);
+    if (worker >= pool->workers) return true;
+    uint32_t life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_acquire);
+    return !pp_is_held_by(state, worker, life) && !pp_notice_waits(&pool->shared);
+}
+
+static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
+    struct future *future = pool->slots[slot].future;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    int error = POOL_ECORRUPT;
+    if (pp_generation_of(state) == pool->slots[slot].generation) {
+        switch (pp_phase_of(state)) {
+        case PP_PENDING:
+            if (ring_is_empty) pp_ticket_again(pool, slot);
+            return;
+        case PP_DONE: pp_collect_slot(pool, slot, state); return;
+        case PP_RUNNING:
+        case PP_KILLED:
+        case PP_OVERDUE:
+            if (!holder_is_gone(pool, state)) {
+                if (pp_phase_of(state) == PP_KILLED) pp_kill_worker(pool, state);
+                return;
+            }
+            error = pp_phase_of(state) == PP_KILLED    ? POOL_ECANCELLED
+                    : pp_phase_of(state) == PP_OVERDUE ? POOL_EDEADLINE
+                                                       : POOL_EDIED;
+            break;
+        default: break;
+        }
+    }
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, error, &failure);
+}
+
+void pp_audit(struct pool *pool) {
+    if (pool->broken || pool->ended) return;
+    pp_collect(pool);
+    if (pp_ring_length(&pool->shared) > PP_TICKETS) pp_ring_repair(&pool->shared);
+    bool ring_is_empty = pp_ring_length(&pool->shared) == 0;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
+        struct future *future = pool->slots[slot].future;
+        if (future && !future->is_job && !future->queued) audit_slot(pool, slot, ring_is_empty);
+    }
+    pp_jobs_look(pool);
+    pp_dispatch(pool);
+    /* The bits of who sleeps may be wrong: everybody looks once. */
+    if (pool->open)
+        for (uint32_t w = 0; w < pool->workers; w++) pp_write(pool->task_pipe, "", 1);
+}

@@ -1,0 +1,40 @@
+#include "memory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+/* The numbers of /proc/self/statm, in pages: size, resident, shared, text, lib, data. Their count, 0 where there is no such. */
+static int read_statm(unsigned long long numbers[6]) {
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    char text[256];
+    ssize_t n = pp_read(fd, text, sizeof text - 1);
+    pp_close(&fd);
+    if (n <= 0) return 0;
+    text[n] = '\0';
+    return sscanf(text, "%llu %llu %llu %llu %llu %llu", &numbers[0], &numbers[1], &numbers[2], &numbers[3],
+                  &numbers[4], &numbers[5]);
+}
+
+size_t pp_memory_used(void) {
+    unsigned long long pages[6];
+    if (read_statm(pages) >= 3 && pages[1] >= pages[2])
+        return (size_t)(pages[1] - pages[2]) * (size_t)sysconf(_SC_PAGESIZE);
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (size_t)usage.ru_maxrss * 1024;
+}
+
+void pp_memory_limit(size_t bytes) {
+    unsigned long long pages[6];
+    rlim_t now = read_statm(pages) == 6 ? (rlim_t)pages[5] * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_DATA, &limit)) return;
+    rlim_t wanted = bytes > (size_t)-1 / 2 - now ? RLIM_INFINITY : now + (rlim_t)bytes;
+    if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) wanted = limit.rlim_max;
+    limit.rlim_cur = limit.rlim_max = wanted;
+    setrlimit(RLIMIT_DATA, &limit);
+}

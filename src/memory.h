@@ -1,0 +1,15 @@
+/* How much private memory this process has, and how much it may have.
+ *
+ * Invariant: both count from what the process began with, so that a limit means the same under a small and a large parent.
+ * Called by: worker. */
+#ifndef PP_MEMORY_H
+#define PP_MEMORY_H
+
+#include <stddef.h>
+
+/* Resident bytes of this process, shared ones left out where the system tells them apart. 0: not known. */
+size_t pp_memory_used(void);
+/* Lets allocations fail once this process has `bytes` more private data than now. */
+void pp_memory_limit(size_t bytes);
+
+#endif

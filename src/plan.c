@@ -1,0 +1,87 @@
+#include "plan.h"
+
+#include <string.h>
+
+#include "state.h"
+#include "sys.h"
+
+#define BLOCK_BITS 40
+#define BLOCK_MASK (((uint64_t)1 << BLOCK_BITS) - 1)
+
+static uint64_t cursor(const struct pp_job_plan *plan, uint64_t block) {
+    return (uint64_t)plan->generation << BLOCK_BITS | block;
+}
+
+static uint64_t region_begin(const struct pp_job_plan *plan, uint32_t region) {
+    /* Without the product overflowing: blocks has at most 40 bits, regions 10. */
+    return plan->blocks * region / plan->regions;
+}
+
+/* Blocks left behind the cursor; 0 also if the word is of another generation or out of its region: scribbled. */
+static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_t word) {
+    uint64_t at = word & BLOCK_MASK, end = region_begin(plan, region + 1);
+    return cursor(plan, at) == word && at >= region_begin(plan, region) && at < end ? end - at : 0;
+}
+
+static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *pace, uint64_t left, uint64_t most) {
+    if (plan->chunk_blocks) return plan->chunk_blocks < left ? plan->chunk_blocks : left;
+    uint64_t blocks = pace->blocks ? pace->blocks : 1;
+    /* Half of what is left, so that whoever comes to help finds something. */
+    if (blocks > (left + 1) / 2) blocks = (left + 1) / 2;
+    if (blocks > 1 && blocks * plan->block > most) blocks = most / plan->block;
+    return blocks ? blocks : 1;
+}
+
+static bool claim_in(const struct pp_job_plan *plan, uint32_t region, const struct pp_pace *pace, uint64_t most,
+                     struct pp_chunk *chunk) {
+    _Atomic uint64_t *word = &plan->cursors[region].word;
+    uint64_t seen = atomic_load_explicit(word, memory_order_acquire), left;
+    while ((left = left_in(plan, region, seen)) > 0) {
+        uint64_t blocks = share_of(plan, pace, left, most);
+        if (atomic_compare_exchange_weak_explicit(word, &seen, seen + blocks, memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            chunk->first = seen & BLOCK_MASK;
+            chunk->last = chunk->first + blocks;
+            chunk->begin = chunk->first * plan->block;
+            chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
+                   struct pp_chunk *chunk) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        if (claim_in(plan, (worker + i) % plan->regions, pace, most, chunk)) return true;
+    return false;
+}
+
+void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now) {
+    uint64_t took = now - pace->began + 1, blocks = chunk->last - chunk->first;
+    uint64_t fit = took > PP_CHUNK_NS ? blocks * PP_CHUNK_NS / took : blocks * 8;
+    if (took <= PP_CHUNK_NS && took > PP_CHUNK_NS / 8) fit = blocks * PP_CHUNK_NS / took;
+    pace->blocks = fit ? fit : 1;
+    pace->began = now;
+}
+
+void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {
+    for (uint64_t i = first; i < last; i++)
+        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_FLAWED : PP_MARK_DONE, memory_order_relaxed);
+}
+
+bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        if (left_in(plan, i, atomic_load_explicit(&plan->cursors[i].word, memory_order_acquire))) return false;
+    return true;
+}
+
+void pp_plan_use_up(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i + 1)), memory_order_release);
+}
+
+void pp_plan_begin(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i)), memory_order_release);
+}

@@ -1,0 +1,86 @@
+/* A job as workers see it: what to run over which items, how items are claimed, and what is known of those that are done.
+ *
+ * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there are workers,
+ * each with a cursor: a worker begins in the region of its own number, so that in one map after another it meets
+ * the same pages, and helps in the others when its own is used up.
+ *
+ * A claim is a compare-and-swap of the cursor from position to position. How large: from one block at first, doubled and
+ * redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share of what is left.
+ * A chunk's blocks are marked when it is finished. A block without a mark when all cursors have run out and
+ * nobody is in the job was lost with a worker that died between its claim and its record: it is run in the next pass.
+ *
+ * Invariant: a cursor only moves forward within one generation of the job's slot, so no position is claimed twice.
+ * Called by: worker (claim, mark), map (make, look). */
+#ifndef PP_PLAN_H
+#define PP_PLAN_H
+
+#include "shared.h"
+
+enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have failed */
+
+/* generation 24 bits | next block 40 bits. Workers swap it; the caller may move it to the end. */
+struct pp_cursor {
+    _Alignas(PP_LINE) _Atomic uint64_t word;
+};
+
+/* The failed item with the lowest position that a worker has seen. Writer: the worker of that number. */
+struct pp_flaw {
+    _Atomic uint64_t position; /* + 1; 0: none. Written last */
+    int32_t code, pid;
+    char message[PP_MESSAGE];
+};
+
+/* Lies in the inputs heap, where workers cannot write. Stable while the slot's generation is `generation`. */
+struct pp_job_plan {
+    pool_fn *fn;
+    const char *in;
+    size_t in_size;
+    char *out; /* NULL: every worker writes its results to its own part of `scratch` */
+    size_t out_size;
+    char *scratch;
+    size_t scratch_size;   /* bytes between one worker's part and the next's */
+    const uint64_t *index; /* the item at each position; NULL: the position is the item */
+    uint64_t count;        /* positions */
+    uint64_t block;        /* positions a block */
+    uint64_t blocks;
+    uint64_t chunk_blocks; /* blocks a claim takes; 0: measured */
+    uint32_t regions;
+    uint32_t generation;
+    int32_t timeout; /* ms; 0: none */
+    _Atomic uint32_t stop; /* begin no further item. Caller; only looked at where items have a time-out */
+    uint64_t seed;
+    struct pp_cursor *cursors;    /* [regions] */
+    _Atomic unsigned char *marks; /* [blocks] */
+    _Atomic int32_t *codes;       /* [count] what items returned; only in chunks with a flaw does it hold anything */
+    struct pp_flaw *flaws;        /* [regions] */
+};
+
+/* Positions [begin, end) of blocks [first, last). */
+struct pp_chunk {
+    uint64_t first, last, begin, end;
+};
+
+/* A worker's idea of how much to claim at a time. */
+struct pp_pace {
+    uint64_t blocks; /* of the next claim; 0: none yet */
+    uint64_t began;  /* ns when the last claim was made */
+};
+
+#define PP_CHUNK_NS 200000U
+
+/* Claims the next chunk for worker, at most `most` positions unless a single block is more. False: nothing is left. */
+bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
+                   struct pp_chunk *chunk);
+/* Tells the pace how long the chunk took. */
+void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now);
+void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed);
+
+/* Whether nothing is left to claim. */
+bool pp_plan_is_used_up(const struct pp_job_plan *plan);
+/* Caller: leaves nothing to claim. */
+void pp_plan_use_up(const struct pp_job_plan *plan);
+/* Caller: puts the cursors of a new pass at their beginnings. */
+void pp_plan_begin(const struct pp_job_plan *plan);
+
+#endif

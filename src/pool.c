@@ -1,0 +1,350 @@
+/* The life of a pool: its making, its end, and the memory that it lends. */
+#include "pool.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "control.h"
+#include "supervisor.h"
+#include "sys.h"
+
+#define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
+#define SPIN_NS 50000U     /* how long an idle worker looks before it sleeps: bench_limits, "latency" and "job" */
+
+struct pp_block {
+    struct pp_block *next;
+    struct future futures[PP_FUTURES_A_BLOCK];
+};
+
+/* ---- who may use it */
+
+bool pp_is_foreign(const struct pool *pool) {
+    return pool->mark ? *pool->mark == 0 : getpid() != pool->owner;
+}
+
+int pp_refusal(const struct pool *pool) {
+    return pool->closed ? POOL_ECLOSED : pool->broken;
+}
+
+/* ---- futures */
+
+static bool add_futures(struct pool *pool) {
+    struct pp_block *block = pp_zalloc(1, sizeof *block);
+    if (!block) return false;
+    block->next = pool->blocks;
+    pool->blocks = block;
+    for (int i = PP_FUTURES_A_BLOCK; i-- > 0;) {
+        block->futures[i].next = pool->free_futures;
+        pool->free_futures = &block->futures[i];
+    }
+    return true;
+}
+
+struct future *pp_future_new(struct pool *pool) {
+    if (!pool->free_futures && !add_futures(pool)) return NULL;
+    struct future *future = pool->free_futures;
+    pool->free_futures = future->next;
+    future->pool = pool;
+    atomic_store_explicit(&future->done, false, memory_order_relaxed);
+    future->is_job = future->given_up = future->queued = false;
+    future->outcome = 0;
+    future->slot = PP_NO_SLOT;
+    future->tries = 0;
+    future->result = NULL;
+    future->failure = NULL;
+    pool->handles++;
+    return future;
+}
+
+void pp_future_recycle(struct future *future) {
+    struct pool *pool = future->pool;
+    if (pool->destroyed && future->result != future->small) pp_release(future->result);
+    else if (future->result && future->result != future->small) pp_heap_free(&pool->work, future->result);
+    if (future->failure) pp_release(future->failure);
+    future->pool = NULL;
+    future->next = pool->free_futures;
+    pool->free_futures = future;
+    pool->handles--;
+}
+
+static void free_pool(struct pool *pool) {
+    while (pool->blocks) {
+        struct pp_block *block = pool->blocks;
+        pool->blocks = block->next;
+        pp_release(block);
+    }
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    pp_release(pool);
+}
+
+void pp_unlock_last(struct pool *pool) {
+    bool last = pool->handles == 0;
+    pp_unlock(pool);
+    if (last) free_pool(pool);
+}
+
+/* ---- making */
+
+int pp_worker_count(int workers) {
+    if (workers > PP_WORKERS) return POOL_EINVAL;
+    if (workers > 0) return workers;
+    int cpus = pool_cpu_count();
+    if (workers < -cpus) workers = -cpus; /* at least one, as in joblib */
+    int count = workers == 0 ? cpus : cpus + 1 + workers;
+    return count > PP_WORKERS ? PP_WORKERS : count < 1 ? 1 : count;
+}
+
+static bool make_lock(struct pool *pool) {
+    pthread_condattr_t attributes;
+    if (pthread_mutex_init(&pool->lock, NULL)) return false;
+    if (pthread_condattr_init(&attributes)) goto no_attributes;
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(&pool->changed, &attributes) == 0;
+    pthread_condattr_destroy(&attributes);
+    if (made) return true;
+no_attributes:
+    pthread_mutex_destroy(&pool->lock);
+    return false;
+}
+
+/* The caller's own tables and the shared memory. */
+static int make_memory(struct pool *pool) {
+    int error = pp_shared_make(&pool->shared, pool->options.arena_size);
+    if (error) return error;
+    pool->slots = pp_zalloc(PP_SLOTS, sizeof *pool->slots);
+    pool->free_slots = pp_zalloc(PP_SLOTS, sizeof *pool->free_slots);
+    if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
+    struct pp_shared *shared = &pool->shared;
+    pp_heap_begin(&pool->inputs, shared->inputs, shared->inputs_size);
+    pp_heap_begin(&pool->work, shared->work, shared->work_size);
+    pp_heap_begin(&pool->arena, shared->arena, shared->arena_size);
+    return 0;
+}
+
+static void unmake_memory(struct pool *pool) {
+    pp_heap_end(&pool->inputs);
+    pp_heap_end(&pool->work);
+    pp_heap_end(&pool->arena);
+    pp_queue_end(&pool->queue);
+    pp_release(pool->slots);
+    pp_release(pool->free_slots);
+    pool->slots = NULL;
+    pool->free_slots = NULL;
+    pp_shared_unmake(&pool->shared);
+    pp_unmap_unforked(pool->mark);
+    pool->mark = NULL;
+}
+
+/* An idle worker looks around for a while. With no CPU to spare it offers its own between looks. */
+static void set_spinning(struct pool *pool) {
+    struct pp_front *front = pool->shared.front;
+    atomic_store_explicit(&front->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&front->spin_ns, SPIN_NS, memory_order_relaxed);
+    atomic_store_explicit(&front->yields, (int)pool->workers >= pool_cpu_count(), memory_order_relaxed);
+}
+
+/* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
+static int start_supervisor(struct pool *pool) {
+    int tasks[2], bell[2], control[2];
+    if (pp_pipe(tasks, 1)) return POOL_EAGAIN;
+    if (pp_pipe(bell, -1)) goto no_bell;
+    if (pp_socketpair(control)) goto no_control;
+    pid_t caller = getpid(), pid = pp_fork();
+    if (pid < 0) goto no_process;
+    if (pid == 0) {
+        pp_close(&tasks[1]);
+        pp_close(&bell[0]);
+        pp_close(&control[0]);
+        struct pp_supervisor_options options = {
+            .worker = {.initializer = pool->options.initializer,
+                       .initializer_arg = pool->options.initializer_arg,
+                       .max_tasks = pool->options.max_tasks_per_worker,
+                       .memory_limit = pool->options.memory_limit,
+                       .memory_soft_limit = pool->options.memory_soft_limit},
+            .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
+        pp_supervisor_run(&pool->shared, &options);
+    }
+    pool->supervisor = pid;
+    /* The caller keeps the read end of the task pipe as well: writing must never raise SIGPIPE. */
+    pool->task_pipe = tasks[1];
+    pool->task_pipe_end = tasks[0];
+    pool->bell = bell[0];
+    pool->bell_end = bell[1];
+    pool->control = control[0];
+    pp_close(&control[1]);
+    return 0;
+
+no_process:
+    pp_close(&control[0]);
+    pp_close(&control[1]);
+no_control:
+    pp_close(&bell[0]);
+    pp_close(&bell[1]);
+no_bell:
+    pp_close(&tasks[0]);
+    pp_close(&tasks[1]);
+    return POOL_EAGAIN;
+}
+
+static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
+    struct pool *pool = pp_zalloc(1, sizeof *pool);
+    if (!pool) return POOL_ENOMEM;
+    pool->options = *options;
+    pool->workers = (uint32_t)workers;
+    pool->owner = getpid();
+    pool->event_fd = -1;
+    pool->waiting_jobs_end = &pool->waiting_jobs;
+    pool->handles = 1;
+    int error = POOL_ENOMEM;
+    if (!make_lock(pool)) {
+        pp_release(pool);
+        return error;
+    }
+    error = make_memory(pool);
+    if (error) goto fail;
+    pool->mark = pp_map_unforked();
+    if (pool->mark) *pool->mark = 1;
+    set_spinning(pool);
+    error = start_supervisor(pool);
+    if (error) goto fail;
+    *made = pool;
+    return 0;
+fail:
+    unmake_memory(pool);
+    free_pool(pool);
+    return error;
+}
+
+int pool_create(const struct pool_options *options, struct pool **pool) {
+    static const struct pool_options defaults;
+    if (!pool) return POOL_EINVAL;
+    if (!options) options = &defaults;
+    int workers = pp_worker_count(options->workers);
+    return workers < 0 ? workers : make_pool(options, workers, pool);
+}
+
+/* ---- ending */
+
+/* Without its supervisor no worker has anybody to end it but us. Where the system ends them by itself they are gone. */
+static void kill_orphans(struct pool *pool) {
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        pid_t pid = (pid_t)atomic_load_explicit(&pool->shared.front->pids[w], memory_order_relaxed);
+        if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
+    }
+}
+
+/* The supervisor kills and reaps the workers, then exits: its end of the socket closes. */
+static void end_processes(struct pool *pool) {
+    if (pool->ended) return;
+    pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
+    struct pollfd control = {.fd = pool->control};
+    bool gone = pp_poll(&control, 1, pp_now() + END_NS) > 0;
+    /* Only an unreaped child of ours has this number for certain. */
+    if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
+    while (waitpid(pool->supervisor, NULL, 0) < 0 && errno == EINTR) continue;
+    kill_orphans(pool);
+    pp_collect(pool);
+    pool->ended = true;
+}
+
+static void close_descriptors(struct pool *pool) {
+    if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
+    pool->event_fd = -1;
+    pp_close(&pool->task_pipe);
+    pp_close(&pool->task_pipe_end);
+    pp_close(&pool->bell);
+    pp_close(&pool->bell_end);
+    pp_close(&pool->control);
+}
+
+static void break_as_cancelled(struct pool *pool) {
+    struct pool_failure why;
+    memset(&why, 0, sizeof why);
+    why.error = POOL_ECANCELLED;
+    strcpy(why.message, "the pool was ended");
+    pp_break(pool, POOL_ECANCELLED, &why);
+}
+
+/* The futures that hold a result in shared memory get a copy of their own; where there is no memory, they fail. */
+static void keep_results(struct pool *pool) {
+    for (struct pp_block *block = pool->blocks; block; block = block->next)
+        for (int i = 0; i < PP_FUTURES_A_BLOCK; i++) {
+            struct future *f = &block->futures[i];
+            if (!f->pool || !f->result || f->result == f->small) continue;
+            void *copy = pp_zalloc(1, f->out_size);
+            if (copy) memcpy(copy, f->result, f->out_size);
+            else f->outcome = POOL_ENOMEM;
+            f->result = copy;
+        }
+}
+
+static void cancel_pending(struct pool *pool) {
+    struct future *f;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
+        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
+    while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
+    pp_jobs_stop(pool, false);
+}
+
+static void kill_running(struct pool *pool) {
+    struct future *f;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
+        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_kill(pool, f);
+    pp_jobs_kill(pool);
+}
+
+int pool_shutdown(struct pool *pool, int flags, int timeout) {
+    if (!pool || timeout < -1 || (flags & ~(POOL_CANCEL_PENDING | POOL_KILL_RUNNING))) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(pool);
+    pool->closed = true;
+    if (!pool->ended) {
+        pp_collect(pool);
+        if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
+        if (flags & POOL_KILL_RUNNING) kill_running(pool);
+    }
+    int error = 0;
+    while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
+    if (!error) end_processes(pool);
+    pp_unlock(pool);
+    return error;
+}
+
+void pool_destroy(struct pool *pool) {
+    if (!pool || pp_is_foreign(pool)) return;
+    pp_lock(pool);
+    pool->closed = true;
+    end_processes(pool);
+    break_as_cancelled(pool);
+    keep_results(pool);
+    pool->destroyed = true;
+    close_descriptors(pool);
+    unmake_memory(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
+}
+
+/* ---- the arena */
+
+void *pool_alloc(struct pool *pool, size_t size) {
+    if (!pool || pp_is_foreign(pool)) return NULL;
+    pp_lock(pool);
+    void *data = pp_heap_alloc(&pool->arena, size, true);
+    pp_unlock(pool);
+    return data;
+}
+
+void pool_free(struct pool *pool, void *data) {
+    if (!pool || !data || pp_is_foreign(pool)) return;
+    pp_lock(pool);
+    pp_heap_free(&pool->arena, data);
+    pp_unlock(pool);
+}

@@ -1,0 +1,184 @@
+/* The caller's side: what a pool and its futures are in the process that made them.
+ *
+ * A task's way: pool_submit() makes a future; dispatch gives it a slot and a ticket in the ring, or lets it wait in the
+ * queue; a worker runs it; collect finds it done, moves its result into the future, and frees the slot.
+ * A job's way: pool_map_async() makes a future and a struct pp_job; it gets a slot and a place on the board; workers claim
+ * its items; when nothing is left and nobody is in it, its pass is looked over, and it ends or has another pass.
+ *
+ * Invariant: everything here is read and written under the pool's lock, save what is said to be atomic or constant. The
+ * lock is never held across a wait or a callback. What is here is the truth; shared memory is only evidence of it.
+ * Called by: the files of the caller's layer: pool, submit, queue, collect, map, future, wait. */
+#ifndef PP_POOL_H
+#define PP_POOL_H
+
+#include <pthread.h>
+
+#include "heap.h"
+#include "parpool.h"
+#include "plan.h"
+#include "queue.h"
+#include "shared.h"
+#include "state.h"
+
+#define PP_NO_SLOT UINT32_MAX
+#define PP_FUTURES_A_BLOCK 128
+
+struct pp_job;
+
+struct future {
+    struct pool *pool; /* constant */
+    /* Whether it has its outcome, which then is constant. Release by pp_future_finish(); acquire by whoever asks. */
+    _Atomic bool done;
+    bool is_job;
+    bool given_up; /* future_free() was called before it was done */
+    bool queued;
+    int outcome;
+    uint32_t slot;       /* PP_NO_SLOT: none */
+    uint32_t tries;      /* times it was begun and lost */
+    size_t out_size;
+    void *result;        /* where it lies: `small`, the work heap, or after the pool's end malloc'ed memory */
+    struct pool_task task; /* in: in `small` or the inputs heap */
+    struct pp_job *job;
+    struct pool_failure *failure; /* NULL: none, or there was no memory for it */
+    struct future *next, *prev;   /* in the queue; the free list */
+    _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is done */
+};
+
+struct pp_slot {
+    struct future *future; /* NULL: free */
+    uint32_t generation;
+};
+
+struct pp_block; /* of futures */
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* somebody who waited in poll() has come back */
+
+    /* Constant. */
+    struct pp_shared shared;
+    struct pool_options options;
+    uint32_t workers;
+    uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
+    pid_t owner;
+    pid_t supervisor;
+
+    int task_pipe, task_pipe_end; /* write end, read end */
+    int bell, bell_end; /* read end, write end */
+    int control;
+    int event_fd;   /* what pool_fd() returned; -1: nobody asked */
+    bool bell_rung; /* by pp_rearm(), and not read since */
+
+    struct pp_heap inputs, work, arena;
+    struct pp_slot *slots; /* [PP_SLOTS] */
+    uint32_t *free_slots, free_slot_count; /* a stack; slots never used yet are not on it */
+    uint32_t fresh_slot;                   /* the first that was never used */
+    struct pp_queue queue;
+    int ring_priority;  /* of the last ticket in the ring */
+    uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
+    uint64_t wakes_sent;
+    int32_t shortest_timeout; /* see timer.h */
+
+    struct pp_job *jobs;         /* on the board */
+    struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
+
+    struct future *free_futures;
+    struct pp_block *blocks;
+    size_t open;      /* futures that are not done */
+    size_t handles;   /* futures that were not freed, and 1 for the pool itself */
+    size_t finished;  /* futures that became done, ever */
+    size_t reported;  /* of those, what pool_poll() has told */
+
+    bool closed;        /* shut down */
+    bool ended;         /* its processes are gone */
+    bool destroyed;     /* only futures are left, with their results in malloc'ed memory */
+    int broken;         /* why it can do no more work, or 0 */
+    struct pool_failure broken_failure;
+
+    bool somebody_polls; /* a thread waits in poll() for all */
+    unsigned others_wait;
+    uint32_t wait_epoch;
+};
+
+static inline void pp_lock(struct pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+}
+/* Keeps the promise of pool_fd(), where it was made; in wait.c. */
+void pp_rearm(struct pool *pool);
+static inline void pp_unlock(struct pool *pool) {
+    if (pool->event_fd >= 0) pp_rearm(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* ---- pool.c */
+
+/* Whether this is another process than the pool's. Needs no lock. */
+bool pp_is_foreign(const struct pool *pool);
+/* How many workers `workers` of the options means, or POOL_EINVAL. */
+int pp_worker_count(int workers);
+/* Why nothing can be submitted, or 0. */
+int pp_refusal(const struct pool *pool);
+/* A future and its count as a handle; NULL: no memory. */
+struct future *pp_future_new(struct pool *pool);
+/* Takes the future and what it owns back. */
+void pp_future_recycle(struct future *future);
+/* Unlocks, and after the pool's end frees its memory with the last handle. */
+void pp_unlock_last(struct pool *pool);
+
+/* ---- submit.c */
+
+uint32_t pp_slot_take(struct pool *pool, struct future *future); /* PP_NO_SLOT: none is free */
+void pp_slot_free(struct pool *pool, uint32_t slot);
+/* Sends what waits as far as there is room: see queue.h. */
+void pp_dispatch(struct pool *pool);
+/* Queues a task whose worker died once more. */
+void pp_submit_again(struct pool *pool, struct future *future);
+/* Sends the ticket of a slot again, for one that may have been lost. */
+void pp_ticket_again(struct pool *pool, uint32_t slot);
+
+/* ---- collect.c */
+
+/* Takes in what workers and supervisor have published. */
+void pp_collect(struct pool *pool);
+/* Ends a task in `slot` that a worker's or the caller's swap has ended. */
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
+/* Looks through everything for what scribbling may have hidden; called when a wait takes unexpectedly long. */
+void pp_audit(struct pool *pool);
+/* Ends everything that is open. */
+void pp_break(struct pool *pool, int code, const struct pool_failure *why);
+/* The one function that makes a future done. failure: NULL, or why. One that was given up is gone afterwards. */
+void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure);
+/* Kills the worker that runs what was swapped to KILLED in `running`. */
+void pp_kill_worker(struct pool *pool, uint64_t running);
+/* Fills in why what a dead worker ran has failed. `ended`: the phase in which its state word was found; timeout: its ms. */
+void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout);
+
+/* ---- future.c */
+
+/* 0 or POOL_EBUSY: it has begun. It is not done. */
+int pp_task_cancel(struct pool *pool, struct future *future);
+/* Kills what runs; it is done when its worker has died. Nothing if it does not run. */
+void pp_task_kill(struct pool *pool, struct future *future);
+
+/* ---- map.c */
+
+void pp_job_died(struct pool *pool, const struct pp_notice *notice); /* a worker that may have been in a job */
+void pp_jobs_look(struct pool *pool);                                 /* ends passes that are over; starts waiting jobs */
+void pp_job_look(struct pool *pool, struct pp_job *job);
+int pp_job_cancel(struct pool *pool, struct pp_job *job); /* 0 or POOL_EBUSY: it has begun */
+void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill); /* what has not begun is cancelled, what runs killed */
+void pp_jobs_stop(struct pool *pool, bool kill);
+void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not begun goes on */
+void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
+bool pp_job_running(const struct pool *pool, const struct pp_job *job);
+
+/* ---- wait.c */
+
+/* Until the future is done; with NULL until `finished` is no longer `baseline`, or nothing is open. 0 or POOL_ETIMEDOUT.
+ * Unlocks while it sleeps. deadline: ns of pp_now(); 0: only looks; UINT64_MAX: for ever. */
+int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
+uint64_t pp_deadline(int timeout);
+/* Breaks the pool if its supervisor has gone. */
+void pp_check_supervisor(struct pool *pool);
+
+#endif

@@ -1,0 +1,163 @@
+/* The memory that caller, supervisor and workers share: one mapping, made before the first fork, at the same address in
+ * all of them, with no name anywhere.
+ *
+ *     | front | board | tickets | notices | descs | inputs heap | back | records | outcomes | messages | work heap | arena |
+ *     '--------------- workers may only read -------------------'--------------- everybody may write --------------------'
+ *
+ * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
+ * in the second half is untrusted, and caller and supervisor check every value that they read from it.
+ * Called by: every file that touches shared memory; pp_shared_make() by the pool, pp_shared_protect() by workers. */
+#ifndef PP_SHARED_H
+#define PP_SHARED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "parpool.h"
+
+#define PP_LINE 64
+#define PP_WORKERS 1024          /* most workers of a pool; a state word has room for 4096 */
+#define PP_SLOTS 131072U         /* tasks in the workers' reach at a time; more wait in the caller's memory */
+#define PP_TICKETS (2 * PP_SLOTS) /* ring entries: each slot once, and room for tickets sent again after a death */
+#define PP_NOTICES 256U          /* deaths the supervisor may be ahead of the caller */
+#define PP_BOARD 256U            /* jobs in the workers' reach at a time */
+#define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for them */
+#define PP_HOLD 8                /* tickets a worker may take at a time */
+#define PP_INLINE_IN 16
+#define PP_INLINE_OUT 48
+#define PP_MESSAGE 256
+
+/* A ticket names one use of a slot: generation in the high half, slot in the low. 0 is none: generations begin at 1. */
+static inline uint64_t pp_ticket(uint32_t slot, uint32_t generation) {
+    return (uint64_t)generation << 32 | slot;
+}
+static inline uint32_t pp_ticket_slot(uint64_t ticket) {
+    return (uint32_t)ticket;
+}
+static inline uint32_t pp_ticket_generation(uint64_t ticket) {
+    return (uint32_t)(ticket >> 32);
+}
+
+#define PP_WAITS_ANY 0xffffffffU
+
+/* Scalars that workers may only read. Writer: the caller, where not said otherwise. */
+struct pp_front {
+    /* Ring entries written so far. Release, after the entry; pairs with the acquire of pp_ring_take(). */
+    _Alignas(PP_LINE) _Atomic uint64_t tail;
+    /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an epoch. */
+    _Alignas(PP_LINE) _Atomic uint64_t waits;
+    _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
+    _Atomic uint32_t spin_ns;    /* how long an idle worker looks before it sleeps */
+    _Atomic uint32_t yields;     /* whether it gives its CPU away between looks: others want it */
+    _Atomic uint32_t workers;    /* how many the pool has */
+    /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
+    _Alignas(PP_LINE) _Atomic uint64_t timed;
+    _Atomic uint32_t timers_on;
+    /* Notices written (supervisor) and read (caller); and whether the supervisor waits for room (both). */
+    _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
+    _Atomic uint64_t notices_head;
+    _Atomic uint32_t notices_full;
+    _Atomic uint32_t pids[PP_WORKERS];  /* supervisor: the process of each worker; 0: none */
+    _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
+};
+
+/* What one use of a slot is to do. Caller, before the slot's state says PENDING; stable until the use has ended. */
+struct pp_desc {
+    pool_fn *fn;
+    const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct pp_job_plan */
+    void *out;      /* where the result goes: the outcome's `out`, the work heap; NULL: none */
+    uint64_t seed;
+    uint32_t generation;
+    uint32_t is_job;
+    int32_t timeout; /* ms; 0: none */
+    uint32_t unused;
+    _Alignas(16) unsigned char argument[PP_INLINE_IN];
+};
+_Static_assert(sizeof(struct pp_desc) == PP_LINE + 0, "a description is one line: it is what a worker fetches for a task");
+
+/* What came of it. state: see state.h. The rest: the worker that runs it, before DONE. */
+struct pp_outcome {
+    _Atomic uint64_t state;
+    int32_t code;
+    int32_t pid;
+    _Alignas(16) unsigned char out[PP_INLINE_OUT];
+};
+_Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it is what the caller fetches for a task");
+
+/* Scalars that workers write. */
+struct pp_back {
+    /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
+    _Alignas(PP_LINE) _Atomic uint64_t head;
+    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its death.
+     * Set, then ring and board are looked at once more; the caller publishes, then looks at the bits: see ring.h */
+    _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
+};
+
+/* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who kills. */
+struct pp_record {
+    _Alignas(PP_LINE) _Atomic uint64_t hold[PP_HOLD]; /* tickets taken and perhaps not begun; ends at the first 0 */
+
+    _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
+    _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says so */
+    _Atomic uint64_t item;                      /* state word of the chunk or item it runs; see state.h */
+    _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
+    _Atomic uint64_t begin, end;                /* positions of the chunk */
+    _Atomic uint64_t progress;                  /* the first of them that is not finished */
+    _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
+
+    _Alignas(PP_LINE) _Atomic uint64_t woken; /* wake-ups taken from the pipe, ever */
+    _Atomic uint32_t ready;                   /* its initializer has succeeded */
+    _Atomic int32_t init_code;                /* what its initializer returned */
+    _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
+    _Atomic uint32_t faulted;
+    _Atomic uint32_t retired; /* it ends by its own will */
+
+    _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in the ring; release, after the entry */
+    _Alignas(PP_LINE) _Atomic uint64_t done[PP_DONE_RING];
+};
+
+/* A death, from the supervisor. Written before notices_tail moves past it. */
+struct pp_notice {
+    enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
+    uint32_t worker, life;
+    pid_t pid;
+    int status;      /* of waitpid() */
+    int32_t code;    /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
+    int32_t init_code;
+    bool faulted;
+    uint64_t fault;
+    uint64_t hold[PP_HOLD];
+    uint64_t current, job, item, begin, end, progress, flawed; /* the record, as the dead left it: untrusted */
+};
+
+/* Where the parts are. Private to each process, all alike. */
+struct pp_shared {
+    char *base;
+    size_t size, writable; /* bytes of all, and where what workers may write begins */
+    struct pp_front *front;
+    _Atomic uint64_t *board; /* tickets of jobs */
+    _Atomic uint64_t *tickets;
+    struct pp_notice *notices;
+    struct pp_desc *descs;
+    char *inputs;
+    size_t inputs_size;
+    struct pp_back *back;
+    struct pp_record *records;
+    struct pp_outcome *outcomes;
+    char (*messages)[PP_MESSAGE];
+    char *work;
+    size_t work_size;
+    char *arena;
+    size_t arena_size;
+};
+
+/* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range) or POOL_ENOMEM. */
+int pp_shared_make(struct pp_shared *shared, size_t arena_size);
+void pp_shared_unmake(struct pp_shared *shared);
+/* Takes away the right to write the first half. In a worker. */
+void pp_shared_protect(const struct pp_shared *shared);
+
+#endif

@@ -1,0 +1,80 @@
+/* The state word of a slot: which task it holds, how far that is, and who has it. Each change is one function here, one
+ * compare-and-swap, so each task ends exactly once whoever races.
+ *
+ *            caller            a worker              that worker
+ *     FREE ---------> PENDING ---------> RUNNING ---------------> DONE
+ *                        |                  |
+ *                 caller |                  | caller (KILLED) or supervisor (OVERDUE);
+ *                        v                  v only then is the worker killed, and it stops if its own swap failed
+ *                    CANCELLED        KILLED, OVERDUE
+ *
+ * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); its items have a word of the same phases in
+ * the record of the worker that runs them, where the generation counts items.
+ *
+ * Invariant: generation is the caller's count of the slot's uses: a word of another generation is another task's.
+ * Memory order: every swap is acquire and release. The task's description, written before PENDING, is seen by the
+ * worker whose swap to RUNNING found it; the result, written before DONE, by the caller that reads DONE.
+ * Called by: caller, supervisor, worker. */
+#ifndef PP_STATE_H
+#define PP_STATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum pp_phase { PP_FREE, PP_PENDING, PP_RUNNING, PP_DONE, PP_CANCELLED, PP_KILLED, PP_OVERDUE };
+
+/* generation 32 bits | the worker's life 16 | worker 12 | phase 4 */
+static inline uint64_t pp_state(uint32_t generation, enum pp_phase phase, uint32_t worker, uint32_t life) {
+    return (uint64_t)generation << 32 | (uint64_t)(life & 0xffffU) << 16 | (uint64_t)(worker & 0xfffU) << 4 |
+           (uint64_t)phase;
+}
+static inline enum pp_phase pp_phase_of(uint64_t state) {
+    return (enum pp_phase)(state & 0xfU);
+}
+static inline uint32_t pp_generation_of(uint64_t state) {
+    return (uint32_t)(state >> 32);
+}
+static inline uint32_t pp_worker_of(uint64_t state) {
+    return (uint32_t)(state >> 4) & 0xfffU;
+}
+/* Whether `state` is that of a task in the hands of this life of this worker. */
+static inline bool pp_is_held_by(uint64_t state, uint32_t worker, uint32_t life) {
+    return ((state >> 4) & 0xfffffffU) == (((uint64_t)(life & 0xffffU) << 12) | (worker & 0xfffU));
+}
+
+static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
+    return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
+/* FREE or any end of the slot's last use → PENDING. Caller; nobody else writes the word then. */
+static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) {
+    atomic_store_explicit(word, pp_state(generation, PP_PENDING, 0, 0), memory_order_release);
+}
+/* PENDING → RUNNING. Worker. */
+static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, uint32_t worker, uint32_t life) {
+    return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_RUNNING, worker, life));
+}
+/* RUNNING → DONE. The worker that runs it, and for a job the caller, with the word that it read. */
+static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
+    return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
+}
+/* PENDING → CANCELLED. Caller. */
+static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {
+    return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_CANCELLED, 0, 0));
+}
+/* RUNNING → KILLED (caller) or OVERDUE (supervisor), of exactly what was seen running. */
+static inline bool pp_state_kill(_Atomic uint64_t *word, uint64_t running, enum pp_phase reason) {
+    return pp_phase_of(running) == PP_RUNNING && pp_swap(word, running, (running & ~(uint64_t)0xf) | (uint64_t)reason);
+}
+/* The item word of a worker's record: IDLE is FREE. Written by that worker alone, save pp_state_kill(). */
+static inline uint64_t pp_item_begin(_Atomic uint64_t *word, uint32_t item, uint32_t worker, uint32_t life) {
+    uint64_t running = pp_state(item, PP_RUNNING, worker, life);
+    atomic_store_explicit(word, running, memory_order_seq_cst);
+    return running;
+}
+static inline bool pp_item_end(_Atomic uint64_t *word, uint64_t running) {
+    return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_FREE);
+}
+
+#endif

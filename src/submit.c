@@ -1,0 +1,198 @@
+/* pool_submit(), and how tasks get to the workers: slots, tickets, and the queue for what finds no room.
+ *
+ * The ring holds tickets in the order in which they are to begin. A task goes straight into it when nothing waits and
+ * nothing there has a lower priority; else it goes to the queue. When the first of the queue outranks the last of the
+ * ring, the ring is taken back and both are merged; from then on, while priorities differ, at most PP_MIXED_DEPTH tickets
+ * are sent ahead, so that taking back stays cheap. */
+#include <string.h>
+
+#include "pool.h"
+#include "ring.h"
+#include "state.h"
+#include "sys.h"
+#include "timer.h"
+
+#define PP_MIXED_DEPTH 256
+
+/* ---- slots */
+
+uint32_t pp_slot_take(struct pool *pool, struct future *future) {
+    uint32_t slot;
+    if (pool->free_slot_count > 0) slot = pool->free_slots[--pool->free_slot_count];
+    else if (pool->fresh_slot < PP_SLOTS) slot = pool->fresh_slot++;
+    else return PP_NO_SLOT;
+    struct pp_slot *s = &pool->slots[slot];
+    s->future = future;
+    if (++s->generation == 0) s->generation = 1;
+    future->slot = slot;
+    return slot;
+}
+
+void pp_slot_free(struct pool *pool, uint32_t slot) {
+    pool->slots[slot].future->slot = PP_NO_SLOT;
+    pool->slots[slot].future = NULL;
+    pool->free_slots[pool->free_slot_count++] = slot;
+}
+
+static void describe(struct pool *pool, struct future *future) {
+    uint32_t slot = future->slot, generation = pool->slots[slot].generation;
+    struct pp_desc *desc = &pool->shared.descs[slot];
+    struct pp_outcome *outcome = &pool->shared.outcomes[slot];
+    const struct pool_task *task = &future->task;
+    desc->fn = task->fn;
+    desc->in = task->in;
+    if (task->in == future->small) desc->in = memcpy(desc->argument, task->in, task->in_size);
+    desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
+    desc->seed = task->seed;
+    desc->generation = generation;
+    desc->is_job = 0;
+    desc->timeout = task->timeout;
+    pp_state_submit(&outcome->state, generation);
+}
+
+/* ---- dispatch */
+
+/* Slot and ticket for the future. False: no room. */
+static bool send_ticket(struct pool *pool, struct future *future) {
+    if (pp_ring_length(&pool->shared) >= PP_TICKETS) return false;
+    if (future->slot == PP_NO_SLOT) {
+        if (pp_slot_take(pool, future) == PP_NO_SLOT) return false;
+        describe(pool, future);
+    }
+    pp_ring_push(&pool->shared, pp_ticket(future->slot, pool->slots[future->slot].generation));
+    pool->ring_priority = future->task.priority;
+    return true;
+}
+
+static bool outranks_ring(const struct pool *pool, int priority) {
+    return priority > pool->ring_priority && !pp_ring_is_empty(&pool->shared);
+}
+
+/* Puts what no worker has taken yet back in front of its equals in the queue. */
+static void take_back(struct pool *pool) {
+    struct future *taken = NULL; /* the youngest first */
+    uint64_t ticket;
+    while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
+        const struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
+        struct future *future = slot->future;
+        /* Tickets may stand in the ring twice, or for what was cancelled since. */
+        if (!future || slot->generation != pp_ticket_generation(ticket) || future->queued || future->is_job) continue;
+        uint64_t state = atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
+        if (pp_phase_of(state) != PP_PENDING) continue;
+        future->queued = true;
+        future->next = taken;
+        taken = future;
+    }
+    while (taken) {
+        struct future *future = taken;
+        taken = future->next;
+        future->queued = false;
+        if (!pp_queue_add(&pool->queue, future, true)) send_ticket(pool, future); /* out of order, but not lost */
+    }
+}
+
+void pp_dispatch(struct pool *pool) {
+    struct future *first = pp_queue_first(&pool->queue);
+    if (!first) return;
+    if (outranks_ring(pool, first->task.priority)) take_back(pool);
+    uint32_t sent = 0;
+    while ((first = pp_queue_first(&pool->queue)) != NULL) {
+        bool mixed = pool->queue.count > 1 || first->task.priority != pool->ring_priority;
+        if (mixed && pp_ring_length(&pool->shared) >= PP_MIXED_DEPTH) break;
+        if (!send_ticket(pool, first)) break;
+        pp_queue_remove(&pool->queue, first);
+        sent++;
+    }
+    if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, sent);
+}
+
+/* Straight to the ring where that keeps the order, else to the queue. 0 or POOL_ENOMEM. */
+static int dispatch_new(struct pool *pool, struct future *future) {
+    if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
+        pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, 1);
+        return 0;
+    }
+    if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
+    pp_dispatch(pool);
+    return 0;
+}
+
+void pp_submit_again(struct pool *pool, struct future *future) {
+    /* A new generation: whoever still holds the old ticket finds nothing. */
+    pp_slot_free(pool, future->slot);
+    if (pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
+    else if (!send_ticket(pool, future))
+        pp_future_finish(future, POOL_ENOMEM, NULL);
+}
+
+void pp_ticket_again(struct pool *pool, uint32_t slot) {
+    struct future *future = pool->slots[slot].future;
+    if (future->queued) return;
+    if (!pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation)))
+        pp_queue_add(&pool->queue, future, true);
+    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, 1);
+}
+
+/* ---- pool_submit */
+
+static int check_task(const struct pool_task *task) {
+    if (!task->fn || task->timeout < 0) return POOL_EINVAL;
+    if ((task->in == NULL) != (task->in_size == 0)) return POOL_EINVAL;
+    return 0;
+}
+
+/* Copies the argument to where it can wait, and finds room for the result. */
+static int keep_data(struct pool *pool, struct future *future) {
+    struct pool_task *task = &future->task;
+    if (task->in && task->in_size > PP_INLINE_IN) {
+        void *copy = pp_heap_alloc(&pool->inputs, task->in_size, false);
+        if (!copy) return POOL_ENOMEM;
+        task->in = memcpy(copy, task->in, task->in_size);
+    } else if (task->in) {
+        task->in = memcpy(future->small, task->in, task->in_size);
+    }
+    future->out_size = task->out_size;
+    future->result = NULL;
+    if (task->out_size > PP_INLINE_OUT) {
+        future->result = pp_heap_alloc(&pool->work, task->out_size, false);
+        if (!future->result) {
+            pp_heap_free(&pool->inputs, (void *)(uintptr_t)task->in);
+            return POOL_ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static int submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+    int error = pp_refusal(pool);
+    if (error) return error;
+    struct future *f = pp_future_new(pool);
+    if (!f) return POOL_ENOMEM;
+    f->task = *task;
+    error = keep_data(pool, f);
+    if (error) goto release;
+    if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
+    error = dispatch_new(pool, f);
+    if (error) goto give_back;
+    pool->open++;
+    *future = f;
+    return 0;
+
+give_back:
+    if (task->timeout) pp_timer_end(&pool->shared);
+    pp_heap_free(&pool->inputs, (void *)(uintptr_t)f->task.in);
+release:
+    pp_future_recycle(f);
+    return error;
+}
+
+int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+    if (!pool || !task || !future) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    int error = check_task(task);
+    if (error) return error;
+    pp_lock(pool);
+    error = submit(pool, task, future);
+    pp_unlock(pool);
+    return error;
+}

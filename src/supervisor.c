@@ -1,0 +1,315 @@
+#include "supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <sys/syscall.h>
+#endif
+
+#include "child.h"
+#include "control.h"
+#include "notice.h"
+#include "ring.h"
+#include "sys.h"
+#include "timer.h"
+
+#define INIT_TRIES 3        /* times in a row that a worker's initializer may fail */
+#define START_TRIES 10      /* times in a row that a worker may die before it is ready */
+#define FORK_TRIES 5        /* times in a row that the system may refuse a process */
+#define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
+
+/* What became of a worker's place. EMPTY places are filled; a DEAD one first has to be told of. */
+enum place { EMPTY, ALIVE, DEAD, GIVEN_UP };
+
+struct supervisor {
+    struct pp_shared *shared;
+    const struct pp_supervisor_options *options;
+    int signal_pipe[2], caller_pidfd;
+    uint32_t workers;
+    enum place places[PP_WORKERS];
+    pid_t pids[PP_WORKERS];
+    int statuses[PP_WORKERS];
+    unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
+    unsigned fork_failures;
+    uint64_t fork_again; /* ns; when a refused fork is tried again */
+    uint32_t shortest;   /* see timer.h */
+    uint64_t next_check;
+    bool broken;
+    int32_t last_init_code;
+    int last_status;
+};
+
+/* The write end of the pipe that turns SIGCHLD into something to poll for. */
+static int signal_pipe_end;
+
+static void on_child(int signal) {
+    (void)signal;
+    int code = errno;
+    ssize_t n = write(signal_pipe_end, "", 1);
+    (void)n; /* full: it will be looked at anyway */
+    errno = code;
+}
+
+static void watch_children(struct supervisor *s) {
+    if (pp_pipe(s->signal_pipe, -1)) pp_child_exit(1);
+    signal_pipe_end = s->signal_pipe[1];
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_child;
+    sigaction(SIGCHLD, &action, NULL);
+    sigset_t all_but_child;
+    sigfillset(&all_but_child);
+    sigdelset(&all_but_child, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &all_but_child, NULL);
+}
+
+/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. */
+static void watch_caller(struct supervisor *s) {
+    s->caller_pidfd = -1;
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY) && defined(SYS_pidfd_open)
+    s->caller_pidfd = (int)syscall(SYS_pidfd_open, s->options->caller, 0);
+#endif
+    if (getppid() != s->options->caller) pp_child_exit(0);
+}
+
+static void ring_bell(struct supervisor *s) {
+    pp_write(s->options->bell, "", 1); /* a full pipe is readable all the same */
+}
+
+/* ---- life of a worker */
+
+static void start_record(struct pp_record *record) {
+    atomic_store_explicit(&record->ready, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->started, 0, memory_order_relaxed);
+}
+
+static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
+    pp_child_begin_worker(&s->shared->records[number], supervisor);
+    int control = s->options->control;
+    pp_close(&control);
+    pp_close(&s->signal_pipe[0]);
+    pp_close(&s->signal_pipe[1]);
+    pp_close(&s->caller_pidfd);
+    pp_shared_protect(s->shared);
+    pp_worker_run(s->shared, &s->options->worker, number, life, s->options->task_pipe, s->options->bell);
+}
+
+static bool start_worker(struct supervisor *s, uint32_t number) {
+    struct pp_front *front = s->shared->front;
+    uint32_t life = (atomic_load_explicit(&front->lives[number], memory_order_relaxed) + 1) & 0xffffU;
+    atomic_store_explicit(&front->lives[number], life, memory_order_relaxed);
+    start_record(&s->shared->records[number]);
+    pid_t self = getpid(), pid = pp_fork();
+    if (pid < 0) return false;
+    if (pid == 0) be_worker(s, number, life, self);
+    setpgid(pid, pid); /* the child does it too: whoever is first */
+    s->pids[number] = pid;
+    s->places[number] = ALIVE;
+    atomic_store_explicit(&front->pids[number], (uint32_t)pid, memory_order_release);
+    return true;
+}
+
+static uint32_t count_places(const struct supervisor *s, enum place kind) {
+    uint32_t count = 0;
+    for (uint32_t w = 0; w < s->workers; w++) count += s->places[w] == kind;
+    return count;
+}
+
+/* Without a worker, and without hope of one, the caller must not wait. */
+static void tell_if_broken(struct supervisor *s) {
+    bool no_process = s->fork_failures > FORK_TRIES && count_places(s, ALIVE) == 0;
+    if (s->broken || (!no_process && count_places(s, GIVEN_UP) < s->workers)) return;
+    int32_t code = no_process ? POOL_EAGAIN : s->options->worker.initializer ? POOL_EINIT : POOL_EDIED;
+    struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
+                               .status = s->last_status};
+    s->broken = pp_notice_write(s->shared, &notice);
+    if (s->broken) ring_bell(s);
+}
+
+static void start_missing(struct supervisor *s) {
+    uint64_t now = pp_now();
+    for (uint32_t w = 0; w < s->workers; w++) {
+        if (s->places[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
+        if (start_worker(s, w)) {
+            s->fork_failures = 0;
+            continue;
+        }
+        s->fork_again = now + ((uint64_t)FORK_PAUSE << s->fork_failures++);
+    }
+}
+
+static bool waits_to_fork(const struct supervisor *s) {
+    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_places(s, EMPTY) > 0;
+}
+
+/* ---- death of a worker */
+
+static void kill_group(pid_t pid) {
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL); /* in case it has not come to lead its group */
+}
+
+static void kill_worker(void *context, uint32_t worker) {
+    struct supervisor *s = context;
+    if (s->places[worker] == ALIVE) kill_group(s->pids[worker]);
+}
+
+static struct pp_notice describe_death(struct supervisor *s, uint32_t w) {
+    struct pp_record *r = &s->shared->records[w];
+    struct pp_notice notice = {
+        .kind = PP_WORKER_DIED,
+        .worker = w,
+        .life = atomic_load_explicit(&s->shared->front->lives[w], memory_order_relaxed),
+        .pid = s->pids[w],
+        .status = s->statuses[w],
+        .init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed),
+        .faulted = atomic_load_explicit(&r->faulted, memory_order_relaxed) != 0,
+        .fault = atomic_load_explicit(&r->fault, memory_order_relaxed),
+        .current = atomic_load_explicit(&r->current, memory_order_relaxed),
+        .job = atomic_load_explicit(&r->job, memory_order_relaxed),
+        .item = atomic_load_explicit(&r->item, memory_order_relaxed),
+        .begin = atomic_load_explicit(&r->begin, memory_order_relaxed),
+        .end = atomic_load_explicit(&r->end, memory_order_relaxed),
+        .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
+        .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
+    };
+    for (int i = 0; i < PP_HOLD; i++) {
+        notice.hold[i] = atomic_load_explicit(&r->hold[i], memory_order_relaxed);
+        if (notice.hold[i] == 0) break;
+    }
+    return notice;
+}
+
+static void clear_record(struct supervisor *s, uint32_t w) {
+    struct pp_record *r = &s->shared->records[w];
+    pp_asleep_clear(s->shared, w);
+    atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&r->current, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->item, 0, memory_order_relaxed);
+    /* Release, after the notice: the caller, which sees nobody in the job, then looks for notices. */
+    atomic_store_explicit(&r->job, 0, memory_order_seq_cst);
+}
+
+/* Whether the worker at this place is to be started once more. */
+static bool deserves_another(struct supervisor *s, uint32_t w) {
+    struct pp_record *r = &s->shared->records[w];
+    if (atomic_load_explicit(&r->ready, memory_order_relaxed)) {
+        s->init_failures[w] = s->start_failures[w] = 0;
+        return true;
+    }
+    s->last_status = s->statuses[w];
+    s->last_init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed);
+    if (s->last_init_code != 0) s->init_failures[w]++;
+    s->start_failures[w]++;
+    return s->init_failures[w] < INIT_TRIES && s->start_failures[w] < START_TRIES;
+}
+
+/* DEAD → EMPTY or GIVEN_UP, once the caller has been told; stays DEAD while notices have no room. */
+static void bury(struct supervisor *s, uint32_t w) {
+    struct pp_notice notice = describe_death(s, w);
+    if (!pp_notice_write(s->shared, &notice)) return;
+    clear_record(s, w);
+    s->places[w] = deserves_another(s, w) ? EMPTY : GIVEN_UP;
+    ring_bell(s);
+}
+
+static void bury_dead(struct supervisor *s) {
+    for (uint32_t w = 0; w < s->workers; w++)
+        if (s->places[w] == DEAD) bury(s, w);
+}
+
+static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
+    uint32_t w = 0;
+    while (w < s->workers && !(s->places[w] == ALIVE && s->pids[w] == pid)) w++;
+    return w;
+}
+
+static void reap(struct supervisor *s) {
+    for (;;) {
+        siginfo_t info;
+        info.si_pid = 0;
+        /* First only looked at: while the leader is not reaped, its number and its group's are nobody else's. */
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) return;
+        uint32_t w = worker_of(s, info.si_pid);
+        if (w < s->workers) kill(-info.si_pid, SIGKILL);
+        int status = 0;
+        waitpid(info.si_pid, &status, 0);
+        if (w == s->workers) continue;
+        s->places[w] = DEAD;
+        s->statuses[w] = status;
+        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+    }
+}
+
+static noreturn void end_all(struct supervisor *s) {
+    for (uint32_t w = 0; w < s->workers; w++)
+        if (s->places[w] == ALIVE) kill_group(s->pids[w]);
+    for (uint32_t w = 0; w < s->workers; w++)
+        if (s->places[w] == ALIVE) waitpid(s->pids[w], NULL, 0);
+    pp_child_exit(0);
+}
+
+/* ---- the loop */
+
+static void obey(struct supervisor *s, const struct pp_command *command) {
+    switch (command->kind) {
+    case PP_KILL:
+        if (command->worker < s->workers && s->places[command->worker] == ALIVE &&
+            command->life == atomic_load_explicit(&s->shared->front->lives[command->worker], memory_order_relaxed))
+            kill_group(s->pids[command->worker]);
+        break;
+    case PP_TIMER:
+        if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
+        s->next_check = 0;
+        break;
+    case PP_END: end_all(s);
+    default: break; /* PP_ROOM: the loop looks at the dead anyway */
+    }
+}
+
+static void take_commands(struct supervisor *s) {
+    struct pp_command command;
+    int got;
+    while ((got = pp_command_receive(s->options->control, &command)) > 0) obey(s, &command);
+    if (got < 0) end_all(s);
+}
+
+static void wait_for_events(struct supervisor *s) {
+    uint64_t deadline = s->next_check;
+    if (waits_to_fork(s) && s->fork_again < deadline) deadline = s->fork_again;
+    struct pollfd fds[] = {{.fd = s->options->control, .events = POLLIN},
+                           {.fd = s->signal_pipe[0], .events = POLLIN},
+                           {.fd = s->caller_pidfd, .events = POLLIN}};
+    if (pp_poll(fds, 3, deadline) <= 0) return;
+    char bytes[256];
+    if (fds[1].revents) while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    if (fds[0].revents) take_commands(s);
+    if (fds[2].revents) end_all(s);
+}
+
+void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options) {
+    static struct supervisor s; /* too large for a stack of unknown size; this process has just one */
+    memset(&s, 0, sizeof s);
+    s.shared = shared;
+    s.options = options;
+    s.next_check = UINT64_MAX;
+    s.workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    pp_child_begin();
+    watch_children(&s);
+    watch_caller(&s);
+    for (;;) {
+        reap(&s);
+        bury_dead(&s);
+        start_missing(&s);
+        tell_if_broken(&s);
+        if (pp_now() >= s.next_check || s.next_check == 0)
+            s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
+        wait_for_events(&s);
+    }
+}

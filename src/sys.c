@@ -1,0 +1,175 @@
+#include "sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef PP_FAULTS
+bool (*pp_fault)(const char *call);
+#define FAULT(call, code) (pp_fault && pp_fault(call) && (errno = (code), true))
+#else
+#define FAULT(call, code) false
+#endif
+
+uint64_t pp_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+void *pp_zalloc(size_t count, size_t size) {
+    return FAULT("malloc", ENOMEM) ? NULL : calloc(count, size);
+}
+
+void *pp_realloc(void *old, size_t size) {
+    return FAULT("malloc", ENOMEM) ? NULL : realloc(old, size);
+}
+
+void pp_release(void *memory) {
+    free(memory);
+}
+
+void *pp_map_shared(size_t size) {
+    if (FAULT("mmap", ENOMEM)) return NULL;
+#ifdef MAP_ANONYMOUS
+    int flags = MAP_SHARED | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+    flags |= MAP_NORESERVE;
+#endif
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+#else
+    /* What systems without the flag have: memory without a name, and without a file system that could be full. */
+    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    if (zero < 0) return NULL;
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
+    close(zero);
+#endif
+    return address == MAP_FAILED ? NULL : address;
+}
+
+void pp_unmap(void *address, size_t size) {
+    if (address) munmap(address, size);
+}
+
+uint32_t *pp_map_unforked(void) {
+#if defined(MADV_WIPEONFORK) && defined(MAP_ANONYMOUS) && !defined(PARPOOL_POSIX_ONLY)
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = FAULT("mmap", ENOMEM) ? MAP_FAILED
+                                       : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) return NULL;
+    if (madvise(page, size, MADV_WIPEONFORK) == 0) return page;
+    munmap(page, size);
+#endif
+    return NULL;
+}
+
+void pp_unmap_unforked(uint32_t *page) {
+    if (page) munmap(page, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+/* A program that closed its standard descriptors must not find ours in their place: tasks print to them. */
+static int above_standard(int *fd) {
+    if (*fd > 2) return 0;
+    int higher = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+    if (higher < 0) return -1;
+    close(*fd);
+    *fd = higher;
+    return 0;
+}
+
+static int set_up_pair(int fds[2], int nonblocking_end) {
+    for (int end = 0; end < 2; end++) {
+        if (above_standard(&fds[end])) goto fail;
+        if (fcntl(fds[end], F_SETFD, FD_CLOEXEC)) goto fail;
+        if (nonblocking_end != end && nonblocking_end != -1) continue;
+        int flags = fcntl(fds[end], F_GETFL);
+        if (flags < 0 || fcntl(fds[end], F_SETFL, flags | O_NONBLOCK)) goto fail;
+    }
+    return 0;
+fail:
+    pp_close(&fds[0]);
+    pp_close(&fds[1]);
+    return -1;
+}
+
+int pp_pipe(int fds[2], int nonblocking_end) {
+    if (FAULT("pipe", EMFILE)) return -1;
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    if (pipe2(fds, O_CLOEXEC)) return -1;
+#else
+    if (pipe(fds)) return -1;
+#endif
+    return set_up_pair(fds, nonblocking_end);
+}
+
+int pp_socketpair(int fds[2]) {
+    if (FAULT("socketpair", EMFILE)) return -1;
+    int type = SOCK_STREAM;
+#ifdef SOCK_CLOEXEC
+    type |= SOCK_CLOEXEC;
+#endif
+    return socketpair(AF_UNIX, type, 0, fds) ? -1 : set_up_pair(fds, -1);
+}
+
+void pp_close(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+pid_t pp_fork(void) {
+    if (FAULT("fork", EAGAIN)) return -1;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid != 0) {
+        int code = errno;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        errno = code;
+    }
+    return pid;
+}
+
+ssize_t pp_read(int fd, void *data, size_t size) {
+    if (FAULT("read", EIO)) return -1;
+    ssize_t n;
+    do n = read(fd, data, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t pp_write(int fd, const void *data, size_t size) {
+    if (FAULT("write", EAGAIN)) return -1;
+    ssize_t n;
+    do n = write(fd, data, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+ssize_t pp_send(int fd, const void *data, size_t size) {
+    if (FAULT("write", EAGAIN)) return -1;
+    ssize_t n;
+    do n = send(fd, data, size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline) {
+    for (;;) {
+        int timeout = -1;
+        if (deadline != UINT64_MAX) {
+            uint64_t now = pp_now();
+            uint64_t left = deadline > now ? (deadline - now + 999999) / 1000000 : 0;
+            timeout = left > INT_MAX ? INT_MAX : (int)left;
+        }
+        int n = poll(fds, count, timeout);
+        if (n > 0 || (n < 0 && errno != EINTR)) return n;
+        if (deadline != UINT64_MAX && pp_now() >= deadline) return 0;
+    }
+}

@@ -1,0 +1,48 @@
+/* System calls that need care, in one place: interrupted calls are taken up again, every descriptor is close-on-exec and
+ * above the standard three, and a build for tests (PP_FAULTS) can make any of them fail.
+ *
+ * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself.
+ * Called by: every layer. */
+#ifndef PP_SYS_H
+#define PP_SYS_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef PP_FAULTS
+/* Set by the fault-injection test: whether this call, by name, is to fail. It is asked before the call is made. */
+extern bool (*pp_fault)(const char *call);
+#endif
+
+uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */
+
+void *pp_zalloc(size_t count, size_t size); /* zeroed; NULL when there is no memory or the product overflows */
+void *pp_realloc(void *old, size_t size);   /* NULL: old is still there */
+void pp_release(void *memory);
+
+/* Shared, anonymous, zeroed, and taken from memory only as it is touched. NULL on failure. */
+void *pp_map_shared(size_t size);
+void pp_unmap(void *address, size_t size);
+/* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
+uint32_t *pp_map_unforked(void);
+void pp_unmap_unforked(uint32_t *page);
+
+/* Both ends close-on-exec and above 2; `end`, 0 or 1 or -1 for both, does not block. 0 or -1. */
+int pp_pipe(int fds[2], int nonblocking_end);
+int pp_socketpair(int fds[2]);
+void pp_close(int *fd); /* and sets it to -1; nothing if it is -1 */
+
+/* All signals are blocked around it: in the child they stay so, until it has put its own dispositions in place. */
+pid_t pp_fork(void);
+
+ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up again when interrupted */
+ssize_t pp_write(int fd, const void *data, size_t size); /* one write, the same */
+ssize_t pp_send(int fd, const void *data, size_t size);  /* one send without SIGPIPE, the same */
+
+/* Waits until `deadline` (ns of pp_now(), UINT64_MAX: for ever). Interrupted waits are resumed. >0, 0: time is over, -1. */
+int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline);
+
+#endif

@@ -1,0 +1,38 @@
+#include "task.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "parpool.h"
+
+static _Thread_local struct pp_call call;
+
+struct pp_call *pp_call_here(void) {
+    return &call;
+}
+
+size_t task_index(void) {
+    return call.running ? call.index : 0;
+}
+
+int task_fail(int code, const char *format, ...) {
+    if (!call.running || !format) return code;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(call.message, sizeof call.message, format, arguments);
+    va_end(arguments);
+    call.has_message = true;
+    return code;
+}
+
+/* The output function of SplitMix64 (Steele, Lea, Flood 2014): a bijection, so that different items differ. */
+static uint64_t mixed(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+    return x ^ (x >> 31);
+}
+
+uint64_t task_seed(void) {
+    uint64_t seed = call.running ? call.seed : 0;
+    return mixed(mixed(seed) + (task_index() + 1) * 0x9e3779b97f4a7c15U);
+}

@@ -1,0 +1,197 @@
+/* Sleeping until something is done: future_get() and its kin, pool_poll(), pool_fd().
+ *
+ * One thread at a time sleeps in poll(), on the bell and on the control socket, for all; others sleep on a condition
+ * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring the
+ * bell only for that. A program that has asked for pool_fd() is waited for at all times.
+ *
+ * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would end
+ * the wait. Nobody who waits for nothing wakes up. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <sys/epoll.h>
+#endif
+
+#include "pool.h"
+#include "sys.h"
+
+#define NS_PER_MS 1000000U
+#define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
+#define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
+
+uint64_t pp_deadline(int timeout) {
+    if (timeout <= 0) return timeout == 0 ? 0 : UINT64_MAX;
+    return pp_now() + (uint64_t)timeout * NS_PER_MS;
+}
+
+static bool is_satisfied(const struct pool *pool, const struct future *future, size_t baseline) {
+    if (future) return atomic_load_explicit(&future->done, memory_order_relaxed);
+    return pool->open == 0 || pool->finished != baseline;
+}
+
+/* ---- the supervisor's end */
+
+static void supervisor_gone(struct pool *pool) {
+    if (pool->broken || pool->ended) return;
+    struct pool_failure why;
+    memset(&why, 0, sizeof why);
+    why.error = POOL_EDIED;
+    why.worker = pool->supervisor;
+    strcpy(why.message, "the pool's supervisor died");
+    waitpid(pool->supervisor, NULL, WNOHANG);
+    pp_collect(pool);
+    pp_break(pool, POOL_EDIED, &why);
+}
+
+void pp_check_supervisor(struct pool *pool) {
+    if (pool->broken || pool->ended) return;
+    struct pollfd control = {.fd = pool->control};
+    if (pp_poll(&control, 1, 0) > 0 && (control.revents & (POLLHUP | POLLERR))) supervisor_gone(pool);
+}
+
+/* ---- the bell */
+
+static void expect(struct pool *pool, uint32_t whom) {
+    if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
+    atomic_store_explicit(&pool->shared.front->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
+    /* Orders the wish before the last look at outcomes; pairs with the fence in announce(), worker.c. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void expect_nobody(struct pool *pool) {
+    atomic_store_explicit(&pool->shared.front->waits, 0, memory_order_relaxed);
+}
+
+static void silence_bell(struct pool *pool) {
+    char bytes[256];
+    expect_nobody(pool);
+    pool->bell_rung = false;
+    while (pp_read(pool->bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+}
+
+void pp_rearm(struct pool *pool) {
+    if (pool->ended || pool->broken) return;
+    if (pool->finished == pool->reported &&
+        atomic_load_explicit(&pool->shared.front->waits, memory_order_relaxed) == 0) {
+        expect(pool, PP_WAITS_ANY);
+        pp_collect(pool);
+    }
+    if (pool->finished == pool->reported || pool->bell_rung) return;
+    pool->bell_rung = true;
+    pp_write(pool->bell_end, "", 1);
+}
+
+/* ---- sleeping */
+
+/* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
+static uint32_t whom_for(const struct pool *pool, const struct future *future) {
+    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
+               pool->queue.count == 0 && !pool->waiting_jobs;
+    return one ? future->slot : PP_WAITS_ANY;
+}
+
+/* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
+static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
+    pool->somebody_polls = true;
+    expect(pool, whom_for(pool, future));
+    pp_collect(pool);
+    if (!is_satisfied(pool, future, baseline)) {
+        struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->control}};
+        pthread_mutex_unlock(&pool->lock);
+        int n = pp_poll(fds, 2, until);
+        pthread_mutex_lock(&pool->lock);
+        if (n > 0 && fds[1].revents) supervisor_gone(pool);
+    }
+    silence_bell(pool);
+    pool->somebody_polls = false;
+    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
+}
+
+/* Sleeps until the thread that polls comes back, or `until`. */
+static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
+    pool->others_wait++;
+    expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
+    pp_collect(pool);
+    if (!is_satisfied(pool, future, baseline)) {
+        struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
+        pthread_cond_timedwait(&pool->changed, &pool->lock, &time);
+    }
+    pool->others_wait--;
+}
+
+int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
+    uint64_t pause = AUDIT_FIRST;
+    for (;;) {
+        pp_collect(pool);
+        if (is_satisfied(pool, future, baseline)) return 0;
+        if (deadline == 0) {
+            pp_check_supervisor(pool);
+            return is_satisfied(pool, future, baseline) ? 0 : POOL_ETIMEDOUT;
+        }
+        uint64_t now = pp_now();
+        if (now >= deadline) return POOL_ETIMEDOUT;
+        uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
+        if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
+        else sleep_in_poll(pool, future, baseline, until);
+        if (pp_now() >= audit_at) {
+            pp_audit(pool);
+            if (pause < AUDIT_MOST) pause *= 2;
+        }
+    }
+}
+
+/* ---- event loops */
+
+/* One descriptor for the bell and for the end of the supervisor, where the system can make one. */
+static int make_event_fd(struct pool *pool) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    int fd = epoll_create1(EPOLL_CLOEXEC);
+    if (fd >= 0) {
+        struct epoll_event bell = {.events = EPOLLIN}, control = {.events = 0}; /* of which the end is always told */
+        if (epoll_ctl(fd, EPOLL_CTL_ADD, pool->bell, &bell) == 0 &&
+            epoll_ctl(fd, EPOLL_CTL_ADD, pool->control, &control) == 0)
+            return fd;
+        pp_close(&fd);
+    }
+#endif
+    return pool->bell;
+}
+
+int pool_fd(const struct pool *pool) {
+    if (!pool) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    struct pool *p = (struct pool *)(uintptr_t)pool; /* const to its caller, for whom nothing of it changes */
+    pp_lock(p);
+    if (p->event_fd < 0 && !p->ended) p->event_fd = make_event_fd(p);
+    int fd = p->event_fd;
+    pp_unlock(p);
+    return fd < 0 ? POOL_ECLOSED : fd;
+}
+
+/* What the supervisor's end makes readable must not stay so once it is known. */
+static void forget_control(struct pool *pool) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    if (pool->event_fd >= 0 && pool->event_fd != pool->bell)
+        epoll_ctl(pool->event_fd, EPOLL_CTL_DEL, pool->control, NULL);
+#else
+    (void)pool;
+#endif
+}
+
+int pool_poll(struct pool *pool, int timeout) {
+    if (!pool || timeout < -1) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(pool);
+    if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
+    if (!pool->ended) pp_check_supervisor(pool);
+    if (pool->broken) forget_control(pool);
+    if (!pool->ended) pp_wait(pool, NULL, pool->reported, deadline);
+    size_t news = pool->finished - pool->reported;
+    pool->reported = pool->finished;
+    pp_unlock(pool);
+    return news > INT32_MAX ? INT32_MAX : (int)news;
+}

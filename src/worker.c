@@ -1,0 +1,386 @@
+#include "worker.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "memory.h"
+#include "plan.h"
+#include "ring.h"
+#include "state.h"
+#include "sys.h"
+#include "task.h"
+
+#define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
+#define SHORT_NS 2000U    /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
+
+struct worker {
+    struct pp_shared *shared;
+    struct pp_record *record;
+    struct pp_call *call;
+    uint32_t number, life;
+    int task_pipe, bell;
+    uint64_t rung;       /* the caller's wait for which the bell was rung */
+    uint64_t announced;  /* entries written to the done ring */
+    uint64_t woken;
+    uint32_t items;      /* generation of the item word */
+    bool started_set;
+    unsigned batch;      /* tickets to take at a time */
+    bool has_quota;
+    uint64_t quota;      /* tasks left before it retires */
+    size_t soft_limit;
+    uint32_t board_next;
+    uint64_t pace_job;
+    struct pp_pace pace;
+    uint64_t used_up[PP_BOARD]; /* jobs of the board in which nothing was left to claim */
+};
+
+/* Somebody has swapped our state to KILLED or OVERDUE and is about to kill us: nothing may be touched any more. Should
+ * the kill not come, the word was scribbled upon; then this worker ends itself, to be replaced. */
+static noreturn void await_kill(void) {
+    uint64_t until = pp_now() + 1000000000U;
+    while (pp_now() < until) pp_poll(NULL, 0, until);
+    pp_child_exit(1);
+}
+
+static void announce(struct worker *w, uint64_t ticket) {
+    struct pp_record *record = w->record;
+    atomic_store_explicit(&record->done[w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
+    /* Release: pairs with the caller's acquire of the tail in collect.c. */
+    atomic_store_explicit(&record->done_tail, ++w->announced, memory_order_release);
+    /* Orders the outcome before the look at `waits`; pairs with the fence between the caller's store of `waits` and its
+     * last look at outcomes: one of the two sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t waits = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
+    if (waits == 0 || waits == w->rung) return;
+    if ((uint32_t)waits != PP_WAITS_ANY && (uint32_t)waits != pp_ticket_slot(ticket)) return;
+    w->rung = waits;
+    pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
+}
+
+/* Runs the function; true if it failed, with the code in *code and a message, maybe empty, in w->call. */
+static bool call_function(struct worker *w, pool_fn *fn, const void *in, void *out, int *code) {
+    w->call->has_message = false;
+    *code = fn(in, out);
+    if (*code == 0) return false;
+    if (!w->call->has_message) w->call->message[0] = '\0';
+    return true;
+}
+
+/* ---- tasks */
+
+static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
+    struct pp_outcome *outcome = &w->shared->outcomes[slot];
+    const struct pp_desc *desc = &w->shared->descs[slot];
+    uint64_t running = pp_state(pp_ticket_generation(ticket), PP_RUNNING, w->number, w->life);
+
+    if (desc->timeout) {
+        w->started_set = true;
+        /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
+        atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
+    }
+    w->call->index = 0;
+    w->call->seed = desc->seed;
+    int code;
+    if (call_function(w, desc->fn, desc->in, desc->out, &code)) {
+        memcpy(w->shared->messages[slot], w->call->message, PP_MESSAGE);
+        outcome->pid = (int32_t)getpid();
+    }
+    pp_child_flush();
+    outcome->code = code;
+    if (!pp_state_end(&outcome->state, running)) await_kill();
+    announce(w, ticket);
+}
+
+/* False: it is no longer to be run, or somebody else runs it. */
+static bool run_task(struct worker *w, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS) return false;
+    if (w->started_set) {
+        atomic_store_explicit(&w->record->started, 0, memory_order_relaxed);
+        w->started_set = false;
+    }
+    /* Before the swap: a death right after it must find what was running. */
+    atomic_store_explicit(&w->record->current, ticket, memory_order_relaxed);
+    if (!pp_state_begin(&w->shared->outcomes[slot].state, pp_ticket_generation(ticket), w->number, w->life))
+        return false;
+    run_claimed(w, slot, ticket);
+    if (w->has_quota) w->quota--;
+    return true;
+}
+
+static void prefetch(const struct worker *w, uint64_t ticket) {
+#if defined(__GNUC__)
+    uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
+    __builtin_prefetch(&w->shared->descs[slot], 0);
+    __builtin_prefetch(&w->shared->outcomes[slot], 1);
+#else
+    (void)w, (void)ticket;
+#endif
+}
+
+/* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
+static bool run_tickets(struct worker *w) {
+    uint64_t tickets[PP_HOLD];
+    unsigned most = w->has_quota && w->quota < w->batch ? (unsigned)w->quota : w->batch;
+    unsigned count = pp_ring_take(w->shared, w->record, most, tickets);
+    if (count == 0) return false;
+    for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
+    uint64_t began = pp_now();
+    for (unsigned i = 0; i < count; i++) run_task(w, tickets[i]);
+    atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
+    w->batch = (pp_now() - began) / count > SHORT_NS ? 1 : PP_HOLD;
+    return true;
+}
+
+/* Takes what another worker holds and has not begun. */
+static bool steal(struct worker *w) {
+    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    for (uint32_t v = 0; v < workers; v++) {
+        if (v == w->number) continue;
+        struct pp_record *record = &w->shared->records[v];
+        for (int i = 0; i < PP_HOLD; i++) {
+            uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
+            if (ticket == 0) break;
+            if (run_task(w, ticket)) return true;
+        }
+    }
+    return false;
+}
+
+/* ---- jobs */
+
+static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+    if (!atomic_load_explicit(&w->record->flawed, memory_order_relaxed)) {
+        uint64_t end = atomic_load_explicit(&w->record->end, memory_order_relaxed);
+        uint64_t p = atomic_load_explicit(&w->record->begin, memory_order_relaxed);
+        for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->codes[p], 0, memory_order_relaxed);
+        atomic_store_explicit(&w->record->flawed, 1, memory_order_release);
+    }
+    atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
+    struct pp_flaw *flaw = &plan->flaws[w->number % plan->regions];
+    uint64_t lowest = atomic_load_explicit(&flaw->position, memory_order_relaxed);
+    if (lowest != 0 && lowest <= position + 1) return;
+    atomic_store_explicit(&flaw->position, 0, memory_order_relaxed);
+    flaw->code = code;
+    flaw->pid = (int32_t)getpid();
+    memcpy(flaw->message, w->call->message, PP_MESSAGE);
+    atomic_store_explicit(&flaw->position, position + 1, memory_order_release);
+}
+
+static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t position) {
+    uint64_t item = plan->index ? plan->index[position] : position;
+    w->call->index = (size_t)item;
+    int code;
+    if (call_function(w, plan->fn, plan->in ? plan->in + item * plan->in_size : NULL,
+                      plan->out ? plan->out + item * plan->out_size : scratch, &code))
+        note_flaw(w, plan, position, code);
+    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
+}
+
+/* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
+static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+    for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
+    pp_child_flush();
+    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    if (!pp_item_end(&w->record->item, running)) await_kill();
+    return true;
+}
+
+/* One swap an item, which is what the supervisor's clock may kill. */
+static bool run_chunk_timed(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                            const struct pp_chunk *chunk) {
+    w->started_set = true;
+    for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+        atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
+        uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+        /* Pairs with stop_items() in map.c: it sees this item running, or we see that we are to stop. */
+        bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
+        if (!stop) run_item(w, plan, scratch, p);
+        if (!pp_item_end(&w->record->item, running)) await_kill();
+        if (stop) return false;
+    }
+    pp_child_flush();
+    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    return true;
+}
+
+static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk) {
+    /* A death between these stores must find an empty chunk: the claim is then found by its missing marks. */
+    atomic_store_explicit(&record->end, 0, memory_order_release);
+    atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->flawed, 0, memory_order_release);
+    atomic_store_explicit(&record->end, chunk->end, memory_order_release);
+}
+
+/* Sets the record's job, which keeps the job's memory in place, if the slot is still that job's. */
+static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
+    if (slot >= PP_SLOTS) return NULL;
+    _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
+    atomic_store_explicit(&w->record->end, 0, memory_order_relaxed);
+    atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
+    /* Pairs with map.c: the caller ends the job's state, then looks who is in it. */
+    pp_state_begin(state, generation, w->number, w->life);
+    uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
+    if (pp_generation_of(seen) != generation || pp_phase_of(seen) != PP_RUNNING) return NULL;
+    return w->shared->descs[slot].in;
+}
+
+/* The last one out of a job in which nothing is left says so. */
+static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
+    atomic_store_explicit(&w->record->job, 0, memory_order_seq_cst);
+    if (!nothing_left) return;
+    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    for (uint32_t v = 0; v < workers; v++)
+        if (atomic_load_explicit(&w->shared->records[v].job, memory_order_seq_cst) == ticket) return;
+    announce(w, ticket);
+}
+
+/* Whether this worker should look at other work before the next chunk. */
+static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
+    if (w->has_quota && w->quota == 0) return true;
+    return !pp_ring_is_empty(w->shared) || now - turn_began > SLICE_NS;
+}
+
+static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
+    const struct pp_job_plan *plan = enter_job(w, ticket);
+    if (!plan) {
+        w->used_up[place] = ticket;
+        leave_job(w, ticket, true);
+        return false;
+    }
+    if (w->pace_job != ticket) {
+        w->pace_job = ticket;
+        w->pace.blocks = 0;
+    }
+    char *scratch = plan->scratch ? plan->scratch + w->number % plan->regions * plan->scratch_size : NULL;
+    w->call->seed = plan->seed;
+    uint64_t turn_began = w->pace.began = pp_now();
+    bool worked = false, nothing_left = false;
+    struct pp_chunk chunk;
+    do {
+        if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) {
+            nothing_left = true;
+            w->used_up[place] = ticket;
+            break;
+        }
+        worked = true;
+        record_chunk(w->record, &chunk);
+        if (!(plan->timeout ? run_chunk_timed : run_chunk)(w, plan, scratch, &chunk)) continue;
+        uint64_t count = chunk.end - chunk.begin;
+        if (w->has_quota) w->quota -= count < w->quota ? count : w->quota;
+        pp_pace_measure(&w->pace, &chunk, pp_now());
+    } while (!turn_is_over(w, w->pace.began, turn_began));
+    leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
+    return worked;
+}
+
+/* The place of a job of the board in which something may be left, from `board_next` on; PP_BOARD: none. */
+static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
+    uint32_t end = atomic_load_explicit(&w->shared->front->board_end, memory_order_acquire);
+    if (end > PP_BOARD) end = PP_BOARD;
+    for (uint32_t i = 0; i < end; i++) {
+        uint32_t place = (w->board_next + i) % end;
+        *ticket = atomic_load_explicit(&w->shared->board[place], memory_order_acquire);
+        if (*ticket != 0 && *ticket != w->used_up[place]) return place;
+    }
+    return PP_BOARD;
+}
+
+static bool run_jobs(struct worker *w) {
+    uint64_t ticket;
+    uint32_t place = find_job(w, &ticket);
+    if (place == PP_BOARD) return false;
+    w->board_next = place + 1;
+    work_on_job(w, place, ticket);
+    return true;
+}
+
+/* ---- rest */
+
+static bool sees_work(const struct worker *w) {
+    uint64_t ticket;
+    return !pp_ring_is_empty(w->shared) || find_job(w, &ticket) != PP_BOARD;
+}
+
+static void relax(bool yields) {
+    if (yields) {
+        sched_yield();
+        return;
+    }
+    for (int i = 0; i < 32; i++) {
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+        __builtin_ia32_pause();
+#endif
+    }
+}
+
+/* Looks for work for a while: waking a sleeping process costs more than what most callers take to submit again. */
+static bool look_around(struct worker *w) {
+    struct pp_front *front = w->shared->front;
+    uint32_t spin = atomic_load_explicit(&front->spin_ns, memory_order_relaxed);
+    bool yields = atomic_load_explicit(&front->yields, memory_order_relaxed);
+    if (spin == 0) return false;
+    uint64_t until = pp_now() + spin;
+    do {
+        if (sees_work(w)) return true;
+        relax(yields);
+    } while (pp_now() < until);
+    return false;
+}
+
+static void rest(struct worker *w) {
+    if (look_around(w)) return;
+    pp_asleep_set(w->shared, w->number);
+    if (sees_work(w) || steal(w)) {
+        pp_asleep_clear(w->shared, w->number);
+        return;
+    }
+    char byte;
+    ssize_t n = pp_read(w->task_pipe, &byte, 1);
+    if (n == 1) atomic_store_explicit(&w->record->woken, ++w->woken, memory_order_relaxed);
+    pp_asleep_clear(w->shared, w->number);
+    if (n != 1) pp_child_exit(0); /* end of file: the caller has gone */
+}
+
+static void retire_if_due(struct worker *w) {
+    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
+        atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
+        pp_child_exit(0);
+    }
+}
+
+static void initialize(struct worker *w, const struct pp_worker_options *options) {
+    int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
+    pp_child_flush();
+    if (code != 0) {
+        atomic_store_explicit(&w->record->init_code, code, memory_order_relaxed);
+        pp_child_exit(1);
+    }
+    atomic_store_explicit(&w->record->ready, 1, memory_order_release);
+}
+
+void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *options, uint32_t number, uint32_t life,
+                   int task_pipe, int bell) {
+    struct worker w = {.shared = shared, .record = &shared->records[number], .call = pp_call_here(), .number = number,
+                       .life = life, .task_pipe = task_pipe, .bell = bell, .batch = 1,
+                       .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
+    w.announced = atomic_load_explicit(&w.record->done_tail, memory_order_relaxed);
+    w.woken = atomic_load_explicit(&w.record->woken, memory_order_relaxed);
+    if (options->memory_soft_limit) w.soft_limit = pp_memory_used() + options->memory_soft_limit;
+    if (options->memory_limit) pp_memory_limit(options->memory_limit);
+    initialize(&w, options);
+    w.call->running = true;
+    for (;;) {
+        bool worked = run_tickets(&w);
+        worked = run_jobs(&w) || worked;
+        if (worked || steal(&w)) retire_if_due(&w);
+        else rest(&w);
+    }
+}
