@@ -1,0 +1,65 @@
+/* bench_limits: where this library stands, figure by figure, against what it was made to reach.
+ *
+ * Each row measures one promise beside its floor or its best rival, in one interleaved run. This is the program to tune
+ * by: --only ROW takes seconds. */
+#include "limits.h"
+#include "limits_maps.h"
+#include "limits_processes.h"
+#include "limits_tasks.h"
+
+enum { MOST_NAMES = 4 };
+
+static const struct {
+    void (*measure)(void);
+    const char *names[MOST_NAMES]; /* of the rows that it gives */
+} measurements[] = {
+    {limit_memory, {"memory"}},
+    {limit_pi_8ms, {"pi-8ms"}},
+    {limit_pi_1ms, {"pi-1ms"}},
+    {limit_pi_100us, {"pi-100us"}},
+    {limit_pi_8ms_asleep, {"pi-8ms-asleep"}},
+    {limit_pi_1ms_asleep, {"pi-1ms-asleep"}},
+    {limit_pi_100us_asleep, {"pi-100us-asleep"}},
+    {limit_squares, {"squares-arena", "squares-arena-inlined", "squares-malloc", "squares-malloc-inlined"}},
+    {limit_squares_first, {"squares-first", "squares-first-inlined"}},
+    {limit_items, {"items", "items-chunk1"}},
+    {limit_submit, {"submit", "submit-openmp"}},
+    {limit_round_awake, {"round-awake"}},
+    {limit_round_asleep, {"round-asleep", "round-asleep-all"}},
+    {limit_skewed_first, {"skewed-first"}},
+    {limit_skewed_middle, {"skewed-middle"}},
+    {limit_skewed_rising, {"skewed-rising"}},
+    {limit_echo, {"echo"}},
+    {limit_create_2, {"create-2", "create-2-ready", "create-destroy"}},
+    {limit_create_64, {"create-64", "create-64-ready"}},
+    {limit_create_large, {"create-1GiB"}},
+    {limit_random_mean, {"random-mean"}},
+    {limit_flat_in_flight, {"flat-in-flight"}},
+    {limit_flat_submit, {"flat-submit"}},
+    {limit_flat_map, {"flat-map"}},
+    {limit_flat_workers, {"flat-workers-submit"}},
+    {limit_flat_workers_map, {"flat-workers-map"}},
+    {limit_idle, {"idle"}},
+};
+
+int main(int argc, char **argv) {
+    limits.options = bench_begin(
+        argc, argv,
+        "What was to be reached, row by row: the figure, its floor or rival from the same interleaved run, the "
+        "target,\n"
+        "and whether it is met. Rows, for --only: memory, pi-{8ms,1ms,100us}[-asleep], "
+        "squares-{arena,malloc}[-inlined],\n"
+        "squares-first[-inlined], items[-chunk1], submit[-openmp], round-awake, round-asleep[-all],\n"
+        "skewed-{first,middle,rising}, echo, create-{2,64}[-ready], create-destroy, create-1GiB, random-mean,\n"
+        "flat-{in-flight,submit,map,workers-submit,workers-map}, idle.");
+    limits.workers = limits.options->workers ? limits.options->workers : 2;
+    for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
+        bool wanted = false;
+        for (size_t j = 0; j < MOST_NAMES && measurements[i].names[j]; j++) {
+            wanted = wanted || bench_wanted(measurements[i].names[j]);
+        }
+        if (wanted) measurements[i].measure();
+    }
+    print_summary();
+    return bench_end();
+}

@@ -1,0 +1,396 @@
+/* limits_maps: the rows about jobs: one function over many items. */
+#ifndef PARPOOL_BENCH_LIMITS_MAPS_H
+#define PARPOOL_BENCH_LIMITS_MAPS_H
+
+#include "kernels.h"
+#include "limits.h"
+
+/* ---- Pi: jobs of some milliseconds in 16 items ------------------------------------------------------------------- */
+
+enum { PI_ITEMS = 16, SKEWED_ITEMS = 64 };
+
+/* A job of pi with its memory and its answer. */
+struct pi_job {
+    struct workload work;
+    long terms[SKEWED_ITEMS];
+    double out[SKEWED_ITEMS], expected[SKEWED_ITEMS];
+};
+
+/* The caller has filled in terms. */
+static inline void pi_job_begin(struct pi_job *job, size_t count) {
+    job->work = (struct workload){.fn = bbp_pi,
+                                  .in = job->terms,
+                                  .in_size = sizeof *job->terms,
+                                  .out = job->out,
+                                  .out_size = sizeof *job->out,
+                                  .count = count,
+                                  .expected = job->expected,
+                                  .workers = limits.workers,
+                                  .pool = bench_pool(limits.workers)};
+    job->work.threads = thread_pool_create(limits.workers);
+    workload_prepare_submits(&job->work);
+    for (size_t i = 0; i < count; i++) bbp_pi(&job->terms[i], &job->expected[i]);
+}
+
+static inline void pi_job_end(struct pi_job *job) {
+    workload_free_submits(&job->work);
+    thread_pool_destroy(job->work.threads);
+    pool_destroy(job->work.pool);
+}
+
+static inline void pi_job_even(struct pi_job *job, double seconds) {
+    long terms = bbp_terms(seconds / PI_ITEMS);
+    for (size_t i = 0; i < PI_ITEMS; i++) job->terms[i] = terms;
+    pi_job_begin(job, PI_ITEMS);
+}
+
+static inline void limit_pi(const char *name, double seconds, double target) {
+    struct pi_job job;
+    pi_job_even(&job, seconds);
+    struct bench_contestant contestants[] = {
+        contestant("pool_map", run_pool_map, &job.work),
+        contestant("sequential", run_sequential, &job.work),
+        contestant("thread pool", run_thread_pool, &job.work),
+#ifdef _OPENMP
+        contestant("OpenMP dynamic", run_openmp_dynamic, &job.work),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    judge(name, "speed-up against sequential", RATIO, bench_speedup(&contestants[1], &contestants[0]), AT_LEAST,
+          target);
+    print_beside(contestants, count, 1);
+    record(name, PI_ITEMS, limits.workers, &contestants[0], &contestants[1]);
+    pi_job_end(&job);
+}
+
+static inline void limit_pi_8ms(void) {
+    limit_pi("pi-8ms", 8e-3, 1.93);
+}
+
+static inline void limit_pi_1ms(void) {
+    limit_pi("pi-1ms", 1e-3, 1.7);
+}
+
+static inline void limit_pi_100us(void) {
+    limit_pi("pi-100us", 100e-6, 1);
+}
+
+/* The same when the caller has slept for 2 ms before, and the workers with it. */
+static inline void limit_pi_asleep(const char *name, double seconds) {
+    struct pi_job job;
+    pi_job_even(&job, seconds);
+    int runs = limits.options->quick ? 2 : 9;
+    struct nap pool = {&job.work, run_pool_map, 2e-3, 2e-3, runs};
+    struct nap sequential = {&job.work, run_sequential, 2e-3, 2e-3, runs};
+    struct nap threads = {&job.work, run_thread_pool, 2e-3, 2e-3, runs};
+    struct bench_contestant contestants[] = {
+        napping("pool_map", &pool),
+        napping("sequential", &sequential),
+        napping("thread pool", &threads),
+#ifdef _OPENMP
+        napping("OpenMP dynamic (still spins)", &(struct nap){&job.work, run_openmp_dynamic, 2e-3, 2e-3, runs}),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    double share = 1.0 / limits.workers;
+    judge(name, "above ideal (sequential / workers)", SECONDS, excess_of(&contestants[0], &contestants[1], share),
+          AT_MOST, 100e-6);
+    print_beside(contestants, count, 1);
+    for (size_t i = 2; i < count; i++) {
+        printf("    %s: %s above ideal\n", contestants[i].name,
+               bench_seconds(excess_of(&contestants[i], &contestants[1], share).median).text);
+    }
+    record(name, PI_ITEMS, limits.workers, &contestants[0], &contestants[1]);
+    pi_job_end(&job);
+}
+
+static inline void limit_pi_8ms_asleep(void) {
+    limit_pi_asleep("pi-8ms-asleep", 8e-3);
+}
+
+static inline void limit_pi_1ms_asleep(void) {
+    limit_pi_asleep("pi-1ms-asleep", 1e-3);
+}
+
+static inline void limit_pi_100us_asleep(void) {
+    limit_pi_asleep("pi-100us-asleep", 100e-6);
+}
+
+/* ---- Skewed work ------------------------------------------------------------------------------------------------- */
+
+/* The makespan, as a share of all the work, if whoever is free takes the next item, in order, at no cost. No program
+ * that does not know the items' times beforehand can promise better. */
+static inline double ideal_share(const long *costs, size_t count, int workers) {
+    double busy[1024] = {0}, sum = 0, longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        int first = 0;
+        for (int j = 1; j < workers; j++) {
+            if (busy[j] < busy[first]) first = j;
+        }
+        busy[first] += (double)costs[i];
+        sum += (double)costs[i];
+        if (busy[first] > longest) longest = busy[first];
+    }
+    return longest / sum;
+}
+
+static inline void limit_skewed(const char *name, struct pi_job *job) {
+    pi_job_begin(job, SKEWED_ITEMS);
+    struct bench_contestant contestants[] = {
+        contestant("pool_map", run_pool_map, &job->work),
+        contestant("sequential", run_sequential, &job->work),
+        contestant("thread pool", run_thread_pool, &job->work),
+#ifdef _OPENMP
+        contestant("OpenMP dynamic", run_openmp_dynamic, &job->work),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    double share = ideal_share(job->terms, SKEWED_ITEMS, limits.workers);
+    judge(name, "makespan over the ideal one", RATIO, multiple_of(&contestants[0], &contestants[1], share), AT_MOST,
+          1.08);
+    print_beside(contestants, count, 1);
+    printf("    ideal: %s\n", bench_seconds(contestants[1].stats.median * share).text);
+    record(name, SKEWED_ITEMS, limits.workers, &contestants[0], &contestants[1]);
+    pi_job_end(job);
+}
+
+/* One of the items is half of all work: the first, or one in the middle. */
+static inline void limit_skewed_half(const char *name, size_t which) {
+    struct pi_job job;
+    long all = bbp_terms(limits.options->quick ? 1e-3 : 20e-3);
+    for (size_t i = 0; i < SKEWED_ITEMS; i++) job.terms[i] = all / 2 / (SKEWED_ITEMS - 1);
+    job.terms[which] = all / 2;
+    limit_skewed(name, &job);
+}
+
+static inline void limit_skewed_first(void) {
+    limit_skewed_half("skewed-first", 0);
+}
+
+static inline void limit_skewed_middle(void) {
+    limit_skewed_half("skewed-middle", SKEWED_ITEMS / 2);
+}
+
+/* Item i costs i. */
+static inline void limit_skewed_rising(void) {
+    struct pi_job job;
+    long step = bbp_terms(limits.options->quick ? 1e-3 : 20e-3) * 2 / (SKEWED_ITEMS * SKEWED_ITEMS);
+    for (size_t i = 0; i < SKEWED_ITEMS; i++) job.terms[i] = step * (long)i;
+    limit_skewed("skewed-rising", &job);
+}
+
+/* ---- Squares of more longs than a cache holds -------------------------------------------------------------------- */
+
+static inline size_t many_longs(void) {
+    return limits.options->quick ? 200000 : 20000000;
+}
+
+static inline bool squares_right(void *context) {
+    const struct workload *work = context;
+    return square_right(work->out, work->count);
+}
+
+/* Squares are checked by their formula: no third array. */
+static inline struct bench_contestant squaring(const char *name, void (*run)(void *context), struct workload *work) {
+    struct bench_contestant result = contestant(name, run, work);
+    result.check = squares_right;
+    return result;
+}
+
+static inline struct workload square_workload(size_t count) {
+    return (struct workload){.fn = square,
+                             .in_size = sizeof(long),
+                             .out_size = sizeof(long),
+                             .count = count,
+                             .plain = square_plain,
+                             .workers = limits.workers};
+}
+
+/* OpenMP calls a function for each item, as a pool must; the loop in which the compiler sees what is computed stands
+ * beside it, as the bound that no call can reach. */
+static inline void limit_squares(void) {
+    size_t bytes = many_longs() * sizeof(long);
+    long *in = bench_alloc(bytes);
+    struct workload inlined = square_workload(many_longs()), called, arena;
+    struct pool *pool = bench_pool(limits.workers);
+    square_fill(in, inlined.count);
+    inlined.in = in;
+    inlined.out = bench_alloc(bytes);
+    inlined.pool = pool;
+    arena = called = inlined;
+    called.plain = square_called;
+    arena.in = memcpy(arena_alloc(pool, bytes), in, bytes);
+    arena.out = arena_alloc(pool, bytes);
+    struct bench_contestant contestants[] = {
+        squaring("pool_map, arena", run_pool_map, &arena),
+        squaring("pool_map, malloc'ed", run_pool_map, &inlined),
+        squaring("sequential, a call an item", run_sequential, &called),
+        squaring("sequential, inlined", run_sequential, &inlined),
+#ifdef _OPENMP
+        squaring("OpenMP static, a call an item", run_openmp_inlined, &called),
+        squaring("OpenMP static, inlined", run_openmp_inlined, &inlined),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+#ifdef _OPENMP
+    judge("squares-arena", "speed, OpenMP static calling it = 1", RATIO,
+          bench_speedup(&contestants[4], &contestants[0]), AT_LEAST, 0.95);
+    judge("squares-arena-inlined", "speed, OpenMP static inlined = 1", RATIO,
+          bench_speedup(&contestants[5], &contestants[0]), AT_LEAST, 0.95);
+#endif
+    judge("squares-malloc", "speed, sequential calling it = 1", RATIO, bench_speedup(&contestants[2], &contestants[1]),
+          AT_LEAST, 0.6);
+    judge("squares-malloc-inlined", "speed, sequential inlined = 1", RATIO,
+          bench_speedup(&contestants[3], &contestants[1]), AT_LEAST, 0.6);
+    print_beside(contestants, count, 1);
+    record("squares", inlined.count, limits.workers, &contestants[0], &contestants[3]);
+    record("squares", inlined.count, limits.workers, &contestants[1], &contestants[3]);
+    free(inlined.out);
+    free(in);
+    pool_destroy(pool);
+}
+
+/* The same on memory that nobody but the caller has seen, and of which it has written only the input. */
+struct first_touch {
+    struct workload work;
+    void (*run)(void *context);
+};
+
+static inline double first_touch_pool(void *context) {
+    struct workload work = ((struct first_touch *)context)->work;
+    size_t bytes = work.count * sizeof(long);
+    struct pool *pool = work.pool = bench_pool(work.workers);
+    void *in = arena_alloc(pool, bytes);
+    square_fill(in, work.count);
+    work.in = in;
+    work.out = arena_alloc(pool, bytes);
+    struct workload few = {.fn = empty, .count = 64, .pool = pool};
+    for (int i = 0; i < 3; i++) run_pool_map(&few); /* so that the workers live */
+    double start = bench_now();
+    run_pool_map(&work);
+    double seconds = bench_now() - start;
+    if (!square_right(work.out, work.count)) bench_fail("pool_map, first touch: its result is wrong");
+    pool_destroy(pool);
+    return seconds;
+}
+
+static inline double first_touch_malloc(void *context) {
+    const struct first_touch *touch = context;
+    struct workload work = touch->work;
+    size_t bytes = work.count * sizeof(long);
+    void *in = bench_alloc(bytes); /* large enough for malloc() to get fresh pages */
+    square_fill(in, work.count);
+    work.in = in;
+    work.out = bench_alloc(bytes);
+    double start = bench_now();
+    touch->run(&work);
+    double seconds = bench_now() - start;
+    if (!square_right(work.out, work.count)) bench_fail("first touch: a result is wrong");
+    free(in);
+    free(work.out);
+    return seconds;
+}
+
+static inline void limit_squares_first(void) {
+    struct first_touch inlined = {square_workload(many_longs()), run_sequential};
+    struct first_touch called = inlined;
+    called.work.plain = square_called;
+    struct bench_contestant contestants[] = {
+        {.name = "pool_map, arena", .context = &inlined, .measure = first_touch_pool},
+        {.name = "sequential, a call an item", .context = &called, .measure = first_touch_malloc},
+        {.name = "sequential, inlined", .context = &inlined, .measure = first_touch_malloc},
+#ifdef _OPENMP
+        {.name = "OpenMP static, a call an item",
+         .context = &(struct first_touch){called.work, run_openmp_inlined},
+         .measure = first_touch_malloc},
+        {.name = "OpenMP static, inlined",
+         .context = &(struct first_touch){inlined.work, run_openmp_inlined},
+         .measure = first_touch_malloc},
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run_rounds(contestants, count, limits.options->quick ? 2 : 7);
+#ifdef _OPENMP
+    judge("squares-first", "speed, OpenMP static calling it = 1", RATIO,
+          bench_speedup(&contestants[3], &contestants[0]), AT_LEAST, 0.6);
+    judge("squares-first-inlined", "speed, OpenMP static inlined = 1", RATIO,
+          bench_speedup(&contestants[4], &contestants[0]), AT_LEAST, 0.6);
+#endif
+    print_beside(contestants, count, 1);
+    record("squares-first", inlined.work.count, limits.workers, &contestants[0], &contestants[2]);
+}
+
+/* ---- Trivial items ----------------------------------------------------------------------------------------------- */
+
+static inline void limit_items(void) {
+    size_t items = limits.options->quick ? 20000 : 1000000;
+    struct pool *pool = bench_pool(limits.workers);
+    void *in = arena_alloc(pool, items * sizeof(long));
+    square_fill(in, items);
+    struct workload work = square_workload(items), single, called;
+    work.in = in;
+    work.out = arena_alloc(pool, items * sizeof(long));
+    work.pool = pool;
+    single = called = work;
+    single.chunk = 1;
+    called.plain = square_called;
+    struct bench_contestant contestants[] = {
+        squaring("pool_map, arena", run_pool_map, &work),
+        squaring("pool_map, arena, chunk 1", run_pool_map, &single),
+        squaring("sequential, a call an item", run_sequential, &called),
+#ifdef _OPENMP
+        squaring("OpenMP static, a call an item", run_openmp_inlined, &called),
+        squaring("OpenMP dynamic", run_openmp_dynamic, &work),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    judge("items", "items a second, arena", RATE, rate_of(&contestants[0], (double)items), AT_LEAST, 100e6);
+    judge("items-chunk1", "items a second, chunk 1", RATE, rate_of(&contestants[1], (double)items), AT_LEAST, 20e6);
+    print_beside(contestants, count, (double)items);
+    record("items", items, limits.workers, &contestants[0], &contestants[2]);
+    record("items", items, limits.workers, &contestants[1], &contestants[2]);
+    pool_destroy(pool);
+}
+
+/* ---- The mean of a random matrix --------------------------------------------------------------------------------- */
+
+static inline void limit_random_mean(void) {
+    size_t chunks = limits.options->quick ? 4 : 100;
+    uint64_t seeds[100];
+    double sums[100], expected[100], own[100];
+    struct workload work = {
+        .fn = random_chunk, .out = sums, .out_size = sizeof *sums, .count = chunks, .expected = expected};
+    work.pool = bench_pool(1);
+    run_pool_map(&work); /* one worker says what any number of them must say */
+    memcpy(expected, sums, chunks * sizeof *sums);
+    pool_destroy(work.pool);
+    work.pool = bench_pool(limits.workers);
+    for (size_t i = 0; i < chunks; i++) seeds[i] = i;
+    struct workload sequential = {.fn = random_seeded,
+                                  .in = seeds,
+                                  .in_size = sizeof *seeds,
+                                  .out = own,
+                                  .out_size = sizeof *own,
+                                  .count = chunks,
+                                  .workers = limits.workers};
+    struct bench_contestant contestants[] = {
+        contestant("pool_map", run_pool_map, &work),
+        contestant("sequential", run_sequential, &sequential),
+#ifdef _OPENMP
+        contestant("OpenMP dynamic", run_openmp_dynamic, &sequential),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    judge("random-mean", "mean of a 10000 x 10000 matrix", SECONDS, contestants[0].stats, AT_MOST, 0.12);
+    print_beside(contestants, count, 1);
+    record("random-mean", chunks, limits.workers, &contestants[0], &contestants[1]);
+    pool_destroy(work.pool);
+}
+
+#endif

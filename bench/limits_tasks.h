@@ -1,0 +1,339 @@
+/* limits_tasks: the rows about single calls, pool_submit() and future_get(), and about scale. */
+#ifndef PARPOOL_BENCH_LIMITS_TASKS_H
+#define PARPOOL_BENCH_LIMITS_TASKS_H
+
+#include "kernels.h"
+#include "limits.h"
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+/* A workload of squares to be submitted one by one, with all that it needs. */
+struct squares {
+    struct workload work;
+    long *in, *out, *expected;
+};
+
+static inline void squares_begin(struct squares *squares, size_t count, int workers) {
+    size_t bytes = count * sizeof(long);
+    squares->in = bench_alloc(bytes);
+    squares->out = bench_alloc(bytes);
+    squares->expected = bench_alloc(bytes);
+    square_fill(squares->in, count);
+    square_plain(squares->in, squares->expected, count);
+    squares->work = (struct workload){.fn = square,
+                                      .in = squares->in,
+                                      .in_size = sizeof(long),
+                                      .out = squares->out,
+                                      .out_size = sizeof(long),
+                                      .count = count,
+                                      .expected = squares->expected,
+                                      .workers = workers};
+    workload_prepare_submits(&squares->work);
+}
+
+static inline void squares_end(struct squares *squares) {
+    workload_free_submits(&squares->work);
+    free(squares->in);
+    free(squares->out);
+    free(squares->expected);
+}
+
+/* ---- Throughput -------------------------------------------------------------------------------------------------- */
+
+static inline void limit_submit(void) {
+    struct squares squares;
+    size_t tasks = limits.options->quick ? 2000 : 100000;
+    squares_begin(&squares, tasks, limits.workers);
+    squares.work.pool = bench_pool(limits.workers);
+    squares.work.threads = thread_pool_create(limits.workers);
+    struct bench_contestant contestants[] = {
+        contestant("pool_submit + future_get", run_pool_submit, &squares.work),
+        contestant("thread pool", run_thread_pool, &squares.work),
+#ifdef _OPENMP
+        contestant("OpenMP task", run_openmp_task, &squares.work),
+#endif
+    };
+    size_t count = sizeof contestants / sizeof *contestants;
+    bench_run(contestants, count);
+    judge("submit", "tasks a second, all in flight", RATE, rate_of(&contestants[0], (double)tasks), AT_LEAST, 10e6);
+#ifdef _OPENMP
+    judge("submit-openmp", "speed, OpenMP task = 1", RATIO, bench_speedup(&contestants[2], &contestants[0]), AT_LEAST,
+          1);
+#endif
+    print_beside(contestants, count, (double)tasks);
+    record("submit", tasks, limits.workers, &contestants[0], &contestants[1]);
+    thread_pool_destroy(squares.work.threads);
+    pool_destroy(squares.work.pool);
+    squares_end(&squares);
+}
+
+/* ---- One at a time ----------------------------------------------------------------------------------------------- */
+
+/* One worker, so that on two CPUs one is idle and spinning is allowed. */
+static inline void limit_round_awake(void) {
+    struct squares squares;
+    squares_begin(&squares, 1, 1);
+    squares.work.pool = bench_pool(1);
+    pipe_workers_start(&squares.work);
+    squares.work.threads = thread_pool_create(1);
+    struct bench_contestant contestants[] = {
+        contestant("submit, get; 1 worker", run_pool_submit, &squares.work),
+        contestant("thread pool, 1 thread", run_thread_pool, &squares.work),
+        contestant("raw pipe, there and back", run_pipes, &squares.work),
+    };
+    bench_run(contestants, 3);
+    judge("round-awake", "submit to get, thread pool = 1", RATIO, multiple_of(&contestants[0], &contestants[1], 1),
+          AT_MOST, 0.3);
+    print_beside(contestants, 3, 1);
+    record("round-awake", 1, 1, &contestants[0], &contestants[1]);
+    pipe_workers_stop(&squares.work);
+    thread_pool_destroy(squares.work.threads);
+    pool_destroy(squares.work.pool);
+    squares_end(&squares);
+}
+
+#ifdef __linux__
+static inline void pin(pid_t process, size_t cpu) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    (void)sched_setaffinity(process, sizeof set, &set);
+}
+
+/* The caller on the first of its CPUs, the pipe worker on the last: the floor is a wake-up across cores. */
+static inline double nap_pinned(void *context) {
+    struct nap *nap = context;
+    cpu_set_t all;
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return nap_and_run(context);
+    size_t first = CPU_SETSIZE, last = 0;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        if (first == CPU_SETSIZE) first = cpu;
+        last = cpu;
+    }
+    pin(0, first);
+    pin(nap->work->pipe_workers[0].pid, last);
+    double seconds = nap_and_run(context);
+    (void)sched_setaffinity(nap->work->pipe_workers[0].pid, sizeof all, &all);
+    (void)sched_setaffinity(0, sizeof all, &all);
+    return seconds;
+}
+#else
+static inline double nap_pinned(void *context) {
+    return nap_and_run(context);
+}
+#endif
+
+static inline void limit_round_asleep(void) {
+    struct squares one, all;
+    int runs = limits.options->quick ? 2 : 15;
+    squares_begin(&one, 1, 1);
+    squares_begin(&all, 1, limits.workers);
+    one.work.pool = bench_pool(1);
+    all.work.pool = bench_pool(limits.workers);
+    pipe_workers_start(&one.work);
+    one.work.threads = thread_pool_create(1);
+    struct nap own = {&one.work, run_pool_submit, 2e-3, 5e-3, runs};
+    struct nap many = {&all.work, run_pool_submit, 2e-3, 5e-3, runs};
+    struct nap pipes = {&one.work, run_pipes, 2e-3, 5e-3, runs};
+    struct nap threads = {&one.work, run_thread_pool, 2e-3, 5e-3, runs};
+    struct bench_contestant contestants[] = {
+        napping("submit, get; 1 worker", &own),
+        napping("submit, get; all workers", &many),
+        napping("raw pipe, pinned to another core", &pipes),
+        napping("raw pipe, wherever", &pipes),
+        napping("thread pool, 1 thread", &threads),
+    };
+    contestants[2].measure = nap_pinned;
+    bench_run(contestants, 5);
+    judge("round-asleep", "submit to get, pipe to other core = 1", RATIO,
+          multiple_of(&contestants[0], &contestants[2], 1), AT_MOST, 1.1);
+    judge("round-asleep-all", "the same, all workers asleep", RATIO, multiple_of(&contestants[1], &contestants[2], 1),
+          AT_MOST, 1.1);
+    print_beside(contestants, 5, 1);
+    record("round-asleep", 1, 1, &contestants[0], &contestants[2]);
+    record("round-asleep", 1, limits.workers, &contestants[1], &contestants[2]);
+    pipe_workers_stop(&one.work);
+    thread_pool_destroy(one.work.threads);
+    pool_destroy(all.work.pool);
+    pool_destroy(one.work.pool);
+    squares_end(&all);
+    squares_end(&one);
+}
+
+/* ---- Large arguments --------------------------------------------------------------------------------------------- */
+
+/* The floor for any pool that copies an argument in and a result out. */
+static inline void run_two_copies(void *context) {
+    const struct workload *work = context;
+    memcpy(work->shared, work->in, work->in_size);
+    memcpy(work->out, work->shared, work->out_size);
+}
+
+static inline void limit_echo(void) {
+    size_t size = limits.options->quick ? 1 << 16 : 1 << 20;
+    void *in = bench_alloc(size), *out = bench_alloc(size);
+    echo_fill(in, size);
+    struct workload work = {
+        .fn = echo, .in = in, .in_size = size, .out = out, .out_size = size, .count = 1, .expected = in};
+    work.workers = 1;
+    work.pool = bench_pool(limits.workers);
+    pipe_workers_start(&work);
+    work.threads = thread_pool_create(limits.workers);
+    work.shared = shared_alloc(size);
+    workload_prepare_submits(&work);
+    struct bench_contestant contestants[] = {
+        contestant("submit, get", run_pool_submit, &work),
+        contestant("raw pipe, there and back", run_pipes, &work),
+        contestant("two copies, one process", run_two_copies, &work),
+        contestant("thread pool", run_thread_pool, &work),
+    };
+    bench_run(contestants, 4);
+    judge("echo", "submit to get, 1 MiB there and back", SECONDS, contestants[0].stats, AT_MOST, 0.7e-3);
+    print_beside(contestants, 4, 1);
+    record("echo", size, limits.workers, &contestants[0], &contestants[1]);
+    pipe_workers_stop(&work);
+    workload_free_submits(&work);
+    munmap(work.shared, size);
+    thread_pool_destroy(work.threads);
+    pool_destroy(work.pool);
+    free(in);
+    free(out);
+}
+
+/* ---- Scale ------------------------------------------------------------------------------------------------------- */
+
+enum { SCALES = 7 };
+
+/* Judges whether the cost of a task is the same in all of them. */
+static inline void judge_flat(const char *name, const char *what, struct bench_contestant *contestants, size_t count,
+                              const double *tasks, int rounds) {
+    bench_run_rounds(contestants, count, rounds);
+    judge(name, what, RATIO, spread_of(contestants, count, tasks), AT_MOST, 1.2);
+    for (size_t i = 0; i < count; i++) {
+        printf("    %-40s %9s a task\n", contestants[i].name,
+               bench_seconds(contestants[i].stats.median / tasks[i]).text);
+        record(name, (size_t)tasks[i], ((struct workload *)contestants[i].context)->workers, &contestants[i], NULL);
+    }
+}
+
+/* From a thousand tasks to ten million. window: how many are in flight at most; 0: all. */
+static inline void limit_flat_tasks(const char *name, const char *what, size_t window) {
+    static const char *const names[] = {"1000 tasks", "10000 tasks", "100000 tasks", "1000000 tasks", "10000000 tasks"};
+    size_t scales = limits.options->quick ? 2 : 5;
+    struct squares squares[5];
+    struct bench_contestant contestants[5];
+    double tasks[5];
+    struct pool *pool = bench_pool(limits.workers);
+    size_t count = 1000;
+    for (size_t i = 0; i < scales; i++, count *= 10) {
+        squares_begin(&squares[i], count, limits.workers);
+        squares[i].work.pool = pool;
+        squares[i].work.window = window;
+        contestants[i] = contestant(names[i], run_pool_submit, &squares[i].work);
+        tasks[i] = (double)count;
+    }
+    judge_flat(name, what, contestants, scales, tasks, limits.options->quick ? 2 : 5);
+    for (size_t i = 0; i < scales; i++) squares_end(&squares[i]);
+    pool_destroy(pool);
+}
+
+static inline void limit_flat_in_flight(void) {
+    limit_flat_tasks("flat-in-flight", "dearest / cheapest task, 1e3 to 1e7 at once", 0);
+}
+
+static inline void limit_flat_submit(void) {
+    limit_flat_tasks("flat-submit", "the same, 10000 in flight", 10000);
+}
+
+/* The same for one job, of items of about 100 ns: less would only show that waking takes some microseconds. */
+static inline void limit_flat_map(void) {
+    static const char *const names[] = {"1000 items", "10000 items", "100000 items", "1000000 items", "10000000 items"};
+    size_t scales = limits.options->quick ? 2 : 5, most = limits.options->quick ? 10000 : 10000000, count = 1000;
+    struct pool *pool = bench_pool(limits.workers);
+    struct workload works[5];
+    struct bench_contestant contestants[5];
+    double tasks[5];
+    long *terms = arena_alloc(pool, most * sizeof *terms), each = bbp_terms(100e-9);
+    double *out = arena_alloc(pool, most * sizeof *out), *expected = bench_alloc(most * sizeof *expected);
+    for (size_t i = 0; i < most; i++) {
+        terms[i] = each;
+        if (i == 0) bbp_pi(&each, expected);
+        expected[i] = expected[0];
+    }
+    for (size_t i = 0; i < scales; i++, count *= 10) {
+        works[i] = (struct workload){.fn = bbp_pi,
+                                     .in = terms,
+                                     .in_size = sizeof *terms,
+                                     .out = out,
+                                     .out_size = sizeof *out,
+                                     .count = count,
+                                     .expected = expected,
+                                     .workers = limits.workers,
+                                     .pool = pool};
+        contestants[i] = contestant(names[i], run_pool_map, &works[i]);
+        tasks[i] = (double)count;
+    }
+    judge_flat("flat-map", "the same, items of one job", contestants, scales, tasks, limits.options->quick ? 2 : 5);
+    free(expected);
+    pool_destroy(pool);
+}
+
+static const char *const worker_names[] = {"1 worker",   "2 workers",  "4 workers", "8 workers",
+                                           "16 workers", "32 workers", "64 workers"};
+
+/* From 1 worker to 64, whatever the CPUs. */
+static inline void limit_flat_workers(void) {
+    struct squares squares;
+    struct workload works[SCALES];
+    struct bench_contestant contestants[SCALES];
+    double tasks[SCALES];
+    size_t scales = limits.options->quick ? 3 : SCALES, count = limits.options->quick ? 1000 : 100000;
+    squares_begin(&squares, count, 1);
+    for (size_t i = 0; i < scales; i++) {
+        works[i] = squares.work;
+        works[i].workers = 1 << i;
+        works[i].pool = bench_pool(works[i].workers);
+        contestants[i] = contestant(worker_names[i], run_pool_submit, &works[i]);
+        tasks[i] = (double)count;
+    }
+    judge_flat("flat-workers-submit", "dearest / cheapest task, 1 to 64 workers", contestants, scales, tasks,
+               limits.options->rounds);
+    for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
+    squares_end(&squares);
+}
+
+/* A job of 10 ms in 1000 items, from as many workers as there are CPUs to 64: one alone is slower by nature. */
+static inline void limit_flat_workers_map(void) {
+    enum { ITEMS = 1000 };
+    long terms[ITEMS], each = bbp_terms(10e-6);
+    double out[ITEMS], expected[ITEMS], tasks[SCALES];
+    struct workload works[SCALES];
+    struct bench_contestant contestants[SCALES];
+    size_t scales = 0;
+    for (size_t i = 0; i < ITEMS; i++) {
+        terms[i] = each;
+        bbp_pi(&each, &expected[i]);
+    }
+    for (size_t i = 0; i < (limits.options->quick ? 3 : SCALES); i++) {
+        if (1 << i < limits.workers) continue;
+        works[scales] = (struct workload){.fn = bbp_pi,
+                                          .in = terms,
+                                          .in_size = sizeof *terms,
+                                          .out = out,
+                                          .out_size = sizeof *out,
+                                          .count = ITEMS,
+                                          .expected = expected,
+                                          .workers = 1 << i,
+                                          .pool = bench_pool(1 << i)};
+        contestants[scales] = contestant(worker_names[i], run_pool_map, &works[scales]);
+        tasks[scales++] = ITEMS;
+    }
+    judge_flat("flat-workers-map", "the same, items of 10 us in one job", contestants, scales, tasks,
+               limits.options->rounds);
+    for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
+}
+
+#endif
