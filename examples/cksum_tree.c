@@ -113,7 +113,8 @@ static void free_list(struct list *list) {
 /* The regular files below root, as find names them; symbolic links are not followed. What cannot even be looked at
  * counts as a file: its task will find out why. */
 static struct list find_files(const char *root) {
-    struct list files = {0}, directories = {0};
+    struct list files = {.path = need(malloc(sizeof *files.path))}; /* not NULL, even if there is no file */
+    struct list directories = {0};
     struct stat status;
     if (lstat(root, &status)) status.st_mode = S_IFREG;
     if (S_ISREG(status.st_mode)) add(&files, "", root);
