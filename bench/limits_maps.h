@@ -3,7 +3,7 @@
 #define PARPOOL_BENCH_LIMITS_MAPS_H
 
 #include "kernels.h"
-#include "limits.h"
+#include "judge.h"
 
 /* ---- Pi: jobs of some milliseconds in 16 items ------------------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 #define PARPOOL_BENCH_LIMITS_TASKS_H
 
 #include "kernels.h"
-#include "limits.h"
+#include "judge.h"
 
 #ifdef __linux__
 #include <sched.h>
