@@ -30,6 +30,8 @@
  *     in workers too. Threads of the program are not.
  *   - A task that allocates or prints needs a pool that was created while no other thread was in the middle of the
  *     same: the C library makes fork() safe for its own locks, not for those of other libraries.
+ *   - exit() in a task ends its worker at once where the C library allows that (glibc); elsewhere it runs the program's exit
+ *     handlers and writes its unwritten files, as in any forked process: prefer _exit().
  *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
  *     group of its own, so Ctrl-C reaches the program alone. A worker that ends takes its group with it: children
  *     that a task left running are killed.
@@ -108,12 +110,12 @@ struct pool_options {
                                        and another is tried; NULL: none */
     void *initializer_arg;          /* passed to it; not looked at; NULL allowed */
     unsigned max_tasks_per_worker;  /* 0: no limit; else a worker is replaced after so many tasks or items */
-    size_t arena_size;              /* bytes of address space for shared data; 0: a default that no one need tune. Memory
-                                       is taken as it is used */
-    size_t memory_limit;            /* bytes of private data a worker may have (RLIMIT_DATA where it covers mappings, else
-                                       RLIMIT_AS); above it allocations in the worker fail; 0: no limit */
-    size_t memory_soft_limit;       /* bytes of peak resident memory above which a worker is replaced once its task is
-                                       done; 0: no limit */
+    size_t arena_size;              /* bytes of shared data at most: what pool_alloc() gave, and copies of arguments and
+                                       results; 0: a default that no one need tune. Memory is taken as it is used */
+    size_t memory_limit;            /* bytes of private data a worker may allocate beyond what it inherits (RLIMIT_DATA);
+                                       above that its allocations fail; 0: no limit */
+    size_t memory_soft_limit;       /* bytes of private memory, at its peak and beyond what it began with, above which a
+                                       worker is replaced once its task is done; 0: no limit */
 };
 
 /* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
@@ -146,7 +148,7 @@ PARPOOL_API int pool_cpu_count(void);
 struct pool_job {
     pool_fn *fn;     /* not NULL */
     const void *in;  /* count arguments of in_size bytes each; NULL: tasks have task_index() alone */
-    size_t in_size;  /* bytes; > 0 exactly if in is not NULL */
+    size_t in_size;  /* bytes; > 0 if in is not NULL; else not looked at */
     void *out;       /* count results of out_size bytes each, written where the item succeeded; NULL: results are not
                         wanted (fn then writes to scratch of out_size bytes) */
     size_t out_size; /* bytes; > 0 if out is not NULL */

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
@@ -87,6 +88,15 @@ static void catch_faults(void) {
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
 }
 
+#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
+/* exit() in a task: the program's own exit handlers and unwritten files are not the worker's to run and write. */
+static void exit_at_once(int status, void *unused) {
+    (void)unused;
+    fflush(stdout);
+    pp_child_exit(status);
+}
+#endif
+
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     setpgid(0, 0);
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
@@ -103,6 +113,9 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     sigaction(SIGTTIN, &action, NULL);
     own_record = record;
     catch_faults();
+#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
+    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
+#endif
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -34,7 +34,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
         if (future->task.timeout) pp_timer_end(&pool->shared);
         if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
         if (outcome && future->result) {
-            pp_heap_free(&pool->work, future->result);
+            pp_heap_free(&pool->results, future->result);
             future->result = NULL;
         }
     }
@@ -271,6 +271,7 @@ void pp_kill_worker(struct pool *pool, uint64_t running) {
 }
 
 void pp_collect(struct pool *pool) {
+    if (pool->ended) return;
     for (uint32_t w = 0; w < pool->workers; w++) collect_worker(pool, w);
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);

@@ -19,8 +19,9 @@ struct pp_heap_page {
     uint32_t size_class;
 };
 
-void pp_heap_begin(struct pp_heap *heap, char *base, size_t size) {
+void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget) {
     memset(heap, 0, sizeof *heap);
+    heap->budget = budget;
     heap->base = base;
     heap->pages = size / PAGE > UINT32_MAX - 1 ? UINT32_MAX - 1 : (uint32_t)(size / PAGE);
 }
@@ -187,28 +188,30 @@ static void free_shared(struct pp_heap *heap, uint32_t page, size_t offset) {
     uint32_t *list = &heap->part_used[p->size_class];
     uint64_t bit = (uint64_t)1 << offset / size_of(p->size_class);
     if (!(p->used & bit) || offset % size_of(p->size_class)) return;
-    bool was_full = p->used == all_used(p->size_class);
+    if (p->used == all_used(p->size_class)) list_add(heap, list, page);
     p->used &= ~bit;
-    if (was_full) list_add(heap, list, page);
-    /* The last page with room is kept: freeing and taking one block in turn must not cost a run each time. */
-    if (p->used == 0 && (p->next || p->prev)) {
-        list_remove(heap, list, page);
-        free_run(heap, page);
-    }
+    if (heap->budget) *heap->budget += size_of(p->size_class);
+    if (p->used != 0) return;
+    list_remove(heap, list, page);
+    free_run(heap, page);
 }
 
 /* ---- both */
 
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed) {
     if (size == 0 || size > (size_t)heap->pages * PAGE) return NULL;
+    bool shares = size <= LARGEST_SHARED;
+    size_t takes = shares ? size_of(class_of(size)) : (size + PAGE - 1) / PAGE * PAGE;
+    if (heap->budget && takes > *heap->budget) return NULL;
     char *block;
-    if (size <= LARGEST_SHARED) {
+    if (shares) {
         block = alloc_shared(heap, class_of(size));
     } else {
-        uint32_t page = alloc_run(heap, (uint32_t)((size + PAGE - 1) / PAGE));
+        uint32_t page = alloc_run(heap, (uint32_t)(takes / PAGE));
         block = page == heap->pages ? NULL : heap->base + page * PAGE;
     }
     if (!block) return NULL;
+    if (heap->budget) *heap->budget -= takes;
     size_t begin = (size_t)(block - heap->base), touched = heap->touched * PAGE;
     if (zeroed && begin < touched) memset(block, 0, size < touched - begin ? size : touched - begin);
     if (heap->frontier > heap->touched) heap->touched = heap->frontier;
@@ -221,5 +224,8 @@ void pp_heap_free(struct pp_heap *heap, void *block) {
     uint32_t page = (uint32_t)(offset / PAGE);
     if (page >= heap->frontier) return;
     if (heap->table[page].kind == SHARED_PAGE) free_shared(heap, page, offset % PAGE);
-    else if (heap->table[page].kind == USED_RUN && offset % PAGE == 0) free_run(heap, page);
+    else if (heap->table[page].kind == USED_RUN && offset % PAGE == 0) {
+        if (heap->budget) *heap->budget += heap->table[page].run * PAGE;
+        free_run(heap, page);
+    }
 }

@@ -21,13 +21,14 @@ struct pp_heap_page;
 
 struct pp_heap {
     char *base;
+    size_t *budget; /* bytes that may still be given, perhaps by several heaps; NULL: no limit but the range */
     uint32_t pages, frontier, touched, known; /* known: pages that have an entry in `table` */
     struct pp_heap_page *table;
     uint32_t free_runs[PP_HEAP_LENGTHS]; /* first of each list, + 1; 0: none */
     uint32_t part_used[PP_HEAP_SIZES];   /* shared pages with room, likewise */
 };
 
-void pp_heap_begin(struct pp_heap *heap, char *base, size_t size);
+void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget);
 void pp_heap_end(struct pp_heap *heap);
 /* NULL: full, size 0, or no private memory. Zeroed if asked for, else of any content. */
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed);

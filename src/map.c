@@ -271,7 +271,7 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     free_pass(pool, j);
     pp_heap_free(&pool->inputs, j->plan);
     pp_heap_free(&pool->inputs, j->in);
-    pp_heap_free(&pool->work, j->out);
+    pp_heap_free(&pool->results, j->out);
     pp_heap_free(&pool->work, j->scratch);
     pp_release(j->outcomes);
     pp_release(j->tries);
@@ -531,9 +531,8 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 
 static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0) return POOL_EINVAL;
-    if ((job->in == NULL) != (job->in_size == 0)) return POOL_EINVAL;
-    if (job->out && job->out_size == 0) return POOL_EINVAL;
-    if (job->count >= COUNT_MOST || job->chunk >= COUNT_MOST) return POOL_EINVAL;
+    if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
+    if (job->count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
     return 0;
@@ -549,7 +548,7 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
         memcpy(j->in, job->in, in_bytes);
     }
     if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
-        j->out = pp_heap_alloc(&pool->work, out_bytes, false);
+        j->out = pp_heap_alloc(&pool->results, out_bytes, false);
         if (!j->out) return POOL_ENOMEM;
     } else if (!job->out && job->out_size) {
         size_t part = aligned(job->out_size);

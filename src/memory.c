@@ -21,11 +21,12 @@ static int read_statm(unsigned long long numbers[6]) {
 }
 
 size_t pp_memory_used(void) {
-    unsigned long long pages[6];
-    if (read_statm(pages) >= 3 && pages[1] >= pages[2])
-        return (size_t)(pages[1] - pages[2]) * (size_t)sysconf(_SC_PAGESIZE);
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (size_t)usage.ru_maxrss * 1024;
+    if (getrusage(RUSAGE_SELF, &usage)) return 0;
+    size_t most = (size_t)usage.ru_maxrss * 1024;
+    unsigned long long pages[6];
+    size_t shared = read_statm(pages) >= 3 ? (size_t)pages[2] * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    return most > shared ? most - shared : 0;
 }
 
 void pp_memory_limit(size_t bytes) {

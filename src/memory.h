@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* Resident bytes of this process, shared ones left out where the system tells them apart. 0: not known. */
+/* Most resident bytes that this process has had, shared ones left out where the system tells them apart. 0: not known. */
 size_t pp_memory_used(void);
 /* Lets allocations fail once this process has `bytes` more private data than now. */
 void pp_memory_limit(size_t bytes);

@@ -1,7 +1,6 @@
 /* The life of a pool: its making, its end, and the memory that it lends. */
 #include "pool.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -65,7 +64,7 @@ struct future *pp_future_new(struct pool *pool) {
 void pp_future_recycle(struct future *future) {
     struct pool *pool = future->pool;
     if (pool->destroyed && future->result != future->small) pp_release(future->result);
-    else if (future->result && future->result != future->small) pp_heap_free(&pool->work, future->result);
+    else if (future->result && future->result != future->small) pp_heap_free(&pool->results, future->result);
     if (future->failure) pp_release(future->failure);
     future->pool = NULL;
     future->next = pool->free_futures;
@@ -122,14 +121,17 @@ static int make_memory(struct pool *pool) {
     pool->free_slots = pp_zalloc(PP_SLOTS, sizeof *pool->free_slots);
     if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
     struct pp_shared *shared = &pool->shared;
-    pp_heap_begin(&pool->inputs, shared->inputs, shared->inputs_size);
-    pp_heap_begin(&pool->work, shared->work, shared->work_size);
-    pp_heap_begin(&pool->arena, shared->arena, shared->arena_size);
+    pool->arena_left = shared->arena_size;
+    pp_heap_begin(&pool->inputs, shared->inputs, shared->inputs_size, &pool->arena_left);
+    pp_heap_begin(&pool->results, shared->results, shared->arena_size, &pool->arena_left);
+    pp_heap_begin(&pool->arena, shared->arena, shared->arena_size, &pool->arena_left);
+    pp_heap_begin(&pool->work, shared->work, shared->work_size, NULL);
     return 0;
 }
 
 static void unmake_memory(struct pool *pool) {
     pp_heap_end(&pool->inputs);
+    pp_heap_end(&pool->results);
     pp_heap_end(&pool->work);
     pp_heap_end(&pool->arena);
     pp_queue_end(&pool->queue);
@@ -248,7 +250,7 @@ static void end_processes(struct pool *pool) {
     bool gone = pp_poll(&control, 1, pp_now() + END_NS) > 0;
     /* Only an unreaped child of ours has this number for certain. */
     if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
-    while (waitpid(pool->supervisor, NULL, 0) < 0 && errno == EINTR) continue;
+    pp_wait_child(pool->supervisor, NULL);
     kill_orphans(pool);
     pp_collect(pool);
     pool->ended = true;

@@ -69,7 +69,10 @@ struct pool {
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
 
-    struct pp_heap inputs, work, arena;
+    /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run. All
+     * but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
+    struct pp_heap inputs, results, arena, work;
+    size_t arena_left;
     struct pp_slot *slots; /* [PP_SLOTS] */
     uint32_t *free_slots, free_slot_count; /* a stack; slots never used yet are not on it */
     uint32_t fresh_slot;                   /* the first that was never used */

@@ -36,6 +36,7 @@ static void lay_out(struct pp_shared *s) {
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
     s->work = part(s, &at, s->work_size);
+    s->results = part(s, &at, s->arena_size);
     s->arena = part(s, &at, s->arena_size);
     s->size = at;
 }

@@ -1,8 +1,8 @@
 /* The memory that caller, supervisor and workers share: one mapping, made before the first fork, at the same address in
  * all of them, with no name anywhere.
  *
- *     | front | board | tickets | notices | descs | inputs heap | back | records | outcomes | messages | work heap | arena |
- *     '--------------- workers may only read -------------------'--------------- everybody may write --------------------'
+ *     front  board  tickets  notices  descs  inputs            workers may only read
+ *     back  records  outcomes  messages  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
  * in the second half is untrusted, and caller and supervisor check every value that they read from it.
@@ -76,7 +76,7 @@ struct pp_desc {
     uint32_t unused;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
-_Static_assert(sizeof(struct pp_desc) == PP_LINE + 0, "a description is one line: it is what a worker fetches for a task");
+_Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
 
 /* What came of it. state: see state.h. The rest: the worker that runs it, before DONE. */
 struct pp_outcome {
@@ -150,8 +150,8 @@ struct pp_shared {
     char (*messages)[PP_MESSAGE];
     char *work;
     size_t work_size;
-    char *arena;
-    size_t arena_size;
+    char *results, *arena;
+    size_t arena_size; /* of each of the two, and of inputs */
 };
 
 /* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range) or POOL_ENOMEM. */

@@ -154,7 +154,7 @@ static int keep_data(struct pool *pool, struct future *future) {
     future->out_size = task->out_size;
     future->result = NULL;
     if (task->out_size > PP_INLINE_OUT) {
-        future->result = pp_heap_alloc(&pool->work, task->out_size, false);
+        future->result = pp_heap_alloc(&pool->results, task->out_size, false);
         if (!future->result) {
             pp_heap_free(&pool->inputs, (void *)(uintptr_t)task->in);
             return POOL_ENOMEM;

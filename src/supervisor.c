@@ -59,6 +59,7 @@ static void watch_children(struct supervisor *s) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = on_child;
+    action.sa_flags = SA_RESTART;
     sigaction(SIGCHLD, &action, NULL);
     sigset_t all_but_child;
     sigfillset(&all_but_child);
@@ -239,7 +240,7 @@ static void reap(struct supervisor *s) {
         uint32_t w = worker_of(s, info.si_pid);
         if (w < s->workers) kill(-info.si_pid, SIGKILL);
         int status = 0;
-        waitpid(info.si_pid, &status, 0);
+        pp_wait_child(info.si_pid, &status);
         if (w == s->workers) continue;
         s->places[w] = DEAD;
         s->statuses[w] = status;
@@ -251,7 +252,7 @@ static noreturn void end_all(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
         if (s->places[w] == ALIVE) kill_group(s->pids[w]);
     for (uint32_t w = 0; w < s->workers; w++)
-        if (s->places[w] == ALIVE) waitpid(s->pids[w], NULL, 0);
+        if (s->places[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
     pp_child_exit(0);
 }
 

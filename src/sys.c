@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -134,6 +135,13 @@ pid_t pp_fork(void) {
         errno = code;
     }
     return pid;
+}
+
+pid_t pp_wait_child(pid_t pid, int *status) {
+    pid_t got;
+    do got = waitpid(pid, status, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
 }
 
 ssize_t pp_read(int fd, void *data, size_t size) {

@@ -38,6 +38,9 @@ void pp_close(int *fd); /* and sets it to -1; nothing if it is -1 */
 /* All signals are blocked around it: in the child they stay so, until it has put its own dispositions in place. */
 pid_t pp_fork(void);
 
+/* Waits for this child; -1: it is none, or not any more. status: NULL or where it goes. */
+pid_t pp_wait_child(pid_t pid, int *status);
+
 ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up again when interrupted */
 ssize_t pp_write(int fd, const void *data, size_t size); /* one write, the same */
 ssize_t pp_send(int fd, const void *data, size_t size);  /* one send without SIGPIPE, the same */

@@ -46,6 +46,13 @@ static noreturn void await_kill(void) {
     pp_child_exit(1);
 }
 
+static void retire_if_due(struct worker *w) {
+    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
+        atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
+        pp_child_exit(0);
+    }
+}
+
 static void announce(struct worker *w, uint64_t ticket) {
     struct pp_record *record = w->record;
     atomic_store_explicit(&record->done[w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
@@ -191,20 +198,23 @@ static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     return true;
 }
 
-/* One swap an item, which is what the supervisor's clock may kill. */
-static bool run_chunk_timed(struct worker *w, const struct pp_job_plan *plan, char *scratch,
-                            const struct pp_chunk *chunk) {
+/* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to go. */
+static bool run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                                const struct pp_chunk *chunk) {
     w->started_set = true;
     for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+        /* What is left of the chunk is in the record: it goes to others, as after any death, but without a victim. */
+        retire_if_due(w);
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-        /* Pairs with stop_items() in map.c: it sees this item running, or we see that we are to stop. */
+        /* Pairs with kill_items() in map.c: it sees this item running, or we see that we are to stop. */
         bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
         if (!stop) run_item(w, plan, scratch, p);
         if (!pp_item_end(&w->record->item, running)) await_kill();
         if (stop) return false;
+        if (w->has_quota) w->quota--;
+        pp_child_flush();
     }
-    pp_child_flush();
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     return true;
 }
@@ -272,9 +282,8 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         }
         worked = true;
         record_chunk(w->record, &chunk);
-        if (!(plan->timeout ? run_chunk_timed : run_chunk)(w, plan, scratch, &chunk)) continue;
-        uint64_t count = chunk.end - chunk.begin;
-        if (w->has_quota) w->quota -= count < w->quota ? count : w->quota;
+        bool careful = plan->timeout || w->has_quota || w->soft_limit;
+        if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
         pp_pace_measure(&w->pace, &chunk, pp_now());
     } while (!turn_is_over(w, w->pace.began, turn_began));
     leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
@@ -340,6 +349,7 @@ static void rest(struct worker *w) {
     pp_asleep_set(w->shared, w->number);
     if (sees_work(w) || steal(w)) {
         pp_asleep_clear(w->shared, w->number);
+        retire_if_due(w);
         return;
     }
     char byte;
@@ -347,13 +357,6 @@ static void rest(struct worker *w) {
     if (n == 1) atomic_store_explicit(&w->record->woken, ++w->woken, memory_order_relaxed);
     pp_asleep_clear(w->shared, w->number);
     if (n != 1) pp_child_exit(0); /* end of file: the caller has gone */
-}
-
-static void retire_if_due(struct worker *w) {
-    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
-        atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
-        pp_child_exit(0);
-    }
 }
 
 static void initialize(struct worker *w, const struct pp_worker_options *options) {
@@ -379,8 +382,9 @@ void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *opt
     w.call->running = true;
     for (;;) {
         bool worked = run_tickets(&w);
-        worked = run_jobs(&w) || worked;
-        if (worked || steal(&w)) retire_if_due(&w);
-        else rest(&w);
+        if (worked) retire_if_due(&w);
+        /* Tickets and jobs in turn: neither keeps the other waiting. */
+        if (run_jobs(&w) || (!worked && steal(&w))) retire_if_due(&w);
+        else if (!worked) rest(&w);
     }
 }

@@ -1,0 +1,505 @@
+/* The outcome of what was submitted: waiting, cancelling, killing, failure, life time. */
+#include "support.h"
+
+#include <pthread.h>
+
+/* One worker, blocked by the first task; the second waits. */
+struct blocked {
+    struct gate *gate;
+    struct pool *pool;
+    struct future *running;
+};
+
+static struct blocked block(void) {
+    struct blocked b = {.gate = shared(sizeof *b.gate)};
+    b.pool = pool_of(1);
+    b.running = submit(b.pool, gate_task, &b.gate, sizeof b.gate, 0);
+    assert_true(gate_reached(b.gate, 1));
+    return b;
+}
+
+static void release(struct blocked b) {
+    gate_open(b.gate);
+    assert_ok(finish(b.running, NULL));
+}
+
+static atomic_int *runs;
+
+static int count_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(runs, 1);
+    return 0;
+}
+
+static void it_is_pending_then_running_then_done(void **state) {
+    (void)state;
+    struct blocked b = block();
+    long value = 12;
+    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    assert_true(future_running(b.running));
+    assert_false(future_done(b.running));
+    assert_false(future_running(pending));
+    assert_false(future_done(pending));
+    release(b);
+    assert_ok(future_wait(pending, PATIENCE));
+    assert_true(future_done(pending));
+    assert_false(future_running(pending));
+    future_free(pending);
+    pool_destroy(b.pool);
+}
+
+static void done_becomes_true_without_a_wait(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    long value = 3;
+    for (int i = 0; i < 50; i++) {
+        struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+        for (int64_t start = now_ms(); !future_done(future) && now_ms() - start < PATIENCE;) sleep_ms(1);
+        assert_true(future_done(future));
+        long result = -1;
+        assert_ok(future_get(future, &result, 0));
+        assert_int_equal(result, 9);
+        future_free(future);
+    }
+    pool_destroy(pool);
+}
+
+static void a_wait_ends_with_its_time_and_what_it_waited_for_goes_on(void **state) {
+    (void)state;
+    struct blocked b = block();
+    long value = 5, result = -1;
+    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    struct future *both[2] = {b.running, pending};
+    for (int i = 0; i < 2; i++) {
+        assert_code(future_wait(both[i], 0), POOL_ETIMEDOUT);
+        assert_code(future_get(both[i], &result, 0), POOL_ETIMEDOUT);
+        int64_t start = now_ms();
+        assert_code(future_wait(both[i], 50), POOL_ETIMEDOUT);
+        assert_took(start, 50, PATIENCE);
+        start = now_ms();
+        assert_code(future_get(both[i], &result, 50), POOL_ETIMEDOUT);
+        assert_took(start, 50, PATIENCE);
+        struct pool_failure failure = {.error = 12345};
+        assert_code(future_failure(both[i], &failure), POOL_EBUSY);
+        assert_int_equal(failure.error, 12345);
+    }
+    assert_int_equal(result, -1);
+    release(b);
+    assert_ok(future_get(pending, &result, -1));
+    assert_int_equal(result, 25);
+    future_free(pending);
+    pool_destroy(b.pool);
+}
+
+static void a_result_may_be_got_again_or_not_at_all(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    long value = 7;
+    struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+    assert_ok(future_get(future, NULL, -1));
+    for (int i = 0; i < 3; i++) {
+        long result = -1;
+        assert_ok(future_get(future, &result, i - 1));
+        assert_int_equal(result, 49);
+        assert_ok(future_wait(future, i - 1));
+    }
+    struct pool_failure failure = {.error = 12345};
+    assert_ok(future_failure(future, &failure));
+    assert_ok(failure.error);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static int meet_and_stay_task(const void *in, void *out) {
+    (void)in;
+    *(long *)out = 1;
+    return 0;
+}
+
+static void results_may_be_got_in_any_order_and_long_after(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    enum { TASKS = 2000 };
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (int i = 0; i < 5000; i++) { /* others come and go: a future's result is its own */
+        long one = 0;
+        assert_ok(finish(submit(pool, meet_and_stay_task, NULL, 0, sizeof one), &one));
+        assert_int_equal(one, 1);
+    }
+    for (long k = 0; k < TASKS; k++) {
+        long i = k * 1999 % TASKS, result = -1;
+        assert_ok(finish(futures[i], &result));
+        assert_int_equal(result, i * i);
+    }
+    pool_destroy(pool);
+}
+
+static void cancel_ends_what_waits_and_it_never_runs(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    struct future *futures[200];
+    for (int i = 0; i < 200; i++) futures[i] = submit(b.pool, count_task, NULL, 0, 0);
+    for (int i = 0; i < 200; i += 2) {
+        assert_ok(future_cancel(futures[i]));
+        assert_true(future_done(futures[i]));
+        assert_false(future_running(futures[i]));
+        assert_code(future_get(futures[i], NULL, 0), POOL_ECANCELLED);
+        assert_ok(future_wait(futures[i], 0));
+        struct pool_failure failure;
+        assert_ok(future_failure(futures[i], &failure));
+        assert_code(failure.error, POOL_ECANCELLED);
+        assert_true(failure.message[0] != 0);
+        assert_int_equal(failure.worker, 0);
+        assert_code(future_cancel(futures[i]), POOL_EBUSY);
+        assert_code(future_kill(futures[i]), POOL_EBUSY);
+    }
+    release(b);
+    for (int i = 0; i < 200; i++) assert_code(finish(futures[i], NULL), i % 2 ? 0 : POOL_ECANCELLED);
+    assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
+    assert_int_equal(*runs, 100);
+    pool_destroy(b.pool);
+}
+
+static void cancel_leaves_alone_what_runs_or_is_done(void **state) {
+    (void)state;
+    struct blocked b = block();
+    assert_code(future_cancel(b.running), POOL_EBUSY);
+    assert_false(future_done(b.running));
+    assert_true(future_running(b.running));
+    gate_open(b.gate);
+    assert_ok(future_get(b.running, NULL, PATIENCE));
+    assert_code(future_cancel(b.running), POOL_EBUSY);
+    assert_code(future_kill(b.running), POOL_EBUSY);
+    assert_ok(future_get(b.running, NULL, 0));
+    future_free(b.running);
+    pool_destroy(b.pool);
+}
+
+static int say_pid_and_stay_task(const void *in, void *out) {
+    (void)out;
+    atomic_int *pid = *(atomic_int *const *)in;
+    atomic_store(pid, getpid());
+    return forever_task(NULL, NULL);
+}
+
+static void kill_ends_what_runs_and_the_pool_goes_on(void **state) {
+    (void)state;
+    atomic_int *pid = shared(sizeof *pid);
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 10; round++) {
+        *pid = 0;
+        struct future *victim = submit(pool, say_pid_and_stay_task, &pid, sizeof pid, 0);
+        assert_true(becomes(pid, 1));
+        pid_t worker = *pid;
+        assert_ok(future_kill(victim));
+        assert_code(future_get(victim, NULL, PATIENCE), POOL_ECANCELLED);
+        assert_true(gone_within(worker, PATIENCE));
+        assert_code(future_kill(victim), POOL_EBUSY);
+        struct pool_failure failure;
+        assert_ok(future_failure(victim, &failure));
+        assert_code(failure.error, POOL_ECANCELLED);
+        assert_true(failure.message[0] != 0);
+        future_free(victim);
+        for (long i = 0; i < 20; i++) {
+            long result = -1;
+            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+            assert_int_equal(result, i * i);
+        }
+    }
+    pool_destroy(pool);
+}
+
+static void kill_ends_what_waits_like_cancel(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
+    assert_ok(future_kill(pending));
+    assert_code(future_get(pending, NULL, PATIENCE), POOL_ECANCELLED);
+    release(b);
+    assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
+    assert_int_equal(*runs, 0);
+    future_free(pending);
+    pool_destroy(b.pool);
+}
+
+static int gate_or_square_task(const void *in, void *out) {
+    struct gate *gate = *(struct gate *const *)in;
+    if (task_index() >= 60 && task_index() < 64) return gate_pass(gate);
+    atomic_fetch_add(&gate->arrived, 1);
+    *(long *)out = (long)(task_index() * task_index());
+    return 0;
+}
+
+static void a_killed_job_keeps_the_results_of_items_that_were_done(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate), *in[100];
+    struct pool *pool = pool_of(2);
+    long out[100];
+    int status[100];
+    for (int i = 0; i < 100; i++) {
+        in[i] = gate;
+        out[i] = -1;
+        status[i] = 12345;
+    }
+    struct pool_failure failure;
+    struct pool_job job = {.fn = gate_or_square_task,
+                           .in = in,
+                           .in_size = sizeof *in,
+                           .out = out,
+                           .out_size = sizeof *out,
+                           .count = 100,
+                           .chunk = 1,
+                           .status = status,
+                           .failure = &failure};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, 62)); /* 60 are through, both workers block */
+    assert_true(future_running(future));
+    assert_code(future_cancel(future), POOL_EBUSY);
+    assert_ok(future_kill(future));
+    assert_code(future_get(future, NULL, PATIENCE), POOL_ECANCELLED);
+    assert_code(failure.error, POOL_ECANCELLED);
+    assert_int_equal(failure.index, 60);
+    for (int i = 0; i < 100; i++) {
+        assert_code(status[i], i < 60 ? 0 : POOL_ECANCELLED);
+        assert_int_equal(out[i], i < 60 ? i * i : -1);
+    }
+    future_free(future);
+    long value = 4, result = 0;
+    assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+    assert_int_equal(result, 16);
+    pool_destroy(pool);
+}
+
+static void a_job_that_waits_can_be_cancelled(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    int status[50];
+    struct pool_failure failure;
+    struct pool_job job = {.fn = count_task, .count = 50, .status = status, .failure = &failure};
+    struct future *future;
+    assert_ok(pool_map_async(b.pool, &job, &future));
+    assert_false(future_running(future));
+    assert_ok(future_cancel(future));
+    assert_true(future_done(future));
+    assert_code(future_get(future, NULL, 0), POOL_ECANCELLED);
+    for (int i = 0; i < 50; i++) assert_code(status[i], POOL_ECANCELLED);
+    assert_code(failure.error, POOL_ECANCELLED);
+    assert_int_equal(failure.index, 0);
+    release(b);
+    future_free(future);
+    assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
+    assert_int_equal(*runs, 0);
+    pool_destroy(b.pool);
+}
+
+static void freeing_it_before_it_is_done_lets_the_work_go_on(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    future_free(b.running);
+    for (int i = 0; i < 1000; i++) future_free(submit(b.pool, count_task, NULL, 0, i % 2 ? 100000 : 8));
+    long in[100], out[100];
+    int status[100];
+    for (long i = 0; i < 100; i++) in[i] = i, out[i] = -1, status[i] = 1;
+    struct pool_job job = {.fn = square_task,
+                           .in = in,
+                           .in_size = sizeof *in,
+                           .out = out,
+                           .out_size = sizeof *out,
+                           .count = 100,
+                           .status = status};
+    struct future *future;
+    assert_ok(pool_map_async(b.pool, &job, &future));
+    future_free(future);
+    gate_open(b.gate);
+    assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
+    assert_int_equal(*runs, 1000);
+    /* Nothing of the caller's is written for a job that was given up: it could not know when. */
+    for (long i = 0; i < 100; i++) {
+        assert_int_equal(out[i], -1);
+        assert_int_equal(status[i], 1);
+    }
+    pool_destroy(b.pool);
+}
+
+static void many_given_up_at_once_leave_room_for_more(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct pool *pool = pool_of(2);
+    int tasks = (int)scaled(100000);
+    for (int i = 0; i < tasks; i++) future_free(submit(pool, count_task, NULL, 0, 0));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_int_equal(*runs, tasks);
+    pool_destroy(pool);
+}
+
+static int large_task(const void *in, void *out) {
+    fill(out, 1 << 20, *(const uint64_t *)in);
+    return 0;
+}
+
+static int fail_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return task_fail(17, "the reason is %d", 71);
+}
+
+static void it_outlives_its_pool_with_its_result(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct pool *pool = pool_of(2);
+    struct future *small[100], *large[8], *failed = submit(pool, fail_task, NULL, 0, 0);
+    for (long i = 0; i < 100; i++) small[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (uint64_t i = 0; i < 8; i++) large[i] = submit(pool, large_task, &i, sizeof i, 1 << 20);
+    struct pool_job job = {.fn = count_task, .count = 10};
+    struct future *job_future;
+    assert_ok(pool_map_async(pool, &job, &job_future));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+    for (long i = 0; i < 100; i++) {
+        long result = -1;
+        assert_true(future_done(small[i]));
+        assert_false(future_running(small[i]));
+        assert_code(future_cancel(small[i]), POOL_EBUSY);
+        assert_code(future_kill(small[i]), POOL_EBUSY);
+        assert_ok(future_wait(small[i], 0));
+        assert_ok(finish(small[i], &result));
+        assert_int_equal(result, i * i);
+    }
+    char *data = malloc(1 << 20);
+    for (uint64_t i = 0; i < 8; i++) {
+        assert_ok(finish(large[i], data));
+        assert_true(filled(data, 1 << 20, i));
+    }
+    free(data);
+    struct pool_failure failure;
+    assert_ok(future_failure(failed, &failure));
+    assert_code(failure.error, POOL_EFAILED);
+    assert_int_equal(failure.code, 17);
+    assert_contains(failure.message, "the reason is 71");
+    assert_code(finish(failed, NULL), POOL_EFAILED);
+    assert_ok(finish(job_future, NULL));
+    assert_int_equal(*runs, 10);
+}
+
+static void what_was_not_done_when_its_pool_went_is_cancelled(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    struct future *tasks[100], *job_future;
+    int status[10];
+    for (int i = 0; i < 100; i++) tasks[i] = submit(b.pool, count_task, NULL, 0, i % 2 ? 200000 : 0);
+    struct pool_job job = {.fn = count_task, .count = 10, .status = status};
+    assert_ok(pool_map_async(b.pool, &job, &job_future));
+    int64_t start = now_ms();
+    pool_destroy(b.pool);
+    assert_took(start, 0, 20000);
+    for (int i = 0; i < 100; i++) assert_code(finish(tasks[i], NULL), POOL_ECANCELLED);
+    for (int i = 0; i < 10; i++) assert_code(status[i], POOL_ECANCELLED);
+    assert_code(finish(job_future, NULL), POOL_ECANCELLED);
+    assert_code(finish(b.running, NULL), POOL_ECANCELLED);
+    assert_int_equal(*runs, 0);
+}
+
+struct waiter {
+    struct future *future;
+    pthread_t thread;
+    int error;
+    long result;
+};
+
+static void *wait_for_it(void *argument) {
+    struct waiter *waiter = argument;
+    waiter->error = future_get(waiter->future, &waiter->result, PATIENCE);
+    return NULL;
+}
+
+static int gate_result_task(const void *in, void *out) {
+    *(long *)out = 4711;
+    return gate_pass(*(struct gate *const *)in);
+}
+
+static void threads_may_wait_for_one_future_and_for_several(void **state) {
+    (void)state;
+    struct gate *gates[2] = {shared(sizeof(struct gate)), shared(sizeof(struct gate))};
+    struct pool *pool = pool_of(2);
+    struct future *futures[2];
+    for (int i = 0; i < 2; i++) futures[i] = submit(pool, gate_result_task, &gates[i], sizeof gates[i], sizeof(long));
+    struct waiter waiters[8];
+    for (int i = 0; i < 8; i++) {
+        waiters[i] = (struct waiter){.future = futures[i % 2], .error = 1, .result = -1};
+        assert_int_equal(pthread_create(&waiters[i].thread, NULL, wait_for_it, &waiters[i]), 0);
+    }
+    assert_true(gate_reached(gates[0], 1));
+    assert_true(gate_reached(gates[1], 1));
+    sleep_ms(20);
+    gate_open(gates[1]); /* those that wait for the one are woken while the other runs */
+    for (int i = 1; i < 8; i += 2) {
+        pthread_join(waiters[i].thread, NULL);
+        assert_ok(waiters[i].error);
+        assert_int_equal(waiters[i].result, 4711);
+    }
+    assert_false(future_done(futures[0]));
+    gate_open(gates[0]);
+    for (int i = 0; i < 8; i += 2) {
+        pthread_join(waiters[i].thread, NULL);
+        assert_ok(waiters[i].error);
+        assert_int_equal(waiters[i].result, 4711);
+    }
+    future_free(futures[0]);
+    future_free(futures[1]);
+    pool_destroy(pool);
+}
+
+static void a_waiting_thread_is_woken_by_the_cancel_of_another(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
+    struct waiter waiter = {.future = pending, .error = 1};
+    assert_int_equal(pthread_create(&waiter.thread, NULL, wait_for_it, &waiter), 0);
+    sleep_ms(20);
+    int64_t start = now_ms();
+    assert_ok(future_cancel(pending));
+    pthread_join(waiter.thread, NULL);
+    assert_took(start, 0, PATIENCE / 2); /* woken, not timed out */
+    assert_code(waiter.error, POOL_ECANCELLED);
+    future_free(pending);
+    release(b);
+    pool_destroy(b.pool);
+}
+
+static void free_of_nothing_does_nothing(void **state) {
+    (void)state;
+    future_free(NULL);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(it_is_pending_then_running_then_done),
+        TEST(done_becomes_true_without_a_wait),
+        TEST(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on),
+        TEST(a_result_may_be_got_again_or_not_at_all),
+        TEST(results_may_be_got_in_any_order_and_long_after),
+        TEST(cancel_ends_what_waits_and_it_never_runs),
+        TEST(cancel_leaves_alone_what_runs_or_is_done),
+        TEST(kill_ends_what_runs_and_the_pool_goes_on),
+        TEST(kill_ends_what_waits_like_cancel),
+        TEST(a_killed_job_keeps_the_results_of_items_that_were_done),
+        TEST(a_job_that_waits_can_be_cancelled),
+        TEST(freeing_it_before_it_is_done_lets_the_work_go_on),
+        TEST(many_given_up_at_once_leave_room_for_more),
+        TEST(it_outlives_its_pool_with_its_result),
+        TEST(what_was_not_done_when_its_pool_went_is_cancelled),
+        TEST(threads_may_wait_for_one_future_and_for_several),
+        TEST(a_waiting_thread_is_woken_by_the_cancel_of_another),
+        TEST(free_of_nothing_does_nothing),
+    };
+    return run_group("future", tests, COUNT(tests), argc, argv);
+}
