@@ -279,7 +279,8 @@ static void refusals_by_the_hundred_thousand_cost_nothing(void **state) {
 }
 
 #undef TEST
-#define TEST(function) {#function, function, make_pool, end_pool, (void *)#function}
+#define TEST(function)                                                                                                 \
+    { #function, function, make_pool, end_pool, (void *)#function }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {

@@ -1,0 +1,164 @@
+/* What the tests share.
+ *
+ * Rules that keep tests of forked code true:
+ *   - Only the process that runs the tests asserts. A cmocka assertion that fails in a forked child would run the
+ *     remaining tests there, and the parent would report success. Tasks return values; the body of a child (run_child)
+ *     uses EXPECT(), which prints and returns 1.
+ *   - Each test is listed by TEST(): it has a time-out, and at its end nothing may be left that was not there at its
+ *     start: no process, zombie, descriptor or shared mapping.
+ *   - Nothing relies on a short time. What must come is waited for with PATIENCE; what must not come yet is held back by
+ *     a gate.
+ *   - What tasks tell the test beside their results lies in shared() memory, made before the pool.
+ *
+ * Of cmocka only a few calls are used: assert_true, assert_false, assert_null, assert_non_null, assert_int_equal,
+ * assert_memory_equal, print_error, _fail, struct CMUnitTest and _cmocka_run_group_tests.
+ */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* NOLINT: asked for here, whatever the build asks for */
+#endif
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <parpool.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- Running -------------------------------------------------------------------------------------------------- */
+
+#define TEST(function)                                                                                                 \
+    { #function, function, test_begin, test_end, (void *)#function }
+
+int test_begin(void **state);
+int test_end(void **state);
+
+/* Runs the tests whose names contain an argument of the program, all of them without one. */
+int run_group(const char *group, const struct CMUnitTest *tests, size_t count, int argc, char **argv);
+
+/* The time-out of the running test, counted from now; 120 s otherwise. Stretched under valgrind and sanitizers. */
+void allow_seconds(unsigned seconds);
+
+/* Whether the build or the run cannot bear limits of address space, or counts of memory. */
+bool instrumented(void);
+
+/* n, or a tenth of it where everything is slow. */
+size_t scaled(size_t n);
+
+/* ---- Asserting, in the test's own process only ------------------------------------------------------------------- */
+
+#define assert_code(actual, expected) check_code(actual, expected, #actual, __FILE__, __LINE__)
+#define assert_ok(actual) assert_code(actual, 0)
+#define assert_any_of(actual, a, b) check_any_of(actual, a, b, #actual, __FILE__, __LINE__)
+/* below and above: milliseconds */
+#define assert_took(since, least, most) check_took(since, least, most, __FILE__, __LINE__)
+#define assert_contains(text, part) check_contains(text, part, __FILE__, __LINE__)
+
+void check_code(int actual, int expected, const char *what, const char *file, int line);
+void check_any_of(int actual, int a, int b, const char *what, const char *file, int line);
+void check_took(int64_t since, int64_t least, int64_t most, const char *file, int line);
+void check_contains(const char *text, const char *part, const char *file, int line);
+
+/* ---- Pools, time ------------------------------------------------------------------------------------------------ */
+
+enum { PATIENCE = 60000 /* ms until what must come is given up */ };
+
+int64_t now_ms(void);
+void sleep_ms(int ms);
+
+struct pool_options test_options(int workers); /* with an arena that instrumented builds can bear */
+struct pool *pool_of(int workers);             /* a pool with test_options(); asserts */
+
+/* Submits fn with one argument; asserts. */
+struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, size_t out_size);
+/* The outcome, waited for with PATIENCE; the future is freed. */
+int finish(struct future *future, void *out);
+
+/* ---- Shared memory and gates --------------------------------------------------------------------------------------- */
+
+/* Zeroed, shared with all processes forked later; given back at the end of the test. */
+void *shared(size_t size);
+
+/* Holds tasks back until the test opens it. Lies in shared memory. */
+struct gate {
+    atomic_int arrived, open;
+};
+int gate_pass(struct gate *gate);                /* in a task: 0 once it is open, 99 if it never was */
+bool gate_reached(struct gate *gate, int tasks); /* in the test: waits until so many have arrived */
+void gate_open(struct gate *gate);
+bool becomes(atomic_int *value, int least); /* waits until *value is that much */
+
+/* ---- Processes ---------------------------------------------------------------------------------------------------- */
+
+bool alive(pid_t pid);               /* it exists and is no zombie */
+bool gone_within(pid_t pid, int ms); /* waits until it is not alive */
+/* All processes below root, zombies left out: the supervisors of its pools, their workers, … Needs /proc; else 0. */
+size_t descendants(pid_t root, pid_t *pids, size_t room);
+bool no_descendants_within(pid_t root, int ms);
+bool have_proc(void);
+
+/* A function in a forked child, which has default signal handling, no core file, and dies with the test. It ends by
+ * exit() with what body returns. */
+struct ending {
+    bool timed_out; /* it was killed after the time-out */
+    int code;       /* exit status; -1: none */
+    int signal;     /* what ended it; 0: none */
+};
+pid_t start_child(int (*body)(void *), void *argument);
+struct ending end_child(pid_t pid, int timeout);
+struct ending run_child(int (*body)(void *), void *argument, int timeout);
+
+#define assert_child_passes(body, argument) check_child(body, argument, #body, __FILE__, __LINE__)
+void check_child(int (*body)(void *), void *argument, const char *what, const char *file, int line);
+
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: in a child: not so: %s\n", __FILE__, __LINE__, #condition);                        \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* ---- What a process holds -------------------------------------------------------------------------------------------- */
+
+struct holdings {
+    int descriptors;
+    long shared_mappings;
+    size_t process_count;
+    pid_t processes[2048]; /* of this session */
+};
+void look(struct holdings *holdings);
+/* Whether something is there that was not before; says what on stderr. Waits a little for processes to vanish, not for
+ * children of this process. */
+bool left_behind(const struct holdings *before);
+int open_descriptors(void);
+long mappings(bool shared_only); /* -1: not known */
+long resident_kib(void);         /* -1: not known */
+
+/* ---- Data ------------------------------------------------------------------------------------------------------------- */
+
+uint64_t scramble(uint64_t x); /* a fixed, well-mixed function of x */
+void fill(void *data, size_t size, uint64_t seed);
+bool filled(const void *data, size_t size, uint64_t seed);
+
+/* ---- Tasks that many tests use ------------------------------------------------------------------------------------------ */
+
+int square_task(const void *in, void *out);  /* long -> long */
+int pid_task(const void *in, void *out);     /* nothing -> pid_t */
+int parent_task(const void *in, void *out);  /* nothing -> pid_t of the supervisor */
+int gate_task(const void *in, void *out);    /* struct gate * -> nothing */
+int forever_task(const void *in, void *out); /* busy for ever; in, if any: struct gate * whose arrival it counts */
+
+#endif

@@ -1,0 +1,382 @@
+/* Memory that caller and workers see at the same address: pool_alloc(), pool_free(). */
+#include "support.h"
+
+#include <pthread.h>
+
+static struct pool *pool_with_arena(int workers, size_t size) {
+    struct pool_options options = {.workers = workers, .arena_size = size};
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+static bool is_zero(const void *data, size_t size) {
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i]) return false;
+    }
+    return true;
+}
+
+static void what_it_gives_is_aligned_zeroed_and_apart(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    static const size_t some[] = {1, 2, 7, 8, 15, 16, 17, 100, 1000, 4095, 4096, 4097, 100000, 1 << 20};
+    char *blocks[COUNT(some)][3];
+    for (int round = 0; round < 5; round++) { /* later ones are given again */
+        for (size_t i = 0; i < COUNT(some); i++) {
+            for (size_t k = 0; k < 3; k++) {
+                blocks[i][k] = pool_alloc(pool, some[i]);
+                assert_non_null(blocks[i][k]);
+                assert_int_equal((uintptr_t)blocks[i][k] % _Alignof(max_align_t), 0);
+                assert_true(is_zero(blocks[i][k], some[i]));
+                fill(blocks[i][k], some[i], 10 * i + k);
+            }
+        }
+        for (size_t i = 0; i < COUNT(some); i++) {
+            for (size_t k = 0; k < 3; k++) {
+                assert_true(filled(blocks[i][k], some[i], 10 * i + k));
+                pool_free(pool, blocks[i][k]);
+            }
+        }
+    }
+    pool_destroy(pool);
+}
+
+static void nothing_is_given_for_nothing(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    assert_null(pool_alloc(pool, 0));
+    assert_null(pool_alloc(NULL, 8));
+    pool_free(pool, NULL);
+    pool_free(NULL, NULL);
+    static const size_t huge[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, SIZE_MAX / 2, SIZE_MAX / 4};
+    for (size_t i = 0; i < COUNT(huge); i++) assert_null(pool_alloc(pool, huge[i]));
+    void *data = pool_alloc(pool, 8);
+    assert_non_null(data);
+    pool_free(pool, data);
+    pool_destroy(pool);
+}
+
+/* The largest block that is given now. */
+static size_t largest(struct pool *pool, size_t most) {
+    size_t fits = 0, fits_not = most + 1;
+    while (fits_not - fits > 1) {
+        size_t size = fits + (fits_not - fits) / 2;
+        void *data = pool_alloc(pool, size);
+        if (data)
+            fits = size;
+        else
+            fits_not = size;
+        pool_free(pool, data);
+    }
+    return fits;
+}
+
+static void a_full_one_gives_nothing_and_then_again_what_came_back(void **state) {
+    (void)state;
+    enum { ARENA = 16 << 20, BLOCK = 64 << 10 };
+    struct pool *pool = pool_with_arena(1, ARENA);
+    size_t at_first = largest(pool, 2 * ARENA);
+    assert_true(at_first >= ARENA / 2);
+    void *blocks[2 * ARENA / BLOCK];
+    for (int round = 0; round < 3; round++) {
+        size_t count = 0;
+        while (count < COUNT(blocks) && (blocks[count] = pool_alloc(pool, BLOCK))) count++;
+        assert_true(count < COUNT(blocks) && count * BLOCK >= ARENA / 2);
+        assert_null(pool_alloc(pool, BLOCK));
+        pool_free(pool, blocks[count / 2]);
+        blocks[count / 2] = pool_alloc(pool, BLOCK);
+        assert_non_null(blocks[count / 2]);
+        for (size_t k = 0; k < count; k++) { /* in order, in reverse, every third */
+            size_t i = round == 0 ? k : round == 1 ? count - 1 - k : k;
+            if (round < 2 || i % 3 == 0) pool_free(pool, blocks[i]);
+        }
+        if (round == 2) {
+            for (size_t i = 0; i < count; i++) {
+                if (i % 3) pool_free(pool, blocks[i]);
+            }
+        }
+        assert_true(largest(pool, 2 * ARENA) >= at_first); /* neighbours came together again */
+    }
+    pool_destroy(pool);
+}
+
+static void it_bears_a_long_random_life(void **state) {
+    (void)state;
+    enum { BLOCKS = 500 };
+    struct pool *pool = pool_with_arena(1, 64 << 20);
+    size_t at_first = largest(pool, 128 << 20);
+    struct {
+        char *data;
+        size_t size;
+        uint64_t seed;
+    } blocks[BLOCKS];
+    memset(blocks, 0, sizeof blocks);
+    uint64_t random = 1;
+    size_t steps = scaled(30000), given = 0;
+    for (size_t step = 0; step < steps; step++) {
+        random = scramble(random + step);
+        size_t i = random % BLOCKS;
+        if (blocks[i].data) {
+            assert_true(filled(blocks[i].data, blocks[i].size, blocks[i].seed));
+            pool_free(pool, blocks[i].data);
+            blocks[i].data = NULL;
+        } else {
+            size_t size = 1 + (random >> 32) % (1U << (4 + (random >> 20) % 16));
+            blocks[i].data = pool_alloc(pool, size);
+            if (!blocks[i].data) continue;
+            assert_true(is_zero(blocks[i].data, size));
+            given++;
+            blocks[i].size = size;
+            blocks[i].seed = random;
+            fill(blocks[i].data, size, random);
+        }
+    }
+    assert_true(given > steps / 4);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        if (!blocks[i].data) continue;
+        assert_true(filled(blocks[i].data, blocks[i].size, blocks[i].seed));
+        pool_free(pool, blocks[i].data);
+    }
+    assert_true(largest(pool, 128 << 20) >= at_first);
+    pool_destroy(pool);
+}
+
+static void it_never_wears_out(void **state) {
+    (void)state;
+    struct pool *pool = pool_with_arena(1, 16 << 20);
+    void *kept = NULL;
+    for (size_t i = 0; i < scaled(20000); i++) {
+        void *data = pool_alloc(pool, 1 + (size_t)scramble(i) % (3 << 20));
+        assert_non_null(data);
+        if (i % 100 == 0) {
+            pool_free(pool, kept);
+            kept = pool_alloc(pool, 1000);
+            assert_non_null(kept);
+        }
+        pool_free(pool, data);
+    }
+    pool_free(pool, kept);
+    pool_destroy(pool);
+}
+
+static void small_ones_by_the_ten_thousand_do(void **state) {
+    (void)state;
+    enum { BLOCKS = 50000 };
+    struct pool *pool = pool_with_arena(1, 64 << 20);
+    long **blocks = malloc(BLOCKS * sizeof *blocks);
+    for (long i = 0; i < BLOCKS; i++) {
+        blocks[i] = pool_alloc(pool, sizeof(long));
+        assert_non_null(blocks[i]);
+        *blocks[i] = i;
+    }
+    for (long i = 0; i < BLOCKS; i++) {
+        assert_int_equal(*blocks[i], i);
+        pool_free(pool, blocks[i]);
+    }
+    free(blocks);
+    pool_destroy(pool);
+}
+
+/* A list whose nodes are spread over the arena: pointers mean the same everywhere. */
+struct node {
+    struct node *next;
+    long value;
+};
+
+static int walk_task(const void *in, void *out) {
+    long sum = 0;
+    for (struct node *node = *(struct node *const *)in; node; node = node->next) {
+        sum += node->value;
+        node->value = -node->value;
+    }
+    *(long *)out = sum;
+    return 0;
+}
+
+static void pointers_into_it_mean_the_same_in_tasks(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2); /* the workers are there before the memory is given */
+    for (long round = 0; round < 20; round++) {
+        struct node *list = NULL;
+        for (long i = 1; i <= 1000; i++) {
+            struct node *node = pool_alloc(pool, i % 10 ? sizeof *node : 20000);
+            assert_non_null(node);
+            *node = (struct node){list, i};
+            list = node;
+        }
+        long sum = 0;
+        assert_ok(finish(submit(pool, walk_task, &list, sizeof list, sizeof sum), &sum));
+        assert_int_equal(sum, 1000 * 1001 / 2);
+        for (long i = 1000; i >= 1; i--) {
+            struct node *next = list->next;
+            assert_int_equal(list->value, -i); /* and what a task writes is the caller's to read */
+            pool_free(pool, list);
+            list = next;
+        }
+    }
+    pool_destroy(pool);
+}
+
+static struct place { char *in, *out; } * place;
+
+static int in_place_task(const void *in, void *out) {
+    return in == place->in + 24 * task_index() && out == place->out + 40 * task_index() ? 0 : 1;
+}
+
+static void items_that_lie_in_it_are_used_in_place(void **state) {
+    (void)state;
+    place = shared(sizeof *place);
+    struct pool *pool = pool_of(2);
+    place->in = pool_alloc(pool, 24 * 1001);
+    place->out = pool_alloc(pool, 40 * 1000);
+    for (int shift = 0; shift < 2; shift++, place->in += 24) { /* also from the middle of a block */
+        struct pool_job job = {
+            .fn = in_place_task, .in = place->in, .in_size = 24, .out = place->out, .out_size = 40, .count = 1000};
+        assert_ok(pool_map(pool, &job));
+    }
+    pool_destroy(pool);
+}
+
+static int sum_task(const void *in, void *out) {
+    const unsigned char *bytes = in;
+    unsigned long sum = 0;
+    for (size_t i = 0; i < (1 << 20); i += 512) sum += bytes[i];
+    *(unsigned long *)out = sum;
+    return 0;
+}
+
+static int large_result_task(const void *in, void *out) {
+    memset(out, *(const unsigned char *)in, 1 << 20);
+    return 0;
+}
+
+static void without_room_submit_and_map_say_so_and_then_work_again(void **state) {
+    (void)state;
+    enum { ARENA = 32 << 20, LARGE = 1 << 20 };
+    struct pool *pool = pool_with_arena(1, ARENA);
+    void *blocks[2 * ARENA / 4096];
+    unsigned char *data = malloc(4 * LARGE);
+    memset(data, 3, 4 * LARGE);
+    unsigned long sums[4];
+    struct pool_task large_in = {.fn = sum_task, .in = data, .in_size = LARGE, .out_size = sizeof sums[0]};
+    struct pool_task large_out = {.fn = large_result_task, .in = data, .in_size = 1, .out_size = LARGE};
+    struct pool_job job = {
+        .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+    for (int round = 0; round < 3; round++) {
+        size_t count = 0;
+        for (size_t size = LARGE; size >= 4096; size /= 16)
+            while (count < COUNT(blocks) && (blocks[count] = pool_alloc(pool, size))) count++;
+        struct future *const untouched = (struct future *)data;
+        struct future *future = untouched;
+        assert_code(pool_submit(pool, &large_in, &future), POOL_ENOMEM);
+        assert_code(pool_submit(pool, &large_out, &future), POOL_ENOMEM);
+        assert_code(pool_map_async(pool, &job, &future), POOL_ENOMEM);
+        assert_code(pool_map(pool, &job), POOL_ENOMEM);
+        assert_true(future == untouched);
+        while (count) pool_free(pool, blocks[--count]);
+
+        assert_ok(pool_submit(pool, &large_in, &future));
+        assert_ok(finish(future, &sums[0]));
+        assert_int_equal(sums[0], 3 * 2048);
+        assert_ok(pool_submit(pool, &large_out, &future));
+        assert_ok(finish(future, data));
+        assert_int_equal(data[LARGE - 1], 3);
+        assert_ok(pool_map(pool, &job));
+        for (int i = 0; i < 4; i++) assert_int_equal(sums[i], 3 * 2048);
+    }
+    free(data);
+    pool_destroy(pool);
+}
+
+/* What submits and maps take from it for themselves comes back. */
+static void large_items_by_the_thousand_do_not_wear_it_out(void **state) {
+    (void)state;
+    enum { ARENA = 32 << 20, LARGE = 1 << 20 };
+    struct pool *pool = pool_with_arena(2, ARENA);
+    unsigned char *data = malloc(4 * LARGE);
+    memset(data, 3, 4 * LARGE);
+    unsigned long sums[4];
+    for (size_t round = 0; round < scaled(200); round++) {
+        struct pool_task large_out = {.fn = large_result_task, .in = data, .in_size = 1, .out_size = LARGE};
+        struct future *given_up, *cancelled;
+        assert_ok(pool_submit(pool, &large_out, &given_up));
+        assert_ok(pool_submit(pool, &large_out, &cancelled));
+        (void)future_kill(cancelled);
+        future_free(given_up);
+        struct pool_job job = {
+            .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+        assert_ok(pool_map(pool, &job));
+        for (int i = 0; i < 4; i++) assert_int_equal(sums[i], 3 * 2048);
+        (void)future_wait(cancelled, PATIENCE);
+        future_free(cancelled);
+    }
+    free(data);
+    pool_destroy(pool);
+}
+
+struct allocator {
+    struct pool *pool;
+    pthread_t thread;
+    uint64_t seed;
+    int errors;
+};
+
+static void *allocate_often(void *argument) {
+    struct allocator *allocator = argument;
+    char *blocks[20] = {NULL};
+    size_t sizes[20] = {0};
+    for (uint64_t step = 0; step < 2000; step++) {
+        uint64_t random = scramble(allocator->seed + step);
+        size_t i = random % 20;
+        if (blocks[i]) {
+            allocator->errors += !filled(blocks[i], sizes[i], allocator->seed + i);
+            pool_free(allocator->pool, blocks[i]);
+            blocks[i] = NULL;
+        } else {
+            sizes[i] = 1 + (random >> 32) % 10000;
+            blocks[i] = pool_alloc(allocator->pool, sizes[i]);
+            if (!blocks[i])
+                allocator->errors++;
+            else {
+                allocator->errors += !is_zero(blocks[i], sizes[i]);
+                fill(blocks[i], sizes[i], allocator->seed + i);
+            }
+        }
+    }
+    for (size_t i = 0; i < 20; i++) pool_free(allocator->pool, blocks[i]);
+    return NULL;
+}
+
+static void threads_may_allocate_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct allocator allocators[4];
+    for (uint64_t t = 0; t < 4; t++) {
+        allocators[t] = (struct allocator){.pool = pool, .seed = 100000 * t};
+        assert_int_equal(pthread_create(&allocators[t].thread, NULL, allocate_often, &allocators[t]), 0);
+    }
+    for (int t = 0; t < 4; t++) {
+        pthread_join(allocators[t].thread, NULL);
+        assert_int_equal(allocators[t].errors, 0);
+    }
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(what_it_gives_is_aligned_zeroed_and_apart),
+        TEST(nothing_is_given_for_nothing),
+        TEST(a_full_one_gives_nothing_and_then_again_what_came_back),
+        TEST(it_bears_a_long_random_life),
+        TEST(it_never_wears_out),
+        TEST(small_ones_by_the_ten_thousand_do),
+        TEST(pointers_into_it_mean_the_same_in_tasks),
+        TEST(items_that_lie_in_it_are_used_in_place),
+        TEST(without_room_submit_and_map_say_so_and_then_work_again),
+        TEST(large_items_by_the_thousand_do_not_wear_it_out),
+        TEST(threads_may_allocate_at_once),
+    };
+    return run_group("arena", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,608 @@
+/* A worker may die at any time of any cause: only the item it was running is lost, and why is told. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+enum way {
+    LIVE,
+    KILL_SELF,
+    TERMINATE_SELF,
+    SEGMENTATION_FAULT,
+    BUS_ERROR,
+    DIVISION,
+    ABORT,
+    EXIT_3,
+    EXIT_0,
+    UNDERSCORE_EXIT_4,
+    STACK_OVERFLOW,
+    NO_MEMORY,
+    KILL_GROUP,
+    HANG_UP,
+    WAYS
+};
+
+#define FAULT_ADDRESS ((uintptr_t)0xabc000)
+
+static const struct {
+    int signal, code;
+    const char *words;
+} ends[WAYS] = {
+    [KILL_SELF] = {SIGKILL, 0, "SIGKILL"},
+    [TERMINATE_SELF] = {SIGTERM, 0, "SIGTERM"},
+    [SEGMENTATION_FAULT] = {SIGSEGV, 0, "SIGSEGV"},
+    [BUS_ERROR] = {SIGBUS, 0, "SIGBUS"},
+    [DIVISION] = {SIGFPE, 0, "SIGFPE"},
+    [ABORT] = {SIGABRT, 0, "SIGABRT"},
+    [EXIT_3] = {0, 3, "3"},
+    [EXIT_0] = {0, 0, "0"},
+    [UNDERSCORE_EXIT_4] = {0, 4, "4"},
+    [STACK_OVERFLOW] = {SIGSEGV, 0, "SIGSEGV"},
+    [NO_MEMORY] = {SIGABRT, 0, "SIGABRT"},
+    [KILL_GROUP] = {SIGKILL, 0, "SIGKILL"},
+    [HANG_UP] = {SIGHUP, 0, "SIGHUP"},
+};
+
+static volatile long depth = 1L << 40;
+
+static int dive(volatile char *above, long levels) {
+    volatile char here[2048];
+    here[0] = above ? above[0] : 1;
+    return levels == 0 ? 0 : dive(here, levels - 1) + here[0];
+}
+
+static int run_out_of_memory(void) {
+    struct rlimit limit = {(rlim_t)1 << 28, (rlim_t)1 << 28};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) return 1;
+    for (;;) {
+        void *volatile data = malloc(1 << 20);
+        if (!data) abort(); /* as programs do */
+    }
+}
+
+static int die(enum way way) {
+    switch (way) {
+    case KILL_SELF:
+        return raise(SIGKILL);
+    case TERMINATE_SELF:
+        return raise(SIGTERM);
+    case SEGMENTATION_FAULT: {
+        volatile uintptr_t address = FAULT_ADDRESS;
+        *(volatile int *)address = 1;
+        return 0;
+    }
+    case BUS_ERROR:
+        return raise(SIGBUS);
+    case DIVISION:
+        return raise(SIGFPE);
+    case ABORT:
+        abort();
+    case EXIT_3:
+        exit(3);
+    case EXIT_0:
+        exit(0);
+    case UNDERSCORE_EXIT_4:
+        _exit(4);
+    case STACK_OVERFLOW:
+        return dive(NULL, depth);
+    case NO_MEMORY:
+        return run_out_of_memory();
+    case KILL_GROUP:
+        return kill(0, SIGKILL);
+    case HANG_UP:
+        return raise(SIGHUP);
+    case LIVE:
+    default:
+        return 0;
+    }
+}
+
+static bool possible_here(enum way way) {
+    return !(way == NO_MEMORY && instrumented());
+}
+
+static int die_task(const void *in, void *out) {
+    if (out) *(long *)out = 5;
+    return die(*(const enum way *)in);
+}
+
+static void check_death(const struct pool_failure *failure, enum way way) {
+    assert_code(failure->error, POOL_EDIED);
+    assert_int_equal(failure->signal, ends[way].signal);
+    assert_int_equal(failure->code, ends[way].code);
+    assert_true(failure->worker > 0);
+    assert_contains(failure->message, ends[way].words);
+    assert_null(strchr(failure->message, '\n'));
+}
+
+static void it_works(struct pool *pool) {
+    for (long i = 0; i < 20; i++) {
+        long result = -1;
+        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+        assert_int_equal(result, i * i);
+    }
+}
+
+static void whatever_kills_a_worker_is_told(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (enum way way = LIVE + 1; way < WAYS; way++) {
+        if (!possible_here(way)) continue;
+        long result = -1;
+        struct future *future = submit(pool, die_task, &way, sizeof way, sizeof result);
+        assert_code(future_get(future, &result, PATIENCE), POOL_EDIED);
+        assert_int_equal(result, -1);
+        struct pool_failure failure;
+        assert_ok(future_failure(future, &failure));
+        check_death(&failure, way);
+        assert_int_equal(failure.index, 0);
+        assert_true(gone_within(failure.worker, PATIENCE));
+        future_free(future);
+        it_works(pool);
+    }
+    pool_destroy(pool);
+}
+
+static void the_address_of_a_segmentation_fault_is_told(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    enum way way = SEGMENTATION_FAULT;
+    struct pool_failure failure;
+    struct future *future = submit(pool, die_task, &way, sizeof way, 0);
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDIED);
+    assert_ok(future_failure(future, &failure));
+    assert_contains(failure.message, "abc000");
+    future_free(future);
+    pool_destroy(pool);
+}
+
+struct item {
+    enum way way;
+    long value;
+};
+
+static atomic_int *runs;
+
+static int item_task(const void *in, void *out) {
+    const struct item *item = in;
+    atomic_fetch_add(&runs[task_index()], 1);
+    *(long *)out = item->value * 2;
+    return die(item->way);
+}
+
+static void in_a_job_only_the_item_that_ran_is_lost(void **state) {
+    (void)state;
+    enum { ITEMS = 60 };
+    runs = shared(ITEMS * sizeof *runs);
+    struct pool *pool = pool_of(2);
+    static const size_t chunks[] = {0, 1, 10, 1000};
+    for (enum way way = LIVE + 1; way < WAYS; way++) {
+        if (!possible_here(way)) continue;
+        for (size_t c = 0; c < COUNT(chunks); c++) {
+            struct item in[ITEMS];
+            long out[ITEMS];
+            int status[ITEMS];
+            for (long i = 0; i < ITEMS; i++) {
+                in[i] = (struct item){i % 25 == 14 ? way : LIVE, i}; /* 14 and 39 */
+                out[i] = -1;
+                status[i] = 12345;
+                runs[i] = 0;
+            }
+            struct pool_failure failure;
+            struct pool_job job = {.fn = item_task,
+                                   .in = in,
+                                   .in_size = sizeof *in,
+                                   .out = out,
+                                   .out_size = sizeof *out,
+                                   .count = ITEMS,
+                                   .chunk = chunks[c],
+                                   .status = status,
+                                   .failure = &failure};
+            assert_code(pool_map(pool, &job), POOL_EDIED);
+            check_death(&failure, way);
+            assert_int_equal(failure.index, 14);
+            for (long i = 0; i < ITEMS; i++) {
+                assert_int_equal(runs[i], 1); /* nothing is run twice, nothing is left out */
+                assert_code(status[i], i % 25 == 14 ? POOL_EDIED : 0);
+                assert_int_equal(out[i], i % 25 == 14 ? -1 : 2 * i);
+            }
+        }
+    }
+    pool_destroy(pool);
+}
+
+static void a_job_may_lose_all_its_items(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    enum way in[50];
+    int status[50];
+    for (int i = 0; i < 50; i++) in[i] = i % 2 ? KILL_SELF : EXIT_3;
+    struct pool_job job = {.fn = die_task, .in = in, .in_size = sizeof *in, .count = 50, .chunk = 10, .status = status};
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    for (int i = 0; i < 50; i++) assert_code(status[i], POOL_EDIED);
+    it_works(pool);
+    pool_destroy(pool);
+}
+
+/* Dies as often as its argument says. */
+static int die_often_task(const void *in, void *out) {
+    int attempt = atomic_fetch_add(&runs[task_index()], 1);
+    if (attempt < *(const int *)in) raise(attempt % 2 ? SIGKILL : SIGSEGV);
+    *(int *)out = attempt;
+    return 0;
+}
+
+static void a_retry_runs_the_victim_again_up_to_its_budget(void **state) {
+    (void)state;
+    runs = shared(20 * sizeof *runs);
+    struct pool *pool = pool_of(2);
+    for (int deaths = 0; deaths < 4; deaths++) {
+        for (unsigned retries = 0; retries < 4; retries++) {
+            bool enough = (int)retries >= deaths;
+            runs[0] = 0;
+            int result = -1;
+            struct pool_task task = {.fn = die_often_task,
+                                     .in = &deaths,
+                                     .in_size = sizeof deaths,
+                                     .out_size = sizeof result,
+                                     .retries = retries};
+            struct future *future;
+            assert_ok(pool_submit(pool, &task, &future));
+            assert_code(finish(future, &result), enough ? 0 : POOL_EDIED);
+            assert_int_equal(runs[0], enough ? deaths + 1 : (int)retries + 1);
+            assert_int_equal(result, enough ? deaths : -1);
+
+            int in[20], out[20], status[20];
+            for (int i = 0; i < 20; i++) {
+                in[i] = i % 4 == 1 ? deaths : 0;
+                out[i] = -1;
+                runs[i] = 0;
+            }
+            struct pool_job job = {.fn = die_often_task,
+                                   .in = in,
+                                   .in_size = sizeof *in,
+                                   .out = out,
+                                   .out_size = sizeof *out,
+                                   .count = 20,
+                                   .chunk = retries * 3,
+                                   .retries = retries,
+                                   .status = status};
+            assert_code(pool_map(pool, &job), enough ? 0 : POOL_EDIED);
+            for (int i = 0; i < 20; i++) {
+                bool fine = in[i] <= (int)retries;
+                assert_code(status[i], fine ? 0 : POOL_EDIED);
+                assert_int_equal(out[i], fine ? in[i] : -1);
+                assert_int_equal(runs[i], fine ? in[i] + 1 : (int)retries + 1);
+            }
+        }
+    }
+    pool_destroy(pool);
+}
+
+static int fail_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(&runs[0], 1);
+    return 9;
+}
+
+static void a_task_that_fails_by_itself_is_not_retried(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct pool *pool = pool_of(1);
+    struct pool_task task = {.fn = fail_task, .retries = 5};
+    struct future *future;
+    assert_ok(pool_submit(pool, &task, &future));
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    assert_int_equal(runs[0], 1);
+    pool_destroy(pool);
+}
+
+/* The workers of a pool, asked through a gate so that each answers once. */
+struct roll {
+    struct gate gate;
+    atomic_int pids[16];
+};
+
+static int roll_call_task(const void *in, void *out) {
+    (void)out;
+    struct roll *roll = *(struct roll *const *)in;
+    int place = atomic_fetch_add(&roll->gate.arrived, 1);
+    atomic_store(&roll->pids[place], getpid());
+    return becomes(&roll->gate.open, 1) ? 0 : 99;
+}
+
+static void call_roll(struct pool *pool, struct roll *roll, int workers) {
+    struct future *futures[16];
+    memset((void *)roll, 0, sizeof *roll);
+    for (int i = 0; i < workers; i++) futures[i] = submit(pool, roll_call_task, &roll, sizeof(struct roll *), 0);
+    for (int i = 0; i < workers; i++) assert_true(becomes(&roll->pids[i], 1));
+    gate_open(&roll->gate);
+    for (int i = 0; i < workers; i++) assert_ok(finish(futures[i], NULL));
+}
+
+static void idle_workers_that_die_are_replaced_and_nothing_is_lost(void **state) {
+    (void)state;
+    struct roll *roll = shared(sizeof *roll);
+    struct pool *pool = pool_of(4);
+    for (int victims = 1; victims <= 4; victims++) { /* the last time: all at once */
+        call_roll(pool, roll, 4);
+        for (int i = 0; i < victims; i++) kill(roll->pids[i], victims % 2 ? SIGKILL : SIGTERM);
+        if (victims < 3) { /* found dead, or dying while work comes */
+            for (int i = 0; i < victims; i++) assert_true(gone_within(roll->pids[i], PATIENCE));
+        }
+        struct future *futures[200];
+        int died = 0;
+        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        for (long i = 0; i < 200; i++) {
+            long result = -1;
+            int error = finish(futures[i], &result);
+            died += error == POOL_EDIED;
+            if (error != POOL_EDIED) assert_ok(error);
+            if (error == 0) assert_int_equal(result, i * i);
+        }
+        assert_true(died <= (victims < 3 ? 0 : victims)); /* a kill may be late, and hit a task */
+    }
+    call_roll(pool, roll, 4); /* they are four again */
+    pool_destroy(pool);
+}
+
+static void all_workers_may_die_at_once_at_work(void **state) {
+    (void)state;
+    struct roll *roll = shared(sizeof *roll);
+    struct pool *pool = pool_of(4);
+    for (int round = 0; round < 5; round++) {
+        memset((void *)roll, 0, sizeof *roll);
+        struct future *victims[4], *waiting[50];
+        for (int i = 0; i < 4; i++) victims[i] = submit(pool, roll_call_task, &roll, sizeof(struct roll *), 0);
+        for (int i = 0; i < 4; i++) assert_true(becomes(&roll->pids[i], 1));
+        for (long i = 0; i < 50; i++) waiting[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        for (int i = 0; i < 4; i++) kill(roll->pids[i], SIGKILL);
+        for (int i = 0; i < 4; i++) {
+            assert_code(future_get(victims[i], NULL, PATIENCE), POOL_EDIED);
+            struct pool_failure failure;
+            assert_ok(future_failure(victims[i], &failure));
+            assert_int_equal(failure.signal, SIGKILL);
+            bool known = false;
+            for (int k = 0; k < 4; k++) known = known || failure.worker == roll->pids[k];
+            assert_true(known);
+            future_free(victims[i]);
+        }
+        for (long i = 0; i < 50; i++) {
+            long result = -1;
+            assert_ok(finish(waiting[i], &result));
+            assert_int_equal(result, i * i);
+        }
+    }
+    pool_destroy(pool);
+}
+
+static int short_task(const void *in, void *out) {
+    (void)in;
+    for (volatile int i = 0; i < 2000; i++) {
+    }
+    *(size_t *)out = task_index() + 7;
+    return 0;
+}
+
+static void kills_during_a_job_cost_one_item_each_at_most(void **state) {
+    (void)state;
+    enum { ITEMS = 200000, KILLS = 30 };
+    struct pool *pool = pool_of(3);
+    size_t *out = calloc(ITEMS, sizeof *out);
+    int *status = calloc(ITEMS, sizeof *status);
+    struct pool_job job = {
+        .fn = short_task, .out = out, .out_size = sizeof *out, .count = ITEMS, .chunk = 0, .status = status};
+    struct future *future;
+    pid_t supervisor = 0;
+    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    assert_ok(pool_map_async(pool, &job, &future));
+    int kills = 0;
+    for (uint64_t turn = 0; kills < KILLS && !future_done(future) && have_proc(); turn++) {
+        pid_t workers[16];
+        size_t count = descendants(supervisor, workers, 16);
+        if (count && kill(workers[scramble(turn) % count], SIGKILL) == 0) kills++;
+        sleep_ms(3);
+    }
+    int error = finish(future, NULL);
+    assert_any_of(error, 0, POOL_EDIED);
+    int died = 0;
+    for (size_t i = 0; i < ITEMS; i++) {
+        died += status[i] == POOL_EDIED;
+        if (status[i] != POOL_EDIED) assert_ok(status[i]);
+        if (out[i] != (status[i] ? 0 : i + 7)) assert_int_equal(i, -1);
+    }
+    assert_true(died <= kills);
+    free(out);
+    free(status);
+    it_works(pool);
+    pool_destroy(pool);
+}
+
+static void *map_until_broken(void *argument) {
+    struct pool *pool = argument;
+    int *result = malloc(sizeof *result);
+    if (result) *result = pool_map(pool, &(struct pool_job){.fn = forever_task, .count = 10});
+    return result;
+}
+
+static void when_the_supervisor_dies_all_that_is_open_ends(void **state) {
+    (void)state;
+    for (int busy = 0; busy < 2; busy++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_of(2);
+        pid_t supervisor = 0;
+        assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+        long value = 11, result = -1;
+        struct future *done = submit(pool, square_task, &value, sizeof value, sizeof value), *open[100];
+        assert_ok(future_wait(done, PATIENCE));
+        int status[30];
+        struct pool_job job = {.fn = forever_task, .count = 30, .status = status};
+        struct future *job_future = NULL;
+        pthread_t mapper;
+        if (busy) {
+            for (int i = 0; i < 100; i++) open[i] = submit(pool, forever_task, &gate, sizeof gate, 0);
+            assert_true(gate_reached(gate, 2));
+            assert_ok(pool_map_async(pool, &job, &job_future));
+            assert_int_equal(pthread_create(&mapper, NULL, map_until_broken, pool), 0);
+            sleep_ms(20);
+        }
+        kill(supervisor, SIGKILL);
+        if (busy) {
+            for (int i = 0; i < 100; i++) assert_code(finish(open[i], NULL), POOL_EDIED);
+            assert_code(finish(job_future, NULL), POOL_EDIED);
+            for (int i = 0; i < 30; i++) assert_code(status[i], POOL_EDIED);
+            void *mapped = NULL;
+            pthread_join(mapper, &mapped);
+            assert_non_null(mapped);
+            assert_code(*(int *)mapped, POOL_EDIED);
+            free(mapped);
+        }
+        assert_ok(finish(done, &result)); /* what was done stays */
+        assert_int_equal(result, 121);
+        /* the pool says so: at once, or, where the caller has not yet heard, as the outcome */
+        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct future *future = NULL;
+        for (int i = 0; i < 3; i++) {
+            int error = pool_submit(pool, &task, &future);
+            if (error == 0) error = finish(future, &result);
+            if (busy)
+                assert_code(error, POOL_EDIED);
+            else
+                assert_any_of(error, POOL_EDIED, 0); /* a worker that is left may still have done it */
+            if (error == 0) sleep_ms(100);
+        }
+        int64_t start = now_ms();
+        for (int error = 0; error == 0 && now_ms() - start < PATIENCE;) {
+            error = pool_map(pool, &(struct pool_job){.fn = square_task,
+                                                      .in = &value,
+                                                      .in_size = sizeof value,
+                                                      .out = &result,
+                                                      .out_size = sizeof result,
+                                                      .count = 1});
+            if (error) assert_code(error, POOL_EDIED);
+        }
+        assert_true(now_ms() - start < PATIENCE);
+        (void)pool_shutdown(pool, 0, 1000);
+        pool_destroy(pool); /* the end of the test looks for workers that are left */
+    }
+}
+
+static int stop_parent_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return kill(getppid(), SIGSTOP);
+}
+
+static void a_supervisor_that_is_stopped_does_not_keep_destroy(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *stopped = submit(pool, stop_parent_task, NULL, 0, 0), *busy = submit(pool, forever_task, NULL, 0, 0);
+    (void)future_wait(stopped, 1000);
+    int64_t start = now_ms();
+    pool_destroy(pool);
+    assert_took(start, 0, 30000);
+    future_free(stopped);
+    future_free(busy);
+}
+
+static atomic_int *starts;
+
+static int dies_at_start(void *argument) {
+    atomic_fetch_add(starts, 1);
+    return die(*(const enum way *)argument);
+}
+
+static void a_pool_whose_workers_all_die_at_start_says_so(void **state) {
+    (void)state;
+    starts = shared(sizeof *starts);
+    enum way *way = shared(sizeof *way);
+    static const enum way ways[] = {KILL_SELF, SEGMENTATION_FAULT, EXIT_3, EXIT_0, ABORT};
+    for (size_t w = 0; w < COUNT(ways); w++) {
+        *starts = 0;
+        *way = ways[w];
+        struct pool_options options = test_options(2);
+        options.initializer = dies_at_start;
+        options.initializer_arg = way;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        long value = 1;
+        struct future *future = NULL;
+        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        int error = pool_submit(pool, &task, &future);
+        if (error == 0) error = finish(future, &value);
+        assert_code(error, POOL_EINIT);
+        assert_true(*starts > 0 && *starts < 1000); /* not for ever */
+        int tried = *starts;
+        sleep_ms(100);
+        assert_true(*starts - tried < 100);
+        pool_destroy(pool);
+    }
+}
+
+static int dies_at_first_start(void *argument) {
+    (void)argument;
+    return atomic_fetch_add(starts, 1) == 0 ? raise(SIGKILL) : 0;
+}
+
+static void a_worker_that_dies_at_start_is_tried_again(void **state) {
+    (void)state;
+    starts = shared(sizeof *starts);
+    for (int workers = 1; workers < 3; workers++) {
+        *starts = 0;
+        struct pool_options options = test_options(workers);
+        options.initializer = dies_at_first_start;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        it_works(pool);
+        pool_destroy(pool);
+    }
+}
+
+static int close_all_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    for (int fd = 3; fd < 1024; fd++) close(fd);
+    return 0;
+}
+
+static void a_task_that_closes_all_descriptors_costs_no_other(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (int i = 0; i < 5; i++) {
+        struct future *future = submit(pool, close_all_task, NULL, 0, 0);
+        int error = finish(future, NULL); /* it may have been done before its worker noticed */
+        assert_any_of(error, 0, POOL_EDIED);
+        long results[50];
+        struct future *futures[50];
+        for (long k = 0; k < 50; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
+        for (long k = 0; k < 50; k++) {
+            assert_ok(finish(futures[k], &results[k]));
+            assert_int_equal(results[k], k * k);
+        }
+    }
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(whatever_kills_a_worker_is_told),
+        TEST(the_address_of_a_segmentation_fault_is_told),
+        TEST(in_a_job_only_the_item_that_ran_is_lost),
+        TEST(a_job_may_lose_all_its_items),
+        TEST(a_retry_runs_the_victim_again_up_to_its_budget),
+        TEST(a_task_that_fails_by_itself_is_not_retried),
+        TEST(idle_workers_that_die_are_replaced_and_nothing_is_lost),
+        TEST(all_workers_may_die_at_once_at_work),
+        TEST(kills_during_a_job_cost_one_item_each_at_most),
+        TEST(when_the_supervisor_dies_all_that_is_open_ends),
+        TEST(a_supervisor_that_is_stopped_does_not_keep_destroy),
+        TEST(a_pool_whose_workers_all_die_at_start_says_so),
+        TEST(a_worker_that_dies_at_start_is_tried_again),
+        TEST(a_task_that_closes_all_descriptors_costs_no_other),
+    };
+    return run_group("death", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,381 @@
+/* However the caller ends, and whatever its tasks do then: no process of a pool is left. */
+#include "support.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+/* What the pool does when its caller ends. */
+enum load { IDLE, BUSY, IGNORING_SIGNALS, STOPPED, ASLEEP, WITH_CHILDREN, QUEUED, JUST_MADE, LOADS };
+/* How the caller ends. */
+enum end { KILLED, TERMINATED, ABORTED, RETURNS, EXITS_IN_THREAD, UNDERSCORE_EXITS, EXECUTES, ENDS };
+
+struct host {
+    enum load load;
+    enum end end;
+    int descriptors; /* before the pool was made */
+    struct gate tasks, itself;
+};
+
+/* Static, so that a host that ends without pool_destroy() leaks nothing in the eyes of a leak checker. */
+static struct pool *pools[2];
+static struct future *futures[4];
+static struct future **queue;
+
+static int ignore_task(const void *in, void *out) {
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE, SIGIO};
+    for (size_t i = 0; i < COUNT(ignored); i++) signal(ignored[i], SIG_IGN);
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    return forever_task(in, out);
+}
+
+static int stop_task(const void *in, void *out) {
+    (void)out;
+    atomic_fetch_add(&(*(struct gate *const *)in)->arrived, 1);
+    return raise(SIGSTOP);
+}
+
+static int sleep_task(const void *in, void *out) {
+    (void)out;
+    atomic_fetch_add(&(*(struct gate *const *)in)->arrived, 1);
+    while (in) pause();
+    return 0;
+}
+
+static int children_task(const void *in, void *out) {
+    for (int i = 0; i < 3; i++) {
+        if (fork() == 0) return sleep_task(in, out);
+    }
+    return forever_task(in, out);
+}
+
+static int nothing_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return 0;
+}
+
+static void *exit_soon(void *argument) {
+    struct host *host = argument;
+    gate_pass(&host->itself);
+    exit(0);
+}
+
+static int start_load(struct host *host, struct pool *pool) {
+    static pool_fn *const fns[LOADS] = {
+        [IDLE] = nothing_task, [BUSY] = forever_task,           [IGNORING_SIGNALS] = ignore_task, [STOPPED] = stop_task,
+        [ASLEEP] = sleep_task, [WITH_CHILDREN] = children_task, [QUEUED] = forever_task,          [JUST_MADE] = NULL};
+    struct gate *gate = &host->tasks;
+    if (!fns[host->load]) return 0;
+    int before = gate->arrived;
+    for (int i = 0; i < 2; i++) {
+        struct pool_task task = {.fn = fns[host->load], .in = &gate, .in_size = sizeof gate};
+        EXPECT(pool_submit(pool, &task, &futures[i + (pool == pools[1] ? 2 : 0)]) == 0);
+    }
+    if (host->load == IDLE) {
+        for (int i = 0; i < 2; i++) EXPECT(future_wait(futures[i], PATIENCE) == 0);
+    } else {
+        EXPECT(gate_reached(gate, before + (host->load == WITH_CHILDREN ? 8 : 2)));
+    }
+    if (host->load == QUEUED && pool == pools[0]) {
+        queue = calloc(30000, sizeof *queue);
+        for (int i = 0; i < 30000; i++) {
+            struct pool_task task = {.fn = nothing_task};
+            EXPECT(pool_submit(pool, &task, &queue[i]) == 0);
+        }
+    }
+    return 0;
+}
+
+static int run_host(void *argument) {
+    struct host *host = argument;
+    host->descriptors = open_descriptors();
+    struct pool_options options = test_options(2);
+    for (int i = 0; i < 2; i++) EXPECT(pool_create(&options, &pools[i]) == 0);
+    for (int i = 0; i < 2; i++) EXPECT(start_load(host, pools[i]) == 0);
+    switch (host->end) {
+    case KILLED:
+    case TERMINATED:
+        gate_pass(&host->itself);
+        return 1;
+    case ABORTED:
+        abort();
+    case RETURNS:
+        return 0;
+    case UNDERSCORE_EXITS:
+        _exit(0);
+    case EXECUTES:
+        atomic_fetch_add(&host->itself.arrived, 1);
+        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+        return 1;
+    case EXITS_IN_THREAD: {
+        pthread_t thread;
+        EXPECT(pthread_create(&thread, NULL, exit_soon, host) == 0);
+        (void)pool_map(pools[0], &(struct pool_job){.fn = forever_task, .count = 10});
+        return 1;
+    }
+    case ENDS:
+    default:
+        return 1;
+    }
+}
+
+static int descriptors_of(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%ld/fd", (long)pid);
+    DIR *directory = opendir(path);
+    if (!directory) return -1;
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
+    closedir(directory);
+    return count;
+}
+
+static void check_ending(enum load load, enum end end) {
+    struct host *host = shared(sizeof *host);
+    *host = (struct host){.load = load, .end = end};
+    struct holdings before;
+    look(&before);
+    pid_t child = start_child(run_host, host);
+    assert_true(child > 0);
+    switch (end) {
+    case KILLED:
+    case TERMINATED:
+        assert_true(gate_reached(&host->itself, 1));
+        kill(child, end == KILLED ? SIGKILL : SIGTERM);
+        break;
+    case EXITS_IN_THREAD:
+        assert_true(gate_reached(&host->itself, 1));
+        sleep_ms(20);
+        gate_open(&host->itself);
+        break;
+    case EXECUTES:
+        assert_true(gate_reached(&host->itself, 1));
+        if (have_proc()) assert_true(no_descendants_within(child, 10000));
+        sleep_ms(20);
+        if (have_proc() && !instrumented()) assert_int_equal(descriptors_of(child), host->descriptors);
+        assert_true(alive(child));
+        kill(child, SIGKILL);
+        break;
+    default:
+        break;
+    }
+    struct ending ending = end_child(child, PATIENCE);
+    int64_t start = now_ms();
+    bool left = left_behind(&before);
+    if (left || ending.timed_out || ending.code > 0) print_error("load %d, end %d\n", (int)load, (int)end);
+    assert_false(left);
+    assert_took(start, 0, 4000); /* two seconds, and some for a machine that is busy */
+    assert_false(ending.timed_out);
+    if (end == RETURNS || end == EXITS_IN_THREAD || end == UNDERSCORE_EXITS)
+        assert_int_equal(ending.code, 0);
+    else
+        assert_int_equal(ending.signal, end == TERMINATED ? SIGTERM : end == ABORTED ? SIGABRT : SIGKILL);
+}
+
+static void check_endings(enum end end) {
+    for (enum load load = IDLE; load < LOADS; load++) check_ending(load, end);
+}
+
+static void nothing_is_left_of_a_caller_that_is_killed(void **state) {
+    (void)state;
+    check_endings(KILLED);
+}
+
+static void nothing_is_left_of_a_caller_that_is_terminated(void **state) {
+    (void)state;
+    check_endings(TERMINATED);
+}
+
+static void nothing_is_left_of_a_caller_that_aborts(void **state) {
+    (void)state;
+    check_endings(ABORTED);
+}
+
+static void nothing_is_left_of_a_caller_that_returns_from_main(void **state) {
+    (void)state;
+    check_endings(RETURNS);
+}
+
+static void nothing_is_left_of_a_caller_that_exits_in_another_thread(void **state) {
+    (void)state;
+    check_endings(EXITS_IN_THREAD);
+}
+
+static void nothing_is_left_of_a_caller_that_exits_without_ado(void **state) {
+    (void)state;
+    check_endings(UNDERSCORE_EXITS);
+}
+
+static void nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes(void **state) {
+    (void)state;
+    check_endings(EXECUTES);
+}
+
+/* ---- Ctrl-C -------------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    interrupted = interrupted + 1;
+}
+
+static int nap_task(const void *in, void *out) {
+    struct host *host = *(struct host *const *)in;
+    atomic_fetch_add(&host->tasks.arrived, 1);
+    sleep_ms(10);
+    *(size_t *)out = task_index();
+    return 0;
+}
+
+/* Handles the signals of a terminal, as an interactive program does, and goes on. */
+static int handle_signals(void *argument) {
+    struct host *host = argument;
+    struct holdings before;
+    EXPECT(setpgid(0, 0) == 0);
+    look(&before);
+    struct sigaction action = {.sa_handler = on_interrupt};
+    static const int signals[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGWINCH, SIGCONT};
+    for (size_t i = 0; i < COUNT(signals); i++) EXPECT(sigaction(signals[i], &action, NULL) == 0);
+    struct pool_options options = test_options(2);
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct host *in[200];
+    size_t out[200];
+    for (size_t i = 0; i < 200; i++) in[i] = host;
+    struct pool_job job = {
+        .fn = nap_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 200};
+    int error = pool_map(pool, &job);
+    EXPECT(error == 0);
+    for (size_t i = 0; i < 200; i++) EXPECT(out[i] == i);
+    EXPECT(interrupted > 0);
+    pool_destroy(pool);
+    EXPECT(!left_behind(&before));
+    return 0;
+}
+
+static void signals_of_the_terminal_reach_the_program_alone(void **state) {
+    (void)state;
+    struct host *host = shared(sizeof *host);
+    pid_t child = start_child(handle_signals, host);
+    for (int i = 1; i <= 100; i += 10) {
+        assert_true(becomes(&host->tasks.arrived, i));
+        static const int signals[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGWINCH};
+        kill(-child, signals[(size_t)i / 10 % COUNT(signals)]);
+    }
+    struct ending ending = end_child(child, PATIENCE);
+    assert_int_equal(ending.code, 0);
+}
+
+static int have_defaults(void *argument) {
+    struct host *host = argument;
+    EXPECT(setpgid(0, 0) == 0);
+    struct pool_options options = test_options(2);
+    EXPECT(pool_create(&options, &pools[0]) == 0);
+    struct host *in[1000];
+    for (size_t i = 0; i < COUNT(in); i++) in[i] = host;
+    (void)pool_map(pools[0], &(struct pool_job){
+                                 .fn = nap_task, .in = in, .in_size = sizeof *in, .out_size = 8, .count = COUNT(in)});
+    return 1;
+}
+
+static void interrupted_by_default_the_program_ends_and_takes_all_with_it(void **state) {
+    (void)state;
+    struct host *host = shared(sizeof *host);
+    int output[2];
+    assert_int_equal(pipe(output), 0);
+    fflush(NULL);
+    int saved[2] = {dup(1), dup(2)};
+    dup2(output[1], 1);
+    dup2(output[1], 2);
+    pid_t child = start_child(have_defaults, host);
+    for (int i = 0; i < 2; i++) {
+        dup2(saved[i], 1 + i);
+        close(saved[i]);
+    }
+    close(output[1]);
+    bool began = becomes(&host->tasks.arrived, 3);
+    kill(-child, SIGINT);
+    struct ending ending = end_child(child, PATIENCE);
+    char text[256] = "";
+    ssize_t length = read(output[0], text, sizeof text - 1); /* ends only when the last process has */
+    close(output[0]);
+    assert_true(began);
+    assert_int_equal(ending.signal, SIGINT);
+    if (length != 0) print_error("printed: %s\n", text);
+    assert_int_equal(length, 0); /* workers print nothing */
+}
+
+/* ---- pool_destroy() ---------------------------------------------------------------------------------------------------- */
+
+static void destroy_is_bounded_whatever_the_tasks_do(void **state) {
+    (void)state;
+    for (enum load load = IDLE; load < LOADS; load++) {
+        struct host *host = shared(sizeof *host);
+        host->load = load;
+        struct holdings before;
+        look(&before);
+        pools[0] = pool_of(2);
+        pools[1] = NULL;
+        assert_int_equal(start_load(host, pools[0]), 0);
+        int64_t start = now_ms();
+        pool_destroy(pools[0]);
+        assert_took(start, 0, 10000);
+        assert_false(left_behind(&before));
+        for (size_t i = 0; i < 2; i++) {
+            if (load == JUST_MADE) continue;
+            assert_code(future_get(futures[i], NULL, 0), load == IDLE ? 0 : POOL_ECANCELLED);
+            future_free(futures[i]);
+        }
+        if (load != QUEUED) continue;
+        for (int i = 0; i < 30000; i++) assert_code(finish(queue[i], NULL), POOL_ECANCELLED);
+        free(queue);
+    }
+}
+
+static int own_group_child_task(const void *in, void *out) {
+    (void)in;
+    pid_t child = fork();
+    if (child == 0) {
+        setpgid(0, 0);
+        sleep_ms(300000);
+        _exit(0);
+    }
+    setpgid(child, child);
+    *(pid_t *)out = child;
+    return 0;
+}
+
+/* A child that has left the group of its worker is its own master; but it must not keep the pool from ending. */
+static void a_child_that_left_its_group_does_not_keep_destroy(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    pid_t child = 0;
+    assert_ok(finish(submit(pool, own_group_child_task, NULL, 0, sizeof child), &child));
+    int64_t start = now_ms();
+    pool_destroy(pool);
+    assert_took(start, 0, 10000);
+    kill(child, SIGKILL);
+    assert_true(gone_within(child, PATIENCE));
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(nothing_is_left_of_a_caller_that_is_killed),
+        TEST(nothing_is_left_of_a_caller_that_is_terminated),
+        TEST(nothing_is_left_of_a_caller_that_aborts),
+        TEST(nothing_is_left_of_a_caller_that_returns_from_main),
+        TEST(nothing_is_left_of_a_caller_that_exits_in_another_thread),
+        TEST(nothing_is_left_of_a_caller_that_exits_without_ado),
+        TEST(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes),
+        TEST(signals_of_the_terminal_reach_the_program_alone),
+        TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
+        TEST(destroy_is_bounded_whatever_the_tasks_do),
+        TEST(a_child_that_left_its_group_does_not_keep_destroy),
+    };
+    return run_group("ending", tests, COUNT(tests), argc, argv);
+}

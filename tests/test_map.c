@@ -1,0 +1,580 @@
+/* One function over many items: pool_map() and pool_map_async(). */
+#include "support.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+/* A map of square_task over 0 … count - 1, everything checked. The memory may be of the arena. */
+static void map_squares(struct pool *pool, long *in, long *out, int *status, size_t count, size_t chunk) {
+    for (size_t i = 0; i < count; i++) {
+        in[i] = (long)i - 3;
+        out[i] = -1;
+        status[i] = 12345;
+    }
+    struct pool_failure failure = {.error = 12345};
+    struct pool_job job = {.fn = square_task,
+                           .in = in,
+                           .in_size = sizeof *in,
+                           .out = out,
+                           .out_size = sizeof *out,
+                           .count = count,
+                           .chunk = chunk,
+                           .status = status,
+                           .failure = &failure};
+    assert_ok(pool_map(pool, &job));
+    assert_ok(failure.error);
+    for (size_t i = 0; i < count; i++) {
+        if (out[i] != ((long)i - 3) * ((long)i - 3)) assert_int_equal(i, -1);
+        if (status[i] != 0) assert_int_equal(status[i], 0);
+    }
+}
+
+static const size_t counts[] = {0, 1, 2, 7, 1000, 100000};
+static const size_t chunks[] = {0, 1, 3, SIZE_MAX};
+
+static void results_are_those_of_a_loop_for_every_count_and_chunk(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    long *in = malloc(100000 * sizeof *in), *out = malloc(100000 * sizeof *out);
+    int *status = malloc(100000 * sizeof *status);
+    for (size_t c = 0; c < COUNT(counts); c++)
+        for (size_t k = 0; k < COUNT(chunks); k++) map_squares(pool, in, out, status, counts[c], chunks[k]);
+    free(in);
+    free(out);
+    free(status);
+    pool_destroy(pool);
+}
+
+static void items_in_the_arena_give_the_same_results(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    long *in = pool_alloc(pool, 100000 * sizeof *in), *out = pool_alloc(pool, 100000 * sizeof *out);
+    long *plain = malloc(100000 * sizeof *plain);
+    int *status = malloc(100000 * sizeof *status), *shared_status = pool_alloc(pool, 100000 * sizeof *status);
+    assert_non_null(in);
+    assert_non_null(out);
+    assert_non_null(shared_status);
+    for (size_t c = 0; c < COUNT(counts); c++) {
+        for (size_t k = 0; k < COUNT(chunks); k++) {
+            map_squares(pool, in, out, status, counts[c], chunks[k]);
+            map_squares(pool, plain, out, shared_status, counts[c], chunks[k]);
+            map_squares(pool, in, plain, status, counts[c], chunks[k]);
+        }
+    }
+    free(plain);
+    free(status);
+    pool_free(pool, in);
+    pool_free(pool, out);
+    pool_free(pool, shared_status);
+    pool_destroy(pool);
+}
+
+static void one_worker_and_more_workers_than_items_do(void **state) {
+    (void)state;
+    long in[100], out[100];
+    int status[100];
+    static const int workers[] = {1, 2, 16};
+    for (size_t w = 0; w < COUNT(workers); w++) {
+        struct pool *pool = pool_of(workers[w]);
+        for (size_t count = 0; count <= 100; count += count < 5 ? 1 : 19) map_squares(pool, in, out, status, count, 0);
+        pool_destroy(pool);
+    }
+}
+
+static void results_may_take_the_place_of_their_arguments(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    long *memory[2] = {malloc(5000 * sizeof(long)), pool_alloc(pool, 5000 * sizeof(long))};
+    for (size_t m = 0; m < 2; m++) {
+        long *items = memory[m];
+        for (long i = 0; i < 5000; i++) items[i] = i;
+        struct pool_job job = {.fn = square_task,
+                               .in = items,
+                               .in_size = sizeof *items,
+                               .out = items,
+                               .out_size = sizeof *items,
+                               .count = 5000};
+        assert_ok(pool_map(pool, &job));
+        for (long i = 0; i < 5000; i++) assert_int_equal(items[i], i * i);
+    }
+    free(memory[0]);
+    pool_free(pool, memory[1]);
+    pool_destroy(pool);
+}
+
+static int index_task(const void *in, void *out) {
+    if (in) return 1;
+    *(size_t *)out = task_index() * 3;
+    return 0;
+}
+
+static void without_arguments_tasks_have_their_index(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    size_t *out = malloc(20000 * sizeof *out);
+    for (size_t k = 0; k < COUNT(chunks); k++) {
+        memset(out, 0xff, 20000 * sizeof *out);
+        struct pool_job job = {
+            .fn = index_task, .out = out, .out_size = sizeof *out, .count = 20000, .chunk = chunks[k]};
+        assert_ok(pool_map(pool, &job));
+        for (size_t i = 0; i < 20000; i++) assert_int_equal(out[i], 3 * i);
+    }
+    free(out);
+    pool_destroy(pool);
+}
+
+static int no_result_task(const void *in, void *out) {
+    return *(const long *)in >= 0 && out == NULL ? 0 : 1;
+}
+
+static int scratch_task(const void *in, void *out) {
+    if (!out) return 1;
+    fill(out, 100, (uint64_t) * (const long *)in);
+    return filled(out, 100, (uint64_t) * (const long *)in) ? 0 : 2;
+}
+
+static int nothing_task(const void *in, void *out) {
+    return in || out ? 1 : 0;
+}
+
+static void without_results_tasks_have_none_or_scratch(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    long in[1000];
+    for (long i = 0; i < 1000; i++) in[i] = i;
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = no_result_task, .in = in, .in_size = sizeof *in, .count = 1000}));
+    assert_ok(pool_map(
+        pool, &(struct pool_job){.fn = scratch_task, .in = in, .in_size = sizeof *in, .out_size = 100, .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = nothing_task, .count = 1000}));
+    pool_destroy(pool);
+}
+
+static int odd_fails_task(const void *in, void *out) {
+    long x = *(const long *)in;
+    *(long *)out = 2 * x;
+    return x % 2 ? 7 : 0;
+}
+
+static void a_failed_item_costs_no_other_and_its_result_is_not_written(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    for (size_t k = 0; k < COUNT(chunks); k++) {
+        long in[500], out[500];
+        int status[500];
+        for (long i = 0; i < 500; i++) {
+            in[i] = i;
+            out[i] = -5;
+            status[i] = 12345;
+        }
+        struct pool_failure failure;
+        memset(&failure, 0x5a, sizeof failure);
+        struct pool_job job = {.fn = odd_fails_task,
+                               .in = in,
+                               .in_size = sizeof *in,
+                               .out = out,
+                               .out_size = sizeof *out,
+                               .count = 500,
+                               .chunk = chunks[k],
+                               .status = status,
+                               .failure = &failure};
+        assert_code(pool_map(pool, &job), POOL_EFAILED);
+        for (long i = 0; i < 500; i++) {
+            assert_code(status[i], i % 2 ? POOL_EFAILED : 0);
+            assert_int_equal(out[i], i % 2 ? -5 : 2 * i);
+        }
+        assert_code(failure.error, POOL_EFAILED);
+        assert_int_equal(failure.index, 1);
+        assert_int_equal(failure.code, 7);
+        assert_int_equal(failure.signal, 0);
+        assert_true(failure.worker > 0 && failure.worker != getpid());
+        assert_true(failure.message[0] != 0);
+        assert_non_null(memchr(failure.message, 0, sizeof failure.message));
+    }
+    pool_destroy(pool);
+}
+
+static struct gate *late;
+
+static int low_fails_late_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    if (task_index() == 3) return gate_pass(late) ? 99 : 33;
+    if (task_index() == 50) atomic_fetch_add(&late->arrived, 1);
+    return task_index() == 50 ? 5 : 0;
+}
+
+static void the_failure_told_is_that_of_the_lowest_index_whenever_it_failed(void **state) {
+    (void)state;
+    late = shared(sizeof *late);
+    struct pool *pool = pool_of(2);
+    struct pool_failure failure;
+    struct pool_job job = {.fn = low_fails_late_task, .count = 100, .chunk = 1, .failure = &failure};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(late, 2));
+    gate_open(late);
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EFAILED);
+    assert_int_equal(failure.index, 3);
+    assert_int_equal(failure.code, 33);
+    struct pool_failure same;
+    assert_ok(future_failure(future, &same));
+    assert_code(same.error, POOL_EFAILED);
+    assert_int_equal(same.index, 3);
+    assert_int_equal(same.code, 33);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+enum { LARGE = 1 << 20 };
+
+static int large_task(const void *in, void *out) {
+    uint64_t seed = 1000 * task_index();
+    if (!filled(in, LARGE, seed)) return 1;
+    fill(out, LARGE, seed + 1);
+    return 0;
+}
+
+static void large_items_arrive_whole(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    size_t count = 8;
+    for (int in_arena = 0; in_arena < 2; in_arena++) {
+        for (int out_arena = 0; out_arena < 2; out_arena++) {
+            char *in = in_arena ? pool_alloc(pool, count * LARGE) : malloc(count * LARGE);
+            char *out = out_arena ? pool_alloc(pool, count * LARGE) : malloc(count * LARGE);
+            assert_non_null(in);
+            assert_non_null(out);
+            for (size_t i = 0; i < count; i++) fill(in + i * LARGE, LARGE, 1000 * i);
+            struct pool_job job = {
+                .fn = large_task, .in = in, .in_size = LARGE, .out = out, .out_size = LARGE, .count = count};
+            assert_ok(pool_map(pool, &job));
+            for (size_t i = 0; i < count; i++) assert_true(filled(out + i * LARGE, LARGE, 1000 * i + 1));
+            if (in_arena)
+                pool_free(pool, in);
+            else
+                free(in);
+            if (out_arena)
+                pool_free(pool, out);
+            else
+                free(out);
+        }
+    }
+    pool_destroy(pool);
+}
+
+struct sizes {
+    size_t in, out;
+};
+
+static struct sizes *sizes;
+
+/* 0 if both are aligned as an item of such a size can be: to the largest power of two that divides it, at most 16. */
+static int aligned_task(const void *in, void *out) {
+    size_t in_size = sizes->in, out_size = sizes->out;
+    size_t in_alignment = in_size & (0 - in_size), out_alignment = out_size & (0 - out_size);
+    if (in_alignment > 16) in_alignment = 16;
+    if (out_alignment > 16) out_alignment = 16;
+    if ((uintptr_t)in % in_alignment || (uintptr_t)out % out_alignment) return 1;
+    if (!filled(in, in_size, task_index())) return 2;
+    fill(out, out_size, task_index() + 77);
+    return 0;
+}
+
+static void items_of_any_size_are_aligned_and_stay_apart(void **state) {
+    (void)state;
+    static const size_t some[] = {1, 2, 3, 5, 8, 12, 16, 17, 24, 40, 48, 63, 64, 65, 100, 255, 1000, 4096, 5000};
+    sizes = shared(sizeof *sizes);
+    struct pool *pool = pool_of(2);
+    char *in = malloc(200 * 5000 + 1), *out = malloc(200 * 5000 + 1);
+    for (size_t a = 0; a < COUNT(some); a++) {
+        for (size_t b = 0; b < COUNT(some); b++) {
+            *sizes = (struct sizes){some[a], some[b]};
+            char *odd_in = in + 1, *odd_out = out + 1; /* the caller's need not be aligned */
+            for (size_t i = 0; i < 200; i++) fill(odd_in + i * sizes->in, sizes->in, i);
+            struct pool_job job = {.fn = aligned_task,
+                                   .in = odd_in,
+                                   .in_size = sizes->in,
+                                   .out = odd_out,
+                                   .out_size = sizes->out,
+                                   .count = 200};
+            assert_ok(pool_map(pool, &job));
+            for (size_t i = 0; i < 200; i++) assert_true(filled(odd_out + i * sizes->out, sizes->out, i + 77));
+        }
+    }
+    free(in);
+    free(out);
+    pool_destroy(pool);
+}
+
+static long set_before_the_call;
+
+static int sees_memory_task(const void *in, void *out) {
+    *(long *)out = **(const long *const *)in + set_before_the_call;
+    return 0;
+}
+
+static void without_a_pool_the_workers_see_all_memory_of_the_caller(void **state) {
+    (void)state;
+    set_before_the_call = 1000;
+    long *values = malloc(3000 * sizeof *values), *out = malloc(3000 * sizeof *out);
+    const long **in = malloc(3000 * sizeof *in);
+    for (long i = 0; i < 3000; i++) {
+        values[i] = 5 * i;
+        in[i] = &values[i];
+    }
+    struct pool_job job = {
+        .fn = sees_memory_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 3000};
+    assert_ok(pool_map(NULL, &job));
+    for (long i = 0; i < 3000; i++) assert_int_equal(out[i], 1000 + 5 * i);
+    free(values);
+    free(in);
+    free(out);
+}
+
+static void without_a_pool_empty_and_failing_jobs_end_as_with_one(void **state) {
+    (void)state;
+    assert_ok(pool_map(NULL, &(struct pool_job){.fn = nothing_task}));
+    long in[4] = {0, 2, 3, 4}, out[4] = {-1, -1, -1, -1};
+    int status[4];
+    struct pool_failure failure;
+    struct pool_job job = {.fn = odd_fails_task,
+                           .in = in,
+                           .in_size = sizeof *in,
+                           .out = out,
+                           .out_size = sizeof *out,
+                           .count = 4,
+                           .status = status,
+                           .failure = &failure};
+    assert_code(pool_map(NULL, &job), POOL_EFAILED);
+    assert_int_equal(failure.index, 2);
+    assert_int_equal(failure.code, 7);
+    assert_code(status[2], POOL_EFAILED);
+    assert_ok(status[3]);
+    assert_int_equal(out[2], -1);
+    assert_int_equal(out[3], 8);
+}
+
+static void an_empty_job_is_done_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct pool_failure failure = {.error = 12345};
+    struct pool_job job = {.fn = nothing_task, .failure = &failure};
+    assert_ok(pool_map(pool, &job));
+    assert_ok(failure.error);
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(future_done(future));
+    assert_false(future_running(future));
+    assert_ok(future_get(future, NULL, 0));
+    assert_code(future_cancel(future), POOL_EBUSY);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static void five_hundred_jobs_at_once_all_end_right(void **state) {
+    (void)state;
+    enum { JOBS = 500, ITEMS = 20 };
+    struct pool *pool = pool_of(3);
+    static long in[JOBS][ITEMS], out[JOBS][ITEMS];
+    static struct future *futures[JOBS];
+    for (size_t j = 0; j < JOBS; j++) {
+        for (size_t i = 0; i < ITEMS; i++) in[j][i] = (long)(j * ITEMS + i);
+        struct pool_job job = {.fn = square_task,
+                               .in = in[j],
+                               .in_size = sizeof(long),
+                               .out = out[j],
+                               .out_size = sizeof(long),
+                               .count = ITEMS,
+                               .chunk = j % 4};
+        assert_ok(pool_map_async(pool, &job, &futures[j]));
+        memset(&job, 0xee, sizeof job); /* it was copied */
+    }
+    for (size_t k = 0; k < JOBS; k++) {
+        size_t j = k * 7 % JOBS;
+        assert_ok(future_get(futures[j], NULL, PATIENCE));
+        for (size_t i = 0; i < ITEMS; i++) assert_int_equal(out[j][i], in[j][i] * in[j][i]);
+        future_free(futures[j]);
+    }
+    pool_destroy(pool);
+}
+
+static atomic_uchar *runs;
+
+static int count_run_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(&runs[task_index()], 1);
+    return 0;
+}
+
+static void every_item_runs_exactly_once(void **state) {
+    (void)state;
+    enum { ITEMS = 100000 };
+    runs = shared(ITEMS);
+    struct pool *pool = pool_of(4);
+    for (size_t k = 0; k < COUNT(chunks); k++) {
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = count_run_task, .count = ITEMS, .chunk = chunks[k]}));
+        for (size_t i = 0; i < ITEMS; i++) {
+            if (runs[i] != k + 1) assert_int_equal(i, -1);
+        }
+    }
+    pool_destroy(pool);
+}
+
+static int meet_task(const void *in, void *out) {
+    (void)out;
+    struct gate *gate = *(struct gate *const *)in;
+    atomic_fetch_add(&gate->arrived, 1);
+    return becomes(&gate->arrived, 3) ? 0 : 1;
+}
+
+static void items_run_at_the_same_time(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct gate *in[3] = {gate, gate, gate};
+    struct pool *pool = pool_of(3);
+    struct pool_job job = {.fn = meet_task, .in = in, .in_size = sizeof *in, .count = 3};
+    assert_ok(pool_map(pool, &job));
+    pool_destroy(pool);
+}
+
+static struct gate *blocker;
+
+static int block_one_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    if (task_index() == 10) return gate_pass(blocker);
+    atomic_fetch_add(&runs[0], 1);
+    return 0;
+}
+
+/* With the chunk chosen by the library, no worker may hold back items behind a long one while another worker is idle
+ * for long; with chunk 1 none may wait at all. */
+static void a_long_item_holds_no_other_back(void **state) {
+    (void)state;
+    blocker = shared(sizeof *blocker);
+    runs = shared(1);
+    struct pool *pool = pool_of(2);
+    struct future *future;
+    struct pool_job job = {.fn = block_one_task, .count = 200, .chunk = 1};
+    assert_ok(pool_map_async(pool, &job, &future));
+    int64_t start = now_ms();
+    while (runs[0] < 199 && now_ms() - start < PATIENCE) sleep_ms(2);
+    assert_int_equal(runs[0], 199);
+    assert_false(future_done(future));
+    assert_true(future_running(future));
+    gate_open(blocker);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+}
+
+struct mapper {
+    struct pool *pool;
+    pthread_t thread;
+    long base;
+    int errors;
+};
+
+static void *map_often(void *argument) {
+    struct mapper *mapper = argument;
+    long in[300], out[300];
+    for (int round = 0; round < 50; round++) {
+        for (long i = 0; i < 300; i++) in[i] = mapper->base + i + round;
+        struct pool_job job = {.fn = square_task,
+                               .in = in,
+                               .in_size = sizeof *in,
+                               .out = out,
+                               .out_size = sizeof *out,
+                               .count = (size_t)(round * 6),
+                               .chunk = (size_t)round % 5};
+        mapper->errors += pool_map(mapper->pool, &job) != 0;
+        for (long i = 0; i < round * 6; i++) mapper->errors += out[i] != in[i] * in[i];
+    }
+    return NULL;
+}
+
+static void threads_may_map_on_one_pool_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct mapper mappers[4];
+    for (int t = 0; t < 4; t++) {
+        mappers[t] = (struct mapper){.pool = pool, .base = 10000 * t};
+        assert_int_equal(pthread_create(&mappers[t].thread, NULL, map_often, &mappers[t]), 0);
+    }
+    int errors = 0;
+    for (int t = 0; t < 4; t++) {
+        pthread_join(mappers[t].thread, NULL);
+        errors += mappers[t].errors;
+    }
+    assert_int_equal(errors, 0);
+    pool_destroy(pool);
+}
+
+static int touch_task(const void *in, void *out) {
+    *(char *)out = (char)(*(const char *)in + 1);
+    return 0;
+}
+
+static void a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    char byte = 1;
+    int status = 12345;
+    struct pool_failure failure = {.error = 12345};
+    struct pool_job overflow = {.fn = touch_task,
+                                .in = &byte,
+                                .in_size = SIZE_MAX / 2,
+                                .out = &byte,
+                                .out_size = 1,
+                                .count = 3,
+                                .status = &status,
+                                .failure = &failure};
+    assert_code(pool_map(pool, &overflow), POOL_EINVAL);
+    assert_code(pool_map(NULL, &overflow), POOL_EINVAL);
+    overflow.in_size = 1;
+    overflow.out_size = SIZE_MAX / 2;
+    assert_code(pool_map(pool, &overflow), POOL_EINVAL);
+    overflow.count = SIZE_MAX;
+    overflow.out_size = 16;
+    assert_code(pool_map(pool, &overflow), POOL_EINVAL);
+    assert_int_equal(status, 12345);
+    struct future *future = (struct future *)&byte;
+    assert_code(pool_map_async(pool, &overflow, &future), POOL_EINVAL);
+    assert_true((char *)future == &byte);
+
+    struct pool_job large = {.fn = touch_task, .in = &byte, .in_size = SIZE_MAX / 8, .count = 1};
+    assert_code(pool_map(pool, &large), POOL_ENOMEM); /* and not a byte of it was read */
+    assert_code(pool_map_async(pool, &large, &future), POOL_ENOMEM);
+    assert_true((char *)future == &byte);
+
+    char in[10] = {0}, out[10] = {0};
+    struct pool_job fits = {.fn = touch_task, .in = in, .in_size = 1, .out = out, .out_size = 1, .count = 10};
+    assert_ok(pool_map(pool, &fits));
+    assert_int_equal(out[9], 1);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(results_are_those_of_a_loop_for_every_count_and_chunk),
+        TEST(items_in_the_arena_give_the_same_results),
+        TEST(one_worker_and_more_workers_than_items_do),
+        TEST(results_may_take_the_place_of_their_arguments),
+        TEST(without_arguments_tasks_have_their_index),
+        TEST(without_results_tasks_have_none_or_scratch),
+        TEST(a_failed_item_costs_no_other_and_its_result_is_not_written),
+        TEST(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed),
+        TEST(large_items_arrive_whole),
+        TEST(items_of_any_size_are_aligned_and_stay_apart),
+        TEST(without_a_pool_the_workers_see_all_memory_of_the_caller),
+        TEST(without_a_pool_empty_and_failing_jobs_end_as_with_one),
+        TEST(an_empty_job_is_done_at_once),
+        TEST(five_hundred_jobs_at_once_all_end_right),
+        TEST(every_item_runs_exactly_once),
+        TEST(items_run_at_the_same_time),
+        TEST(a_long_item_holds_no_other_back),
+        TEST(threads_may_map_on_one_pool_at_once),
+        TEST(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory),
+    };
+    return run_group("map", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,231 @@
+/* Limits of memory, replaced workers, and a full arena. */
+#include "support.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+static const size_t mib = (size_t)1 << 20;
+
+static int allocate_task(const void *in, void *out) {
+    size_t size = *(const size_t *)in;
+    char *data = malloc(size);
+    if (!data) return task_fail(1, "no memory for %zu bytes", size);
+    for (size_t i = 0; i < size; i += 4096) ((volatile char *)data)[i] = 1;
+    free(data);
+    if (out) *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void above_the_hard_limit_allocations_fail_and_nothing_else(void **state) {
+    (void)state;
+    if (instrumented()) return;
+    struct rlimit before[2], after[2];
+    getrlimit(RLIMIT_DATA, &before[0]);
+    getrlimit(RLIMIT_AS, &before[1]);
+    struct pool_options options = test_options(2);
+    options.memory_limit = 300 * mib;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    for (int round = 0; round < 3; round++) {
+        size_t large = 1000 * mib, small = 50 * mib;
+        struct pool_failure failure;
+        struct future *future = submit(pool, allocate_task, &large, sizeof large, 0);
+        assert_code(future_get(future, NULL, PATIENCE), POOL_EFAILED);
+        assert_ok(future_failure(future, &failure));
+        assert_int_equal(failure.code, 1);
+        future_free(future);
+        assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, 0), NULL));
+    }
+    void *data = pool_alloc(pool, 400 * mib); /* shared data is not private data */
+    assert_non_null(data);
+    pool_destroy(pool);
+    getrlimit(RLIMIT_DATA, &after[0]);
+    getrlimit(RLIMIT_AS, &after[1]);
+    assert_memory_equal(before, after, sizeof before);
+}
+
+static int touch_shared_task(const void *in, void *out) {
+    (void)out;
+    char *data = *(char *const *)in;
+    for (size_t i = 0; i < 400 * mib; i += 4096) data[i] = 1;
+    return 0;
+}
+
+static void shared_data_does_not_count_for_the_hard_limit(void **state) {
+    (void)state;
+    if (instrumented()) return;
+    struct pool_options options = test_options(1);
+    options.memory_limit = 300 * mib;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    char *data = pool_alloc(pool, 400 * mib);
+    assert_non_null(data);
+    assert_ok(finish(submit(pool, touch_shared_task, &data, sizeof data, 0), NULL));
+    assert_int_equal(data[4096], 1);
+    pool_destroy(pool);
+}
+
+static void a_worker_above_the_soft_limit_is_replaced_after_its_task(void **state) {
+    (void)state;
+    struct pool_options options = test_options(1);
+    options.memory_soft_limit = 300 * mib;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    for (int round = 0; round < 3; round++) {
+        size_t small = 10 * mib, large = 500 * mib;
+        pid_t first = 0, second = 0, greedy = 0, after = 0;
+        assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, sizeof first), &first));
+        assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, sizeof second), &second));
+        if (!instrumented()) assert_int_equal(first, second); /* a small one stays */
+        struct future *queued[20], *future = submit(pool, allocate_task, &large, sizeof large, sizeof greedy);
+        for (long i = 0; i < 20; i++) queued[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        assert_ok(finish(future, &greedy)); /* its task succeeds */
+        for (long i = 0; i < 20; i++) {
+            long result = -1;
+            assert_ok(finish(queued[i], &result));
+            assert_int_equal(result, i * i);
+        }
+        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof after), &after));
+        assert_true(after != greedy);
+        assert_true(gone_within(greedy, PATIENCE));
+    }
+    pool_destroy(pool);
+}
+
+static int sometimes_large_task(const void *in, void *out) {
+    (void)in;
+    size_t size = task_index() % 10 == 3 ? 400 * mib : mib;
+    return allocate_task(&size, out);
+}
+
+static void in_a_job_replacing_loses_no_item(void **state) {
+    (void)state;
+    static const size_t chunks[] = {0, 1, 8, 1000};
+    struct pool_options options = test_options(2);
+    options.memory_soft_limit = 300 * mib;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    for (size_t c = 0; c < COUNT(chunks); c++) {
+        pid_t out[40] = {0};
+        struct pool_job job = {
+            .fn = sometimes_large_task, .out = out, .out_size = sizeof *out, .count = 40, .chunk = chunks[c]};
+        assert_ok(pool_map(pool, &job));
+        for (size_t i = 0; i < 40; i++) assert_true(out[i] > 0);
+        for (size_t i = 3; i + 10 < 40; i += 10) assert_true(out[i] != out[i + 10]); /* each by a new one */
+    }
+    pool_destroy(pool);
+}
+
+static atomic_int *runs;
+
+static int count_task(const void *in, void *out) {
+    long place = in ? *(const long *)in : (long)task_index();
+    atomic_fetch_add(&runs[place], 1);
+    *(long *)out = place + 1;
+    return 0;
+}
+
+static void replacing_after_every_task_loses_none_of_ten_thousand(void **state) {
+    (void)state;
+    allow_seconds(300);
+    size_t tasks = scaled(10000);
+    runs = shared(tasks * sizeof *runs);
+    struct pool_options options = test_options(2);
+    options.max_tasks_per_worker = 1;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    struct future **futures = malloc(tasks * sizeof *futures);
+    for (size_t i = 0; i < tasks; i++) {
+        long place = (long)i;
+        futures[i] = submit(pool, count_task, &place, sizeof place, sizeof place);
+    }
+    for (size_t i = 0; i < tasks; i++) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        assert_int_equal(result, i + 1);
+        assert_int_equal(runs[i], 1);
+    }
+    free(futures);
+    pool_destroy(pool);
+}
+
+static void more_limits_at_once_do(void **state) {
+    (void)state;
+    struct pool_options options = test_options(3);
+    options.max_tasks_per_worker = 5;
+    options.memory_soft_limit = 1000 * mib;
+    if (!instrumented()) options.memory_limit = 2000 * mib;
+    runs = shared(1000 * sizeof *runs);
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    long *out = calloc(1000, sizeof *out);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_task, .out = out, .out_size = sizeof *out, .count = 1000}));
+    for (long i = 0; i < 1000; i++) {
+        assert_int_equal(out[i], i + 1);
+        assert_int_equal(runs[i], 1);
+    }
+    free(out);
+    pool_destroy(pool);
+}
+
+/* Every page of the arena can be written, or was never given: no SIGBUS. */
+static int fill_arena(void *argument) {
+    (void)argument;
+    struct pool_options options = {.workers = 1, .arena_size = 64 * mib};
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    static void *blocks[100];
+    size_t count = 0;
+    while (count < COUNT(blocks) && (blocks[count] = pool_alloc(pool, mib))) memset(blocks[count++], 0xa5, mib);
+    EXPECT(count > 16 && count < COUNT(blocks));
+    char *data = calloc(2, mib);
+    struct future *future = NULL;
+    struct pool_task task = {.fn = count_task, .in = data, .in_size = 2 * mib, .out_size = 8};
+    EXPECT(pool_submit(pool, &task, &future) == POOL_ENOMEM);
+    free(data);
+    pool_destroy(pool);
+    return 0;
+}
+
+static void a_full_arena_is_a_code_and_never_a_signal(void **state) {
+    (void)state;
+    assert_child_passes(fill_arena, NULL);
+}
+
+static int without_address_space(void *argument) {
+    (void)argument;
+    struct holdings before;
+    look(&before);
+    for (rlim_t size = 1; size <= 1024; size *= 2) {
+        struct rlimit limit = {(rlim_t)size * mib, RLIM_INFINITY};
+        EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
+        struct pool *pool = NULL;
+        int error = pool_create(&(struct pool_options){.workers = 1}, &pool);
+        limit.rlim_cur = RLIM_INFINITY;
+        EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
+        EXPECT(error == 0 || error == POOL_ENOMEM || error == POOL_EAGAIN);
+        if (error == 0) pool_destroy(pool);
+        EXPECT(!left_behind(&before));
+    }
+    return 0;
+}
+
+static void without_address_space_creating_fails_with_a_code_and_leaves_nothing(void **state) {
+    (void)state;
+    if (instrumented()) return;
+    assert_child_passes(without_address_space, NULL);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(above_the_hard_limit_allocations_fail_and_nothing_else),
+        TEST(shared_data_does_not_count_for_the_hard_limit),
+        TEST(a_worker_above_the_soft_limit_is_replaced_after_its_task),
+        TEST(in_a_job_replacing_loses_no_item),
+        TEST(replacing_after_every_task_loses_none_of_ten_thousand),
+        TEST(more_limits_at_once_do),
+        TEST(a_full_arena_is_a_code_and_never_a_signal),
+        TEST(without_address_space_creating_fails_with_a_code_and_leaves_nothing),
+    };
+    return run_group("memory", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,239 @@
+/* Event loops: pool_fd() and pool_poll(). */
+#include "support.h"
+
+#include <poll.h>
+#include <signal.h>
+
+static bool readable_within(int fd, int ms) {
+    struct pollfd event = {.fd = fd, .events = POLLIN};
+    return poll(&event, 1, ms) == 1 && (event.revents & POLLIN);
+}
+
+/* Goes round until so many have become done; the number, or what went wrong. */
+static int loop_until(struct pool *pool, int fd, int wanted) {
+    int done = 0;
+    while (done < wanted) {
+        if (!readable_within(fd, PATIENCE)) return -100;
+        int more = pool_poll(pool, 0);
+        if (more < 0) return more;
+        done += more;
+    }
+    return done;
+}
+
+static void it_is_readable_when_something_has_ended(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    int fd = pool_fd(pool);
+    assert_true(fd >= 0);
+    assert_int_equal(pool_fd(pool), fd);
+    for (long i = 0; i < 200; i++) {
+        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        assert_int_equal(loop_until(pool, fd, 1), 1);
+        assert_true(future_done(future));
+        long result = -1;
+        assert_ok(future_get(future, &result, 0));
+        assert_int_equal(result, i * i);
+        future_free(future);
+    }
+    pool_destroy(pool);
+}
+
+static atomic_int *finished;
+
+static int count_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(finished, 1);
+    return 0;
+}
+
+static void nothing_is_lost_when_the_loop_looks_late(void **state) {
+    (void)state;
+    finished = shared(sizeof *finished);
+    struct pool *pool = pool_of(2);
+    int fd = pool_fd(pool);
+    struct future *futures[5000];
+    for (int round = 0; round < 3; round++) {
+        *finished = 0;
+        for (int i = 0; i < 5000; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
+        assert_true(becomes(finished, 5000));
+        sleep_ms(50);
+        assert_int_equal(loop_until(pool, fd, 5000), 5000);
+        for (int i = 0; i < 5000; i++) assert_true(future_done(futures[i]));
+        for (int i = 0; i < 5000; i++) assert_ok(finish(futures[i], NULL));
+        assert_int_equal(pool_poll(pool, 0), 0);
+    }
+    pool_destroy(pool);
+}
+
+static void a_loop_with_a_window_counts_each_once(void **state) {
+    (void)state;
+    enum { TASKS = 20000, WINDOW = 100 };
+    struct pool *pool = pool_of(2);
+    int fd = pool_fd(pool), submitted = 0, done = 0;
+    static struct future *futures[TASKS];
+    while (done < TASKS) {
+        for (long i = submitted; i < TASKS && i < done + WINDOW; i++, submitted++)
+            futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        int more = loop_until(pool, fd, 1);
+        assert_true(more >= 1);
+        done += more;
+        assert_true(done <= submitted);
+    }
+    for (long i = 0; i < TASKS; i++) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        assert_int_equal(result, i * i);
+    }
+    assert_int_equal(pool_poll(pool, 0), 0);
+    pool_destroy(pool);
+}
+
+static void jobs_count_as_one_each(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    int fd = pool_fd(pool);
+    long in[1000], out[5][1000];
+    struct future *futures[5];
+    for (long i = 0; i < 1000; i++) in[i] = i;
+    for (size_t j = 0; j < 5; j++) {
+        struct pool_job job = {.fn = square_task,
+                               .in = in,
+                               .in_size = sizeof *in,
+                               .out = out[j],
+                               .out_size = sizeof(long),
+                               .count = 1000,
+                               .chunk = j};
+        assert_ok(pool_map_async(pool, &job, &futures[j]));
+    }
+    assert_int_equal(loop_until(pool, fd, 5), 5);
+    for (int j = 0; j < 5; j++) {
+        assert_true(future_done(futures[j]));
+        assert_ok(finish(futures[j], NULL));
+        for (long i = 0; i < 1000; i++) assert_int_equal(out[j][i], i * i);
+    }
+    pool_destroy(pool);
+}
+
+static void poll_waits_until_something_ends(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (long i = 0; i < 500; i++) {
+        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        assert_int_equal(pool_poll(pool, i % 2 ? -1 : PATIENCE), 1);
+        assert_true(future_done(future));
+        future_free(future);
+    }
+    pool_destroy(pool);
+}
+
+static void poll_ends_with_its_time(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    assert_int_equal(pool_poll(pool, 0), 0);
+    int64_t start = now_ms();
+    assert_int_equal(pool_poll(pool, 60), 0);
+    assert_took(start, 60, PATIENCE);
+    gate_open(gate);
+    assert_int_equal(pool_poll(pool, PATIENCE), 1);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+}
+
+static void with_nothing_in_flight_poll_does_not_wait(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    assert_int_equal(pool_poll(pool, -1), 0);
+    struct future *future = submit(pool, count_task, NULL, 0, 0);
+    (void)future_wait(future, PATIENCE);
+    (void)pool_poll(pool, 0); /* it counts what became done since the last call */
+    assert_int_equal(pool_poll(pool, -1), 0);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static void a_loop_with_nothing_to_do_comes_to_rest(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    int fd = pool_fd(pool);
+    struct future *futures[100];
+    for (long i = 0; i < 100; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    assert_int_equal(loop_until(pool, fd, 100), 100);
+    int rounds = 0;
+    while (readable_within(fd, 100) && rounds < 200) {
+        assert_int_equal(pool_poll(pool, 0), 0);
+        rounds++;
+    }
+    assert_true(rounds < 200);
+    for (int i = 0; i < 100; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+static int die_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return raise(SIGKILL);
+}
+
+static void deaths_and_deadlines_wake_the_loop(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    int fd = pool_fd(pool);
+    for (int i = 0; i < 10; i++) {
+        struct future *dying = submit(pool, die_task, NULL, 0, 0), *late = NULL;
+        struct pool_task task = {.fn = forever_task, .timeout = 20};
+        assert_ok(pool_submit(pool, &task, &late));
+        assert_int_equal(loop_until(pool, fd, 2), 2);
+        assert_code(future_get(dying, NULL, 0), POOL_EDIED);
+        assert_code(future_get(late, NULL, 0), POOL_EDEADLINE);
+        future_free(dying);
+        future_free(late);
+    }
+    pool_destroy(pool);
+}
+
+/* The pool's descriptor among others: timers by the time-out, a pipe that a task writes to. */
+static int write_task(const void *in, void *out) {
+    (void)out;
+    return write(*(const int *)in, "x", 1) == 1 ? 0 : 1;
+}
+
+static void it_goes_together_with_other_descriptors(void **state) {
+    (void)state;
+    int pipe_ends[2];
+    assert_int_equal(pipe(pipe_ends), 0);
+    struct pool *pool = pool_of(2);
+    enum { TASKS = 300 };
+    struct future *futures[TASKS];
+    for (int i = 0; i < TASKS; i++) futures[i] = submit(pool, write_task, &pipe_ends[1], sizeof(int), 0);
+    int done = 0, bytes = 0;
+    int64_t start = now_ms();
+    while ((done < TASKS || bytes < TASKS) && now_ms() - start < PATIENCE) {
+        struct pollfd events[2] = {{.fd = pool_fd(pool), .events = POLLIN}, {.fd = pipe_ends[0], .events = POLLIN}};
+        assert_true(poll(events, 2, PATIENCE) > 0);
+        char text[64];
+        if (events[1].revents) bytes += (int)read(pipe_ends[0], text, sizeof text);
+        if (events[0].revents) done += pool_poll(pool, 0);
+    }
+    assert_int_equal(done, TASKS);
+    assert_int_equal(bytes, TASKS);
+    for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(it_is_readable_when_something_has_ended),   TEST(nothing_is_lost_when_the_loop_looks_late),
+        TEST(a_loop_with_a_window_counts_each_once),     TEST(jobs_count_as_one_each),
+        TEST(poll_waits_until_something_ends),           TEST(poll_ends_with_its_time),
+        TEST(with_nothing_in_flight_poll_does_not_wait), TEST(a_loop_with_nothing_to_do_comes_to_rest),
+        TEST(deaths_and_deadlines_wake_the_loop),        TEST(it_goes_together_with_other_descriptors),
+    };
+    return run_group("poll", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,528 @@
+/* Making, sizing, shutting down and ending a pool. */
+#include "support.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+static long values[64];
+
+static void it_does_work(struct pool *pool) {
+    long out[64];
+    for (long i = 0; i < 64; i++) values[i] = i;
+    struct pool_job job = {
+        .fn = square_task, .in = values, .in_size = sizeof(long), .out = out, .out_size = sizeof(long), .count = 64};
+    assert_ok(pool_map(pool, &job));
+    for (long i = 0; i < 64; i++) assert_int_equal(out[i], i * i);
+}
+
+static void it_is_made_and_destroyed(void **state) {
+    (void)state;
+    pool_destroy(NULL);
+    struct pool *pool = NULL;
+    struct pool_options options = test_options(0);
+    assert_ok(pool_create(&options, &pool));
+    pool_destroy(pool); /* at once: workers may not have begun */
+    assert_ok(pool_create(&options, &pool));
+    it_does_work(pool);
+    pool_destroy(pool);
+}
+
+static void no_options_are_the_defaults(void **state) {
+    (void)state;
+    struct pool *pool = NULL;
+    assert_ok(pool_create(NULL, &pool));
+    it_does_work(pool);
+    pool_destroy(pool);
+}
+
+static void nothing_is_left_right_after_destroy(void **state) {
+    (void)state;
+    struct holdings before;
+    look(&before);
+    struct pool *pool = pool_of(4);
+    it_does_work(pool);
+    pool_destroy(pool);
+    pid_t pids[4];
+    assert_int_equal(descendants(getpid(), pids, 4), 0);
+    struct holdings after;
+    look(&after);
+    assert_int_equal(after.process_count, before.process_count); /* at once, without a wait */
+    assert_int_equal(after.descriptors, before.descriptors);
+    assert_int_equal(after.shared_mappings, before.shared_mappings);
+}
+
+static void a_hundred_pools_one_after_the_other_leave_no_memory(void **state) {
+    (void)state;
+    long before = 0, before_mappings = 0;
+    for (int i = 0; i < 100; i++) {
+        if (i == 20) { /* the C library's own memory has settled */
+            before = resident_kib();
+            before_mappings = mappings(false);
+        }
+        struct pool *pool = pool_of(1 + i % 3);
+        struct future *futures[100];
+        for (long k = 0; k < 100; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
+        it_does_work(pool);
+        void *data = pool_alloc(pool, 100000);
+        assert_non_null(data);
+        for (int k = 0; k < 50; k++) assert_ok(finish(futures[k], NULL));
+        pool_destroy(pool); /* data goes with it */
+        for (int k = 50; k < 100; k++) future_free(futures[k]);
+    }
+    if (instrumented()) return;
+    assert_true(resident_kib() - before < 2048);
+    assert_true(mappings(false) - before_mappings < 8);
+}
+
+static void work_by_the_hundred_thousand_leaves_no_memory(void **state) {
+    (void)state;
+    enum { ITEMS = 100000 };
+    long before = 0;
+    struct future **futures = malloc(ITEMS * sizeof *futures);
+    long *out = malloc(ITEMS * sizeof *out);
+    memset(futures, 1, ITEMS * sizeof *futures);
+    memset(out, 1, ITEMS * sizeof *out);
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 4; round++) {
+        if (round == 1) before = resident_kib();
+        for (long i = 0; i < ITEMS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        for (long i = 0; i < ITEMS; i++) assert_ok(finish(futures[i], NULL));
+        struct pool_job job = {
+            .fn = square_task, .in = out, .in_size = sizeof *out, .out = out, .out_size = sizeof *out, .count = ITEMS};
+        memset(out, 0, ITEMS * sizeof *out);
+        assert_ok(pool_map(pool, &job));
+    }
+    if (!instrumented()) assert_true(resident_kib() - before < 8192);
+    pool_destroy(pool);
+    free(futures);
+    free(out);
+}
+
+static int workers_of(int asked) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(asked);
+    struct future *futures[80];
+    for (int i = 0; i < 80; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    int count = asked > 0 ? asked : 1;
+    assert_true(gate_reached(gate, count));
+    sleep_ms(100); /* more would arrive now */
+    count = gate->arrived;
+    gate_open(gate);
+    for (int i = 0; i < 80; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+    return count;
+}
+
+static void it_has_as_many_workers_as_asked_for(void **state) {
+    (void)state;
+    int cpus = pool_cpu_count();
+    assert_int_equal(workers_of(1), 1);
+    assert_int_equal(workers_of(2), 2);
+    assert_int_equal(workers_of(40), 40);
+    if (cpus > 60) return;
+    struct gate *gate = shared(sizeof *gate); /* as many as CPUs: wait for them, not for a time */
+    struct pool *pool = pool_of(0);
+    struct future *futures[64];
+    for (int i = 0; i < 64; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, cpus));
+    sleep_ms(100);
+    assert_int_equal(gate->arrived, cpus);
+    gate_open(gate);
+    for (int i = 0; i < 64; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+    assert_true(workers_of(-1) <= cpus);
+    assert_true(workers_of(-2) <= (cpus > 1 ? cpus - 1 : 1));
+    assert_int_equal(workers_of(-1000), 1);
+    assert_int_equal(workers_of(INT_MIN), 1);
+}
+
+static void too_many_workers_are_refused_and_many_are_not(void **state) {
+    (void)state;
+    static const int bad[] = {1025, 2000, INT_MAX};
+    struct pool *const untouched = (struct pool *)&values;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct pool *pool = untouched;
+        struct pool_options options = test_options(bad[i]);
+        assert_code(pool_create(&options, &pool), POOL_EINVAL);
+        assert_true(pool == untouched);
+    }
+    struct pool *pool = pool_of((int)scaled(300));
+    it_does_work(pool);
+    pool_destroy(pool);
+}
+
+struct start {
+    atomic_int starts;
+};
+static int given;
+
+static int note_start(void *argument) {
+    struct start *start = argument;
+    given = 5;
+    atomic_fetch_add(&start->starts, 1);
+    return 0;
+}
+
+static int given_task(const void *in, void *out) {
+    *(int *)out = given;
+    return in ? raise(SIGKILL) : 0;
+}
+
+static void the_initializer_runs_first_in_every_worker_with_its_argument(void **state) {
+    (void)state;
+    struct start *start = shared(sizeof *start);
+    struct pool_options options = test_options(2);
+    options.initializer = note_start;
+    options.initializer_arg = start;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    memset(&options, 0xee, sizeof options); /* not kept */
+    for (int i = 0; i < 10; i++) {
+        int seen = 0, die = 1;
+        assert_ok(finish(submit(pool, given_task, NULL, 0, sizeof seen), &seen));
+        assert_int_equal(seen, 5);
+        assert_code(finish(submit(pool, given_task, &die, sizeof die, sizeof seen), NULL), POOL_EDIED);
+    }
+    assert_int_equal(given, 0);
+    assert_true(start->starts >= 10 && start->starts <= 12);
+    pool_destroy(pool);
+}
+
+static int compare_pids(const void *a, const void *b) {
+    pid_t left = *(const pid_t *)a, right = *(const pid_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* The most entries with one pid. */
+static int most_of_one(pid_t *pids, size_t count) {
+    qsort(pids, count, sizeof *pids, compare_pids);
+    int most = 0, here = 0;
+    for (size_t i = 0; i < count; i++) {
+        here = i > 0 && pids[i] == pids[i - 1] ? here + 1 : 1;
+        if (here > most) most = here;
+    }
+    return most;
+}
+
+static void a_worker_is_replaced_after_so_many_tasks(void **state) {
+    (void)state;
+    allow_seconds(300);
+    static const unsigned limits[] = {1, 7};
+    enum { TASKS = 2000 };
+    for (size_t l = 0; l < COUNT(limits); l++) {
+        struct pool_options options = test_options(2);
+        options.max_tasks_per_worker = limits[l];
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        static struct future *futures[TASKS];
+        static pid_t pids[TASKS];
+        for (int i = 0; i < TASKS; i++) futures[i] = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
+        for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], &pids[i]));
+        assert_true(most_of_one(pids, TASKS) <= (int)limits[l]);
+        for (size_t chunk = 0; chunk < 5; chunk += 2) {
+            memset(pids, 0, sizeof pids);
+            struct pool_job job = {
+                .fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = TASKS / 4, .chunk = chunk};
+            assert_ok(pool_map(pool, &job));
+            for (int i = 0; i < TASKS / 4; i++) assert_true(pids[i] > 0);
+            assert_true(most_of_one(pids, TASKS / 4) <= (int)limits[l]);
+        }
+        pool_destroy(pool);
+    }
+}
+
+static void all_calls_say_closed(struct pool *pool) {
+    long in = 1, out = -1;
+    int status = 12345;
+    struct future *future = NULL;
+    struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
+    struct pool_job job = {.fn = square_task,
+                           .in = &in,
+                           .in_size = sizeof in,
+                           .out = &out,
+                           .out_size = sizeof out,
+                           .count = 1,
+                           .status = &status};
+    assert_code(pool_submit(pool, &task, &future), POOL_ECLOSED);
+    assert_code(pool_map_async(pool, &job, &future), POOL_ECLOSED);
+    assert_code(pool_map(pool, &job), POOL_ECLOSED);
+    assert_null(future);
+    assert_int_equal(out, -1);
+}
+
+static void shutdown_finishes_all_and_closes(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[1000];
+    long *data = pool_alloc(pool, 64);
+    data[0] = 77;
+    for (long i = 0; i < 1000; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (int again = 0; again < 3; again++) {
+        assert_ok(pool_shutdown(pool, 0, again == 2 ? 0 : -1));
+        all_calls_say_closed(pool);
+    }
+    assert_ok(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0));
+    for (long i = 0; i < 1000; i++) {
+        long result = -1;
+        assert_true(future_done(futures[i]));
+        assert_ok(finish(futures[i], &result));
+        assert_int_equal(result, i * i);
+    }
+    assert_int_equal(data[0], 77);
+    pool_free(pool, data);
+    pool_destroy(pool);
+}
+
+static void shutdown_of_an_idle_pool_is_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    all_calls_say_closed(pool);
+    pool_destroy(pool);
+}
+
+struct load {
+    struct gate *gate;
+    struct pool *pool;
+    struct future *running, *pending[10];
+};
+
+static struct load put_load(void) {
+    struct load load = {.gate = shared(sizeof *load.gate)};
+    load.pool = pool_of(1);
+    load.running = submit(load.pool, gate_task, &load.gate, sizeof load.gate, 0);
+    assert_true(gate_reached(load.gate, 1));
+    for (long i = 0; i < 10; i++) load.pending[i] = submit(load.pool, square_task, &i, sizeof i, sizeof i);
+    return load;
+}
+
+static void check_load(struct load load, int running, int pending) {
+    assert_code(finish(load.running, NULL), running);
+    for (long i = 0; i < 10; i++) {
+        long result = -1;
+        assert_true(future_done(load.pending[i]));
+        assert_code(finish(load.pending[i], &result), pending);
+        assert_int_equal(result, pending ? -1 : i * i);
+    }
+    pool_destroy(load.pool);
+}
+
+static void a_shutdown_that_times_out_has_closed_and_may_be_called_again(void **state) {
+    (void)state;
+    struct load load = put_load();
+    assert_code(pool_shutdown(load.pool, 0, 0), POOL_ETIMEDOUT);
+    all_calls_say_closed(load.pool);
+    int64_t start = now_ms();
+    assert_code(pool_shutdown(load.pool, 0, 50), POOL_ETIMEDOUT);
+    assert_took(start, 50, PATIENCE);
+    gate_open(load.gate);
+    assert_ok(pool_shutdown(load.pool, 0, PATIENCE));
+    check_load(load, 0, 0);
+}
+
+static void shutdown_cancels_what_waits_if_told_so(void **state) {
+    (void)state;
+    struct load load = put_load();
+    assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 0), POOL_ETIMEDOUT);
+    for (int i = 0; i < 10; i++) assert_true(future_done(load.pending[i]));
+    assert_false(future_done(load.running));
+    gate_open(load.gate);
+    assert_ok(pool_shutdown(load.pool, 0, PATIENCE));
+    check_load(load, 0, POOL_ECANCELLED);
+}
+
+static void shutdown_kills_what_runs_if_told_so(void **state) {
+    (void)state;
+    struct load load = put_load();
+    assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING, PATIENCE));
+    check_load(load, POOL_ECANCELLED, 0);
+}
+
+static void shutdown_ends_all_if_told_so(void **state) {
+    (void)state;
+    struct load load = put_load();
+    assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING | POOL_CANCEL_PENDING, PATIENCE));
+    check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
+}
+
+static void a_later_shutdown_may_be_harder(void **state) {
+    (void)state;
+    struct load load = put_load();
+    assert_code(pool_shutdown(load.pool, 0, 20), POOL_ETIMEDOUT);
+    assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 20), POOL_ETIMEDOUT);
+    assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING, PATIENCE));
+    check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
+}
+
+static void the_workers_end_with_a_shutdown(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    pid_t worker = 0;
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    assert_true(alive(worker));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_true(gone_within(worker, PATIENCE));
+    pool_destroy(pool);
+}
+
+static void destroy_is_bounded_with_work_running_and_queued(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *running[2], *pending[1000];
+    for (int i = 0; i < 2; i++) running[i] = submit(pool, forever_task, &gate, sizeof gate, 0);
+    for (long i = 0; i < 1000; i++) pending[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    assert_true(gate_reached(gate, 2));
+    int64_t start = now_ms();
+    pool_destroy(pool);
+    assert_took(start, 0, 20000);
+    for (int i = 0; i < 2; i++) assert_code(finish(running[i], NULL), POOL_ECANCELLED);
+    for (int i = 0; i < 1000; i++) assert_code(finish(pending[i], NULL), POOL_ECANCELLED);
+}
+
+static void pools_side_by_side_do_not_touch_each_other(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *first = pool_of(1), *second = pool_of(1), *third = pool_of(1);
+    struct future *busy[3] = {submit(first, forever_task, &gate, sizeof gate, 0),
+                              submit(second, forever_task, &gate, sizeof gate, 0),
+                              submit(third, gate_task, &gate, sizeof gate, 0)};
+    assert_true(gate_reached(gate, 3));
+    pool_destroy(first); /* the others hold nothing that keeps it */
+    assert_code(finish(busy[0], NULL), POOL_ECANCELLED);
+    assert_false(future_done(busy[1]));
+    assert_false(future_done(busy[2]));
+    pool_destroy(second);
+    assert_code(finish(busy[1], NULL), POOL_ECANCELLED);
+    gate_open(gate);
+    assert_ok(finish(busy[2], NULL));
+    it_does_work(third);
+    pool_destroy(third);
+}
+
+static void *make_and_use(void *argument) {
+    int *errors = argument;
+    for (int i = 0; i < 20; i++) {
+        struct pool_options options = test_options(1 + i % 2);
+        struct pool *pool;
+        if (pool_create(&options, &pool) != 0) {
+            ++*errors;
+            continue;
+        }
+        long in = i, out = -1;
+        struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
+        struct future *future;
+        if (pool_submit(pool, &task, &future) != 0)
+            ++*errors;
+        else {
+            *errors += future_get(future, &out, PATIENCE) != 0 || out != (long)i * i;
+            future_free(future);
+        }
+        pool_destroy(pool);
+    }
+    return NULL;
+}
+
+static void threads_may_make_pools_at_once(void **state) {
+    (void)state;
+    pthread_t threads[4];
+    int errors[4] = {0};
+    for (int t = 0; t < 4; t++) assert_int_equal(pthread_create(&threads[t], NULL, make_and_use, &errors[t]), 0);
+    for (int t = 0; t < 4; t++) pthread_join(threads[t], NULL);
+    for (int t = 0; t < 4; t++) assert_int_equal(errors[t], 0);
+}
+
+static void every_code_has_a_name_of_its_own(void **state) {
+    (void)state;
+    static const int codes[] = {0,
+                                POOL_EINVAL,
+                                POOL_ENOMEM,
+                                POOL_EAGAIN,
+                                POOL_ECLOSED,
+                                POOL_EBUSY,
+                                POOL_ETIMEDOUT,
+                                POOL_ECANCELLED,
+                                POOL_EFAILED,
+                                POOL_EDIED,
+                                POOL_EDEADLINE,
+                                POOL_EINIT,
+                                POOL_EFOREIGN,
+                                POOL_ECORRUPT};
+    for (size_t i = 0; i < COUNT(codes); i++) {
+        const char *name = pool_strerror(codes[i]);
+        assert_non_null(name);
+        assert_true(name[0] != 0 && !strchr(name, '\n'));
+        for (size_t k = 0; k < i; k++) {
+            assert_true(codes[i] != codes[k]);
+            assert_true(strcmp(name, pool_strerror(codes[k])) != 0);
+        }
+    }
+    static const int others[] = {1, -1000, INT_MAX, INT_MIN, POOL_ECORRUPT - 1};
+    for (size_t i = 0; i < COUNT(others); i++) {
+        assert_non_null(pool_strerror(others[i]));
+        assert_true(pool_strerror(others[i])[0] != 0);
+        for (size_t k = 0; k < COUNT(codes); k++)
+            assert_true(strcmp(pool_strerror(others[i]), pool_strerror(codes[k])) != 0);
+    }
+}
+
+#ifdef __linux__
+static int on_one_cpu(void *argument) {
+    (void)argument;
+    cpu_set_t all, one;
+    EXPECT(sched_getaffinity(0, sizeof all, &all) == 0);
+    int before = pool_cpu_count();
+    EXPECT(before >= 1 && before <= CPU_COUNT(&all));
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        EXPECT(sched_setaffinity(0, sizeof one, &one) == 0);
+        EXPECT(pool_cpu_count() == 1);
+    }
+    EXPECT(sched_setaffinity(0, sizeof all, &all) == 0);
+    EXPECT(pool_cpu_count() == before);
+    return 0;
+}
+#endif
+
+static void the_count_of_cpus_heeds_the_affinity_mask(void **state) {
+    (void)state;
+    assert_true(pool_cpu_count() >= 1);
+#ifdef __linux__
+    assert_child_passes(on_one_cpu, NULL);
+#endif
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(it_is_made_and_destroyed),
+        TEST(no_options_are_the_defaults),
+        TEST(nothing_is_left_right_after_destroy),
+        TEST(a_hundred_pools_one_after_the_other_leave_no_memory),
+        TEST(work_by_the_hundred_thousand_leaves_no_memory),
+        TEST(it_has_as_many_workers_as_asked_for),
+        TEST(too_many_workers_are_refused_and_many_are_not),
+        TEST(the_initializer_runs_first_in_every_worker_with_its_argument),
+        TEST(a_worker_is_replaced_after_so_many_tasks),
+        TEST(shutdown_finishes_all_and_closes),
+        TEST(shutdown_of_an_idle_pool_is_at_once),
+        TEST(a_shutdown_that_times_out_has_closed_and_may_be_called_again),
+        TEST(shutdown_cancels_what_waits_if_told_so),
+        TEST(shutdown_kills_what_runs_if_told_so),
+        TEST(shutdown_ends_all_if_told_so),
+        TEST(a_later_shutdown_may_be_harder),
+        TEST(the_workers_end_with_a_shutdown),
+        TEST(destroy_is_bounded_with_work_running_and_queued),
+        TEST(pools_side_by_side_do_not_touch_each_other),
+        TEST(threads_may_make_pools_at_once),
+        TEST(every_code_has_a_name_of_its_own),
+        TEST(the_count_of_cpus_heeds_the_affinity_mask),
+    };
+    return run_group("pool", tests, COUNT(tests), argc, argv);
+}

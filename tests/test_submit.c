@@ -1,0 +1,416 @@
+/* One call at a time: pool_submit(). */
+#include "support.h"
+
+#include <limits.h>
+#include <pthread.h>
+
+static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) {
+    (void)state;
+    enum { TASKS = 100000 };
+    struct pool *pool = pool_of(2);
+    struct future **futures = malloc(TASKS * sizeof *futures);
+    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (long i = 0; i < TASKS; i++) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        if (result != i * i) assert_int_equal(result, i * i);
+    }
+    free(futures);
+    pool_destroy(pool);
+}
+
+static void one_at_a_time_does_too(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (long i = 0; i < 5000; i++) {
+        long result = -1;
+        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+        if (result != i * i) assert_int_equal(result, i * i);
+    }
+    pool_destroy(pool);
+}
+
+/* The argument starts with its size and that of the result. */
+struct sizes {
+    size_t in, out;
+};
+
+static int sizes_task(const void *in, void *out) {
+    struct sizes sizes;
+    if ((uintptr_t)in % _Alignof(max_align_t) || (uintptr_t)out % _Alignof(max_align_t)) return 1;
+    memcpy(&sizes, in, sizeof sizes);
+    if (!filled((const char *)in + sizeof sizes, sizes.in - sizeof sizes, sizes.in)) return 2;
+    fill(out, sizes.out, sizes.out + 9);
+    return 0;
+}
+
+static void arguments_and_results_may_have_any_size(void **state) {
+    (void)state;
+    static const size_t some[] = {sizeof(struct sizes), 17, 40, 64, 100, 255, 256, 1000, 4096, 70000, 1 << 20, 5 << 20};
+    struct pool *pool = pool_of(2);
+    struct future *futures[COUNT(some) * COUNT(some)];
+    char *data = malloc(5 << 20);
+    for (size_t a = 0; a < COUNT(some); a++) {
+        for (size_t b = 0; b < COUNT(some); b++) {
+            struct sizes sizes = {some[a], some[b]};
+            memcpy(data, &sizes, sizeof sizes);
+            fill(data + sizeof sizes, sizes.in - sizeof sizes, sizes.in);
+            futures[a * COUNT(some) + b] = submit(pool, sizes_task, data, sizes.in, sizes.out);
+            if (b % 3) continue; /* some are waited for, most are in flight at once, not all: an arena may be small */
+            for (size_t k = 0; k <= b && k < 3 && b >= 3; k++) {
+                size_t j = b - 3 + k;
+                assert_ok(future_get(futures[a * COUNT(some) + j], data, PATIENCE));
+                assert_true(filled(data, some[j], some[j] + 9));
+            }
+        }
+        for (size_t b = 0; b < COUNT(some); b++) {
+            assert_ok(future_get(futures[a * COUNT(some) + b], data, PATIENCE));
+            assert_true(filled(data, some[b], some[b] + 9));
+            future_free(futures[a * COUNT(some) + b]);
+        }
+    }
+    free(data);
+    pool_destroy(pool);
+}
+
+static int byte_task(const void *in, void *out) {
+    *(unsigned char *)out = (unsigned char)(*(const unsigned char *)in ^ 0x55);
+    return 0;
+}
+
+static void a_byte_is_an_argument(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    for (unsigned char i = 0; i < 255; i++) {
+        unsigned char guarded[3] = {7, 7, 7};
+        assert_ok(finish(submit(pool, byte_task, &i, 1, 1), &guarded[1]));
+        assert_int_equal(guarded[0], 7);
+        assert_int_equal(guarded[1], i ^ 0x55);
+        assert_int_equal(guarded[2], 7);
+    }
+    pool_destroy(pool);
+}
+
+static int neither_task(const void *in, void *out) {
+    return in || out ? 1 : 0;
+}
+
+static int only_result_task(const void *in, void *out) {
+    if (in || !out) return 1;
+    *(int *)out = 42;
+    return 0;
+}
+
+static int only_argument_task(const void *in, void *out) {
+    return in && !out && *(const int *)in == 43 ? 0 : 1;
+}
+
+static void arguments_and_results_may_be_missing(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    int value = 0;
+    assert_ok(finish(submit(pool, neither_task, NULL, 0, 0), NULL));
+    assert_ok(finish(submit(pool, neither_task, NULL, 0, 0), &value));
+    assert_int_equal(value, 0);
+    assert_ok(finish(submit(pool, only_result_task, NULL, 0, sizeof value), &value));
+    assert_int_equal(value, 42);
+    value = 43;
+    assert_ok(finish(submit(pool, only_argument_task, &value, sizeof value, 0), NULL));
+    pool_destroy(pool);
+}
+
+static void an_argument_is_copied_at_once(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0);
+    long small = 12;
+    struct sizes sizes = {100000, 8};
+    char *large = malloc(sizes.in), result[8];
+    memcpy(large, &sizes, sizeof sizes);
+    fill(large + sizeof sizes, sizes.in - sizeof sizes, sizes.in);
+    struct future *with_small = submit(pool, square_task, &small, sizeof small, sizeof small);
+    struct future *with_large = submit(pool, sizes_task, large, sizes.in, sizes.out);
+    small = 0;
+    memset(large, 0, sizes.in);
+    free(large);
+    gate_open(gate);
+    assert_ok(finish(first, NULL));
+    assert_ok(finish(with_small, &small));
+    assert_int_equal(small, 144);
+    assert_ok(finish(with_large, result));
+    assert_true(filled(result, 8, 8 + 9));
+    pool_destroy(pool);
+}
+
+static int fails_after_writing_task(const void *in, void *out) {
+    *(long *)out = 99;
+    return *(const int *)in;
+}
+
+static void a_failed_task_gives_its_code_and_no_result(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    static const int codes[] = {1, 2, 255, 256, -1, -8, INT_MAX, INT_MIN};
+    for (size_t i = 0; i < COUNT(codes); i++) {
+        long result = -1;
+        struct future *future = submit(pool, fails_after_writing_task, &codes[i], sizeof(int), sizeof result);
+        assert_code(future_get(future, &result, PATIENCE), POOL_EFAILED);
+        assert_int_equal(result, -1);
+        struct pool_failure failure;
+        assert_ok(future_failure(future, &failure));
+        assert_code(failure.error, POOL_EFAILED);
+        assert_int_equal(failure.code, codes[i]);
+        assert_int_equal(failure.index, 0);
+        assert_int_equal(failure.signal, 0);
+        assert_true(failure.worker > 0);
+        future_free(future);
+    }
+    pool_destroy(pool);
+}
+
+/* A log of what began, in order. */
+struct log {
+    atomic_int count;
+    int entries[20000];
+};
+static struct log *begun;
+
+static int log_task(const void *in, void *out) {
+    (void)out;
+    begun->entries[atomic_fetch_add(&begun->count, 1)] = *(const int *)in;
+    return 0;
+}
+
+static void one_worker_begins_tasks_in_the_order_of_submission(void **state) {
+    (void)state;
+    begun = shared(sizeof *begun);
+    struct pool *pool = pool_of(1);
+    struct future *futures[5000];
+    for (int i = 0; i < 5000; i++) futures[i] = submit(pool, log_task, &i, sizeof i, 0);
+    for (int i = 0; i < 5000; i++) assert_ok(finish(futures[i], NULL));
+    for (int i = 0; i < 5000; i++) assert_int_equal(begun->entries[i], i);
+    pool_destroy(pool);
+}
+
+static struct future *submit_with_priority(struct pool *pool, int entry, int priority) {
+    struct pool_task task = {.fn = log_task, .in = &entry, .in_size = sizeof entry, .priority = priority};
+    struct future *future = NULL;
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+static void among_those_that_wait_the_highest_priority_begins_first(void **state) {
+    (void)state;
+    static const int priorities[] = {0, 5, -1, 5, 0, INT_MAX, INT_MIN, 1, -1, INT_MAX, 5, 0, INT_MIN, 2, 1, -100};
+    enum { TASKS = COUNT(priorities) };
+    begun = shared(sizeof *begun);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *blocked = submit(pool, gate_task, &gate, sizeof gate, 0), *futures[TASKS];
+    assert_true(gate_reached(gate, 1));
+    for (int i = 0; i < TASKS; i++) futures[i] = submit_with_priority(pool, i, priorities[i]);
+    gate_open(gate);
+    assert_ok(finish(blocked, NULL));
+    for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    int expected[TASKS];
+    for (int i = 0; i < TASKS; i++) { /* a stable sort */
+        int k = i;
+        for (; k > 0 && priorities[expected[k - 1]] < priorities[i]; k--) expected[k] = expected[k - 1];
+        expected[k] = i;
+    }
+    for (int i = 0; i < TASKS; i++) assert_int_equal(begun->entries[i], expected[i]);
+    pool_destroy(pool);
+}
+
+static void an_urgent_task_overtakes_a_long_queue(void **state) {
+    (void)state;
+    enum { TASKS = 10000 };
+    begun = shared(sizeof *begun);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *blocked = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future **futures = malloc((TASKS + 2) * sizeof *futures);
+    assert_true(gate_reached(gate, 1));
+    for (int i = 0; i < TASKS; i++) futures[i] = submit_with_priority(pool, i, 0);
+    futures[TASKS] = submit_with_priority(pool, TASKS, -1);
+    futures[TASKS + 1] = submit_with_priority(pool, TASKS + 1, 1);
+    gate_open(gate);
+    assert_ok(finish(blocked, NULL));
+    for (int i = 0; i < TASKS + 2; i++) assert_ok(finish(futures[i], NULL));
+    assert_int_equal(begun->entries[0], TASKS + 1);
+    for (int i = 0; i <= TASKS; i++) assert_int_equal(begun->entries[i + 1], i);
+    free(futures);
+    pool_destroy(pool);
+}
+
+static atomic_int *finished;
+
+static int count_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(finished, 1);
+    return 0;
+}
+
+static void a_blocked_task_holds_no_other_back(void **state) {
+    (void)state;
+    finished = shared(sizeof *finished);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *futures[1000];
+    for (int i = 0; i < 1000; i++) {
+        if (i == 300)
+            futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+        else
+            futures[i] = submit(pool, count_task, NULL, 0, 0);
+    }
+    assert_true(becomes(finished, 999));
+    for (int i = 0; i < 1000; i++) {
+        if (i != 300) assert_ok(future_get(futures[i], NULL, PATIENCE));
+    }
+    assert_false(future_done(futures[300]));
+    gate_open(gate);
+    for (int i = 0; i < 1000; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+/* Pipes and rings are full, every worker is busy: submitting goes on. */
+static void submitting_never_blocks(void **state) {
+    (void)state;
+    enum { TASKS = 40000 };
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *blocked[2], **futures = malloc(TASKS * sizeof *futures);
+    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    assert_false(future_done(futures[TASKS - 1]));
+    assert_false(future_done(futures[0]));
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) assert_ok(finish(blocked[i], NULL));
+    for (long i = TASKS - 1; i >= 0; i--) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        if (result != i * i) assert_int_equal(result, i * i);
+    }
+    free(futures);
+    pool_destroy(pool);
+}
+
+static void more_than_a_million_tasks_may_be_in_flight(void **state) {
+    (void)state;
+    allow_seconds(300);
+    size_t tasks = scaled(1100000);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *blocked[2], **futures = malloc(tasks * sizeof *futures);
+    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (size_t i = 0; i < tasks; i++) {
+        long value = (long)i;
+        futures[i] = submit(pool, square_task, &value, sizeof value, sizeof value);
+    }
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) assert_ok(finish(blocked[i], NULL));
+    for (size_t i = 0; i < tasks; i++) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        if (result != (long)i * (long)i) assert_int_equal(i, -1);
+    }
+    free(futures);
+    pool_destroy(pool);
+}
+
+struct submitter {
+    struct pool *pool;
+    pthread_t thread;
+    long base;
+    int errors;
+};
+
+static void *submit_often(void *argument) {
+    struct submitter *submitter = argument;
+    struct future *futures[100];
+    for (int round = 0; round < 100; round++) {
+        for (int i = 0; i < 100; i++) {
+            long value = submitter->base + round + i;
+            struct pool_task task = {
+                .fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value, .priority = i % 3};
+            if (pool_submit(submitter->pool, &task, &futures[i]) != 0) {
+                submitter->errors++;
+                futures[i] = NULL;
+            }
+        }
+        for (int i = 0; i < 100; i++) {
+            long value = submitter->base + round + i, result = -1;
+            if (!futures[i]) continue;
+            submitter->errors += future_get(futures[i], &result, PATIENCE) != 0 || result != value * value;
+            future_free(futures[i]);
+        }
+    }
+    return NULL;
+}
+
+static void threads_may_submit_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    struct submitter submitters[4];
+    for (int t = 0; t < 4; t++) {
+        submitters[t] = (struct submitter){.pool = pool, .base = 1000 * t};
+        assert_int_equal(pthread_create(&submitters[t].thread, NULL, submit_often, &submitters[t]), 0);
+    }
+    int errors = 0;
+    for (int t = 0; t < 4; t++) {
+        pthread_join(submitters[t].thread, NULL);
+        errors += submitters[t].errors;
+    }
+    assert_int_equal(errors, 0);
+    pool_destroy(pool);
+}
+
+static int echo_index_task(const void *in, void *out) {
+    long x = in ? *(const long *)in : (long)task_index();
+    *(long *)out = x + 1;
+    return 0;
+}
+
+static void tasks_and_jobs_mix(void **state) {
+    (void)state;
+    enum { ROUNDS = 200, ITEMS = 50 };
+    struct pool *pool = pool_of(2);
+    static long out[ROUNDS][ITEMS];
+    struct future *jobs[ROUNDS], *tasks[ROUNDS];
+    for (long r = 0; r < ROUNDS; r++) {
+        struct pool_job job = {.fn = echo_index_task, .out = out[r], .out_size = sizeof(long), .count = ITEMS};
+        assert_ok(pool_map_async(pool, &job, &jobs[r]));
+        tasks[r] = submit(pool, echo_index_task, &r, sizeof r, sizeof r);
+    }
+    for (long r = ROUNDS - 1; r >= 0; r--) {
+        long result = -1;
+        assert_ok(finish(tasks[r], &result));
+        assert_int_equal(result, r + 1);
+        assert_ok(finish(jobs[r], NULL));
+        for (long i = 0; i < ITEMS; i++) assert_int_equal(out[r][i], i + 1);
+    }
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_hundred_thousand_submits_give_the_results_of_a_loop),
+        TEST(one_at_a_time_does_too),
+        TEST(arguments_and_results_may_have_any_size),
+        TEST(a_byte_is_an_argument),
+        TEST(arguments_and_results_may_be_missing),
+        TEST(an_argument_is_copied_at_once),
+        TEST(a_failed_task_gives_its_code_and_no_result),
+        TEST(one_worker_begins_tasks_in_the_order_of_submission),
+        TEST(among_those_that_wait_the_highest_priority_begins_first),
+        TEST(an_urgent_task_overtakes_a_long_queue),
+        TEST(a_blocked_task_holds_no_other_back),
+        TEST(submitting_never_blocks),
+        TEST(more_than_a_million_tasks_may_be_in_flight),
+        TEST(threads_may_submit_at_once),
+        TEST(tasks_and_jobs_mix),
+    };
+    return run_group("submit", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,405 @@
+/* Time-outs of items and tasks, and killing on request, of workers that do not want to end. */
+#include "support.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static struct future *submit_with_timeout(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, int timeout) {
+    struct pool_task task = {.fn = fn, .in = in, .in_size = in_size, .out_size = sizeof(long), .timeout = timeout};
+    struct future *future = NULL;
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+/* A task that hangs and tells what it sees of itself. */
+struct hang {
+    atomic_int pid, child;
+    atomic_llong began, last; /* ms: when it began, when it was last alive */
+};
+
+static void note_time(struct hang *hang) {
+    atomic_store(&hang->last, now_ms());
+}
+
+static struct hang *start_hang(const void *in) {
+    struct hang *hang = *(struct hang *const *)in;
+    atomic_store(&hang->began, now_ms());
+    note_time(hang);
+    atomic_store(&hang->pid, getpid());
+    return hang;
+}
+
+static int hang_task(const void *in, void *out) {
+    (void)out;
+    struct hang *hang = start_hang(in);
+    while (atomic_load(&hang->began)) note_time(hang);
+    return 0;
+}
+
+static void a_task_past_its_time_is_ended(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(2);
+    for (int timeout = 50; timeout <= 450; timeout += 200) {
+        memset((void *)hang, 0, sizeof *hang);
+        struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), timeout);
+        long result = -1;
+        assert_code(future_get(future, &result, PATIENCE), POOL_EDEADLINE);
+        assert_int_equal(result, -1);
+        struct pool_failure failure;
+        assert_ok(future_failure(future, &failure));
+        assert_code(failure.error, POOL_EDEADLINE);
+        assert_int_equal(failure.worker, hang->pid);
+        assert_true(failure.message[0] != 0);
+        assert_true(gone_within(hang->pid, PATIENCE));
+        assert_true(hang->last - hang->began >= timeout - 5); /* not before its time */
+        assert_true(hang->last - hang->began < timeout + 10000);
+        future_free(future);
+        long value = 8;
+        assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+        assert_int_equal(result, 64);
+    }
+    pool_destroy(pool);
+}
+
+static void it_is_ended_in_time_while_the_caller_sleeps(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(1);
+    struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), 200);
+    assert_true(becomes(&hang->pid, 1));
+    struct timespec patience = {.tv_nsec = 20000000};
+    int64_t start = now_ms();
+    while (now_ms() - hang->last < 1000 && now_ms() - start < PATIENCE) nanosleep(&patience, NULL); /* no call */
+    assert_true(hang->last - hang->began >= 195);
+    assert_true(hang->last - hang->began < 10000);
+    assert_true(gone_within(hang->pid, PATIENCE));
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDEADLINE);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static void it_is_ended_in_time_while_the_caller_computes(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(1);
+    struct pool_job job = {.fn = hang_task, .in = &hang, .in_size = sizeof(struct hang *), .count = 1, .timeout = 200};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(becomes(&hang->pid, 1));
+    int64_t start = now_ms();
+    while (now_ms() - hang->last < 1000 && now_ms() - start < PATIENCE) {
+    }
+    assert_true(hang->last - hang->began >= 195);
+    assert_true(hang->last - hang->began < 10000);
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDEADLINE);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static int hang_at_13_task(const void *in, void *out) {
+    (void)in;
+    *(long *)out = (long)task_index() + 1;
+    return task_index() % 20 == 13 ? forever_task(NULL, NULL) : 0;
+}
+
+static void in_a_job_only_the_item_that_hangs_is_lost(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    static const size_t chunks[] = {0, 1, 10, 1000};
+    for (size_t c = 0; c < COUNT(chunks); c++) {
+        long out[100];
+        int status[100];
+        memset(out, 0, sizeof out);
+        struct pool_failure failure;
+        struct pool_job job = {.fn = hang_at_13_task,
+                               .out = out,
+                               .out_size = sizeof *out,
+                               .count = 100,
+                               .chunk = chunks[c],
+                               .timeout = 400,
+                               .status = status,
+                               .failure = &failure};
+        assert_code(pool_map(pool, &job), POOL_EDEADLINE);
+        assert_int_equal(failure.index, 13);
+        assert_code(failure.error, POOL_EDEADLINE);
+        for (long i = 0; i < 100; i++) {
+            assert_code(status[i], i % 20 == 13 ? POOL_EDEADLINE : 0);
+            assert_int_equal(out[i], i % 20 == 13 ? 0 : i + 1);
+        }
+    }
+    pool_destroy(pool);
+}
+
+static int nap_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    sleep_ms(100);
+    return 0;
+}
+
+static void each_item_has_its_own_time_from_its_own_start(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    int64_t start = now_ms();
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = nap_task, .count = 35, .chunk = 35, .timeout = 3000}));
+    assert_took(start, 3500, PATIENCE);
+    pool_destroy(pool);
+}
+
+static void waiting_in_the_queue_is_not_counted(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *tasks[5];
+    long value = 3;
+    for (int i = 0; i < 5; i++) tasks[i] = submit_with_timeout(pool, square_task, &value, sizeof value, 1000);
+    sleep_ms(1500);
+    gate_open(gate);
+    assert_ok(finish(first, NULL));
+    for (int i = 0; i < 5; i++) assert_ok(finish(tasks[i], NULL));
+    pool_destroy(pool);
+}
+
+static void a_nearer_deadline_is_not_hidden_by_a_farther_one(void **state) {
+    (void)state;
+    struct hang *hangs = shared(3 * sizeof *hangs);
+    struct hang *far = &hangs[0], *near = &hangs[1], *none = &hangs[2];
+    struct pool *pool = pool_of(3);
+    for (int order = 0; order < 2; order++) {
+        memset((void *)hangs, 0, 3 * sizeof *hangs);
+        struct future *far_future = NULL, *near_future = NULL;
+        struct future *none_future = submit_with_timeout(pool, hang_task, &none, sizeof(struct hang *), 0);
+        if (order == 0) {
+            far_future = submit_with_timeout(pool, hang_task, &far, sizeof(struct hang *), 100 * PATIENCE);
+            assert_true(becomes(&far->pid, 1));
+        }
+        near_future = submit_with_timeout(pool, hang_task, &near, sizeof(struct hang *), 300);
+        assert_true(becomes(&near->pid, 1));
+        if (order == 1) {
+            far_future = submit_with_timeout(pool, hang_task, &far, sizeof(struct hang *), 100 * PATIENCE);
+            assert_true(becomes(&far->pid, 1));
+        }
+        assert_code(finish(near_future, NULL), POOL_EDEADLINE);
+        assert_true(near->last - near->began < 10000);
+        assert_false(future_done(far_future));
+        assert_false(future_done(none_future));
+        assert_ok(future_kill(far_future));
+        assert_ok(future_kill(none_future));
+        assert_code(finish(far_future, NULL), POOL_ECANCELLED);
+        assert_code(finish(none_future, NULL), POOL_ECANCELLED);
+    }
+    pool_destroy(pool);
+}
+
+static atomic_int *begun;
+
+/* Takes about as long as its time-out, now a bit more, now a bit less. */
+static int about_task(const void *in, void *out) {
+    long place = *(const long *)in;
+    atomic_fetch_add(&begun[place], 1);
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    long wanted = 2000 + (long)(scramble((uint64_t)place) % 10000), passed; /* µs; the limit is 5 ms */
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        passed = (now.tv_sec - start.tv_sec) * 1000000 + (now.tv_nsec - start.tv_nsec) / 1000;
+    } while (passed < wanted);
+    *(long *)out = place;
+    return 0;
+}
+
+static int without_limit_task(const void *in, void *out) {
+    long place = *(const long *)in;
+    atomic_fetch_add(&begun[place], 1);
+    for (volatile int i = 0; i < 30000; i++) {
+    }
+    *(long *)out = place;
+    return 0;
+}
+
+static void the_kill_never_hits_the_next_task(void **state) {
+    (void)state;
+    enum { TASKS = 1500 };
+    begun = shared(TASKS * sizeof *begun);
+    struct pool *pool = pool_of(2);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++)
+        futures[i] = submit_with_timeout(pool, i % 2 ? without_limit_task : about_task, &i, sizeof i, i % 2 ? 0 : 5);
+    int late = 0, fine = 0;
+    for (long i = 0; i < TASKS; i++) {
+        long result = -1;
+        int error = finish(futures[i], &result);
+        if (i % 2)
+            assert_ok(error);
+        else
+            assert_any_of(error, 0, POOL_EDEADLINE);
+        assert_int_equal(result, error ? -1 : i);
+        assert_int_equal(begun[i], 1);
+        late += error != 0;
+        fine += error == 0;
+    }
+    assert_true(late > 0);
+    assert_true(fine > TASKS / 2);
+    pool_destroy(pool);
+}
+
+static int ignore_and_hang_task(const void *in, void *out) {
+    (void)out;
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE};
+    for (size_t i = 0; i < COUNT(ignored); i++) signal(ignored[i], SIG_IGN);
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    return hang_task(in, NULL);
+}
+
+static int stop_task(const void *in, void *out) {
+    (void)out;
+    start_hang(in);
+    return raise(SIGSTOP);
+}
+
+static int sleep_task(const void *in, void *out) {
+    (void)out;
+    struct hang *hang = start_hang(in);
+    while (atomic_load(&hang->began)) pause();
+    return 0;
+}
+
+static int spawn_task(const void *in, void *out) {
+    struct hang *hang = *(struct hang *const *)in;
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) pause();
+    }
+    atomic_store(&hang->child, child);
+    return ignore_and_hang_task(in, out);
+}
+
+static pool_fn *const stubborn[] = {hang_task, ignore_and_hang_task, stop_task, sleep_task, spawn_task};
+
+static void whatever_a_task_does_its_time_out_ends_it_and_its_children(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(1);
+    for (size_t i = 0; i < COUNT(stubborn); i++) {
+        memset((void *)hang, 0, sizeof *hang);
+        struct future *future = submit_with_timeout(pool, stubborn[i], &hang, sizeof(struct hang *), 100);
+        assert_code(finish(future, NULL), POOL_EDEADLINE);
+        assert_true(gone_within(hang->pid, PATIENCE));
+        if (hang->child) assert_true(gone_within(hang->child, PATIENCE));
+    }
+    assert_true(hang->child != 0);
+    pool_destroy(pool);
+}
+
+static void whatever_a_task_does_a_kill_ends_it_and_its_children(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(1);
+    for (size_t i = 0; i < COUNT(stubborn); i++) {
+        memset((void *)hang, 0, sizeof *hang);
+        struct future *future = submit_with_timeout(pool, stubborn[i], &hang, sizeof(struct hang *), 0);
+        assert_true(becomes(&hang->pid, 1));
+        assert_ok(future_kill(future));
+        assert_code(finish(future, NULL), POOL_ECANCELLED);
+        assert_true(gone_within(hang->pid, PATIENCE));
+        if (hang->child) assert_true(gone_within(hang->child, PATIENCE));
+    }
+    pool_destroy(pool);
+}
+
+static void whatever_a_task_does_destroy_ends_it_and_its_children(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    for (size_t i = 0; i < COUNT(stubborn); i++) {
+        memset((void *)hang, 0, sizeof *hang);
+        struct pool *pool = pool_of(1);
+        struct future *future = submit_with_timeout(pool, stubborn[i], &hang, sizeof(struct hang *), 0);
+        assert_true(becomes(&hang->pid, 1));
+        int64_t start = now_ms();
+        pool_destroy(pool);
+        assert_took(start, 0, 20000);
+        assert_false(alive(hang->pid));
+        if (hang->child) assert_true(gone_within(hang->child, PATIENCE));
+        assert_code(finish(future, NULL), POOL_ECANCELLED);
+    }
+}
+
+static int leave_child_task(const void *in, void *out) {
+    struct hang *hang = *(struct hang *const *)in;
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) pause();
+    }
+    atomic_store(&hang->child, child);
+    *(long *)out = child;
+    return 0;
+}
+
+static int leave_child_and_die_task(const void *in, void *out) {
+    leave_child_task(in, out);
+    abort();
+}
+
+static void children_that_a_task_left_end_with_their_worker(void **state) {
+    (void)state;
+    struct hang *hang = shared(sizeof *hang);
+    struct pool *pool = pool_of(1);
+    assert_ok(finish(submit_with_timeout(pool, leave_child_task, &hang, sizeof(struct hang *), 0), NULL));
+    pid_t first = hang->child;
+    assert_true(alive(first));
+    assert_code(finish(submit_with_timeout(pool, leave_child_and_die_task, &hang, sizeof(struct hang *), 0), NULL),
+                POOL_EDIED);
+    assert_true(gone_within(first, PATIENCE));
+    assert_true(gone_within(hang->child, PATIENCE));
+    assert_ok(finish(submit_with_timeout(pool, leave_child_task, &hang, sizeof(struct hang *), 0), NULL));
+    pool_destroy(pool);
+    assert_true(gone_within(hang->child, PATIENCE));
+}
+
+static void the_end_of_a_wait_does_not_end_the_task(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 5; i++) assert_code(future_get(future, NULL, 20), POOL_ETIMEDOUT);
+    gate_open(gate);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+}
+
+static void many_deadlines_at_once_are_all_met(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(8);
+    struct future *futures[64];
+    for (int i = 0; i < 64; i++) futures[i] = submit_with_timeout(pool, forever_task, NULL, 0, 20 + i);
+    for (int i = 0; i < 64; i++) assert_code(finish(futures[i], NULL), POOL_EDEADLINE);
+    int status[64];
+    struct pool_job job = {.fn = forever_task, .count = 64, .timeout = 30, .status = status};
+    assert_code(pool_map(pool, &job), POOL_EDEADLINE);
+    for (int i = 0; i < 64; i++) assert_code(status[i], POOL_EDEADLINE);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_task_past_its_time_is_ended),
+        TEST(it_is_ended_in_time_while_the_caller_sleeps),
+        TEST(it_is_ended_in_time_while_the_caller_computes),
+        TEST(in_a_job_only_the_item_that_hangs_is_lost),
+        TEST(each_item_has_its_own_time_from_its_own_start),
+        TEST(waiting_in_the_queue_is_not_counted),
+        TEST(a_nearer_deadline_is_not_hidden_by_a_farther_one),
+        TEST(the_kill_never_hits_the_next_task),
+        TEST(whatever_a_task_does_its_time_out_ends_it_and_its_children),
+        TEST(whatever_a_task_does_a_kill_ends_it_and_its_children),
+        TEST(whatever_a_task_does_destroy_ends_it_and_its_children),
+        TEST(children_that_a_task_left_end_with_their_worker),
+        TEST(the_end_of_a_wait_does_not_end_the_task),
+        TEST(many_deadlines_at_once_are_all_met),
+    };
+    return run_group("timeout", tests, COUNT(tests), argc, argv);
+}
