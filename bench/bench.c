@@ -287,15 +287,18 @@ static void warm_up(struct bench_contestant *contestant) {
     contestant->batch = runs < MAX_BATCH ? (size_t)runs : MAX_BATCH;
 }
 
-/* Waits, though not for ever, until nobody else uses the machine: while all of ours sleep, it should do nothing. */
+/* Waits until nobody else uses the machine: while all of ours sleep, it should do nothing. Not for ever: all the waits of
+ * a run share the same patience. */
 static void wait_for_quiet(void) {
-    double give_up = bench_now() + 20, busy = machine_busy();
+    static double patience = 40;
+    double busy = machine_busy();
     while (!options.quick && busy >= 0) {
         bench_sleep(0.1);
         double before = busy;
         busy = machine_busy();
         if (busy - before < 0.025) return;
-        if (bench_now() > give_up) {
+        patience -= 0.1;
+        if (patience <= 0) {
             disturbed++;
             return;
         }

@@ -5,7 +5,7 @@
  *   often a short run must be repeated within a turn.
  * - Before each turn the machine rests for some milliseconds, until the threads and workers that the turn before left
  *   spinning are asleep; a short run is then done once untimed, so that what is measured is a program at work.
- * - A comparison begins when the machine is quiet, or after 20 s, which is then said at the end.
+ * - A comparison begins when the machine is quiet, or when 40 s of a run have been spent waiting, which is said at its end.
  * - Each result is compared with the right one before its time counts. A wrong one ends the program with status 1.
  * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of the
  *   ratios within each round.
