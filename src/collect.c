@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "control.h"
+#include "doze.h"
 #include "notice.h"
 #include "pool.h"
 #include "ring.h"
@@ -232,8 +233,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
         if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
     }
-    /* It may have died with a wake-up in its hands: one more, which is not counted, wakes somebody else. */
-    pp_write(pool->task_pipe, "", 1);
+    pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes_given);
 }
 
 static void pool_broke(struct pool *pool, const struct pp_notice *notice) {
@@ -351,6 +351,5 @@ void pp_audit(struct pool *pool) {
     pp_jobs_look(pool);
     pp_dispatch(pool);
     /* The bits of who sleeps may be wrong: everybody looks once. */
-    if (pool->open)
-        for (uint32_t w = 0; w < pool->workers; w++) pp_write(pool->task_pipe, "", 1);
+    if (pool->open) pp_wake_all(&pool->shared, pool->task_pipe);
 }

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "doze.h"
 #include "notice.h"
 #include "pool.h"
-#include "ring.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
@@ -219,7 +219,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
         atomic_store_explicit(&front->board_end, j->place + 1, memory_order_release);
     atomic_store_explicit(&pool->shared.board[j->place], ticket_of(pool, j), memory_order_release);
     uint64_t chunks = j->plan->blocks;
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
+    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
 
 /* Gives the job a slot and a place on the board. False: there is none. */

@@ -14,7 +14,9 @@
 #include "sys.h"
 
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
-#define SPIN_NS 50000U     /* how long an idle worker looks before it sleeps: bench_limits, "latency" and "job" */
+
+#define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
+#define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
 
 struct pp_block {
     struct pp_block *next;
@@ -117,8 +119,9 @@ no_attributes:
 static int make_memory(struct pool *pool) {
     int error = pp_shared_make(&pool->shared, pool->options.arena_size);
     if (error) return error;
-    pool->slots = pp_zalloc(PP_SLOTS, sizeof *pool->slots);
-    pool->free_slots = pp_zalloc(PP_SLOTS, sizeof *pool->free_slots);
+    /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
+    pool->slots = pp_map_private(SLOTS_SIZE);
+    pool->free_slots = pp_map_private(FREE_SLOTS_SIZE);
     if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
     struct pp_shared *shared = &pool->shared;
     pool->arena_left = shared->arena_size;
@@ -135,21 +138,13 @@ static void unmake_memory(struct pool *pool) {
     pp_heap_end(&pool->work);
     pp_heap_end(&pool->arena);
     pp_queue_end(&pool->queue);
-    pp_release(pool->slots);
-    pp_release(pool->free_slots);
+    pp_unmap(pool->slots, SLOTS_SIZE);
+    pp_unmap(pool->free_slots, FREE_SLOTS_SIZE);
     pool->slots = NULL;
     pool->free_slots = NULL;
     pp_shared_unmake(&pool->shared);
     pp_unmap_unforked(pool->mark);
     pool->mark = NULL;
-}
-
-/* An idle worker looks around for a while. With no CPU to spare it offers its own between looks. */
-static void set_spinning(struct pool *pool) {
-    struct pp_front *front = pool->shared.front;
-    atomic_store_explicit(&front->workers, pool->workers, memory_order_relaxed);
-    atomic_store_explicit(&front->spin_ns, SPIN_NS, memory_order_relaxed);
-    atomic_store_explicit(&front->yields, (int)pool->workers >= pool_cpu_count(), memory_order_relaxed);
 }
 
 /* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
@@ -213,7 +208,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     if (error) goto fail;
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
-    set_spinning(pool);
+    atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
+    pool->cpu_to_spare = workers < pool_cpu_count();
     error = start_supervisor(pool);
     if (error) goto fail;
     *made = pool;

@@ -59,6 +59,7 @@ struct pool {
     struct pp_shared shared;
     struct pool_options options;
     uint32_t workers;
+    bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
     pid_t supervisor;
@@ -79,7 +80,7 @@ struct pool {
     struct pp_queue queue;
     int ring_priority;  /* of the last ticket in the ring */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
-    uint64_t wakes_sent;
+    uint64_t wakes_given;
     int32_t shortest_timeout; /* see timer.h */
 
     struct pp_job *jobs;         /* on the board */

@@ -1,7 +1,6 @@
 #include "ring.h"
 
 #include "state.h"
-#include "sys.h"
 
 bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {
     struct pp_front *front = shared->front;
@@ -54,42 +53,5 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
         if (count < PP_HOLD) atomic_store_explicit(&record->hold[count], 0, memory_order_relaxed);
         /* Release: whoever sees the head moved, the supervisor included, sees who holds what it moved past. */
         if (pp_swap(&shared->back->head, head, head + count)) return count;
-    }
-}
-
-void pp_asleep_set(struct pp_shared *shared, uint32_t worker) {
-    atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_relaxed);
-    /* Orders the bit before the last look at tail and board; pairs with the fence in pp_wake(). */
-    atomic_thread_fence(memory_order_seq_cst);
-}
-
-void pp_asleep_clear(struct pp_shared *shared, uint32_t worker) {
-    atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_relaxed);
-}
-
-static uint32_t bits(uint64_t word) {
-    uint32_t count = 0;
-    for (; word; word &= word - 1) count++;
-    return count;
-}
-
-void pp_wake(struct pp_shared *shared, int pipe, uint64_t *sent, uint32_t work) {
-    /* Orders tail or board before the look at the bits; pairs with the fence in pp_asleep_set(). */
-    atomic_thread_fence(memory_order_seq_cst);
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
-    uint32_t asleep = 0;
-    for (uint32_t i = 0; i < (workers + 63) / 64; i++)
-        asleep += bits(atomic_load_explicit(&shared->back->asleep[i], memory_order_relaxed));
-    if (asleep == 0) return;
-
-    uint64_t taken = 0;
-    for (uint32_t i = 0; i < workers; i++)
-        taken += atomic_load_explicit(&shared->records[i].woken, memory_order_relaxed);
-    /* More taken than sent: bytes were sent without being counted, after a death. Far less: somebody scribbled. */
-    if (taken > *sent || *sent - taken > workers) *sent = taken;
-    uint64_t under_way = *sent - taken;
-    for (; work > 0 && asleep > under_way; work--, under_way++) {
-        if (pp_write(pipe, "", 1) != 1) return;
-        ++*sent;
     }
 }

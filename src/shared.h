@@ -50,9 +50,8 @@ struct pp_front {
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
     _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
-    _Atomic uint32_t spin_ns;    /* how long an idle worker looks before it sleeps */
-    _Atomic uint32_t yields;     /* whether it gives its CPU away between looks: others want it */
     _Atomic uint32_t workers;    /* how many the pool has */
+    _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
@@ -91,8 +90,8 @@ _Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it
 struct pp_back {
     /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
     _Alignas(PP_LINE) _Atomic uint64_t head;
-    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its death.
-     * Set, then ring and board are looked at once more; the caller publishes, then looks at the bits: see ring.h */
+    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its death;
+     * see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
 };
 
@@ -108,7 +107,7 @@ struct pp_record {
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
 
-    _Alignas(PP_LINE) _Atomic uint64_t woken; /* wake-ups taken from the pipe, ever */
+    _Alignas(PP_LINE) _Atomic uint64_t woken; /* wake-ups taken, ever */
     _Atomic uint32_t ready;                   /* its initializer has succeeded */
     _Atomic int32_t init_code;                /* what its initializer returned */
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */

@@ -6,6 +6,7 @@
  * are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
+#include "doze.h"
 #include "pool.h"
 #include "ring.h"
 #include "state.h"
@@ -103,13 +104,13 @@ void pp_dispatch(struct pool *pool) {
         pp_queue_remove(&pool->queue, first);
         sent++;
     }
-    if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, sent);
+    if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, sent);
 }
 
 /* Straight to the ring where that keeps the order, else to the queue. 0 or POOL_ENOMEM. */
 static int dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
-        pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, 1);
+        pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
         return 0;
     }
     if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
@@ -130,7 +131,7 @@ void pp_ticket_again(struct pool *pool, uint32_t slot) {
     if (future->queued) return;
     if (!pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation)))
         pp_queue_add(&pool->queue, future, true);
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_sent, 1);
+    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
 }
 
 /* ---- pool_submit */

@@ -11,8 +11,8 @@
 
 #include "child.h"
 #include "control.h"
+#include "doze.h"
 #include "notice.h"
-#include "ring.h"
 #include "sys.h"
 #include "timer.h"
 
@@ -189,7 +189,7 @@ static struct pp_notice describe_death(struct supervisor *s, uint32_t w) {
 
 static void clear_record(struct supervisor *s, uint32_t w) {
     struct pp_record *r = &s->shared->records[w];
-    pp_asleep_clear(s->shared, w);
+    pp_doze_end(s->shared, w);
     atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&r->current, 0, memory_order_relaxed);
     atomic_store_explicit(&r->item, 0, memory_order_relaxed);

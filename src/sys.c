@@ -36,10 +36,10 @@ void pp_release(void *memory) {
     free(memory);
 }
 
-void *pp_map_shared(size_t size) {
+static void *map(size_t size, int sharing) {
     if (FAULT("mmap", ENOMEM)) return NULL;
 #ifdef MAP_ANONYMOUS
-    int flags = MAP_SHARED | MAP_ANONYMOUS;
+    int flags = sharing | MAP_ANONYMOUS;
 #ifdef MAP_NORESERVE
     flags |= MAP_NORESERVE;
 #endif
@@ -48,10 +48,18 @@ void *pp_map_shared(size_t size) {
     /* What systems without the flag have: memory without a name, and without a file system that could be full. */
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     if (zero < 0) return NULL;
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
     close(zero);
 #endif
     return address == MAP_FAILED ? NULL : address;
+}
+
+void *pp_map_shared(size_t size) {
+    return map(size, MAP_SHARED);
+}
+
+void *pp_map_private(size_t size) {
+    return map(size, MAP_PRIVATE);
 }
 
 void pp_unmap(void *address, size_t size) {

@@ -23,8 +23,9 @@ void *pp_zalloc(size_t count, size_t size); /* zeroed; NULL when there is no mem
 void *pp_realloc(void *old, size_t size);   /* NULL: old is still there */
 void pp_release(void *memory);
 
-/* Shared, anonymous, zeroed, and taken from memory only as it is touched. NULL on failure. */
+/* Anonymous, zeroed, and taken from memory only as it is touched. NULL on failure. */
 void *pp_map_shared(size_t size);
+void *pp_map_private(size_t size);
 void pp_unmap(void *address, size_t size);
 /* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
 uint32_t *pp_map_unforked(void);

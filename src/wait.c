@@ -15,10 +15,12 @@
 #include <sys/epoll.h>
 #endif
 
+#include "notice.h"
 #include "pool.h"
 #include "sys.h"
 
 #define NS_PER_MS 1000000U
+#define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 
@@ -93,6 +95,26 @@ static uint32_t whom_for(const struct pool *pool, const struct future *future) {
     return one ? future->slot : PP_WAITS_ANY;
 }
 
+/* Whether workers have announced anything that was not collected, or the supervisor has. */
+static bool sees_news(const struct pool *pool) {
+    for (uint32_t w = 0; w < pool->workers; w++)
+        if (atomic_load_explicit(&pool->shared.records[w].done_tail, memory_order_relaxed) != pool->done_heads[w])
+            return true;
+    return pp_notice_waits(&pool->shared);
+}
+
+/* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is short. */
+static bool spin(struct pool *pool) {
+    if (!pool->cpu_to_spare) return false;
+    uint64_t until = pp_now() + SPIN_NS;
+    do {
+        for (int i = 0; i < 16; i++)
+            if (sees_news(pool)) return true;
+        sched_yield(); /* whoever else wants the CPU gets it */
+    } while (pp_now() < until);
+    return false;
+}
+
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
@@ -134,6 +156,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
+        if (spin(pool)) continue;
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
         if (pp_now() >= audit_at) {

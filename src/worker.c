@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "doze.h"
 #include "memory.h"
 #include "plan.h"
 #include "ring.h"
@@ -15,6 +16,7 @@
 #include "task.h"
 
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
+#define LOOK_NS 50000U   /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
 #define SHORT_NS 2000U    /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
 struct worker {
@@ -318,45 +320,26 @@ static bool sees_work(const struct worker *w) {
     return !pp_ring_is_empty(w->shared) || find_job(w, &ticket) != PP_BOARD;
 }
 
-static void relax(bool yields) {
-    if (yields) {
-        sched_yield();
-        return;
-    }
-    for (int i = 0; i < 32; i++) {
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-        __builtin_ia32_pause();
-#endif
-    }
-}
-
-/* Looks for work for a while: waking a sleeping process costs more than what most callers take to submit again. */
-static bool look_around(struct worker *w) {
-    struct pp_front *front = w->shared->front;
-    uint32_t spin = atomic_load_explicit(&front->spin_ns, memory_order_relaxed);
-    bool yields = atomic_load_explicit(&front->yields, memory_order_relaxed);
-    if (spin == 0) return false;
-    uint64_t until = pp_now() + spin;
+/* Looks for work for a while: waking a sleeping process costs more than what most callers take to submit again. Whoever
+ * else wants the CPU gets it between looks. */
+static bool look_around(const struct worker *w) {
+    uint64_t until = pp_now() + LOOK_NS;
     do {
-        if (sees_work(w)) return true;
-        relax(yields);
+        for (int i = 0; i < 16; i++)
+            if (sees_work(w)) return true;
+        sched_yield();
     } while (pp_now() < until);
     return false;
 }
 
 static void rest(struct worker *w) {
     if (look_around(w)) return;
-    pp_asleep_set(w->shared, w->number);
-    if (sees_work(w) || steal(w)) {
-        pp_asleep_clear(w->shared, w->number);
-        retire_if_due(w);
-        return;
-    }
-    char byte;
-    ssize_t n = pp_read(w->task_pipe, &byte, 1);
-    if (n == 1) atomic_store_explicit(&w->record->woken, ++w->woken, memory_order_relaxed);
-    pp_asleep_clear(w->shared, w->number);
-    if (n != 1) pp_child_exit(0); /* end of file: the caller has gone */
+    uint32_t seen = pp_doze_begin(w->shared, w->number);
+    bool stolen = false, stay = true;
+    if (!sees_work(w) && !(stolen = steal(w))) stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
+    pp_doze_end(w->shared, w->number);
+    if (!stay) pp_child_exit(0);
+    if (stolen) retire_if_due(w);
 }
 
 static void initialize(struct worker *w, const struct pp_worker_options *options) {

@@ -1,0 +1,108 @@
+#include "doze.h"
+
+#include <errno.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "sys.h"
+
+/* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one */
+
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+
+static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
+    (void)task_pipe;
+    _Atomic uint32_t *wakes = &shared->front->wakes;
+    /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
+    atomic_fetch_add_explicit(wakes, 1, memory_order_release);
+    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE, count > INT_MAX ? INT_MAX : (int)count, NULL, NULL, 0);
+    return woken > 0 ? (uint32_t)woken : 0;
+}
+
+bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+    (void)task_pipe;
+    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, NULL, NULL, 0) == 0)
+        atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
+    return true; /* that the caller has gone is the supervisor's to see */
+}
+
+#else
+
+static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
+    (void)shared;
+    uint32_t given = 0;
+    while (given < count && pp_write(task_pipe, "", 1) == 1) given++;
+    return given;
+}
+
+bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+    (void)shared, (void)seen;
+    char byte;
+    if (pp_read(task_pipe, &byte, 1) != 1) return false;
+    atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
+    return true;
+}
+
+#endif
+
+/* ---- who sleeps */
+
+uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
+    uint32_t seen = atomic_load_explicit(&shared->front->wakes, memory_order_acquire);
+    atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_relaxed);
+    /* Orders the bit before the last look at tail and board; pairs with the fence in pp_wake(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    return seen;
+}
+
+void pp_doze_end(struct pp_shared *shared, uint32_t worker) {
+    atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_relaxed);
+}
+
+static uint32_t bits_of(uint64_t word) {
+    uint32_t count = 0;
+    for (; word; word &= word - 1) count++;
+    return count;
+}
+
+static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
+    uint32_t asleep = 0;
+    for (uint32_t i = 0; i < (workers + 63) / 64; i++)
+        asleep += bits_of(atomic_load_explicit(&shared->back->asleep[i], memory_order_relaxed));
+    return asleep;
+}
+
+static uint64_t count_taken(const struct pp_shared *shared, uint32_t workers) {
+    uint64_t taken = 0;
+    for (uint32_t i = 0; i < workers; i++)
+        taken += atomic_load_explicit(&shared->records[i].woken, memory_order_relaxed);
+    return taken;
+}
+
+void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work) {
+    /* Orders tail or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    uint32_t asleep = count_asleep(shared, workers);
+    if (asleep == 0) return;
+    uint64_t taken = count_taken(shared, workers);
+    /* More taken than given: some were given without being counted. Far less: somebody scribbled. */
+    if (taken > *given || *given - taken > workers) *given = taken;
+    uint64_t under_way = *given - taken;
+    if (asleep <= under_way) return;
+    uint32_t wanted = (uint32_t)(asleep - under_way);
+    *given += give(shared, task_pipe, work < wanted ? work : wanted);
+}
+
+void pp_wake_another(struct pp_shared *shared, int task_pipe, uint64_t *given) {
+    *given = count_taken(shared, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
+    give(shared, task_pipe, 1);
+}
+
+void pp_wake_all(struct pp_shared *shared, int task_pipe) {
+    give(shared, task_pipe, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
+}

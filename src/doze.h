@@ -1,0 +1,33 @@
+/* How idle workers sleep, and how the caller wakes them.
+ *
+ * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there is
+ * work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they have
+ * taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and one
+ * of the two sides sees the other.
+ *
+ * On Linux they sleep on a futex, elsewhere in a read of the task pipe. A write to a pipe tells the scheduler that the
+ * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two
+ * workers then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
+ *
+ * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead.
+ * Called by: worker (sleep), submit, map and collect (wake). */
+#ifndef PP_DOZE_H
+#define PP_DOZE_H
+
+#include "shared.h"
+
+/* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_doze(). */
+uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker);
+/* Worker: sleeps unless a wake-up was given since. False: the caller has gone. */
+bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record);
+/* Worker, and the supervisor for a dead one. */
+void pp_doze_end(struct pp_shared *shared, uint32_t worker);
+
+/* Caller. `given` is its count of wake-ups given; `work` how many workers could be of use. */
+void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work);
+/* Caller, after a death: the dead may have been woken and not have said so. Wakes one who sleeps. */
+void pp_wake_another(struct pp_shared *shared, int task_pipe, uint64_t *given);
+/* Caller: wakes everybody, whatever the bits say. */
+void pp_wake_all(struct pp_shared *shared, int task_pipe);
+
+#endif
