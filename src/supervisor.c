@@ -251,8 +251,11 @@ static void reap(struct supervisor *s) {
 static noreturn void end_all(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
         if (s->places[w] == ALIVE) kill_group(s->pids[w]);
-    for (uint32_t w = 0; w < s->workers; w++)
+    for (uint32_t w = 0; w < s->workers; w++) {
         if (s->places[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
+        /* The caller kills what this table names once we are gone. */
+        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+    }
     pp_child_exit(0);
 }
 
