@@ -12,7 +12,10 @@ struct pp_call *pp_call_here(void) {
 }
 
 size_t task_index(void) {
-    return call.running ? call.index : 0;
+    if (!call.running) return 0;
+    if (!call.position) return call.index;
+    uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
+    return (size_t)(call.items ? call.items[position] : position);
 }
 
 int task_fail(int code, const char *format, ...) {
@@ -22,6 +25,7 @@ int task_fail(int code, const char *format, ...) {
     vsnprintf(call.message, sizeof call.message, format, arguments);
     va_end(arguments);
     call.has_message = true;
+    call.message_index = task_index();
     return code;
 }
 

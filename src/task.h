@@ -5,6 +5,7 @@
 #ifndef PP_TASK_H
 #define PP_TASK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +13,10 @@
 struct pp_call {
     bool running;
     bool has_message;
-    size_t index;
+    size_t message_index; /* the item that has left the message */
+    size_t index;         /* of a task; an item's follows from: */
+    const _Atomic uint64_t *position; /* where the position of the item that runs is kept; NULL: a task */
+    const uint64_t *items;            /* the item at each position; NULL: the position is the item */
     uint64_t seed;
     char message[256];
 };

@@ -70,13 +70,11 @@ static void announce(struct worker *w, uint64_t ticket) {
     pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
 }
 
-/* Runs the function; true if it failed, with the code in *code and a message, maybe empty, in w->call. */
-static bool call_function(struct worker *w, pool_fn *fn, const void *in, void *out, int *code) {
+/* What the task or item that has just failed has said, maybe nothing. */
+static const char *message_of(struct worker *w) {
+    if (!w->call->has_message || w->call->message_index != task_index()) w->call->message[0] = '\0';
     w->call->has_message = false;
-    *code = fn(in, out);
-    if (*code == 0) return false;
-    if (!w->call->has_message) w->call->message[0] = '\0';
-    return true;
+    return w->call->message;
 }
 
 /* ---- tasks */
@@ -91,11 +89,12 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
     }
-    w->call->index = 0;
+    w->call->position = NULL;
     w->call->seed = desc->seed;
-    int code;
-    if (call_function(w, desc->fn, desc->in, desc->out, &code)) {
-        memcpy(w->shared->messages[slot], w->call->message, PP_MESSAGE);
+    w->call->has_message = false;
+    int code = desc->fn(desc->in, desc->out);
+    if (code != 0) {
+        memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
     }
     pp_child_flush();
@@ -170,30 +169,47 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
         atomic_store_explicit(&w->record->flawed, 1, memory_order_release);
     }
     atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
+    const char *message = message_of(w);
     struct pp_flaw *flaw = &plan->flaws[w->number % plan->regions];
     uint64_t lowest = atomic_load_explicit(&flaw->position, memory_order_relaxed);
     if (lowest != 0 && lowest <= position + 1) return;
     atomic_store_explicit(&flaw->position, 0, memory_order_relaxed);
     flaw->code = code;
     flaw->pid = (int32_t)getpid();
-    memcpy(flaw->message, w->call->message, PP_MESSAGE);
+    memcpy(flaw->message, message, PP_MESSAGE);
     atomic_store_explicit(&flaw->position, position + 1, memory_order_release);
+}
+
+static void end_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+    if (code != 0) note_flaw(w, plan, position, code);
+    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
 }
 
 static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t position) {
     uint64_t item = plan->index ? plan->index[position] : position;
-    w->call->index = (size_t)item;
-    int code;
-    if (call_function(w, plan->fn, plan->in ? plan->in + item * plan->in_size : NULL,
-                      plan->out ? plan->out + item * plan->out_size : scratch, &code))
-        note_flaw(w, plan, position, code);
-    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
+    end_item(w, plan, position, plan->fn(plan->in ? plan->in + item * plan->in_size : NULL,
+                                         plan->out ? plan->out + item * plan->out_size : scratch));
+}
+
+/* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits, "squares". */
+static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin, uint64_t end) {
+    pool_fn *fn = plan->fn;
+    const char *in = plan->in ? plan->in + begin * plan->in_size : NULL;
+    char *out = plan->out ? plan->out + begin * plan->out_size : scratch;
+    size_t in_step = plan->in_size, out_step = plan->out ? plan->out_size : 0;
+    for (uint64_t p = begin; p < end; p++) {
+        end_item(w, plan, p, fn(in, out));
+        if (in) in += in_step;
+        if (out) out += out_step;
+    }
 }
 
 /* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
 static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-    for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
+    if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
+    else
+        for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
     pp_child_flush();
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     if (!pp_item_end(&w->record->item, running)) await_kill();
@@ -273,6 +289,8 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     }
     char *scratch = plan->scratch ? plan->scratch + w->number % plan->regions * plan->scratch_size : NULL;
     w->call->seed = plan->seed;
+    w->call->position = &w->record->progress;
+    w->call->items = plan->index;
     uint64_t turn_began = w->pace.began = pp_now();
     bool worked = false, nothing_left = false;
     struct pp_chunk chunk;
