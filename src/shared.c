@@ -1,5 +1,6 @@
 #include "shared.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -62,6 +63,7 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
         lay_out(shared);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
+        if (errno == EMFILE || errno == ENFILE) return POOL_EAGAIN; /* where a mapping needs a descriptor for a moment */
         /* A default gives way where address space is scarce; what was asked for does not. */
         if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
     }

@@ -153,7 +153,7 @@ struct pp_shared {
     size_t arena_size; /* of each of the two, and of inputs */
 };
 
-/* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range) or POOL_ENOMEM. */
+/* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);
 /* Takes away the right to write the first half. In a worker. */

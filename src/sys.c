@@ -13,10 +13,18 @@
 
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
+_Atomic long pp_held;
 #define FAULT(call, code) (pp_fault && pp_fault(call) && (errno = (code), true))
+#define HELD(change) (pp_held += (change))
 #else
 #define FAULT(call, code) false
+#define HELD(change) ((void)0)
 #endif
+
+static void *given(void *memory) {
+    if (memory) HELD(1);
+    return memory;
+}
 
 uint64_t pp_now(void) {
     struct timespec t;
@@ -25,14 +33,17 @@ uint64_t pp_now(void) {
 }
 
 void *pp_zalloc(size_t count, size_t size) {
-    return FAULT("malloc", ENOMEM) ? NULL : calloc(count, size);
+    return FAULT("malloc", ENOMEM) ? NULL : given(calloc(count, size));
 }
 
 void *pp_realloc(void *old, size_t size) {
-    return FAULT("malloc", ENOMEM) ? NULL : realloc(old, size);
+    if (FAULT("malloc", ENOMEM)) return NULL;
+    void *memory = realloc(old, size);
+    return old ? memory : given(memory);
 }
 
 void pp_release(void *memory) {
+    if (memory) HELD(-1);
     free(memory);
 }
 
@@ -51,7 +62,7 @@ static void *map(size_t size, int sharing) {
     void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
     close(zero);
 #endif
-    return address == MAP_FAILED ? NULL : address;
+    return address == MAP_FAILED ? NULL : given(address);
 }
 
 void *pp_map_shared(size_t size) {
@@ -63,7 +74,9 @@ void *pp_map_private(size_t size) {
 }
 
 void pp_unmap(void *address, size_t size) {
-    if (address) munmap(address, size);
+    if (!address) return;
+    HELD(-1);
+    munmap(address, size);
 }
 
 uint32_t *pp_map_unforked(void) {
@@ -72,14 +85,14 @@ uint32_t *pp_map_unforked(void) {
     void *page = FAULT("mmap", ENOMEM) ? MAP_FAILED
                                        : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return NULL;
-    if (madvise(page, size, MADV_WIPEONFORK) == 0) return page;
+    if (madvise(page, size, MADV_WIPEONFORK) == 0) return given(page);
     munmap(page, size);
 #endif
     return NULL;
 }
 
 void pp_unmap_unforked(uint32_t *page) {
-    if (page) munmap(page, (size_t)sysconf(_SC_PAGESIZE));
+    if (page) pp_unmap(page, (size_t)sysconf(_SC_PAGESIZE));
 }
 
 /* A program that closed its standard descriptors must not find ours in their place: tasks print to them. */

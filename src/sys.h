@@ -15,6 +15,8 @@
 #ifdef PP_FAULTS
 /* Set by the fault-injection test: whether this call, by name, is to fail. It is asked before the call is made. */
 extern bool (*pp_fault)(const char *call);
+/* Blocks and mappings that were given and not taken back, in this process. */
+extern _Atomic long pp_held;
 #endif
 
 uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */

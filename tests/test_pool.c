@@ -471,7 +471,7 @@ static void every_code_has_a_name_of_its_own(void **state) {
     }
 }
 
-#ifdef __linux__
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 static int on_one_cpu(void *argument) {
     (void)argument;
     cpu_set_t all, one;
@@ -494,7 +494,7 @@ static int on_one_cpu(void *argument) {
 static void the_count_of_cpus_heeds_the_affinity_mask(void **state) {
     (void)state;
     assert_true(pool_cpu_count() >= 1);
-#ifdef __linux__
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     assert_child_passes(on_one_cpu, NULL);
 #endif
 }
