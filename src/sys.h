@@ -17,6 +17,10 @@
 extern bool (*pp_fault)(const char *call);
 /* Blocks and mappings that were given and not taken back, in this process. */
 extern _Atomic long pp_held;
+/* A place between two steps of a worker where a death must cost no more than the item that runs: the hook may end it. */
+#define PP_POINT(name) ((void)(pp_fault && pp_fault(name)))
+#else
+#define PP_POINT(name) ((void)0)
 #endif
 
 uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */

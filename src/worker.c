@@ -63,6 +63,7 @@ static void announce(struct worker *w, uint64_t ticket) {
     /* Orders the outcome before the look at `waits`; pairs with the fence between the caller's store of `waits` and its
      * last look at outcomes: one of the two sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
+    PP_POINT("announced");
     uint64_t waits = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
     if (waits == 0 || waits == w->rung) return;
     if ((uint32_t)waits != PP_WAITS_ANY && (uint32_t)waits != pp_ticket_slot(ticket)) return;
@@ -99,7 +100,9 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     }
     pp_child_flush();
     outcome->code = code;
+    PP_POINT("ran");
     if (!pp_state_end(&outcome->state, running)) await_kill();
+    PP_POINT("published");
     announce(w, ticket);
 }
 
@@ -115,6 +118,7 @@ static bool run_task(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->record->current, ticket, memory_order_relaxed);
     if (!pp_state_begin(&w->shared->outcomes[slot].state, pp_ticket_generation(ticket), w->number, w->life))
         return false;
+    PP_POINT("begun");
     run_claimed(w, slot, ticket);
     if (w->has_quota) w->quota--;
     return true;
@@ -136,6 +140,7 @@ static bool run_tickets(struct worker *w) {
     unsigned most = w->has_quota && w->quota < w->batch ? (unsigned)w->quota : w->batch;
     unsigned count = pp_ring_take(w->shared, w->record, most, tickets);
     if (count == 0) return false;
+    PP_POINT("taken");
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
     uint64_t began = pp_now();
     for (unsigned i = 0; i < count; i++) run_task(w, tickets[i]);
@@ -211,7 +216,9 @@ static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     else
         for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
     pp_child_flush();
+    PP_POINT("finished");
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    PP_POINT("marked");
     if (!pp_item_end(&w->record->item, running)) await_kill();
     return true;
 }
@@ -253,6 +260,7 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
     atomic_store_explicit(&w->record->end, 0, memory_order_relaxed);
     atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
+    PP_POINT("entered");
     /* Pairs with map.c: the caller ends the job's state, then looks who is in it. */
     pp_state_begin(state, generation, w->number, w->life);
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
@@ -263,6 +271,7 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
 /* The last one out of a job in which nothing is left says so. */
 static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
     atomic_store_explicit(&w->record->job, 0, memory_order_seq_cst);
+    PP_POINT("left");
     if (!nothing_left) return;
     uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
     for (uint32_t v = 0; v < workers; v++)
@@ -301,7 +310,9 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
             break;
         }
         worked = true;
+        PP_POINT("claimed");
         record_chunk(w->record, &chunk);
+        PP_POINT("recorded");
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
         if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
         pp_pace_measure(&w->pace, &chunk, pp_now());
@@ -353,6 +364,7 @@ static bool look_around(const struct worker *w) {
 static void rest(struct worker *w) {
     if (look_around(w)) return;
     uint32_t seen = pp_doze_begin(w->shared, w->number);
+    PP_POINT("dozing");
     bool stolen = false, stay = true;
     if (!sees_work(w) && !(stolen = steal(w))) stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
     pp_doze_end(w->shared, w->number);

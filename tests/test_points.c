@@ -1,0 +1,162 @@
+/* A worker dies between two steps of its work, at each place where that could lose something or run it twice. The
+ * places are the PP_POINTs of src/worker.c, in the build of the library that has them. */
+#include "support.h"
+
+#include <signal.h>
+
+#include "sys.h"
+
+enum { TASKS = 200, ITEMS = 2000 };
+
+/* Shared with the workers: who dies where, how often yet, and how often each task and item was begun. */
+struct plan {
+    char point[32];
+    atomic_int deaths, wanted;
+    atomic_int begun[TASKS], items_begun[ITEMS];
+};
+static struct plan *plan;
+static pid_t tester;
+
+static bool die_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) < atomic_load(&plan->wanted)) raise(SIGKILL);
+    return false;
+}
+
+static int counted_task(const void *in, void *out) {
+    long x = *(const long *)in;
+    atomic_fetch_add(&plan->begun[x], 1);
+    *(long *)out = x * x;
+    return 0;
+}
+
+static int counted_item(const void *in, void *out) {
+    long x = *(const long *)in;
+    atomic_fetch_add(&plan->items_begun[x], 1);
+    *(long *)out = x * x;
+    return 0;
+}
+
+/* How many tasks ended as died; asserts that all others are right, and that none was begun twice. */
+static int run_tasks(struct pool *pool) {
+    static struct future *futures[TASKS];
+    int died = 0;
+    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, counted_task, &i, sizeof i, sizeof i);
+    for (long i = 0; i < TASKS; i++) {
+        long result = -1;
+        int code = finish(futures[i], &result);
+        assert_any_of(code, 0, POOL_EDIED);
+        if (code == 0) assert_int_equal(result, i * i);
+        died += code != 0;
+        assert_true(atomic_load(&plan->begun[i]) <= 1);
+    }
+    return died;
+}
+
+static int run_job(struct pool *pool, size_t chunk) {
+    static long in[ITEMS], out[ITEMS];
+    static int status[ITEMS];
+    int died = 0;
+    for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
+    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                           .count = ITEMS, .chunk = chunk, .status = status};
+    int code = pool_map(pool, &job);
+    assert_any_of(code, 0, POOL_EDIED);
+    for (long i = 0; i < ITEMS; i++) {
+        assert_any_of(status[i], 0, POOL_EDIED);
+        if (status[i] == 0) assert_int_equal(out[i], i * i);
+        died += status[i] != 0;
+        assert_true(atomic_load(&plan->items_begun[i]) <= 1);
+    }
+    return died;
+}
+
+/* most: how many of the deaths at this point may cost something. */
+static void die_at(const char *point, int wanted, int most) {
+    static const size_t chunks[] = {0, 1, 7};
+    for (size_t c = 0; c < COUNT(chunks); c++) {
+        plan = shared(sizeof *plan);
+        snprintf(plan->point, sizeof plan->point, "%s", point);
+        plan->wanted = wanted;
+        tester = getpid();
+        pp_fault = die_at_point;
+        struct pool *pool = pool_of(2);
+        if (strcmp(point, "dozing") == 0) assert_true(becomes(&plan->deaths, wanted)); /* without work, that is */
+        int died = run_tasks(pool);
+        died += run_job(pool, chunks[c]);
+        assert_true(atomic_load(&plan->deaths) > 0); /* the point was reached */
+        assert_true(died <= most);
+        pool_destroy(pool);
+        pp_fault = NULL;
+    }
+}
+
+#define COSTS_NOTHING(point) die_at(point, 1, 0), die_at(point, 2, 0)
+#define COSTS_ONE_EACH(point) die_at(point, 1, 1), die_at(point, 2, 2)
+
+static void before_it_reads_anything(void **state) {
+    (void)state;
+    COSTS_NOTHING("dozing");
+}
+static void between_taking_a_ticket_and_beginning(void **state) {
+    (void)state;
+    COSTS_NOTHING("taken");
+}
+static void right_after_beginning(void **state) {
+    (void)state;
+    COSTS_ONE_EACH("begun");
+}
+static void between_running_and_publishing(void **state) {
+    (void)state;
+    COSTS_ONE_EACH("ran");
+}
+static void between_publishing_and_announcing(void **state) {
+    (void)state;
+    COSTS_NOTHING("published");
+}
+static void between_announcing_and_waking_the_caller(void **state) {
+    (void)state;
+    COSTS_NOTHING("announced");
+}
+static void upon_entering_a_job(void **state) {
+    (void)state;
+    COSTS_NOTHING("entered");
+}
+static void between_claiming_items_and_recording_them(void **state) {
+    (void)state;
+    COSTS_NOTHING("claimed");
+}
+static void between_recording_items_and_beginning_them(void **state) {
+    (void)state;
+    COSTS_NOTHING("recorded");
+}
+static void between_finishing_a_chunk_and_marking_it(void **state) {
+    (void)state;
+    COSTS_NOTHING("finished");
+}
+static void between_marking_a_chunk_and_putting_it_away(void **state) {
+    (void)state;
+    COSTS_NOTHING("marked");
+}
+static void between_leaving_a_job_and_saying_so(void **state) {
+    (void)state;
+    COSTS_NOTHING("left");
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(before_it_reads_anything),
+        TEST(between_taking_a_ticket_and_beginning),
+        TEST(right_after_beginning),
+        TEST(between_running_and_publishing),
+        TEST(between_publishing_and_announcing),
+        TEST(between_announcing_and_waking_the_caller),
+        TEST(upon_entering_a_job),
+        TEST(between_claiming_items_and_recording_them),
+        TEST(between_recording_items_and_beginning_them),
+        TEST(between_finishing_a_chunk_and_marking_it),
+        TEST(between_marking_a_chunk_and_putting_it_away),
+        TEST(between_leaving_a_job_and_saying_so),
+    };
+    return run_group("points", tests, COUNT(tests), argc, argv);
+}
