@@ -113,6 +113,7 @@ int future_failure(struct future *future, struct pool_failure *failure) {
     memset(failure, 0, sizeof *failure);
     failure->error = future->outcome;
     if (future->failure) *failure = *future->failure;
+    else if (future->outcome) strcpy(failure->message, pool_strerror(future->outcome)); /* no memory for more */
     return 0;
 }
 
