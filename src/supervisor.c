@@ -54,7 +54,11 @@ static void on_child(int signal) {
 }
 
 static void watch_children(struct supervisor *s) {
-    if (pp_pipe(s->signal_pipe, -1)) pp_child_exit(1);
+    if (pp_pipe(s->signal_pipe, -1)) {
+        /* The caller finds it when it finds us gone. */
+        pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
+        pp_child_exit(1);
+    }
     signal_pipe_end = s->signal_pipe[1];
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -217,6 +221,9 @@ static void bury(struct supervisor *s, uint32_t w) {
     if (!pp_notice_write(s->shared, &notice)) return;
     clear_record(s, w);
     s->places[w] = deserves_another(s, w) ? EMPTY : GIVEN_UP;
+    /* There is a process less: the system may have one to give again. */
+    s->fork_failures = 0;
+    s->fork_again = 0;
     ring_bell(s);
 }
 
