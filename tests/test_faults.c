@@ -1,0 +1,550 @@
+/* Every call to the system may fail. The n-th malloc, mmap, pipe, socketpair, fork, read or write is made to fail, for
+ * n = 1, 2, … until a run has no failure left to meet; in the caller, in the supervisor, and in the workers. After each
+ * the codes are those that the header allows, what was accepted ends, in time, and nothing is left behind.
+ *
+ * Linked with the library that is compiled with PP_FAULTS. Each run is a child of the test. */
+#include "support.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+
+#include "sys.h"
+
+enum process { CALLER, SUPERVISOR, WORKER };
+
+/* Lies in shared memory: supervisor and workers count there, too. */
+static struct faults {
+    pid_t caller;
+    enum process process; /* the one in which calls fail */
+    char call[16];        /* "": any */
+    int first, times;     /* which calls: the first-th, counted from 1, and those after it */
+    atomic_int seen, met;
+    struct gate gate;
+    atomic_int deaths[3];
+} *faults;
+
+static enum process this_process(void) {
+    return getpid() == faults->caller ? CALLER : getppid() == faults->caller ? SUPERVISOR : WORKER;
+}
+
+static bool fails(const char *call) {
+    if (faults->call[0] && strcmp(faults->call, call) != 0) return false;
+    if (this_process() != faults->process) return false;
+    int turn = atomic_fetch_add(&faults->seen, 1) + 1;
+    if (turn < faults->first || turn - faults->first >= faults->times) return false;
+    atomic_fetch_add(&faults->met, 1);
+    return true;
+}
+
+/* The next run's failures. */
+static void arrange(enum process process, const char *call, int first, int times) {
+    memset(faults, 0, sizeof *faults);
+    faults->process = process;
+    snprintf(faults->call, sizeof faults->call, "%s", call);
+    faults->first = first;
+    faults->times = times;
+}
+
+static void begin_faults(void) {
+    faults->caller = getpid();
+    pp_fault = fails;
+}
+
+/* ---- what may come of it */
+
+/* Whether `code` is right for what would have ended with `expected`. */
+static bool is_right(int code, int expected) {
+    if (code == expected) return true;
+    if (atomic_load(&faults->met) == 0) return false;
+    if (faults->process == CALLER) return code == POOL_ENOMEM;
+    /* It ends when it cannot read, and cannot begin without a pipe; all else it bears. */
+    bool may_end = strcmp(faults->call, "fork") != 0 && strcmp(faults->call, "write") != 0;
+    return faults->process == SUPERVISOR && may_end && (code == POOL_EDIED || code == POOL_EAGAIN);
+}
+
+#define EXPECT_RIGHT(code, expected)                                                                                   \
+    do {                                                                                                               \
+        int code_ = (code);                                                                                            \
+        if (!is_right(code_, expected)) {                                                                              \
+            fprintf(stderr, "%s:%d: %s is %d (%s), not %d\n", __FILE__, __LINE__, #code, code_, pool_strerror(code_),  \
+                    (int)(expected));                                                                                  \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+static bool is_told(const struct pool_failure *failure, int code) {
+    return failure->error == code && (code == 0) == (failure->message[0] == 0);
+}
+
+/* ---- tasks */
+
+enum { LARGE = 100000, ITEMS = 1000 };
+
+static int large_task(const void *in, void *out) {
+    memcpy(out, in, LARGE);
+    return 0;
+}
+
+/* in: its number; dies the first time that it is run. */
+static int mortal_task(const void *in, void *out) {
+    long i = *(const long *)in;
+    if (atomic_fetch_add(&faults->deaths[i], 1) == 0) raise(SIGKILL);
+    *(long *)out = i;
+    return 0;
+}
+
+/* One item fails, one dies once. */
+static int uneven_item(const void *in, void *out) {
+    long i = *(const long *)in;
+    if (i == 700) return task_fail(7, "seven hundred");
+    if (i == 300 && atomic_fetch_add(&faults->deaths[2], 1) == 0) raise(SIGKILL);
+    return square_task(in, out);
+}
+
+static int ready_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return 0;
+}
+
+/* ---- the scenario: everything that the library does, once */
+
+/* future: NULL if it was not accepted. */
+static int end_of(struct future *future, int expected, void *out) {
+    if (!future) return 0;
+    int code = future_get(future, out, PATIENCE / 2);
+    EXPECT_RIGHT(code, expected);
+    struct pool_failure failure;
+    EXPECT(future_failure(future, &failure) == 0);
+    EXPECT(is_told(&failure, code));
+    future_free(future);
+    return 0;
+}
+
+static struct future *try_submit(struct pool *pool, struct pool_task task, int *wrong) {
+    struct future *future = NULL;
+    int code = pool_submit(pool, &task, &future);
+    if (code != 0) future = NULL;
+    if (!is_right(code, 0)) *wrong = code;
+    return future;
+}
+
+/* Tasks that wait in the queue and change places in the ring; small and large data; one is cancelled, one given up. */
+static int run_queue(struct pool *pool) {
+    static char in[LARGE], out[LARGE];
+    struct gate *gate = &faults->gate;
+    struct future *held[2], *waiting[8], *cancelled, *large[2];
+    int wrong = 0;
+    atomic_store(&gate->open, 0);
+    for (int i = 0; i < 2; i++)
+        held[i] = try_submit(pool, (struct pool_task){.fn = gate_task, .in = &gate, .in_size = sizeof gate}, &wrong);
+    for (long i = 0; i < 8; i++) {
+        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        task.priority = (int)(i * 3 % 5) - 2;
+        waiting[i] = try_submit(pool, task, &wrong);
+    }
+    fill(in, LARGE, 1);
+    struct pool_task task = {.fn = large_task, .in = in, .in_size = LARGE, .out_size = LARGE};
+    for (int i = 0; i < 2; i++) large[i] = try_submit(pool, task, &wrong);
+    cancelled = try_submit(pool, (struct pool_task){.fn = ready_task, .priority = -9}, &wrong);
+    EXPECT(wrong == 0);
+    /* Unless there was no memory for one of those that hold the workers, it has not begun. */
+    if (cancelled && held[0] && held[1]) EXPECT_RIGHT(future_cancel(cancelled) == POOL_EBUSY ? POOL_EDIED : 0, 0);
+    else if (cancelled) (void)future_cancel(cancelled);
+    future_free(waiting[7]);
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) EXPECT(end_of(held[i], 0, NULL) == 0);
+    for (long i = 0; i < 7; i++) {
+        long square = -1;
+        bool accepted = waiting[i] != NULL;
+        EXPECT(end_of(waiting[i], 0, &square) == 0);
+        EXPECT(square == (accepted && square != -1 ? i * i : -1));
+    }
+    for (int i = 0; i < 2; i++) {
+        memset(out, 0, LARGE);
+        if (large[i] && future_wait(large[i], PATIENCE / 2) == 0 && future_get(large[i], out, 0) == 0)
+            EXPECT(filled(out, LARGE, 1));
+        EXPECT(end_of(large[i], 0, NULL) == 0);
+    }
+    if (cancelled) {
+        int code = future_get(cancelled, NULL, PATIENCE / 2);
+        EXPECT(code == 0 || is_right(code, POOL_ECANCELLED));
+        future_free(cancelled);
+    }
+    return 0;
+}
+
+static int run_deaths(struct pool *pool) {
+    int wrong = 0;
+    long number = 0, got = -1;
+    struct pool_task mortal = {.fn = mortal_task, .in = &number, .in_size = sizeof number, .out_size = sizeof number};
+    struct future *dies = try_submit(pool, mortal, &wrong);
+    number = 1;
+    mortal.retries = 1;
+    mortal.priority = 2;
+    struct future *revives = try_submit(pool, mortal, &wrong);
+    struct future *late = try_submit(pool, (struct pool_task){.fn = forever_task, .timeout = 20}, &wrong);
+    EXPECT(wrong == 0);
+    EXPECT(end_of(dies, POOL_EDIED, NULL) == 0);
+    EXPECT(end_of(revives, 0, &got) == 0);
+    EXPECT(end_of(late, POOL_EDEADLINE, NULL) == 0);
+    struct future *killed = try_submit(pool, (struct pool_task){.fn = forever_task}, &wrong);
+    EXPECT(wrong == 0);
+    if (killed) (void)future_kill(killed);
+    return end_of(killed, POOL_ECANCELLED, NULL);
+}
+
+/* Each item has the outcome that it had to have, or there was no memory for it. */
+static int check_items(const struct pool_job *job, int code) {
+    const long *out = job->out;
+    int first = 0;
+    for (long i = 0; i < ITEMS; i++) {
+        if (job->status[i] != 0 && first == 0) first = job->status[i];
+        /* Its tries could not be counted: it is as if it had none left. */
+        if (i == 300 && job->status[i] == POOL_EDIED) EXPECT_RIGHT(POOL_ENOMEM, POOL_ENOMEM);
+        else EXPECT_RIGHT(job->status[i], job->fn == uneven_item && i == 700 ? POOL_EFAILED : 0);
+        if (job->status[i] == 0) EXPECT(out[i] == i * i);
+    }
+    EXPECT(code == first);
+    EXPECT(is_told(job->failure, code));
+    return 0;
+}
+
+static int run_jobs(struct pool *pool, struct pool_job job) {
+    for (long i = 0; i < ITEMS; i++) {
+        ((long *)(uintptr_t)job.in)[i] = i;
+        ((long *)job.out)[i] = -1;
+        job.status[i] = 1;
+    }
+    job.failure->error = 1;
+    int code = pool_map(pool, &job);
+    if (job.status[0] != 1) EXPECT(check_items(&job, code) == 0);
+    else EXPECT_RIGHT(code, 0); /* it was not accepted */
+
+    job.fn = uneven_item;
+    job.retries = 2;
+    for (long i = 0; i < ITEMS; i++) job.status[i] = 1;
+    struct future *future = NULL;
+    code = pool_map_async(pool, &job, &future);
+    EXPECT_RIGHT(code, 0);
+    if (code != 0) return 0;
+    code = future_get(future, NULL, PATIENCE / 2);
+    EXPECT(check_items(&job, code) == 0);
+    future_free(future);
+    return 0;
+}
+
+static int run_all_jobs(struct pool *pool) {
+    static long in[ITEMS], out[ITEMS];
+    static int status[ITEMS];
+    static struct pool_failure failure;
+    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                           .count = ITEMS, .status = status, .failure = &failure};
+    EXPECT(run_jobs(pool, job) == 0);
+    faults->deaths[2] = 0;
+    long *data = pool_alloc(pool, 2 * sizeof in);
+    if (!data) {
+        EXPECT_RIGHT(POOL_ENOMEM, 0);
+        return 0;
+    }
+    job.in = data;
+    job.out = data + ITEMS;
+    job.chunk = 10;
+    job.timeout = PATIENCE;
+    EXPECT(run_jobs(pool, job) == 0);
+    pool_free(pool, data);
+    struct pool_job endless = {.fn = forever_task, .count = 5, .timeout = 10};
+    int code = pool_map(pool, &endless);
+    EXPECT_RIGHT(code, POOL_EDEADLINE);
+    return 0;
+}
+
+static int run_polls(struct pool *pool) {
+    int wrong = 0, count = 0;
+    EXPECT(pool_fd(pool) >= 0);
+    struct future *future = try_submit(pool, (struct pool_task){.fn = ready_task}, &wrong);
+    EXPECT(wrong == 0);
+    struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
+    EXPECT(poll(&fd, 1, 200) >= 0); /* not for ever: the bell may be what fails */
+    for (int64_t start = now_ms(); future && !future_done(future) && now_ms() - start < PATIENCE / 2;)
+        count += pool_poll(pool, 5);
+    EXPECT(pool_poll(pool, 0) >= 0);
+    return end_of(future, 0, NULL);
+}
+
+static int run_pool(void) {
+    struct pool_options options = {.workers = 2, .arena_size = (size_t)16 << 20};
+    struct pool *pool = NULL;
+    int code = pool_create(&options, &pool), wrong = 0;
+    if (code == 0) {
+        EXPECT(pool);
+        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_polls(pool)) return 1;
+        static char in[LARGE], out[LARGE];
+        fill(in, LARGE, 2);
+        struct pool_task task = {.fn = large_task, .in = in, .in_size = LARGE, .out_size = LARGE};
+        struct future *kept = try_submit(pool, task, &wrong);
+        EXPECT(wrong == 0);
+        EXPECT(pool_shutdown(pool, 0, PATIENCE / 2) == 0);
+        pool_destroy(pool);
+        if (kept && future_get(kept, out, 0) == 0) EXPECT(filled(out, LARGE, 2));
+        return end_of(kept, 0, NULL);
+    }
+    EXPECT(!pool);
+    EXPECT(faults->process == CALLER && atomic_load(&faults->met));
+    EXPECT(code == POOL_ENOMEM || code == POOL_EAGAIN);
+    return 0;
+}
+
+static int run_alone(void) {
+    static long in[ITEMS], out[ITEMS];
+    static int status[ITEMS];
+    struct pool_failure failure;
+    for (long i = 0; i < ITEMS; i++) in[i] = i, status[i] = 1;
+    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                           .count = ITEMS, .workers = 2, .status = status, .failure = &failure};
+    if (instrumented()) return 0; /* its arena has the default size */
+    int code = pool_map(NULL, &job);
+    if (status[0] != 1) return check_items(&job, code);
+    EXPECT(faults->process == CALLER && (code == POOL_ENOMEM || code == POOL_EAGAIN));
+    return 0;
+}
+
+static int scenario(void *unused) {
+    (void)unused;
+    struct holdings before;
+    look(&before);
+    begin_faults();
+    int64_t start = now_ms();
+    EXPECT(run_pool() == 0);
+    EXPECT(run_alone() == 0);
+    EXPECT(now_ms() - start < PATIENCE / 2);
+    pp_fault = NULL;
+    EXPECT(pp_held == 0);
+    EXPECT(!left_behind(&before));
+    return 0;
+}
+
+/* ---- one after another */
+
+static const char *name_of(enum process process) {
+    return process == CALLER ? "caller" : process == SUPERVISOR ? "supervisor" : "worker";
+}
+
+/* Runs the scenario with the n-th `call` failing, and, with `for_ever`, all after it; false: it met none. */
+static bool run_with(enum process process, const char *call, int n, bool for_ever) {
+    arrange(process, call, n, for_ever ? INT_MAX : 1);
+    struct ending ending = run_child(scenario, NULL, instrumented() ? 4 * PATIENCE : PATIENCE);
+    if (ending.timed_out || ending.code != 0) {
+        print_error("%s%s %d of the %s fails: %s, exit status %d, signal %d\n", call[0] ? call : "call", for_ever ? " from" : "",
+                    n, name_of(process), ending.timed_out ? "it hung" : "it ended", ending.code, ending.signal);
+        fail();
+    }
+    allow_seconds(120);
+    return atomic_load(&faults->met) > 0;
+}
+
+static void each(enum process process, const char *call, bool for_ever) {
+    faults = shared(sizeof *faults);
+    int n = 1, step = instrumented() && !for_ever ? 2 : 1;
+    while (run_with(process, call, n, for_ever)) n += n < 40 ? step : 5 * step; /* after that comes more of the same */
+}
+
+static void every_malloc_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "malloc", false);
+}
+
+static void memory_may_end_at_any_malloc(void **state) {
+    (void)state;
+    each(CALLER, "malloc", true);
+}
+
+static void every_mmap_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "mmap", false);
+}
+
+static void every_pipe_socket_and_fork_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "pipe", false);
+    each(CALLER, "socketpair", false);
+    each(CALLER, "fork", false);
+}
+
+static void every_read_of_the_caller_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "read", false);
+}
+
+static void every_write_of_the_caller_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "write", false);
+}
+
+static void every_call_of_the_caller_may_fail(void **state) {
+    (void)state;
+    each(CALLER, "", false);
+}
+
+static void every_fork_of_the_supervisor_may_fail(void **state) {
+    (void)state;
+    each(SUPERVISOR, "fork", false);
+}
+
+static void every_other_call_of_the_supervisor_may_fail(void **state) {
+    (void)state;
+    each(SUPERVISOR, "pipe", false);
+    each(SUPERVISOR, "read", false);
+    each(SUPERVISOR, "write", false);
+}
+
+static void every_call_of_a_worker_may_fail(void **state) {
+    (void)state;
+    each(WORKER, "", false);
+}
+
+/* ---- what certain failures come to */
+
+static void pool_create_says_what_is_lacking(void **state) {
+    (void)state;
+    static const struct {
+        const char *call;
+        int code;
+    } cases[] = {{"malloc", POOL_ENOMEM}, {"mmap", POOL_ENOMEM}, {"pipe", POOL_EAGAIN},
+                 {"socketpair", POOL_EAGAIN}, {"fork", POOL_EAGAIN}};
+    faults = shared(sizeof *faults);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        arrange(CALLER, cases[i].call, 1, INT_MAX);
+        begin_faults();
+        struct pool_options options = test_options(2);
+        struct pool *pool = NULL;
+        int code = pool_create(&options, &pool);
+        pp_fault = NULL;
+        assert_code(code, cases[i].code);
+        assert_null(pool);
+    }
+}
+
+static void a_default_arena_gives_way_where_address_space_is_scarce(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    arrange(CALLER, "mmap", 1, 3);
+    begin_faults();
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&(struct pool_options){.workers = 1}, &pool));
+    pp_fault = NULL;
+    assert_ok(finish(submit(pool, ready_task, NULL, 0, 0), NULL));
+    pool_destroy(pool);
+}
+
+static int no_process(void *unused) {
+    (void)unused;
+    begin_faults();
+    struct pool *pool;
+    struct pool_options options = test_options(2);
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct pool_task task = {.fn = ready_task};
+    struct future *future;
+    struct pool_failure failure;
+    EXPECT(pool_submit(pool, &task, &future) == 0);
+    int64_t start = now_ms();
+    EXPECT(future_get(future, NULL, PATIENCE / 2) == POOL_EAGAIN);
+    EXPECT(future_failure(future, &failure) == 0 && is_told(&failure, POOL_EAGAIN));
+    EXPECT(instrumented() || now_ms() - start < 5000);
+    EXPECT(pool_submit(pool, &task, &(struct future *){NULL}) == POOL_EAGAIN);
+    EXPECT(pool_map(pool, &(struct pool_job){.fn = ready_task, .count = 3}) == POOL_EAGAIN);
+    pool_destroy(pool);
+    future_free(future);
+    EXPECT(pp_held == 0);
+    return 0;
+}
+
+static void without_any_process_everything_ends_with_EAGAIN(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    arrange(SUPERVISOR, "fork", 1, INT_MAX);
+    assert_child_passes(no_process, NULL);
+}
+
+static void a_supervisor_without_descriptors_is_EAGAIN_too(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    arrange(SUPERVISOR, "pipe", 1, INT_MAX);
+    assert_child_passes(no_process, NULL);
+}
+
+static int some_tasks(struct pool *pool, int count, pid_t *last) {
+    for (int i = 0; i < count; i++) {
+        struct pool_task task = {.fn = pid_task, .out_size = sizeof *last};
+        struct future *future;
+        EXPECT(pool_submit(pool, &task, &future) == 0);
+        int code = future_get(future, last, PATIENCE / 2);
+        if (code != 0) fprintf(stderr, "task %d: %s\n", i, pool_strerror(code));
+        EXPECT(code == 0);
+        future_free(future);
+    }
+    return 0;
+}
+
+/* argument: tasks after which each worker is replaced. */
+static int few_processes(void *argument) {
+    begin_faults();
+    struct pool *pool;
+    struct pool_options options = test_options(3);
+    options.max_tasks_per_worker = *(unsigned *)argument;
+    EXPECT(pool_create(&options, &pool) == 0);
+    pid_t worker = 0;
+    EXPECT(some_tasks(pool, 5, &worker) == 0);
+    for (int64_t start = now_ms(); atomic_load(&faults->met) < faults->times && now_ms() - start < 1000;) sleep_ms(10);
+    /* The shortage is over: whoever dies now is replaced. */
+    if (options.max_tasks_per_worker == 0) {
+        kill(worker, SIGKILL);
+        EXPECT(gone_within(worker, PATIENCE / 2));
+    }
+    EXPECT(some_tasks(pool, 20, &worker) == 0);
+    pool_destroy(pool);
+    EXPECT(pp_held == 0);
+    return 0;
+}
+
+static void with_few_processes_the_pool_goes_on(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    unsigned for_ever = 0;
+    arrange(SUPERVISOR, "fork", 2, 6);
+    assert_child_passes(few_processes, &for_ever);
+    assert_true(atomic_load(&faults->met) == 6);
+}
+
+static void a_shortage_of_processes_that_has_passed_is_forgotten(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    unsigned each_task = 1;
+    for (int times = 1; times <= 5; times += 2) {
+        arrange(SUPERVISOR, "fork", 4, times);
+        assert_child_passes(few_processes, &each_task);
+        assert_true(atomic_load(&faults->met) == times);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(every_malloc_may_fail),
+        TEST(memory_may_end_at_any_malloc),
+        TEST(every_mmap_may_fail),
+        TEST(every_pipe_socket_and_fork_may_fail),
+        TEST(every_read_of_the_caller_may_fail),
+        TEST(every_write_of_the_caller_may_fail),
+        TEST(every_call_of_the_caller_may_fail),
+        TEST(every_fork_of_the_supervisor_may_fail),
+        TEST(every_other_call_of_the_supervisor_may_fail),
+        TEST(every_call_of_a_worker_may_fail),
+        TEST(pool_create_says_what_is_lacking),
+        TEST(a_default_arena_gives_way_where_address_space_is_scarce),
+        TEST(without_any_process_everything_ends_with_EAGAIN),
+        TEST(a_supervisor_without_descriptors_is_EAGAIN_too),
+        TEST(with_few_processes_the_pool_goes_on),
+        TEST(a_shortage_of_processes_that_has_passed_is_forgotten),
+    };
+    return run_group("faults", tests, COUNT(tests), argc, argv);
+}
