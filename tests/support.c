@@ -284,6 +284,11 @@ bool alive(pid_t pid) {
     return kill(pid, 0) == 0;
 }
 
+pid_t parent_of(pid_t pid) {
+    struct process process;
+    return read_process(pid, &process) && process.state != 'Z' && process.state != 'X' ? process.parent : 0;
+}
+
 bool gone_within(pid_t pid, int ms) {
     int64_t start = now_ms();
     while (alive(pid)) {

@@ -103,6 +103,7 @@ bool becomes(atomic_int *value, int least); /* waits until *value is that much *
 /* ---- Processes ---------------------------------------------------------------------------------------------------- */
 
 bool alive(pid_t pid);               /* it exists and is no zombie */
+pid_t parent_of(pid_t pid);          /* 0: it is not alive, or there is no /proc */
 bool gone_within(pid_t pid, int ms); /* waits until it is not alive */
 /* All processes below root, zombies left out: the supervisors of its pools, their workers, … Needs /proc; else 0. */
 size_t descendants(pid_t root, pid_t *pids, size_t room);

@@ -1,0 +1,205 @@
+/* The initializer of workers: failing always is told, failing once is tried again. */
+#include "support.h"
+
+#include <signal.h>
+
+struct plan {
+    atomic_int starts, failures; /* of failures, so many are still to come; negative: for ever */
+    int code;
+    bool dies, hangs;
+};
+
+static int initialize(void *argument) {
+    struct plan *plan = argument;
+    atomic_fetch_add(&plan->starts, 1);
+    if (plan->failures == 0) return 0;
+    if (plan->failures > 0 && atomic_fetch_sub(&plan->failures, 1) <= 0) {
+        atomic_store(&plan->failures, 0);
+        return 0;
+    }
+    if (plan->dies) raise(SIGKILL);
+    if (plan->hangs) return forever_task(NULL, NULL);
+    return plan->code;
+}
+
+static struct pool *pool_with(struct plan *plan, int workers) {
+    struct pool_options options = test_options(workers);
+    options.initializer = initialize;
+    options.initializer_arg = plan;
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+static void failing_for_ever_ends_what_was_submitted(void **state) {
+    (void)state;
+    static const int codes[] = {7, -1, 256, POOL_EFAILED};
+    for (size_t c = 0; c < COUNT(codes); c++) {
+        struct plan *plan = shared(sizeof *plan);
+        plan->failures = -1;
+        plan->code = codes[c];
+        struct pool *pool = pool_with(plan, 2);
+        struct future *futures[20] = {NULL};
+        long in[20], out[20];
+        int status[20], submitted = 0;
+        struct pool_failure failure = {.error = 12345};
+        for (long i = 0; i < 20; i++) {
+            in[i] = i;
+            out[i] = -1;
+            struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+            int error = pool_submit(pool, &task, &futures[i]);
+            if (error)
+                assert_code(error, POOL_EINIT); /* it may know already */
+            else
+                submitted++;
+            if (i == 10) sleep_ms(50);
+        }
+        for (int i = 0; i < submitted; i++) {
+            assert_code(future_get(futures[i], NULL, PATIENCE), POOL_EINIT);
+            assert_ok(future_failure(futures[i], &failure));
+            assert_code(failure.error, POOL_EINIT);
+            assert_int_equal(failure.code, codes[c]);
+            assert_true(failure.message[0] != 0);
+            future_free(futures[i]);
+        }
+        struct pool_job job = {.fn = square_task,
+                               .in = in,
+                               .in_size = sizeof *in,
+                               .out = out,
+                               .out_size = sizeof *out,
+                               .count = 20,
+                               .status = status};
+        assert_code(pool_map(pool, &job), POOL_EINIT);
+        for (int i = 0; i < 20; i++) assert_int_equal(out[i], -1);
+        int starts = plan->starts;
+        assert_true(starts > 0 && starts < 1000);
+        sleep_ms(50);
+        assert_true(plan->starts - starts < 50); /* no endless respawn */
+        pool_destroy(pool);
+    }
+}
+
+static void a_job_that_was_submitted_first_is_told_the_code(void **state) {
+    (void)state;
+    struct plan *plan = shared(sizeof *plan);
+    plan->failures = -1;
+    plan->code = 77;
+    struct pool *pool = pool_with(plan, 3);
+    int status[20];
+    struct pool_failure failure = {.error = 12345};
+    struct pool_job job = {.fn = pid_task, .out_size = sizeof(pid_t), .count = 20, .status = status};
+    job.failure = &failure;
+    struct future *future = NULL;
+    int error = pool_map_async(pool, &job, &future);
+    if (error == 0) {
+        assert_code(finish(future, NULL), POOL_EINIT);
+        assert_code(failure.error, POOL_EINIT);
+        assert_int_equal(failure.code, 77);
+        assert_int_equal(failure.index, 0);
+        for (int i = 0; i < 20; i++) assert_code(status[i], POOL_EINIT);
+    } else
+        assert_code(error, POOL_EINIT);
+    pool_destroy(pool);
+}
+
+static void failing_once_is_tried_again(void **state) {
+    (void)state;
+    for (int dies = 0; dies < 2; dies++) {
+        for (int workers = 1; workers < 4; workers++) {
+            struct plan *plan = shared(sizeof *plan);
+            plan->failures = 1;
+            plan->code = 5;
+            plan->dies = dies;
+            struct pool *pool = pool_with(plan, workers);
+            for (long i = 0; i < 100; i++) {
+                long result = -1;
+                assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+                assert_int_equal(result, i * i);
+            }
+            pool_destroy(pool);
+        }
+    }
+}
+
+static int die_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return raise(SIGKILL);
+}
+
+static void failing_now_and_then_is_tried_again_each_time(void **state) {
+    (void)state;
+    struct plan *plan = shared(sizeof *plan);
+    plan->code = 5;
+    struct pool *pool = pool_with(plan, 2);
+    for (int i = 0; i < 20; i++) {
+        plan->failures = i % 2;
+        assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
+        long value = i, result = -1;
+        assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+        assert_int_equal(result, value * value);
+    }
+    pool_destroy(pool);
+}
+
+static void a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has(void **state) {
+    (void)state;
+    struct plan *plan = shared(sizeof *plan);
+    struct gate *gate = shared(sizeof *gate);
+    plan->code = 5;
+    struct pool *pool = pool_with(plan, 2);
+    struct future *both[2];
+    for (int i = 0; i < 2; i++) both[i] = submit(pool, gate_task, &gate, sizeof gate, 0); /* both have started */
+    assert_true(gate_reached(gate, 2));
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) assert_ok(finish(both[i], NULL));
+    plan->failures = -1;
+    assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
+    for (long i = 0; i < 200; i++) {
+        long result = -1;
+        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+        assert_int_equal(result, i * i);
+    }
+    assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED); /* the last one */
+    long value = 1;
+    struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+    struct future *future;
+    int error = pool_submit(pool, &task, &future);
+    if (error == 0) error = finish(future, &value);
+    assert_code(error, POOL_EINIT);
+    pool_destroy(pool);
+}
+
+static void a_pool_that_fails_or_hangs_at_start_can_be_destroyed(void **state) {
+    (void)state;
+    for (int hangs = 0; hangs < 2; hangs++) {
+        struct plan *plan = shared(sizeof *plan);
+        plan->failures = -1;
+        plan->code = 5;
+        plan->hangs = hangs;
+        for (int i = 0; i < 5; i++) {
+            struct pool *pool = pool_with(plan, 2);
+            if (i % 2) sleep_ms(20);
+            struct pool_task task = {.fn = pid_task, .out_size = sizeof(pid_t)};
+            struct future *future = NULL;
+            int error = pool_submit(pool, &task, &future);
+            assert_any_of(error, 0, POOL_EINIT);
+            int64_t start = now_ms();
+            pool_destroy(pool);
+            assert_took(start, 0, 20000);
+            if (error == 0) assert_any_of(finish(future, NULL), POOL_ECANCELLED, POOL_EINIT);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(failing_for_ever_ends_what_was_submitted),
+        TEST(a_job_that_was_submitted_first_is_told_the_code),
+        TEST(failing_once_is_tried_again),
+        TEST(failing_now_and_then_is_tried_again_each_time),
+        TEST(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has),
+        TEST(a_pool_that_fails_or_hangs_at_start_can_be_destroyed),
+    };
+    return run_group("initializer", tests, COUNT(tests), argc, argv);
+}
