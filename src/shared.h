@@ -59,7 +59,7 @@ struct pp_front {
     _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
-    _Atomic uint32_t pids[PP_WORKERS];  /* supervisor: the process of each worker; 0: none */
+    _Atomic uint32_t pids[PP_WORKERS];  /* supervisor, and each worker before it runs anything: its process; 0: none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
 };
 

@@ -95,6 +95,8 @@ static void start_record(struct pp_record *record) {
 }
 
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
+    /* Should the supervisor be stopped or killed before it can note the number, the caller has to know whom to end. */
+    atomic_store_explicit(&s->shared->front->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(&s->shared->records[number], supervisor);
     int control = s->options->control;
     pp_close(&control);
