@@ -3,7 +3,6 @@
 #include <errno.h>
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -13,6 +12,9 @@
 /* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one */
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+
+/* The kernel's numbers: its headers are not everywhere where its calls are. */
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
 
 static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     (void)task_pipe;
