@@ -1,0 +1,174 @@
+/* A job's plan: however many threads claim, each position is claimed once, whatever the numbers of positions, blocks,
+ * chunks and regions. */
+#include "threads.h"
+
+#include "plan.h"
+
+enum { CLAIMERS = 4, MOST_COUNT = 70000 };
+
+static struct {
+    struct pp_job_plan plan;
+    struct pp_cursor cursors[64];
+    _Atomic unsigned char marks[MOST_COUNT];
+    atomic_uchar claims[MOST_COUNT];
+    unsigned char data[MOST_COUNT]; /* plain: written by whoever claims it */
+    struct barrier start, end;
+    atomic_int wrong;
+    atomic_bool use_up, over;
+} job;
+
+static bool is_chunk(const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+    return chunk->first < chunk->last && chunk->last <= plan->blocks && chunk->begin == chunk->first * plan->block &&
+           chunk->end > chunk->begin && chunk->end <= plan->count &&
+           (chunk->end == chunk->last * plan->block || (chunk->last == plan->blocks && chunk->end == plan->count)) &&
+           (plan->chunk_blocks == 0 || chunk->last - chunk->first <= plan->chunk_blocks);
+}
+
+static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
+    struct pp_pace pace = {.blocks = 0};
+    struct pp_chunk chunk;
+    for (;;) {
+        uint64_t most = next_random(random) % 3 ? UINT64_MAX : 1 + next_random(random) % 50;
+        if (!pp_plan_claim(&job.plan, number, &pace, most, &chunk)) return;
+        bool right = is_chunk(&job.plan, &chunk);
+        if (!job.plan.chunk_blocks && chunk.end - chunk.begin > most && chunk.last - chunk.first > 1) right = false;
+        if (!right) atomic_fetch_add(&job.wrong, 1);
+        for (uint64_t p = chunk.begin; right && p < chunk.end; p++) {
+            atomic_fetch_add_explicit(&job.claims[p], 1, memory_order_relaxed);
+            job.data[p] = (unsigned char)(number + 1);
+        }
+        if (right) pp_plan_mark(&job.plan, chunk.first, chunk.last, number % 2);
+        pp_pace_measure(&pace, &chunk, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
+        if (next_random(random) % 16 == 0) sched_yield();
+    }
+}
+
+static void *claim(void *argument) {
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+    uint64_t random = number;
+    for (;;) {
+        meet(&job.start);
+        if (atomic_load(&job.over)) return NULL;
+        claim_until_nothing_is_left(number, &random);
+        meet(&job.end);
+    }
+}
+
+static void make_job(uint64_t count, uint64_t block, uint64_t chunk_blocks, uint32_t regions, uint32_t generation) {
+    job.plan = (struct pp_job_plan){.count = count, .block = block, .blocks = (count + block - 1) / block,
+                                    .chunk_blocks = chunk_blocks, .regions = regions, .generation = generation,
+                                    .cursors = job.cursors, .marks = job.marks};
+    for (size_t i = 0; i < count; i++) job.claims[i] = job.marks[i] = 0;
+    pp_plan_begin(&job.plan);
+}
+
+static void check_claims(bool all) {
+    assert_int_equal(job.wrong, 0);
+    assert_true(pp_plan_is_used_up(&job.plan));
+    for (uint64_t p = 0; p < job.plan.count; p++) {
+        if (all) assert_int_equal(job.claims[p], 1);
+        assert_true(job.claims[p] <= 1);
+        unsigned char mark = job.marks[p / job.plan.block];
+        assert_int_equal(mark, !job.claims[p] ? PP_UNMARKED : job.data[p] % 2 ? PP_MARK_DONE : PP_MARK_FLAWED);
+    }
+}
+
+static void start_claimers(struct threads *threads, unsigned others) {
+    job.start.count = job.end.count = CLAIMERS + others;
+    atomic_store(&job.over, false);
+    for (uintptr_t i = 0; i < CLAIMERS; i++) start_thread(threads, claim, (void *)i);
+}
+
+static void end_claimers(struct threads *threads) {
+    atomic_store(&job.over, true);
+    meet(&job.start);
+    join_all(threads);
+}
+
+/* Numbers at the edges, and others. */
+static void make_some_job(uint64_t *random, uint32_t round) {
+    static const uint64_t counts[] = {1, 2, 3, 7, 8, 63, 64, 65, 1000, 65535, 65536, 65537, MOST_COUNT};
+    uint64_t count = round < 2 * COUNT(counts) ? counts[round / 2] : 1 + next_random(random) % 5000;
+    uint64_t block = next_random(random) % 3 ? 1 + next_random(random) % 10 : 1 + next_random(random) % count;
+    if (block > count) block = count;
+    uint64_t chunk_blocks = next_random(random) % 2 ? 0 : 1 + next_random(random) % 20;
+    make_job(count, block, chunk_blocks, 1 + (uint32_t)(next_random(random) % COUNT(job.cursors)),
+             round % 5 ? round + 1 : 0xffffffffU - round);
+}
+
+static void claims_of_several_threads_cover_each_position_once(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    start_claimers(&threads, 1);
+    uint64_t random = 11;
+    for (uint32_t round = 0; round < scaled(2000); round++) {
+        make_some_job(&random, round);
+        meet(&job.start);
+        meet(&job.end);
+        check_claims(true);
+    }
+    end_claimers(&threads);
+}
+
+static void what_is_used_up_is_claimed_by_nobody(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    start_claimers(&threads, 1);
+    uint64_t random = 12;
+    for (uint32_t round = 0; round < scaled(2000); round++) {
+        make_some_job(&random, round);
+        meet(&job.start);
+        for (uint64_t i = next_random(&random) % 10; i; i--) stumble(&random);
+        pp_plan_use_up(&job.plan);
+        meet(&job.end);
+        check_claims(false);
+    }
+    end_claimers(&threads);
+}
+
+static void scribbled_cursors_claim_nothing_outside(void **state) {
+    (void)state;
+    uint64_t random = 13;
+    for (uint32_t round = 0; round < scaled(20000); round++) {
+        make_some_job(&random, 100 + round);
+        for (uint32_t i = 0; i < job.plan.regions; i++) {
+            uint64_t near = job.plan.cursors[i].word + next_random(&random) % 64 - 32;
+            uint64_t bit = job.plan.cursors[i].word ^ (uint64_t)1 << next_random(&random) % 64;
+            job.plan.cursors[i].word = next_random(&random) % 2 ? near : next_random(&random) % 2 ? bit : random;
+        }
+        struct pp_pace pace = {.blocks = next_random(&random)};
+        struct pp_chunk chunk;
+        uint64_t claims = 0;
+        while (pp_plan_claim(&job.plan, round, &pace, UINT64_MAX, &chunk)) {
+            assert_true(is_chunk(&job.plan, &chunk));
+            assert_true(++claims <= job.plan.blocks);
+        }
+        assert_true(pp_plan_is_used_up(&job.plan));
+    }
+}
+
+static void chunks_grow_until_they_take_long_enough(void **state) {
+    (void)state;
+    make_job(MOST_COUNT, 1, 0, 1, 1);
+    struct pp_pace pace = {.blocks = 0, .began = 1000};
+    struct pp_chunk chunk;
+    uint64_t now = 1000, longest = 0;
+    while (pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk)) {
+        uint64_t items = chunk.end - chunk.begin;
+        assert_true(items <= (job.plan.count - chunk.begin + 1) / 2);
+        now += items * 1000; /* a microsecond each */
+        pp_pace_measure(&pace, &chunk, now);
+        if (items > longest) longest = items;
+    }
+    assert_true(longest >= PP_CHUNK_NS / 1000 / 2 && longest <= PP_CHUNK_NS / 1000 * 2);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(claims_of_several_threads_cover_each_position_once),
+        TEST(what_is_used_up_is_claimed_by_nobody),
+        TEST(scribbled_cursors_claim_nothing_outside),
+        TEST(chunks_grow_until_they_take_long_enough),
+    };
+    return run_group("shared_plan", tests, COUNT(tests), argc, argv);
+}

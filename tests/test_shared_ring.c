@@ -1,0 +1,191 @@
+/* The ring of tickets and the ring of notices, driven by threads: what goes in comes out once, in order, whole. */
+#include "threads.h"
+
+#include "notice.h"
+#include "ring.h"
+
+enum { TAKERS = 3, MOST = 3 * (int)PP_TICKETS / 2 };
+
+static struct {
+    struct pp_shared memory;
+    size_t count; /* tickets 1 … count */
+    unsigned char data[MOST + 1]; /* plain: what orders it is the ring */
+    atomic_uchar taken[MOST + 1];
+    atomic_size_t total;
+    bool keeps_order;
+    atomic_int wrong;
+} ring;
+
+static void *take_tickets(void *argument) {
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+    struct pp_record *record = &ring.memory.records[number];
+    uint64_t random = number, tickets[PP_HOLD], last = 0;
+    while (atomic_load(&ring.total) < ring.count) {
+        unsigned most = 1 + (unsigned)(next_random(&random) % PP_HOLD);
+        unsigned count = pp_ring_take(&ring.memory, record, most, tickets);
+        if (count == 0) sched_yield();
+        if (count > most) atomic_fetch_add(&ring.wrong, 1);
+        for (unsigned i = 0; i < count; i++) {
+            bool right = tickets[i] > 0 && tickets[i] <= ring.count && record->hold[i] == tickets[i];
+            if (!right || (ring.keeps_order && tickets[i] <= last) || ring.data[tickets[i]] != tickets[i] % 251)
+                atomic_fetch_add(&ring.wrong, 1);
+            if (right) atomic_fetch_add(&ring.taken[tickets[i]], 1);
+            last = tickets[i];
+        }
+        if (count && count < PP_HOLD && record->hold[count] != 0) atomic_fetch_add(&ring.wrong, 1);
+        atomic_fetch_add(&ring.total, count);
+    }
+    return NULL;
+}
+
+static void begin_ring(struct threads *threads, bool keeps_order) {
+    memset(&ring, 0, sizeof ring);
+    ring.memory = make_memory(TAKERS);
+    ring.count = scaled(MOST);
+    ring.keeps_order = keeps_order;
+    for (uintptr_t i = 0; i < TAKERS; i++) start_thread(threads, take_tickets, (void *)i);
+}
+
+static void end_ring(struct threads *threads) {
+    join_all(threads);
+    assert_int_equal(ring.wrong, 0);
+    for (size_t i = 1; i <= ring.count; i++) assert_int_equal(ring.taken[i], 1);
+    assert_true(pp_ring_is_empty(&ring.memory));
+    assert_int_equal(pp_ring_length(&ring.memory), 0);
+    pp_shared_unmake(&ring.memory);
+}
+
+static void every_ticket_is_taken_once_and_in_order(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_ring(&threads, true);
+    for (size_t i = 1; i <= ring.count;) {
+        ring.data[i] = (unsigned char)(i % 251);
+        if (pp_ring_push(&ring.memory, i)) i++;
+        else sched_yield();
+    }
+    end_ring(&threads);
+}
+
+static void what_is_recalled_is_taken_by_nobody_else(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_ring(&threads, false);
+    uint64_t random = 77, back[50];
+    size_t recalled = 0;
+    for (size_t i = 1; i <= ring.count;) {
+        for (size_t burst = 1 + next_random(&random) % 200; burst && i <= ring.count; burst--, i++) {
+            ring.data[i] = (unsigned char)(i % 251);
+            assert_true(pp_ring_push(&ring.memory, i));
+        }
+        size_t count = 0;
+        while (count < COUNT(back) && (back[count] = pp_ring_recall(&ring.memory)) != 0) count++;
+        recalled += count;
+        while (count) assert_true(pp_ring_push(&ring.memory, back[--count]));
+        if (next_random(&random) % 8 == 0) sched_yield();
+    }
+    end_ring(&threads);
+    assert_true(recalled > 0);
+}
+
+static void a_full_ring_takes_no_more(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    for (int round = 0; round < 3; round++) {
+        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_true(pp_ring_push(&memory, i));
+        assert_false(pp_ring_push(&memory, 1));
+        assert_int_equal(pp_ring_length(&memory), PP_TICKETS);
+        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_int_equal(pp_ring_recall(&memory), i);
+        assert_int_equal(pp_ring_recall(&memory), 0);
+        assert_true(pp_ring_push(&memory, 5)); /* so that the next round begins elsewhere */
+        assert_int_equal(pp_ring_recall(&memory), 5);
+    }
+    pp_shared_unmake(&memory);
+}
+
+static void a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    uint64_t random = 4, tickets[PP_HOLD];
+    for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < 10; k++) (void)pp_ring_push(&memory, 1);
+        atomic_store(&memory.back->head, i % 2 ? next_random(&random) : memory.front->tail + 1 + next_random(&random) % 9);
+        assert_true(pp_ring_length(&memory) > PP_TICKETS && pp_ring_is_empty(&memory));
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 0);
+        assert_int_equal(pp_ring_recall(&memory), 0);
+        pp_ring_repair(&memory);
+        assert_int_equal(pp_ring_length(&memory), 0);
+        assert_true(pp_ring_push(&memory, 7));
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 1);
+        assert_int_equal(tickets[0], 7);
+    }
+    pp_shared_unmake(&memory);
+}
+
+/* ---- notices */
+
+static struct {
+    struct pp_shared memory;
+    uint32_t count;
+    atomic_int room; /* PP_ROOM commands under way */
+    atomic_bool lost;
+    atomic_uint waits;
+} notices;
+
+static void *write_notices(void *unused) {
+    (void)unused;
+    for (uint32_t i = 0; i < notices.count; i++) {
+        struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = i, .life = i * 3, .pid = (pid_t)i, .end = i};
+        notice.hold[PP_HOLD - 1] = i;
+        while (!pp_notice_write(&notices.memory, &notice)) {
+            atomic_fetch_add(&notices.waits, 1);
+            int64_t start = now_ms();
+            while (atomic_load(&notices.room) == 0 && now_ms() - start < PATIENCE) sched_yield();
+            if (atomic_load(&notices.room) == 0) {
+                atomic_store(&notices.lost, true);
+                return NULL;
+            }
+            atomic_store(&notices.room, 0);
+        }
+    }
+    return NULL;
+}
+
+static void notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room(void **state) {
+    (void)state;
+    memset(&notices, 0, sizeof notices);
+    notices.memory = make_memory(1);
+    notices.count = (uint32_t)scaled(300000);
+    struct threads threads = {.count = 0};
+    start_thread(&threads, write_notices, NULL);
+    uint64_t random = 6;
+    for (uint32_t i = 0; i < notices.count && !atomic_load(&notices.lost);) {
+        struct pp_notice notice;
+        bool waits;
+        if (!pp_notice_read(&notices.memory, &notice, &waits)) {
+            sched_yield();
+            continue;
+        }
+        if (waits) atomic_store(&notices.room, 1);
+        assert_true(notice.worker == i && notice.life == i * 3 && notice.pid == (pid_t)i && notice.end == i &&
+                    notice.hold[PP_HOLD - 1] == i);
+        i++;
+        if (next_random(&random) % 1000 == 0) sleep_ms(1); /* the ring runs full */
+    }
+    join_all(&threads);
+    assert_false(notices.lost);
+    assert_true(notices.waits > 0);
+    assert_false(pp_notice_waits(&notices.memory));
+    pp_shared_unmake(&notices.memory);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(every_ticket_is_taken_once_and_in_order),
+        TEST(what_is_recalled_is_taken_by_nobody_else),
+        TEST(a_full_ring_takes_no_more),
+        TEST(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired),
+        TEST(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room),
+    };
+    return run_group("shared_ring", tests, COUNT(tests), argc, argv);
+}

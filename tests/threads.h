@@ -1,0 +1,61 @@
+/* Threads in the place of processes, for the tests of shared memory: ThreadSanitizer sees races between threads only. */
+#ifndef THREADS_H
+#define THREADS_H
+
+#include <pthread.h>
+
+#include "shared.h"
+#include "support.h"
+
+/* Shared memory as a pool has it, for `workers`. */
+static inline struct pp_shared make_memory(uint32_t workers) {
+    struct pp_shared memory;
+    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20), 0);
+    atomic_store(&memory.front->workers, workers);
+    return memory;
+}
+
+struct threads {
+    pthread_t ids[16];
+    size_t count;
+};
+
+static inline void start_thread(struct threads *threads, void *(*run)(void *), void *argument) {
+    assert_true(threads->count < COUNT(threads->ids));
+    assert_int_equal(pthread_create(&threads->ids[threads->count++], NULL, run, argument), 0);
+}
+
+static inline void join_all(struct threads *threads) {
+    while (threads->count) assert_int_equal(pthread_join(threads->ids[--threads->count], NULL), 0);
+}
+
+/* All go on once `count` have come. Reusable. */
+struct barrier {
+    atomic_uint arrived, round;
+    unsigned count;
+};
+
+static inline void meet(struct barrier *barrier) {
+    unsigned round = atomic_load(&barrier->round);
+    if (atomic_fetch_add(&barrier->arrived, 1) + 1 == barrier->count) {
+        atomic_store(&barrier->arrived, 0);
+        atomic_fetch_add(&barrier->round, 1);
+        return;
+    }
+    for (int i = 0; atomic_load(&barrier->round) == round; i++)
+        if (i > 100) sched_yield();
+}
+
+static inline uint64_t next_random(uint64_t *random) {
+    return *random = scramble(*random);
+}
+
+/* Now and then another thread gets the CPU, at any place. */
+static inline void stumble(uint64_t *random) {
+    uint64_t number = next_random(random) % 64;
+    if (number == 0) sched_yield();
+    for (volatile uint64_t i = 0; i < number; i++) {
+    }
+}
+
+#endif
