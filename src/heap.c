@@ -84,6 +84,7 @@ static void take_free(struct pp_heap *heap, uint32_t first) {
 
 static void free_run(struct pp_heap *heap, uint32_t first) {
     uint32_t length = heap->table[first].run;
+    heap->table[first].kind = INSIDE; /* no block begins here any more, whatever run it becomes a part of */
     uint32_t after = first + length;
     if (after < heap->frontier && heap->table[after].kind == FREE_RUN) {
         take_free(heap, after);
@@ -107,6 +108,7 @@ static bool know_pages(struct pp_heap *heap, uint32_t count) {
     uint32_t known = wanted > heap->pages ? heap->pages : (uint32_t)wanted;
     struct pp_heap_page *table = pp_realloc(heap->table, known * sizeof *table);
     if (!table) return false;
+    memset(table + heap->known, 0, (known - heap->known) * sizeof *table); /* INSIDE */
     heap->table = table;
     heap->known = known;
     return true;

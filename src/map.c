@@ -420,10 +420,16 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     uint64_t first = begin / plan->block, last = (end + plan->block - 1) / plan->block;
     /* Whoever finished the chunk has marked it, unless it died right before; nobody else marks these blocks. */
     pp_plan_mark(plan, first, last, notice->flawed != 0);
-    if (at == end) return;
     bool held = pp_is_held_by(notice->item, notice->worker, notice->life);
     enum pp_phase phase = pp_phase_of(notice->item);
-    if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) settle_victim(j, notice, at++);
+    if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) {
+        /* A single item may have been lost after it was counted as finished and before its word was swapped. */
+        uint64_t victim = notice->single == UINT64_MAX ? at : notice->single;
+        if (victim < end && (victim == at || victim + 1 == at)) {
+            settle_victim(j, notice, victim);
+            at = victim + 1;
+        }
+    }
     add_gap_of_positions(j, at, end);
 }
 

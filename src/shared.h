@@ -105,6 +105,7 @@ struct pp_record {
     _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
     _Atomic uint64_t begin, end;                /* positions of the chunk */
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
+    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of the whole chunk */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
 
     _Alignas(PP_LINE) _Atomic uint64_t woken; /* wake-ups taken, ever */
@@ -129,7 +130,7 @@ struct pp_notice {
     bool faulted;
     uint64_t fault;
     uint64_t hold[PP_HOLD];
-    uint64_t current, job, item, begin, end, progress, flawed; /* the record, as the dead left it: untrusted */
+    uint64_t current, job, item, begin, end, progress, single, flawed; /* the record, as the dead left it: untrusted */
 };
 
 /* Where the parts are. Private to each process, all alike. */

@@ -184,6 +184,7 @@ static struct pp_notice describe_death(struct supervisor *s, uint32_t w) {
         .begin = atomic_load_explicit(&r->begin, memory_order_relaxed),
         .end = atomic_load_explicit(&r->end, memory_order_relaxed),
         .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
+        .single = atomic_load_explicit(&r->single, memory_order_relaxed),
         .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
     };
     for (int i = 0; i < PP_HOLD; i++) {

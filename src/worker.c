@@ -211,6 +211,7 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
 
 /* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
 static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
     if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
     else
@@ -231,10 +232,12 @@ static bool run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         /* What is left of the chunk is in the record: it goes to others, as after any death, but without a victim. */
         retire_if_due(w);
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
+        atomic_store_explicit(&w->record->single, p, memory_order_relaxed); /* before the word that it belongs to */
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
         /* Pairs with kill_items() in map.c: it sees this item running, or we see that we are to stop. */
         bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
         if (!stop) run_item(w, plan, scratch, p);
+        PP_POINT("item ran");
         if (!pp_item_end(&w->record->item, running)) await_kill();
         if (stop) return false;
         if (w->has_quota) w->quota--;

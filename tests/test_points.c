@@ -143,6 +143,34 @@ static void between_leaving_a_job_and_saying_so(void **state) {
     COSTS_NOTHING("left");
 }
 
+/* At its sixth time at this point, a worker sleeps past its item's time-out. */
+static bool sleep_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, "item ran") != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) == 5) sleep_ms(60000);
+    return false;
+}
+
+static void overdue_between_running_an_item_and_ending_it(void **state) {
+    (void)state;
+    plan = shared(sizeof *plan);
+    tester = getpid();
+    pp_fault = sleep_at_point;
+    struct pool *pool = pool_of(1);
+    static long in[100], out[100];
+    int status[100];
+    for (long i = 0; i < 100; i++) in[i] = i;
+    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                           .count = 100, .chunk = 100, .timeout = 200, .status = status};
+    assert_code(pool_map(pool, &job), POOL_EDEADLINE);
+    for (long i = 0; i < 100; i++) {
+        assert_code(status[i], i == 5 ? POOL_EDEADLINE : 0);
+        if (i != 5) assert_int_equal(out[i], i * i);
+        assert_int_equal(atomic_load(&plan->items_begun[i]), 1);
+    }
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(before_it_reads_anything),
@@ -157,6 +185,7 @@ int main(int argc, char **argv) {
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
         TEST(between_leaving_a_job_and_saying_so),
+        TEST(overdue_between_running_an_item_and_ending_it),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);
 }
