@@ -1,0 +1,231 @@
+/* The allocator of shared memory, against a model: blocks never overlap, lie where they may, are zero where asked, never
+ * exceed the budget, and all of the memory is one piece again when all is given back. */
+#include "support.h"
+
+#include "heap.h"
+
+enum { BLOCKS = 600, PAGE = 4096 };
+
+struct block {
+    unsigned char *data;
+    size_t size, takes;
+    uint64_t seed;
+};
+
+struct model {
+    struct pp_heap heap;
+    char *base;
+    size_t size, budget;
+    struct block blocks[BLOCKS];
+    size_t count, in_use; /* bytes that count against the budget */
+};
+
+static uint64_t next(uint64_t *random) {
+    return *random = scramble(*random);
+}
+
+/* Only the ends of large blocks, which is where others would be. */
+static void mark(const struct block *b) {
+    size_t end = b->size < 256 ? b->size : 256;
+    fill(b->data, end, b->seed);
+    if (b->size >= 512) fill(b->data + b->size - 256, 256, b->seed + 1);
+}
+
+static bool is_marked(const struct block *b) {
+    size_t end = b->size < 256 ? b->size : 256;
+    return filled(b->data, end, b->seed) && (b->size < 512 || filled(b->data + b->size - 256, 256, b->seed + 1));
+}
+
+static bool is_zero(const unsigned char *data, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (data[i]) return false;
+    return true;
+}
+
+static size_t taken_by(size_t size) {
+    if (size > 2048) return (size + PAGE - 1) / PAGE * PAGE;
+    size_t takes = 64;
+    while (takes < size) takes *= 2;
+    return takes;
+}
+
+static size_t some_size(uint64_t *random) {
+    switch (next(random) % 8) {
+    case 0: return 1 + next(random) % 64;
+    case 1: return (size_t)64 << next(random) % 7;
+    case 2: return ((size_t)64 << next(random) % 7) + 1;
+    case 3: return 1 + next(random) % 2048;
+    case 4: return 2049 + next(random) % 20000;
+    case 5: return PAGE * (1 + next(random) % 8);
+    case 6: return 1 + next(random) % 200000;
+    default: return 1 + next(random) % 600;
+    }
+}
+
+static struct model *make_model(size_t pages) {
+    static struct model model;
+    memset(&model, 0, sizeof model);
+    model.size = pages * PAGE;
+    model.base = shared(model.size);
+    model.budget = model.size;
+    pp_heap_begin(&model.heap, model.base, model.size, &model.budget);
+    return &model;
+}
+
+static bool allocate(struct model *m, size_t size, uint64_t seed) {
+    bool zeroed = seed % 2;
+    size_t budget = m->budget;
+    unsigned char *data = pp_heap_alloc(&m->heap, size, zeroed);
+    if (!data) {
+        assert_true(m->budget == budget);
+        return false;
+    }
+    struct block *b = &m->blocks[m->count++];
+    *b = (struct block){data, size, taken_by(size), seed};
+    assert_true((uintptr_t)(data - (unsigned char *)m->base) % 64 == 0);
+    assert_true(pp_heap_holds(&m->heap, data, b->takes));
+    assert_true(budget - m->budget == b->takes);
+    if (zeroed) assert_true(is_zero(data, size));
+    mark(b);
+    m->in_use += b->takes;
+    assert_true(m->budget == m->size - m->in_use);
+    return true;
+}
+
+static void give_back(struct model *m, size_t i) {
+    struct block *b = &m->blocks[i];
+    assert_true(is_marked(b));
+    memset(b->data, 0xdd, b->size < PAGE ? b->size : PAGE);
+    pp_heap_free(&m->heap, b->data);
+    m->in_use -= b->takes;
+    assert_true(m->budget == m->size - m->in_use);
+    *b = m->blocks[--m->count];
+}
+
+static void check_is_whole(const struct model *m) {
+    assert_int_equal(m->count, 0);
+    assert_true(m->budget == m->size);
+    assert_int_equal(m->heap.frontier, 0);
+    for (size_t i = 0; i < PP_HEAP_LENGTHS; i++) assert_int_equal(m->heap.free_runs[i], 0);
+    for (size_t i = 0; i < PP_HEAP_SIZES; i++) assert_int_equal(m->heap.part_used[i], 0);
+}
+
+static void blocks_never_overlap_and_memory_becomes_whole_again(void **state) {
+    (void)state;
+    uint64_t random = 1;
+    for (int round = 0; round < 6; round++) {
+        struct model *m = make_model(round < 3 ? 20000 : 700);
+        for (size_t step = 0; step < scaled(60000); step++) {
+            /* Tides: now more comes, now more goes. */
+            bool more = next(&random) % 100 < (step / 3000 % 2 ? 30U : 70U);
+            if (more && m->count < BLOCKS) allocate(m, some_size(&random), next(&random));
+            else if (m->count) give_back(m, next(&random) % m->count);
+        }
+        while (m->count) give_back(m, next(&random) % m->count);
+        check_is_whole(m);
+        pp_heap_end(&m->heap);
+    }
+}
+
+static void the_last_page_can_be_given_and_no_more(void **state) {
+    (void)state;
+    struct model *m = make_model(64);
+    for (int round = 0; round < 3; round++) {
+        assert_null(pp_heap_alloc(&m->heap, 64 * PAGE + 1, false));
+        assert_true(allocate(m, 64 * PAGE, 1));
+        assert_null(pp_heap_alloc(&m->heap, 1, false));
+        give_back(m, 0);
+        for (int i = 0; i < 64; i++) assert_true(allocate(m, PAGE, 3));
+        assert_false(allocate(m, 1, 3));
+        while (m->count) give_back(m, m->count / 2);
+        check_is_whole(m);
+    }
+    while (m->count < BLOCKS && allocate(m, 60, 5)) continue;
+    assert_int_equal(m->count, BLOCKS);
+    while (m->count) give_back(m, 0);
+    check_is_whole(m);
+    pp_heap_end(&m->heap);
+}
+
+static void impossible_sizes_are_refused(void **state) {
+    (void)state;
+    struct model *m = make_model(16);
+    const size_t sizes[] = {0, SIZE_MAX, SIZE_MAX - PAGE, SIZE_MAX / 2, 16 * PAGE + 1};
+    for (size_t i = 0; i < COUNT(sizes); i++) assert_null(pp_heap_alloc(&m->heap, sizes[i], true));
+    assert_false(pp_heap_holds(&m->heap, m->base, 16 * PAGE + 1));
+    assert_false(pp_heap_holds(&m->heap, m->base + PAGE, SIZE_MAX));
+    assert_false(pp_heap_holds(&m->heap, m->base - 1, 1));
+    assert_true(pp_heap_holds(&m->heap, m->base, 16 * PAGE));
+    check_is_whole(m);
+    pp_heap_end(&m->heap);
+}
+
+static void what_is_no_block_is_not_freed(void **state) {
+    (void)state;
+    struct model *m = make_model(100);
+    int elsewhere = 0;
+    allocate(m, 100, 2);
+    allocate(m, 3 * PAGE, 4);
+    allocate(m, 5, 6);
+    unsigned char *small = m->blocks[0].data, *large = m->blocks[1].data;
+    void *wrong[] = {NULL, &elsewhere, small + 1, small + 64, small + 128, small + 2048, large + 1, large + 2049,
+                     m->base - 64, m->base + m->size, m->base + m->size - 64, m->base + 50 * PAGE};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        pp_heap_free(&m->heap, wrong[i]);
+        assert_true(m->budget == m->size - m->in_use);
+    }
+    give_back(m, 1);
+    pp_heap_free(&m->heap, large); /* twice */
+    assert_true(m->budget == m->size - m->in_use);
+    while (m->count) give_back(m, 0);
+    check_is_whole(m);
+    pp_heap_end(&m->heap);
+}
+
+/* Runs that were merged, and memory of the table that was used before, tell nothing of blocks that were once there. */
+static void pages_inside_a_block_are_no_blocks(void **state) {
+    (void)state;
+    struct model *m = make_model(3000);
+    uint64_t random = 9;
+    for (int round = 0; round < 20; round++) {
+        while (m->count < 300 && allocate(m, PAGE * (1 + next(&random) % 5), next(&random))) continue;
+        while (m->count) give_back(m, next(&random) % m->count);
+        assert_true(allocate(m, 1500 * PAGE, next(&random)));
+        for (int page = 1; page < 1500; page++) pp_heap_free(&m->heap, m->blocks[0].data + page * PAGE);
+        assert_true(m->budget == m->size - m->in_use);
+        give_back(m, 0);
+        check_is_whole(m);
+    }
+    pp_heap_end(&m->heap);
+}
+
+static void heaps_share_a_budget(void **state) {
+    (void)state;
+    size_t budget = 10 * PAGE;
+    struct pp_heap one, other;
+    pp_heap_begin(&one, shared(64 * PAGE), 64 * PAGE, &budget);
+    pp_heap_begin(&other, shared(64 * PAGE), 64 * PAGE, &budget);
+    void *a = pp_heap_alloc(&one, 7 * PAGE, false);
+    assert_non_null(a);
+    assert_null(pp_heap_alloc(&other, 4 * PAGE, false));
+    void *b = pp_heap_alloc(&other, 3 * PAGE, false);
+    assert_non_null(b);
+    assert_null(pp_heap_alloc(&one, 1, false));
+    pp_heap_free(&one, a);
+    assert_non_null(pp_heap_alloc(&other, 7 * PAGE, false));
+    assert_int_equal(budget, 0);
+    pp_heap_end(&one);
+    pp_heap_end(&other);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(blocks_never_overlap_and_memory_becomes_whole_again),
+        TEST(the_last_page_can_be_given_and_no_more),
+        TEST(impossible_sizes_are_refused),
+        TEST(what_is_no_block_is_not_freed),
+        TEST(pages_inside_a_block_are_no_blocks),
+        TEST(heaps_share_a_budget),
+    };
+    return run_group("heap", tests, COUNT(tests), argc, argv);
+}

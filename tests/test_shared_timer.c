@@ -1,0 +1,275 @@
+/* Time-outs as the supervisor checks them: records and state words made by hand, and a clock of the test's own. */
+#include "threads.h"
+
+#include <sys/socket.h>
+
+#include "control.h"
+#include "plan.h"
+#include "state.h"
+#include "sys.h"
+#include "timer.h"
+
+#define MS ((uint64_t)1000000)
+#define NOW ((uint64_t)1000000000000)
+
+enum { WORKERS = 3 };
+
+static struct pp_shared memory;
+static uint32_t shortest;
+static unsigned kills[WORKERS];
+
+static void count_kill(void *context, uint32_t worker) {
+    assert_true(context == kills && worker < WORKERS);
+    kills[worker]++;
+}
+
+static uint64_t check_at(uint64_t now) {
+    return pp_timer_check(&memory, now, &shortest, count_kill, kills);
+}
+
+/* One worker of life 9 is at a task in slot 5, of generation 3, since `started`. */
+static _Atomic uint64_t *run_task(uint32_t worker, int32_t timeout, uint64_t started) {
+    atomic_store(&memory.front->lives[worker], 9);
+    atomic_store(&memory.records[worker].current, pp_ticket(5, 3));
+    atomic_store(&memory.records[worker].started, started);
+    memory.descs[5].timeout = timeout;
+    memory.descs[5].is_job = 0;
+    atomic_store(&memory.outcomes[5].state, pp_state(3, PP_RUNNING, worker, 9));
+    return &memory.outcomes[5].state;
+}
+
+static void begin(void) {
+    memory = make_memory(WORKERS);
+    memset(kills, 0, sizeof kills);
+    atomic_store(&memory.front->timed, 1);
+    atomic_store(&memory.front->timers_on, 1);
+    shortest = 50;
+}
+
+static unsigned all_kills(void) {
+    return kills[0] + kills[1] + kills[2];
+}
+
+static void what_is_overdue_is_swapped_then_killed_once(void **state) {
+    (void)state;
+    begin();
+    _Atomic uint64_t *word = run_task(1, 20, NOW);
+    assert_true(check_at(NOW) == NOW + 20 * MS);
+    assert_true(check_at(NOW + 19 * MS) == NOW + 20 * MS);
+    assert_int_equal(all_kills(), 0);
+    assert_true(check_at(NOW + 20 * MS) == NOW + 70 * MS); /* when one that begins now would be due */
+    assert_int_equal(kills[1], 1);
+    assert_true(*word == pp_state(3, PP_OVERDUE, 1, 9));
+    check_at(NOW + 90 * MS);
+    assert_int_equal(all_kills(), 1);
+    pp_shared_unmake(&memory);
+}
+
+static void what_is_not_running_in_those_hands_is_left_alone(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t generation, worker, life;
+        enum pp_phase phase;
+        int32_t timeout;
+    } cases[] = {{3, 1, 9, PP_PENDING, 20}, {3, 1, 9, PP_DONE, 20},    {3, 1, 9, PP_KILLED, 20},
+                 {3, 1, 9, PP_OVERDUE, 20}, {3, 1, 9, PP_FREE, 20},    {3, 1, 9, PP_CANCELLED, 20},
+                 {4, 1, 9, PP_RUNNING, 20}, {3, 2, 9, PP_RUNNING, 20}, {3, 1, 8, PP_RUNNING, 20},
+                 {3, 1, 9, PP_RUNNING, 0},  {3, 1, 9, PP_RUNNING, -7}, {3, 4095, 9, PP_RUNNING, 20}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        begin();
+        _Atomic uint64_t *word = run_task(1, cases[i].timeout, NOW);
+        uint64_t held = pp_state(cases[i].generation, cases[i].phase, cases[i].worker, cases[i].life);
+        atomic_store(word, held);
+        assert_true(check_at(NOW + 1000 * MS) == NOW + 1050 * MS);
+        assert_int_equal(all_kills(), 0);
+        assert_true(*word == held);
+        pp_shared_unmake(&memory);
+    }
+}
+
+/* A worker that has not written when it began, or something that is no time of the past, has not begun later than now. */
+static void a_start_that_is_not_known_counts_from_when_it_was_looked_for(void **state) {
+    (void)state;
+    const uint64_t starts[] = {0, UINT64_MAX, NOW + 1, NOW + 1000000 * MS, (uint64_t)1 << 63};
+    for (size_t i = 0; i < COUNT(starts); i++) {
+        begin();
+        _Atomic uint64_t *word = run_task(0, 20, starts[i]);
+        assert_true(check_at(NOW) == NOW + 20 * MS);
+        check_at(NOW + 19 * MS);
+        assert_int_equal(all_kills(), 0);
+        check_at(NOW + 20 * MS);
+        assert_int_equal(kills[0], 1);
+        assert_int_equal(pp_phase_of(*word), PP_OVERDUE);
+        pp_shared_unmake(&memory);
+    }
+}
+
+static struct pp_job_plan *run_item(uint32_t worker, int32_t timeout, uint64_t started) {
+    struct pp_job_plan *plan = (void *)memory.inputs;
+    plan->timeout = timeout;
+    memory.descs[6].is_job = 1;
+    memory.descs[6].in = plan;
+    atomic_store(&memory.front->lives[worker], 9);
+    atomic_store(&memory.records[worker].job, pp_ticket(6, 1));
+    atomic_store(&memory.records[worker].started, started);
+    atomic_store(&memory.records[worker].item, pp_state(77, PP_RUNNING, worker, 9));
+    return plan;
+}
+
+static void an_item_of_a_job_is_timed_by_its_own_word(void **state) {
+    (void)state;
+    begin();
+    run_item(2, 30, NOW);
+    assert_true(check_at(NOW + 1 * MS) == NOW + 30 * MS);
+    /* The next item. */
+    atomic_store(&memory.records[2].started, NOW + 25 * MS);
+    atomic_store(&memory.records[2].item, pp_state(78, PP_RUNNING, 2, 9));
+    assert_true(check_at(NOW + 30 * MS) == NOW + 55 * MS);
+    assert_int_equal(all_kills(), 0);
+    check_at(NOW + 55 * MS);
+    assert_int_equal(kills[2], 1);
+    assert_true(memory.records[2].item == pp_state(78, PP_OVERDUE, 2, 9));
+    pp_shared_unmake(&memory);
+}
+
+static void a_job_that_makes_no_sense_is_not_looked_at(void **state) {
+    (void)state;
+    const uint64_t tickets[] = {0, pp_ticket(7, 1), pp_ticket(PP_SLOTS, 1), pp_ticket(UINT32_MAX, 1), UINT64_MAX};
+    for (size_t i = 0; i < COUNT(tickets); i++) {
+        begin();
+        run_item(2, 30, NOW);
+        atomic_store(&memory.records[2].job, tickets[i]);
+        atomic_store(&memory.records[2].current, tickets[i] & ~(uint64_t)1 << 32);
+        check_at(NOW + 1000 * MS);
+        assert_int_equal(all_kills(), 0);
+        pp_shared_unmake(&memory);
+    }
+}
+
+static void without_anything_timed_the_clock_stops(void **state) {
+    (void)state;
+    begin();
+    atomic_store(&memory.front->timed, 0);
+    assert_true(check_at(NOW) == UINT64_MAX);
+    assert_int_equal(shortest, 0);
+    assert_int_equal(memory.front->timers_on, 0);
+    atomic_store(&memory.front->timed, 1); /* it goes on only when it is told */
+    assert_true(check_at(NOW) == UINT64_MAX);
+    pp_shared_unmake(&memory);
+}
+
+static void random_records_kill_nobody_who_is_not_held(void **state) {
+    (void)state;
+    uint64_t random = 3;
+    begin();
+    for (size_t round = 0; round < scaled(20000); round++) {
+        unsigned before[WORKERS];
+        memcpy(before, kills, sizeof before);
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            struct pp_record *r = &memory.records[w];
+            uint32_t slot = (uint32_t)(next_random(&random) % 16 ? next_random(&random) % 8 : random);
+            atomic_store(&r->current, pp_ticket(slot, (uint32_t)next_random(&random) % 4));
+            atomic_store(&r->job, pp_ticket(next_random(&random) % 2 ? 6 : slot, 1));
+            atomic_store(&r->item, pp_state((uint32_t)random, (enum pp_phase)(next_random(&random) % 16), w, 9));
+            atomic_store(&r->started, next_random(&random) % 2 ? NOW - random % (100 * MS) : random);
+            if (slot < 8) atomic_store(&memory.outcomes[slot].state, next_random(&random) % 4 << 32 | random % 256);
+        }
+        run_item(2, 30, NOW)->timeout = (int32_t)(next_random(&random) % 60) - 20;
+        uint64_t next = check_at(NOW);
+        assert_true(next > NOW && next <= NOW + 50 * MS);
+        for (uint32_t w = 0; w < WORKERS; w++) assert_true(kills[w] <= before[w] + 2);
+    }
+    pp_shared_unmake(&memory);
+}
+
+/* ---- the clock is told of the first, and stops after the last, and no start is lost between */
+
+static struct {
+    int control[2];
+    atomic_uint kills;
+} clock_;
+
+static void swap_only(void *context, uint32_t worker) {
+    (void)context, (void)worker;
+    atomic_fetch_add(&clock_.kills, 1);
+}
+
+/* What the supervisor does, but for processes. */
+static void *supervise(void *unused) {
+    (void)unused;
+    uint32_t told = 0;
+    uint64_t next_check = UINT64_MAX;
+    for (;;) {
+        if (next_check == 0 || pp_now() >= next_check)
+            next_check = pp_timer_check(&memory, pp_now(), &told, swap_only, NULL);
+        struct pollfd fd = {.fd = clock_.control[1], .events = POLLIN};
+        if (pp_poll(&fd, 1, next_check) <= 0) continue;
+        struct pp_command command;
+        int got;
+        while ((got = pp_command_receive(clock_.control[1], &command)) > 0) {
+            if (told == 0 || command.value < told) told = command.value;
+            next_check = 0;
+        }
+        if (got < 0) return NULL;
+    }
+}
+
+static void no_time_out_is_forgotten(void **state) {
+    (void)state;
+    begin();
+    atomic_store(&memory.front->timed, 0);
+    atomic_store(&memory.front->timers_on, 0);
+    atomic_store(&clock_.kills, 0);
+    assert_int_equal(pp_socketpair(clock_.control), 0);
+    for (int32_t timeout = 1; timeout <= 5; timeout++) memory.descs[5 + timeout].timeout = timeout;
+    atomic_store(&memory.front->lives[1], 9);
+    struct threads threads = {.count = 0};
+    start_thread(&threads, supervise, NULL);
+    uint64_t random = 12;
+    int32_t caller_shortest = 0;
+    unsigned overdue = 0;
+    for (size_t round = 0; round < scaled(3000); round++) {
+        int32_t timeout = next_random(&random) % 4 ? 1 : 1 + (int32_t)(random % 5);
+        pp_timer_begin(&memory, clock_.control[0], &caller_shortest, timeout);
+        bool ends = next_random(&random) % 3 == 0;
+        uint32_t slot = 5 + (uint32_t)timeout;
+        _Atomic uint64_t *word = &memory.outcomes[slot].state;
+        atomic_store(&memory.records[1].started, pp_now());
+        atomic_store(&memory.records[1].current, pp_ticket(slot, 3));
+        atomic_store(word, pp_state(3, PP_RUNNING, 1, 9));
+        if (ends) {
+            for (uint64_t i = next_random(&random) % 20; i; i--) stumble(&random);
+            ends = pp_state_end(word, pp_state(3, PP_RUNNING, 1, 9));
+        }
+        int64_t start = now_ms();
+        while (!ends && pp_phase_of(atomic_load(word)) != PP_OVERDUE) {
+            assert_true(now_ms() - start < PATIENCE / 2);
+            sched_yield();
+        }
+        overdue += !ends;
+        pp_timer_end(&memory);
+        for (uint64_t i = next_random(&random) % 200; i; i--) stumble(&random);
+        if (next_random(&random) % 16 == 0) sleep_ms((int)(random % 8)); /* the clock stops */
+    }
+    shutdown(clock_.control[0], SHUT_RDWR);
+    join_all(&threads);
+    pp_close(&clock_.control[0]);
+    pp_close(&clock_.control[1]);
+    assert_int_equal(clock_.kills, overdue);
+    assert_int_equal(memory.front->timed, 0);
+    pp_shared_unmake(&memory);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(what_is_overdue_is_swapped_then_killed_once),
+        TEST(what_is_not_running_in_those_hands_is_left_alone),
+        TEST(a_start_that_is_not_known_counts_from_when_it_was_looked_for),
+        TEST(an_item_of_a_job_is_timed_by_its_own_word),
+        TEST(a_job_that_makes_no_sense_is_not_looked_at),
+        TEST(without_anything_timed_the_clock_stops),
+        TEST(random_records_kill_nobody_who_is_not_held),
+        TEST(no_time_out_is_forgotten),
+    };
+    return run_group("shared_timer", tests, COUNT(tests), argc, argv);
+}
