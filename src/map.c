@@ -159,7 +159,9 @@ static bool make_next_plan(struct pool *pool, struct pp_job *j) {
     j->gap_count -= used;
     memmove(j->gaps, j->gaps + used, j->gap_count * sizeof *j->gaps);
     j->index = index;
-    return make_plan(pool, j, count, 1, 1);
+    if (make_plan(pool, j, count, 1, 1)) return true;
+    for (uint64_t i = 0; i < count; i++) settle_as(j, index[i], POOL_ENOMEM); /* they are in no gap any more */
+    return false;
 }
 
 static void free_pass(struct pool *pool, struct pp_job *j) {
