@@ -310,6 +310,15 @@ static bool holder_is_gone(struct pool *pool, uint64_t state) {
     return !pp_is_held_by(state, worker, life) && !pp_notice_waits(&pool->shared);
 }
 
+/* Whether the worker that `state` names says that it is at this slot's task: it does so before its swap, and until it
+ * begins another or rests. If it does not, one of the two was scribbled upon, and neither would ever end the other. */
+static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct pp_record *record = &pool->shared.records[pp_worker_of(state)];
+    uint64_t current = atomic_load_explicit(&record->current, memory_order_acquire);
+    return current == pp_ticket(slot, pool->slots[slot].generation) ||
+           atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
+}
+
 static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     struct future *future = pool->slots[slot].future;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
@@ -326,7 +335,7 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
         case PP_KILLED:
         case PP_OVERDUE:
             if (!holder_is_gone(pool, state)) {
-                if (pp_phase_of(state) == PP_KILLED) pp_kill_worker(pool, state);
+                if (pp_phase_of(state) == PP_KILLED || !holder_agrees(pool, slot, state)) pp_kill_worker(pool, state);
                 return;
             }
             error = pp_phase_of(state) == PP_KILLED    ? POOL_ECANCELLED
@@ -349,7 +358,7 @@ void pp_audit(struct pool *pool) {
         struct future *future = pool->slots[slot].future;
         if (future && !future->is_job && !future->queued) audit_slot(pool, slot, ring_is_empty);
     }
-    pp_jobs_look(pool);
+    pp_jobs_audit(pool);
     pp_dispatch(pool);
     /* The bits of who sleeps may be wrong: everybody looks once. */
     if (pool->open) pp_wake_all(&pool->shared, pool->task_pipe);

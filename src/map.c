@@ -393,6 +393,21 @@ void pp_jobs_look(struct pool *pool) {
     start_waiting(pool);
 }
 
+/* A pass whose state word lets nobody in: what is left of it goes to the next. */
+static void audit_job(struct pool *pool, struct pp_job *j) {
+    uint32_t slot = j->future->slot;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    bool lets_in = pp_phase_of(state) == PP_PENDING || pp_phase_of(state) == PP_RUNNING;
+    if (lets_in && pp_generation_of(state) == pool->slots[slot].generation) return;
+    j->deaths++; /* as after a death, what has no mark was lost */
+    pp_plan_use_up(j->plan);
+}
+
+void pp_jobs_audit(struct pool *pool) {
+    for (struct pp_job *j = pool->jobs; j; j = j->next) audit_job(pool, j);
+    pp_jobs_look(pool);
+}
+
 /* ---- deaths */
 
 /* Whether the victim has a try left; counts it. */

@@ -169,6 +169,7 @@ void pp_task_kill(struct pool *pool, struct future *future);
 void pp_job_died(struct pool *pool, const struct pp_notice *notice); /* a worker that may have been in a job */
 void pp_jobs_look(struct pool *pool);                                 /* ends passes that are over; starts waiting jobs */
 void pp_job_look(struct pool *pool, struct pp_job *job);
+void pp_jobs_audit(struct pool *pool); /* the same, and mends what scribbling may have stopped */
 int pp_job_cancel(struct pool *pool, struct pp_job *job); /* 0 or POOL_EBUSY: it has begun */
 void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill); /* what has not begun is cancelled, what runs killed */
 void pp_jobs_stop(struct pool *pool, bool kill);
