@@ -364,12 +364,26 @@ static bool look_around(const struct worker *w) {
     return false;
 }
 
+/* What this worker sleeps with was scribbled upon, perhaps: its record must not say that it is at something, since the
+ * caller would wait for it, and what it has noted of jobs may hold no more. */
+static void forget_all(struct worker *w) {
+    struct pp_record *record = w->record;
+    atomic_store_explicit(&record->hold[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&record->current, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
+}
+
 static void rest(struct worker *w) {
     if (look_around(w)) return;
     uint32_t seen = pp_doze_begin(w->shared, w->number);
     PP_POINT("dozing");
     bool stolen = false, stay = true;
-    if (!sees_work(w) && !(stolen = steal(w))) stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
+    if (!sees_work(w) && !(stolen = steal(w))) {
+        forget_all(w);
+        stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
+        memset(w->used_up, 0, sizeof w->used_up);
+    }
     pp_doze_end(w->shared, w->number);
     if (!stay) pp_child_exit(0);
     if (stolen) retire_if_due(w);
