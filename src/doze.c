@@ -62,7 +62,8 @@ uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
 }
 
 void pp_doze_end(struct pp_shared *shared, uint32_t worker) {
-    atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_relaxed);
+    /* Release: whoever sees the bit cleared sees the wake-up taken; pairs with the acquire in count_asleep(). */
+    atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_release);
 }
 
 static uint32_t bits_of(uint64_t word) {
@@ -74,7 +75,7 @@ static uint32_t bits_of(uint64_t word) {
 static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
     uint32_t asleep = 0;
     for (uint32_t i = 0; i < (workers + 63) / 64; i++)
-        asleep += bits_of(atomic_load_explicit(&shared->back->asleep[i], memory_order_relaxed));
+        asleep += bits_of(atomic_load_explicit(&shared->back->asleep[i], memory_order_acquire));
     return asleep;
 }
 
