@@ -328,6 +328,7 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     if (pp_generation_of(state) == pool->slots[slot].generation) {
         switch (pp_phase_of(state)) {
         case PP_PENDING:
+            if (state != pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0)) break; /* nobody could begin it */
             if (ring_is_empty) pp_ticket_again(pool, slot);
             return;
         case PP_DONE: pp_collect_slot(pool, slot, state); return;

@@ -397,8 +397,9 @@ void pp_jobs_look(struct pool *pool) {
 static void audit_job(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    bool lets_in = pp_phase_of(state) == PP_PENDING || pp_phase_of(state) == PP_RUNNING;
-    if (lets_in && pp_generation_of(state) == pool->slots[slot].generation) return;
+    uint32_t generation = pool->slots[slot].generation;
+    if (state == pp_state(generation, PP_PENDING, 0, 0)) return;
+    if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return;
     j->deaths++; /* as after a death, what has no mark was lost */
     pp_plan_use_up(j->plan);
 }
