@@ -213,24 +213,24 @@ static void a_worker_is_replaced_after_so_many_tasks(void **state) {
     (void)state;
     allow_seconds(300);
     static const unsigned limits[] = {1, 7};
-    enum { TASKS = 2000 };
+    size_t tasks = scaled(2000), items = tasks / 4;
     for (size_t l = 0; l < COUNT(limits); l++) {
         struct pool_options options = test_options(2);
         options.max_tasks_per_worker = limits[l];
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        static struct future *futures[TASKS];
-        static pid_t pids[TASKS];
-        for (int i = 0; i < TASKS; i++) futures[i] = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
-        for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], &pids[i]));
-        assert_true(most_of_one(pids, TASKS) <= (int)limits[l]);
+        static struct future *futures[2000];
+        static pid_t pids[2000];
+        for (size_t i = 0; i < tasks; i++) futures[i] = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
+        for (size_t i = 0; i < tasks; i++) assert_ok(finish(futures[i], &pids[i]));
+        assert_true(most_of_one(pids, tasks) <= (int)limits[l]);
         for (size_t chunk = 0; chunk < 5; chunk += 2) {
             memset(pids, 0, sizeof pids);
             struct pool_job job = {
-                .fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = TASKS / 4, .chunk = chunk};
+                .fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = items, .chunk = chunk};
             assert_ok(pool_map(pool, &job));
-            for (int i = 0; i < TASKS / 4; i++) assert_true(pids[i] > 0);
-            assert_true(most_of_one(pids, TASKS / 4) <= (int)limits[l]);
+            for (size_t i = 0; i < items; i++) assert_true(pids[i] > 0);
+            assert_true(most_of_one(pids, items) <= (int)limits[l]);
         }
         pool_destroy(pool);
     }
