@@ -7,6 +7,7 @@
  *   task     One call of a function, pool_fn, in a worker.
  *   job      One function over many items: pool_map(), pool_map_async().
  *   future   The outcome, one day, of a task or a job that was submitted.
+ *   graph    Tasks that come after others and take their results: pool_task.after.
  *   arena    Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
  *            copied.
  *
@@ -78,7 +79,8 @@ enum {
     POOL_EDEADLINE = -10, /* it ran past its own time-out, and its worker was killed */
     POOL_EINIT = -11,     /* the initializer keeps failing: the pool has no worker */
     POOL_EFOREIGN = -12,  /* a handle used in another process than the one that made it */
-    POOL_ECORRUPT = -13   /* a worker overwrote the memory in which the outcome was kept */
+    POOL_ECORRUPT = -13,  /* a worker overwrote the memory in which the outcome was kept */
+    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
 };
 
 /* The name and meaning of a code, in English; also of 0 and of numbers that are no code. Never NULL, never freed.
@@ -97,6 +99,8 @@ struct pool_failure {
     int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit status
                           (POOL_EDIED by exit) */
     int signal;        /* what killed the worker (POOL_EDIED), else 0 */
+    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal, worker and message are
+                          its too. Else 0 */
     pid_t worker;      /* the process it ran in; 0: none */
     char message[256]; /* one readable line; what task_fail() said, where the task used it */
 };
@@ -160,6 +164,10 @@ struct pool_job {
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
     int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
+    const void *context;          /* what task_context() is in all tasks of the job; NULL: nothing */
+    size_t context_size;          /* bytes that are copied, once for the job, to where tasks can only read them; what lies in
+                                     the arena is not copied. 0: the pointer is passed as it is: it leads to the arena, or to
+                                     what existed at pool_create() */
 };
 
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
@@ -187,10 +195,23 @@ struct pool_task {
     unsigned retries; /* times it is run again after its worker died under it */
     int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
     uint64_t seed;    /* what task_seed() starts from */
+    struct future *const *after; /* tasks and jobs of this pool: it begins when all are done, and finds their results with
+                                    task_input(). The futures may be freed, and the array be gone, once pool_submit() has
+                                    returned. One may be named twice. NULL: none */
+    size_t after_count;
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
 };
 
 /* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
- * future_free(). Codes as pool_map_async(). Never blocks. From any thread. */
+ * future_free(). Codes as pool_map_async(). Never blocks. From any thread.
+ *
+ * Graphs. A task that names others in `after` is held until they have succeeded. As soon as one has failed or was
+ * cancelled, the task ends without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells of
+ * each what failed first. Results that it takes from others do not pass through the caller: one of more than 48 bytes stays
+ * where it lies in shared memory, until the last task that comes after it is done, its future freed or not. Cycles cannot
+ * be made. A task is sent on its way when a call on the pool finds the last of its dependencies done: while the program
+ * is in no call, graphs do not move on. There are no queues between tasks: a graph is how one feeds another. */
 PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
 
 /* ---- Futures ---------------------------------------------------------------------------------------------------- */
@@ -222,7 +243,16 @@ PARPOOL_API int future_kill(struct future *future);
  * done; POOL_EFOREIGN. Never blocks. From any thread. */
 PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
 
-/* Gives the future up. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
+/* Has callback(future, arg) called once the future is done, whatever its outcome: by the first call on the pool, of any
+ * thread, that finds it done, before that call returns or while it waits; at once if it is done already. Callbacks of a pool
+ * are called one at a time, those of a future in the order in which they were added. One that becomes due while another
+ * runs is called after that one, by the same thread: never inside it. A callback holds no lock and may make any call: submit,
+ * wait, free any future that no call is waiting for, its own always, add callbacks, and as the last call on the pool
+ * destroy it. While it runs, others wait, but calls of other threads do not. future and callback: not NULL (POOL_EINVAL);
+ * arg is passed on. POOL_ENOMEM, POOL_EFOREIGN: it will not be called. Blocks no longer than callbacks do. From any thread. */
+PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
+
+/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
  * is touched any more, save what lies in the arena. NULL: nothing. Never blocks. From any thread. */
 PARPOOL_API void future_free(struct future *future);
 
@@ -250,6 +280,17 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* The item's index in its job; 0 in a task that was submitted, and outside of tasks. Never blocks. */
 PARPOOL_API size_t task_index(void);
+
+/* The context of this task or of its job, read-only; NULL: it has none, and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_context(void);
+
+/* The result of the i-th of the futures that this task comes after, read-only, in shared memory, aligned for any type, valid
+ * until the task ends; its bytes go to *size, if size is not NULL. NULL and 0: that one has no result, or is a job, or
+ * there is no i-th; and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_input(size_t i, size_t *size);
+
+/* How many futures this task comes after; 0 outside of tasks. Never blocks. */
+PARPOOL_API size_t task_input_count(void);
 
 /* Sets the message of this task's failure (printf format, cut at 255 bytes) and returns code:
  * return task_fail(3, "no header in %s", name). With code 0 nothing fails. Outside of tasks only returns code. */
