@@ -67,6 +67,7 @@ struct pool;
 struct future;
 
 enum {
+    POOL_END = 1,         /* no failure: there is no more to come */
     POOL_EINVAL = -1,     /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
     POOL_ENOMEM = -2,     /* no memory, in the caller or in the arena */
     POOL_EAGAIN = -3,     /* the system has no process or descriptor to give */
@@ -213,6 +214,47 @@ struct pool_task {
  * be made. A task is sent on its way when a call on the pool finds the last of its dependencies done: while the program
  * is in no call, graphs do not move on. There are no queues between tasks: a graph is how one feeds another. */
 PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
+
+/* ---- Reduction -------------------------------------------------------------------------------------------------- */
+
+/* Items are mapped to parts, and parts combined to one: functools.reduce(combine, map(fn, items)), with the calls of combine
+ * in a tree. Each call of combine runs in a worker and joins neighbours, the left one first, so combine needs to be
+ * associative but not commutative; and for rounding, or what is almost associative, the tree is the same in each run: its
+ * shape depends on the number of items and on chunk, never on workers or on time. */
+struct pool_reduction {
+    pool_fn *fn;         /* an item's part, of out_size bytes; NULL: the items are parts already, and in_size is out_size */
+    int (*combine)(void *result, const void *right); /* result holds the left part, and is to hold both; 0 is success, as
+                                                        for a pool_fn, whose task_…() functions it may use. Not NULL */
+    const void *in;      /* count items of in_size bytes each; NULL: items have task_index() alone, or come from next */
+    size_t in_size;      /* bytes; > 0 if in is not NULL; with next, the room that it is given: 0: none */
+    size_t count;        /* items of in, or indices; 0 with next */
+    /* Instead of in: the next item is written to `in`, aligned for any type. 0: it was; POOL_END: there is no more; else the
+     * input failed, with a code if negative, or as POOL_EFAILED. Runs in pool_reduce(), in its thread, holds no lock, and
+     * may make any call. */
+    int (*next)(void *next_arg, void *in);
+    void *next_arg;      /* passed to it; not looked at; NULL allowed */
+    size_t chunk;        /* items that one task combines from left to right; 0: 1 with next, else count / 1024, rounded up */
+    const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
+    void *out;           /* the result, written on success only; not NULL */
+    size_t out_size;     /* bytes of a part and of the result; > 0 */
+    int timeout;         /* ms one task may run, of a chunk or of one call of combine; 0: no limit. The worker is killed:
+                            POOL_EDEADLINE */
+    unsigned retries;    /* times such a task is run again after its worker died under it */
+    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first of those on its right;
+                                     error 0: it did not; NULL: not wanted */
+    uint64_t seed;       /* what task_seed() starts from */
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
+    int workers;         /* with a NULL pool: as in struct pool_options; else not looked at */
+};
+
+/* Reduces, and blocks until the result is there. pool: NULL means one for this call alone, as in pool_map(). options: not
+ * NULL. Neither items nor parts are ever all in memory: besides one part for each time that the number of chunks can be
+ * halved, there are those of at most 8 tasks a worker and 16, or of more tasks where 1 MiB is enough for them; items in the
+ * arena are used in place. A failure ends it: what has not begun is not begun. 0; the failure that comes first in the order of
+ * the tree, the same in each run; what next returned; or POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, POOL_EINIT,
+ * POOL_EAGAIN, and with pool NULL the codes of pool_create(). From any thread. */
+PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *options);
 
 /* ---- Futures ---------------------------------------------------------------------------------------------------- */
 
