@@ -7,6 +7,7 @@
  *   task     One call of a function, pool_fn, in a worker.
  *   job      One function over many items: pool_map(), pool_map_async().
  *   future   The outcome, one day, of a task or a job that was submitted.
+ *   graph    Tasks that come after others and take their results: pool_task.after.
  *   arena    Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
  *            copied.
  *
@@ -66,6 +67,7 @@ struct pool;
 struct future;
 
 enum {
+    POOL_END = 1,         /* no failure: there is no more to come */
     POOL_EINVAL = -1,     /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
     POOL_ENOMEM = -2,     /* no memory, in the caller or in the arena */
     POOL_EAGAIN = -3,     /* the system has no process or descriptor to give */
@@ -78,7 +80,8 @@ enum {
     POOL_EDEADLINE = -10, /* it ran past its own time-out, and its worker was killed */
     POOL_EINIT = -11,     /* the initializer keeps failing: the pool has no worker */
     POOL_EFOREIGN = -12,  /* a handle used in another process than the one that made it */
-    POOL_ECORRUPT = -13   /* a worker overwrote the memory in which the outcome was kept */
+    POOL_ECORRUPT = -13,  /* a worker overwrote the memory in which the outcome was kept */
+    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
 };
 
 /* The name and meaning of a code, in English; also of 0 and of numbers that are no code. Never NULL, never freed.
@@ -97,6 +100,8 @@ struct pool_failure {
     int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit status
                           (POOL_EDIED by exit) */
     int signal;        /* what killed the worker (POOL_EDIED), else 0 */
+    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal, worker and message are
+                          its too. Else 0 */
     pid_t worker;      /* the process it ran in; 0: none */
     char message[256]; /* one readable line; what task_fail() said, where the task used it */
 };
@@ -160,6 +165,10 @@ struct pool_job {
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
     int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
+    const void *context;          /* what task_context() is in all tasks of the job; NULL: nothing */
+    size_t context_size;          /* bytes that are copied, once for the job, to where tasks can only read them; what lies in
+                                     the arena is not copied. 0: the pointer is passed as it is: it leads to the arena, or to
+                                     what existed at pool_create() */
 };
 
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
@@ -187,11 +196,65 @@ struct pool_task {
     unsigned retries; /* times it is run again after its worker died under it */
     int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
     uint64_t seed;    /* what task_seed() starts from */
+    struct future *const *after; /* tasks and jobs of this pool: it begins when all are done, and finds their results with
+                                    task_input(). The futures may be freed, and the array be gone, once pool_submit() has
+                                    returned. One may be named twice. NULL: none */
+    size_t after_count;
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
 };
 
 /* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
- * future_free(). Codes as pool_map_async(). Never blocks. From any thread. */
+ * future_free(). Codes as pool_map_async(). Never blocks. From any thread.
+ *
+ * Graphs. A task that names others in `after` is held until they have succeeded. As soon as one has failed or was
+ * cancelled, the task ends without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells of
+ * each what failed first. Results that it takes from others do not pass through the caller: one of more than 48 bytes stays
+ * where it lies in shared memory, until the last task that comes after it is done, its future freed or not. Cycles cannot
+ * be made. A task is sent on its way when a call on the pool finds the last of its dependencies done: while the program
+ * is in no call, graphs do not move on. There are no queues between tasks: a graph is how one feeds another. */
 PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
+
+/* ---- Reduction -------------------------------------------------------------------------------------------------- */
+
+/* Items are mapped to parts, and parts combined to one: functools.reduce(combine, map(fn, items)), with the calls of combine
+ * in a tree. Each call of combine runs in a worker and joins neighbours, the left one first, so combine needs to be
+ * associative but not commutative; and for rounding, or what is almost associative, the tree is the same in each run: its
+ * shape depends on the number of items and on chunk, never on workers or on time. */
+struct pool_reduction {
+    pool_fn *fn;         /* an item's part, of out_size bytes; NULL: the items are parts already, and in_size is out_size */
+    int (*combine)(void *result, const void *right); /* result holds the left part, and is to hold both; 0 is success, as
+                                                        for a pool_fn, whose task_…() functions it may use. Not NULL */
+    const void *in;      /* count items of in_size bytes each; NULL: items have task_index() alone, or come from next */
+    size_t in_size;      /* bytes; > 0 if in is not NULL; with next, the room that it is given: 0: none */
+    size_t count;        /* items of in, or indices; 0 with next */
+    /* Instead of in: the next item is written to `in`, aligned for any type. 0: it was; POOL_END: there is no more; else the
+     * input failed, with a code if negative, or as POOL_EFAILED. Runs in pool_reduce(), in its thread, holds no lock, and
+     * may make any call. */
+    int (*next)(void *next_arg, void *in);
+    void *next_arg;      /* passed to it; not looked at; NULL allowed */
+    size_t chunk;        /* items that one task combines from left to right; 0: 1 with next, else count / 1024, rounded up */
+    const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
+    void *out;           /* the result, written on success only; not NULL */
+    size_t out_size;     /* bytes of a part and of the result; > 0 */
+    int timeout;         /* ms one task may run, of a chunk or of one call of combine; 0: no limit. The worker is killed:
+                            POOL_EDEADLINE */
+    unsigned retries;    /* times such a task is run again after its worker died under it */
+    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first of those on its right;
+                                     error 0: it did not; NULL: not wanted */
+    uint64_t seed;       /* what task_seed() starts from */
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
+    int workers;         /* with a NULL pool: as in struct pool_options; else not looked at */
+};
+
+/* Reduces, and blocks until the result is there. pool: NULL means one for this call alone, as in pool_map(). options: not
+ * NULL. Neither items nor parts are ever all in memory: besides one part for each time that the number of chunks can be
+ * halved, there are those of at most 8 tasks a worker and 16, or of more tasks where 1 MiB is enough for them; items in the
+ * arena are used in place. A failure ends it: what has not begun is not begun. 0; the failure that comes first in the order of
+ * the tree, the same in each run; what next returned; or POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, POOL_EINIT,
+ * POOL_EAGAIN, and with pool NULL the codes of pool_create(). From any thread. */
+PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *options);
 
 /* ---- Futures ---------------------------------------------------------------------------------------------------- */
 
@@ -222,7 +285,16 @@ PARPOOL_API int future_kill(struct future *future);
  * done; POOL_EFOREIGN. Never blocks. From any thread. */
 PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
 
-/* Gives the future up. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
+/* Has callback(future, arg) called once the future is done, whatever its outcome: by the first call on the pool, of any
+ * thread, that finds it done, before that call returns or while it waits; at once if it is done already. Callbacks of a pool
+ * are called one at a time, those of a future in the order in which they were added. One that becomes due while another
+ * runs is called after that one, by the same thread: never inside it. A callback holds no lock and may make any call: submit,
+ * wait, free any future that no call is waiting for, its own always, add callbacks, and as the last call on the pool
+ * destroy it. While it runs, others wait, but calls of other threads do not. future and callback: not NULL (POOL_EINVAL);
+ * arg is passed on. POOL_ENOMEM, POOL_EFOREIGN: it will not be called. Blocks no longer than callbacks do. From any thread. */
+PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
+
+/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
  * is touched any more, save what lies in the arena. NULL: nothing. Never blocks. From any thread. */
 PARPOOL_API void future_free(struct future *future);
 
@@ -250,6 +322,17 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* The item's index in its job; 0 in a task that was submitted, and outside of tasks. Never blocks. */
 PARPOOL_API size_t task_index(void);
+
+/* The context of this task or of its job, read-only; NULL: it has none, and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_context(void);
+
+/* The result of the i-th of the futures that this task comes after, read-only, in shared memory, aligned for any type, valid
+ * until the task ends; its bytes go to *size, if size is not NULL. NULL and 0: that one has no result, or is a job, or
+ * there is no i-th; and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_input(size_t i, size_t *size);
+
+/* How many futures this task comes after; 0 outside of tasks. Never blocks. */
+PARPOOL_API size_t task_input_count(void);
 
 /* Sets the message of this task's failure (printf format, cut at 255 bytes) and returns code:
  * return task_fail(3, "no header in %s", name). With code 0 nothing fails. Outside of tasks only returns code. */

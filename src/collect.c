@@ -19,7 +19,7 @@
 /* ---- the end of a future */
 
 static void keep_failure(struct future *future, int outcome, const struct pool_failure *failure) {
-    if (!outcome || future->given_up) return;
+    if (!outcome || (future->given_up && !future->ties)) return;
     future->failure = pp_zalloc(1, sizeof *future->failure);
     if (!future->failure) return;
     if (failure) *future->failure = *failure;
@@ -43,12 +43,13 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     future->outcome = outcome;
     pool->open--;
     pool->finished++;
-    if (future->given_up) {
+    if (future->given_up && !future->ties && future->pins == 0) {
         pp_future_recycle(future);
         return;
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, true, memory_order_release);
+    if (future->ties) pp_ties_finish(pool, future);
 }
 
 /* ---- tasks */
@@ -296,6 +297,7 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     }
     struct future *future;
     while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
+    while (pool->held) pp_future_finish(pool->held, code, why);
     while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
     while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
 }

@@ -17,6 +17,7 @@ const char *pool_strerror(int code) {
     case POOL_EINIT: return "POOL_EINIT: the initializer keeps failing";
     case POOL_EFOREIGN: return "POOL_EFOREIGN: the handle belongs to another process";
     case POOL_ECORRUPT: return "POOL_ECORRUPT: a worker overwrote the shared memory of the pool";
+    case POOL_EDEPENDENCY: return "POOL_EDEPENDENCY: a task or job that it comes after failed";
     default: return "unknown code";
     }
 }

@@ -17,19 +17,41 @@ static int check(const struct future *future) {
 int future_wait(struct future *future, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error || is_done(future)) return error;
+    struct pool *pool = future->pool;
     uint64_t deadline = pp_deadline(timeout);
-    pp_lock(future->pool);
-    error = pp_wait(future->pool, future, 0, deadline);
-    pp_unlock(future->pool);
+    pp_lock(pool);
+    future->pins++; /* a callback may free it */
+    error = pp_wait(pool, future, 0, deadline);
+    pp_unpin(future);
+    pp_unlock_last(pool);
     return error;
 }
 
-int future_get(struct future *future, void *out, int timeout) {
-    int error = future_wait(future, timeout);
-    if (error) return error;
+static int take(const struct future *future, void *out) {
     if (future->outcome == 0 && out && future->result && !future->is_job)
         memcpy(out, future->result, future->out_size);
     return future->outcome;
+}
+
+int future_get(struct future *future, void *out, int timeout) {
+    int error = timeout < -1 ? POOL_EINVAL : check(future);
+    if (error) return error;
+    if (is_done(future)) return take(future, out);
+    struct pool *pool = future->pool;
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(pool);
+    future->pins++;
+    error = pp_wait(pool, future, 0, deadline);
+    if (!error) {
+        /* Before callbacks run; and without the lock where it may take long. */
+        bool small = !future->result || future->result == future->small;
+        if (!small) pthread_mutex_unlock(&pool->lock);
+        error = take(future, out);
+        if (!small) pthread_mutex_lock(&pool->lock);
+    }
+    pp_unpin(future);
+    pp_unlock_last(pool);
+    return error;
 }
 
 /* The struct is const to its caller, for whom nothing of it changes; that the pool moves on is no part of it. */
@@ -121,7 +143,7 @@ void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    if (is_done(future)) pp_future_recycle(future);
+    if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);
 }

@@ -31,7 +31,7 @@ struct pp_job {
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
     char *work; /* cursors, flaws, marks, codes of this pass */
-    char *in, *out, *scratch;           /* copies; NULL: none */
+    char *in, *out, *scratch, *context; /* copies; NULL: none */
     unsigned char *outcomes;            /* [count] -POOL_E…, 0: success, or not known yet */
     uint32_t *tries;                    /* [count], made when the first victim is tried again */
     uint64_t failed;
@@ -120,6 +120,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->out_size = job->out_size;
     plan->scratch = j->scratch;
     plan->scratch_size = aligned(job->out_size);
+    plan->context = j->context ? j->context : job->context;
     plan->index = j->index;
     plan->count = count;
     plan->block = block;
@@ -273,6 +274,7 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     free_pass(pool, j);
     pp_heap_free(&pool->inputs, j->plan);
     pp_heap_free(&pool->inputs, j->in);
+    pp_heap_free(&pool->inputs, j->context);
     pp_heap_free(&pool->results, j->out);
     pp_heap_free(&pool->work, j->scratch);
     pp_release(j->outcomes);
@@ -556,6 +558,7 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
+    if (job->context_size && !job->context) return POOL_EINVAL;
     if (job->count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
@@ -570,6 +573,11 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
         j->in = pp_heap_alloc(&pool->inputs, in_bytes, false);
         if (!j->in) return POOL_ENOMEM;
         memcpy(j->in, job->in, in_bytes);
+    }
+    if (job->context_size && !in_is_inherited && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
+        j->context = pp_heap_alloc(&pool->inputs, job->context_size, false);
+        if (!j->context) return POOL_ENOMEM;
+        memcpy(j->context, job->context, job->context_size);
     }
     if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
         j->out = pp_heap_alloc(&pool->results, out_bytes, false);

@@ -57,6 +57,8 @@ struct future *pp_future_new(struct pool *pool) {
     future->outcome = 0;
     future->slot = PP_NO_SLOT;
     future->tries = 0;
+    future->pins = 0;
+    future->ties = NULL;
     future->result = NULL;
     future->failure = NULL;
     pool->handles++;
@@ -88,6 +90,17 @@ static void free_pool(struct pool *pool) {
 void pp_unlock_last(struct pool *pool) {
     bool last = pool->handles == 0;
     pp_unlock(pool);
+    if (last) free_pool(pool);
+}
+
+void pp_unlock_and_call(struct pool *pool) {
+    pool->handles++; /* a callback may end the pool */
+    do {
+        pp_callbacks_run(pool);
+        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
+    } while (pool->callbacks);
+    bool last = --pool->handles == 0;
+    pthread_mutex_unlock(&pool->lock);
     if (last) free_pool(pool);
 }
 
@@ -198,6 +211,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->owner = getpid();
     pool->event_fd = -1;
     pool->waiting_jobs_end = &pool->waiting_jobs;
+    pool->callbacks_end = &pool->callbacks;
+    pool->settled_end = &pool->settled;
     pool->handles = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
@@ -285,6 +300,8 @@ static void keep_results(struct pool *pool) {
 
 static void cancel_pending(struct pool *pool) {
     struct future *f;
+    /* The youngest first: so each is cancelled itself, before what it comes after. */
+    while (pool->held) pp_task_cancel(pool, pool->held);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
         if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
@@ -303,6 +320,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
+    pool->handles++; /* a callback may end the pool */
     pool->closed = true;
     if (!pool->ended) {
         pp_collect(pool);
@@ -312,13 +330,18 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
     if (!error) end_processes(pool);
-    pp_unlock(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
     return error;
 }
 
 void pool_destroy(struct pool *pool) {
     if (!pool || pp_is_foreign(pool)) return;
     pp_lock(pool);
+    if (pool->destroyed) { /* by a callback that pool_destroy() itself runs */
+        pp_unlock(pool);
+        return;
+    }
     pool->closed = true;
     end_processes(pool);
     break_as_cancelled(pool);

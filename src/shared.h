@@ -72,10 +72,21 @@ struct pp_desc {
     uint32_t generation;
     uint32_t is_job;
     int32_t timeout; /* ms; 0: none */
-    uint32_t unused;
+    uint32_t has_extra; /* `in` is a struct pp_extra, which has the argument */
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
+
+/* What few tasks have beside their argument: a context, and the results of the tasks that they come after. In the inputs
+ * heap; the caller writes it before the slot's state says PENDING. The results may lie where workers can write. */
+struct pp_extra {
+    const void *in, *context;
+    size_t count;
+    struct pp_input {
+        const void *data; /* NULL: it has none */
+        size_t size;
+    } inputs[];
+};
 
 /* What came of it. state: see state.h. The rest: the worker that runs it, before DONE. */
 struct pp_outcome {

@@ -39,10 +39,15 @@ static void describe(struct pool *pool, struct future *future) {
     uint32_t slot = future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    const struct pool_task *task = &future->task;
+    const struct pp_task *task = &future->task;
     desc->fn = task->fn;
     desc->in = task->in;
     if (task->in == future->small) desc->in = memcpy(desc->argument, task->in, task->in_size);
+    desc->has_extra = future->ties && future->ties->extra;
+    if (desc->has_extra) {
+        future->ties->extra->in = desc->in;
+        desc->in = future->ties->extra;
+    }
     desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
     desc->seed = task->seed;
     desc->generation = generation;
@@ -107,8 +112,8 @@ void pp_dispatch(struct pool *pool) {
     if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, sent);
 }
 
-/* Straight to the ring where that keeps the order, else to the queue. 0 or POOL_ENOMEM. */
-static int dispatch_new(struct pool *pool, struct future *future) {
+/* Straight to the ring where that keeps the order, else to the queue. */
+int pp_dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
         pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
         return 0;
@@ -139,12 +144,13 @@ void pp_ticket_again(struct pool *pool, uint32_t slot) {
 static int check_task(const struct pool_task *task) {
     if (!task->fn || task->timeout < 0) return POOL_EINVAL;
     if ((task->in == NULL) != (task->in_size == 0)) return POOL_EINVAL;
+    if ((task->context_size && !task->context) || (task->after_count && !task->after)) return POOL_EINVAL;
     return 0;
 }
 
 /* Copies the argument to where it can wait, and finds room for the result. */
 static int keep_data(struct pool *pool, struct future *future) {
-    struct pool_task *task = &future->task;
+    struct pp_task *task = &future->task;
     if (task->in && task->in_size > PP_INLINE_IN) {
         void *copy = pp_heap_alloc(&pool->inputs, task->in_size, false);
         if (!copy) return POOL_ENOMEM;
@@ -152,10 +158,8 @@ static int keep_data(struct pool *pool, struct future *future) {
     } else if (task->in) {
         task->in = memcpy(future->small, task->in, task->in_size);
     }
-    future->out_size = task->out_size;
-    future->result = NULL;
-    if (task->out_size > PP_INLINE_OUT) {
-        future->result = pp_heap_alloc(&pool->results, task->out_size, false);
+    if (future->out_size > PP_INLINE_OUT) {
+        future->result = pp_heap_alloc(&pool->results, future->out_size, false);
         if (!future->result) {
             pp_heap_free(&pool->inputs, (void *)(uintptr_t)task->in);
             return POOL_ENOMEM;
@@ -169,18 +173,25 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) return POOL_ENOMEM;
-    f->task = *task;
+    f->task = (struct pp_task){.fn = task->fn, .in = task->in, .in_size = task->in_size, .timeout = task->timeout,
+                               .retries = task->retries, .priority = task->priority, .seed = task->seed};
+    f->out_size = task->out_size;
     error = keep_data(pool, f);
     if (error) goto release;
-    if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
-    error = dispatch_new(pool, f);
+    bool has_ties = task->after_count > 0 || task->context;
+    if (has_ties) error = pp_ties_make(pool, f, task);
     if (error) goto give_back;
+    if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
+    if (!has_ties) error = pp_dispatch_new(pool, f);
+    if (error) goto stop_timer;
     pool->open++;
     *future = f;
+    if (has_ties) pp_ties_begin(pool, f);
     return 0;
 
-give_back:
+stop_timer:
     if (task->timeout) pp_timer_end(&pool->shared);
+give_back:
     pp_heap_free(&pool->inputs, (void *)(uintptr_t)f->task.in);
 release:
     pp_future_recycle(f);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "parpool.h"
+#include "shared.h"
 
 static _Thread_local struct pp_call call;
 
@@ -16,6 +17,21 @@ size_t task_index(void) {
     if (!call.position) return call.index;
     uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
     return (size_t)(call.items ? call.items[position] : position);
+}
+
+const void *task_context(void) {
+    return call.running ? call.context : NULL;
+}
+
+size_t task_input_count(void) {
+    return call.running && call.extra ? call.extra->count : 0;
+}
+
+const void *task_input(size_t i, size_t *size) {
+    static const struct pp_input none;
+    const struct pp_input *input = i < task_input_count() ? &call.extra->inputs[i] : &none;
+    if (size) *size = input->size;
+    return input->data;
 }
 
 int task_fail(int code, const char *format, ...) {

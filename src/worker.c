@@ -93,11 +93,18 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     w->call->position = NULL;
     w->call->seed = desc->seed;
     w->call->has_message = false;
-    int code = desc->fn(desc->in, desc->out);
+    const void *in = desc->in;
+    if (desc->has_extra) {
+        w->call->extra = in;
+        w->call->context = w->call->extra->context;
+        in = w->call->extra->in;
+    }
+    int code = desc->fn(in, desc->out);
     if (code != 0) {
         memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
     }
+    if (desc->has_extra) w->call->context = w->call->extra = NULL;
     pp_child_flush();
     outcome->code = code;
     PP_POINT("ran");
@@ -303,6 +310,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->seed = plan->seed;
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
+    w->call->context = plan->context;
     uint64_t turn_began = w->pace.began = pp_now();
     bool worked = false, nothing_left = false;
     struct pp_chunk chunk;
@@ -320,6 +328,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
         pp_pace_measure(&w->pace, &chunk, pp_now());
     } while (!turn_is_over(w, w->pace.began, turn_began));
+    w->call->context = NULL;
     leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
     return worked;
 }
@@ -408,6 +417,7 @@ void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *opt
     w.woken = atomic_load_explicit(&w.record->woken, memory_order_relaxed);
     if (options->memory_soft_limit) w.soft_limit = pp_memory_used() + options->memory_soft_limit;
     if (options->memory_limit) pp_memory_limit(options->memory_limit);
+    memset(w.call, 0, sizeof *w.call); /* this may be the pool of a task */
     initialize(&w, options);
     w.call->running = true;
     for (;;) {
