@@ -1,4 +1,4 @@
-/* What a task may ask about itself: task_index(), task_seed(), task_fail().
+/* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize().
  *
  * Invariant: one call at a time in each thread; `pp_call` describes it, and says nothing outside of calls.
  * Called by: worker (fills it), tasks (through the public functions). */
@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pp_desc;
+
 struct pp_call {
     bool running;
     bool has_message;
@@ -18,6 +20,9 @@ struct pp_call {
     const _Atomic uint64_t *position; /* where the position of the item that runs is kept; NULL: a task */
     const uint64_t *items;            /* the item at each position; NULL: the position is the item */
     uint64_t seed;
+    const struct pp_desc *desc; /* of a task */
+    bool resized;               /* to `size` */
+    uint64_t size;
     char message[256];
 };
 

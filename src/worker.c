@@ -90,12 +90,17 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
     }
     w->call->position = NULL;
+    w->call->index = (size_t)desc->index;
     w->call->seed = desc->seed;
-    w->call->has_message = false;
+    w->call->desc = desc;
+    w->call->has_message = w->call->resized = false;
     int code = desc->fn(desc->in, desc->out);
     if (code != 0) {
         memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
+    } else {
+        outcome->resized = w->call->resized;
+        if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
     }
     pp_child_flush();
     outcome->code = code;
