@@ -8,6 +8,7 @@
  *   job      One function over many items: pool_map(), pool_map_async().
  *   future   The outcome, one day, of a task or a job that was submitted.
  *   graph    Tasks that come after others and take their results: pool_task.after.
+ *   stream   One function over an input of any length, its results taken one at a time: pool_imap().
  *   arena    Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
  *            copied.
  *
@@ -18,7 +19,8 @@
  *   - A struct of options that is all zero means the defaults; a NULL pointer to one means all defaults.
  *   - …_destroy(NULL) and …_free(NULL) do nothing.
  *   - Any thread of the process that made a pool may make any call on it and on its futures, at the same time as other
- *     threads, with two exceptions: pool_destroy() must be the pool's last call, and future_free() the future's.
+ *     threads, with these exceptions: pool_destroy() must be the pool's last call, future_free() the future's, stream_free()
+ *     the stream's, which is for one thread at a time.
  *   - Nothing happens in the calling process outside a call: no thread, no signal handler, no global state.
  *     No call may be made from a signal handler.
  *
@@ -65,6 +67,7 @@ extern "C" {
 
 struct pool;
 struct future;
+struct stream;
 
 enum {
     POOL_END = 1,         /* no failure: there is no more to come */
@@ -96,7 +99,7 @@ typedef int pool_fn(const void *in, void *out);
 /* Why something failed. */
 struct pool_failure {
     int error;         /* POOL_E…; 0: nothing failed */
-    size_t index;      /* the item, in a job; else 0 */
+    size_t index;      /* the item, in a job or a stream; else 0 */
     int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit status
                           (POOL_EDIED by exit) */
     int signal;        /* what killed the worker (POOL_EDIED), else 0 */
@@ -191,7 +194,7 @@ struct pool_task {
     pool_fn *fn;      /* not NULL */
     const void *in;   /* argument, copied before pool_submit() returns; NULL: none */
     size_t in_size;   /* bytes; > 0 exactly if in is not NULL */
-    size_t out_size;  /* bytes of result; 0: none */
+    size_t out_size;  /* bytes of result, at most: see task_resize(); 0: none */
     int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times it is run again after its worker died under it */
     int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
@@ -258,7 +261,7 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
 
 /* ---- Futures ---------------------------------------------------------------------------------------------------- */
 
-/* Waits until the future is done, then copies a task's result. out: room for the task's out_size bytes, written on
+/* Waits until the future is done, then copies a task's result: future_size() bytes. out: room for them, written on
  * success only; NULL: the result is not wanted; not looked at for a job. timeout: ms. Returns the outcome: 0 or why it
  * failed; or POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN. May be called again. From any thread. */
 PARPOOL_API int future_get(struct future *future, void *out, int timeout);
@@ -294,9 +297,89 @@ PARPOOL_API int future_failure(struct future *future, struct pool_failure *failu
  * arg is passed on. POOL_ENOMEM, POOL_EFOREIGN: it will not be called. Blocks no longer than callbacks do. From any thread. */
 PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
 
-/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
+/* Bytes of the task's result: its out_size, or what it made of that with task_resize(). 0: it is not done, has failed, or
+ * is a job; NULL, or in another process. Never blocks. From any thread. */
+PARPOOL_API size_t future_size(const struct future *future);
+
+enum {                       /* what future_wait_many() waits for */
+    POOL_ALL_COMPLETED = 0,  /* all are done */
+    POOL_FIRST_COMPLETED = 1,/* one is done, whatever its outcome */
+    POOL_FIRST_FAILED = 2    /* one has an outcome other than 0, or all are done */
+};
+
+/* Waits for several futures, of tasks and jobs alike. futures: count of one pool, none NULL; one that is there twice counts
+ * once; NULL is allowed with a count of 0, for which nothing is waited for. timeout: ms. 0: it is so, and
+ * future_done() tells of which; POOL_ETIMEDOUT; POOL_EINVAL: also for futures of several pools; POOL_ENOMEM;
+ * POOL_EFOREIGN. From any thread. */
+PARPOOL_API int future_wait_many(struct future *const *futures, size_t count, int until, int timeout);
+
+/* A stream of these futures in the order in which they become done; those that are done come first, in the order of the
+ * array. futures: as in future_wait_many(); the array is not kept, the futures stay the caller's. Each is told of
+ * once; one that is freed before leaves the stream. *stream is the caller's, to be freed with stream_free(), which leaves
+ * the futures alone. POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int future_as_completed(struct future *const *futures, size_t count, struct stream **stream);
+
+/* The next future of such a stream. 0: *future is done; POOL_END: all were told of; POOL_ETIMEDOUT: none is done yet;
+ * POOL_EBUSY: another call on the stream is in progress; POOL_EINVAL: also for a stream of pool_imap();
+ * POOL_EFOREIGN. However many futures there are, each costs the same. timeout: ms. From any thread. */
+PARPOOL_API int stream_next_future(struct stream *stream, struct future **future, int timeout);
+
+/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work
+ * goes on, but nothing of the caller's memory
  * is touched any more, save what lies in the arena. NULL: nothing. Never blocks. From any thread. */
 PARPOOL_API void future_free(struct future *future);
+
+/* ---- Streams ---------------------------------------------------------------------------------------------------- */
+
+struct pool_stream {
+    pool_fn *fn; /* not NULL; task_index() is the number of its item */
+    /* Writes the next argument, in_size bytes, to `in`, aligned for any type; NULL if in_size is 0. 0: it did; POOL_END:
+     * there is no more; any other value: the input fails, which is told after everything that came before: a negative
+     * one is returned as it is, a positive one as POOL_EFAILED. Runs only within stream_next() of this stream, and may make
+     * any call but pool_destroy(); stream_free() on its own stream ends the stream_next() with POOL_ECANCELLED.
+     * NULL: the arguments are those of `in`. */
+    int (*next)(void *next_arg, void *in);
+    void *next_arg;   /* passed to it; not looked at; NULL allowed */
+    const void *in;   /* with a NULL next: count arguments of in_size bytes each, unchanged until they are taken; in the arena
+                         they are used in place; NULL: tasks have task_index() alone */
+    size_t in_size;   /* bytes; > 0 if in is used; 0 with a next: tasks have no argument */
+    size_t count;     /* items; not looked at with a next */
+    size_t out_size;  /* bytes of a result, at most: see task_resize(); 0: none */
+    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker. What the
+                         stream keeps in memory is so many arguments and results, however long the input */
+    int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
+    unsigned retries; /* times an item is run again after its worker died under it */
+    int priority;     /* as in struct pool_task */
+    uint64_t seed;    /* what task_seed() starts from */
+};
+
+/* Makes a stream: fn over an input that may be endless. pool, options, stream: not NULL; *options is copied. *stream
+ * is the caller's, to be freed with stream_free(), before or after pool_destroy(). Results come in the order of the input,
+ * or with pool_imap_unordered() as they are done. The input is read, and work goes to the workers, only within stream_next().
+ * pool_shutdown() ends the input with POOL_ECLOSED; what was taken from it is done and delivered. POOL_EINVAL, POOL_ENOMEM,
+ * POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken. Never blocks. From any thread. */
+PARPOOL_API int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+
+/* Waits for the next item and copies its result: stream_size() bytes. out: room for out_size bytes, written on success
+ * only; NULL: the result is not wanted. timeout: ms; it does not bound what the input's next() takes. Returns 0, or why the
+ * item failed: the stream goes on with the next; POOL_END: there is no more; POOL_ETIMEDOUT: nothing is lost.
+ * An end of the input other than by POOL_END is returned once, then POOL_END: the code of its next(); POOL_ENOMEM: not even one
+ * item finds room; POOL_ECLOSED, or why the pool is broken. POOL_EBUSY: another call on the stream is in progress, of another
+ * thread, or the one that this is made from; POOL_EINVAL; POOL_EFOREIGN. From any thread, one at a time. */
+PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
+
+/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. For the end of the input: why,
+ * and how many items came before. Neither may be NULL (POOL_EINVAL). POOL_EBUSY, POOL_EFOREIGN. Never blocks. */
+PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
+
+/* Bytes of the result that stream_next() delivered last; 0: it failed; NULL, or in another process. Never blocks. */
+PARPOOL_API size_t stream_size(struct stream *stream);
+
+/* Ends the stream and its work: what has not begun is cancelled, what runs is killed, with its worker, which is replaced; a
+ * stream that was read to its end has none. A stream of future_as_completed() lets its futures be. NULL: nothing.
+ * Never blocks. From any thread, but as the last call on this stream. */
+PARPOOL_API void stream_free(struct stream *stream);
 
 /* ---- Shared data ------------------------------------------------------------------------------------------------ */
 
@@ -315,12 +398,12 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 PARPOOL_API int pool_fd(const struct pool *pool);
 
 /* Moves things on. timeout: ms to wait until a future becomes done. Returns how many became done since the last call,
- * 0 when the time is over or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN. From any thread. */
+ * items of streams counted, 0 when the time is over or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN. From any thread. */
 PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* ---- Inside a task ---------------------------------------------------------------------------------------------- */
 
-/* The item's index in its job; 0 in a task that was submitted, and outside of tasks. Never blocks. */
+/* The item's index in its job or stream; 0 in a task that was submitted, and outside of tasks. Never blocks. */
 PARPOOL_API size_t task_index(void);
 
 /* The context of this task or of its job, read-only; NULL: it has none, and outside of tasks. Never blocks. */
@@ -337,6 +420,12 @@ PARPOOL_API size_t task_input_count(void);
 /* Sets the message of this task's failure (printf format, cut at 255 bytes) and returns code:
  * return task_fail(3, "no header in %s", name). With code 0 nothing fails. Outside of tasks only returns code. */
 PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
+
+/* Says that the result is only the first `size` bytes of out_size, in a task that was submitted or is an item of a stream; the
+ * last call counts. So out_size may be generous: it is address space, of which memory is taken as the task writes to it;
+ * but until the task is done all of it counts against arena_size. Without this call a result has out_size bytes.
+ * POOL_EINVAL: more than out_size, or in an item of a job, or outside of tasks. Never blocks. */
+PARPOOL_API int task_resize(size_t size);
 
 /* A number for seeding: depends on the seed of the job or task and on task_index() alone; not on worker, chunk or retry.
  * Different items have different numbers. Outside of tasks: that of seed 0, index 0. */

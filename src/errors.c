@@ -4,6 +4,7 @@
 const char *pool_strerror(int code) {
     switch (code) {
     case 0: return "success";
+    case POOL_END: return "POOL_END: there is no more";
     case POOL_EINVAL: return "POOL_EINVAL: invalid argument";
     case POOL_ENOMEM: return "POOL_ENOMEM: out of memory, or the arena is full";
     case POOL_EAGAIN: return "POOL_EAGAIN: the system has no process or descriptor to give";

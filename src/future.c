@@ -3,6 +3,7 @@
 
 #include "pool.h"
 #include "state.h"
+#include "watch.h"
 
 static bool is_done(const struct future *future) {
     /* Acquire: pairs with the release in pp_future_finish(). What it orders is constant from then on: no lock. */
@@ -103,6 +104,11 @@ void pp_task_kill(struct pool *pool, struct future *future) {
     if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }
 
+size_t future_size(const struct future *future) {
+    if (!future_done(future) || future->is_job || future->outcome != 0) return 0;
+    return future->out_size;
+}
+
 int future_cancel(struct future *future) {
     int error = check(future);
     if (error) return error;
@@ -143,6 +149,7 @@ void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
     pp_lock(pool);
+    if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);

@@ -214,8 +214,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
-    desc->generation = generation;
-    desc->is_job = 1;
+    desc->timeout = PP_IS_JOB;
     pp_state_submit(&pool->shared.outcomes[slot].state, generation);
     struct pp_front *front = pool->shared.front;
     if (j->place >= atomic_load_explicit(&front->board_end, memory_order_relaxed))

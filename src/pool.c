@@ -61,6 +61,7 @@ struct future *pp_future_new(struct pool *pool) {
     future->ties = NULL;
     future->result = NULL;
     future->failure = NULL;
+    future->watches = NULL;
     pool->handles++;
     return future;
 }
@@ -291,7 +292,7 @@ static void keep_results(struct pool *pool) {
         for (int i = 0; i < PP_FUTURES_A_BLOCK; i++) {
             struct future *f = &block->futures[i];
             if (!f->pool || !f->result || f->result == f->small) continue;
-            void *copy = pp_zalloc(1, f->out_size);
+            void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
             if (copy) memcpy(copy, f->result, f->out_size);
             else f->outcome = POOL_ENOMEM;
             f->result = copy;

@@ -48,11 +48,13 @@ struct future {
     uint32_t tries;      /* times it was begun and lost */
     uint32_t pins;       /* who needs it even if it is given up: calls that wait, callbacks, tasks that take its result */
     struct pp_ties *ties; /* callbacks, and what it comes after or before; NULL: none, or done and told */
-    size_t out_size;
+    size_t out_size;     /* bytes of the result, or of the room for it */
     void *result;        /* where it lies: `small`, the work heap, or after the pool's end malloc'ed memory */
     struct pp_task task;
+    uint64_t index; /* what task_index() is in the task */
     struct pp_job *job;
     struct pool_failure *failure; /* NULL: none, or there was no memory for it */
+    struct pp_watch *watches;     /* who wants to know of its end; see watch.h */
     struct future *next, *prev;   /* in the queue; among those held; the free list */
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is done */
 };
@@ -170,6 +172,13 @@ void pp_callbacks_run(struct pool *pool);
 void pp_callbacks_take(struct pool *pool, struct future *future);
 
 /* ---- submit.c */
+
+/* Makes a future for the task, with room for its result and for in_size bytes of argument at task.in, which the caller
+ * fills in before it sends; the lock may be released meanwhile. 0, POOL_ENOMEM or why the pool refuses. */
+int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future);
+int pp_task_send(struct pool *pool, struct future *future); /* 0 or POOL_ENOMEM: it was not sent */
+/* Undoes pp_task_new() for what was not sent. */
+void pp_task_drop(struct pool *pool, struct future *future);
 
 uint32_t pp_slot_take(struct pool *pool, struct future *future); /* PP_NO_SLOT: none is free */
 void pp_slot_free(struct pool *pool, uint32_t slot);

@@ -29,6 +29,8 @@
 #define PP_INLINE_IN 16
 #define PP_INLINE_OUT 48
 #define PP_MESSAGE 256
+#define PP_IS_JOB (-1)
+#define PP_SIZE_ASIDE (UINT32_MAX >> 1)
 
 /* A ticket names one use of a slot: generation in the high half, slot in the low. 0 is none: generations begin at 1. */
 static inline uint64_t pp_ticket(uint32_t slot, uint32_t generation) {
@@ -69,10 +71,10 @@ struct pp_desc {
     const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct pp_job_plan */
     void *out;      /* where the result goes: the outcome's `out`, the work heap; NULL: none */
     uint64_t seed;
-    uint32_t generation;
-    uint32_t is_job;
-    int32_t timeout; /* ms; 0: none */
-    uint32_t has_extra; /* `in` is a struct pp_extra, which has the argument */
+    uint64_t index;
+    int32_t timeout;   /* ms; 0: none; PP_IS_JOB: this is no task */
+    uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
+    uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size did not fit, and lies in `argument` */
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
@@ -92,7 +94,10 @@ struct pp_extra {
 struct pp_outcome {
     _Atomic uint64_t state;
     int32_t code;
-    int32_t pid;
+    union {
+        int32_t pid;     /* code is not 0 */
+        int32_t resized; /* code is 0: whether the slot's message begins with the result's size, a uint64_t */
+    };
     _Alignas(16) unsigned char out[PP_INLINE_OUT];
 };
 _Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it is what the caller fetches for a task");

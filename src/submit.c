@@ -35,6 +35,11 @@ void pp_slot_free(struct pool *pool, uint32_t slot) {
     pool->free_slots[pool->free_slot_count++] = slot;
 }
 
+/* Whether its out_size takes the place that a small argument would have in the description. */
+static bool is_huge(const struct future *future) {
+    return future->out_size >= PP_SIZE_ASIDE;
+}
+
 static void describe(struct pool *pool, struct future *future) {
     uint32_t slot = future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
@@ -50,9 +55,12 @@ static void describe(struct pool *pool, struct future *future) {
     }
     desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
     desc->seed = task->seed;
-    desc->generation = generation;
-    desc->is_job = 0;
+    desc->index = future->index;
     desc->timeout = task->timeout;
+    desc->out_size = is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size & PP_SIZE_ASIDE;
+    if (is_huge(future)) {
+        memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
+    }
     pp_state_submit(&outcome->state, generation);
 }
 
@@ -148,53 +156,66 @@ static int check_task(const struct pool_task *task) {
     return 0;
 }
 
-/* Copies the argument to where it can wait, and finds room for the result. */
-static int keep_data(struct pool *pool, struct future *future) {
+/* Finds room for the argument, where it can wait, and for the result. */
+static int make_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
-    if (task->in && task->in_size > PP_INLINE_IN) {
-        void *copy = pp_heap_alloc(&pool->inputs, task->in_size, false);
-        if (!copy) return POOL_ENOMEM;
-        task->in = memcpy(copy, task->in, task->in_size);
-    } else if (task->in) {
-        task->in = memcpy(future->small, task->in, task->in_size);
+    task->in = NULL;
+    if (task->in_size > PP_INLINE_IN || (task->in_size && is_huge(future))) {
+        task->in = pp_heap_alloc(&pool->inputs, task->in_size, false);
+        if (!task->in) return POOL_ENOMEM;
+    } else if (task->in_size) {
+        task->in = future->small;
     }
     if (future->out_size > PP_INLINE_OUT) {
         future->result = pp_heap_alloc(&pool->results, future->out_size, false);
-        if (!future->result) {
-            pp_heap_free(&pool->inputs, (void *)(uintptr_t)task->in);
-            return POOL_ENOMEM;
-        }
+        if (!future->result) return POOL_ENOMEM;
     }
     return 0;
 }
 
-static int submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+void pp_task_drop(struct pool *pool, struct future *future) {
+    if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
+    pp_future_recycle(future);
+}
+
+int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) return POOL_ENOMEM;
-    f->task = (struct pp_task){.fn = task->fn, .in = task->in, .in_size = task->in_size, .timeout = task->timeout,
+    f->task = (struct pp_task){.fn = task->fn, .in_size = task->in_size, .timeout = task->timeout,
                                .retries = task->retries, .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
-    error = keep_data(pool, f);
-    if (error) goto release;
-    bool has_ties = task->after_count > 0 || task->context;
-    if (has_ties) error = pp_ties_make(pool, f, task);
-    if (error) goto give_back;
-    if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
-    if (!has_ties) error = pp_dispatch_new(pool, f);
-    if (error) goto stop_timer;
-    pool->open++;
-    *future = f;
-    if (has_ties) pp_ties_begin(pool, f);
-    return 0;
+    f->index = index;
+    error = make_room(pool, f);
+    if (!error && (task->after_count > 0 || task->context)) error = pp_ties_make(pool, f, task);
+    if (error) pp_task_drop(pool, f);
+    else *future = f;
+    return error;
+}
 
-stop_timer:
-    if (task->timeout) pp_timer_end(&pool->shared);
-give_back:
-    pp_heap_free(&pool->inputs, (void *)(uintptr_t)f->task.in);
-release:
-    pp_future_recycle(f);
+int pp_task_send(struct pool *pool, struct future *future) {
+    int timeout = future->task.timeout, error = 0;
+    bool has_ties = future->ties != NULL;
+    if (timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, timeout);
+    if (!has_ties) error = pp_dispatch_new(pool, future);
+    if (error) {
+        if (timeout) pp_timer_end(&pool->shared);
+        return error;
+    }
+    pool->open++;
+    if (has_ties) pp_ties_begin(pool, future);
+    return 0;
+}
+
+static int submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+    struct future *f;
+    int error = pp_task_new(pool, task, 0, &f);
+    if (error) return error;
+    if (task->in) memcpy((void *)(uintptr_t)f->task.in, task->in, task->in_size);
+    error = pp_task_send(pool, f);
+    if (error) pp_task_drop(pool, f);
+    else *future = f;
     return error;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "parpool.h"
 #include "shared.h"
@@ -43,6 +44,16 @@ int task_fail(int code, const char *format, ...) {
     call.has_message = true;
     call.message_index = task_index();
     return code;
+}
+
+int task_resize(size_t size) {
+    if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
+    uint64_t room = call.desc->out_size;
+    if (room == PP_SIZE_ASIDE) memcpy(&room, call.desc->argument, sizeof room);
+    if (size > room) return POOL_EINVAL;
+    call.size = size;
+    call.resized = true;
+    return 0;
 }
 
 /* The output function of SplitMix64 (Steele, Lea, Flood 2014): a bijection, so that different items differ. */

@@ -1,4 +1,5 @@
-/* What a task may ask about itself: task_index(), task_seed(), task_fail(), task_context(), task_input().
+/* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
+ * task_input().
  *
  * Invariant: one call at a time in each thread; `pp_call` describes it, and says nothing outside of calls.
  * Called by: worker (fills it), tasks (through the public functions). */
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 struct pp_extra;
+struct pp_desc;
 
 struct pp_call {
     bool running;
@@ -22,6 +24,9 @@ struct pp_call {
     uint64_t seed;
     const void *context;
     const struct pp_extra *extra; /* NULL: none */
+    const struct pp_desc *desc; /* of a task */
+    bool resized;               /* to `size` */
+    uint64_t size;
     char message[256];
 };
 

@@ -91,8 +91,10 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
     }
     w->call->position = NULL;
+    w->call->index = (size_t)desc->index;
     w->call->seed = desc->seed;
-    w->call->has_message = false;
+    w->call->desc = desc;
+    w->call->has_message = w->call->resized = false;
     const void *in = desc->in;
     if (desc->has_extra) {
         w->call->extra = in;
@@ -103,6 +105,9 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     if (code != 0) {
         memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
+    } else {
+        outcome->resized = w->call->resized;
+        if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
     }
     if (desc->has_extra) w->call->context = w->call->extra = NULL;
     pp_child_flush();
