@@ -238,7 +238,7 @@ static int bear_attacks(void *argument) {
 static void bears(enum attack attack) {
     const char *asked = getenv("PARPOOL_TEST_SEEDS"); /* FIRST or FIRST-LAST: to look for more, or at one again */
     char *rest = NULL;
-    size_t first = asked ? strtoul(asked, &rest, 10) : 0, last = asked ? first : scaled(30) / 10;
+    size_t first = asked ? strtoul(asked, &rest, 10) : 0, last = asked ? first : scaled(20) / 10;
     if (rest && *rest == '-') last = strtoul(rest + 1, NULL, 10);
     for (size_t i = first; i <= last; i++) {
         struct order order = {attack, scramble((uint64_t)attack << 32 | i) >> 1};

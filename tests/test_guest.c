@@ -682,11 +682,7 @@ static int fork_and_exit_task(const void *in, void *out) {
 
 static int print_around(void *argument) {
     (void)argument;
-    int fd = open(printed_path, O_WRONLY);
-    EXPECT(fd >= 0 && dup2(fd, 1) == 1);
-    close(fd);
-    static char buffer[65536];
-    setvbuf(stdout, buffer, _IOFBF, sizeof buffer);
+    EXPECT(freopen(printed_path, "w", stdout)); /* to a file: written when a buffer is full, or is flushed */
     FILE *own = fopen(own_path, "w");
     EXPECT(own);
     printf("[before]\n"); /* all this stays in buffers */
@@ -762,15 +758,13 @@ static int say_and_return_task(const void *in, void *out) {
 /* What a task printed is out when its outcome is there. */
 static int print_and_look(void *argument) {
     (void)argument;
-    int fd = open(printed_path, O_RDWR | O_TRUNC);
-    EXPECT(fd >= 0 && dup2(fd, 1) == 1);
-    close(fd);
+    EXPECT(freopen(printed_path, "w", stdout));
     struct pool *pool;
     EXPECT(make(&pool, 2) == 0);
     for (int i = 1; i <= 20; i++) {
         EXPECT(run(pool, say_and_return_task, 0, NULL, 0) == 0);
         struct stat file;
-        EXPECT(fstat(1, &file) == 0);
+        EXPECT(stat(printed_path, &file) == 0);
         EXPECT(file.st_size == 6 * i);
     }
     struct pool_task task = {.fn = print_forever_task, .timeout = 100};

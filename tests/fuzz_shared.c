@@ -1,0 +1,570 @@
+/* What workers can write is not to be trusted: whatever stands there, caller and supervisor neither crash nor touch memory
+ * that is not theirs, and everything ends once workers are honest again.
+ *
+ * A pool is made without processes. The input is a program of steps: what the caller does, what workers do, honestly and
+ * one step at a time, where they die, and what a worker writes over records, outcomes, ring, results and the memory of
+ * jobs. After the last step the workers are honest and the pool is audited until all is done; then it is destroyed.
+ * Without any scribbling, each outcome has to be the right one, too.
+ *
+ * A libFuzzer target, see CMakeLists.txt; test_fuzz.c runs the same on pseudo-random inputs. */
+#include "../src/pool.c" /* NOLINT: for what makes a pool and is called by nobody else; linked instead of the library's */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "doze.h"
+#include "notice.h"
+#include "ring.h"
+#include "timer.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                                    \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+enum { WORKERS = 3, FLIGHTS = 24, ITEMS = 200, LARGE = 300, HEALING = 200 };
+
+/* Something submitted, and where its data lies. */
+struct flight {
+    struct future *future; /* NULL: none */
+    bool is_job, in_arena;
+    int kind;
+    size_t count, out_size;
+    unsigned retries;
+    bool killed; /* or cancelled, or timed */
+    long *in, *out;
+    int status[ITEMS];
+    struct pool_failure failure;
+};
+
+struct hand { /* a worker, as far as it is not in its record */
+    uint64_t announced, woken;
+    uint32_t items;
+    bool dozes;
+};
+
+static struct {
+    struct pool *pool;
+    int task_end, control_end; /* the supervisor's ends */
+    struct hand hands[WORKERS];
+    struct flight flights[FLIGHTS];
+    bool scribbled;
+    uint64_t now;
+    uint32_t shortest;
+    const uint8_t *input, *input_end;
+} world;
+
+static unsigned byte(void) {
+    return world.input < world.input_end ? *world.input++ : 0;
+}
+
+static uint64_t word(unsigned bytes) {
+    uint64_t value = 0;
+    while (bytes--) value = value << 8 | byte();
+    return value;
+}
+
+/* ---- tasks. They run in this process; a worker dies by what the step says */
+
+enum kind { WELL, FAILS, DIES, KINDS };
+
+static int good_fn(const void *in, void *out) {
+    unsigned long value = in ? *(const unsigned long *)in : 0; /* which may be anything */
+    value = value * 2 + 1;
+    if (out) memcpy(out, &value, sizeof value);
+    return 0;
+}
+static int bad_fn(const void *in, void *out) {
+    (void)in, (void)out;
+    return 7;
+}
+static int deadly_fn(const void *in, void *out) {
+    (void)in, (void)out;
+    abort(); /* never called */
+}
+static pool_fn *const fns[KINDS] = {good_fn, bad_fn, deadly_fn};
+
+/* ---- the supervisor */
+
+static struct pp_record *record_of(uint32_t w) {
+    return &world.pool->shared.records[w];
+}
+
+static uint32_t life_of(uint32_t w) {
+    return atomic_load(&world.pool->shared.front->lives[w]);
+}
+
+static void start(uint32_t w) {
+    struct pp_front *front = world.pool->shared.front;
+    atomic_store(&front->lives[w], (life_of(w) + 1) & 0xffffU);
+    atomic_store(&record_of(w)->started, 0);
+    atomic_store(&record_of(w)->faulted, 0);
+    world.hands[w] = (struct hand){.announced = atomic_load(&record_of(w)->done_tail), .woken = record_of(w)->woken};
+}
+
+static void die(uint32_t w, int status) {
+    struct pp_record *r = record_of(w);
+    struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = w, .life = life_of(w), .pid = (pid_t)(1000 + w),
+                               .status = status, .faulted = atomic_load(&r->faulted) != 0, .fault = r->fault,
+                               .current = r->current, .job = r->job, .item = r->item, .begin = r->begin, .end = r->end,
+                               .progress = r->progress, .single = r->single, .flawed = r->flawed};
+    for (int i = 0; i < PP_HOLD && (notice.hold[i] = r->hold[i]) != 0;) i++;
+    while (!pp_notice_write(&world.pool->shared, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
+    pp_doze_end(&world.pool->shared, w);
+    atomic_store(&r->hold[0], 0);
+    atomic_store(&r->current, 0);
+    atomic_store(&r->item, 0);
+    atomic_store(&r->job, 0);
+    start(w);
+}
+
+static void killed_by_clock(void *context, uint32_t w) {
+    (void)context;
+    die(w, SIGKILL);
+}
+
+static void check_clock(void) {
+    uint64_t next = pp_timer_check(&world.pool->shared, world.now, &world.shortest, killed_by_clock, NULL);
+    MUST(next > world.now);
+}
+
+static void obey(void) {
+    struct pp_command command;
+    while (pp_command_receive(world.control_end, &command) > 0) {
+        if (command.kind == PP_TIMER && (world.shortest == 0 || command.value < world.shortest))
+            world.shortest = command.value;
+        if (command.kind == PP_KILL && command.worker < WORKERS && command.life == life_of(command.worker))
+            die(command.worker, SIGKILL);
+    }
+    char bytes[64];
+    struct pollfd pipe = {.fd = world.task_end, .events = POLLIN};
+    while (poll(&pipe, 1, 0) > 0 && pp_read(world.task_end, bytes, sizeof bytes) > 0) continue;
+}
+
+/* ---- a worker, as in worker.c; `dies_at`: after so many of its stores to shared memory; 0: not */
+
+static unsigned dies_at;
+#define POINT()                                                                                                        \
+    do {                                                                                                               \
+        if (dies_at && --dies_at == 0) return false;                                                                   \
+    } while (0)
+
+static void announce(uint32_t w, uint64_t ticket) {
+    struct hand *hand = &world.hands[w];
+    record_of(w)->done[hand->announced % PP_DONE_RING] = ticket;
+    atomic_store(&record_of(w)->done_tail, ++hand->announced);
+}
+
+static bool run_ticket(uint32_t w, uint64_t ticket) {
+    struct pp_shared *s = &world.pool->shared;
+    uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
+    MUST(slot < PP_SLOTS); /* tickets come from where no worker writes */
+    struct pp_outcome *outcome = &s->outcomes[slot];
+    const struct pp_desc *desc = &s->descs[slot];
+    record_of(w)->current = ticket;
+    POINT();
+    if (!pp_state_begin(&outcome->state, generation, w, life_of(w))) return true;
+    POINT();
+    if (desc->timeout) record_of(w)->started = world.now;
+    if (desc->fn == deadly_fn) return false;
+    int code = desc->fn(desc->in, desc->out);
+    if (code) memset(s->messages[slot], 'm', 9), s->messages[slot][9] = 0;
+    outcome->code = code;
+    POINT();
+    if (!pp_state_end(&outcome->state, pp_state(generation, PP_RUNNING, w, life_of(w)))) return false;
+    POINT();
+    announce(w, ticket);
+    return true;
+}
+
+static bool run_tickets(uint32_t w) {
+    uint64_t tickets[PP_HOLD];
+    unsigned count = pp_ring_take(&world.pool->shared, record_of(w), PP_HOLD, tickets);
+    for (unsigned i = 0; i < count; i++)
+        if (!run_ticket(w, tickets[i])) return false;
+    record_of(w)->hold[0] = 0;
+    return true;
+}
+
+static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk, uint64_t p) {
+    struct pp_record *r = record_of(w);
+    if (!r->flawed)
+        for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->codes[i] = 0;
+    r->flawed = 1;
+    plan->codes[p] = 7;
+    struct pp_flaw *flaw = &plan->flaws[w % plan->regions];
+    if (flaw->position != 0 && flaw->position <= p + 1) return;
+    memcpy(flaw->message, "flawed", 7);
+    flaw->position = p + 1;
+}
+
+static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+    struct pp_record *r = record_of(w);
+    r->single = UINT64_MAX;
+    uint64_t running = pp_item_begin(&r->item, ++world.hands[w].items, w, life_of(w));
+    char *scratch = plan->scratch ? plan->scratch + w % plan->regions * plan->scratch_size : NULL;
+    for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+        uint64_t item = plan->index ? plan->index[p] : p;
+        POINT();
+        if (plan->fn == deadly_fn && item % 16 == 5) return false;
+        if (plan->fn == bad_fn ? item % 16 == 5 : false) note_flaw(w, plan, chunk, p);
+        else good_fn(plan->in ? plan->in + item * plan->in_size : NULL,
+                     plan->out ? plan->out + item * plan->out_size : scratch);
+        r->progress = p + 1;
+    }
+    POINT();
+    pp_plan_mark(plan, chunk->first, chunk->last, r->flawed != 0);
+    POINT();
+    return pp_item_end(&r->item, running);
+}
+
+static bool run_job(uint32_t w, uint64_t ticket) {
+    struct pp_shared *s = &world.pool->shared;
+    struct pp_record *r = record_of(w);
+    uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
+    MUST(slot < PP_SLOTS);
+    r->end = 0;
+    r->job = ticket;
+    POINT();
+    pp_state_begin(&s->outcomes[slot].state, generation, w, life_of(w));
+    uint64_t seen = s->outcomes[slot].state;
+    if (pp_generation_of(seen) == generation && pp_phase_of(seen) == PP_RUNNING) {
+        const struct pp_job_plan *plan = s->descs[slot].in;
+        struct pp_pace pace = {.blocks = 8};
+        struct pp_chunk chunk;
+        while (pp_plan_claim(plan, w, &pace, UINT64_MAX, &chunk)) {
+            POINT();
+            r->end = 0;
+            r->begin = r->progress = chunk.begin;
+            r->flawed = 0;
+            POINT();
+            r->end = chunk.end;
+            if (!run_items(w, plan, &chunk)) return false;
+        }
+    }
+    r->job = 0;
+    POINT();
+    announce(w, ticket);
+    return true;
+}
+
+static bool look_for_work(uint32_t w) {
+    struct pp_shared *s = &world.pool->shared;
+    if (world.hands[w].dozes) pp_doze_end(s, w);
+    world.hands[w].dozes = false;
+    if (!run_tickets(w)) return false;
+    for (uint32_t place = 0; place < atomic_load(&s->front->board_end); place++) {
+        uint64_t ticket = s->board[place];
+        if (ticket && !run_job(w, ticket)) return false;
+    }
+    /* It rests. */
+    struct pp_record *r = record_of(w);
+    r->hold[0] = r->current = r->item = r->job = 0;
+    pp_doze_begin(s, w);
+    world.hands[w].dozes = true;
+    return true;
+}
+
+static void step(uint32_t w, unsigned until) {
+    dies_at = until;
+    if (!look_for_work(w)) die(w, SIGSEGV);
+    dies_at = 0;
+}
+
+/* ---- scribbling */
+
+/* What may be worth a hit: 8-byte words near the fields that are read. */
+static char *target(void) {
+    struct pp_shared *s = &world.pool->shared;
+    unsigned kind = byte();
+    uint64_t offset = word(2);
+    switch (kind % 8) {
+    case 0: return (char *)record_of(kind / 8 % WORKERS) + offset % 320;
+    case 1: return (char *)&record_of(kind / 8 % WORKERS)->done[offset % 64];
+    case 2: return (char *)&s->outcomes[kind / 8 % 32] + offset % 64;
+    case 3: return (char *)s->back + offset % 16 * 8;
+    case 4: return (char *)s->messages[kind / 8 % 32] + offset % PP_MESSAGE;
+    case 5: return s->work + offset % 16384;
+    case 6: return s->results + offset % 16384;
+    default: return s->arena + offset % 16384;
+    }
+}
+
+static void scribble(void) {
+    char *to = target();
+    unsigned how = byte();
+    uint64_t value, old;
+    memcpy(&old, to, sizeof old);
+    switch (how % 6) {
+    case 0: value = old ^ (uint64_t)1 << how / 6 % 64; break;
+    case 1: value = old + how / 6 - 20; break;
+    case 2: value = 0 - (uint64_t)(how / 6 % 2); break;
+    case 3: memcpy(&value, target(), sizeof value); break;
+    case 4: value = word(2); break;
+    default: value = word(8); break;
+    }
+    memcpy(to, &value, how & 0x80 ? 4 : sizeof value);
+    world.scribbled = true;
+}
+
+/* ---- the caller */
+
+static struct flight *some_flight(void) {
+    return &world.flights[byte() % FLIGHTS];
+}
+
+static void forget(struct flight *f) {
+    if (f->in_arena) {
+        pool_free(world.pool, f->in);
+        pool_free(world.pool, f->out);
+    } else {
+        free(f->in);
+        free(f->out);
+    }
+    memset(f, 0, sizeof *f);
+}
+
+static void *room(struct flight *f, size_t size) {
+    return f->in_arena ? pool_alloc(world.pool, size) : calloc(1, size);
+}
+
+static void submit_some(struct flight *f) {
+    unsigned shape = byte(), more = byte();
+    f->kind = (int)(shape % KINDS);
+    f->count = 1;
+    f->out_size = shape & 0x10 ? LARGE : shape & 0x20 ? 8 : 0;
+    f->retries = more % 4 == 1 ? 2 : 0;
+    f->in = room(f, LARGE);
+    f->out = room(f, LARGE);
+    f->in[0] = (long)more;
+    struct pool_task task = {.fn = fns[f->kind], .in = shape & 0x40 ? f->in : NULL, .out_size = f->out_size,
+                             .priority = (int)(more / 4 % 4), .retries = f->retries,
+                             .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
+    task.in_size = task.in ? (shape & 0x80 ? LARGE : 8) : 0;
+    if (!task.in) f->in[0] = 0;
+    f->killed = task.timeout != 0;
+    if (pool_submit(world.pool, &task, &f->future) != 0) forget(f);
+}
+
+static void map_some(struct flight *f) {
+    unsigned shape = byte(), more = byte();
+    f->is_job = true;
+    f->kind = (int)(shape % KINDS);
+    f->count = byte() % ITEMS;
+    f->in_arena = shape & 0x10;
+    f->out_size = shape & 0x20 ? 8 : 0;
+    f->retries = more % 4 == 1 ? 2 : 0;
+    f->in = room(f, ITEMS * sizeof(long));
+    f->out = room(f, ITEMS * sizeof(long));
+    MUST(f->in && f->out);
+    for (long i = 0; i < ITEMS; i++) f->in[i] = i + (long)more;
+    struct pool_job job = {.fn = fns[f->kind], .in = f->in, .in_size = 8, .count = f->count, .retries = f->retries,
+                           .chunk = more / 4 % 8, .status = f->status, .failure = &f->failure,
+                           .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
+    if (f->out_size || shape & 0x80) job.out_size = 8;
+    if (f->out_size) job.out = f->out;
+    f->killed = job.timeout != 0;
+    if (pool_map_async(world.pool, &job, &f->future) != 0) forget(f);
+}
+
+static void submit_to_free_flight(bool job) {
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        struct flight *f = &world.flights[i];
+        if (f->future) continue;
+        forget(f);
+        if (job) map_some(f);
+        else submit_some(f);
+        return;
+    }
+}
+
+static void check_failure(const struct pool_failure *failure, int code, size_t count) {
+    MUST(failure->error == code && code <= 0 && code >= POOL_ECORRUPT);
+    MUST(memchr(failure->message, 0, sizeof failure->message));
+    MUST((code == 0) == (failure->message[0] == 0) && failure->index < (count ? count : 1));
+}
+
+/* Without scribbling: what came is what had to. */
+static void check_item(const struct flight *f, int code, bool special, long in, long out) {
+    int natural = !special || f->kind == WELL ? 0 : f->kind == FAILS ? POOL_EFAILED : POOL_EDIED;
+    MUST(code == natural || code == POOL_EDIED || (f->killed && (code == POOL_ECANCELLED || code == POOL_EDEADLINE)));
+    if (code == 0 && f->out_size) MUST(out == in * 2 + 1);
+}
+
+static void check_outcome(struct flight *f) {
+    long small[LARGE / sizeof(long) + 1] = {0};
+    int code = future_get(f->future, small, 0);
+    MUST(code != POOL_ETIMEDOUT);
+    struct pool_failure failure;
+    MUST(future_failure(f->future, &failure) == 0);
+    check_failure(&failure, code, f->count);
+    if (!f->is_job) {
+        if (!world.scribbled) check_item(f, code, true, f->in[0], small[0]);
+        return;
+    }
+    if (f->count == 0) return;
+    check_failure(&f->failure, code, f->count);
+    int first = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        MUST(f->status[i] <= 0 && f->status[i] >= POOL_ECORRUPT);
+        if (first == 0) first = f->status[i];
+        if (!world.scribbled) check_item(f, f->status[i], i % 16 == 5, f->in[i], f->out[i]);
+    }
+    MUST(first == code);
+}
+
+static void audit(void) {
+    pp_lock(world.pool);
+    pp_audit(world.pool);
+    pp_unlock(world.pool);
+}
+
+static void wake(void) {
+    struct pool *pool = world.pool;
+    if (byte() % 2) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, byte());
+    else pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes_given);
+}
+
+static void act(unsigned what) {
+    struct flight *f;
+    switch (what % 24) {
+    case 0:
+    case 1:
+    case 2: submit_to_free_flight(false); break;
+    case 3:
+    case 4: submit_to_free_flight(true); break;
+    case 5:
+        f = some_flight();
+        if (f->future && future_cancel(f->future) == 0) f->killed = true;
+        break;
+    case 6:
+        f = some_flight();
+        if (f->future && future_kill(f->future) == 0) f->killed = true;
+        break;
+    case 7:
+        f = some_flight();
+        if (!f->future || f->in_arena) break; /* arena data must stay while the job may run */
+        if (future_done(f->future)) check_outcome(f);
+        future_free(f->future);
+        forget(f);
+        break;
+    case 8: MUST(pool_poll(world.pool, 0) >= 0); break;
+    case 9:
+        f = some_flight();
+        if (f->future) (void)future_running(f->future);
+        break;
+    case 10: audit(); break;
+    case 11:
+        world.now += word(1) * 100000;
+        check_clock();
+        break;
+    case 12:
+    case 13:
+    case 14: step(byte() % WORKERS, 0); break;
+    case 15:
+    case 16: {
+        uint32_t w = byte() % WORKERS;
+        step(w, 1 + byte());
+        break;
+    }
+    case 17: die(byte() % WORKERS, (int)(byte() << 8)); break;
+    case 18: wake(); break;
+    default: scribble(); break;
+    }
+    obey();
+}
+
+/* ---- the whole */
+
+static void make_world(const uint8_t *data, size_t size) {
+    memset(&world, 0, sizeof world);
+    world.input = data;
+    world.input_end = data + size;
+    world.now = pp_now();
+    struct pool *pool = world.pool = pp_zalloc(1, sizeof *pool);
+    MUST(pool);
+    pool->options.arena_size = (size_t)4 << 20;
+    pool->workers = WORKERS;
+    pool->owner = getpid();
+    pool->supervisor = getpid(); /* none that could be waited for or killed */
+    pool->event_fd = -1;
+    pool->waiting_jobs_end = &pool->waiting_jobs;
+    pool->handles = 1;
+    MUST(make_lock(pool) && make_memory(pool) == 0);
+    atomic_store(&pool->shared.front->workers, WORKERS);
+    int tasks[2], bell[2], control[2];
+    MUST(pp_pipe(tasks, 1) == 0 && pp_pipe(bell, -1) == 0 && pp_socketpair(control) == 0);
+    pool->task_pipe = tasks[1];
+    pool->task_pipe_end = world.task_end = tasks[0];
+    pool->bell = bell[0];
+    pool->bell_end = bell[1];
+    pool->control = control[0];
+    world.control_end = control[1];
+    for (uint32_t w = 0; w < WORKERS; w++) start(w);
+}
+
+static bool all_done(void) {
+    return world.pool->open == 0;
+}
+
+/* What is it that does not end? */
+static void tell_of_open_ones(void) {
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        const struct future *f = world.flights[i].future;
+        if (!f || atomic_load(&f->done)) continue;
+        fprintf(stderr, "open: %s in slot %ld", f->is_job ? "job" : "task", f->slot == PP_NO_SLOT ? -1L : (long)f->slot);
+        if (f->slot != PP_NO_SLOT)
+            fprintf(stderr, ", state %llx, generation %x", (unsigned long long)world.pool->shared.outcomes[f->slot].state,
+                    (unsigned)world.pool->slots[f->slot].generation);
+        fputc('\n', stderr);
+    }
+    for (uint32_t w = 0; w < WORKERS; w++)
+        fprintf(stderr, "worker %u: life %u, current %llx, job %llx, item %llx\n", (unsigned)w, (unsigned)life_of(w),
+                (unsigned long long)record_of(w)->current, (unsigned long long)record_of(w)->job,
+                (unsigned long long)record_of(w)->item);
+}
+
+static void heal(void) {
+    for (int round = 0; !all_done(); round++) {
+        if (round == HEALING) tell_of_open_ones();
+        MUST(round < HEALING); /* else something would never end */
+        for (uint32_t w = 0; w < WORKERS; w++) step(w, 0);
+        obey();
+        audit();
+        obey();
+        world.now += 10000000;
+        check_clock();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    make_world(data, size);
+    bool heals = byte() % 8 != 0; /* or the pool ends with all of it under way */
+    while (world.input < world.input_end) act(byte());
+    if (heals) heal();
+    pp_close(&world.control_end);
+    if (byte() % 2) (void)pool_shutdown(world.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0);
+    bool kept[FLIGHTS];
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        struct flight *f = &world.flights[i];
+        kept[i] = f->future && (!heals || i % 2);
+        if (!heals) f->killed = true;
+        if (f->future && !kept[i]) check_outcome(f);
+        future_free(kept[i] ? NULL : f->future);
+        if (f->in_arena) f->in = f->out = NULL; /* it goes with the pool */
+    }
+    pool_destroy(world.pool);
+    world.pool = NULL;
+    for (size_t i = 0; i < FLIGHTS; i++) {
+        struct flight *f = &world.flights[i];
+        if (kept[i] && f->in) check_outcome(f);
+        if (kept[i]) future_free(f->future);
+        if (!f->in_arena) forget(f);
+    }
+    return 0;
+}
