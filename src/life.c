@@ -40,6 +40,12 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
     return notice;
 }
 
+bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, unsigned *failures) {
+    if (atomic_load_explicit(&shared->records[worker].ready, memory_order_relaxed)) *failures = 0;
+    else ++*failures;
+    return *failures < PP_INIT_TRIES;
+}
+
 void pp_life_end(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *r = &shared->records[worker];
     pp_doze_end(shared, worker);

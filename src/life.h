@@ -13,6 +13,9 @@
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker);
 /* The notice of the end of a life: what the record says. status: of waitpid(), 0 where there was no process. */
 struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worker, pid_t pid, int status);
+/* Whether the worker that has ended is to be started once more; not if its initializer keeps failing. failures: the caller's
+ * count, 0 at first. */
+bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, unsigned *failures);
 /* Clears the record. */
 void pp_life_end(struct pp_shared *shared, uint32_t worker);
 

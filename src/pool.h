@@ -50,6 +50,8 @@ struct pp_slot {
 };
 
 struct pp_block; /* of futures */
+struct pp_backend;
+struct crew; /* the backend's own, where it needs one */
 
 struct pool {
     pthread_mutex_t lock;
@@ -59,6 +61,9 @@ struct pool {
     struct pp_shared shared;
     struct pool_options options;
     uint32_t workers;
+    const struct pp_backend *backend;
+    struct crew *crew;
+    bool driven; /* what waits is run by calls: struct pp_backend */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -109,7 +114,10 @@ static inline void pp_lock(struct pool *pool) {
 }
 /* Keeps the promise of pool_fd(), where it was made; in wait.c. */
 void pp_rearm(struct pool *pool);
+/* Runs what waits, where nobody else does; in pool.c. */
+void pp_drive(struct pool *pool);
 static inline void pp_unlock(struct pool *pool) {
+    if (pool->driven) pp_drive(pool);
     if (pool->event_fd >= 0) pp_rearm(pool);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -120,6 +128,8 @@ static inline void pp_unlock(struct pool *pool) {
 bool pp_is_foreign(const struct pool *pool);
 /* How many workers `workers` of the options means, or POOL_EINVAL. */
 int pp_worker_count(int workers);
+/* Cancels what has not begun and kills what runs. */
+void pp_stop_all(struct pool *pool);
 /* Why nothing can be submitted, or 0. */
 int pp_refusal(const struct pool *pool);
 /* A future and its count as a handle; NULL: no memory. */
