@@ -89,6 +89,7 @@ struct pool {
     int32_t shortest_timeout; /* see timer.h */
 
     struct pp_job *jobs;         /* on the board */
+    struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
     struct future *free_futures;
