@@ -224,9 +224,10 @@ static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *
 
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
+    /* First of all: the notice waits no more, and what the worker's next life announces may end the pass. */
+    pp_job_died(pool, notice);
     collect_worker(pool, notice->worker);
     if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);
-    pp_job_died(pool, notice);
     for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
         struct future *future = future_of(pool, notice->hold[i]);
         if (!future || future->is_job) continue;
