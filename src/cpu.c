@@ -56,7 +56,7 @@ static bool read_text(const char *path, char *text, size_t room) {
 
 static int cpus_of(long long quota, long long period) {
     if (quota <= 0 || period <= 0) return INT_MAX;
-    long long cpus = (quota + period - 1) / period;
+    long long cpus = quota / period + (quota % period != 0);
     return cpus > INT_MAX ? INT_MAX : (int)cpus;
 }
 
