@@ -21,7 +21,8 @@
  *   - Any thread of the process that made a pool may make any call on it and on its futures, at the same time as other
  *     threads, with these exceptions: pool_destroy() must be the pool's last call, future_free() the future's, stream_free()
  *     the stream's, which is for one thread at a time.
- *   - Nothing happens in the calling process outside a call: no thread, no signal handler, no global state.
+ *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
+ *     global state.
  *     No call may be made from a signal handler.
  *
  * CAVEATS
@@ -38,8 +39,34 @@
  *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
  *     group of its own, so Ctrl-C reaches the program alone. A worker that ends takes its group with it: children
  *     that a task left running are killed.
+ *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
+ *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
+ *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
  *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
  *     children by pid. Its exit raises one SIGCHLD.
+ *
+ * BACKENDS
+ *   The same program gives the same results and codes wherever its tasks run; what differs is what they can do to the program.
+ *
+ *                     POOL_PROCESSES               POOL_THREADS                  POOL_INLINE
+ *   tasks run         in processes of their own    in threads of the program     in the call that submits or waits
+ *   crash, exit()     POOL_EDIED, the pool goes on ends the program              ends the program
+ *   kill, time-out    at once                      when the task returns         when the task returns
+ *   endless task      can be killed                pool_destroy() waits for it   the call that runs it never returns
+ *   leaks             end with the worker          stay in the program           stay in the program
+ *   memory limits     kept                         ignored                       ignored
+ *   globals           a copy for each worker, as   shared, with all that this    shared
+ *                     they were at pool_create()   means for the task
+ *   initializer       in each worker               in each thread, at once       in pool_create()
+ *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
+ *                                                  initializer run again         again
+ *   environment       threads of libraries limited the program's                 the program's
+ *
+ *   A task that could not be killed, or stopped when its time was over, has its outcome (POOL_ECANCELLED, POOL_EDEADLINE) once it
+ *   has returned. Items of a job that have been claimed in the same chunk may be run before a kill is seen. Tasks and initializers
+ *   cannot use their own pool in any backend (POOL_EFOREIGN). With POOL_INLINE a future is done when the call that made it
+ *   returns; if several threads of the program submit, when future_get() does: one of them runs tasks at a time.
+ *   In threads no signal is handled but those that a task raises by a fault.
  */
 #ifndef PARPOOL_H
 #define PARPOOL_H
@@ -111,6 +138,13 @@ struct pool_failure {
 
 /* ---- A pool ------------------------------------------------------------------------------------------------- */
 
+/* Where tasks run: see BACKENDS, above. */
+enum {
+    POOL_PROCESSES, /* in processes that the pool forks */
+    POOL_THREADS,   /* in threads of the program */
+    POOL_INLINE     /* in the call that submits: to debug, or to run without any concurrency */
+};
+
 struct pool_options {
     int workers; /* 0 and -1: one for every CPU that this process may use; -2: all but one; …, at least one;
                     > 0: that many, at most 1024 */
@@ -124,11 +158,19 @@ struct pool_options {
                                        above that its allocations fail; 0: no limit */
     size_t memory_soft_limit;       /* bytes of private memory, at its peak and beyond what it began with, above which a
                                        worker is replaced once its task is done; 0: no limit */
+    int backend;                    /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE (which has one worker) */
+    bool pin;                       /* binds each worker to one CPU of those it may use, in turn; where the system can (Linux),
+                                       and not with POOL_INLINE */
+    double max_load;                /* while the system's 1-minute load average is at least that, new tasks and chunks wait;
+                                       0: no limit. As with make --load, one worker goes on whatever the load; what runs is
+                                       left alone. Workers look every 100 ms; where there is no such number it limits nothing */
+    size_t min_free_memory;         /* bytes of memory that is available, in the system, below which new tasks and chunks wait;
+                                       the same; 0: no limit */
 };
 
 /* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
- * Does not wait for the workers to start. POOL_EINVAL: pool is NULL, or workers or a size out of range; POOL_ENOMEM: no
- * memory or address space; POOL_EAGAIN: no process or descriptor. Fewer workers than asked for is no failure while one
+ * Does not wait for the workers to start. POOL_EINVAL: pool is NULL, or an option out of range; POOL_ENOMEM: no
+ * memory or address space; POOL_EAGAIN: no process, thread or descriptor. Fewer workers than asked for is no failure while one
  * lives; if none can be started, what is submitted ends with POOL_EAGAIN. From any thread. */
 PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
 

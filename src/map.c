@@ -6,6 +6,7 @@
  *
  * Invariant: each item's outcome is settled once: by its block's mark in the pass that finished it, or as a victim. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doze.h"
@@ -143,9 +144,16 @@ static bool make_first_plan(struct pool *pool, struct pp_job *j) {
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
-/* The gaps, or the first of them, as the items of another pass. */
+static int by_first(const void *a, const void *b) {
+    uint64_t left = ((const struct range *)a)->first, right = ((const struct range *)b)->first;
+    return (left > right) - (left < right);
+}
+
+/* The gaps, or the first of them, as the items of another pass. In their order: of those that a worker sees fail, the one with
+ * the lowest position keeps its message, which is to be that of the lowest item. */
 static bool make_next_plan(struct pool *pool, struct pp_job *j) {
     uint64_t count = 0;
+    qsort(j->gaps, j->gap_count, sizeof *j->gaps, by_first);
     for (size_t i = 0; i < j->gap_count && count < MOST_AGAIN; i++) count += j->gaps[i].count;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
@@ -179,6 +187,7 @@ static void unlink_job(struct pool *pool, struct pp_job *j) {
     if (j->next) j->next->link = j->link;
     else if (pool->waiting_jobs_end == &j->next) pool->waiting_jobs_end = j->link;
     j->link = NULL;
+    if (pool->placed[j->place] == j) pool->placed[j->place] = NULL;
 }
 
 static void link_active(struct pool *pool, struct pp_job *j) {
@@ -197,7 +206,7 @@ static void link_waiting(struct pool *pool, struct pp_job *j) {
 
 static uint32_t free_place(struct pool *pool) {
     uint32_t place = 0;
-    while (place < PP_BOARD && atomic_load_explicit(&pool->shared.board[place], memory_order_relaxed)) place++;
+    while (place < PP_BOARD && pool->placed[place]) place++;
     return place;
 }
 
@@ -229,6 +238,7 @@ static bool start_job(struct pool *pool, struct pp_job *j) {
     uint32_t place = free_place(pool);
     if (place == PP_BOARD || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
     j->place = place;
+    pool->placed[place] = j;
     link_active(pool, j);
     begin_pass(pool, j);
     return true;

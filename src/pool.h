@@ -65,6 +65,8 @@ struct pp_slot {
 };
 
 struct pp_block; /* of futures */
+struct pp_backend;
+struct crew; /* the backend's own, where it needs one */
 
 struct pool {
     pthread_mutex_t lock;
@@ -74,6 +76,9 @@ struct pool {
     struct pp_shared shared;
     struct pool_options options;
     uint32_t workers;
+    const struct pp_backend *backend;
+    struct crew *crew;
+    bool driven; /* what waits is run by calls: struct pp_backend */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -106,6 +111,7 @@ struct pool {
     int32_t shortest_timeout; /* see timer.h */
 
     struct pp_job *jobs;         /* on the board */
+    struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
     struct future *free_futures;
@@ -131,6 +137,8 @@ static inline void pp_lock(struct pool *pool) {
 }
 /* Keeps the promise of pool_fd(), where it was made; in wait.c. */
 void pp_rearm(struct pool *pool);
+/* Runs what waits, where nobody else does; in pool.c. */
+void pp_drive(struct pool *pool);
 /* Runs the callbacks that wait, then unlocks; in pool.c. */
 void pp_unlock_and_call(struct pool *pool);
 /* Whether there are callbacks for this call to run. */
@@ -139,6 +147,7 @@ static inline bool pp_callbacks_wait(const struct pool *pool) {
 }
 /* The end of every call. Callbacks may end the pool: nothing of it may be touched afterwards but by who has a handle. */
 static inline void pp_unlock(struct pool *pool) {
+    if (pool->driven) pp_drive(pool);
     if (pool->event_fd >= 0) pp_rearm(pool);
     if (pp_callbacks_wait(pool)) pp_unlock_and_call(pool);
     else pthread_mutex_unlock(&pool->lock);
@@ -150,6 +159,8 @@ static inline void pp_unlock(struct pool *pool) {
 bool pp_is_foreign(const struct pool *pool);
 /* How many workers `workers` of the options means, or POOL_EINVAL. */
 int pp_worker_count(int workers);
+/* Cancels what has not begun and kills what runs. */
+void pp_stop_all(struct pool *pool);
 /* Why nothing can be submitted, or 0. */
 int pp_refusal(const struct pool *pool);
 /* A future and its count as a handle; NULL: no memory. */

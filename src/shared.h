@@ -54,6 +54,7 @@ struct pp_front {
     _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
     _Atomic uint32_t workers;    /* how many the pool has */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
+    _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;

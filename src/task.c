@@ -13,6 +13,12 @@ struct pp_call *pp_call_here(void) {
     return &call;
 }
 
+bool pp_call_is_within(const struct pp_shared *shared) {
+    for (const struct pp_call *c = &call; c; c = c->outer)
+        if (c->shared == shared) return true;
+    return false;
+}
+
 size_t task_index(void) {
     if (!call.running) return 0;
     if (!call.position) return call.index;

@@ -13,8 +13,11 @@
 
 struct pp_extra;
 struct pp_desc;
+struct pp_shared;
 
 struct pp_call {
+    const struct pp_shared *shared; /* of the pool whose worker this thread is, or is for the moment; NULL: none */
+    const struct pp_call *outer;    /* the call that this one was made in, where a task uses an inline pool */
     bool running;
     bool has_message;
     size_t message_index; /* the item that has left the message */
@@ -32,5 +35,7 @@ struct pp_call {
 
 /* This thread's. The address stays the same: a loop takes it once. */
 struct pp_call *pp_call_here(void);
+/* Whether this thread is in a task, or an initializer, of the pool with this memory. */
+bool pp_call_is_within(const struct pp_shared *shared);
 
 #endif

@@ -153,6 +153,7 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
     uint64_t pause = AUDIT_FIRST;
     for (;;) {
+        if (pool->driven) pp_drive(pool);
         pp_collect(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
