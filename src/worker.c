@@ -245,6 +245,13 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     }
 }
 
+/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what runs in a
+ * thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
+    if (w->ends) atomic_store_explicit(&w->record->progress, chunk->end - 1, memory_order_release);
+    await_kill(w);
+}
+
 /* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
 static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
@@ -256,7 +263,7 @@ static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     PP_POINT("finished");
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     PP_POINT("marked");
-    if (!pp_item_end(&w->record->item, running)) await_kill(w);
+    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
     return true;
 }
 
