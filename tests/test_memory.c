@@ -94,7 +94,7 @@ static void a_worker_above_the_soft_limit_is_replaced_after_its_task(void **stat
 
 static int sometimes_large_task(const void *in, void *out) {
     (void)in;
-    size_t size = task_index() % 10 == 3 ? 400 * mib : mib;
+    size_t size = task_index() % 10 == 3 ? 250 * mib : mib;
     return allocate_task(&size, out);
 }
 
@@ -102,16 +102,16 @@ static void in_a_job_replacing_loses_no_item(void **state) {
     (void)state;
     static const size_t chunks[] = {0, 1, 8, 1000};
     struct pool_options options = test_options(2);
-    options.memory_soft_limit = 300 * mib;
+    options.memory_soft_limit = 200 * mib;
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     for (size_t c = 0; c < COUNT(chunks); c++) {
-        pid_t out[40] = {0};
+        pid_t out[25] = {0};
         struct pool_job job = {
-            .fn = sometimes_large_task, .out = out, .out_size = sizeof *out, .count = 40, .chunk = chunks[c]};
+            .fn = sometimes_large_task, .out = out, .out_size = sizeof *out, .count = 25, .chunk = chunks[c]};
         assert_ok(pool_map(pool, &job));
-        for (size_t i = 0; i < 40; i++) assert_true(out[i] > 0);
-        for (size_t i = 3; i + 10 < 40; i += 10) assert_true(out[i] != out[i + 10]); /* each by a new one */
+        for (size_t i = 0; i < 25; i++) assert_true(out[i] > 0);
+        for (size_t i = 3; i + 10 < 25; i += 10) assert_true(out[i] != out[i + 10]); /* each by a new one */
     }
     pool_destroy(pool);
 }
