@@ -7,6 +7,8 @@
  *   task     One call of a function, pool_fn, in a worker.
  *   job      One function over many items: pool_map(), pool_map_async().
  *   future   The outcome, one day, of a task or a job that was submitted.
+ *   graph    Tasks that come after others and take their results: pool_task.after.
+ *   stream   One function over an input of any length, its results taken one at a time: pool_imap().
  *   arena    Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
  *            copied.
  *
@@ -17,8 +19,10 @@
  *   - A struct of options that is all zero means the defaults; a NULL pointer to one means all defaults.
  *   - …_destroy(NULL) and …_free(NULL) do nothing.
  *   - Any thread of the process that made a pool may make any call on it and on its futures, at the same time as other
- *     threads, with two exceptions: pool_destroy() must be the pool's last call, and future_free() the future's.
- *   - Nothing happens in the calling process outside a call: no thread, no signal handler, no global state.
+ *     threads, with these exceptions: pool_destroy() must be the pool's last call, future_free() the future's, stream_free()
+ *     the stream's, which is for one thread at a time.
+ *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
+ *     global state.
  *     No call may be made from a signal handler.
  *
  * CAVEATS
@@ -35,8 +39,34 @@
  *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
  *     group of its own, so Ctrl-C reaches the program alone. A worker that ends takes its group with it: children
  *     that a task left running are killed.
+ *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
+ *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
+ *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
  *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
  *     children by pid. Its exit raises one SIGCHLD.
+ *
+ * BACKENDS
+ *   The same program gives the same results and codes wherever its tasks run; what differs is what they can do to the program.
+ *
+ *                     POOL_PROCESSES               POOL_THREADS                  POOL_INLINE
+ *   tasks run         in processes of their own    in threads of the program     in the call that submits or waits
+ *   crash, exit()     POOL_EDIED, the pool goes on ends the program              ends the program
+ *   kill, time-out    at once                      when the task returns         when the task returns
+ *   endless task      can be killed                pool_destroy() waits for it   the call that runs it never returns
+ *   leaks             end with the worker          stay in the program           stay in the program
+ *   memory limits     kept                         ignored                       ignored
+ *   globals           a copy for each worker, as   shared, with all that this    shared
+ *                     they were at pool_create()   means for the task
+ *   initializer       in each worker               in each thread, at once       in pool_create()
+ *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
+ *                                                  initializer run again         again
+ *   environment       threads of libraries limited the program's                 the program's
+ *
+ *   A task that could not be killed, or stopped when its time was over, has its outcome (POOL_ECANCELLED, POOL_EDEADLINE) once it
+ *   has returned. Items of a job that have been claimed in the same chunk may be run before a kill is seen. Tasks and initializers
+ *   cannot use their own pool in any backend (POOL_EFOREIGN). With POOL_INLINE a future is done when the call that made it
+ *   returns; if several threads of the program submit, when future_get() does: one of them runs tasks at a time.
+ *   In threads no signal is handled but those that a task raises by a fault.
  */
 #ifndef PARPOOL_H
 #define PARPOOL_H
@@ -64,8 +94,10 @@ extern "C" {
 
 struct pool;
 struct future;
+struct stream;
 
 enum {
+    POOL_END = 1,         /* no failure: there is no more to come */
     POOL_EINVAL = -1,     /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
     POOL_ENOMEM = -2,     /* no memory, in the caller or in the arena */
     POOL_EAGAIN = -3,     /* the system has no process or descriptor to give */
@@ -78,7 +110,8 @@ enum {
     POOL_EDEADLINE = -10, /* it ran past its own time-out, and its worker was killed */
     POOL_EINIT = -11,     /* the initializer keeps failing: the pool has no worker */
     POOL_EFOREIGN = -12,  /* a handle used in another process than the one that made it */
-    POOL_ECORRUPT = -13   /* a worker overwrote the memory in which the outcome was kept */
+    POOL_ECORRUPT = -13,  /* a worker overwrote the memory in which the outcome was kept */
+    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
 };
 
 /* The name and meaning of a code, in English; also of 0 and of numbers that are no code. Never NULL, never freed.
@@ -93,15 +126,24 @@ typedef int pool_fn(const void *in, void *out);
 /* Why something failed. */
 struct pool_failure {
     int error;         /* POOL_E…; 0: nothing failed */
-    size_t index;      /* the item, in a job; else 0 */
+    size_t index;      /* the item, in a job or a stream; else 0 */
     int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit status
                           (POOL_EDIED by exit) */
     int signal;        /* what killed the worker (POOL_EDIED), else 0 */
+    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal, worker and message are
+                          its too. Else 0 */
     pid_t worker;      /* the process it ran in; 0: none */
     char message[256]; /* one readable line; what task_fail() said, where the task used it */
 };
 
 /* ---- A pool ------------------------------------------------------------------------------------------------- */
+
+/* Where tasks run: see BACKENDS, above. */
+enum {
+    POOL_PROCESSES, /* in processes that the pool forks */
+    POOL_THREADS,   /* in threads of the program */
+    POOL_INLINE     /* in the call that submits: to debug, or to run without any concurrency */
+};
 
 struct pool_options {
     int workers; /* 0 and -1: one for every CPU that this process may use; -2: all but one; …, at least one;
@@ -116,11 +158,19 @@ struct pool_options {
                                        above that its allocations fail; 0: no limit */
     size_t memory_soft_limit;       /* bytes of private memory, at its peak and beyond what it began with, above which a
                                        worker is replaced once its task is done; 0: no limit */
+    int backend;                    /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE (which has one worker) */
+    bool pin;                       /* binds each worker to one CPU of those it may use, in turn; where the system can (Linux),
+                                       and not with POOL_INLINE */
+    double max_load;                /* while the system's 1-minute load average is at least that, new tasks and chunks wait;
+                                       0: no limit. As with make --load, one worker goes on whatever the load; what runs is
+                                       left alone. Workers look every 100 ms; where there is no such number it limits nothing */
+    size_t min_free_memory;         /* bytes of memory that is available, in the system, below which new tasks and chunks wait;
+                                       the same; 0: no limit */
 };
 
 /* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
- * Does not wait for the workers to start. POOL_EINVAL: pool is NULL, or workers or a size out of range; POOL_ENOMEM: no
- * memory or address space; POOL_EAGAIN: no process or descriptor. Fewer workers than asked for is no failure while one
+ * Does not wait for the workers to start. POOL_EINVAL: pool is NULL, or an option out of range; POOL_ENOMEM: no
+ * memory or address space; POOL_EAGAIN: no process, thread or descriptor. Fewer workers than asked for is no failure while one
  * lives; if none can be started, what is submitted ends with POOL_EAGAIN. From any thread. */
 PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
 
@@ -160,6 +210,10 @@ struct pool_job {
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
     int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
+    const void *context;          /* what task_context() is in all tasks of the job; NULL: nothing */
+    size_t context_size;          /* bytes that are copied, once for the job, to where tasks can only read them; what lies in
+                                     the arena is not copied. 0: the pointer is passed as it is: it leads to the arena, or to
+                                     what existed at pool_create() */
 };
 
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
@@ -182,20 +236,74 @@ struct pool_task {
     pool_fn *fn;      /* not NULL */
     const void *in;   /* argument, copied before pool_submit() returns; NULL: none */
     size_t in_size;   /* bytes; > 0 exactly if in is not NULL */
-    size_t out_size;  /* bytes of result; 0: none */
+    size_t out_size;  /* bytes of result, at most: see task_resize(); 0: none */
     int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times it is run again after its worker died under it */
     int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
     uint64_t seed;    /* what task_seed() starts from */
+    struct future *const *after; /* tasks and jobs of this pool: it begins when all are done, and finds their results with
+                                    task_input(). The futures may be freed, and the array be gone, once pool_submit() has
+                                    returned. One may be named twice. NULL: none */
+    size_t after_count;
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
 };
 
 /* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
- * future_free(). Codes as pool_map_async(). Never blocks. From any thread. */
+ * future_free(). Codes as pool_map_async(). Never blocks. From any thread.
+ *
+ * Graphs. A task that names others in `after` is held until they have succeeded. As soon as one has failed or was
+ * cancelled, the task ends without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells of
+ * each what failed first. Results that it takes from others do not pass through the caller: one of more than 48 bytes stays
+ * where it lies in shared memory, until the last task that comes after it is done, its future freed or not. Cycles cannot
+ * be made. A task is sent on its way when a call on the pool finds the last of its dependencies done: while the program
+ * is in no call, graphs do not move on. There are no queues between tasks: a graph is how one feeds another. */
 PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
+
+/* ---- Reduction -------------------------------------------------------------------------------------------------- */
+
+/* Items are mapped to parts, and parts combined to one: functools.reduce(combine, map(fn, items)), with the calls of combine
+ * in a tree. Each call of combine runs in a worker and joins neighbours, the left one first, so combine needs to be
+ * associative but not commutative; and for rounding, or what is almost associative, the tree is the same in each run: its
+ * shape depends on the number of items and on chunk, never on workers or on time. */
+struct pool_reduction {
+    pool_fn *fn;         /* an item's part, of out_size bytes; NULL: the items are parts already, and in_size is out_size */
+    int (*combine)(void *result, const void *right); /* result holds the left part, and is to hold both; 0 is success, as
+                                                        for a pool_fn, whose task_…() functions it may use. Not NULL */
+    const void *in;      /* count items of in_size bytes each; NULL: items have task_index() alone, or come from next */
+    size_t in_size;      /* bytes; > 0 if in is not NULL; with next, the room that it is given: 0: none */
+    size_t count;        /* items of in, or indices; 0 with next */
+    /* Instead of in: the next item is written to `in`, aligned for any type. 0: it was; POOL_END: there is no more; else the
+     * input failed, with a code if negative, or as POOL_EFAILED. Runs in pool_reduce(), in its thread, holds no lock, and
+     * may make any call. */
+    int (*next)(void *next_arg, void *in);
+    void *next_arg;      /* passed to it; not looked at; NULL allowed */
+    size_t chunk;        /* items that one task combines from left to right; 0: 1 with next, else count / 1024, rounded up */
+    const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
+    void *out;           /* the result, written on success only; not NULL */
+    size_t out_size;     /* bytes of a part and of the result; > 0 */
+    int timeout;         /* ms one task may run, of a chunk or of one call of combine; 0: no limit. The worker is killed:
+                            POOL_EDEADLINE */
+    unsigned retries;    /* times such a task is run again after its worker died under it */
+    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first of those on its right;
+                                     error 0: it did not; NULL: not wanted */
+    uint64_t seed;       /* what task_seed() starts from */
+    const void *context; /* as in struct pool_job */
+    size_t context_size;
+    int workers;         /* with a NULL pool: as in struct pool_options; else not looked at */
+};
+
+/* Reduces, and blocks until the result is there. pool: NULL means one for this call alone, as in pool_map(). options: not
+ * NULL. Neither items nor parts are ever all in memory: besides one part for each time that the number of chunks can be
+ * halved, there are those of at most 8 tasks a worker and 16, or of more tasks where 1 MiB is enough for them; items in the
+ * arena are used in place. A failure ends it: what has not begun is not begun. 0; the failure that comes first in the order of
+ * the tree, the same in each run; what next returned; or POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, POOL_EINIT,
+ * POOL_EAGAIN, and with pool NULL the codes of pool_create(). From any thread. */
+PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *options);
 
 /* ---- Futures ---------------------------------------------------------------------------------------------------- */
 
-/* Waits until the future is done, then copies a task's result. out: room for the task's out_size bytes, written on
+/* Waits until the future is done, then copies a task's result: future_size() bytes. out: room for them, written on
  * success only; NULL: the result is not wanted; not looked at for a job. timeout: ms. Returns the outcome: 0 or why it
  * failed; or POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN. May be called again. From any thread. */
 PARPOOL_API int future_get(struct future *future, void *out, int timeout);
@@ -222,9 +330,98 @@ PARPOOL_API int future_kill(struct future *future);
  * done; POOL_EFOREIGN. Never blocks. From any thread. */
 PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
 
-/* Gives the future up. Before it is done the outcome is thrown away: the work goes on, but nothing of the caller's memory
+/* Has callback(future, arg) called once the future is done, whatever its outcome: by the first call on the pool, of any
+ * thread, that finds it done, before that call returns or while it waits; at once if it is done already. Callbacks of a pool
+ * are called one at a time, those of a future in the order in which they were added. One that becomes due while another
+ * runs is called after that one, by the same thread: never inside it. A callback holds no lock and may make any call: submit,
+ * wait, free any future that no call is waiting for, its own always, add callbacks, and as the last call on the pool
+ * destroy it. While it runs, others wait, but calls of other threads do not. future and callback: not NULL (POOL_EINVAL);
+ * arg is passed on. POOL_ENOMEM, POOL_EFOREIGN: it will not be called. Blocks no longer than callbacks do. From any thread. */
+PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
+
+/* Bytes of the task's result: its out_size, or what it made of that with task_resize(). 0: it is not done, has failed, or
+ * is a job; NULL, or in another process. Never blocks. From any thread. */
+PARPOOL_API size_t future_size(const struct future *future);
+
+enum {                       /* what future_wait_many() waits for */
+    POOL_ALL_COMPLETED = 0,  /* all are done */
+    POOL_FIRST_COMPLETED = 1,/* one is done, whatever its outcome */
+    POOL_FIRST_FAILED = 2    /* one has an outcome other than 0, or all are done */
+};
+
+/* Waits for several futures, of tasks and jobs alike. futures: count of one pool, none NULL; one that is there twice counts
+ * once; NULL is allowed with a count of 0, for which nothing is waited for. timeout: ms. 0: it is so, and
+ * future_done() tells of which; POOL_ETIMEDOUT; POOL_EINVAL: also for futures of several pools; POOL_ENOMEM;
+ * POOL_EFOREIGN. From any thread. */
+PARPOOL_API int future_wait_many(struct future *const *futures, size_t count, int until, int timeout);
+
+/* A stream of these futures in the order in which they become done; those that are done come first, in the order of the
+ * array. futures: as in future_wait_many(); the array is not kept, the futures stay the caller's. Each is told of
+ * once; one that is freed before leaves the stream. *stream is the caller's, to be freed with stream_free(), which leaves
+ * the futures alone. POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int future_as_completed(struct future *const *futures, size_t count, struct stream **stream);
+
+/* The next future of such a stream. 0: *future is done; POOL_END: all were told of; POOL_ETIMEDOUT: none is done yet;
+ * POOL_EBUSY: another call on the stream is in progress; POOL_EINVAL: also for a stream of pool_imap();
+ * POOL_EFOREIGN. However many futures there are, each costs the same. timeout: ms. From any thread. */
+PARPOOL_API int stream_next_future(struct stream *stream, struct future **future, int timeout);
+
+/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work
+ * goes on, but nothing of the caller's memory
  * is touched any more, save what lies in the arena. NULL: nothing. Never blocks. From any thread. */
 PARPOOL_API void future_free(struct future *future);
+
+/* ---- Streams ---------------------------------------------------------------------------------------------------- */
+
+struct pool_stream {
+    pool_fn *fn; /* not NULL; task_index() is the number of its item */
+    /* Writes the next argument, in_size bytes, to `in`, aligned for any type; NULL if in_size is 0. 0: it did; POOL_END:
+     * there is no more; any other value: the input fails, which is told after everything that came before: a negative
+     * one is returned as it is, a positive one as POOL_EFAILED. Runs only within stream_next() of this stream, and may make
+     * any call but pool_destroy(); stream_free() on its own stream ends the stream_next() with POOL_ECANCELLED.
+     * NULL: the arguments are those of `in`. */
+    int (*next)(void *next_arg, void *in);
+    void *next_arg;   /* passed to it; not looked at; NULL allowed */
+    const void *in;   /* with a NULL next: count arguments of in_size bytes each, unchanged until they are taken; in the arena
+                         they are used in place; NULL: tasks have task_index() alone */
+    size_t in_size;   /* bytes; > 0 if in is used; 0 with a next: tasks have no argument */
+    size_t count;     /* items; not looked at with a next */
+    size_t out_size;  /* bytes of a result, at most: see task_resize(); 0: none */
+    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker. What the
+                         stream keeps in memory is so many arguments and results, however long the input */
+    int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
+    unsigned retries; /* times an item is run again after its worker died under it */
+    int priority;     /* as in struct pool_task */
+    uint64_t seed;    /* what task_seed() starts from */
+};
+
+/* Makes a stream: fn over an input that may be endless. pool, options, stream: not NULL; *options is copied. *stream
+ * is the caller's, to be freed with stream_free(), before or after pool_destroy(). Results come in the order of the input,
+ * or with pool_imap_unordered() as they are done. The input is read, and work goes to the workers, only within stream_next().
+ * pool_shutdown() ends the input with POOL_ECLOSED; what was taken from it is done and delivered. POOL_EINVAL, POOL_ENOMEM,
+ * POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken. Never blocks. From any thread. */
+PARPOOL_API int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+
+/* Waits for the next item and copies its result: stream_size() bytes. out: room for out_size bytes, written on success
+ * only; NULL: the result is not wanted. timeout: ms; it does not bound what the input's next() takes. Returns 0, or why the
+ * item failed: the stream goes on with the next; POOL_END: there is no more; POOL_ETIMEDOUT: nothing is lost.
+ * An end of the input other than by POOL_END is returned once, then POOL_END: the code of its next(); POOL_ENOMEM: not even one
+ * item finds room; POOL_ECLOSED, or why the pool is broken. POOL_EBUSY: another call on the stream is in progress, of another
+ * thread, or the one that this is made from; POOL_EINVAL; POOL_EFOREIGN. From any thread, one at a time. */
+PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
+
+/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. For the end of the input: why,
+ * and how many items came before. Neither may be NULL (POOL_EINVAL). POOL_EBUSY, POOL_EFOREIGN. Never blocks. */
+PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
+
+/* Bytes of the result that stream_next() delivered last; 0: it failed; NULL, or in another process. Never blocks. */
+PARPOOL_API size_t stream_size(struct stream *stream);
+
+/* Ends the stream and its work: what has not begun is cancelled, what runs is killed, with its worker, which is replaced; a
+ * stream that was read to its end has none. A stream of future_as_completed() lets its futures be. NULL: nothing.
+ * Never blocks. From any thread, but as the last call on this stream. */
+PARPOOL_API void stream_free(struct stream *stream);
 
 /* ---- Shared data ------------------------------------------------------------------------------------------------ */
 
@@ -243,17 +440,34 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 PARPOOL_API int pool_fd(const struct pool *pool);
 
 /* Moves things on. timeout: ms to wait until a future becomes done. Returns how many became done since the last call,
- * 0 when the time is over or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN. From any thread. */
+ * items of streams counted, 0 when the time is over or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN. From any thread. */
 PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* ---- Inside a task ---------------------------------------------------------------------------------------------- */
 
-/* The item's index in its job; 0 in a task that was submitted, and outside of tasks. Never blocks. */
+/* The item's index in its job or stream; 0 in a task that was submitted, and outside of tasks. Never blocks. */
 PARPOOL_API size_t task_index(void);
+
+/* The context of this task or of its job, read-only; NULL: it has none, and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_context(void);
+
+/* The result of the i-th of the futures that this task comes after, read-only, in shared memory, aligned for any type, valid
+ * until the task ends; its bytes go to *size, if size is not NULL. NULL and 0: that one has no result, or is a job, or
+ * there is no i-th; and outside of tasks. Never blocks. */
+PARPOOL_API const void *task_input(size_t i, size_t *size);
+
+/* How many futures this task comes after; 0 outside of tasks. Never blocks. */
+PARPOOL_API size_t task_input_count(void);
 
 /* Sets the message of this task's failure (printf format, cut at 255 bytes) and returns code:
  * return task_fail(3, "no header in %s", name). With code 0 nothing fails. Outside of tasks only returns code. */
 PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
+
+/* Says that the result is only the first `size` bytes of out_size, in a task that was submitted or is an item of a stream; the
+ * last call counts. So out_size may be generous: it is address space, of which memory is taken as the task writes to it;
+ * but until the task is done all of it counts against arena_size. Without this call a result has out_size bytes.
+ * POOL_EINVAL: more than out_size, or in an item of a job, or outside of tasks. Never blocks. */
+PARPOOL_API int task_resize(size_t size);
 
 /* A number for seeding: depends on the seed of the job or task and on task_index() alone; not on worker, chunk or retry.
  * Different items have different numbers. Outside of tasks: that of seed 0, index 0. */

@@ -15,11 +15,12 @@
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
+#include "watch.h"
 
 /* ---- the end of a future */
 
 static void keep_failure(struct future *future, int outcome, const struct pool_failure *failure) {
-    if (!outcome || future->given_up) return;
+    if (!outcome || (future->given_up && !future->ties)) return;
     future->failure = pp_zalloc(1, sizeof *future->failure);
     if (!future->failure) return;
     if (failure) *future->failure = *failure;
@@ -43,12 +44,14 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     future->outcome = outcome;
     pool->open--;
     pool->finished++;
-    if (future->given_up) {
+    if (future->given_up && !future->ties && future->pins == 0) {
         pp_future_recycle(future);
         return;
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, true, memory_order_release);
+    if (future->ties) pp_ties_finish(pool, future);
+    if (future->watches) pp_watches_tell(future, PP_WATCH_DONE);
 }
 
 /* ---- tasks */
@@ -63,6 +66,16 @@ static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure 
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }
 
+/* Takes in the size that the task gave its result, and gives the rest of its room back. False: it makes no sense. */
+static bool resize(struct pool *pool, uint32_t slot, struct future *future) {
+    uint64_t size;
+    memcpy(&size, pool->shared.messages[slot], sizeof size);
+    if (size > future->out_size) return false;
+    future->out_size = (size_t)size;
+    pp_heap_shrink(&pool->results, future->result, (size_t)size);
+    return true;
+}
+
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots[slot].future;
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
@@ -74,6 +87,8 @@ void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
     } else if (outcome->code != 0) {
         error = POOL_EFAILED;
         describe_code(pool, slot, &failure);
+    } else if (outcome->resized && !resize(pool, slot, future)) {
+        error = POOL_ECORRUPT;
     } else if (!future->result && future->out_size) {
         /* The argument that may lie there is needed no more: workers have a copy in the slot. */
         memcpy(future->small, outcome->out, future->out_size);
@@ -296,6 +311,7 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     }
     struct future *future;
     while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
+    while (pool->held) pp_future_finish(pool->held, code, why);
     while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
     while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
 }

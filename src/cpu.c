@@ -1,7 +1,5 @@
-/* How many CPUs this process may use: its affinity mask, and the quota of its control group, version 1 or 2.
- *
- * Invariant: at least 1; whatever cannot be read limits nothing.
- * Called by: pool_create(), programs. */
+#include "cpu.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -15,17 +13,28 @@
 #include "parpool.h"
 #include "sys.h"
 
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+/* The CPUs that this thread may use, and the size of the set in bytes. NULL: not known. */
+static cpu_set_t *allowed_cpus(size_t *size) {
+    /* Larger masks until the kernel's fits. */
+    for (size_t cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
+        cpu_set_t *set = CPU_ALLOC(cpus);
+        if (!set) break;
+        *size = CPU_ALLOC_SIZE(cpus);
+        if (sched_getaffinity(0, *size, set) == 0 && CPU_COUNT_S(*size, set) > 0) return set;
+        CPU_FREE(set);
+    }
+    return NULL;
+}
+#endif
+
 static int count_by_affinity(void) {
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    /* Larger masks until the kernel's fits. */
-    for (int cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
-        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
-        if (!set) break;
-        size_t size = CPU_ALLOC_SIZE((size_t)cpus);
-        int count = sched_getaffinity(0, size, set) ? 0 : CPU_COUNT_S(size, set);
-        CPU_FREE(set);
-        if (count > 0) return count;
-    }
+    size_t size;
+    cpu_set_t *set = allowed_cpus(&size);
+    int count = set ? CPU_COUNT_S(size, set) : 0;
+    CPU_FREE(set);
+    if (count > 0) return count;
 #endif
     long online = 1;
 #ifdef _SC_NPROCESSORS_ONLN
@@ -47,7 +56,7 @@ static bool read_text(const char *path, char *text, size_t room) {
 
 static int cpus_of(long long quota, long long period) {
     if (quota <= 0 || period <= 0) return INT_MAX;
-    long long cpus = (quota + period - 1) / period;
+    long long cpus = quota / period + (quota % period != 0);
     return cpus > INT_MAX ? INT_MAX : (int)cpus;
 }
 
@@ -90,11 +99,19 @@ static bool names_cpu(const char *controllers) {
     return false;
 }
 
+/* The smallest quota of the group at `path` in the hierarchy mounted at `root` and `mount`. */
+static int quota_below(const char *root, const char *mount, const char *path, int (*quota_in)(const char *directory)) {
+    char top[PATH_MAX];
+    return (size_t)snprintf(top, sizeof top, "%s%s", root, mount) < sizeof top ? quota_upwards(top, path, quota_in)
+                                                                              : INT_MAX;
+}
+
 /* Each line of /proc/self/cgroup is "hierarchy:controllers:path"; version 2 has no controllers. */
-static int count_by_quota(void) {
+int pp_cpu_quota(const char *root) {
     char text[8192];
     int least = INT_MAX;
-    if (!read_text("/proc/self/cgroup", text, sizeof text)) return INT_MAX;
+    if ((size_t)snprintf(text, sizeof text, "%s/proc/self/cgroup", root) >= sizeof text) return INT_MAX;
+    if (!read_text(text, text, sizeof text)) return INT_MAX;
     for (char *line = text, *end; line && *line; line = end) {
         end = strchr(line, '\n');
         if (end) *end++ = '\0';
@@ -104,14 +121,30 @@ static int count_by_quota(void) {
         *path++ = '\0';
         if (strcmp(path, "/") == 0) path = "";
         int quota = INT_MAX;
-        if (*controllers == '\0') quota = quota_upwards("/sys/fs/cgroup", path, quota_v2);
-        else if (names_cpu(controllers)) quota = quota_upwards("/sys/fs/cgroup/cpu", path, quota_v1);
+        if (*controllers == '\0') quota = quota_below(root, "/sys/fs/cgroup", path, quota_v2);
+        else if (names_cpu(controllers)) quota = quota_below(root, "/sys/fs/cgroup/cpu", path, quota_v1);
         if (quota < least) least = quota;
     }
     return least;
 }
 
 int pool_cpu_count(void) {
-    int affinity = count_by_affinity(), quota = count_by_quota();
+    int affinity = count_by_affinity(), quota = pp_cpu_quota("");
     return quota < affinity ? quota : affinity;
+}
+
+void pp_cpu_pin(uint32_t worker) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    size_t size;
+    cpu_set_t *set = allowed_cpus(&size);
+    if (!set) return;
+    /* All but the one that has as many allowed ones before it. */
+    uint32_t wanted = worker % (uint32_t)CPU_COUNT_S(size, set), seen = 0;
+    for (size_t cpu = 0; cpu < size * 8; cpu++)
+        if (CPU_ISSET_S(cpu, size, set) && seen++ != wanted) CPU_CLR_S(cpu, size, set);
+    sched_setaffinity(0, size, set);
+    CPU_FREE(set);
+#else
+    (void)worker;
+#endif
 }

@@ -4,6 +4,7 @@
 const char *pool_strerror(int code) {
     switch (code) {
     case 0: return "success";
+    case POOL_END: return "POOL_END: there is no more";
     case POOL_EINVAL: return "POOL_EINVAL: invalid argument";
     case POOL_ENOMEM: return "POOL_ENOMEM: out of memory, or the arena is full";
     case POOL_EAGAIN: return "POOL_EAGAIN: the system has no process or descriptor to give";
@@ -17,6 +18,7 @@ const char *pool_strerror(int code) {
     case POOL_EINIT: return "POOL_EINIT: the initializer keeps failing";
     case POOL_EFOREIGN: return "POOL_EFOREIGN: the handle belongs to another process";
     case POOL_ECORRUPT: return "POOL_ECORRUPT: a worker overwrote the shared memory of the pool";
+    case POOL_EDEPENDENCY: return "POOL_EDEPENDENCY: a task or job that it comes after failed";
     default: return "unknown code";
     }
 }

@@ -3,6 +3,7 @@
 
 #include "pool.h"
 #include "state.h"
+#include "watch.h"
 
 static bool is_done(const struct future *future) {
     /* Acquire: pairs with the release in pp_future_finish(). What it orders is constant from then on: no lock. */
@@ -17,19 +18,41 @@ static int check(const struct future *future) {
 int future_wait(struct future *future, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error || is_done(future)) return error;
+    struct pool *pool = future->pool;
     uint64_t deadline = pp_deadline(timeout);
-    pp_lock(future->pool);
-    error = pp_wait(future->pool, future, 0, deadline);
-    pp_unlock(future->pool);
+    pp_lock(pool);
+    future->pins++; /* a callback may free it */
+    error = pp_wait(pool, future, 0, deadline);
+    pp_unpin(future);
+    pp_unlock_last(pool);
     return error;
 }
 
-int future_get(struct future *future, void *out, int timeout) {
-    int error = future_wait(future, timeout);
-    if (error) return error;
+static int take(const struct future *future, void *out) {
     if (future->outcome == 0 && out && future->result && !future->is_job)
         memcpy(out, future->result, future->out_size);
     return future->outcome;
+}
+
+int future_get(struct future *future, void *out, int timeout) {
+    int error = timeout < -1 ? POOL_EINVAL : check(future);
+    if (error) return error;
+    if (is_done(future)) return take(future, out);
+    struct pool *pool = future->pool;
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(pool);
+    future->pins++;
+    error = pp_wait(pool, future, 0, deadline);
+    if (!error) {
+        /* Before callbacks run; and without the lock where it may take long. */
+        bool small = !future->result || future->result == future->small;
+        if (!small) pthread_mutex_unlock(&pool->lock);
+        error = take(future, out);
+        if (!small) pthread_mutex_lock(&pool->lock);
+    }
+    pp_unpin(future);
+    pp_unlock_last(pool);
+    return error;
 }
 
 /* The struct is const to its caller, for whom nothing of it changes; that the pool moves on is no part of it. */
@@ -81,6 +104,11 @@ void pp_task_kill(struct pool *pool, struct future *future) {
     if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }
 
+size_t future_size(const struct future *future) {
+    if (!future_done(future) || future->is_job || future->outcome != 0) return 0;
+    return future->out_size;
+}
+
 int future_cancel(struct future *future) {
     int error = check(future);
     if (error) return error;
@@ -121,7 +149,8 @@ void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    if (is_done(future)) pp_future_recycle(future);
+    if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
+    if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);
 }

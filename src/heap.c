@@ -231,3 +231,17 @@ void pp_heap_free(struct pp_heap *heap, void *block) {
         free_run(heap, page);
     }
 }
+
+void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size) {
+    if (!block || !pp_heap_holds(heap, block, 1)) return;
+    uint32_t page = (uint32_t)((size_t)((char *)block - heap->base) / PAGE);
+    if (page >= heap->frontier || heap->table[page].kind != USED_RUN) return;
+    uint32_t had = heap->table[page].run;
+    if (size > (size_t)(had - 1) * PAGE) return; /* all of its pages are needed */
+    uint32_t left = size ? (uint32_t)((size + PAGE - 1) / PAGE) : 1;
+    if (left == had) return;
+    set_run(heap, page, left, USED_RUN);
+    set_run(heap, page + left, had - left, USED_RUN);
+    free_run(heap, page + left);
+    if (heap->budget) *heap->budget += (size_t)(had - left) * PAGE;
+}

@@ -6,6 +6,7 @@
  *
  * Invariant: each item's outcome is settled once: by its block's mark in the pass that finished it, or as a victim. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doze.h"
@@ -31,7 +32,7 @@ struct pp_job {
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
     char *work; /* cursors, flaws, marks, codes of this pass */
-    char *in, *out, *scratch;           /* copies; NULL: none */
+    char *in, *out, *scratch, *context; /* copies; NULL: none */
     unsigned char *outcomes;            /* [count] -POOL_E…, 0: success, or not known yet */
     uint32_t *tries;                    /* [count], made when the first victim is tried again */
     uint64_t failed;
@@ -120,6 +121,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->out_size = job->out_size;
     plan->scratch = j->scratch;
     plan->scratch_size = aligned(job->out_size);
+    plan->context = j->context ? j->context : job->context;
     plan->index = j->index;
     plan->count = count;
     plan->block = block;
@@ -142,9 +144,16 @@ static bool make_first_plan(struct pool *pool, struct pp_job *j) {
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
-/* The gaps, or the first of them, as the items of another pass. */
+static int by_first(const void *a, const void *b) {
+    uint64_t left = ((const struct range *)a)->first, right = ((const struct range *)b)->first;
+    return (left > right) - (left < right);
+}
+
+/* The gaps, or the first of them, as the items of another pass. In their order: of those that a worker sees fail, the one with
+ * the lowest position keeps its message, which is to be that of the lowest item. */
 static bool make_next_plan(struct pool *pool, struct pp_job *j) {
     uint64_t count = 0;
+    qsort(j->gaps, j->gap_count, sizeof *j->gaps, by_first);
     for (size_t i = 0; i < j->gap_count && count < MOST_AGAIN; i++) count += j->gaps[i].count;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
@@ -178,6 +187,7 @@ static void unlink_job(struct pool *pool, struct pp_job *j) {
     if (j->next) j->next->link = j->link;
     else if (pool->waiting_jobs_end == &j->next) pool->waiting_jobs_end = j->link;
     j->link = NULL;
+    if (pool->placed[j->place] == j) pool->placed[j->place] = NULL;
 }
 
 static void link_active(struct pool *pool, struct pp_job *j) {
@@ -196,7 +206,7 @@ static void link_waiting(struct pool *pool, struct pp_job *j) {
 
 static uint32_t free_place(struct pool *pool) {
     uint32_t place = 0;
-    while (place < PP_BOARD && atomic_load_explicit(&pool->shared.board[place], memory_order_relaxed)) place++;
+    while (place < PP_BOARD && pool->placed[place]) place++;
     return place;
 }
 
@@ -213,8 +223,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
-    desc->generation = generation;
-    desc->is_job = 1;
+    desc->timeout = PP_IS_JOB;
     pp_state_submit(&pool->shared.outcomes[slot].state, generation);
     struct pp_front *front = pool->shared.front;
     if (j->place >= atomic_load_explicit(&front->board_end, memory_order_relaxed))
@@ -229,6 +238,7 @@ static bool start_job(struct pool *pool, struct pp_job *j) {
     uint32_t place = free_place(pool);
     if (place == PP_BOARD || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
     j->place = place;
+    pool->placed[place] = j;
     link_active(pool, j);
     begin_pass(pool, j);
     return true;
@@ -273,6 +283,7 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     free_pass(pool, j);
     pp_heap_free(&pool->inputs, j->plan);
     pp_heap_free(&pool->inputs, j->in);
+    pp_heap_free(&pool->inputs, j->context);
     pp_heap_free(&pool->results, j->out);
     pp_heap_free(&pool->work, j->scratch);
     pp_release(j->outcomes);
@@ -556,6 +567,7 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
+    if (job->context_size && !job->context) return POOL_EINVAL;
     if (job->count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
@@ -570,6 +582,11 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
         j->in = pp_heap_alloc(&pool->inputs, in_bytes, false);
         if (!j->in) return POOL_ENOMEM;
         memcpy(j->in, job->in, in_bytes);
+    }
+    if (job->context_size && !in_is_inherited && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
+        j->context = pp_heap_alloc(&pool->inputs, job->context_size, false);
+        if (!j->context) return POOL_ENOMEM;
+        memcpy(j->context, job->context, job->context_size);
     }
     if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
         j->out = pp_heap_alloc(&pool->results, out_bytes, false);

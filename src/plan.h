@@ -47,6 +47,7 @@ struct pp_job_plan {
     uint64_t chunk_blocks; /* blocks a claim takes; 0: measured */
     uint32_t regions;
     uint32_t generation;
+    const void *context;
     int32_t timeout; /* ms; 0: none */
     _Atomic uint32_t stop; /* begin no further item. Caller; only looked at where items have a time-out */
     uint64_t seed;

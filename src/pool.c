@@ -8,10 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend.h"
 #include "child.h"
 #include "control.h"
+#include "env.h"
 #include "supervisor.h"
 #include "sys.h"
+#include "task.h"
 
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
 
@@ -26,7 +29,9 @@ struct pp_block {
 /* ---- who may use it */
 
 bool pp_is_foreign(const struct pool *pool) {
-    return pool->mark ? *pool->mark == 0 : getpid() != pool->owner;
+    if (pool->mark ? *pool->mark == 0 : getpid() != pool->owner) return true;
+    /* A task is a foreigner wherever it runs: what it waited for might never be begun. */
+    return pool->backend->in_here && pp_call_is_within(&pool->shared);
 }
 
 int pp_refusal(const struct pool *pool) {
@@ -57,8 +62,11 @@ struct future *pp_future_new(struct pool *pool) {
     future->outcome = 0;
     future->slot = PP_NO_SLOT;
     future->tries = 0;
+    future->pins = 0;
+    future->ties = NULL;
     future->result = NULL;
     future->failure = NULL;
+    future->watches = NULL;
     pool->handles++;
     return future;
 }
@@ -88,6 +96,17 @@ static void free_pool(struct pool *pool) {
 void pp_unlock_last(struct pool *pool) {
     bool last = pool->handles == 0;
     pp_unlock(pool);
+    if (last) free_pool(pool);
+}
+
+void pp_unlock_and_call(struct pool *pool) {
+    pool->handles++; /* a callback may end the pool */
+    do {
+        pp_callbacks_run(pool);
+        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
+    } while (pool->callbacks);
+    bool last = --pool->handles == 0;
+    pthread_mutex_unlock(&pool->lock);
     if (last) free_pool(pool);
 }
 
@@ -147,10 +166,31 @@ static void unmake_memory(struct pool *pool) {
     pool->mark = NULL;
 }
 
+struct pp_worker_options pp_worker_options_of(const struct pool *pool) {
+    const struct pool_options *o = &pool->options;
+    return (struct pp_worker_options){.initializer = o->initializer,
+                                      .initializer_arg = o->initializer_arg,
+                                      .max_tasks = o->max_tasks_per_worker,
+                                      .memory_limit = o->memory_limit,
+                                      .memory_soft_limit = o->memory_soft_limit,
+                                      .pin = o->pin,
+                                      .limit = {.load = o->max_load, .free_memory = o->min_free_memory}};
+}
+
+bool pp_make_bell(struct pool *pool) {
+    int bell[2];
+    if (pp_pipe(bell, -1)) return false;
+    pool->bell = bell[0];
+    pool->bell_end = bell[1];
+    return true;
+}
+
 /* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
 static int start_supervisor(struct pool *pool) {
     int tasks[2], bell[2], control[2];
-    if (pp_pipe(tasks, 1)) return POOL_EAGAIN;
+    char **environment = pp_env_make((int)pool->workers);
+    if (!environment) return POOL_ENOMEM;
+    if (pp_pipe(tasks, 1)) goto no_tasks;
     if (pp_pipe(bell, -1)) goto no_bell;
     if (pp_socketpair(control)) goto no_control;
     pid_t caller = getpid(), pid = pp_fork();
@@ -159,12 +199,9 @@ static int start_supervisor(struct pool *pool) {
         pp_close(&tasks[1]);
         pp_close(&bell[0]);
         pp_close(&control[0]);
+        pp_env_use(environment);
         struct pp_supervisor_options options = {
-            .worker = {.initializer = pool->options.initializer,
-                       .initializer_arg = pool->options.initializer_arg,
-                       .max_tasks = pool->options.max_tasks_per_worker,
-                       .memory_limit = pool->options.memory_limit,
-                       .memory_soft_limit = pool->options.memory_soft_limit},
+            .worker = pp_worker_options_of(pool),
             .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
         pp_supervisor_run(&pool->shared, &options);
     }
@@ -176,6 +213,7 @@ static int start_supervisor(struct pool *pool) {
     pool->bell_end = bell[1];
     pool->control = control[0];
     pp_close(&control[1]);
+    pp_release(environment);
     return 0;
 
 no_process:
@@ -187,7 +225,23 @@ no_control:
 no_bell:
     pp_close(&tasks[0]);
     pp_close(&tasks[1]);
+no_tasks:
+    pp_release(environment);
     return POOL_EAGAIN;
+}
+
+static void end_processes(struct pool *pool);
+const struct pp_backend pp_processes = {.start = start_supervisor, .end = end_processes};
+
+static const struct pp_backend *const backends[] = {
+    [POOL_PROCESSES] = &pp_processes, [POOL_THREADS] = &pp_threads, [POOL_INLINE] = &pp_inline};
+
+void pp_drive(struct pool *pool) {
+    pool->backend->drive(pool);
+}
+
+static bool are_valid(const struct pool_options *options) {
+    return options->backend >= POOL_PROCESSES && options->backend <= POOL_INLINE && options->max_load >= 0;
 }
 
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
@@ -197,7 +251,11 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->workers = (uint32_t)workers;
     pool->owner = getpid();
     pool->event_fd = -1;
+    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = -1;
+    pool->backend = backends[options->backend];
     pool->waiting_jobs_end = &pool->waiting_jobs;
+    pool->callbacks_end = &pool->callbacks;
+    pool->settled_end = &pool->settled;
     pool->handles = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
@@ -210,8 +268,9 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     if (pool->mark) *pool->mark = 1;
     atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
     pool->cpu_to_spare = workers < pool_cpu_count();
-    error = start_supervisor(pool);
+    error = pool->backend->start(pool);
     if (error) goto fail;
+    pool->driven = pool->backend->drive != NULL;
     *made = pool;
     return 0;
 fail:
@@ -224,7 +283,9 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
     static const struct pool_options defaults;
     if (!pool) return POOL_EINVAL;
     if (!options) options = &defaults;
+    if (!are_valid(options)) return POOL_EINVAL;
     int workers = pp_worker_count(options->workers);
+    if (workers > 0 && options->backend == POOL_INLINE) workers = 1;
     return workers < 0 ? workers : make_pool(options, workers, pool);
 }
 
@@ -240,7 +301,6 @@ static void kill_orphans(struct pool *pool) {
 
 /* The supervisor kills and reaps the workers, then exits: its end of the socket closes. */
 static void end_processes(struct pool *pool) {
-    if (pool->ended) return;
     pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
     struct pollfd control = {.fd = pool->control};
     bool gone = pp_poll(&control, 1, pp_now() + END_NS) > 0;
@@ -248,6 +308,11 @@ static void end_processes(struct pool *pool) {
     if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
     pp_wait_child(pool->supervisor, NULL);
     kill_orphans(pool);
+}
+
+static void end_workers(struct pool *pool) {
+    if (pool->ended) return;
+    pool->backend->end(pool);
     pp_collect(pool);
     pool->ended = true;
 }
@@ -276,7 +341,7 @@ static void keep_results(struct pool *pool) {
         for (int i = 0; i < PP_FUTURES_A_BLOCK; i++) {
             struct future *f = &block->futures[i];
             if (!f->pool || !f->result || f->result == f->small) continue;
-            void *copy = pp_zalloc(1, f->out_size);
+            void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
             if (copy) memcpy(copy, f->result, f->out_size);
             else f->outcome = POOL_ENOMEM;
             f->result = copy;
@@ -285,6 +350,8 @@ static void keep_results(struct pool *pool) {
 
 static void cancel_pending(struct pool *pool) {
     struct future *f;
+    /* The youngest first: so each is cancelled itself, before what it comes after. */
+    while (pool->held) pp_task_cancel(pool, pool->held);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
         if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
@@ -298,11 +365,17 @@ static void kill_running(struct pool *pool) {
     pp_jobs_kill(pool);
 }
 
+void pp_stop_all(struct pool *pool) {
+    cancel_pending(pool);
+    kill_running(pool);
+}
+
 int pool_shutdown(struct pool *pool, int flags, int timeout) {
     if (!pool || timeout < -1 || (flags & ~(POOL_CANCEL_PENDING | POOL_KILL_RUNNING))) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
+    pool->handles++; /* a callback may end the pool */
     pool->closed = true;
     if (!pool->ended) {
         pp_collect(pool);
@@ -311,16 +384,21 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
-    if (!error) end_processes(pool);
-    pp_unlock(pool);
+    if (!error) end_workers(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
     return error;
 }
 
 void pool_destroy(struct pool *pool) {
     if (!pool || pp_is_foreign(pool)) return;
     pp_lock(pool);
+    if (pool->destroyed) { /* by a callback that pool_destroy() itself runs */
+        pp_unlock(pool);
+        return;
+    }
     pool->closed = true;
-    end_processes(pool);
+    end_workers(pool);
     break_as_cancelled(pool);
     keep_results(pool);
     pool->destroyed = true;

@@ -19,11 +19,22 @@
 #include "queue.h"
 #include "shared.h"
 #include "state.h"
+#include "ties.h"
 
 #define PP_NO_SLOT UINT32_MAX
 #define PP_FUTURES_A_BLOCK 128
 
 struct pp_job;
+
+/* What is kept of a struct pool_task; what few tasks have is in `ties`. */
+struct pp_task {
+    const void *in; /* in `small` or the inputs heap */
+    size_t in_size;
+    pool_fn *fn;
+    int timeout, priority;
+    unsigned retries;
+    uint64_t seed;
+};
 
 struct future {
     struct pool *pool; /* constant */
@@ -35,12 +46,16 @@ struct future {
     int outcome;
     uint32_t slot;       /* PP_NO_SLOT: none */
     uint32_t tries;      /* times it was begun and lost */
-    size_t out_size;
+    uint32_t pins;       /* who needs it even if it is given up: calls that wait, callbacks, tasks that take its result */
+    struct pp_ties *ties; /* callbacks, and what it comes after or before; NULL: none, or done and told */
+    size_t out_size;     /* bytes of the result, or of the room for it */
     void *result;        /* where it lies: `small`, the work heap, or after the pool's end malloc'ed memory */
-    struct pool_task task; /* in: in `small` or the inputs heap */
+    struct pp_task task;
+    uint64_t index; /* what task_index() is in the task */
     struct pp_job *job;
     struct pool_failure *failure; /* NULL: none, or there was no memory for it */
-    struct future *next, *prev;   /* in the queue; the free list */
+    struct pp_watch *watches;     /* who wants to know of its end; see watch.h */
+    struct future *next, *prev;   /* in the queue; among those held; the free list */
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is done */
 };
 
@@ -50,6 +65,8 @@ struct pp_slot {
 };
 
 struct pp_block; /* of futures */
+struct pp_backend;
+struct crew; /* the backend's own, where it needs one */
 
 struct pool {
     pthread_mutex_t lock;
@@ -59,6 +76,9 @@ struct pool {
     struct pp_shared shared;
     struct pool_options options;
     uint32_t workers;
+    const struct pp_backend *backend;
+    struct crew *crew;
+    bool driven; /* what waits is run by calls: struct pp_backend */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -69,6 +89,13 @@ struct pool {
     int control;
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
+
+    struct pp_callback *callbacks, **callbacks_end; /* to be run, in this order; see ties.h */
+    bool calling;                                   /* some thread runs them */
+    size_t watched;                                 /* futures with callbacks that are not done */
+    struct future *held;                            /* tasks that wait for others, the youngest first; see ties.h */
+    struct future *settled, **settled_end;          /* done, and their dependents not told yet */
+    bool settling;
 
     /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run. All
      * but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
@@ -84,6 +111,7 @@ struct pool {
     int32_t shortest_timeout; /* see timer.h */
 
     struct pp_job *jobs;         /* on the board */
+    struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
     struct future *free_futures;
@@ -109,9 +137,20 @@ static inline void pp_lock(struct pool *pool) {
 }
 /* Keeps the promise of pool_fd(), where it was made; in wait.c. */
 void pp_rearm(struct pool *pool);
+/* Runs what waits, where nobody else does; in pool.c. */
+void pp_drive(struct pool *pool);
+/* Runs the callbacks that wait, then unlocks; in pool.c. */
+void pp_unlock_and_call(struct pool *pool);
+/* Whether there are callbacks for this call to run. */
+static inline bool pp_callbacks_wait(const struct pool *pool) {
+    return pool->callbacks && !pool->calling;
+}
+/* The end of every call. Callbacks may end the pool: nothing of it may be touched afterwards but by who has a handle. */
 static inline void pp_unlock(struct pool *pool) {
+    if (pool->driven) pp_drive(pool);
     if (pool->event_fd >= 0) pp_rearm(pool);
-    pthread_mutex_unlock(&pool->lock);
+    if (pp_callbacks_wait(pool)) pp_unlock_and_call(pool);
+    else pthread_mutex_unlock(&pool->lock);
 }
 
 /* ---- pool.c */
@@ -120,6 +159,8 @@ static inline void pp_unlock(struct pool *pool) {
 bool pp_is_foreign(const struct pool *pool);
 /* How many workers `workers` of the options means, or POOL_EINVAL. */
 int pp_worker_count(int workers);
+/* Cancels what has not begun and kills what runs. */
+void pp_stop_all(struct pool *pool);
 /* Why nothing can be submitted, or 0. */
 int pp_refusal(const struct pool *pool);
 /* A future and its count as a handle; NULL: no memory. */
@@ -128,13 +169,34 @@ struct future *pp_future_new(struct pool *pool);
 void pp_future_recycle(struct future *future);
 /* Unlocks, and after the pool's end frees its memory with the last handle. */
 void pp_unlock_last(struct pool *pool);
+/* Undoes pins++. One that was given up may be gone afterwards. */
+static inline void pp_unpin(struct future *future) {
+    if (--future->pins == 0 && future->given_up && atomic_load_explicit(&future->done, memory_order_relaxed))
+        pp_future_recycle(future);
+}
+
+/* ---- callback.c */
+
+/* Runs what waits; unlocks meanwhile. */
+void pp_callbacks_run(struct pool *pool);
+/* A future is done: its callbacks are to be run. */
+void pp_callbacks_take(struct pool *pool, struct future *future);
 
 /* ---- submit.c */
+
+/* Makes a future for the task, with room for its result and for in_size bytes of argument at task.in, which the caller
+ * fills in before it sends; the lock may be released meanwhile. 0, POOL_ENOMEM or why the pool refuses. */
+int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future);
+int pp_task_send(struct pool *pool, struct future *future); /* 0 or POOL_ENOMEM: it was not sent */
+/* Undoes pp_task_new() for what was not sent. */
+void pp_task_drop(struct pool *pool, struct future *future);
 
 uint32_t pp_slot_take(struct pool *pool, struct future *future); /* PP_NO_SLOT: none is free */
 void pp_slot_free(struct pool *pool, uint32_t slot);
 /* Sends what waits as far as there is room: see queue.h. */
 void pp_dispatch(struct pool *pool);
+/* Sends a task on its way for the first time. 0 or POOL_ENOMEM. */
+int pp_dispatch_new(struct pool *pool, struct future *future);
 /* Queues a task whose worker died once more. */
 void pp_submit_again(struct pool *pool, struct future *future);
 /* Sends the ticket of a slot again, for one that may have been lost. */
@@ -183,6 +245,8 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *job);
  * Unlocks while it sleeps. deadline: ns of pp_now(); 0: only looks; UINT64_MAX: for ever. */
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
 uint64_t pp_deadline(int timeout);
+/* Something new is to be seen to when anything is done: whoever sleeps for one future is now woken for all. */
+void pp_attend_all(struct pool *pool);
 /* Breaks the pool if its supervisor has gone. */
 void pp_check_supervisor(struct pool *pool);
 

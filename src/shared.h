@@ -29,6 +29,8 @@
 #define PP_INLINE_IN 16
 #define PP_INLINE_OUT 48
 #define PP_MESSAGE 256
+#define PP_IS_JOB (-1)
+#define PP_SIZE_ASIDE (UINT32_MAX >> 1)
 
 /* A ticket names one use of a slot: generation in the high half, slot in the low. 0 is none: generations begin at 1. */
 static inline uint64_t pp_ticket(uint32_t slot, uint32_t generation) {
@@ -52,6 +54,7 @@ struct pp_front {
     _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
     _Atomic uint32_t workers;    /* how many the pool has */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
+    _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
@@ -69,19 +72,33 @@ struct pp_desc {
     const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct pp_job_plan */
     void *out;      /* where the result goes: the outcome's `out`, the work heap; NULL: none */
     uint64_t seed;
-    uint32_t generation;
-    uint32_t is_job;
-    int32_t timeout; /* ms; 0: none */
-    uint32_t unused;
+    uint64_t index;
+    int32_t timeout;   /* ms; 0: none; PP_IS_JOB: this is no task */
+    uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
+    uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size did not fit, and lies in `argument` */
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
+
+/* What few tasks have beside their argument: a context, and the results of the tasks that they come after. In the inputs
+ * heap; the caller writes it before the slot's state says PENDING. The results may lie where workers can write. */
+struct pp_extra {
+    const void *in, *context;
+    size_t count;
+    struct pp_input {
+        const void *data; /* NULL: it has none */
+        size_t size;
+    } inputs[];
+};
 
 /* What came of it. state: see state.h. The rest: the worker that runs it, before DONE. */
 struct pp_outcome {
     _Atomic uint64_t state;
     int32_t code;
-    int32_t pid;
+    union {
+        int32_t pid;     /* code is not 0 */
+        int32_t resized; /* code is 0: whether the slot's message begins with the result's size, a uint64_t */
+    };
     _Alignas(16) unsigned char out[PP_INLINE_OUT];
 };
 _Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it is what the caller fetches for a task");

@@ -35,19 +35,32 @@ void pp_slot_free(struct pool *pool, uint32_t slot) {
     pool->free_slots[pool->free_slot_count++] = slot;
 }
 
+/* Whether its out_size takes the place that a small argument would have in the description. */
+static bool is_huge(const struct future *future) {
+    return future->out_size >= PP_SIZE_ASIDE;
+}
+
 static void describe(struct pool *pool, struct future *future) {
     uint32_t slot = future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    const struct pool_task *task = &future->task;
+    const struct pp_task *task = &future->task;
     desc->fn = task->fn;
     desc->in = task->in;
     if (task->in == future->small) desc->in = memcpy(desc->argument, task->in, task->in_size);
+    desc->has_extra = future->ties && future->ties->extra;
+    if (desc->has_extra) {
+        future->ties->extra->in = desc->in;
+        desc->in = future->ties->extra;
+    }
     desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
     desc->seed = task->seed;
-    desc->generation = generation;
-    desc->is_job = 0;
+    desc->index = future->index;
     desc->timeout = task->timeout;
+    desc->out_size = is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size & PP_SIZE_ASIDE;
+    if (is_huge(future)) {
+        memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
+    }
     pp_state_submit(&outcome->state, generation);
 }
 
@@ -107,8 +120,8 @@ void pp_dispatch(struct pool *pool) {
     if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, sent);
 }
 
-/* Straight to the ring where that keeps the order, else to the queue. 0 or POOL_ENOMEM. */
-static int dispatch_new(struct pool *pool, struct future *future) {
+/* Straight to the ring where that keeps the order, else to the queue. */
+int pp_dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
         pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
         return 0;
@@ -139,51 +152,70 @@ void pp_ticket_again(struct pool *pool, uint32_t slot) {
 static int check_task(const struct pool_task *task) {
     if (!task->fn || task->timeout < 0) return POOL_EINVAL;
     if ((task->in == NULL) != (task->in_size == 0)) return POOL_EINVAL;
+    if ((task->context_size && !task->context) || (task->after_count && !task->after)) return POOL_EINVAL;
     return 0;
 }
 
-/* Copies the argument to where it can wait, and finds room for the result. */
-static int keep_data(struct pool *pool, struct future *future) {
-    struct pool_task *task = &future->task;
-    if (task->in && task->in_size > PP_INLINE_IN) {
-        void *copy = pp_heap_alloc(&pool->inputs, task->in_size, false);
-        if (!copy) return POOL_ENOMEM;
-        task->in = memcpy(copy, task->in, task->in_size);
-    } else if (task->in) {
-        task->in = memcpy(future->small, task->in, task->in_size);
+/* Finds room for the argument, where it can wait, and for the result. */
+static int make_room(struct pool *pool, struct future *future) {
+    struct pp_task *task = &future->task;
+    task->in = NULL;
+    if (task->in_size > PP_INLINE_IN || (task->in_size && is_huge(future))) {
+        task->in = pp_heap_alloc(&pool->inputs, task->in_size, false);
+        if (!task->in) return POOL_ENOMEM;
+    } else if (task->in_size) {
+        task->in = future->small;
     }
-    future->out_size = task->out_size;
-    future->result = NULL;
-    if (task->out_size > PP_INLINE_OUT) {
-        future->result = pp_heap_alloc(&pool->results, task->out_size, false);
-        if (!future->result) {
-            pp_heap_free(&pool->inputs, (void *)(uintptr_t)task->in);
-            return POOL_ENOMEM;
-        }
+    if (future->out_size > PP_INLINE_OUT) {
+        future->result = pp_heap_alloc(&pool->results, future->out_size, false);
+        if (!future->result) return POOL_ENOMEM;
     }
     return 0;
 }
 
-static int submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+void pp_task_drop(struct pool *pool, struct future *future) {
+    if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
+    pp_future_recycle(future);
+}
+
+int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) return POOL_ENOMEM;
-    f->task = *task;
-    error = keep_data(pool, f);
-    if (error) goto release;
-    if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
-    error = dispatch_new(pool, f);
-    if (error) goto give_back;
-    pool->open++;
-    *future = f;
-    return 0;
+    f->task = (struct pp_task){.fn = task->fn, .in_size = task->in_size, .timeout = task->timeout,
+                               .retries = task->retries, .priority = task->priority, .seed = task->seed};
+    f->out_size = task->out_size;
+    f->index = index;
+    error = make_room(pool, f);
+    if (!error && (task->after_count > 0 || task->context)) error = pp_ties_make(pool, f, task);
+    if (error) pp_task_drop(pool, f);
+    else *future = f;
+    return error;
+}
 
-give_back:
-    if (task->timeout) pp_timer_end(&pool->shared);
-    pp_heap_free(&pool->inputs, (void *)(uintptr_t)f->task.in);
-release:
-    pp_future_recycle(f);
+int pp_task_send(struct pool *pool, struct future *future) {
+    int timeout = future->task.timeout, error = 0;
+    bool has_ties = future->ties != NULL;
+    if (timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, timeout);
+    if (!has_ties) error = pp_dispatch_new(pool, future);
+    if (error) {
+        if (timeout) pp_timer_end(&pool->shared);
+        return error;
+    }
+    pool->open++;
+    if (has_ties) pp_ties_begin(pool, future);
+    return 0;
+}
+
+static int submit(struct pool *pool, const struct pool_task *task, struct future **future) {
+    struct future *f;
+    int error = pp_task_new(pool, task, 0, &f);
+    if (error) return error;
+    if (task->in) memcpy((void *)(uintptr_t)f->task.in, task->in, task->in_size);
+    error = pp_task_send(pool, f);
+    if (error) pp_task_drop(pool, f);
+    else *future = f;
     return error;
 }
 

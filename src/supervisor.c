@@ -11,12 +11,11 @@
 
 #include "child.h"
 #include "control.h"
-#include "doze.h"
+#include "life.h"
 #include "notice.h"
 #include "sys.h"
 #include "timer.h"
 
-#define INIT_TRIES 3        /* times in a row that a worker's initializer may fail */
 #define START_TRIES 10      /* times in a row that a worker may die before it is ready */
 #define FORK_TRIES 5        /* times in a row that the system may refuse a process */
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
@@ -86,14 +85,6 @@ static void ring_bell(struct supervisor *s) {
 
 /* ---- life of a worker */
 
-static void start_record(struct pp_record *record) {
-    atomic_store_explicit(&record->ready, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->started, 0, memory_order_relaxed);
-}
-
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* Should the supervisor be stopped or killed before it can note the number, the caller has to know whom to end. */
     atomic_store_explicit(&s->shared->front->pids[number], (uint32_t)getpid(), memory_order_release);
@@ -104,14 +95,13 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
-    pp_worker_run(s->shared, &s->options->worker, number, life, s->options->task_pipe, s->options->bell);
+    pp_worker_run(&(struct pp_place){.shared = s->shared, .options = &s->options->worker, .number = number, .life = life,
+                                     .task_pipe = s->options->task_pipe, .bell = s->options->bell});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
     struct pp_front *front = s->shared->front;
-    uint32_t life = (atomic_load_explicit(&front->lives[number], memory_order_relaxed) + 1) & 0xffffU;
-    atomic_store_explicit(&front->lives[number], life, memory_order_relaxed);
-    start_record(&s->shared->records[number]);
+    uint32_t life = pp_life_begin(s->shared, number);
     pid_t self = getpid(), pid = pp_fork();
     if (pid < 0) return false;
     if (pid == 0) be_worker(s, number, life, self);
@@ -167,43 +157,6 @@ static void kill_worker(void *context, uint32_t worker) {
     if (s->places[worker] == ALIVE) kill_group(s->pids[worker]);
 }
 
-static struct pp_notice describe_death(struct supervisor *s, uint32_t w) {
-    struct pp_record *r = &s->shared->records[w];
-    struct pp_notice notice = {
-        .kind = PP_WORKER_DIED,
-        .worker = w,
-        .life = atomic_load_explicit(&s->shared->front->lives[w], memory_order_relaxed),
-        .pid = s->pids[w],
-        .status = s->statuses[w],
-        .init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed),
-        .faulted = atomic_load_explicit(&r->faulted, memory_order_relaxed) != 0,
-        .fault = atomic_load_explicit(&r->fault, memory_order_relaxed),
-        .current = atomic_load_explicit(&r->current, memory_order_relaxed),
-        .job = atomic_load_explicit(&r->job, memory_order_relaxed),
-        .item = atomic_load_explicit(&r->item, memory_order_relaxed),
-        .begin = atomic_load_explicit(&r->begin, memory_order_relaxed),
-        .end = atomic_load_explicit(&r->end, memory_order_relaxed),
-        .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
-        .single = atomic_load_explicit(&r->single, memory_order_relaxed),
-        .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
-    };
-    for (int i = 0; i < PP_HOLD; i++) {
-        notice.hold[i] = atomic_load_explicit(&r->hold[i], memory_order_relaxed);
-        if (notice.hold[i] == 0) break;
-    }
-    return notice;
-}
-
-static void clear_record(struct supervisor *s, uint32_t w) {
-    struct pp_record *r = &s->shared->records[w];
-    pp_doze_end(s->shared, w);
-    atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&r->current, 0, memory_order_relaxed);
-    atomic_store_explicit(&r->item, 0, memory_order_relaxed);
-    /* Release, after the notice: the caller, which sees nobody in the job, then looks for notices. */
-    atomic_store_explicit(&r->job, 0, memory_order_seq_cst);
-}
-
 /* Whether the worker at this place is to be started once more. */
 static bool deserves_another(struct supervisor *s, uint32_t w) {
     struct pp_record *r = &s->shared->records[w];
@@ -215,14 +168,14 @@ static bool deserves_another(struct supervisor *s, uint32_t w) {
     s->last_init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed);
     if (s->last_init_code != 0) s->init_failures[w]++;
     s->start_failures[w]++;
-    return s->init_failures[w] < INIT_TRIES && s->start_failures[w] < START_TRIES;
+    return s->init_failures[w] < PP_INIT_TRIES && s->start_failures[w] < START_TRIES;
 }
 
 /* DEAD → EMPTY or GIVEN_UP, once the caller has been told; stays DEAD while notices have no room. */
 static void bury(struct supervisor *s, uint32_t w) {
-    struct pp_notice notice = describe_death(s, w);
+    struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     if (!pp_notice_write(s->shared, &notice)) return;
-    clear_record(s, w);
+    pp_life_end(s->shared, w);
     s->places[w] = deserves_another(s, w) ? EMPTY : GIVEN_UP;
     /* There is a process less: the system may have one to give again. */
     s->fork_failures = 0;

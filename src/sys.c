@@ -158,6 +158,18 @@ pid_t pp_fork(void) {
     return pid;
 }
 
+int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument) {
+    if (FAULT("thread", EAGAIN)) return EAGAIN;
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    int error = pthread_create(thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 pid_t pp_wait_child(pid_t pid, int *status) {
     pid_t got;
     do got = waitpid(pid, status, 0);

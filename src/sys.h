@@ -7,6 +7,7 @@
 #define PP_SYS_H
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,9 @@ void pp_close(int *fd); /* and sets it to -1; nothing if it is -1 */
 
 /* All signals are blocked around it: in the child they stay so, until it has put its own dispositions in place. */
 pid_t pp_fork(void);
+
+/* A thread in which no signal is handled that was not its own doing. 0, or the code of pthread_create(). */
+int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
 
 /* Waits for this child; -1: it is none, or not any more. status: NULL or where it goes. */
 pid_t pp_wait_child(pid_t pid, int *status);

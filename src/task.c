@@ -2,8 +2,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "parpool.h"
+#include "shared.h"
 
 static _Thread_local struct pp_call call;
 
@@ -11,11 +13,32 @@ struct pp_call *pp_call_here(void) {
     return &call;
 }
 
+bool pp_call_is_within(const struct pp_shared *shared) {
+    for (const struct pp_call *c = &call; c; c = c->outer)
+        if (c->shared == shared) return true;
+    return false;
+}
+
 size_t task_index(void) {
     if (!call.running) return 0;
     if (!call.position) return call.index;
     uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
     return (size_t)(call.items ? call.items[position] : position);
+}
+
+const void *task_context(void) {
+    return call.running ? call.context : NULL;
+}
+
+size_t task_input_count(void) {
+    return call.running && call.extra ? call.extra->count : 0;
+}
+
+const void *task_input(size_t i, size_t *size) {
+    static const struct pp_input none;
+    const struct pp_input *input = i < task_input_count() ? &call.extra->inputs[i] : &none;
+    if (size) *size = input->size;
+    return input->data;
 }
 
 int task_fail(int code, const char *format, ...) {
@@ -27,6 +50,16 @@ int task_fail(int code, const char *format, ...) {
     call.has_message = true;
     call.message_index = task_index();
     return code;
+}
+
+int task_resize(size_t size) {
+    if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
+    uint64_t room = call.desc->out_size;
+    if (room == PP_SIZE_ASIDE) memcpy(&room, call.desc->argument, sizeof room);
+    if (size > room) return POOL_EINVAL;
+    call.size = size;
+    call.resized = true;
+    return 0;
 }
 
 /* The output function of SplitMix64 (Steele, Lea, Flood 2014): a bijection, so that different items differ. */

@@ -1,4 +1,5 @@
-/* What a task may ask about itself: task_index(), task_seed(), task_fail().
+/* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
+ * task_input().
  *
  * Invariant: one call at a time in each thread; `pp_call` describes it, and says nothing outside of calls.
  * Called by: worker (fills it), tasks (through the public functions). */
@@ -10,7 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pp_extra;
+struct pp_desc;
+struct pp_shared;
+
 struct pp_call {
+    const struct pp_shared *shared; /* of the pool whose worker this thread is, or is for the moment; NULL: none */
+    const struct pp_call *outer;    /* the call that this one was made in, where a task uses an inline pool */
     bool running;
     bool has_message;
     size_t message_index; /* the item that has left the message */
@@ -18,10 +25,17 @@ struct pp_call {
     const _Atomic uint64_t *position; /* where the position of the item that runs is kept; NULL: a task */
     const uint64_t *items;            /* the item at each position; NULL: the position is the item */
     uint64_t seed;
+    const void *context;
+    const struct pp_extra *extra; /* NULL: none */
+    const struct pp_desc *desc; /* of a task */
+    bool resized;               /* to `size` */
+    uint64_t size;
     char message[256];
 };
 
 /* This thread's. The address stays the same: a loop takes it once. */
 struct pp_call *pp_call_here(void);
+/* Whether this thread is in a task, or an initializer, of the pool with this memory. */
+bool pp_call_is_within(const struct pp_shared *shared);
 
 #endif

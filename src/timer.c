@@ -30,7 +30,7 @@ static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, u
     *running = atomic_load_explicit(state, memory_order_acquire);
     if (pp_generation_of(*running) != pp_ticket_generation(ticket)) return NULL;
     *timeout = shared->descs[slot].timeout;
-    return shared->descs[slot].is_job ? NULL : state;
+    return state; /* PP_IS_JOB is no time-out */
 }
 
 static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
@@ -41,7 +41,7 @@ static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, u
     if (ticket == 0 || slot >= PP_SLOTS) return NULL;
     const struct pp_desc *desc = &shared->descs[slot];
     const char *plan = desc->in;
-    if (!desc->is_job || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size) return NULL;
+    if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size) return NULL;
     *timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
     return &record->item;
 }

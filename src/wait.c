@@ -91,8 +91,14 @@ void pp_rearm(struct pool *pool) {
 /* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
 static uint32_t whom_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
-               pool->queue.count == 0 && !pool->waiting_jobs;
+               pool->queue.count == 0 && !pool->waiting_jobs && !pool->held && pool->watched == 0;
     return one ? future->slot : PP_WAITS_ANY;
+}
+
+void pp_attend_all(struct pool *pool) {
+    if (!pool->somebody_polls) return;
+    expect(pool, PP_WAITS_ANY);
+    pp_collect(pool);
 }
 
 /* Whether workers have announced anything that was not collected, or the supervisor has. */
@@ -120,7 +126,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
     pool->somebody_polls = true;
     expect(pool, whom_for(pool, future));
     pp_collect(pool);
-    if (!is_satisfied(pool, future, baseline)) {
+    if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->control}};
         pthread_mutex_unlock(&pool->lock);
         int n = pp_poll(fds, 2, until);
@@ -137,7 +143,7 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
     pool->others_wait++;
     expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
     pp_collect(pool);
-    if (!is_satisfied(pool, future, baseline)) {
+    if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
         pthread_cond_timedwait(&pool->changed, &pool->lock, &time);
     }
@@ -147,8 +153,13 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
     uint64_t pause = AUDIT_FIRST;
     for (;;) {
+        if (pool->driven) pp_drive(pool);
         pp_collect(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
+        if (pp_callbacks_wait(pool)) {
+            pp_callbacks_run(pool);
+            if (is_satisfied(pool, future, baseline)) return 0;
+        }
         if (deadline == 0) {
             pp_check_supervisor(pool);
             return is_satisfied(pool, future, baseline) ? 0 : POOL_ETIMEDOUT;
@@ -209,12 +220,14 @@ int pool_poll(struct pool *pool, int timeout) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
+    pool->handles++; /* a callback may end the pool */
     if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_control(pool);
     if (!pool->ended) pp_wait(pool, NULL, pool->reported, deadline);
     size_t news = pool->finished - pool->reported;
     pool->reported = pool->finished;
-    pp_unlock(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
     return news > INT32_MAX ? INT32_MAX : (int)news;
 }

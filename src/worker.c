@@ -2,11 +2,11 @@
 
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "child.h"
+#include "cpu.h"
 #include "doze.h"
 #include "memory.h"
 #include "plan.h"
@@ -15,6 +15,8 @@
 #include "sys.h"
 #include "task.h"
 
+#define NS_PER_MS 1000000U
+#define PAUSE_NS 50000000U /* how long a worker that may not begin anything waits until it looks again */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 #define LOOK_NS 50000U   /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
 #define SHORT_NS 2000U    /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
@@ -25,6 +27,9 @@ struct worker {
     struct pp_call *call;
     uint32_t number, life;
     int task_pipe, bell;
+    jmp_buf *ends;       /* see struct pp_place */
+    const struct pp_worker_options *options;
+    struct pp_limit_watch watch;
     uint64_t rung;       /* the caller's wait for which the bell was rung */
     uint64_t announced;  /* entries written to the done ring */
     uint64_t woken;
@@ -40,18 +45,35 @@ struct worker {
     uint64_t used_up[PP_BOARD]; /* jobs of the board in which nothing was left to claim */
 };
 
+static noreturn void end_life(struct worker *w, int status) {
+    if (w->ends) longjmp(*w->ends, 1);
+    pp_child_exit(status);
+}
+
 /* Somebody has swapped our state to KILLED or OVERDUE and is about to kill us: nothing may be touched any more. Should
  * the kill not come, the word was scribbled upon; then this worker ends itself, to be replaced. */
-static noreturn void await_kill(void) {
+static noreturn void await_kill(struct worker *w) {
     uint64_t until = pp_now() + 1000000000U;
-    while (pp_now() < until) pp_poll(NULL, 0, until);
-    pp_child_exit(1);
+    while (!w->ends && pp_now() < until) pp_poll(NULL, 0, until);
+    end_life(w, 1);
+}
+
+/* Who cannot be killed does to itself, once the task has returned, what the supervisor would have done. */
+static void heed_time_out(struct worker *w, _Atomic uint64_t *state, uint64_t running, int32_t timeout) {
+    if (!w->ends || timeout <= 0) return;
+    uint64_t took = pp_now() - atomic_load_explicit(&w->record->started, memory_order_relaxed);
+    if (took >= (uint64_t)timeout * NS_PER_MS) pp_state_kill(state, running, PP_OVERDUE);
+}
+
+/* What a task printed is written before its process may die. */
+static void flush_output(const struct worker *w) {
+    if (!w->ends) pp_child_flush();
 }
 
 static void retire_if_due(struct worker *w) {
     if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
         atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
-        pp_child_exit(0);
+        end_life(w, 0);
     }
 }
 
@@ -91,17 +113,30 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
     }
     w->call->position = NULL;
+    w->call->index = (size_t)desc->index;
     w->call->seed = desc->seed;
-    w->call->has_message = false;
-    int code = desc->fn(desc->in, desc->out);
+    w->call->desc = desc;
+    w->call->has_message = w->call->resized = false;
+    const void *in = desc->in;
+    if (desc->has_extra) {
+        w->call->extra = in;
+        w->call->context = w->call->extra->context;
+        in = w->call->extra->in;
+    }
+    int code = desc->fn(in, desc->out);
     if (code != 0) {
         memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
+    } else {
+        outcome->resized = w->call->resized;
+        if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
     }
-    pp_child_flush();
+    if (desc->has_extra) w->call->context = w->call->extra = NULL;
+    flush_output(w);
     outcome->code = code;
     PP_POINT("ran");
-    if (!pp_state_end(&outcome->state, running)) await_kill();
+    if (desc->timeout) heed_time_out(w, &outcome->state, running, desc->timeout);
+    if (!pp_state_end(&outcome->state, running)) await_kill(w);
     PP_POINT("published");
     announce(w, ticket);
 }
@@ -151,6 +186,7 @@ static bool run_tickets(struct worker *w) {
 
 /* Takes what another worker holds and has not begun. */
 static bool steal(struct worker *w) {
+    if (w->watch.is_over) return false; /* and whoever holds it is at work */
     uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
     for (uint32_t v = 0; v < workers; v++) {
         if (v == w->number) continue;
@@ -209,6 +245,13 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     }
 }
 
+/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what runs in a
+ * thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
+    if (w->ends) atomic_store_explicit(&w->record->progress, chunk->end - 1, memory_order_release);
+    await_kill(w);
+}
+
 /* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
 static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
@@ -216,11 +259,11 @@ static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
     else
         for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
-    pp_child_flush();
+    flush_output(w);
     PP_POINT("finished");
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     PP_POINT("marked");
-    if (!pp_item_end(&w->record->item, running)) await_kill();
+    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
     return true;
 }
 
@@ -238,10 +281,11 @@ static bool run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
         if (!stop) run_item(w, plan, scratch, p);
         PP_POINT("item ran");
-        if (!pp_item_end(&w->record->item, running)) await_kill();
+        heed_time_out(w, &w->record->item, running, plan->timeout);
+        if (!pp_item_end(&w->record->item, running)) await_kill(w);
         if (stop) return false;
         if (w->has_quota) w->quota--;
-        pp_child_flush();
+        flush_output(w);
     }
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     return true;
@@ -303,6 +347,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->seed = plan->seed;
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
+    w->call->context = plan->context;
     uint64_t turn_began = w->pace.began = pp_now();
     bool worked = false, nothing_left = false;
     struct pp_chunk chunk;
@@ -320,6 +365,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
         pp_pace_measure(&w->pace, &chunk, pp_now());
     } while (!turn_is_over(w, w->pace.began, turn_began));
+    w->call->context = NULL;
     leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
     return worked;
 }
@@ -374,10 +420,17 @@ static void forget_all(struct worker *w) {
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }
 
+/* A process is ended by its supervisor. */
+static void end_if_asked(struct worker *w) {
+    /* Acquire: pairs with the release of whoever then wakes all. */
+    if (w->ends && atomic_load_explicit(&w->shared->front->ending, memory_order_acquire)) end_life(w, 0);
+}
+
 static void rest(struct worker *w) {
     if (look_around(w)) return;
     uint32_t seen = pp_doze_begin(w->shared, w->number);
     PP_POINT("dozing");
+    end_if_asked(w);
     bool stolen = false, stay = true;
     if (!sees_work(w) && !(stolen = steal(w))) {
         forget_all(w);
@@ -385,36 +438,72 @@ static void rest(struct worker *w) {
         memset(w->used_up, 0, sizeof w->used_up);
     }
     pp_doze_end(w->shared, w->number);
-    if (!stay) pp_child_exit(0);
+    if (!stay) end_life(w, 0);
     if (stolen) retire_if_due(w);
 }
 
-static void initialize(struct worker *w, const struct pp_worker_options *options) {
+/* Whether it may not begin anything now; see limit.h. If so it has waited, or slept until there was work. */
+static bool held_back(struct worker *w) {
+    if (!pp_limit_is_set(&w->options->limit) || pp_limit_allows(&w->options->limit, &w->watch, w->shared, w->number))
+        return false;
+    end_if_asked(w);
+    if (!sees_work(w)) return false; /* and so it sleeps */
+    pp_poll(NULL, 0, pp_now() + PAUSE_NS);
+    return true;
+}
+
+void pp_worker_begin(struct worker *w, const struct pp_place *place) {
+    const struct pp_worker_options *options = place->options;
+    *w = (struct worker){.shared = place->shared, .record = &place->shared->records[place->number],
+                         .number = place->number, .life = place->life, .task_pipe = place->task_pipe,
+                         .bell = place->bell, .ends = place->ends, .options = options, .batch = 1,
+                         .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
+    w->announced = atomic_load_explicit(&w->record->done_tail, memory_order_relaxed);
+    w->woken = atomic_load_explicit(&w->record->woken, memory_order_relaxed);
+}
+
+void pp_worker_enter(struct worker *w) {
+    w->call = pp_call_here();
+    w->call->shared = w->shared;
+    w->call->running = true;
+}
+
+void pp_worker_initialize(struct worker *w) {
+    const struct pp_worker_options *options = w->options;
+    w->call->running = false;
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
-    pp_child_flush();
+    flush_output(w);
     if (code != 0) {
         atomic_store_explicit(&w->record->init_code, code, memory_order_relaxed);
-        pp_child_exit(1);
+        end_life(w, 1);
     }
+    w->call->running = true;
     atomic_store_explicit(&w->record->ready, 1, memory_order_release);
 }
 
-void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *options, uint32_t number, uint32_t life,
-                   int task_pipe, int bell) {
-    struct worker w = {.shared = shared, .record = &shared->records[number], .call = pp_call_here(), .number = number,
-                       .life = life, .task_pipe = task_pipe, .bell = bell, .batch = 1,
-                       .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
-    w.announced = atomic_load_explicit(&w.record->done_tail, memory_order_relaxed);
-    w.woken = atomic_load_explicit(&w.record->woken, memory_order_relaxed);
-    if (options->memory_soft_limit) w.soft_limit = pp_memory_used() + options->memory_soft_limit;
-    if (options->memory_limit) pp_memory_limit(options->memory_limit);
-    initialize(&w, options);
-    w.call->running = true;
-    for (;;) {
-        bool worked = run_tickets(&w);
-        if (worked) retire_if_due(&w);
-        /* Tickets and jobs in turn: neither keeps the other waiting. */
-        if (run_jobs(&w) || (!worked && steal(&w))) retire_if_due(&w);
-        else if (!worked) rest(&w);
-    }
+bool pp_worker_step(struct worker *w) {
+    bool worked = run_tickets(w);
+    if (worked) retire_if_due(w);
+    /* Tickets and jobs in turn: neither keeps the other waiting. */
+    if (!run_jobs(w) && (worked || !steal(w))) return worked;
+    retire_if_due(w);
+    return true;
+}
+
+struct worker *pp_worker_new(void) {
+    return pp_zalloc(1, sizeof(struct worker));
+}
+
+void pp_worker_run(const struct pp_place *place) {
+    const struct pp_worker_options *options = place->options;
+    struct worker w;
+    pp_worker_begin(&w, place);
+    if (options->pin) pp_cpu_pin(w.number);
+    if (!w.ends && options->memory_soft_limit) w.soft_limit = pp_memory_used() + options->memory_soft_limit;
+    if (!w.ends && options->memory_limit) pp_memory_limit(options->memory_limit);
+    memset(pp_call_here(), 0, sizeof(struct pp_call)); /* this may be the pool of a task */
+    pp_worker_enter(&w);
+    pp_worker_initialize(&w);
+    for (;;)
+        if (!held_back(&w) && !pp_worker_step(&w)) rest(&w);
 }

@@ -11,4 +11,4 @@ nm -D --defined-only "$2" | awk '$NF !~ /^_/ { print $NF }' | sort >"$work/defin
 
 diff "$work/declared" "$work/defined"
 # The prefixes are part of the contract.
-! grep -vE '^(pool|future|task)_' "$work/defined"
+! grep -vE '^(pool|future|task|stream)_' "$work/defined"

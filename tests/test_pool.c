@@ -452,7 +452,8 @@ static void every_code_has_a_name_of_its_own(void **state) {
                                 POOL_EDEADLINE,
                                 POOL_EINIT,
                                 POOL_EFOREIGN,
-                                POOL_ECORRUPT};
+                                POOL_ECORRUPT,
+                                POOL_EDEPENDENCY};
     for (size_t i = 0; i < COUNT(codes); i++) {
         const char *name = pool_strerror(codes[i]);
         assert_non_null(name);
@@ -462,7 +463,7 @@ static void every_code_has_a_name_of_its_own(void **state) {
             assert_true(strcmp(name, pool_strerror(codes[k])) != 0);
         }
     }
-    static const int others[] = {1, -1000, INT_MAX, INT_MIN, POOL_ECORRUPT - 1};
+    static const int others[] = {1, -1000, INT_MAX, INT_MIN, POOL_EDEPENDENCY - 1};
     for (size_t i = 0; i < COUNT(others); i++) {
         assert_non_null(pool_strerror(others[i]));
         assert_true(pool_strerror(others[i])[0] != 0);

@@ -33,7 +33,6 @@ static _Atomic uint64_t *run_task(uint32_t worker, int32_t timeout, uint64_t sta
     atomic_store(&memory.records[worker].current, pp_ticket(5, 3));
     atomic_store(&memory.records[worker].started, started);
     memory.descs[5].timeout = timeout;
-    memory.descs[5].is_job = 0;
     atomic_store(&memory.outcomes[5].state, pp_state(3, PP_RUNNING, worker, 9));
     return &memory.outcomes[5].state;
 }
@@ -107,7 +106,7 @@ static void a_start_that_is_not_known_counts_from_when_it_was_looked_for(void **
 static struct pp_job_plan *run_item(uint32_t worker, int32_t timeout, uint64_t started) {
     struct pp_job_plan *plan = (void *)memory.inputs;
     plan->timeout = timeout;
-    memory.descs[6].is_job = 1;
+    memory.descs[6].timeout = PP_IS_JOB;
     memory.descs[6].in = plan;
     atomic_store(&memory.front->lives[worker], 9);
     atomic_store(&memory.records[worker].job, pp_ticket(6, 1));

@@ -1,0 +1,487 @@
+/* The three backends: the same program, the same results and codes. Each test runs its body for all of them. */
+#include "support.h"
+
+#include <sys/wait.h>
+
+static const int backends[] = {POOL_PROCESSES, POOL_THREADS, POOL_INLINE};
+
+#define FOR_EACH_BACKEND(b) for (size_t i_ = 0, b = 0; i_ < COUNT(backends) && (b = (size_t)backends[i_], true); i_++)
+
+static struct pool_options options_of(size_t backend) {
+    struct pool_options options = test_options(3);
+    options.backend = (int)backend;
+    return options;
+}
+
+static struct pool *pool_in(size_t backend) {
+    struct pool_options options = options_of(backend);
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+static void an_unknown_backend_is_refused(void **state) {
+    (void)state;
+    static const int unknown[] = {-1, 3, 1000};
+    for (size_t i = 0; i < COUNT(unknown); i++) {
+        struct pool_options options = test_options(1);
+        struct pool *pool = (void *)&options;
+        options.backend = unknown[i];
+        assert_code(pool_create(&options, &pool), POOL_EINVAL);
+        assert_true(pool == (void *)&options);
+    }
+}
+
+/* ---- The same results ------------------------------------------------------------------------------------------- */
+
+static void a_map_gives_the_same(void **state) {
+    (void)state;
+    static long in[5000], out[5000];
+    for (long i = 0; i < 5000; i++) in[i] = i;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        for (size_t chunk = 0; chunk < 20; chunk += 7) {
+            memset(out, 0, sizeof out);
+            assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
+                                                        .out_size = sizeof *out, .count = COUNT(in), .chunk = chunk}));
+            for (long i = 0; i < 5000; i++) assert_true(out[i] == i * i);
+        }
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .count = 0}));
+        pool_destroy(pool);
+    }
+}
+
+static void submitted_tasks_give_the_same(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        struct future *futures[200];
+        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        for (long i = 0; i < 200; i++) {
+            long result = 0;
+            assert_ok(finish(futures[i], &result));
+            assert_true(result == i * i);
+        }
+        assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        struct future *late;
+        assert_code(pool_submit(pool, &(struct pool_task){.fn = square_task}, &late), POOL_ECLOSED);
+        pool_destroy(pool);
+    }
+}
+
+static int index_and_seed(const void *in, void *out) {
+    (void)in;
+    uint64_t both[2] = {task_index(), task_seed()};
+    memcpy(out, both, sizeof both);
+    return 0;
+}
+
+static void index_and_seed_are_the_same(void **state) {
+    (void)state;
+    uint64_t expected[100][2], got[100][2];
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = got, .out_size = sizeof *got,
+                                                    .count = 100, .seed = 11}));
+        if (b == POOL_PROCESSES) memcpy(expected, got, sizeof got);
+        assert_memory_equal(got, expected, sizeof got);
+        pool_destroy(pool);
+        assert_int_equal(task_index(), 0); /* this thread has been in no task, whoever ran them */
+    }
+}
+
+static int fail_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return task_index() % 10 == 4 ? task_fail(9, "item %zu says no", task_index()) : 0;
+}
+
+static void failures_are_the_same(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        struct pool_failure failure;
+        int status[30];
+        assert_code(pool_map(pool, &(struct pool_job){.fn = fail_task, .count = 30, .status = status, .failure = &failure}),
+                    POOL_EFAILED);
+        for (int i = 0; i < 30; i++) assert_code(status[i], i % 10 == 4 ? POOL_EFAILED : 0);
+        assert_int_equal(failure.index, 4);
+        assert_int_equal(failure.code, 9);
+        assert_contains(failure.message, "item 4 says no");
+        assert_true(failure.worker > 0 && (failure.worker == getpid()) == (b != POOL_PROCESSES));
+        pool_destroy(pool);
+    }
+}
+
+static void data_in_the_arena_is_used_in_place(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        long *data = pool_alloc(pool, 1000 * sizeof *data);
+        for (long i = 0; i < 1000; i++) data[i] = i;
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = data, .in_size = sizeof *data, .out = data,
+                                                    .out_size = sizeof *data, .count = 1000}));
+        for (long i = 0; i < 1000; i++) assert_true(data[i] == i * i);
+        pool_free(pool, data);
+        pool_destroy(pool);
+    }
+}
+
+static void a_descriptor_tells_of_what_is_done(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        assert_true(pool_fd(pool) >= 0);
+        assert_int_equal(pool_poll(pool, 0), 0);
+        long x = 3, result = 0;
+        struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
+        assert_int_equal(pool_poll(pool, PATIENCE), 1);
+        assert_ok(finish(future, &result));
+        assert_true(result == 9);
+        pool_destroy(pool);
+    }
+}
+
+/* ---- The same codes --------------------------------------------------------------------------------------------- */
+
+static int slow_first_task(const void *in, void *out) {
+    (void)in, (void)out;
+    if (task_index() == 0) sleep_ms(300);
+    return 0;
+}
+
+static void what_takes_too_long_is_overdue(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        struct future *future;
+        assert_ok(pool_submit(pool, &(struct pool_task){.fn = slow_first_task, .timeout = 50, .retries = 3}, &future));
+        assert_code(finish(future, NULL), POOL_EDEADLINE);
+        int status[20];
+        struct pool_failure failure;
+        assert_code(pool_map(pool, &(struct pool_job){.fn = slow_first_task, .count = 20, .timeout = 50, .chunk = 5,
+                                                      .status = status, .failure = &failure}),
+                    POOL_EDEADLINE);
+        for (int i = 0; i < 20; i++) assert_code(status[i], i == 0 ? POOL_EDEADLINE : 0);
+        assert_int_equal(failure.index, 0);
+        pool_destroy(pool);
+    }
+}
+
+static void what_is_cancelled_never_runs(void **state) {
+    (void)state;
+    static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
+    for (size_t b = 0; b < COUNT(with_workers); b++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_in((size_t)with_workers[b]);
+        struct future *busy[3], *waits, *job;
+        for (int i = 0; i < 3; i++) busy[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+        assert_true(gate_reached(gate, 3));
+        waits = submit(pool, gate_task, &gate, sizeof gate, 0);
+        assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_task, .count = 10}, &job));
+        assert_code(future_cancel(busy[0]), POOL_EBUSY);
+        assert_true(future_running(busy[0]));
+        assert_ok(future_cancel(waits));
+        assert_ok(future_cancel(job));
+        gate_open(gate);
+        for (int i = 0; i < 3; i++) assert_ok(finish(busy[i], NULL));
+        assert_code(finish(waits, NULL), POOL_ECANCELLED);
+        assert_code(finish(job, NULL), POOL_ECANCELLED);
+        assert_int_equal(atomic_load(&gate->arrived), 3);
+        pool_destroy(pool);
+    }
+}
+
+static void what_runs_in_a_thread_is_killed_once_it_returns(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_in(POOL_THREADS);
+    struct future *task = submit(pool, gate_task, &gate, sizeof gate, 0), *job;
+    struct pool_job one = {.fn = gate_task, .in = &gate, .in_size = sizeof gate, .count = 1};
+    assert_ok(pool_map_async(pool, &one, &job));
+    assert_true(gate_reached(gate, 2));
+    assert_ok(future_kill(task));
+    assert_ok(future_kill(job));
+    assert_code(future_wait(task, 20), POOL_ETIMEDOUT);
+    assert_false(future_done(job));
+    gate_open(gate);
+    assert_code(finish(task, NULL), POOL_ECANCELLED);
+    assert_code(finish(job, NULL), POOL_ECANCELLED);
+    long x = 5, result = 0;
+    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
+    assert_true(result == 25);
+    pool_destroy(pool);
+}
+
+static int ask_for_own_pool(const void *in, void *out) {
+    struct pool *pool = *(struct pool *const *)in;
+    struct future *future;
+    *(int *)out = pool_submit(pool, &(struct pool_task){.fn = square_task}, &future);
+    return 0;
+}
+
+static struct pool *own_pool;
+
+static int map_in_own_pool(const void *in, void *out) {
+    (void)in, (void)out;
+    return pool_map(own_pool, &(struct pool_job){.fn = fail_task, .count = 3}) == POOL_EFOREIGN ? 0 : 1;
+}
+
+static int by_way_of_another(const void *in, void *out) {
+    (void)in, (void)out;
+    struct pool_options options = test_options(1);
+    options.backend = POOL_INLINE;
+    struct pool *other = NULL;
+    int error = pool_create(&options, &other);
+    if (!error) error = pool_map(other, &(struct pool_job){.fn = map_in_own_pool, .count = 2});
+    pool_destroy(other);
+    return error ? 1 : task_index() == 1 ? 0 : 2;
+}
+
+static void a_task_is_a_foreigner_to_its_own_pool(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        int code = 0;
+        assert_ok(finish(submit(pool, ask_for_own_pool, &pool, sizeof pool, sizeof code), &code));
+        assert_code(code, POOL_EFOREIGN);
+        pool_destroy(pool);
+    }
+}
+
+static void it_is_so_by_way_of_another_pool_too(void **state) {
+    (void)state;
+    static const int in_here[] = {POOL_THREADS, POOL_INLINE};
+    for (size_t b = 0; b < COUNT(in_here); b++) {
+        own_pool = pool_in((size_t)in_here[b]);
+        int status[2];
+        assert_code(pool_map(own_pool, &(struct pool_job){.fn = by_way_of_another, .count = 2, .status = status}),
+                    POOL_EFAILED);
+        assert_code(status[0], POOL_EFAILED); /* its index is its own again after the other pool's tasks */
+        assert_ok(status[1]);
+        pool_destroy(own_pool);
+    }
+}
+
+static int nested_task(const void *in, void *out) {
+    (void)in;
+    struct pool_options options = test_options(2);
+    options.backend = (int)(task_index() % 3);
+    struct pool *pool;
+    long x[4] = {1, 2, 3, 4}, y[4];
+    if (pool_create(&options, &pool)) return 1;
+    int error = pool_map(pool, &(struct pool_job){.fn = square_task, .in = x, .in_size = sizeof *x, .out = y,
+                                                  .out_size = sizeof *y, .count = 4});
+    pool_destroy(pool);
+    *(long *)out = y[0] + y[1] + y[2] + y[3];
+    return error != 0;
+}
+
+static void pools_may_be_nested(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        long sums[6];
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, .out = sums, .out_size = sizeof *sums, .count = 6}));
+        for (int i = 0; i < 6; i++) assert_true(sums[i] == 30);
+        pool_destroy(pool);
+    }
+}
+
+/* ---- Initializers and replaced workers ---------------------------------------------------------------------------- */
+
+static int count_up(void *counter) {
+    atomic_fetch_add((atomic_int *)counter, 1);
+    return 0;
+}
+
+static int count_up_and_fail(void *counter) {
+    atomic_fetch_add((atomic_int *)counter, 1);
+    return 6;
+}
+
+static void the_initializer_runs_in_each_worker(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        atomic_int *runs = shared(sizeof *runs);
+        struct pool_options options = options_of(b);
+        options.initializer = count_up;
+        options.initializer_arg = runs;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        if (b == POOL_INLINE) assert_int_equal(atomic_load(runs), 1);
+        assert_true(becomes(runs, b == POOL_INLINE ? 1 : 3));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out_size = 16, .count = 50}));
+        assert_int_equal(atomic_load(runs), b == POOL_INLINE ? 1 : 3);
+        pool_destroy(pool);
+    }
+}
+
+static void an_initializer_that_keeps_failing_breaks_the_pool(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        atomic_int *runs = shared(sizeof *runs);
+        struct pool_options options = options_of(b);
+        options.initializer = count_up_and_fail;
+        options.initializer_arg = runs;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        struct pool_failure failure = {0};
+        struct future *future;
+        int error = pool_submit(pool, &(struct pool_task){.fn = square_task, .out_size = sizeof(long)}, &future);
+        if (!error) {
+            assert_code(future_get(future, NULL, PATIENCE), POOL_EINIT);
+            assert_ok(future_failure(future, &failure));
+            assert_int_equal(failure.code, 6);
+            future_free(future);
+        } else {
+            assert_code(error, POOL_EINIT);
+        }
+        assert_code(pool_map(pool, &(struct pool_job){.fn = fail_task, .count = 3}), POOL_EINIT);
+        pool_destroy(pool);
+        assert_true(atomic_load(runs) >= (b == POOL_INLINE ? 3 : 9));
+    }
+}
+
+static void workers_are_replaced_after_so_many_tasks(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        atomic_int *runs = shared(sizeof *runs);
+        struct pool_options options = options_of(b);
+        options.initializer = count_up;
+        options.initializer_arg = runs;
+        options.max_tasks_per_worker = 2;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        for (long i = 0; i < 40; i++) {
+            long result = 0;
+            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+            assert_true(result == i * i);
+        }
+        uint64_t out[600][2]; /* more deaths than there is room for notices */
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = out, .out_size = sizeof *out,
+                                                    .count = b == POOL_PROCESSES ? 30 : 600}));
+        assert_true(becomes(runs, b == POOL_PROCESSES ? 30 : 300));
+        pool_destroy(pool);
+    }
+}
+
+/* ---- What differs ------------------------------------------------------------------------------------------------- */
+
+static int global;
+
+static int write_global(const void *in, void *out) {
+    global = *(const int *)in;
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void globals_are_shared_but_for_processes(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        int value = 77;
+        pid_t pid = 0;
+        global = 1;
+        assert_ok(finish(submit(pool, write_global, &value, sizeof value, sizeof pid), &pid));
+        assert_int_equal(global, b == POOL_PROCESSES ? 1 : 77);
+        assert_int_equal(pid == getpid(), b != POOL_PROCESSES);
+        pool_destroy(pool);
+    }
+}
+
+static void inline_tasks_are_done_when_the_call_returns(void **state) {
+    (void)state;
+    struct pool *pool = pool_in(POOL_INLINE);
+    struct future *task, *job;
+    long x = 4;
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, .in = &x, .in_size = sizeof x, .out_size = sizeof x},
+                          &task));
+    assert_true(future_done(task));
+    assert_code(future_cancel(task), POOL_EBUSY);
+    assert_code(future_kill(task), POOL_EBUSY);
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_task, .count = 50}, &job));
+    assert_true(future_done(job));
+    assert_code(future_get(job, NULL, 0), POOL_EFAILED);
+    assert_int_equal(pool_poll(pool, 0), 2);
+    future_free(task);
+    future_free(job);
+    pool_destroy(pool);
+}
+
+static int child_task(const void *in, void *out) {
+    (void)in;
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) _exit(5);
+    while (waitpid(child, &status, 0) < 0) {
+    }
+    *(int *)out = WEXITSTATUS(status);
+    return 0;
+}
+
+static void a_task_may_have_children(void **state) {
+    (void)state;
+    FOR_EACH_BACKEND(b) {
+        struct pool *pool = pool_in(b);
+        int code = 0;
+        assert_ok(finish(submit(pool, child_task, NULL, 0, sizeof code), &code));
+        assert_int_equal(code, 5);
+        pool_destroy(pool);
+    }
+}
+
+static void what_was_not_done_is_cancelled_by_the_end(void **state) {
+    (void)state;
+    struct pool *pool = pool_in(POOL_THREADS);
+    struct future *futures[20];
+    int ms = 30;
+    for (int i = 0; i < 20; i++) futures[i] = submit(pool, slow_first_task, &ms, sizeof ms, 0);
+    pool_destroy(pool);
+    int cancelled = 0;
+    for (int i = 0; i < 20; i++) {
+        int error = finish(futures[i], NULL);
+        assert_any_of(error, 0, POOL_ECANCELLED);
+        cancelled += error != 0;
+    }
+    assert_true(cancelled >= 17);
+}
+
+static void running_threads_are_waited_for_by_shutdown(void **state) {
+    (void)state;
+    struct pool *pool = pool_in(POOL_THREADS);
+    struct gate *gate = shared(sizeof *gate);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    assert_code(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 20), POOL_ETIMEDOUT);
+    gate_open(gate);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_code(finish(future, NULL), POOL_ECANCELLED);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(an_unknown_backend_is_refused),
+        TEST(a_map_gives_the_same),
+        TEST(submitted_tasks_give_the_same),
+        TEST(index_and_seed_are_the_same),
+        TEST(failures_are_the_same),
+        TEST(data_in_the_arena_is_used_in_place),
+        TEST(a_descriptor_tells_of_what_is_done),
+        TEST(what_takes_too_long_is_overdue),
+        TEST(what_is_cancelled_never_runs),
+        TEST(what_runs_in_a_thread_is_killed_once_it_returns),
+        TEST(a_task_is_a_foreigner_to_its_own_pool),
+        TEST(it_is_so_by_way_of_another_pool_too),
+        TEST(pools_may_be_nested),
+        TEST(the_initializer_runs_in_each_worker),
+        TEST(an_initializer_that_keeps_failing_breaks_the_pool),
+        TEST(workers_are_replaced_after_so_many_tasks),
+        TEST(globals_are_shared_but_for_processes),
+        TEST(inline_tasks_are_done_when_the_call_returns),
+        TEST(a_task_may_have_children),
+        TEST(what_was_not_done_is_cancelled_by_the_end),
+        TEST(running_threads_are_waited_for_by_shutdown),
+    };
+    return run_group("backend", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,190 @@
+/* Data that all tasks of a job see: task_context(). */
+#include "support.h"
+
+#include <signal.h>
+
+enum { WORDS = 5000 };
+
+struct table {
+    long words[WORDS];
+};
+
+static int look_up(const void *in, void *out) {
+    const struct table *table = task_context();
+    if (!table) return task_fail(1, "no context");
+    *(long *)out = table->words[*(const long *)in];
+    return 0;
+}
+
+static int where_is_it(const void *in, void *out) {
+    (void)in;
+    *(const void **)out = task_context();
+    return 0;
+}
+
+static int overwrite(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    *(volatile long *)(uintptr_t)task_context() = 1;
+    return 0;
+}
+
+static struct table *make_table(void) {
+    struct table *table = malloc(sizeof *table);
+    assert_non_null(table);
+    for (long i = 0; i < WORDS; i++) table->words[i] = 3 * i + 1;
+    return table;
+}
+
+static struct pool_job lookups(const long *in, long *out, size_t count, const struct table *table) {
+    return (struct pool_job){.fn = look_up, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                             .count = count, .context = table, .context_size = sizeof *table};
+}
+
+static void all_items_of_a_job_see_a_copy_of_it(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct table *table = make_table(); /* after the workers were forked */
+    long *in = malloc(WORDS * sizeof *in), *out = malloc(WORDS * sizeof *out);
+    for (long i = 0; i < WORDS; i++) in[i] = WORDS - 1 - i;
+    struct pool_job job = lookups(in, out, WORDS, table);
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    memset(table, 0xff, sizeof *table); /* it was copied */
+    assert_ok(finish(future, NULL));
+    for (long i = 0; i < WORDS; i++) assert_int_equal(out[i], 3 * (WORDS - 1 - i) + 1);
+    free(table);
+    free(in);
+    free(out);
+    pool_destroy(pool);
+}
+
+static void each_job_has_its_own_and_the_next_has_none(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    long contexts[2] = {1, 2};
+    const void *seen[2][100];
+    struct future *futures[2];
+    for (int i = 0; i < 2; i++) {
+        struct pool_job job = {.fn = where_is_it, .out = seen[i], .out_size = sizeof seen[i][0], .count = 100,
+                               .context = &contexts[i], .context_size = sizeof contexts[i]};
+        assert_ok(pool_map_async(pool, &job, &futures[i]));
+    }
+    for (int i = 0; i < 2; i++) assert_ok(finish(futures[i], NULL));
+    for (int i = 0; i < 100; i++) assert_true(seen[0][i] == seen[0][0] && seen[1][i] == seen[1][0]);
+    assert_true(seen[0][0] != seen[1][0] && seen[0][0] != &contexts[0]);
+    struct pool_job job = {.fn = where_is_it, .out = seen[0], .out_size = sizeof seen[0][0], .count = 100};
+    assert_ok(pool_map(pool, &job));
+    for (int i = 0; i < 100; i++) assert_null(seen[0][i]);
+    const void *one = seen;
+    assert_ok(finish(submit(pool, where_is_it, NULL, 0, sizeof one), &one));
+    assert_null(one);
+    assert_null(task_context());
+    pool_destroy(pool);
+}
+
+static void what_is_shared_already_is_not_copied(void **state) {
+    (void)state;
+    static long inherited;
+    struct pool *pool = pool_of(1);
+    struct table *arena = pool_alloc(pool, sizeof *arena);
+    const void *seen = NULL;
+    struct pool_job job = {.fn = where_is_it, .out = &seen, .out_size = sizeof seen, .count = 1, .context = &inherited};
+    assert_ok(pool_map(pool, &job));
+    assert_true(seen == &inherited);
+    job.context = arena;
+    job.context_size = sizeof *arena;
+    assert_ok(pool_map(pool, &job));
+    assert_true(seen == arena);
+    pool_destroy(pool);
+    /* A pool for one call inherits all there is. */
+    job.context = &inherited;
+    job.context_size = sizeof inherited;
+    assert_ok(pool_map(NULL, &job));
+    assert_true(seen == &inherited);
+}
+
+static void tasks_have_one_too(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct table *table = make_table();
+    long index = 77, result = -1;
+    struct pool_task task = {.fn = look_up, .in = &index, .in_size = sizeof index, .out_size = sizeof result,
+                             .context = table, .context_size = sizeof *table};
+    struct future *future, *second;
+    assert_ok(pool_submit(pool, &task, &future));
+    task.after = &future;
+    task.after_count = 1;
+    assert_ok(pool_submit(pool, &task, &second));
+    free(table);
+    assert_ok(finish(future, &result));
+    assert_int_equal(result, 3 * 77 + 1);
+    result = -1;
+    assert_ok(finish(second, &result));
+    assert_int_equal(result, 3 * 77 + 1);
+    pool_destroy(pool);
+}
+
+static void it_is_read_only(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    long value = 0;
+    struct pool_job job = {.fn = overwrite, .count = 1, .context = &value, .context_size = sizeof value};
+    struct pool_failure failure;
+    job.failure = &failure;
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    assert_true(instrumented() || failure.signal == SIGSEGV || failure.signal == SIGBUS);
+    pool_destroy(pool);
+}
+
+static void it_survives_the_death_of_a_worker(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    pid_t pid = 0;
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+    struct table *table = make_table();
+    long in[64], out[64];
+    for (long i = 0; i < 64; i++) in[i] = i;
+    struct pool_job job = lookups(in, out, 64, table);
+    job.retries = 1;
+    kill(pid, SIGKILL);
+    assert_ok(pool_map(pool, &job));
+    for (long i = 0; i < 64; i++) assert_int_equal(out[i], 3 * i + 1);
+    free(table);
+    pool_destroy(pool);
+}
+
+static void bad_arguments_have_their_codes(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct future *future = NULL;
+    struct pool_job job = {.fn = where_is_it, .count = 1, .context_size = 8};
+    assert_code(pool_map(pool, &job), POOL_EINVAL);
+    assert_code(pool_map_async(pool, &job, &future), POOL_EINVAL);
+    assert_code(pool_submit(pool, &(struct pool_task){.fn = where_is_it, .context_size = 8}, &future), POOL_EINVAL);
+    pool_destroy(pool);
+
+    struct pool_options options = {.workers = 1, .arena_size = 1 << 20};
+    static char large[2 << 20];
+    assert_ok(pool_create(&options, &pool));
+    job.context = large;
+    job.context_size = sizeof large;
+    assert_code(pool_map(pool, &job), POOL_ENOMEM);
+    struct pool_task task = {.fn = where_is_it, .context = large, .context_size = sizeof large};
+    assert_code(pool_submit(pool, &task, &future), POOL_ENOMEM);
+    assert_null(future);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(all_items_of_a_job_see_a_copy_of_it),
+        TEST(each_job_has_its_own_and_the_next_has_none),
+        TEST(what_is_shared_already_is_not_copied),
+        TEST(tasks_have_one_too),
+        TEST(it_is_read_only),
+        TEST(it_survives_the_death_of_a_worker),
+        TEST(bad_arguments_have_their_codes),
+    };
+    return run_group("context", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,453 @@
+/* Tasks that come after others and take their results. */
+#include "support.h"
+
+#include <poll.h>
+
+static struct future *after(struct pool *pool, pool_fn *fn, size_t out_size, struct future *const *futures, size_t count) {
+    struct pool_task task = {.fn = fn, .out_size = out_size, .after = futures, .after_count = count};
+    struct future *future = NULL;
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+static struct future *square(struct pool *pool, long value) {
+    return submit(pool, square_task, &value, sizeof value, sizeof value);
+}
+
+/* The sum of all inputs, and of the argument if there is one. */
+static int sum_task(const void *in, void *out) {
+    long sum = in ? *(const long *)in : 0;
+    for (size_t i = 0; i < task_input_count(); i++) {
+        size_t size = 0;
+        const long *input = task_input(i, &size);
+        if (!input || size != sizeof *input) return task_fail(1, "input %zu has %zu bytes", i, size);
+        sum += *input;
+    }
+    *(long *)out = sum;
+    return 0;
+}
+
+static int one_more_task(const void *in, void *out) {
+    (void)in;
+    const long *before = task_input(0, NULL);
+    if (!before) return 1;
+    *(long *)out = *before + 1;
+    return 0;
+}
+
+static int fail_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return task_fail(42, "no data today");
+}
+
+static int crash_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    abort();
+}
+
+static void a_task_takes_the_results_of_others(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *parts[3] = {square(pool, 2), square(pool, 3), square(pool, 4)}, *sum;
+    long hundred = 100, result = 0;
+    struct pool_task task = {.fn = sum_task, .in = &hundred, .in_size = sizeof hundred, .out_size = sizeof(long),
+                             .after = parts, .after_count = 3};
+    assert_ok(pool_submit(pool, &task, &sum));
+    assert_ok(finish(sum, &result));
+    assert_int_equal(result, 100 + 4 + 9 + 16);
+    /* What is done already is as good. */
+    assert_ok(finish(after(pool, sum_task, sizeof(long), parts, 3), &result));
+    assert_int_equal(result, 4 + 9 + 16);
+    for (int i = 0; i < 3; i++) future_free(parts[i]);
+    pool_destroy(pool);
+}
+
+static void it_begins_when_the_last_is_done(void **state) {
+    (void)state;
+    struct gate *gates = shared(2 * sizeof *gates), *first = &gates[0], *second = &gates[1];
+    struct pool *pool = pool_of(3);
+    struct future *two[2] = {submit(pool, gate_task, &first, sizeof first, 0),
+                             submit(pool, gate_task, &second, sizeof second, 0)};
+    struct future *last = after(pool, sum_task, sizeof(long), NULL, 0);
+    assert_ok(finish(last, NULL));
+    last = after(pool, pid_task, sizeof(pid_t), two, 2);
+    gate_open(second);
+    assert_ok(future_wait(two[1], PATIENCE));
+    assert_code(future_wait(last, 50), POOL_ETIMEDOUT);
+    assert_false(future_running(last));
+    gate_open(first);
+    pid_t pid = 0;
+    assert_ok(finish(last, &pid));
+    assert_true(pid > 0);
+    for (int i = 0; i < 2; i++) future_free(two[i]);
+    pool_destroy(pool);
+}
+
+/* Large results lie where they are: the address that the maker wrote into them is the one that they are found at. */
+enum { LARGE = 1 << 20 };
+
+static int make_large(const void *in, void *out) {
+    (void)in;
+    memcpy(out, &out, sizeof out);
+    return 0;
+}
+
+static int take_large(const void *in, void *out) {
+    (void)in;
+    char *made_at;
+    size_t size = 0;
+    const char *found = task_input(0, &size);
+    if (size != LARGE) return 1;
+    memcpy(&made_at, found, sizeof made_at);
+    *(bool *)out = made_at == found && ((uintptr_t)found & 15) == 0;
+    return 0;
+}
+
+static void large_results_stay_where_they_lie_and_handles_may_go(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *first[2] = {submit(pool, make_large, NULL, 0, LARGE), blocker};
+    struct future *taker = after(pool, take_large, sizeof(bool), first, 2);
+    assert_ok(future_wait(first[0], PATIENCE));
+    future_free(first[0]); /* done, and still needed */
+    future_free(first[1]); /* not done */
+    first[0] = first[1] = NULL;
+    struct future *more = submit(pool, make_large, NULL, 0, LARGE); /* would take the room, were it free */
+    assert_ok(finish(more, NULL));
+    gate_open(gate);
+    bool same = false;
+    assert_ok(finish(taker, &same));
+    assert_true(same);
+    pool_destroy(pool);
+}
+
+static void a_chain_of_100000_and_all_handles_but_the_last_given_up(void **state) {
+    (void)state;
+    size_t length = scaled(100000);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    long zero = 0, result = -1;
+    struct pool_task task = {.fn = sum_task, .in = &zero, .in_size = sizeof zero, .out_size = sizeof zero};
+    struct future *last, *next;
+    assert_ok(pool_submit(pool, &task, &last));
+    future_free(blocker);
+    for (size_t i = 0; i < length; i++) {
+        next = after(pool, one_more_task, sizeof(long), &last, 1);
+        future_free(last);
+        last = next;
+    }
+    gate_open(gate);
+    assert_ok(finish(last, &result));
+    assert_int_equal(result, (long)length);
+    pool_destroy(pool);
+}
+
+static void a_chain_of_100000_fails_as_one(void **state) {
+    (void)state;
+    size_t length = scaled(100000);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *last = submit(pool, fail_task, NULL, 0, 0), *next;
+    for (size_t i = 0; i < length; i++) {
+        next = after(pool, one_more_task, sizeof(long), &last, 1);
+        future_free(last);
+        last = next;
+    }
+    gate_open(gate);
+    struct pool_failure failure;
+    assert_code(future_wait(last, PATIENCE), 0);
+    assert_ok(future_failure(last, &failure));
+    assert_code(failure.error, POOL_EDEPENDENCY);
+    assert_code(failure.cause, POOL_EFAILED);
+    assert_int_equal(failure.code, 42);
+    assert_contains(failure.message, "POOL_EFAILED: no data today");
+    assert_ok(finish(blocker, NULL));
+    future_free(last);
+    pool_destroy(pool);
+}
+
+static void fan_in_and_fan_out_of_10000(void **state) {
+    (void)state;
+    size_t width = scaled(10000);
+    struct pool *pool = pool_of(2);
+    struct future **leaves = calloc(width, sizeof(struct future *)), *root = square(pool, 3);
+    assert_non_null(leaves);
+    for (size_t i = 0; i < width; i++) leaves[i] = after(pool, one_more_task, sizeof(long), &root, 1);
+    struct future *sum = after(pool, sum_task, sizeof(long), leaves, width);
+    for (size_t i = 0; i < width; i++) future_free(leaves[i]);
+    long result = -1;
+    assert_ok(finish(sum, &result));
+    assert_int_equal(result, 10 * (long)width);
+    future_free(root);
+    free(leaves);
+    pool_destroy(pool);
+}
+
+static void diamonds_and_one_named_twice(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *top = square(pool, 1);
+    for (int i = 0; i < 30; i++) { /* each doubles and adds 2: 2^30 paths, 30 diamonds */
+        struct future *sides[2] = {after(pool, one_more_task, sizeof(long), &top, 1),
+                                   after(pool, one_more_task, sizeof(long), &top, 1)};
+        future_free(top);
+        top = after(pool, sum_task, sizeof(long), sides, 2);
+        future_free(sides[0]);
+        future_free(sides[1]);
+    }
+    struct future *twice[3] = {top, top, top};
+    struct future *sum = after(pool, sum_task, sizeof(long), twice, 3);
+    long result = -1;
+    assert_ok(finish(sum, &result));
+    assert_int_equal(result, 3 * ((3L << 30) - 2));
+    future_free(top);
+    pool_destroy(pool);
+}
+
+static void each_failure_of_a_dependency_is_told(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct pool_failure failure;
+    struct future *root, *last;
+
+    root = submit(pool, crash_task, NULL, 0, 0);
+    last = after(pool, sum_task, sizeof(long), &root, 1);
+    assert_code(future_get(last, NULL, PATIENCE), POOL_EDEPENDENCY);
+    assert_ok(future_failure(last, &failure));
+    assert_code(failure.cause, POOL_EDIED);
+    assert_true(failure.signal != 0 && failure.worker > 0);
+    assert_contains(failure.message, "POOL_EDIED: killed by SIGABRT");
+    future_free(last);
+    /* A failure of the past. */
+    last = after(pool, sum_task, sizeof(long), &root, 1);
+    assert_true(future_done(last));
+    assert_code(finish(last, NULL), POOL_EDEPENDENCY);
+    future_free(root);
+
+    struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0);
+    root = square(pool, 1);
+    last = after(pool, sum_task, sizeof(long), &root, 1);
+    assert_ok(future_cancel(root));
+    assert_true(future_done(last));
+    assert_ok(future_failure(last, &failure));
+    assert_code(failure.cause, POOL_ECANCELLED);
+    assert_contains(failure.message, "POOL_ECANCELLED");
+    assert_null(strstr(failure.message, "POOL_ECANCELLED: POOL_ECANCELLED"));
+    future_free(root);
+    future_free(last);
+
+    /* Of several, one that fails ends it, whatever the others do. */
+    struct future *two[2] = {running, submit(pool, square_task, NULL, 0, 0)};
+    last = after(pool, sum_task, sizeof(long), two, 2);
+    assert_ok(future_cancel(two[1]));
+    assert_true(future_done(last));
+    assert_false(future_done(running));
+    assert_code(finish(last, NULL), POOL_EDEPENDENCY);
+    gate_open(gate);
+    assert_ok(finish(running, NULL));
+    future_free(two[1]);
+    pool_destroy(pool);
+}
+
+static int fail_at_three(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return task_index() == 3 ? task_fail(9, "three") : 0;
+}
+
+static void jobs_may_come_before(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    long in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, *out = pool_alloc(pool, sizeof in);
+    struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                            .count = 8};
+    struct future *job, *last;
+    struct pool_failure failure;
+    assert_ok(pool_map_async(pool, &work, &job));
+    struct pool_task task = {.fn = square_task, .in = &in[2], .in_size = sizeof *in, .out_size = sizeof(long),
+                             .after = &job, .after_count = 1};
+    assert_ok(pool_submit(pool, &task, &last));
+    long result = -1;
+    assert_ok(finish(last, &result));
+    assert_int_equal(result, 9);
+    assert_int_equal(out[7], 64);
+    future_free(job);
+
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_at_three, .count = 8}, &job));
+    last = after(pool, sum_task, sizeof(long), &job, 1);
+    future_free(job);
+    assert_code(future_get(last, NULL, PATIENCE), POOL_EDEPENDENCY);
+    assert_ok(future_failure(last, &failure));
+    assert_int_equal(failure.index, 3);
+    assert_int_equal(failure.code, 9);
+    assert_contains(failure.message, "POOL_EFAILED: three");
+    future_free(last);
+    pool_destroy(pool);
+}
+
+static int count_inputs(const void *in, void *out) {
+    (void)in;
+    size_t size = 1;
+    const void *beyond = task_input(2, &size);
+    ((size_t *)out)[0] = task_input_count();
+    ((size_t *)out)[1] = !task_input(0, NULL) && !beyond && size == 0;
+    return 0;
+}
+
+static void what_has_no_result_gives_none(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct future *empty = submit(pool, square_task, &(long){1}, sizeof(long), sizeof(long)), *job;
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_at_three, .count = 2}, &job));
+    struct future *two[2] = {job, empty};
+    size_t seen[2] = {9, 9};
+    assert_ok(finish(after(pool, count_inputs, sizeof seen, two, 2), seen));
+    assert_int_equal(seen[0], 2);
+    assert_int_equal(seen[1], 1);
+    /* And the next task in the same worker has no inputs. */
+    assert_ok(finish(submit(pool, count_inputs, NULL, 0, sizeof seen), seen));
+    assert_int_equal(seen[0], 0);
+    size_t size = 1;
+    assert_null(task_input(0, &size));
+    assert_int_equal(size, 0);
+    assert_int_equal(task_input_count(), 0);
+    future_free(empty);
+    future_free(job);
+    pool_destroy(pool);
+}
+
+static void held_tasks_can_be_cancelled_killed_and_freed(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0), *held[4];
+    for (int i = 0; i < 4; i++) held[i] = after(pool, i == 3 ? count_inputs : crash_task, 16, &root, 1);
+    struct future *child = after(pool, crash_task, 0, &held[0], 1);
+    assert_ok(future_cancel(held[0]));
+    assert_code(finish(held[0], NULL), POOL_ECANCELLED);
+    assert_code(finish(child, NULL), POOL_EDEPENDENCY);
+    assert_ok(future_kill(held[1]));
+    assert_code(finish(held[1], NULL), POOL_ECANCELLED);
+    assert_ok(future_cancel(held[2]));
+    future_free(held[2]);
+    future_free(held[3]); /* it runs all the same */
+    gate_open(gate);
+    assert_ok(finish(root, NULL));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+}
+
+static void shutdown_finishes_or_cancels_graphs_and_destroy_ends_them(void **state) {
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_of(1);
+        struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0);
+        assert_true(gate_reached(gate, 1));
+        struct future *second = after(pool, pid_task, sizeof(pid_t), &root, 1);
+        struct future *third = after(pool, pid_task, sizeof(pid_t), &second, 1);
+        if (way == 0) {
+            gate_open(gate);
+            assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        } else if (way == 1) {
+            assert_code(pool_shutdown(pool, POOL_CANCEL_PENDING, 0), POOL_ETIMEDOUT);
+            gate_open(gate);
+        }
+        int outcome = way == 0 ? 0 : POOL_ECANCELLED;
+        if (way == 2) pool_destroy(pool);
+        assert_code(finish(third, NULL), outcome);
+        assert_code(finish(second, NULL), outcome);
+        assert_code(finish(root, NULL), way == 2 ? POOL_ECANCELLED : 0);
+        if (way != 2) pool_destroy(pool);
+    }
+}
+
+static int die_once(const void *in, void *out) {
+    atomic_int *tries = *(atomic_int *const *)in;
+    if (atomic_fetch_add(tries, 1) == 0) abort();
+    *(long *)out = *(const long *)task_input(0, NULL);
+    return 0;
+}
+
+static void retries_find_the_inputs_again(void **state) {
+    (void)state;
+    atomic_int *tries = shared(sizeof *tries);
+    struct pool *pool = pool_of(1);
+    struct future *root = square(pool, 9), *last;
+    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .out_size = sizeof(long),
+                             .retries = 1, .after = &root, .after_count = 1};
+    assert_ok(pool_submit(pool, &task, &last));
+    future_free(root);
+    long result = -1;
+    assert_ok(finish(last, &result));
+    assert_int_equal(result, 81);
+    pool_destroy(pool);
+}
+
+static void an_event_loop_moves_graphs_on(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
+    struct future *last = square(pool, 1), *next;
+    for (int i = 0; i < 50; i++) {
+        next = after(pool, one_more_task, sizeof(long), &last, 1);
+        future_free(last);
+        last = next;
+    }
+    int done = 0;
+    while (done < 51) {
+        assert_int_equal(poll(&fd, 1, PATIENCE), 1);
+        done += pool_poll(pool, 0);
+    }
+    long result = -1;
+    assert_ok(finish(last, &result));
+    assert_int_equal(result, 51);
+    pool_destroy(pool);
+}
+
+static void bad_arguments_have_their_codes(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1), *other = pool_of(1);
+    struct future *mine = square(pool, 1), *foreign = square(other, 1), *future = NULL;
+    struct future *list[2] = {mine, NULL};
+    struct pool_task task = {.fn = pid_task, .out_size = sizeof(pid_t), .after = NULL, .after_count = 1};
+    assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);
+    task.after = list;
+    task.after_count = 2;
+    assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);
+    list[1] = foreign;
+    assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);
+    assert_null(future);
+    assert_ok(finish(mine, NULL));
+    assert_ok(finish(foreign, NULL));
+    pool_destroy(pool);
+    pool_destroy(other);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_task_takes_the_results_of_others),
+        TEST(it_begins_when_the_last_is_done),
+        TEST(large_results_stay_where_they_lie_and_handles_may_go),
+        TEST(a_chain_of_100000_and_all_handles_but_the_last_given_up),
+        TEST(a_chain_of_100000_fails_as_one),
+        TEST(fan_in_and_fan_out_of_10000),
+        TEST(diamonds_and_one_named_twice),
+        TEST(each_failure_of_a_dependency_is_told),
+        TEST(jobs_may_come_before),
+        TEST(what_has_no_result_gives_none),
+        TEST(held_tasks_can_be_cancelled_killed_and_freed),
+        TEST(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them),
+        TEST(retries_find_the_inputs_again),
+        TEST(an_event_loop_moves_graphs_on),
+        TEST(bad_arguments_have_their_codes),
+    };
+    return run_group("graph", tests, COUNT(tests), argc, argv);
+}

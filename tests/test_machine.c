@@ -1,0 +1,401 @@
+/* Fitting the machine: CPUs by affinity and quota, threads of libraries, pinning, waiting for load and memory. */
+#include "support.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <sys/stat.h>
+
+#include "cpu.h"
+
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#define LINUX 1
+#else
+#define LINUX 0
+#endif
+
+/* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------------ */
+
+static char root[64];
+
+/* Writes text to the file, and makes the directories on the way. */
+static void put(const char *path, const char *text) {
+    char full[512];
+    snprintf(full, sizeof full, "%s%s", root, path);
+    for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(full, 0700) && errno != EEXIST) abort();
+        *slash = '/';
+    }
+    FILE *file = fopen(full, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file)) abort();
+}
+
+static void begin_root(void) {
+    const char *parent = getenv("TMPDIR");
+    snprintf(root, sizeof root, "%.40s/parpool-XXXXXX", parent ? parent : "/tmp");
+    assert_non_null(mkdtemp(root));
+}
+
+static void end_root(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_quota_of_version_2_counts(void **state) {
+    (void)state;
+    begin_root();
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+    assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    put("/sys/fs/cgroup/a/b/cpu.max", "150000 100000\n");
+    assert_int_equal(pp_cpu_quota(root), 2); /* rounded up */
+    put("/sys/fs/cgroup/a/b/cpu.max", "300000 100000\n");
+    assert_int_equal(pp_cpu_quota(root), 3);
+    put("/sys/fs/cgroup/a/b/cpu.max", "1000 100000\n");
+    assert_int_equal(pp_cpu_quota(root), 1);
+    end_root();
+}
+
+static void the_smallest_quota_on_the_way_up_counts(void **state) {
+    (void)state;
+    begin_root();
+    put("/proc/self/cgroup", "0::/a/b/c\n");
+    put("/sys/fs/cgroup/a/b/c/cpu.max", "800000 100000\n");
+    put("/sys/fs/cgroup/a/cpu.max", "200000 100000\n");
+    assert_int_equal(pp_cpu_quota(root), 2);
+    put("/sys/fs/cgroup/cpu.max", "100000 100000\n"); /* as a container sees its own group */
+    assert_int_equal(pp_cpu_quota(root), 1);
+    put("/sys/fs/cpu.max", "1 100000\n"); /* above the mount is nothing of ours */
+    put("/sys/fs/cgroup/cpu.max", "700000 100000\n");
+    assert_int_equal(pp_cpu_quota(root), 2);
+    end_root();
+}
+
+static void a_quota_of_version_1_counts(void **state) {
+    (void)state;
+    begin_root();
+    put("/proc/self/cgroup", "12:cpuset:/x\n5:cpuacct,cpu:/docker/1\n3:cpufreq:/y\n1:name=systemd:/z\n");
+    put("/sys/fs/cgroup/cpu/docker/1/cpu.cfs_quota_us", "-1\n");
+    put("/sys/fs/cgroup/cpu/docker/1/cpu.cfs_period_us", "100000\n");
+    assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    put("/sys/fs/cgroup/cpu/docker/1/cpu.cfs_quota_us", "250000\n");
+    assert_int_equal(pp_cpu_quota(root), 3);
+    put("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
+    put("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "50000\n");
+    assert_int_equal(pp_cpu_quota(root), 1);
+    end_root();
+}
+
+static void what_makes_no_sense_limits_nothing(void **state) {
+    (void)state;
+    begin_root();
+    assert_int_equal(pp_cpu_quota(root), INT_MAX); /* nothing there */
+    put("/proc/self/cgroup", "");
+    assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    put("/proc/self/cgroup", "no colon\n0:\n:::\n0::/a:b\n\n7:cpu\n");
+    assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    static const char *const quotas[] = {"", "\n", "x y", "100000", "0 100000", "-5 100000", "100000 0", "100000 -1"};
+    for (size_t i = 0; i < COUNT(quotas); i++) {
+        put("/sys/fs/cgroup/a:b/cpu.max", quotas[i]);
+        assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    }
+    put("/sys/fs/cgroup/a:b/cpu.max", "9223372036854775807 1");
+    assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    end_root();
+}
+
+/* ---- Affinity ----------------------------------------------------------------------------------------------------- */
+
+enum { MOST_CPUS = 1024 };
+
+/* The CPUs that the calling thread may use; their count. */
+static int allowed(int cpus[MOST_CPUS]) {
+    int count = 0;
+#if LINUX
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set)) return 0;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET((size_t)cpu, &set)) cpus[count++] = cpu;
+#else
+    (void)cpus;
+#endif
+    return count;
+}
+
+static int only_one_cpu(void *unused) {
+    (void)unused;
+#if LINUX
+    int cpus[MOST_CPUS];
+    EXPECT(allowed(cpus) > 0);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpus[0], &set);
+    EXPECT(sched_setaffinity(0, sizeof set, &set) == 0);
+    EXPECT(pool_cpu_count() == 1);
+#endif
+    return 0;
+}
+
+static void the_affinity_mask_counts(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS];
+    assert_true(pool_cpu_count() >= 1);
+    if (LINUX) assert_true(pool_cpu_count() <= allowed(cpus));
+    assert_child_passes(only_one_cpu, NULL);
+}
+
+struct seat {
+    pid_t pid;
+    int cpus, first;
+};
+
+static struct gate *all_seated;
+
+/* Each worker holds one of these. */
+static int seat_task(const void *in, void *out) {
+    (void)in;
+    int cpus[MOST_CPUS] = {-1};
+    struct seat seat = {.pid = getpid(), .cpus = allowed(cpus)};
+    seat.first = cpus[0];
+    *(struct seat *)out = seat;
+    return gate_pass(all_seated);
+}
+
+static void seat_workers(const struct pool_options *options, struct seat *seats) {
+    all_seated = shared(sizeof *all_seated);
+    struct pool *pool;
+    struct future *futures[8];
+    assert_ok(pool_create(options, &pool));
+    for (int i = 0; i < options->workers; i++) futures[i] = submit(pool, seat_task, NULL, 0, sizeof *seats);
+    assert_true(gate_reached(all_seated, options->workers));
+    gate_open(all_seated);
+    for (int i = 0; i < options->workers; i++) assert_ok(finish(futures[i], &seats[i]));
+    pool_destroy(pool);
+}
+
+static void pinned_workers_have_a_cpu_each_in_turn(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], count = allowed(cpus);
+    if (count == 0) return;
+    static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
+    for (size_t b = 0; b < COUNT(with_workers); b++) {
+        struct pool_options options = test_options(4);
+        struct seat seats[4];
+        options.backend = with_workers[b];
+        options.pin = true;
+        seat_workers(&options, seats);
+        int times[MOST_CPUS] = {0}, expected[MOST_CPUS] = {0};
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(seats[i].cpus, 1);
+            times[seats[i].first]++;
+            expected[cpus[i % count]]++;
+        }
+        assert_memory_equal(times, expected, sizeof times);
+        assert_int_equal(allowed(cpus), count); /* the program's own is as it was */
+    }
+}
+
+static int bind_to_first(const void *in, void *out) {
+    (void)in, (void)out;
+    return only_one_cpu(NULL);
+}
+
+static int count_cpus(const void *in, void *out) {
+    (void)in;
+    int cpus[MOST_CPUS];
+    *(int *)out = allowed(cpus);
+    return 0;
+}
+
+static void a_new_worker_has_the_affinity_of_pool_create(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], count = allowed(cpus), got = 0;
+    struct pool_options options = test_options(1);
+    struct pool *pool;
+    options.max_tasks_per_worker = 1;
+    assert_ok(pool_create(&options, &pool));
+    assert_ok(finish(submit(pool, bind_to_first, NULL, 0, 0), NULL));
+    assert_ok(finish(submit(pool, count_cpus, NULL, 0, sizeof got), &got));
+    assert_int_equal(got, count);
+    pool_destroy(pool);
+}
+
+/* ---- The environment ---------------------------------------------------------------------------------------------- */
+
+extern char **environ;
+
+static const char *const names[] = {"OMP_NUM_THREADS",  "OPENBLAS_NUM_THREADS",   "MKL_NUM_THREADS",
+                                    "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"};
+
+static int environment_task(const void *in, void *out) {
+    const char *value = getenv(names[*(const int *)in]);
+    snprintf(out, 16, "%s", value ? value : "(unset)");
+    return 0;
+}
+
+static int unset_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return setenv("PARPOOL_TEST", "from a task", 1) || !getenv("PATH") || unsetenv("OMP_NUM_THREADS") ? 1 : 0;
+}
+
+static void expect_variable(struct pool *pool, int which, const char *expected) {
+    char value[16] = "";
+    assert_ok(finish(submit(pool, environment_task, &which, sizeof which, sizeof value), value));
+    if (strcmp(value, expected) != 0) print_error("%s is %s, not %s\n", names[which], value, expected);
+    assert_int_equal(strcmp(value, expected), 0);
+}
+
+static void libraries_share_the_cpus_among_the_workers(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
+    for (int workers = 1; workers <= 3; workers++) {
+        struct pool *pool = pool_of(workers);
+        int share = pool_cpu_count() / workers;
+        char expected[16];
+        snprintf(expected, sizeof expected, "%d", share > 1 ? share : 1);
+        for (int i = 0; i < (int)COUNT(names); i++) expect_variable(pool, i, expected);
+        assert_ok(finish(submit(pool, unset_task, NULL, 0, 0), NULL)); /* as in any process */
+        pool_destroy(pool);
+    }
+}
+
+static void what_the_user_has_set_stays(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
+    setenv("OMP_NUM_THREADS", "17", 1);
+    setenv("MKL_NUM_THREADS", "", 1);
+    struct pool *pool = pool_of(2);
+    expect_variable(pool, 0, "17");
+    expect_variable(pool, 2, "");
+    pool_destroy(pool);
+    unsetenv("OMP_NUM_THREADS");
+    unsetenv("MKL_NUM_THREADS");
+}
+
+static void the_callers_environment_is_left_alone(void **state) {
+    (void)state;
+    for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
+    char **before = environ, *entries[4096];
+    size_t count = 0;
+    while (environ[count] && count < COUNT(entries)) entries[count] = environ[count], count++;
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        struct pool_options options = test_options(2);
+        struct pool *pool;
+        options.backend = backend;
+        assert_ok(pool_create(&options, &pool));
+        if (backend != POOL_PROCESSES) expect_variable(pool, 0, "(unset)");
+        pool_destroy(pool);
+    }
+    assert_true(environ == before);
+    for (size_t i = 0; i < count; i++) assert_true(environ[i] == entries[i]);
+    assert_null(environ[count]);
+}
+
+/* ---- Load and memory ------------------------------------------------------------------------------------------------ */
+
+static int peak_task(const void *in, void *out) {
+    atomic_int *running = *(atomic_int *const *)in; /* and behind it the most there were */
+    (void)out;
+    int now = atomic_fetch_add(running, 1) + 1, most = atomic_load(running + 1);
+    while (now > most && !atomic_compare_exchange_weak(running + 1, &most, now)) continue;
+    sleep_ms(30);
+    atomic_fetch_sub(running, 1);
+    return 0;
+}
+
+/* How many tasks were seen running at once. */
+static int most_at_once(const struct pool_options *options, size_t count) {
+    atomic_int *running = shared(2 * sizeof *running);
+    atomic_int *in[64];
+    struct pool *pool;
+    struct future *futures[64];
+    assert_ok(pool_create(options, &pool));
+    for (size_t i = 0; i < count; i++) {
+        in[i] = running;
+        futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
+    }
+    for (size_t i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, .in = in, .in_size = sizeof *in, .count = count, .chunk = 1}));
+    assert_int_equal(atomic_load(running), 0);
+    pool_destroy(pool);
+    return atomic_load(running + 1);
+}
+
+static void without_free_memory_few_tasks_run_at_a_time(void **state) {
+    (void)state;
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        struct pool_options options = test_options(4);
+        options.backend = backend;
+        options.min_free_memory = SIZE_MAX / 2; /* nobody has so much */
+        int most = most_at_once(&options, 12);
+        /* One, and whoever looked at the same moment. */
+        if (LINUX) assert_true(most <= 3);
+    }
+}
+
+static void with_enough_free_memory_nothing_waits(void **state) {
+    (void)state;
+    struct pool_options options = test_options(4);
+    options.min_free_memory = 1;
+    options.max_load = 1e9;
+    assert_true(most_at_once(&options, 24) >= 2);
+}
+
+static void under_load_the_pool_still_goes_on(void **state) {
+    (void)state;
+    struct pool_options options = test_options(4);
+    options.max_load = 1e-9;
+    assert_true(most_at_once(&options, 12) >= 1);
+}
+
+static void a_pool_that_is_held_back_can_be_ended(void **state) {
+    (void)state;
+    for (int backend = POOL_PROCESSES; backend <= POOL_THREADS; backend++) {
+        atomic_int *running = shared(2 * sizeof *running);
+        struct pool_options options = test_options(4);
+        struct future *futures[40];
+        struct pool *pool;
+        options.backend = backend;
+        options.min_free_memory = SIZE_MAX / 2;
+        assert_ok(pool_create(&options, &pool));
+        for (int i = 0; i < 40; i++) futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
+        int64_t start = now_ms();
+        pool_destroy(pool);
+        assert_took(start, 0, 10000);
+        for (int i = 0; i < 40; i++) assert_any_of(finish(futures[i], NULL), 0, POOL_ECANCELLED);
+    }
+}
+
+static void a_limit_that_is_none_is_refused(void **state) {
+    (void)state;
+    struct pool_options options = test_options(1);
+    struct pool *pool = NULL;
+    options.max_load = -0.5;
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    options.max_load = strtod("nan", NULL);
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    assert_null(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_quota_of_version_2_counts),
+        TEST(the_smallest_quota_on_the_way_up_counts),
+        TEST(a_quota_of_version_1_counts),
+        TEST(what_makes_no_sense_limits_nothing),
+        TEST(the_affinity_mask_counts),
+        TEST(pinned_workers_have_a_cpu_each_in_turn),
+        TEST(a_new_worker_has_the_affinity_of_pool_create),
+        TEST(libraries_share_the_cpus_among_the_workers),
+        TEST(what_the_user_has_set_stays),
+        TEST(the_callers_environment_is_left_alone),
+        TEST(without_free_memory_few_tasks_run_at_a_time),
+        TEST(with_enough_free_memory_nothing_waits),
+        TEST(under_load_the_pool_still_goes_on),
+        TEST(a_pool_that_is_held_back_can_be_ended),
+        TEST(a_limit_that_is_none_is_refused),
+    };
+    return run_group("machine", tests, COUNT(tests), argc, argv);
+}

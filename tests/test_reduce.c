@@ -1,0 +1,407 @@
+/* pool_reduce(): the same tree in every run. */
+#include "support.h"
+
+#include <math.h>
+#include <signal.h>
+
+/* ---- strings: combining them is associative and not commutative, so each mistake of order shows */
+
+enum { TEXT = 4000 };
+
+static int index_text(const void *in, void *out) {
+    (void)in;
+    snprintf(out, TEXT, "%zu,", task_index());
+    return 0;
+}
+
+static int concatenate(void *result, const void *right) {
+    size_t length = strlen(result);
+    if (length + strlen(right) >= TEXT) return 1;
+    strcpy((char *)result + length, right);
+    return 0;
+}
+
+/* Says how it was put together: "((0 1) (2 3))". */
+static int in_brackets(void *result, const void *right) {
+    char both[2 * TEXT];
+    int length = snprintf(both, sizeof both, "(%s %s)", (char *)result, (const char *)right);
+    if (length >= TEXT) return 1;
+    memcpy(result, both, (size_t)length + 1);
+    return 0;
+}
+
+static int number_text(const void *in, void *out) {
+    (void)in;
+    snprintf(out, TEXT, "%zu", task_index());
+    return 0;
+}
+
+static void order_is_kept(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    for (size_t count = 1; count < 300; count += 1 + count / 7) {
+        char expected[TEXT] = "", got[TEXT];
+        for (size_t i = 0; i < count; i++) snprintf(expected + strlen(expected), 8, "%zu,", i);
+        for (size_t chunk = 0; chunk < 8; chunk += 3) {
+            struct pool_reduction sum = {.fn = index_text, .combine = concatenate, .count = count, .chunk = chunk,
+                                         .out = got, .out_size = sizeof got};
+            assert_ok(pool_reduce(pool, &sum));
+            assert_int_equal(strcmp(got, expected), 0);
+        }
+    }
+    pool_destroy(pool);
+}
+
+static void the_tree_is_that_of_a_binary_counter(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    static const struct {
+        size_t count, chunk;
+        const char *tree;
+    } cases[] = {{1, 0, "0"},
+                 {2, 0, "(0 1)"},
+                 {3, 0, "((0 1) 2)"},
+                 {4, 0, "((0 1) (2 3))"},
+                 {7, 1, "(((0 1) (2 3)) ((4 5) 6))"},
+                 {7, 3, "((((0 1) 2) ((3 4) 5)) 6)"},
+                 {5, 9, "((((0 1) 2) 3) 4)"}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char got[TEXT];
+        struct pool_reduction tree = {.fn = number_text, .combine = in_brackets, .count = cases[i].count,
+                                      .chunk = cases[i].chunk, .out = got, .out_size = sizeof got};
+        assert_ok(pool_reduce(pool, &tree));
+        assert_int_equal(strcmp(got, cases[i].tree), 0);
+    }
+    pool_destroy(pool);
+}
+
+/* ---- floating point: the last bit depends on the order of additions */
+
+static int root_of(const void *in, void *out) {
+    *(double *)out = sqrt((double)*(const long *)in) * 1e-3 + 1.0 / (double)(*(const long *)in + 1);
+    return 0;
+}
+
+static int root_of_index(const void *in, void *out) {
+    (void)in;
+    return root_of(&(long){(long)task_index()}, out);
+}
+
+static int add(void *result, const void *right) {
+    *(double *)result += *(const double *)right;
+    return 0;
+}
+
+struct numbers {
+    long next, end;
+    int after; /* what it says at its end */
+};
+
+static int next_number(void *arg, void *in) {
+    struct numbers *numbers = arg;
+    if (numbers->next == numbers->end) return numbers->after;
+    *(long *)in = numbers->next++;
+    return 0;
+}
+
+static void sums_are_the_same_to_the_last_bit(void **state) {
+    (void)state;
+    size_t count = 30011;
+    long *in = malloc(count * sizeof *in);
+    for (size_t i = 0; i < count; i++) in[i] = (long)i;
+    double first = 0;
+    for (int workers = 1; workers <= 7; workers += workers == 3 ? 4 : 1) {
+        struct pool *pool = pool_of(workers);
+        long *arena = pool_alloc(pool, count * sizeof *arena);
+        memcpy(arena, in, count * sizeof *in);
+        struct numbers numbers = {0, (long)count, POOL_END};
+        struct pool_reduction sums[] = {
+            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count},
+            {.fn = root_of, .in = arena, .in_size = sizeof *in, .count = count},
+            {.fn = root_of_index, .count = count},
+            {.fn = root_of, .next = next_number, .next_arg = &numbers, .in_size = sizeof(long), .chunk = 30},
+            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count, .workers = workers}};
+        for (size_t i = 0; i < COUNT(sums); i++) {
+            double sum = -1;
+            sums[i].combine = add;
+            sums[i].out = &sum;
+            sums[i].out_size = sizeof sum;
+            if (i == 3) sums[i].chunk = count / 1024 + 1;
+            assert_ok(pool_reduce(i == 4 ? NULL : pool, &sums[i]));
+            if (first == 0) first = sum;
+            assert_memory_equal(&sum, &first, sizeof sum);
+        }
+        pool_destroy(pool);
+    }
+    free(in);
+}
+
+static void parts_of_any_size_and_items_that_are_parts(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    static double in[5000];
+    for (int i = 0; i < 5000; i++) in[i] = 0.5 * i;
+    double sum = 0;
+    struct pool_reduction parts = {.combine = add, .in = in, .in_size = sizeof *in, .count = 5000, .out = &sum,
+                                   .out_size = sizeof sum};
+    assert_ok(pool_reduce(pool, &parts));
+    assert_true(sum == 0.5 * 4999 * 5000 / 2);
+    pool_destroy(pool);
+}
+
+/* A count of bytes, as in a histogram of 1 MiB. */
+enum { BINS = 1 << 17 };
+
+static int bin(const void *in, void *out) {
+    uint64_t *bins = out;
+    memset(bins, 0, BINS * sizeof *bins);
+    bins[*(const long *)in % BINS] = 1;
+    return 0;
+}
+
+static int add_bins(void *result, const void *right) {
+    uint64_t *bins = result;
+    const uint64_t *more = right;
+    for (size_t i = 0; i < BINS; i++) bins[i] += more[i];
+    return 0;
+}
+
+static void parts_are_never_all_in_memory(void **state) {
+    (void)state;
+    /* 400 parts of 1 MiB; there are 32 tasks of 2 MiB at most in flight, and a few on the stack. */
+    size_t arena = 120u << 20;
+    struct pool *pool;
+    assert_ok(pool_create(&(struct pool_options){.workers = 2, .arena_size = arena}, &pool));
+    struct numbers numbers = {0, 400, POOL_END};
+    uint64_t *bins = calloc(BINS, sizeof *bins);
+    struct pool_reduction histogram = {.fn = bin, .combine = add_bins, .next = next_number, .next_arg = &numbers,
+                                       .in_size = sizeof(long), .out = bins, .out_size = BINS * sizeof *bins};
+    assert_ok(pool_reduce(pool, &histogram));
+    for (size_t i = 0; i < BINS; i++) assert_int_equal(bins[i], i < 400);
+    pool_destroy(pool);
+    /* With next to no memory it is slow, but it is done. */
+    assert_ok(pool_create(&(struct pool_options){.workers = 2, .arena_size = 24u << 20}, &pool));
+    numbers.next = 300;
+    assert_ok(pool_reduce(pool, &histogram));
+    for (size_t i = 0; i < BINS; i++) assert_int_equal(bins[i], i >= 300 && i < 400);
+    pool_destroy(pool);
+    free(bins);
+}
+
+/* ---- failures */
+
+static long bad[2] = {-1, -1}; /* inherited */
+
+static int fail_at_bad(const void *in, void *out) {
+    long index = (long)task_index();
+    (void)in;
+    if (index == bad[0]) return task_fail(5, "item %ld", index);
+    if (index == bad[1]) abort();
+    *(double *)out = 1;
+    return 0;
+}
+
+static int refuse_17(void *result, const void *right) {
+    if (task_index() == 17) return task_fail(6, "cannot combine");
+    return add(result, right);
+}
+
+static void the_first_failure_is_told_in_every_run(void **state) {
+    (void)state;
+    bad[0] = 700;
+    bad[1] = 300;
+    struct pool *pool = pool_of(2);
+    for (size_t chunk = 1; chunk < 100; chunk *= 4) {
+        for (int run = 0; run < 3; run++) {
+            struct pool_failure failure;
+            double sum = -1;
+            struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .chunk = chunk, .out = &sum,
+                                          .out_size = sizeof sum, .failure = &failure};
+            assert_code(pool_reduce(pool, &tree), POOL_EDIED);
+            assert_code(failure.error, POOL_EDIED);
+            assert_int_equal(failure.index, 300);
+            assert_int_equal(failure.signal, SIGABRT);
+            tree.count = 300;
+            tree.combine = refuse_17;
+            tree.chunk = 1;
+            assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
+            assert_int_equal(failure.index, 17);
+            assert_int_equal(failure.code, 6);
+            assert_contains(failure.message, "cannot combine");
+            assert_true(sum == -1);
+            tree.combine = add;
+            assert_ok(pool_reduce(pool, &tree));
+            assert_code(failure.error, 0);
+            assert_true(sum == 300);
+        }
+    }
+    pool_destroy(pool);
+    bad[1] = -1;
+    pool = pool_of(2);
+    struct pool_failure failure;
+    double sum = -1;
+    struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .out = &sum, .out_size = sizeof sum,
+                                  .failure = &failure};
+    assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
+    assert_int_equal(failure.index, 700);
+    assert_contains(failure.message, "item 700");
+    pool_destroy(pool);
+}
+
+static void an_input_that_fails_ends_it_with_its_code(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    double sum = -1;
+    struct pool_failure failure;
+    struct numbers numbers = {0, 100, POOL_EBUSY};
+    struct pool_reduction tree = {.fn = root_of, .combine = add, .next = next_number, .next_arg = &numbers,
+                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum, .failure = &failure};
+    assert_code(pool_reduce(pool, &tree), POOL_EBUSY);
+    assert_code(failure.error, POOL_EBUSY);
+    assert_int_equal(failure.index, 100);
+    numbers = (struct numbers){0, 10, 7};
+    tree.chunk = 4;
+    assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
+    assert_int_equal(failure.code, 7);
+    assert_int_equal(failure.index, 10);
+    assert_true(sum == -1);
+    pool_destroy(pool);
+}
+
+static int hang_at_5(const void *in, void *out) {
+    if (task_index() == 5) forever_task(NULL, NULL);
+    (void)in;
+    *(double *)out = 1;
+    return 0;
+}
+
+static int die_first(const void *in, void *out) {
+    atomic_int *tries = (atomic_int *)(uintptr_t)task_context();
+    (void)in;
+    if (task_index() == 77 && atomic_fetch_add(tries, 1) == 0) abort();
+    *(double *)out = (double)(task_seed() % 1000);
+    return 0;
+}
+
+static void time_outs_retries_contexts_and_seeds(void **state) {
+    (void)state;
+    atomic_int *tries = shared(sizeof *tries);
+    struct pool *pool = pool_of(2);
+    double sum = -1, again = -2;
+    struct pool_failure failure;
+    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, .out = &sum,
+                                  .out_size = sizeof sum, .failure = &failure};
+    assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
+    assert_int_equal(failure.index, 5);
+    tree = (struct pool_reduction){.fn = die_first, .combine = add, .count = 200, .chunk = 7, .retries = 1, .seed = 3,
+                                   .context = tries, .out = &sum, .out_size = sizeof sum};
+    assert_ok(pool_reduce(pool, &tree));
+    assert_int_equal(atomic_load(tries), 2);
+    tree.out = &again;
+    tree.chunk = 1;
+    assert_ok(pool_reduce(pool, &tree));
+    assert_true(again == sum); /* whole numbers */
+    tree.seed = 4;
+    assert_ok(pool_reduce(pool, &tree));
+    assert_true(again != sum);
+    pool_destroy(pool);
+}
+
+/* ---- misuse */
+
+struct mischief {
+    struct pool *pool;
+    int calls;
+};
+
+static int close_pool(void *arg, void *in) {
+    struct mischief *mischief = arg;
+    *(long *)in = 1;
+    if (++mischief->calls == 10) pool_destroy(mischief->pool);
+    return mischief->calls > 1000 ? POOL_END : 0;
+}
+
+static int submit_more(void *arg, void *in) {
+    struct mischief *mischief = arg;
+    *(long *)in = 1;
+    if (finish(submit(mischief->pool, square_task, in, sizeof(long), sizeof(long)), in)) return POOL_EBUSY;
+    return ++mischief->calls > 100 ? POOL_END : 0;
+}
+
+static void an_input_may_use_and_even_end_the_pool(void **state) {
+    (void)state;
+    struct mischief mischief = {.pool = pool_of(2)};
+    double sum = -1;
+    struct pool_reduction tree = {.fn = root_of, .combine = add, .next = submit_more, .next_arg = &mischief,
+                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum};
+    assert_ok(pool_reduce(mischief.pool, &tree));
+    mischief.calls = 0;
+    tree.next = close_pool;
+    sum = -1;
+    assert_any_of(pool_reduce(mischief.pool, &tree), POOL_ECLOSED, POOL_ECANCELLED);
+    assert_true(sum == -1);
+}
+
+static int reduce_in_a_child(void *pool) {
+    double sum;
+    struct pool_reduction tree = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum, .out_size = sizeof sum};
+    EXPECT(pool_reduce(pool, &tree) == POOL_EFOREIGN);
+    return 0;
+}
+
+static void bad_arguments_have_their_codes_and_no_items_their_identity(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    double sum = -1, zero = 0.25;
+    struct numbers none = {0, 0, POOL_END};
+    const struct pool_reduction good = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum,
+                                        .out_size = sizeof sum};
+    struct pool_reduction bad_ones[12];
+    for (size_t i = 0; i < COUNT(bad_ones); i++) bad_ones[i] = good;
+    bad_ones[0].combine = NULL;
+    bad_ones[1].out = NULL;
+    bad_ones[2].out_size = 0;
+    bad_ones[3].timeout = -1;
+    bad_ones[4].in = &zero;
+    bad_ones[5].fn = NULL;
+    bad_ones[6].next = next_number; /* and a count */
+    bad_ones[7].count = 0;
+    bad_ones[8].in = &zero, bad_ones[8].in_size = SIZE_MAX / 2;
+    bad_ones[9].context_size = 1;
+    bad_ones[10].out_size = SIZE_MAX;
+    bad_ones[11].next = next_number, bad_ones[11].next_arg = &none, bad_ones[11].count = 0,
+    bad_ones[11].in_size = sizeof(long); /* no items, no identity */
+    for (size_t i = 0; i < COUNT(bad_ones); i++) assert_code(pool_reduce(pool, &bad_ones[i]), POOL_EINVAL);
+    assert_code(pool_reduce(pool, NULL), POOL_EINVAL);
+    assert_code(pool_reduce(NULL, &bad_ones[0]), POOL_EINVAL);
+    assert_true(sum == -1);
+    for (size_t i = 7; i < 12; i += 4) {
+        bad_ones[i].identity = &zero;
+        sum = -1;
+        assert_ok(pool_reduce(pool, &bad_ones[i]));
+        assert_true(sum == 0.25);
+    }
+    sum = -1;
+    assert_ok(pool_reduce(NULL, &bad_ones[7]));
+    assert_true(sum == 0.25);
+    assert_child_passes(reduce_in_a_child, pool);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_code(pool_reduce(pool, &good), POOL_ECLOSED);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(order_is_kept),
+        TEST(the_tree_is_that_of_a_binary_counter),
+        TEST(sums_are_the_same_to_the_last_bit),
+        TEST(parts_of_any_size_and_items_that_are_parts),
+        TEST(parts_are_never_all_in_memory),
+        TEST(the_first_failure_is_told_in_every_run),
+        TEST(an_input_that_fails_ends_it_with_its_code),
+        TEST(time_outs_retries_contexts_and_seeds),
+        TEST(an_input_may_use_and_even_end_the_pool),
+        TEST(bad_arguments_have_their_codes_and_no_items_their_identity),
+    };
+    return run_group("reduce", tests, COUNT(tests), argc, argv);
+}

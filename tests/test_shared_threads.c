@@ -1,0 +1,261 @@
+/* The shared memory under threads: slots, ring, jobs, board and notices, driven by workers that are threads and by several threads
+ * of the program at once. To be run under ThreadSanitizer, too, which sees no races between processes. */
+#include "support.h"
+
+#include <pthread.h>
+
+enum { CALLERS = 4, WORKERS = 3 };
+
+static struct pool *pool_of_threads(unsigned max_tasks) {
+    struct pool_options options = test_options(WORKERS);
+    struct pool *pool = NULL;
+    options.backend = POOL_THREADS;
+    options.max_tasks_per_worker = max_tasks;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+/* Runs body in CALLERS threads at once; it returns how often something was wrong. */
+struct caller {
+    struct pool *pool;
+    size_t (*body)(struct pool *pool, uint64_t seed);
+    uint64_t seed;
+    size_t wrong;
+};
+
+static void *run_caller(void *argument) {
+    struct caller *caller = argument;
+    caller->wrong = caller->body(caller->pool, caller->seed);
+    return NULL;
+}
+
+static void from_many_threads(struct pool *pool, size_t (*body)(struct pool *pool, uint64_t seed)) {
+    struct caller callers[CALLERS];
+    pthread_t threads[CALLERS];
+    for (uint64_t i = 0; i < CALLERS; i++) {
+        callers[i] = (struct caller){pool, body, i * 1000003, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, run_caller, &callers[i]), 0);
+    }
+    for (int i = 0; i < CALLERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < CALLERS; i++) assert_int_equal(callers[i].wrong, 0);
+}
+
+/* ---- Tasks ---------------------------------------------------------------------------------------------------- */
+
+enum { IN_FLIGHT = 64 };
+
+static int scramble_task(const void *in, void *out) {
+    *(uint64_t *)out = scramble(*(const uint64_t *)in);
+    return 0;
+}
+
+static size_t submit_many(struct pool *pool, uint64_t seed) {
+    struct future *futures[IN_FLIGHT] = {0};
+    size_t wrong = 0, count = scaled(30000);
+    for (size_t i = 0; i < count + IN_FLIGHT; i++) {
+        struct future **f = &futures[i % IN_FLIGHT];
+        uint64_t result = 0;
+        if (*f) wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
+        future_free(*f);
+        *f = NULL;
+        uint64_t in = seed + i;
+        struct pool_task task = {.fn = scramble_task, .in = &in, .in_size = sizeof in, .out_size = sizeof in,
+                                 .priority = (int)(scramble(in) % 3)};
+        if (i < count) wrong += pool_submit(pool, &task, f) != 0;
+    }
+    return wrong;
+}
+
+static void tasks_of_many_threads_each_have_their_result(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    from_many_threads(pool, submit_many);
+    pool_destroy(pool);
+}
+
+enum { LARGE = 3000 };
+
+static int large_task(const void *in, void *out) {
+    const unsigned char *from = in;
+    unsigned char *to = out;
+    for (int i = 0; i < LARGE; i++) to[i] = (unsigned char)(from[i] ^ 0x5a);
+    return 0;
+}
+
+static size_t submit_large(struct pool *pool, uint64_t seed) {
+    unsigned char in[LARGE], out[LARGE];
+    size_t wrong = 0;
+    for (size_t i = 0; i < scaled(1000); i++) {
+        fill(in, sizeof in, seed + i);
+        struct pool_task task = {.fn = large_task, .in = in, .in_size = sizeof in, .out_size = sizeof out};
+        struct future *future;
+        if (pool_submit(pool, &task, &future)) return wrong + 1;
+        wrong += future_get(future, out, PATIENCE) != 0;
+        for (int k = 0; k < LARGE; k++) wrong += out[k] != (in[k] ^ 0x5a);
+        future_free(future);
+    }
+    return wrong;
+}
+
+static void large_arguments_and_results_come_through(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    from_many_threads(pool, submit_large);
+    pool_destroy(pool);
+}
+
+/* ---- Jobs ----------------------------------------------------------------------------------------------------- */
+
+static int seventh_task(const void *in, void *out) {
+    uint64_t x = *(const uint64_t *)in;
+    *(uint64_t *)out = scramble(x);
+    return task_index() % 7 == 6 ? task_fail((int)(task_index() % 100) + 1, "item %zu", task_index()) : 0;
+}
+
+static size_t map_many(struct pool *pool, uint64_t seed) {
+    enum { ITEMS = 500 };
+    uint64_t in[ITEMS], out[ITEMS];
+    int status[ITEMS];
+    size_t wrong = 0;
+    for (size_t round = 0; round < scaled(200); round++) {
+        for (size_t i = 0; i < ITEMS; i++) in[i] = seed + round + i;
+        struct pool_failure failure;
+        struct pool_job job = {.fn = round % 2 ? seventh_task : scramble_task, .in = in, .in_size = sizeof *in,
+                               .out = out, .out_size = sizeof *out, .count = 1 + scramble(in[0]) % ITEMS,
+                               .chunk = round % 5, .status = status, .failure = &failure};
+        bool fails = round % 2 && job.count > 6;
+        wrong += pool_map(pool, &job) != (fails ? POOL_EFAILED : 0);
+        for (size_t i = 0; i < job.count; i++) {
+            bool failed = fails && i % 7 == 6;
+            wrong += status[i] != (failed ? POOL_EFAILED : 0) || (!failed && out[i] != scramble(in[i]));
+        }
+        if (fails) wrong += failure.index != 6 || failure.code != 7 || strcmp(failure.message, "item 6") != 0;
+    }
+    return wrong;
+}
+
+static void jobs_of_many_threads_run_at_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    from_many_threads(pool, map_many);
+    pool_destroy(pool);
+}
+
+static size_t both(struct pool *pool, uint64_t seed) {
+    return seed % 2 ? map_many(pool, seed) : submit_many(pool, seed);
+}
+
+static void jobs_and_tasks_share_the_workers(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    from_many_threads(pool, both);
+    pool_destroy(pool);
+}
+
+static void workers_that_are_replaced_lose_nothing(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(5);
+    from_many_threads(pool, both);
+    pool_destroy(pool);
+}
+
+/* ---- Ends of every kind ----------------------------------------------------------------------------------------- */
+
+static int wait_task(const void *in, void *out) {
+    (void)out;
+    sleep_ms(*(const int *)in);
+    return 0;
+}
+
+/* What is cancelled, killed or overdue ends once, and in one of the ways it may. */
+static size_t end_somehow(struct pool *pool, uint64_t seed) {
+    size_t wrong = 0;
+    for (size_t i = 0; i < scaled(1500); i++) {
+        uint64_t dice = scramble(seed + i);
+        int ms = (int)(dice % 3), error = 0;
+        bool timed = dice >> 8 & 1;
+        struct pool_task task = {.fn = wait_task, .in = &ms, .in_size = sizeof ms, .timeout = timed ? 2 : 0};
+        struct pool_job job = {.fn = wait_task, .in = (int[]){ms, 0, 0, 0, 0, 0, 0, 0}, .in_size = sizeof ms, .count = 8,
+                               .timeout = timed ? 2 : 0};
+        struct future *future;
+        error = dice >> 12 & 1 ? pool_submit(pool, &task, &future) : pool_map_async(pool, &job, &future);
+        if (error) return wrong + 1;
+        bool stopped = false;
+        switch (dice >> 16 & 3) {
+        case 0: stopped = future_cancel(future) == 0; break;
+        case 1: future_kill(future); break;
+        case 2: future_running(future); break;
+        default: break;
+        }
+        error = future_get(future, NULL, PATIENCE);
+        bool may_be_killed = (dice >> 16 & 3) == 1;
+        wrong += stopped && error != POOL_ECANCELLED;
+        wrong += error != 0 && !(error == POOL_ECANCELLED && (stopped || may_be_killed)) &&
+                 !(error == POOL_EDEADLINE && timed);
+        future_free(future);
+    }
+    return wrong;
+}
+
+static void whatever_ends_a_task_it_ends_once(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    from_many_threads(pool, end_somehow);
+    pool_destroy(pool);
+}
+
+static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
+    size_t wrong = 0;
+    for (size_t i = 0; i < scaled(5000); i++) {
+        uint64_t in = seed + i;
+        struct pool_task task = {.fn = scramble_task, .in = &in, .in_size = sizeof in, .out_size = sizeof in};
+        struct future *future;
+        if (pool_submit(pool, &task, &future)) return wrong + 1;
+        wrong += pool_poll(pool, 0) < 0;
+        future_free(future); /* done or not */
+    }
+    return wrong;
+}
+
+static void futures_may_be_freed_at_any_time(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_threads(0);
+    assert_true(pool_fd(pool) >= 0);
+    from_many_threads(pool, poll_and_drop);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+}
+
+static void a_busy_pool_can_be_destroyed(void **state) {
+    (void)state;
+    for (size_t round = 0; round < scaled(200) + 20; round++) {
+        struct pool *pool = pool_of_threads((unsigned)(round % 3));
+        struct future *futures[40];
+        int ms = 1;
+        for (int i = 0; i < 40; i++) {
+            struct pool_task task = {.fn = wait_task, .in = &ms, .in_size = sizeof ms};
+            struct pool_job job = {.fn = scramble_task, .in = (uint64_t[4]){1, 2, 3, 4}, .in_size = sizeof(uint64_t),
+                                   .out_size = sizeof(uint64_t), .count = 4};
+            assert_ok(i % 2 ? pool_submit(pool, &task, &futures[i]) : pool_map_async(pool, &job, &futures[i]));
+        }
+        pool_destroy(pool);
+        for (int i = 0; i < 40; i++) {
+            assert_any_of(future_get(futures[i], NULL, 0), 0, POOL_ECANCELLED);
+            future_free(futures[i]);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(tasks_of_many_threads_each_have_their_result),
+        TEST(large_arguments_and_results_come_through),
+        TEST(jobs_of_many_threads_run_at_once),
+        TEST(jobs_and_tasks_share_the_workers),
+        TEST(workers_that_are_replaced_lose_nothing),
+        TEST(whatever_ends_a_task_it_ends_once),
+        TEST(futures_may_be_freed_at_any_time),
+        TEST(a_busy_pool_can_be_destroyed),
+    };
+    return run_group("shared_threads", tests, COUNT(tests), argc, argv);
+}
