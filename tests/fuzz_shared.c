@@ -46,6 +46,7 @@ struct hand { /* a worker, as far as it is not in its record */
     uint64_t announced, woken;
     uint32_t items;
     bool dozes;
+    bool stopped; /* in the middle of something, until it dies */
 };
 
 static struct {
@@ -146,12 +147,15 @@ static void obey(void) {
     while (poll(&pipe, 1, 0) > 0 && pp_read(world.task_end, bytes, sizeof bytes) > 0) continue;
 }
 
-/* ---- a worker, as in worker.c; `dies_at`: after so many of its stores to shared memory; 0: not */
+/* ---- a worker, as in worker.c; it stops for good at its stops_at-th point, if that is not 0 */
 
-static unsigned dies_at;
+static unsigned stops_at;
 #define POINT()                                                                                                        \
     do {                                                                                                               \
-        if (dies_at && --dies_at == 0) return false;                                                                   \
+        if (stops_at && --stops_at == 0) {                                                                             \
+            world.hands[w].stopped = true;                                                                             \
+            return false;                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 static void announce(uint32_t w, uint64_t ticket) {
@@ -271,9 +275,9 @@ static bool look_for_work(uint32_t w) {
 }
 
 static void step(uint32_t w, unsigned until) {
-    dies_at = until;
-    if (!look_for_work(w)) die(w, SIGSEGV);
-    dies_at = 0;
+    stops_at = until;
+    if (!world.hands[w].stopped && !look_for_work(w) && !world.hands[w].stopped) die(w, SIGSEGV);
+    stops_at = 0;
 }
 
 /* ---- scribbling */
@@ -303,7 +307,10 @@ static void scribble(void) {
     switch (how % 6) {
     case 0: value = old ^ (uint64_t)1 << how / 6 % 64; break;
     case 1: value = old + how / 6 - 20; break;
-    case 2: value = 0 - (uint64_t)(how / 6 % 2); break;
+    case 2:
+        value = 0 - (uint64_t)(how / 6 % 2);
+        if (how / 6 % 4 == 1) memset(to, 'x', PP_MESSAGE);
+        break;
     case 3: memcpy(&value, target(), sizeof value); break;
     case 4: value = word(2); break;
     default: value = word(8); break;
@@ -533,7 +540,10 @@ static void heal(void) {
     for (int round = 0; !all_done(); round++) {
         if (round == HEALING) tell_of_open_ones();
         MUST(round < HEALING); /* else something would never end */
-        for (uint32_t w = 0; w < WORKERS; w++) step(w, 0);
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            if (world.hands[w].stopped && round == 2) die(w, SIGKILL);
+            step(w, 0);
+        }
         obey();
         audit();
         obey();
