@@ -1,0 +1,259 @@
+/* One word in shared memory is wrong, as if a worker had written over it, while that worker and all others are well: what it
+ * belongs to ends all the same, and soon; nothing waits for what will never come. */
+#include "support.h"
+
+#include <signal.h>
+
+#include "plan.h"
+#include "pool.h"
+#include "state.h"
+
+enum { WORKERS = 2, SOON = 15000 };
+
+static pid_t process_of(struct pool *pool, uint32_t worker) {
+    return (pid_t)atomic_load(&pool->shared.front->pids[worker]);
+}
+
+static uint32_t life_of(struct pool *pool, uint32_t worker) {
+    return atomic_load(&pool->shared.front->lives[worker]);
+}
+
+/* Until all sleep: then each word is as they left it. */
+static void let_them_sleep(struct pool *pool) {
+    for (int64_t start = now_ms(); now_ms() - start < PATIENCE; sleep_ms(1))
+        if (atomic_load(&pool->shared.back->asleep[0]) == (1U << WORKERS) - 1) break;
+    sleep_ms(5);
+}
+
+static void signal_workers(struct pool *pool, int number) {
+    for (uint32_t w = 0; w < WORKERS; w++) kill(process_of(pool, w), number);
+    if (number == SIGSTOP) sleep_ms(20);
+}
+
+static struct pool *sleeping_pool(void) {
+    struct pool *pool = pool_of(WORKERS);
+    let_them_sleep(pool);
+    return pool;
+}
+
+static uint64_t ticket_of(struct future *future) {
+    return pp_ticket(future->slot, future->pool->slots[future->slot].generation);
+}
+
+static int end_soon(struct future *future) {
+    int code = future_get(future, NULL, SOON);
+    assert_true(code != POOL_ETIMEDOUT);
+    future_free(future);
+    return code;
+}
+
+/* The pool does its work as before. */
+static void check_and_destroy(struct pool *pool) {
+    long values[100], squares[100];
+    for (long i = 0; i < 100; i++) values[i] = i;
+    struct pool_job job = {.fn = square_task, .in = values, .in_size = sizeof *values, .out = squares,
+                           .out_size = sizeof *squares, .count = 100};
+    assert_ok(pool_map(pool, &job));
+    for (long i = 0; i < 100; i++) assert_int_equal(squares[i], i * i);
+    long x = 12, result = 0;
+    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
+    assert_int_equal(result, 144);
+    pool_destroy(pool);
+}
+
+/* The words that a state may have been overwritten with. */
+static uint64_t wrong_state(struct pool *pool, uint32_t generation, size_t i) {
+    switch (i) {
+    case 0: return pp_state(generation, PP_RUNNING, 1, life_of(pool, 1));
+    case 1: return pp_state(generation, PP_KILLED, 1, life_of(pool, 1));
+    case 2: return pp_state(generation, PP_OVERDUE, 1, life_of(pool, 1));
+    case 3: return pp_state(generation, PP_RUNNING, 1, life_of(pool, 1) + 1);
+    case 4: return pp_state(generation, PP_RUNNING, 4095, 1);
+    case 5: return pp_state(generation, PP_CANCELLED, 0, 0);
+    case 6: return pp_state(generation, PP_FREE, 0, 0);
+    case 7: return pp_state(generation, PP_PENDING, 3, 0);
+    case 8: return pp_state(generation + 1, PP_PENDING, 0, 0);
+    case 9: return pp_state(generation, (enum pp_phase)15, 1, 1);
+    case 10: return pp_state(generation, PP_DONE, 1, 1);
+    case 11: return 0;
+    default: return UINT64_MAX;
+    }
+}
+enum { WRONG_STATES = 13 };
+
+static void a_task_with_a_wrong_state_ends(void **state) {
+    (void)state;
+    for (size_t i = 0; i < WRONG_STATES; i++) {
+        struct pool *pool = sleeping_pool();
+        signal_workers(pool, SIGSTOP);
+        long x = 3;
+        struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
+        atomic_store(&pool->shared.outcomes[future->slot].state, wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
+        signal_workers(pool, SIGCONT);
+        end_soon(future);
+        check_and_destroy(pool);
+    }
+}
+
+static void a_task_that_is_done_and_says_it_runs_ends(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = sleeping_pool();
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    _Atomic uint64_t *word = &pool->shared.outcomes[future->slot].state;
+    uint64_t running = atomic_load(word);
+    gate_open(gate);
+    let_them_sleep(pool);
+    assert_int_equal(pp_phase_of(atomic_load(word)), PP_DONE);
+    atomic_store(word, running);
+    end_soon(future);
+    check_and_destroy(pool);
+}
+
+static struct future *map_squares(struct pool *pool, long *values, long *squares) {
+    struct pool_job job = {.fn = square_task, .in = values, .in_size = sizeof *values, .out = squares,
+                           .out_size = sizeof *squares, .count = 50, .chunk = 1};
+    for (long i = 0; i < 50; i++) values[i] = i, squares[i] = -1;
+    struct future *future = NULL;
+    assert_ok(pool_map_async(pool, &job, &future));
+    return future;
+}
+
+static void a_job_with_a_wrong_state_is_run(void **state) {
+    (void)state;
+    long values[50], squares[50];
+    for (size_t i = 0; i < WRONG_STATES; i++) {
+        struct pool *pool = sleeping_pool();
+        signal_workers(pool, SIGSTOP);
+        struct future *future = map_squares(pool, values, squares);
+        atomic_store(&pool->shared.outcomes[future->slot].state, wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
+        signal_workers(pool, SIGCONT);
+        assert_ok(end_soon(future));
+        for (long k = 0; k < 50; k++) assert_int_equal(squares[k], k * k);
+        check_and_destroy(pool);
+    }
+}
+
+static void a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up(void **state) {
+    (void)state;
+    long values[50], squares[50];
+    struct pool *pool = sleeping_pool();
+    kill(process_of(pool, 1), SIGSTOP);
+    sleep_ms(20);
+    struct future *future = map_squares(pool, values, squares);
+    atomic_store(&pool->shared.records[1].job, ticket_of(future));
+    atomic_store(&pool->shared.records[1].item, pp_state(5, PP_RUNNING, 1, life_of(pool, 1)));
+    assert_code(future_wait(future, 300), POOL_ETIMEDOUT);
+    kill(process_of(pool, 1), SIGCONT);
+    assert_ok(end_soon(future));
+    check_and_destroy(pool);
+}
+
+static void a_job_whose_cursor_was_set_back_ends(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = sleeping_pool();
+    struct gate *gates[2] = {gate, gate};
+    struct pool_job job = {.fn = gate_task, .in = gates, .in_size = sizeof *gates, .count = 2, .chunk = 1};
+    struct future *future = NULL;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, 2));
+    const struct pp_job_plan *plan = pool->shared.descs[future->slot].in;
+    gate_open(gate);
+    let_them_sleep(pool); /* and both have noted that nothing is left */
+    pp_plan_begin(plan);
+    assert_ok(end_soon(future));
+    assert_int_equal(gate->arrived, 4);
+    check_and_destroy(pool);
+}
+
+static void wrong_cursors_cost_no_item(void **state) {
+    (void)state;
+    long values[50], squares[50];
+    uint64_t random = 1;
+    for (int i = 0; i < 6; i++) {
+        struct pool *pool = sleeping_pool();
+        signal_workers(pool, SIGSTOP);
+        struct future *future = map_squares(pool, values, squares);
+        const struct pp_job_plan *plan = pool->shared.descs[future->slot].in;
+        atomic_store(&plan->cursors[i % 2].word, i < 2 ? 0 : i < 4 ? UINT64_MAX : (random = scramble(random)));
+        signal_workers(pool, SIGCONT);
+        int code = end_soon(future);
+        assert_true(code == 0 || code == POOL_ECORRUPT);
+        for (long k = 0; code == 0 && k < 50; k++) assert_int_equal(squares[k], k * k);
+        check_and_destroy(pool);
+    }
+}
+
+static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state) {
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        struct pool *pool = sleeping_pool();
+        signal_workers(pool, SIGSTOP);
+        struct pp_back *back = pool->shared.back;
+        if (i == 0) atomic_store(&back->asleep[0], 0);
+        if (i == 1) atomic_store(&pool->shared.records[0].woken, UINT64_MAX / 2);
+        if (i == 2) atomic_store(&back->head, 1000);
+        if (i == 3) atomic_store(&back->head, UINT64_MAX - 3);
+        long x = 5, result = 0;
+        struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
+        if (i == 4) atomic_store(&back->head, 1); /* as if it had been taken */
+        if (i == 5) atomic_store(&pool->shared.records[1].hold[0], ticket_of(future));
+        signal_workers(pool, SIGCONT);
+        assert_ok(future_get(future, &result, SOON));
+        assert_int_equal(result, 25);
+        future_free(future);
+        check_and_destroy(pool);
+    }
+}
+
+static void wrong_done_rings_hide_nothing(void **state) {
+    (void)state;
+    const uint64_t tails[] = {0, 1, 100, PP_DONE_RING, PP_DONE_RING + 7, UINT64_MAX};
+    for (size_t i = 0; i < COUNT(tails); i++) {
+        struct pool *pool = sleeping_pool();
+        struct future *futures[20];
+        for (long k = 0; k < 20; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
+        let_them_sleep(pool);
+        for (uint32_t w = 0; w < WORKERS; w++) atomic_store(&pool->shared.records[w].done_tail, tails[i]);
+        for (long k = 0; k < 20; k++) {
+            long result = -1;
+            assert_ok(future_get(futures[k], &result, SOON));
+            assert_int_equal(result, k * k);
+            future_free(futures[k]);
+        }
+        check_and_destroy(pool);
+    }
+}
+
+static void a_wrong_start_does_not_lift_a_time_out(void **state) {
+    (void)state;
+    const uint64_t starts[] = {0, UINT64_MAX, (uint64_t)1 << 62};
+    for (size_t i = 0; i < COUNT(starts); i++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = sleeping_pool();
+        struct pool_task task = {.fn = forever_task, .in = &gate, .in_size = sizeof gate, .timeout = 300};
+        struct future *future = NULL;
+        assert_ok(pool_submit(pool, &task, &future));
+        assert_true(gate_reached(gate, 1));
+        for (uint32_t w = 0; w < WORKERS; w++) atomic_store(&pool->shared.records[w].started, starts[i]);
+        assert_code(end_soon(future), POOL_EDEADLINE);
+        check_and_destroy(pool);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_task_with_a_wrong_state_ends),
+        TEST(a_task_that_is_done_and_says_it_runs_ends),
+        TEST(a_job_with_a_wrong_state_is_run),
+        TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
+        TEST(a_job_whose_cursor_was_set_back_ends),
+        TEST(wrong_cursors_cost_no_item),
+        TEST(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only),
+        TEST(wrong_done_rings_hide_nothing),
+        TEST(a_wrong_start_does_not_lift_a_time_out),
+    };
+    return run_group("mending", tests, COUNT(tests), argc, argv);
+}
