@@ -497,6 +497,7 @@ static void make_world(const uint8_t *data, size_t size) {
     MUST(pool);
     pool->options.arena_size = (size_t)4 << 20;
     pool->workers = WORKERS;
+    pool->backend = &pp_processes;
     pool->owner = getpid();
     pool->supervisor = getpid(); /* none that could be waited for or killed */
     pool->event_fd = -1;
