@@ -70,11 +70,13 @@ static void flush_output(const struct worker *w) {
     if (!w->ends) pp_child_flush();
 }
 
+static noreturn void retire(struct worker *w) {
+    atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
+    end_life(w, 0);
+}
+
 static void retire_if_due(struct worker *w) {
-    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
-        atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
-        end_life(w, 0);
-    }
+    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) retire(w);
 }
 
 static void announce(struct worker *w, uint64_t ticket) {
@@ -252,8 +254,8 @@ static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk
     await_kill(w);
 }
 
-/* One swap for the whole chunk: whatever is to be killed is all of it. Whether the chunk was finished. */
-static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+/* One swap for the whole chunk: whatever is to be killed is all of it. */
+static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
     if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
@@ -264,11 +266,10 @@ static bool run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
     PP_POINT("marked");
     if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
-    return true;
 }
 
 /* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to go. */
-static bool run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
                                 const struct pp_chunk *chunk) {
     w->started_set = true;
     for (uint64_t p = chunk->begin; p < chunk->end; p++) {
@@ -283,12 +284,12 @@ static bool run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         PP_POINT("item ran");
         heed_time_out(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) await_kill(w);
-        if (stop) return false;
+        /* Nothing further: what is left of the chunk is in the record, and is told to be cancelled. */
+        if (stop) retire(w);
         if (w->has_quota) w->quota--;
         flush_output(w);
     }
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
-    return true;
 }
 
 static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk) {
@@ -362,7 +363,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         record_chunk(w->record, &chunk);
         PP_POINT("recorded");
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
-        if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
+        (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
         pp_pace_measure(&w->pace, &chunk, pp_now());
     } while (!turn_is_over(w, w->pace.began, turn_began));
     w->call->context = NULL;
