@@ -7,14 +7,20 @@
  * Without any scribbling, each outcome has to be the right one, too.
  *
  * A libFuzzer target, see CMakeLists.txt; test_fuzz.c runs the same on pseudo-random inputs. */
-#include "../src/pool.c" /* NOLINT: for what makes a pool and is called by nobody else; linked instead of the library's */
-
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "backend.h"
+#include "control.h"
 #include "doze.h"
+#include "life.h"
 #include "notice.h"
+#include "pool.h"
 #include "ring.h"
+#include "sys.h"
 #include "timer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -101,26 +107,14 @@ static uint32_t life_of(uint32_t w) {
 }
 
 static void start(uint32_t w) {
-    struct pp_front *front = world.pool->shared.front;
-    atomic_store(&front->lives[w], (life_of(w) + 1) & 0xffffU);
-    atomic_store(&record_of(w)->started, 0);
-    atomic_store(&record_of(w)->faulted, 0);
+    pp_life_begin(&world.pool->shared, w);
     world.hands[w] = (struct hand){.announced = atomic_load(&record_of(w)->done_tail), .woken = record_of(w)->woken};
 }
 
 static void die(uint32_t w, int status) {
-    struct pp_record *r = record_of(w);
-    struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = w, .life = life_of(w), .pid = (pid_t)(1000 + w),
-                               .status = status, .faulted = atomic_load(&r->faulted) != 0, .fault = r->fault,
-                               .current = r->current, .job = r->job, .item = r->item, .begin = r->begin, .end = r->end,
-                               .progress = r->progress, .single = r->single, .flawed = r->flawed};
-    for (int i = 0; i < PP_HOLD && (notice.hold[i] = r->hold[i]) != 0;) i++;
+    struct pp_notice notice = pp_life_describe(&world.pool->shared, w, (pid_t)(1000 + w), status);
     while (!pp_notice_write(&world.pool->shared, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
-    pp_doze_end(&world.pool->shared, w);
-    atomic_store(&r->hold[0], 0);
-    atomic_store(&r->current, 0);
-    atomic_store(&r->item, 0);
-    atomic_store(&r->job, 0);
+    pp_life_end(&world.pool->shared, w);
     start(w);
 }
 
@@ -179,6 +173,11 @@ static bool run_ticket(uint32_t w, uint64_t ticket) {
     int code = desc->fn(desc->in, desc->out);
     if (code) memset(s->messages[slot], 'm', 9), s->messages[slot][9] = 0;
     outcome->code = code;
+    if (code == 0) {
+        uint64_t shorter = 16 + generation * 97 % (2 * LARGE);
+        outcome->resized = desc->out && desc->out != outcome->out && shorter <= LARGE;
+        if (outcome->resized) memcpy(s->messages[slot], &shorter, sizeof shorter);
+    }
     POINT();
     if (!pp_state_end(&outcome->state, pp_state(generation, PP_RUNNING, w, life_of(w)))) return false;
     POINT();
@@ -399,6 +398,7 @@ static void check_failure(const struct pool_failure *failure, int code, size_t c
 /* Without scribbling: what came is what had to. */
 static void check_item(const struct flight *f, int code, bool special, long in, long out) {
     int natural = !special || f->kind == WELL ? 0 : f->kind == FAILS ? POOL_EFAILED : POOL_EDIED;
+    /* EDIED: workers die of other things, too; or the supervisor did. */
     MUST(code == natural || code == POOL_EDIED || (f->killed && (code == POOL_ECANCELLED || code == POOL_EDEADLINE)));
     if (code == 0 && f->out_size) MUST(out == in * 2 + 1);
 }
@@ -488,31 +488,31 @@ static void act(unsigned what) {
 
 /* ---- the whole */
 
+/* What would start processes: linked instead of the library's threads. */
+static int start_nobody(struct pool *pool) {
+    int tasks[2], control[2];
+    MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_socketpair(control) == 0);
+    pool->task_pipe = tasks[1];
+    pool->task_pipe_end = world.task_end = tasks[0];
+    pool->control = control[0];
+    world.control_end = control[1];
+    pool->supervisor = getpid(); /* nobody that could be waited for or killed */
+    return 0;
+}
+
+static void end_nobody(struct pool *pool) {
+    (void)pool;
+}
+
+const struct pp_backend pp_threads = {.start = start_nobody, .end = end_nobody};
+
 static void make_world(const uint8_t *data, size_t size) {
     memset(&world, 0, sizeof world);
     world.input = data;
     world.input_end = data + size;
     world.now = pp_now();
-    struct pool *pool = world.pool = pp_zalloc(1, sizeof *pool);
-    MUST(pool);
-    pool->options.arena_size = (size_t)4 << 20;
-    pool->workers = WORKERS;
-    pool->backend = &pp_processes;
-    pool->owner = getpid();
-    pool->supervisor = getpid(); /* none that could be waited for or killed */
-    pool->event_fd = -1;
-    pool->waiting_jobs_end = &pool->waiting_jobs;
-    pool->handles = 1;
-    MUST(make_lock(pool) && make_memory(pool) == 0);
-    atomic_store(&pool->shared.front->workers, WORKERS);
-    int tasks[2], bell[2], control[2];
-    MUST(pp_pipe(tasks, 1) == 0 && pp_pipe(bell, -1) == 0 && pp_socketpair(control) == 0);
-    pool->task_pipe = tasks[1];
-    pool->task_pipe_end = world.task_end = tasks[0];
-    pool->bell = bell[0];
-    pool->bell_end = bell[1];
-    pool->control = control[0];
-    world.control_end = control[1];
+    struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20, .backend = POOL_THREADS};
+    MUST(pool_create(&options, &world.pool) == 0);
     for (uint32_t w = 0; w < WORKERS; w++) start(w);
 }
 
@@ -558,8 +558,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bool heals = byte() % 8 != 0; /* or the pool ends with all of it under way */
     while (world.input < world.input_end) act(byte());
     if (heals) heal();
-    pp_close(&world.control_end);
-    if (byte() % 2) (void)pool_shutdown(world.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0);
+    unsigned ending = byte();
+    if (ending & 1) pp_close(&world.control_end); /* the supervisor has gone */
+    if (ending & 2) (void)pool_shutdown(world.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0);
+    if (ending & 4) MUST(pool_poll(world.pool, 0) >= 0);
     bool kept[FLIGHTS];
     for (size_t i = 0; i < FLIGHTS; i++) {
         struct flight *f = &world.flights[i];
@@ -570,6 +572,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (f->in_arena) f->in = f->out = NULL; /* it goes with the pool */
     }
     pool_destroy(world.pool);
+    pp_close(&world.control_end);
     world.pool = NULL;
     for (size_t i = 0; i < FLIGHTS; i++) {
         struct flight *f = &world.flights[i];

@@ -39,9 +39,84 @@ static void whatever_workers_write_everything_ends(void **state) {
     }
 }
 
+/* ---- programs written by hand */
+
+enum { MANY = 3500 };
+
+static struct {
+    long in[MANY], out[MANY];
+    int status[MANY];
+} many;
+
+static struct future *map_many(size_t count, size_t chunk) {
+    struct pool_job job = {.fn = good_fn, .in = many.in, .in_size = sizeof(long), .out = many.out,
+                           .out_size = sizeof(long), .count = count, .chunk = chunk, .status = many.status};
+    struct future *future = NULL;
+    for (long i = 0; i < MANY; i++) many.in[i] = i, many.out[i] = -1, many.status[i] = 1;
+    MUST(pool_map_async(world.pool, &job, &future) == 0);
+    return future;
+}
+
+static void end_world(struct future *future) {
+    future_free(future);
+    pool_destroy(world.pool);
+    pp_close(&world.control_end);
+}
+
+/* Points of run_job(): entering is the first, then two for a claim, then one an item. */
+static int lose_memory_for_the_next_pass(void *unused) {
+    (void)unused;
+    make_world(NULL, 0);
+    struct future *future = map_many(MANY, MANY);
+    step(0, 3 + 10);
+    EXPECT(world.hands[0].stopped);
+    world.pool->work.pages = world.pool->work.frontier; /* the next plan needs more: each item is a block of its own */
+    die(0, SIGKILL);
+    EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
+    for (long i = 0; i < MANY; i++) {
+        EXPECT(many.status[i] == (i < 9 ? 0 : i == 9 ? POOL_EDIED : POOL_ENOMEM));
+        EXPECT(many.out[i] == (i < 9 ? 2 * i + 1 : -1));
+    }
+    end_world(future);
+    return 0;
+}
+
+static void items_without_memory_for_another_pass_fail(void **state) {
+    (void)state;
+    assert_child_passes(lose_memory_for_the_next_pass, NULL);
+}
+
+static int die_after_many_announcements(void *unused) {
+    (void)unused;
+    make_world(NULL, 0);
+    struct future *future = map_many(40, 20);
+    step(0, 3 + 5);
+    EXPECT(world.hands[0].stopped);
+    step(1, 0); /* does the other half: the pass is over but for the dead worker's chunk */
+    atomic_fetch_add(&record_of(0)->done_tail, PP_DONE_RING); /* tickets that are nobody's any more */
+    die(0, SIGKILL);
+    for (int i = 0; i < 5 && !future_done(future); i++) step(1, 0);
+    EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
+    int died = 0;
+    for (long i = 0; i < 40; i++) {
+        died += many.status[i] == POOL_EDIED;
+        EXPECT(many.status[i] == POOL_EDIED || (many.status[i] == 0 && many.out[i] == 2 * i + 1));
+    }
+    EXPECT(died == 1);
+    end_world(future);
+    return 0;
+}
+
+static void a_death_is_settled_though_the_dead_announced_too_much(void **state) {
+    (void)state;
+    assert_child_passes(die_after_many_announcements, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(whatever_workers_write_everything_ends),
+        TEST(items_without_memory_for_another_pass_fail),
+        TEST(a_death_is_settled_though_the_dead_announced_too_much),
     };
     if (argc > 2) runs = strtoull(argv[2], NULL, 10);
     if (argc > 3) first_seed = strtoull(argv[3], NULL, 10);

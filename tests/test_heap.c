@@ -102,6 +102,20 @@ static void give_back(struct model *m, size_t i) {
     *b = m->blocks[--m->count];
 }
 
+static void shorten(struct model *m, size_t i, size_t size) {
+    struct block *b = &m->blocks[i];
+    assert_true(is_marked(b));
+    pp_heap_shrink(&m->heap, b->data, size);
+    if (b->takes >= PAGE) {
+        m->in_use -= b->takes;
+        b->takes = (size + PAGE - 1) / PAGE * PAGE;
+        m->in_use += b->takes;
+    }
+    assert_true(m->budget == m->size - m->in_use);
+    b->size = size;
+    mark(b);
+}
+
 static void check_is_whole(const struct model *m) {
     assert_int_equal(m->count, 0);
     assert_true(m->budget == m->size);
@@ -120,6 +134,10 @@ static void blocks_never_overlap_and_memory_becomes_whole_again(void **state) {
             bool more = next(&random) % 100 < (step / 3000 % 2 ? 30U : 70U);
             if (more && m->count < BLOCKS) allocate(m, some_size(&random), next(&random));
             else if (m->count) give_back(m, next(&random) % m->count);
+            if (m->count && step % 8 == 0) {
+                size_t i = next(&random) % m->count;
+                shorten(m, i, 1 + next(&random) % m->blocks[i].size);
+            }
         }
         while (m->count) give_back(m, next(&random) % m->count);
         check_is_whole(m);
