@@ -142,6 +142,7 @@ static void tell(const struct future *future, struct pool_failure *failure) {
     memset(failure, 0, sizeof *failure);
     failure->error = future->outcome;
     if (future->failure) *failure = *future->failure;
+    else if (future->outcome) strcpy(failure->message, pool_strerror(future->outcome)); /* no memory for more */
 }
 
 int future_failure(struct future *future, struct pool_failure *failure) {
