@@ -109,8 +109,12 @@ void pp_task_kill(struct pool *pool, struct future *future) {
 }
 
 size_t future_size(const struct future *future) {
-    if (!future_done(future) || future->is_job || future->outcome != 0) return 0;
-    return future->out_size;
+    if (check(future) || future->is_job) return 0;
+    if (is_done(future)) return future->outcome ? 0 : future->out_size;
+    struct future *f = unconst(future);
+    size_t size = wait_for(f, 0) || f->outcome ? 0 : f->out_size;
+    let_go(f);
+    return size;
 }
 
 int future_cancel(struct future *future) {
