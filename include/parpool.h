@@ -466,7 +466,7 @@ PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3
 /* Says that the result is only the first `size` bytes of out_size, in a task that was submitted or is an item of a stream; the
  * last call counts. So out_size may be generous: it is address space, of which memory is taken as the task writes to it;
  * but until the task is done all of it counts against arena_size. Without this call a result has out_size bytes.
- * POOL_EINVAL: more than out_size, or in an item of a job, or outside of tasks. Never blocks. */
+ * POOL_EINVAL: more than out_size, or in an item of a job or of a reduction, or outside of tasks. Never blocks. */
 PARPOOL_API int task_resize(size_t size);
 
 /* A number for seeding: depends on the seed of the job or task and on task_index() alone; not on worker, chunk or retry.

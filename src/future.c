@@ -15,16 +15,25 @@ static int check(const struct future *future) {
     return pp_is_foreign(future->pool) ? POOL_EFOREIGN : 0;
 }
 
+/* Takes the lock and waits, with the future pinned: a callback may free it. let_go() undoes both. */
+static int wait_for(struct future *future, int timeout) {
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(future->pool);
+    future->pins++;
+    return pp_wait(future->pool, future, 0, deadline);
+}
+
+static void let_go(struct future *future) {
+    struct pool *pool = future->pool;
+    pp_unpin(future);
+    pp_unlock_last(pool);
+}
+
 int future_wait(struct future *future, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error || is_done(future)) return error;
-    struct pool *pool = future->pool;
-    uint64_t deadline = pp_deadline(timeout);
-    pp_lock(pool);
-    future->pins++; /* a callback may free it */
-    error = pp_wait(pool, future, 0, deadline);
-    pp_unpin(future);
-    pp_unlock_last(pool);
+    error = wait_for(future, timeout);
+    let_go(future);
     return error;
 }
 
@@ -38,20 +47,15 @@ int future_get(struct future *future, void *out, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error) return error;
     if (is_done(future)) return take(future, out);
-    struct pool *pool = future->pool;
-    uint64_t deadline = pp_deadline(timeout);
-    pp_lock(pool);
-    future->pins++;
-    error = pp_wait(pool, future, 0, deadline);
+    error = wait_for(future, timeout);
     if (!error) {
         /* Before callbacks run; and without the lock where it may take long. */
-        bool small = !future->result || future->result == future->small;
-        if (!small) pthread_mutex_unlock(&pool->lock);
+        bool large = future->result && future->result != future->small;
+        if (large) pthread_mutex_unlock(&future->pool->lock);
         error = take(future, out);
-        if (!small) pthread_mutex_lock(&pool->lock);
+        if (large) pthread_mutex_lock(&future->pool->lock);
     }
-    pp_unpin(future);
-    pp_unlock_last(pool);
+    let_go(future);
     return error;
 }
 
@@ -105,8 +109,12 @@ void pp_task_kill(struct pool *pool, struct future *future) {
 }
 
 size_t future_size(const struct future *future) {
-    if (!future_done(future) || future->is_job || future->outcome != 0) return 0;
-    return future->out_size;
+    if (check(future) || future->is_job) return 0;
+    if (is_done(future)) return future->outcome ? 0 : future->out_size;
+    struct future *f = unconst(future);
+    size_t size = wait_for(f, 0) || f->outcome ? 0 : f->out_size;
+    let_go(f);
+    return size;
 }
 
 int future_cancel(struct future *future) {
@@ -134,15 +142,24 @@ int future_kill(struct future *future) {
     return error;
 }
 
-int future_failure(struct future *future, struct pool_failure *failure) {
-    int error = failure ? check(future) : POOL_EINVAL;
-    if (error) return error;
-    if (!future_done(future)) return POOL_EBUSY;
+static void tell(const struct future *future, struct pool_failure *failure) {
     memset(failure, 0, sizeof *failure);
     failure->error = future->outcome;
     if (future->failure) *failure = *future->failure;
     else if (future->outcome) strcpy(failure->message, pool_strerror(future->outcome)); /* no memory for more */
-    return 0;
+}
+
+int future_failure(struct future *future, struct pool_failure *failure) {
+    int error = failure ? check(future) : POOL_EINVAL;
+    if (error) return error;
+    if (is_done(future)) {
+        tell(future, failure);
+        return 0;
+    }
+    if (wait_for(future, 0)) error = POOL_EBUSY;
+    else tell(future, failure);
+    let_go(future);
+    return error;
 }
 
 void future_free(struct future *future) {

@@ -69,8 +69,9 @@ static void drop_edges(struct pp_ties *ties) {
 
 /* ---- what the task finds */
 
-/* Whether the result will lie in the caller's own memory, so that a copy is to be made for the dependent. */
-static bool is_to_be_copied(const struct future *dependency) {
+/* Whether the result may come to lie in the caller's own memory, so that there must be room for a copy. A result may turn
+ * out to be shorter than what was asked for, never longer; where it lies does not depend on that. */
+static bool may_be_copied(const struct future *dependency) {
     return !dependency->is_job && dependency->out_size > 0 && dependency->out_size <= PP_INLINE_OUT;
 }
 
@@ -78,7 +79,7 @@ static bool is_to_be_copied(const struct future *dependency) {
 static int make_extra(struct pool *pool, struct pp_ties *ties, const struct pool_task *task) {
     size_t count = task->after_count, at = aligned(sizeof(struct pp_extra) + count * sizeof(struct pp_input));
     for (size_t i = 0; i < count; i++)
-        if (is_to_be_copied(task->after[i])) at += PP_INLINE_OUT;
+        if (may_be_copied(task->after[i])) at += PP_INLINE_OUT;
     bool copies_context = task->context_size && !pp_heap_holds(&pool->arena, task->context, task->context_size);
     if (copies_context && task->context_size > SIZE_MAX - at) return POOL_ENOMEM;
     char *room = pp_heap_alloc(&pool->inputs, at + (copies_context ? task->context_size : 0), false);
@@ -101,7 +102,7 @@ static void fill_extra(struct pp_ties *ties) {
         if (dependency->is_job || dependency->out_size == 0) continue;
         input->size = dependency->out_size;
         input->data = dependency->result;
-        if (!is_to_be_copied(dependency)) continue;
+        if (dependency->result != dependency->small) continue;
         input->data = memcpy(room, dependency->result, dependency->out_size);
         room += PP_INLINE_OUT;
     }

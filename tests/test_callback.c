@@ -143,6 +143,40 @@ static void one_may_free_its_own_future(void **state) {
     pool_destroy(pool);
 }
 
+static void free_only(struct future *future, void *arg) {
+    ++*(int *)arg;
+    future_free(future);
+}
+
+static void each_call_bears_that_its_future_is_freed(void **state) {
+    (void)state;
+    for (int way = 0; way < 6; way++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_of(1);
+        struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+        struct pool_failure failure = {.error = 1};
+        int calls = 0;
+        assert_ok(future_on_done(future, free_only, &calls));
+        assert_true(gate_reached(gate, 1));
+        if (way < 5) gate_open(gate);
+        if (way < 3) sleep_ms(20); /* so that it is found done at once */
+        int error = POOL_EBUSY;
+        switch (way) {
+        case 0: while (calls == 0 && (error = future_failure(future, &failure)) != 0) sleep_ms(1); break;
+        case 1: while (calls == 0 && !future_done(future)) sleep_ms(1); break;
+        case 2: while (calls == 0 && future_running(future)) sleep_ms(1); break;
+        case 3: assert_ok(future_wait(future, PATIENCE)); break;
+        case 4: assert_ok(future_get(future, NULL, PATIENCE)); break;
+        default: assert_ok(future_kill(future));
+        }
+        if (way == 0) assert_int_equal(failure.error, 0);
+        if (way == 0) assert_ok(error);
+        while (calls == 0) assert_true(pool_poll(pool, PATIENCE) >= 0);
+        assert_int_equal(calls, 1);
+        pool_destroy(pool);
+    }
+}
+
 static void freed_futures_have_no_callbacks(void **state) {
     (void)state;
     struct gate *gate = shared(sizeof *gate);
@@ -332,6 +366,7 @@ int main(int argc, char **argv) {
         TEST(every_outcome_and_jobs_have_them),
         TEST(they_run_while_a_call_waits_for_something_else),
         TEST(one_may_free_its_own_future),
+        TEST(each_call_bears_that_its_future_is_freed),
         TEST(freed_futures_have_no_callbacks),
         TEST(one_may_submit_wait_and_add_more_without_end_or_depth),
         TEST(one_may_destroy_the_pool),

@@ -279,13 +279,64 @@ static int run_polls(struct pool *pool) {
     return end_of(future, 0, NULL);
 }
 
+static int add_inputs(const void *in, void *out) {
+    (void)in;
+    *(long *)out = *(const long *)task_input(0, NULL) + *(const long *)task_input(1, NULL);
+    return 0;
+}
+
+static int index_part(const void *in, void *out) {
+    (void)in;
+    *(long *)out = (long)task_index();
+    return 0;
+}
+
+static int add_parts(void *result, const void *right) {
+    *(long *)result += *(const long *)right;
+    return 0;
+}
+
+static void count_call(struct future *future, void *arg) {
+    (void)future;
+    ++*(int *)arg;
+}
+
+/* A graph with a context, callbacks, and a reduction. */
+static int run_ties(struct pool *pool) {
+    int wrong = 0, calls = 0, expected_calls = 0;
+    long three = 3, result = -1;
+    struct pool_task task = {.fn = square_task, .in = &three, .in_size = sizeof three, .out_size = sizeof three};
+    struct future *first = try_submit(pool, task, &wrong), *both[2] = {first, first}, *sum = NULL;
+    struct pool_task add = {.fn = add_inputs, .out_size = sizeof(long), .after = both, .after_count = 2,
+                            .context = &three, .context_size = sizeof three};
+    if (first) sum = try_submit(pool, add, &wrong);
+    EXPECT(wrong == 0);
+    if (sum) {
+        int code = future_on_done(sum, count_call, &calls);
+        EXPECT_RIGHT(code, 0);
+        expected_calls = code == 0;
+        code = future_get(sum, &result, PATIENCE / 2);
+        EXPECT(code == POOL_EDEPENDENCY ? atomic_load(&faults->met) > 0 : is_right(code, 0));
+        if (code == 0) EXPECT(result == 18);
+        EXPECT(calls == expected_calls);
+        future_free(sum);
+    }
+    future_free(first);
+    struct pool_reduction reduction = {.fn = index_part, .combine = add_parts, .count = 20, .chunk = 3, .out = &result,
+                                       .out_size = sizeof result};
+    int code = pool_reduce(pool, &reduction);
+    EXPECT_RIGHT(code, 0);
+    if (code == 0) EXPECT(result == 190);
+    return 0;
+}
+
 static int run_pool(void) {
     struct pool_options options = {.workers = 2, .arena_size = (size_t)16 << 20};
     struct pool *pool = NULL;
     int code = pool_create(&options, &pool), wrong = 0;
     if (code == 0) {
         EXPECT(pool);
-        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_polls(pool)) return 1;
+        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_ties(pool) || run_polls(pool)) return 1;
         static char in[LARGE], out[LARGE];
         fill(in, LARGE, 2);
         struct pool_task task = {.fn = large_task, .in = in, .in_size = LARGE, .out_size = LARGE};

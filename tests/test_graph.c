@@ -323,6 +323,37 @@ static void what_has_no_result_gives_none(void **state) {
     pool_destroy(pool);
 }
 
+static int shrink_task(const void *in, void *out) {
+    size_t size = *(const size_t *)in;
+    fill(out, size, size);
+    return task_resize(size);
+}
+
+static int check_shrunk(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    for (size_t i = 0; i < task_input_count(); i++) {
+        size_t size = 1;
+        const void *input = task_input(i, &size);
+        if (size != i || (size && !filled(input, size, size))) return task_fail(1, "input %zu has %zu bytes", i, size);
+    }
+    return 0;
+}
+
+static void results_may_be_shorter_than_asked_for(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (size_t most = 48; most <= 480; most *= 10) { /* in the caller's memory, in shared memory */
+        struct future *parts[48];
+        for (size_t i = 0; i < COUNT(parts); i++) parts[i] = submit(pool, shrink_task, &i, sizeof i, most);
+        struct future *early = after(pool, check_shrunk, 0, parts, COUNT(parts));
+        assert_ok(finish(early, NULL));
+        assert_ok(finish(after(pool, check_shrunk, 0, parts, COUNT(parts)), NULL));
+        for (size_t i = 0; i < COUNT(parts); i++) future_free(parts[i]);
+    }
+    pool_destroy(pool);
+}
+
 static void held_tasks_can_be_cancelled_killed_and_freed(void **state) {
     (void)state;
     struct gate *gate = shared(sizeof *gate);
@@ -443,6 +474,7 @@ int main(int argc, char **argv) {
         TEST(each_failure_of_a_dependency_is_told),
         TEST(jobs_may_come_before),
         TEST(what_has_no_result_gives_none),
+        TEST(results_may_be_shorter_than_asked_for),
         TEST(held_tasks_can_be_cancelled_killed_and_freed),
         TEST(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them),
         TEST(retries_find_the_inputs_again),
