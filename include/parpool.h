@@ -116,6 +116,13 @@ struct pool_options {
                                        above that its allocations fail; 0: no limit */
     size_t memory_soft_limit;       /* bytes of private memory, at its peak and beyond what it began with, above which a
                                        worker is replaced once its task is done; 0: no limit */
+    bool lazy;        /* workers are started when there is work for them, not all at once */
+    int idle_timeout; /* ms after which a worker that found no work ends, to be started again when there is; 0: never.
+                         All of them may end so */
+    void (*finalizer)(void *arg); /* runs last in every worker that ends of itself: because the pool was shut down or made
+                                     smaller, or it was idle, or had its number of tasks or its memory; not in one that
+                                     is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */
+    void *finalizer_arg;          /* passed to it; not looked at; NULL allowed */
 };
 
 /* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
@@ -129,8 +136,15 @@ enum {
     POOL_KILL_RUNNING = 2    /* what is running is killed (POOL_ECANCELLED) */
 };
 
+/* Makes the pool larger or smaller, while work runs. workers: as in struct pool_options. More are started at once, in a lazy
+ * pool when there is work for them, and join in jobs that run. Those that are too many begin no further task or chunk of a
+ * job, and end when they have finished what they hold. POOL_EINVAL: pool is NULL, or workers out of range; POOL_ECLOSED;
+ * POOL_EFOREIGN; or why the pool is broken. Never blocks. From any thread. */
+PARPOOL_API int pool_resize(struct pool *pool, int workers);
+
 /* Takes no more work, and waits until what was submitted is done; then ends the workers. Futures, their results and the
  * arena stay valid. flags: POOL_CANCEL_PENDING, POOL_KILL_RUNNING, both, or 0: finish all. timeout: ms.
+ * Where there is a finalizer, waits for it as well.
  * POOL_EINVAL: pool is NULL, or unknown flags, or timeout < -1; POOL_ETIMEDOUT: work is left (the pool is closed all the
  * same; call again); POOL_EFOREIGN. May be called again, also with other flags. Blocks. From any thread. */
 PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);

@@ -38,6 +38,8 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
             pp_heap_free(&pool->results, future->result);
             future->result = NULL;
         }
+    } else {
+        pool->open_jobs--;
     }
     keep_failure(future, outcome, failure);
     future->outcome = outcome;

@@ -25,11 +25,15 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
-bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
+                      struct pp_record *record) {
     (void)task_pipe;
-    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, NULL, NULL, 0) == 0)
+    uint64_t now = deadline == UINT64_MAX ? 0 : pp_now(), left = deadline > now ? deadline - now : 0;
+    long time[2] = {(long)(left / 1000000000U), (long)(left % 1000000000U)}; /* what this call knows as a timespec */
+    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, deadline == UINT64_MAX ? NULL : time, NULL, 0) == 0)
         atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
-    return true; /* that the caller has gone is the supervisor's to see */
+    else if (errno == ETIMEDOUT) return PP_OVERSLEPT;
+    return PP_WOKEN; /* that the caller has gone is the supervisor's to see */
 }
 
 #else
@@ -41,12 +45,19 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return given;
 }
 
-bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
+                      struct pp_record *record) {
     (void)shared, (void)seen;
     char byte;
-    if (pp_read(task_pipe, &byte, 1) != 1) return false;
+    ssize_t n;
+    do {
+        struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
+        if (deadline != UINT64_MAX && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
+        n = pp_read(task_pipe, &byte, 1);
+    } while (n < 0 && errno == EAGAIN); /* another was faster */
+    if (n != 1) return PP_ORPHANED;
     atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
-    return true;
+    return PP_WOKEN;
 }
 
 #endif

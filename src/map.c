@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "doze.h"
 #include "notice.h"
 #include "pool.h"
+#include "size.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
@@ -30,7 +30,7 @@ struct pp_job {
     uint32_t place;                     /* on the board */
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
-    char *work; /* cursors, flaws, marks, codes of this pass */
+    char *work; /* cursors, marks, codes of this pass */
     char *in, *out, *scratch;           /* copies; NULL: none */
     unsigned char *outcomes;            /* [count] -POOL_E…, 0: success, or not known yet */
     uint32_t *tries;                    /* [count], made when the first victim is tried again */
@@ -102,8 +102,7 @@ static size_t aligned(size_t size) {
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
     uint64_t blocks = (count + block - 1) / block;
     uint32_t regions = pool->workers;
-    size_t cursors_at = 0, flaws_at = aligned(regions * sizeof(struct pp_cursor));
-    size_t marks_at = flaws_at + aligned(regions * sizeof(struct pp_flaw));
+    size_t cursors_at = 0, marks_at = aligned(regions * sizeof(struct pp_cursor));
     size_t codes_at = marks_at + aligned((size_t)blocks);
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
@@ -129,7 +128,6 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->timeout = job->timeout;
     plan->seed = job->seed;
     plan->cursors = (void *)(j->work + cursors_at);
-    plan->flaws = (void *)(j->work + flaws_at);
     plan->marks = (void *)(j->work + marks_at);
     plan->codes = (void *)(j->work + codes_at);
     return true;
@@ -210,7 +208,8 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->plan->generation = generation;
-    pp_plan_begin(j->plan);
+    j->plan->flaws = pp_flaws_of(&pool->shared, j->place);
+    pp_plan_begin(j->plan, pool->workers);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
     desc->generation = generation;
@@ -221,7 +220,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
         atomic_store_explicit(&front->board_end, j->place + 1, memory_order_release);
     atomic_store_explicit(&pool->shared.board[j->place], ticket_of(pool, j), memory_order_release);
     uint64_t chunks = j->plan->blocks;
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
+    pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
 
 /* Gives the job a slot and a place on the board. False: there is none. */
@@ -301,7 +300,7 @@ static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
     memset(&failure, 0, sizeof failure);
     failure.error = POOL_EFAILED;
     failure.code = code;
-    for (uint32_t w = 0; w < j->plan->regions; w++) {
+    for (uint32_t w = 0; w < j->future->pool->workers; w++) {
         const struct pp_flaw *flaw = &j->plan->flaws[w];
         if (atomic_load_explicit(&flaw->position, memory_order_acquire) != position + 1) continue;
         failure.worker = flaw->pid;
@@ -407,6 +406,12 @@ static void audit_job(struct pool *pool, struct pp_job *j) {
 void pp_jobs_audit(struct pool *pool) {
     for (struct pp_job *j = pool->jobs; j; j = j->next) audit_job(pool, j);
     pp_jobs_look(pool);
+}
+
+uint64_t pp_jobs_blocks(const struct pool *pool) {
+    uint64_t blocks = 0;
+    for (const struct pp_job *j = pool->jobs; j; j = j->next) blocks += j->plan->blocks;
+    return blocks;
 }
 
 /* ---- deaths */
@@ -617,6 +622,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, bool in_is_i
     f->is_job = true;
     f->job = j;
     pool->open++;
+    pool->open_jobs++;
     *future = f;
     if (!j) {
         end_empty(f, job);

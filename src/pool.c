@@ -10,6 +10,7 @@
 
 #include "child.h"
 #include "control.h"
+#include "size.h"
 #include "supervisor.h"
 #include "sys.h"
 
@@ -150,7 +151,8 @@ static void unmake_memory(struct pool *pool) {
 /* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
 static int start_supervisor(struct pool *pool) {
     int tasks[2], bell[2], control[2];
-    if (pp_pipe(tasks, 1)) return POOL_EAGAIN;
+    /* A worker that waits for a time must not block in the pipe. */
+    if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) return POOL_EAGAIN;
     if (pp_pipe(bell, -1)) goto no_bell;
     if (pp_socketpair(control)) goto no_control;
     pid_t caller = getpid(), pid = pp_fork();
@@ -164,8 +166,11 @@ static int start_supervisor(struct pool *pool) {
                        .initializer_arg = pool->options.initializer_arg,
                        .max_tasks = pool->options.max_tasks_per_worker,
                        .memory_limit = pool->options.memory_limit,
-                       .memory_soft_limit = pool->options.memory_soft_limit},
-            .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
+                       .memory_soft_limit = pool->options.memory_soft_limit,
+                       .finalizer = pool->options.finalizer,
+                       .finalizer_arg = pool->options.finalizer_arg,
+                       .idle_timeout = pool->options.idle_timeout},
+            .lazy = pool->options.lazy, .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
         pp_supervisor_run(&pool->shared, &options);
     }
     pool->supervisor = pid;
@@ -194,7 +199,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     struct pool *pool = pp_zalloc(1, sizeof *pool);
     if (!pool) return POOL_ENOMEM;
     pool->options = *options;
-    pool->workers = (uint32_t)workers;
+    pool->workers = pool->wanted = (uint32_t)workers;
+    pool->elastic = options->lazy || options->idle_timeout > 0;
     pool->owner = getpid();
     pool->event_fd = -1;
     pool->waiting_jobs_end = &pool->waiting_jobs;
@@ -209,6 +215,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
     atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
+    if (options->lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
     pool->cpu_to_spare = workers < pool_cpu_count();
     error = start_supervisor(pool);
     if (error) goto fail;
@@ -225,6 +233,7 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
     if (!pool) return POOL_EINVAL;
     if (!options) options = &defaults;
     int workers = pp_worker_count(options->workers);
+    if (options->idle_timeout < 0) workers = POOL_EINVAL;
     return workers < 0 ? workers : make_pool(options, workers, pool);
 }
 
@@ -311,6 +320,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
+    if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
     if (!error) end_processes(pool);
     pp_unlock(pool);
     return error;

@@ -58,7 +58,7 @@ struct pool {
     /* Constant. */
     struct pp_shared shared;
     struct pool_options options;
-    uint32_t workers;
+    bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -80,6 +80,9 @@ struct pool {
     struct pp_queue queue;
     int ring_priority;  /* of the last ticket in the ring */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
+    uint32_t workers, wanted; /* as in struct pp_front */
+    bool retiring;            /* its workers were asked to end */
+    uint32_t starts_sent;     /* workers asked for; see size.h */
     uint64_t wakes_given;
     int32_t shortest_timeout; /* see timer.h */
 
@@ -89,6 +92,7 @@ struct pool {
     struct future *free_futures;
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */
+    size_t open_jobs; /* of those, jobs */
     size_t handles;   /* futures that were not freed, and 1 for the pool itself */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */
@@ -175,6 +179,7 @@ void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill); /* what has 
 void pp_jobs_stop(struct pool *pool, bool kill);
 void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not begun goes on */
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
+uint64_t pp_jobs_blocks(const struct pool *pool); /* of all jobs on the board: how many workers could be of use */
 bool pp_job_running(const struct pool *pool, const struct pp_job *job);
 
 /* ---- wait.c */

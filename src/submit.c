@@ -6,9 +6,9 @@
  * are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
-#include "doze.h"
 #include "pool.h"
 #include "ring.h"
+#include "size.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
@@ -104,13 +104,13 @@ void pp_dispatch(struct pool *pool) {
         pp_queue_remove(&pool->queue, first);
         sent++;
     }
-    if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, sent);
+    if (sent) pp_call_workers(pool, sent);
 }
 
 /* Straight to the ring where that keeps the order, else to the queue. 0 or POOL_ENOMEM. */
 static int dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
-        pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
+        pp_call_workers(pool, 1);
         return 0;
     }
     if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
@@ -131,7 +131,7 @@ void pp_ticket_again(struct pool *pool, uint32_t slot) {
     if (future->queued) return;
     if (!pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation)))
         pp_queue_add(&pool->queue, future, true);
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
+    pp_call_workers(pool, 1);
 }
 
 /* ---- pool_submit */
@@ -173,13 +173,14 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     error = keep_data(pool, f);
     if (error) goto release;
     if (task->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, task->timeout);
+    pool->open++;
     error = dispatch_new(pool, f);
     if (error) goto give_back;
-    pool->open++;
     *future = f;
     return 0;
 
 give_back:
+    pool->open--;
     if (task->timeout) pp_timer_end(&pool->shared);
     pp_heap_free(&pool->inputs, (void *)(uintptr_t)f->task.in);
 release:

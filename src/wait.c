@@ -37,7 +37,7 @@ static bool is_satisfied(const struct pool *pool, const struct future *future, s
 /* ---- the supervisor's end */
 
 static void supervisor_gone(struct pool *pool) {
-    if (pool->broken || pool->ended) return;
+    if (pool->broken || pool->ended || pool->retiring) return;
     struct pool_failure why;
     memset(&why, 0, sizeof why);
     why.error = POOL_EDIED;

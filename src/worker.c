@@ -21,6 +21,7 @@
 
 struct worker {
     struct pp_shared *shared;
+    const struct pp_worker_options *options;
     struct pp_record *record;
     struct pp_call *call;
     uint32_t number, life;
@@ -34,6 +35,9 @@ struct worker {
     bool has_quota;
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
+    uint64_t idle_since; /* ns; 0: it has worked since it last rested */
+    char *spare;         /* scratch of its own, for jobs that have none for it */
+    size_t spare_size;
     uint32_t board_next;
     uint64_t pace_job;
     struct pp_pace pace;
@@ -48,11 +52,22 @@ static noreturn void await_kill(void) {
     pp_child_exit(1);
 }
 
+static noreturn void retire(struct worker *w, uint32_t why) {
+    atomic_store_explicit(&w->record->retired, why, memory_order_relaxed);
+    w->call->running = false;
+    if (w->options->finalizer) w->options->finalizer(w->options->finalizer_arg);
+    pp_child_flush();
+    pp_child_exit(0);
+}
+
+/* Whether the pool has become too small for this worker. */
+static bool is_surplus(const struct worker *w) {
+    return w->number >= atomic_load_explicit(&w->shared->front->wanted, memory_order_relaxed);
+}
+
 static void retire_if_due(struct worker *w) {
-    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) {
-        atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
-        pp_child_exit(0);
-    }
+    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit) || is_surplus(w))
+        retire(w, PP_RETIRED);
 }
 
 static void announce(struct worker *w, uint64_t ticket) {
@@ -175,7 +190,7 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
     }
     atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
     const char *message = message_of(w);
-    struct pp_flaw *flaw = &plan->flaws[w->number % plan->regions];
+    struct pp_flaw *flaw = &plan->flaws[w->number];
     uint64_t lowest = atomic_load_explicit(&flaw->position, memory_order_relaxed);
     if (lowest != 0 && lowest <= position + 1) return;
     atomic_store_explicit(&flaw->position, 0, memory_order_relaxed);
@@ -288,9 +303,21 @@ static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
     return !pp_ring_is_empty(w->shared) || now - turn_began > SLICE_NS;
 }
 
+/* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
+static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
+    if (w->number < plan->regions) return plan->scratch + w->number * plan->scratch_size;
+    if (w->spare_size < plan->scratch_size) {
+        pp_unmap(w->spare, w->spare_size);
+        w->spare = pp_map_private(plan->scratch_size);
+        w->spare_size = w->spare ? plan->scratch_size : 0;
+    }
+    return w->spare;
+}
+
 static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     const struct pp_job_plan *plan = enter_job(w, ticket);
-    if (!plan) {
+    char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
+    if (!plan || (plan->scratch && !scratch)) {
         w->used_up[place] = ticket;
         leave_job(w, ticket, true);
         return false;
@@ -299,7 +326,6 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         w->pace_job = ticket;
         w->pace.blocks = 0;
     }
-    char *scratch = plan->scratch ? plan->scratch + w->number % plan->regions * plan->scratch_size : NULL;
     w->call->seed = plan->seed;
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
@@ -374,19 +400,32 @@ static void forget_all(struct worker *w) {
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }
 
+/* When the worker has been idle for too long; fruitless wake-ups do not make it busy. */
+static uint64_t idle_deadline(struct worker *w) {
+    if (w->options->idle_timeout == 0) return UINT64_MAX;
+    if (w->idle_since == 0) w->idle_since = pp_now();
+    return w->idle_since + (uint64_t)w->options->idle_timeout * 1000000U;
+}
+
 static void rest(struct worker *w) {
     if (look_around(w)) return;
     uint32_t seen = pp_doze_begin(w->shared, w->number);
     PP_POINT("dozing");
-    bool stolen = false, stay = true;
-    if (!sees_work(w) && !(stolen = steal(w))) {
-        forget_all(w);
-        stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
-        memset(w->used_up, 0, sizeof w->used_up);
+    enum pp_dozed how = PP_WOKEN;
+    bool leave = false;
+    if (!sees_work(w)) {
+        leave = steal(w) || is_surplus(w);
+        if (!leave) {
+            forget_all(w);
+            how = pp_doze(w->shared, w->task_pipe, seen, idle_deadline(w), &w->woken, w->record);
+            memset(w->used_up, 0, sizeof w->used_up);
+        }
     }
     pp_doze_end(w->shared, w->number);
-    if (!stay) pp_child_exit(0);
-    if (stolen) retire_if_due(w);
+    if (how == PP_ORPHANED) pp_child_exit(0);
+    if (how == PP_OVERSLEPT) retire(w, PP_RETIRED_IDLE);
+    /* Who was woken looks for work before it goes: the wake-up may have been meant for somebody who stays. */
+    if (leave) retire_if_due(w);
 }
 
 static void initialize(struct worker *w, const struct pp_worker_options *options) {
@@ -401,7 +440,7 @@ static void initialize(struct worker *w, const struct pp_worker_options *options
 
 void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *options, uint32_t number, uint32_t life,
                    int task_pipe, int bell) {
-    struct worker w = {.shared = shared, .record = &shared->records[number], .call = pp_call_here(), .number = number,
+    struct worker w = {.shared = shared, .options = options, .record = &shared->records[number], .call = pp_call_here(), .number = number,
                        .life = life, .task_pipe = task_pipe, .bell = bell, .batch = 1,
                        .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w.announced = atomic_load_explicit(&w.record->done_tail, memory_order_relaxed);
@@ -414,7 +453,11 @@ void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *opt
         bool worked = run_tickets(&w);
         if (worked) retire_if_due(&w);
         /* Tickets and jobs in turn: neither keeps the other waiting. */
-        if (run_jobs(&w) || (!worked && steal(&w))) retire_if_due(&w);
-        else if (!worked) rest(&w);
+        if (run_jobs(&w) || (!worked && steal(&w))) {
+            retire_if_due(&w);
+            worked = true;
+        }
+        if (worked) w.idle_since = 0;
+        else rest(&w);
     }
 }

@@ -15,6 +15,9 @@ struct pp_worker_options {
     void *initializer_arg;
     unsigned max_tasks;
     size_t memory_limit, memory_soft_limit;
+    void (*finalizer)(void *arg);
+    void *finalizer_arg;
+    int idle_timeout; /* ms; 0: none */
 };
 
 /* task_pipe: read end, on which it sleeps. bell: write end of the caller's. */
