@@ -154,6 +154,34 @@ PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
  * In another process than the pool's maker it does nothing. From any thread, but as the last call on this pool. */
 PARPOOL_API void pool_destroy(struct pool *pool);
 
+struct pool_worker_stats {
+    pid_t pid;          /* 0: there is none at the moment */
+    bool busy;          /* it runs a task or an item */
+    uint64_t tasks;     /* tasks and items that this process has run */
+    uint64_t busy_ns;   /* ns that it has spent on them, up to now */
+    size_t peak_memory; /* most bytes of private memory that it has had; 0: not known */
+};
+
+/* A task and an item of a job count alike, as one. */
+struct pool_stats {
+    int workers;      /* the pool's size */
+    int busy, idle;   /* worker processes that live, with and without work */
+    uint64_t queued;  /* not begun */
+    uint64_t running; /* begun and not done */
+    uint64_t done;    /* that have their outcome, ever */
+    uint64_t failed;  /* of those, with another outcome than 0 */
+    uint64_t retried; /* times that one was run again after its worker had died */
+    uint64_t died;    /* workers that were killed, crashed, or called exit(), ever; those that end of themselves are none */
+    struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
+    int room, listed;               /* set before the call; set by it: how many were filled in */
+};
+
+/* What the pool does, and has done. pool: not NULL. *stats: list and room are the caller's, the rest is filled in. Figures
+ * of workers are what they say of themselves, and all are of slightly different moments. Costs time in proportion to
+ * the jobs that run; workers are not disturbed. POOL_EINVAL: a NULL pointer, room < 0, or list NULL and room > 0;
+ * POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
+
 /* CPUs this process may use: its affinity mask and its cgroup's quota counted; at least 1. Never blocks. Anywhere. */
 PARPOOL_API int pool_cpu_count(void);
 

@@ -38,6 +38,21 @@ enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, ui
 
 #else
 
+static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_acquire);
+    for (uint32_t w = wanted; w < workers; w++)
+        if (atomic_load_explicit(&shared->back->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1) return true;
+    return false;
+}
+
+/* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may be
+ * scribbled upon. */
+static void let_surplus_wake(const struct pp_shared *shared, const struct pp_record *record) {
+    uint32_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_acquire);
+    if (record >= shared->records + wanted) return;
+    for (int i = 0; i < 100 && surplus_sleeps(shared, wanted); i++) pp_poll(NULL, 0, pp_now() + 1000000U);
+}
+
 static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     (void)shared;
     uint32_t given = 0;
@@ -50,6 +65,7 @@ enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, ui
     (void)shared, (void)seen;
     char byte;
     ssize_t n;
+    let_surplus_wake(shared, record);
     do {
         struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
         if (deadline != UINT64_MAX && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;

@@ -287,6 +287,8 @@ static void end_job(struct pool *pool, struct pp_job *j) {
         tell_outcomes(j);
     }
     struct pool_failure lowest = j->lowest;
+    pool->items_done += j->job.count;
+    pool->items_failed += j->failed;
     if (j->job.timeout) pp_timer_end(&pool->shared);
     free_job(pool, j);
     future->job = NULL;
@@ -408,6 +410,30 @@ void pp_jobs_audit(struct pool *pool) {
     pp_jobs_look(pool);
 }
 
+/* What was settled in earlier passes, and what the marks tell of this one. */
+static void count_job(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
+    *done = *failed = 0;
+    if (j->future->slot == PP_NO_SLOT) return;
+    pp_plan_count(j->plan, done, failed);
+    uint64_t left = j->plan->count - *done;
+    for (size_t i = 0; i < j->gap_count; i++) left += j->gaps[i].count;
+    *done = j->job.count > left ? j->job.count - left : 0;
+    *failed += j->failed;
+}
+
+void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed) {
+    *items = *done = *failed = 0;
+    const struct pp_job *lists[] = {pool->jobs, pool->waiting_jobs};
+    for (int i = 0; i < 2; i++)
+        for (const struct pp_job *j = lists[i]; j; j = j->next) {
+            uint64_t job_done, job_failed;
+            count_job(j, &job_done, &job_failed);
+            *items += j->job.count;
+            *done += job_done;
+            *failed += job_failed;
+        }
+}
+
 uint64_t pp_jobs_blocks(const struct pool *pool) {
     uint64_t blocks = 0;
     for (const struct pp_job *j = pool->jobs; j; j = j->next) blocks += j->plan->blocks;
@@ -427,6 +453,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     enum pp_phase phase = pp_phase_of(notice->item);
     uint64_t item = item_at(j, position);
     if (phase == PP_RUNNING && !j->stopped && try_again(j, item)) {
+        j->future->pool->retried++;
         add_gap(j, item, 1);
         return;
     }

@@ -80,6 +80,9 @@ static inline struct pp_flaw *pp_flaws_of(const struct pp_shared *shared, uint32
     return shared->flaws + (size_t)place * PP_WORKERS;
 }
 
+/* Caller: how many positions the marks tell of as done, and how many of those as failed. */
+void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed);
+
 /* Whether nothing is left to claim. */
 bool pp_plan_is_used_up(const struct pp_job_plan *plan);
 /* Caller: leaves nothing to claim. */

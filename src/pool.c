@@ -202,6 +202,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->workers = pool->wanted = (uint32_t)workers;
     pool->elastic = options->lazy || options->idle_timeout > 0;
     pool->owner = getpid();
+    pool->made = pp_now();
     pool->event_fd = -1;
     pool->waiting_jobs_end = &pool->waiting_jobs;
     pool->handles = 1;

@@ -58,6 +58,7 @@ struct pool {
     /* Constant. */
     struct pp_shared shared;
     struct pool_options options;
+    uint64_t made; /* ns */
     bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
@@ -96,6 +97,9 @@ struct pool {
     size_t handles;   /* futures that were not freed, and 1 for the pool itself */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */
+    uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */
+    uint64_t items_done, items_failed;     /* of jobs that are done */
+    uint64_t died, retried;                /* workers; tasks and items */
 
     bool closed;        /* shut down */
     bool ended;         /* its processes are gone */
@@ -180,6 +184,7 @@ void pp_jobs_stop(struct pool *pool, bool kill);
 void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not begun goes on */
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
 uint64_t pp_jobs_blocks(const struct pool *pool); /* of all jobs on the board: how many workers could be of use */
+void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed); /* of all that are not done */
 bool pp_job_running(const struct pool *pool, const struct pp_job *job);
 
 /* ---- wait.c */

@@ -119,6 +119,8 @@ struct pp_record {
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
+    /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0: idle). */
+    _Atomic uint64_t tasks, busy, busy_since;
 
     _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in the ring; release, after the entry */
     _Alignas(PP_LINE) _Atomic uint64_t done[PP_DONE_RING];

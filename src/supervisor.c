@@ -94,6 +94,9 @@ static void start_record(struct pp_record *record) {
     atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
     atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
 }
 
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {

@@ -70,6 +70,16 @@ static void retire_if_due(struct worker *w) {
         retire(w, PP_RETIRED);
 }
 
+/* For pool_stats(): `tasks` were run from `began` to `now`, and the worker is busy since `since`; 0: it is not. */
+static void count_work(struct worker *w, uint64_t began, uint64_t now, uint64_t tasks, uint64_t since) {
+    struct pp_record *r = w->record;
+    uint64_t all = atomic_load_explicit(&r->tasks, memory_order_relaxed);
+    uint64_t busy = atomic_load_explicit(&r->busy, memory_order_relaxed);
+    atomic_store_explicit(&r->tasks, all + tasks, memory_order_relaxed);
+    atomic_store_explicit(&r->busy, busy + (now - began), memory_order_relaxed);
+    atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
+}
+
 static void announce(struct worker *w, uint64_t ticket) {
     struct pp_record *record = w->record;
     atomic_store_explicit(&record->done[w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
@@ -157,10 +167,13 @@ static bool run_tickets(struct worker *w) {
     if (count == 0) return false;
     PP_POINT("taken");
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
-    uint64_t began = pp_now();
-    for (unsigned i = 0; i < count; i++) run_task(w, tickets[i]);
+    uint64_t began = pp_now(), ran = 0;
+    atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i]);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
-    w->batch = (pp_now() - began) / count > SHORT_NS ? 1 : PP_HOLD;
+    uint64_t now = pp_now();
+    count_work(w, began, now, ran, 0);
+    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
     return true;
 }
 
@@ -173,7 +186,11 @@ static bool steal(struct worker *w) {
         for (int i = 0; i < PP_HOLD; i++) {
             uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
             if (ticket == 0) break;
-            if (run_task(w, ticket)) return true;
+            uint64_t began = pp_now();
+            atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+            bool ran = run_task(w, ticket);
+            count_work(w, began, pp_now(), ran, 0);
+            if (ran) return true;
         }
     }
     return false;
@@ -330,6 +347,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
     uint64_t turn_began = w->pace.began = pp_now();
+    atomic_store_explicit(&w->record->busy_since, turn_began, memory_order_relaxed);
     bool worked = false, nothing_left = false;
     struct pp_chunk chunk;
     do {
@@ -344,8 +362,11 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         PP_POINT("recorded");
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
         if (!(careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk)) continue;
-        pp_pace_measure(&w->pace, &chunk, pp_now());
+        uint64_t now = pp_now();
+        count_work(w, w->pace.began, now, chunk.end - chunk.begin, now);
+        pp_pace_measure(&w->pace, &chunk, now);
     } while (!turn_is_over(w, w->pace.began, turn_began));
+    atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
     return worked;
 }
