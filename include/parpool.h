@@ -187,6 +187,18 @@ PARPOOL_API int pool_cpu_count(void);
 
 /* ---- One function over many items ------------------------------------------------------------------------------ */
 
+/* How far a job is. */
+struct pool_progress {
+    size_t done;         /* items that have their outcome */
+    size_t failed;       /* of those, with another than 0, as far as known */
+    size_t count;        /* all */
+    double seconds;      /* since the job was submitted */
+    double rate;         /* items a second, on the average */
+    double seconds_left; /* at that rate; < 0: nothing is known yet */
+    size_t last_done;    /* what the call before was told; 0 at the first */
+    double last_seconds;
+};
+
 struct pool_job {
     pool_fn *fn;     /* not NULL */
     const void *in;  /* count arguments of in_size bytes each; NULL: tasks have task_index() alone */
@@ -201,6 +213,15 @@ struct pool_job {
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
+    /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done, pool_poll …),
+     * by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last time when all
+     * have their outcome, and only then with done == count; the future is done when that call has returned. Not called
+     * for a job without items, nor after future_free(), which does not wait for a call that another thread is in. It may
+     * call the library, also to cancel or kill, submit and free; what would wait there returns POOL_ETIMEDOUT
+     * (pool_poll: 0) instead. It must not call pool_destroy(). NULL: nobody is told */
+    void (*progress)(const struct pool_progress *progress, void *arg);
+    void *progress_arg;           /* passed to it; not looked at; NULL allowed */
+    int progress_interval;
     int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
 };
 
@@ -217,6 +238,12 @@ PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
  * pool_map() would. POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken (POOL_EINIT,
  * POOL_EAGAIN, POOL_EDIED). Never blocks. From any thread. */
 PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future);
+
+/* For pool_job.progress: draws a bar with percent, items, rate and time left. arg: a FILE *, which stays the program's; NULL:
+ * stderr. On a terminal it is one line, drawn again and again, and ended with a newline; nothing is drawn by a program in
+ * the background. Elsewhere it is a line every 10 % and every 10 s, without control characters. What cannot be
+ * written at once is dropped; errors are ignored; SIGPIPE is never raised. progress: not NULL. From anywhere. */
+PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *arg);
 
 /* ---- One call --------------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 
 #include "notice.h"
 #include "pool.h"
+#include "progress.h"
 #include "size.h"
 #include "state.h"
 #include "sys.h"
@@ -39,6 +40,7 @@ struct pp_job {
     struct range *gaps;
     size_t gap_count, gap_room;
     unsigned deaths; /* in this pass */
+    struct pp_report report;
     bool stopped;    /* what has not begun is cancelled */
     struct pp_job *next, **link; /* in the list it is on */
 };
@@ -280,19 +282,23 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     pp_release(j);
 }
 
-static void end_job(struct pool *pool, struct pp_job *j) {
+void pp_job_finish(struct pool *pool, struct pp_job *j) {
     struct future *future = j->future;
     if (!future->given_up) {
         copy_results(j);
         tell_outcomes(j);
     }
     struct pool_failure lowest = j->lowest;
-    pool->items_done += j->job.count;
-    pool->items_failed += j->failed;
     if (j->job.timeout) pp_timer_end(&pool->shared);
     free_job(pool, j);
     future->job = NULL;
     pp_future_finish(future, lowest.error, lowest.error ? &lowest : NULL);
+}
+
+static void end_job(struct pool *pool, struct pp_job *j) {
+    pool->items_done += j->job.count;
+    pool->items_failed += j->failed;
+    if (!j->job.progress || !pp_report_end(pool, &j->report)) pp_job_finish(pool, j);
 }
 
 /* ---- the end of a pass */
@@ -410,11 +416,29 @@ void pp_jobs_audit(struct pool *pool) {
     pp_jobs_look(pool);
 }
 
+/* What the worker has done of a chunk that it has not finished; what its record says is untrusted. */
+static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
+    const struct pp_record *record = &pool->shared.records[worker];
+    const struct pp_job_plan *plan = j->plan;
+    if (atomic_load_explicit(&record->job, memory_order_acquire) != ticket_of(pool, j)) return 0;
+    uint64_t at = atomic_load_explicit(&record->progress, memory_order_acquire);
+    uint64_t begin = atomic_load_explicit(&record->begin, memory_order_acquire);
+    uint64_t end = atomic_load_explicit(&record->end, memory_order_acquire);
+    if (begin >= end || end > plan->count || at < begin || at > end) return 0;
+    bool marked = atomic_load_explicit(&plan->marks[begin / plan->block], memory_order_acquire) != PP_UNMARKED;
+    return marked ? 0 : at - begin;
+}
+
 /* What was settled in earlier passes, and what the marks tell of this one. */
-static void count_job(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
-    *done = *failed = 0;
-    if (j->future->slot == PP_NO_SLOT) return;
+void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
+    *done = j->report.ended ? j->job.count : 0;
+    *failed = j->failed;
+    if (j->future->slot == PP_NO_SLOT) return; /* it waits, or has ended */
+    const struct pool *pool = j->future->pool;
     pp_plan_count(j->plan, done, failed);
+    /* After the marks: a chunk that was marked before is not looked at here, so nothing counts twice. */
+    for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
+    if (*done > j->plan->count) *done = j->plan->count;
     uint64_t left = j->plan->count - *done;
     for (size_t i = 0; i < j->gap_count; i++) left += j->gaps[i].count;
     *done = j->job.count > left ? j->job.count - left : 0;
@@ -427,7 +451,7 @@ void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uin
     for (int i = 0; i < 2; i++)
         for (const struct pp_job *j = lists[i]; j; j = j->next) {
             uint64_t job_done, job_failed;
-            count_job(j, &job_done, &job_failed);
+            pp_job_count(j, &job_done, &job_failed);
             *items += j->job.count;
             *done += job_done;
             *failed += job_failed;
@@ -508,6 +532,7 @@ static void end_unbegun(struct pool *pool, struct pp_job *j) {
 }
 
 int pp_job_cancel(struct pool *pool, struct pp_job *j) {
+    if (j->report.ended) return POOL_EBUSY;
     if (j->future->slot == PP_NO_SLOT) {
         end_unbegun(pool, j);
         return 0;
@@ -541,6 +566,7 @@ static void kill_items(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
+    if (j->report.ended) return;
     if (j->future->slot == PP_NO_SLOT) {
         end_unbegun(pool, j);
         return;
@@ -586,7 +612,7 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 /* ---- the calls */
 
 static int check_job(const struct pool_job *job) {
-    if (!job->fn || job->timeout < 0) return POOL_EINVAL;
+    if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
     if (job->count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
@@ -656,6 +682,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, bool in_is_i
         return 0;
     }
     j->future = f;
+    if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
     if (job->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, job->timeout);
     if (pool->waiting_jobs || !start_job(pool, j)) link_waiting(pool, j);
     return 0;

@@ -10,6 +10,7 @@
 
 #include "child.h"
 #include "control.h"
+#include "progress.h"
 #include "size.h"
 #include "supervisor.h"
 #include "sys.h"
@@ -333,6 +334,7 @@ void pool_destroy(struct pool *pool) {
     pool->closed = true;
     end_processes(pool);
     break_as_cancelled(pool);
+    pp_reports_run(pool);
     keep_results(pool);
     pool->destroyed = true;
     close_descriptors(pool);

@@ -24,6 +24,7 @@
 #define PP_FUTURES_A_BLOCK 128
 
 struct pp_job;
+struct pp_report;
 
 struct future {
     struct pool *pool; /* constant */
@@ -87,6 +88,8 @@ struct pool {
     uint64_t wakes_given;
     int32_t shortest_timeout; /* see timer.h */
 
+    struct pp_report *reports;   /* jobs with a callback that are not done; see progress.h */
+    size_t reports_ended;        /* of those, all of whose items are done */
     struct pp_job *jobs;         /* on the board */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
@@ -185,6 +188,8 @@ void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not 
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
 uint64_t pp_jobs_blocks(const struct pool *pool); /* of all jobs on the board: how many workers could be of use */
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed); /* of all that are not done */
+void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
+void pp_job_finish(struct pool *pool, struct pp_job *job); /* what was put off until its last report */
 bool pp_job_running(const struct pool *pool, const struct pp_job *job);
 
 /* ---- wait.c */

@@ -35,7 +35,7 @@ struct worker {
     bool has_quota;
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
-    uint64_t idle_since; /* ns; 0: it has worked since it last rested */
+    uint64_t idle_since; /* ns; 0: it has worked since it last slept */
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
     uint32_t board_next;
@@ -75,6 +75,7 @@ static void count_work(struct worker *w, uint64_t began, uint64_t now, uint64_t 
     struct pp_record *r = w->record;
     uint64_t all = atomic_load_explicit(&r->tasks, memory_order_relaxed);
     uint64_t busy = atomic_load_explicit(&r->busy, memory_order_relaxed);
+    if (tasks) w->idle_since = 0;
     atomic_store_explicit(&r->tasks, all + tasks, memory_order_relaxed);
     atomic_store_explicit(&r->busy, busy + (now - began), memory_order_relaxed);
     atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
@@ -418,6 +419,7 @@ static void forget_all(struct worker *w) {
     atomic_store_explicit(&record->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }
 
@@ -474,11 +476,7 @@ void pp_worker_run(struct pp_shared *shared, const struct pp_worker_options *opt
         bool worked = run_tickets(&w);
         if (worked) retire_if_due(&w);
         /* Tickets and jobs in turn: neither keeps the other waiting. */
-        if (run_jobs(&w) || (!worked && steal(&w))) {
-            retire_if_due(&w);
-            worked = true;
-        }
-        if (worked) w.idle_since = 0;
-        else rest(&w);
+        if (run_jobs(&w) || (!worked && steal(&w))) retire_if_due(&w);
+        else if (!worked) rest(&w);
     }
 }
