@@ -159,7 +159,7 @@ struct pool_worker_stats {
     bool busy;          /* it runs a task or an item */
     uint64_t tasks;     /* tasks and items that this process has run */
     uint64_t busy_ns;   /* ns that it has spent on them, up to now */
-    size_t peak_memory; /* most bytes of private memory that it has had; 0: not known */
+    size_t peak_memory; /* most bytes of private memory that it has had, to some pages; 0: not known */
 };
 
 /* A task and an item of a job count alike, as one. */
@@ -254,9 +254,18 @@ struct pool_task {
     size_t out_size;  /* bytes of result; 0: none */
     int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times it is run again after its worker died under it */
-    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
+    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission; see below */
     uint64_t seed;    /* what task_seed() starts from */
 };
+
+/* ORDER AND SHARE
+ *   - Tasks begin by priority, however many wait: those sent ahead to the workers are taken back when one comes that
+ *     outranks them, and while priorities differ no more than 256 are sent ahead. Beyond recall is only what a worker holds:
+ *     at most 8 tasks, several only while tasks take microseconds; whoever is idle takes them over.
+ *   - All threads that submit to a pool are one line: who waits for one task at a time never waits for more than what
+ *     was submitted before it, or has a higher priority. A lower priority may wait for ever while higher ones keep coming.
+ *   - Jobs have no priority. Workers take tasks and chunks of jobs in turn, and different jobs in turn: none of them waits
+ *     for the end of another. */
 
 /* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
  * future_free(). Codes as pool_map_async(). Never blocks. From any thread. */
