@@ -166,6 +166,13 @@ struct pool_options {
                                        left alone. Workers look every 100 ms; where there is no such number it limits nothing */
     size_t min_free_memory;         /* bytes of memory that is available, in the system, below which new tasks and chunks wait;
                                        the same; 0: no limit */
+    bool lazy;        /* workers are started when there is work for them, not all at once */
+    int idle_timeout; /* ms after which a worker that found no work ends, to be started again when there is; 0: never.
+                         All of them may end so */
+    void (*finalizer)(void *arg); /* runs last in every worker that ends of itself: because the pool was shut down or made
+                                     smaller, or it was idle, or had its number of tasks or its memory; not in one that
+                                     is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */
+    void *finalizer_arg;          /* passed to it; not looked at; NULL allowed */
 };
 
 /* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy().
@@ -179,8 +186,15 @@ enum {
     POOL_KILL_RUNNING = 2    /* what is running is killed (POOL_ECANCELLED) */
 };
 
+/* Makes the pool larger or smaller, while work runs. workers: as in struct pool_options. More are started at once, in a lazy
+ * pool when there is work for them, and join in jobs that run. Those that are too many begin no further task or chunk of a
+ * job, and end when they have finished what they hold. POOL_EINVAL: pool is NULL, or workers out of range; POOL_ECLOSED;
+ * POOL_EFOREIGN; or why the pool is broken. Never blocks. From any thread. */
+PARPOOL_API int pool_resize(struct pool *pool, int workers);
+
 /* Takes no more work, and waits until what was submitted is done; then ends the workers. Futures, their results and the
  * arena stay valid. flags: POOL_CANCEL_PENDING, POOL_KILL_RUNNING, both, or 0: finish all. timeout: ms.
+ * Where there is a finalizer, waits for it as well.
  * POOL_EINVAL: pool is NULL, or unknown flags, or timeout < -1; POOL_ETIMEDOUT: work is left (the pool is closed all the
  * same; call again); POOL_EFOREIGN. May be called again, also with other flags. Blocks. From any thread. */
 PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
@@ -190,10 +204,50 @@ PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
  * In another process than the pool's maker it does nothing. From any thread, but as the last call on this pool. */
 PARPOOL_API void pool_destroy(struct pool *pool);
 
+struct pool_worker_stats {
+    pid_t pid;          /* 0: there is none at the moment */
+    bool busy;          /* it runs a task or an item */
+    uint64_t tasks;     /* tasks and items that this process has run */
+    uint64_t busy_ns;   /* ns that it has spent on them, up to now */
+    size_t peak_memory; /* most bytes of private memory that it has had, to some pages; 0: not known */
+};
+
+/* A task and an item of a job count alike, as one. */
+struct pool_stats {
+    int workers;      /* the pool's size */
+    int busy, idle;   /* worker processes that live, with and without work */
+    uint64_t queued;  /* not begun */
+    uint64_t running; /* begun and not done */
+    uint64_t done;    /* that have their outcome, ever */
+    uint64_t failed;  /* of those, with another outcome than 0 */
+    uint64_t retried; /* times that one was run again after its worker had died */
+    uint64_t died;    /* workers that were killed, crashed, or called exit(), ever; those that end of themselves are none */
+    struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
+    int room, listed;               /* set before the call; set by it: how many were filled in */
+};
+
+/* What the pool does, and has done. pool: not NULL. *stats: list and room are the caller's, the rest is filled in. Figures
+ * of workers are what they say of themselves, and all are of slightly different moments. Costs time in proportion to
+ * the jobs that run; workers are not disturbed. POOL_EINVAL: a NULL pointer, room < 0, or list NULL and room > 0;
+ * POOL_EFOREIGN. Never blocks. From any thread. */
+PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
+
 /* CPUs this process may use: its affinity mask and its cgroup's quota counted; at least 1. Never blocks. Anywhere. */
 PARPOOL_API int pool_cpu_count(void);
 
 /* ---- One function over many items ------------------------------------------------------------------------------ */
+
+/* How far a job is. */
+struct pool_progress {
+    size_t done;         /* items that have their outcome */
+    size_t failed;       /* of those, with another than 0, as far as known */
+    size_t count;        /* all */
+    double seconds;      /* since the job was submitted */
+    double rate;         /* items a second, on the average */
+    double seconds_left; /* at that rate; < 0: nothing is known yet */
+    size_t last_done;    /* what the call before was told; 0 at the first */
+    double last_seconds;
+};
 
 struct pool_job {
     pool_fn *fn;     /* not NULL */
@@ -209,6 +263,15 @@ struct pool_job {
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
+    /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done, pool_poll …),
+     * by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last time when all
+     * have their outcome, and only then with done == count; the future is done when that call has returned. Not called
+     * for a job without items, nor after future_free(), which does not wait for a call that another thread is in. It may
+     * call the library, also to cancel or kill, submit and free; what would wait there returns POOL_ETIMEDOUT
+     * (pool_poll: 0) instead. It must not call pool_destroy(). NULL: nobody is told */
+    void (*progress)(const struct pool_progress *progress, void *arg);
+    void *progress_arg;           /* passed to it; not looked at; NULL allowed */
+    int progress_interval;
     int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
     const void *context;          /* what task_context() is in all tasks of the job; NULL: nothing */
     size_t context_size;          /* bytes that are copied, once for the job, to where tasks can only read them; what lies in
@@ -230,6 +293,12 @@ PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
  * POOL_EAGAIN, POOL_EDIED). Never blocks. From any thread. */
 PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future);
 
+/* For pool_job.progress: draws a bar with percent, items, rate and time left. arg: a FILE *, which stays the program's; NULL:
+ * stderr. On a terminal it is one line, drawn again and again, and ended with a newline; nothing is drawn by a program in
+ * the background. Elsewhere it is a line every 10 % and every 10 s, without control characters. What cannot be
+ * written at once is dropped; errors are ignored; SIGPIPE is never raised. progress: not NULL. From anywhere. */
+PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *arg);
+
 /* ---- One call --------------------------------------------------------------------------------------------------- */
 
 struct pool_task {
@@ -239,7 +308,7 @@ struct pool_task {
     size_t out_size;  /* bytes of result, at most: see task_resize(); 0: none */
     int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times it is run again after its worker died under it */
-    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
+    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission; see below */
     uint64_t seed;    /* what task_seed() starts from */
     struct future *const *after; /* tasks and jobs of this pool: it begins when all are done, and finds their results with
                                     task_input(). The futures may be freed, and the array be gone, once pool_submit() has
@@ -248,6 +317,15 @@ struct pool_task {
     const void *context; /* as in struct pool_job */
     size_t context_size;
 };
+
+/* ORDER AND SHARE
+ *   - Tasks begin by priority, however many wait: those sent ahead to the workers are taken back when one comes that
+ *     outranks them, and while priorities differ no more than 256 are sent ahead. Beyond recall is only what a worker holds:
+ *     at most 8 tasks, several only while tasks take microseconds; whoever is idle takes them over.
+ *   - All threads that submit to a pool are one line: who waits for one task at a time never waits for more than what
+ *     was submitted before it, or has a higher priority. A lower priority may wait for ever while higher ones keep coming.
+ *   - Jobs have no priority. Workers take tasks and chunks of jobs in turn, and different jobs in turn: none of them waits
+ *     for the end of another. */
 
 /* Submits one task; any number may be in flight. pool, task, future: not NULL. *future is the caller's, to be freed with
  * future_free(). Codes as pool_map_async(). Never blocks. From any thread.

@@ -35,10 +35,14 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     if (!future->is_job) {
         if (future->task.timeout) pp_timer_end(&pool->shared);
         if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
+        pool->tasks_failed += outcome != 0;
         if (outcome && future->result) {
             pp_heap_free(&pool->results, future->result);
             future->result = NULL;
         }
+    } else {
+        pool->open_jobs--;
+        pool->jobs_finished++;
     }
     keep_failure(future, outcome, failure);
     future->outcome = outcome;
@@ -214,6 +218,7 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
 static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
     if (ended == PP_RUNNING && future->tries < future->task.retries) {
         future->tries++;
+        pool->retried++;
         pp_submit_again(pool, future);
         return;
     }
@@ -239,6 +244,7 @@ static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *
 
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
+    pool->died += notice->retired == 0;
     /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here only. */
     pp_job_died(pool, notice);
     collect_worker(pool, notice->worker);

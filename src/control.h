@@ -13,6 +13,8 @@ enum pp_command_kind {
     PP_KILL,  /* this life of this worker: the caller has swapped what it runs to KILLED */
     PP_TIMER, /* something with a time-out of `value` ms has been submitted */
     PP_ROOM,  /* notices were read */
+    PP_RESIZE, /* front->workers and front->wanted have changed */
+    PP_START, /* there is work for `value` workers more than live */
     PP_END    /* kill all workers and exit */
 };
 

@@ -25,14 +25,33 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
-bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
+                      struct pp_record *record) {
     (void)task_pipe;
-    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, NULL, NULL, 0) == 0)
+    uint64_t now = deadline == UINT64_MAX ? 0 : pp_now(), left = deadline > now ? deadline - now : 0;
+    long time[2] = {(long)(left / 1000000000U), (long)(left % 1000000000U)}; /* what this call knows as a timespec */
+    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, deadline == UINT64_MAX ? NULL : time, NULL, 0) == 0)
         atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
-    return true; /* that the caller has gone is the supervisor's to see */
+    else if (errno == ETIMEDOUT) return PP_OVERSLEPT;
+    return PP_WOKEN; /* that the caller has gone is the supervisor's to see */
 }
 
 #else
+
+static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_acquire);
+    for (uint32_t w = wanted; w < workers; w++)
+        if (atomic_load_explicit(&shared->back->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1) return true;
+    return false;
+}
+
+/* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may be
+ * scribbled upon. */
+static void let_surplus_wake(const struct pp_shared *shared, const struct pp_record *record) {
+    uint32_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_acquire);
+    if (record >= shared->records + wanted) return;
+    for (int i = 0; i < 100 && surplus_sleeps(shared, wanted); i++) pp_poll(NULL, 0, pp_now() + 1000000U);
+}
 
 static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     (void)shared;
@@ -41,12 +60,20 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return given;
 }
 
-bool pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t *taken, struct pp_record *record) {
+enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
+                      struct pp_record *record) {
     (void)shared, (void)seen;
     char byte;
-    if (pp_read(task_pipe, &byte, 1) != 1) return false;
+    ssize_t n;
+    let_surplus_wake(shared, record);
+    do {
+        struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
+        if (deadline != UINT64_MAX && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
+        n = pp_read(task_pipe, &byte, 1);
+    } while (n < 0 && errno == EAGAIN); /* another was faster */
+    if (n != 1) return PP_ORPHANED;
     atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
-    return true;
+    return PP_WOKEN;
 }
 
 #endif

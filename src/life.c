@@ -11,6 +11,9 @@ uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
     atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
     return life;
 }
 
@@ -23,6 +26,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .pid = pid,
         .status = status,
         .init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed),
+        .retired = atomic_load_explicit(&r->retired, memory_order_relaxed),
         .faulted = atomic_load_explicit(&r->faulted, memory_order_relaxed) != 0,
         .fault = atomic_load_explicit(&r->fault, memory_order_relaxed),
         .current = atomic_load_explicit(&r->current, memory_order_relaxed),

@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "doze.h"
 #include "notice.h"
 #include "pool.h"
+#include "progress.h"
+#include "size.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
@@ -31,7 +32,7 @@ struct pp_job {
     uint32_t place;                     /* on the board */
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
-    char *work; /* cursors, flaws, marks, codes of this pass */
+    char *work; /* cursors, marks, codes of this pass */
     char *in, *out, *scratch, *context; /* copies; NULL: none */
     unsigned char *outcomes;            /* [count] -POOL_E…, 0: success, or not known yet */
     uint32_t *tries;                    /* [count], made when the first victim is tried again */
@@ -40,6 +41,7 @@ struct pp_job {
     struct range *gaps;
     size_t gap_count, gap_room;
     unsigned deaths; /* in this pass */
+    struct pp_report report;
     bool stopped;    /* what has not begun is cancelled */
     struct pp_job *next, **link; /* in the list it is on */
 };
@@ -103,8 +105,7 @@ static size_t aligned(size_t size) {
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
     uint64_t blocks = (count + block - 1) / block;
     uint32_t regions = pool->workers;
-    size_t cursors_at = 0, flaws_at = aligned(regions * sizeof(struct pp_cursor));
-    size_t marks_at = flaws_at + aligned(regions * sizeof(struct pp_flaw));
+    size_t cursors_at = 0, marks_at = aligned(regions * sizeof(struct pp_cursor));
     size_t codes_at = marks_at + aligned((size_t)blocks);
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
@@ -131,7 +132,6 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->timeout = job->timeout;
     plan->seed = job->seed;
     plan->cursors = (void *)(j->work + cursors_at);
-    plan->flaws = (void *)(j->work + flaws_at);
     plan->marks = (void *)(j->work + marks_at);
     plan->codes = (void *)(j->work + codes_at);
     return true;
@@ -220,7 +220,8 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->plan->generation = generation;
-    pp_plan_begin(j->plan);
+    j->plan->flaws = pp_flaws_of(&pool->shared, j->place);
+    pp_plan_begin(j->plan, pool->workers);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
     desc->timeout = PP_IS_JOB;
@@ -230,7 +231,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
         atomic_store_explicit(&front->board_end, j->place + 1, memory_order_release);
     atomic_store_explicit(&pool->shared.board[j->place], ticket_of(pool, j), memory_order_release);
     uint64_t chunks = j->plan->blocks;
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
+    pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
 
 /* Gives the job a slot and a place on the board. False: there is none. */
@@ -292,7 +293,7 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     pp_release(j);
 }
 
-static void end_job(struct pool *pool, struct pp_job *j) {
+void pp_job_finish(struct pool *pool, struct pp_job *j) {
     struct future *future = j->future;
     if (!future->given_up) {
         copy_results(j);
@@ -305,6 +306,12 @@ static void end_job(struct pool *pool, struct pp_job *j) {
     pp_future_finish(future, lowest.error, lowest.error ? &lowest : NULL);
 }
 
+static void end_job(struct pool *pool, struct pp_job *j) {
+    pool->items_done += j->job.count;
+    pool->items_failed += j->failed;
+    if (!j->job.progress || !pp_report_end(pool, &j->report)) pp_job_finish(pool, j);
+}
+
 /* ---- the end of a pass */
 
 static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
@@ -312,7 +319,7 @@ static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
     memset(&failure, 0, sizeof failure);
     failure.error = POOL_EFAILED;
     failure.code = code;
-    for (uint32_t w = 0; w < j->plan->regions; w++) {
+    for (uint32_t w = 0; w < j->future->pool->workers; w++) {
         const struct pp_flaw *flaw = &j->plan->flaws[w];
         if (atomic_load_explicit(&flaw->position, memory_order_acquire) != position + 1) continue;
         failure.worker = flaw->pid;
@@ -420,6 +427,54 @@ void pp_jobs_audit(struct pool *pool) {
     pp_jobs_look(pool);
 }
 
+/* What the worker has done of a chunk that it has not finished; what its record says is untrusted. */
+static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
+    const struct pp_record *record = &pool->shared.records[worker];
+    const struct pp_job_plan *plan = j->plan;
+    if (atomic_load_explicit(&record->job, memory_order_acquire) != ticket_of(pool, j)) return 0;
+    uint64_t at = atomic_load_explicit(&record->progress, memory_order_acquire);
+    uint64_t begin = atomic_load_explicit(&record->begin, memory_order_acquire);
+    uint64_t end = atomic_load_explicit(&record->end, memory_order_acquire);
+    if (begin >= end || end > plan->count || at < begin || at > end) return 0;
+    bool marked = atomic_load_explicit(&plan->marks[begin / plan->block], memory_order_acquire) != PP_UNMARKED;
+    return marked ? 0 : at - begin;
+}
+
+/* What was settled in earlier passes, and what the marks tell of this one. */
+void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
+    *done = j->report.ended ? j->job.count : 0;
+    *failed = j->failed;
+    if (j->future->slot == PP_NO_SLOT) return; /* it waits, or has ended */
+    const struct pool *pool = j->future->pool;
+    pp_plan_count(j->plan, done, failed);
+    /* After the marks: a chunk that was marked before is not looked at here, so nothing counts twice. */
+    for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
+    if (*done > j->plan->count) *done = j->plan->count;
+    uint64_t left = j->plan->count - *done;
+    for (size_t i = 0; i < j->gap_count; i++) left += j->gaps[i].count;
+    *done = j->job.count > left ? j->job.count - left : 0;
+    *failed += j->failed;
+}
+
+void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed) {
+    *items = *done = *failed = 0;
+    const struct pp_job *lists[] = {pool->jobs, pool->waiting_jobs};
+    for (int i = 0; i < 2; i++)
+        for (const struct pp_job *j = lists[i]; j; j = j->next) {
+            uint64_t job_done, job_failed;
+            pp_job_count(j, &job_done, &job_failed);
+            *items += j->job.count;
+            *done += job_done;
+            *failed += job_failed;
+        }
+}
+
+uint64_t pp_jobs_blocks(const struct pool *pool) {
+    uint64_t blocks = 0;
+    for (const struct pp_job *j = pool->jobs; j; j = j->next) blocks += j->plan->blocks;
+    return blocks;
+}
+
 /* ---- deaths */
 
 /* Whether the victim has a try left; counts it. */
@@ -433,6 +488,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     enum pp_phase phase = pp_phase_of(notice->item);
     uint64_t item = item_at(j, position);
     if (phase == PP_RUNNING && !j->stopped && try_again(j, item)) {
+        j->future->pool->retried++;
         add_gap(j, item, 1);
         return;
     }
@@ -487,6 +543,7 @@ static void end_unbegun(struct pool *pool, struct pp_job *j) {
 }
 
 int pp_job_cancel(struct pool *pool, struct pp_job *j) {
+    if (j->report.ended) return POOL_EBUSY;
     if (j->future->slot == PP_NO_SLOT) {
         end_unbegun(pool, j);
         return 0;
@@ -520,6 +577,7 @@ static void kill_items(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
+    if (j->report.ended) return;
     if (j->future->slot == PP_NO_SLOT) {
         end_unbegun(pool, j);
         return;
@@ -565,7 +623,7 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 /* ---- the calls */
 
 static int check_job(const struct pool_job *job) {
-    if (!job->fn || job->timeout < 0) return POOL_EINVAL;
+    if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
     if (job->context_size && !job->context) return POOL_EINVAL;
     if (job->count >= COUNT_MOST) return POOL_EINVAL;
@@ -634,12 +692,14 @@ static int map_async(struct pool *pool, const struct pool_job *job, bool in_is_i
     f->is_job = true;
     f->job = j;
     pool->open++;
+    pool->open_jobs++;
     *future = f;
     if (!j) {
         end_empty(f, job);
         return 0;
     }
     j->future = f;
+    if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
     if (job->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, job->timeout);
     if (pool->waiting_jobs || !start_job(pool, j)) link_waiting(pool, j);
     return 0;

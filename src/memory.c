@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -27,6 +28,26 @@ size_t pp_memory_used(void) {
     unsigned long long pages[6];
     size_t shared = read_statm(pages) >= 3 ? (size_t)pages[2] * (size_t)sysconf(_SC_PAGESIZE) : 0;
     return most > shared ? most - shared : 0;
+}
+
+/* The number of kibibytes that follows the name, in the text of /proc/PID/status; 0: none does. */
+static size_t kibibytes(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    unsigned long long number = 0;
+    return at && sscanf(at + strlen(name), "%llu", &number) == 1 ? (size_t)number : 0;
+}
+
+size_t pp_memory_peak(pid_t pid) {
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t n = pp_read(fd, text, sizeof text - 1);
+    pp_close(&fd);
+    if (n <= 0) return 0;
+    text[n] = '\0';
+    size_t most = kibibytes(text, "VmHWM:"), shared = kibibytes(text, "RssFile:") + kibibytes(text, "RssShmem:");
+    return most > shared ? (most - shared) * 1024 : 0;
 }
 
 void pp_memory_limit(size_t bytes) {

@@ -6,9 +6,12 @@
 #define PP_MEMORY_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Most resident bytes that this process has had, shared ones left out where the system tells them apart. 0: not known. */
 size_t pp_memory_used(void);
+/* The same of another process of ours, as far as the system tells. Called by: stats. */
+size_t pp_memory_peak(pid_t pid);
 /* Lets allocations fail once this process has `bytes` more private data than now. */
 void pp_memory_limit(size_t bytes);
 

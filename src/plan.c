@@ -67,7 +67,8 @@ void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_
 
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {
     for (uint64_t i = first; i < last; i++)
-        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_FLAWED : PP_MARK_DONE, memory_order_relaxed);
+        /* Release: who reads the mark of a job that runs, pp_plan_count(), finds the codes. */
+        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_FLAWED : PP_MARK_DONE, memory_order_release);
 }
 
 bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
@@ -81,7 +82,21 @@ void pp_plan_use_up(const struct pp_job_plan *plan) {
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i + 1)), memory_order_release);
 }
 
-void pp_plan_begin(const struct pp_job_plan *plan) {
+void pp_plan_begin(const struct pp_job_plan *plan, uint32_t workers) {
+    for (uint32_t w = 0; w < workers; w++) atomic_store_explicit(&plan->flaws[w].position, 0, memory_order_relaxed);
     for (uint32_t i = 0; i < plan->regions; i++)
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i)), memory_order_release);
+}
+
+void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed) {
+    *done = *failed = 0;
+    for (uint64_t b = 0; b < plan->blocks; b++) {
+        unsigned char mark = atomic_load_explicit(&plan->marks[b], memory_order_acquire);
+        if (mark == PP_UNMARKED) continue;
+        uint64_t begin = b * plan->block, end = begin + plan->block;
+        if (end > plan->count) end = plan->count;
+        *done += end - begin;
+        if (mark != PP_MARK_FLAWED) continue;
+        for (uint64_t p = begin; p < end; p++) *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
+    }
 }

@@ -1,7 +1,7 @@
 /* A job as workers see it: what to run over which items, how items are claimed, and what is known of those that are done.
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
- * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there are workers,
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there were workers,
  * each with a cursor: a worker begins in the region of its own number, so that in one map after another it meets
  * the same pages, and helps in the others when its own is used up.
  *
@@ -39,7 +39,7 @@ struct pp_job_plan {
     char *out; /* NULL: every worker writes its results to its own part of `scratch` */
     size_t out_size;
     char *scratch;
-    size_t scratch_size;   /* bytes between one worker's part and the next's */
+    size_t scratch_size;   /* bytes between one worker's part and the next's; as many parts as regions */
     const uint64_t *index; /* the item at each position; NULL: the position is the item */
     uint64_t count;        /* positions */
     uint64_t block;        /* positions a block */
@@ -54,7 +54,7 @@ struct pp_job_plan {
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
     _Atomic int32_t *codes;       /* [count] what items returned; only in chunks with a flaw does it hold anything */
-    struct pp_flaw *flaws;        /* [regions] */
+    struct pp_flaw *flaws;        /* [PP_WORKERS], those of the job's place on the board */
 };
 
 /* Positions [begin, end) of blocks [first, last). */
@@ -77,11 +77,18 @@ bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pa
 void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now);
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed);
 
+static inline struct pp_flaw *pp_flaws_of(const struct pp_shared *shared, uint32_t place) {
+    return shared->flaws + (size_t)place * PP_WORKERS;
+}
+
+/* Caller: how many positions the marks tell of as done, and how many of those as failed. */
+void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed);
+
 /* Whether nothing is left to claim. */
 bool pp_plan_is_used_up(const struct pp_job_plan *plan);
 /* Caller: leaves nothing to claim. */
 void pp_plan_use_up(const struct pp_job_plan *plan);
-/* Caller: puts the cursors of a new pass at their beginnings. */
-void pp_plan_begin(const struct pp_job_plan *plan);
+/* Caller: puts the cursors of a new pass at their beginnings, and forgets the flaws that workers had noted at its place. */
+void pp_plan_begin(const struct pp_job_plan *plan, uint32_t workers);
 
 #endif

@@ -12,6 +12,8 @@
 #include "child.h"
 #include "control.h"
 #include "env.h"
+#include "progress.h"
+#include "size.h"
 #include "supervisor.h"
 #include "sys.h"
 #include "task.h"
@@ -173,6 +175,9 @@ struct pp_worker_options pp_worker_options_of(const struct pool *pool) {
                                       .max_tasks = o->max_tasks_per_worker,
                                       .memory_limit = o->memory_limit,
                                       .memory_soft_limit = o->memory_soft_limit,
+                                      .finalizer = o->finalizer,
+                                      .finalizer_arg = o->finalizer_arg,
+                                      .idle_timeout = o->idle_timeout,
                                       .pin = o->pin,
                                       .limit = {.load = o->max_load, .free_memory = o->min_free_memory}};
 }
@@ -190,7 +195,8 @@ static int start_supervisor(struct pool *pool) {
     int tasks[2], bell[2], control[2];
     char **environment = pp_env_make((int)pool->workers);
     if (!environment) return POOL_ENOMEM;
-    if (pp_pipe(tasks, 1)) goto no_tasks;
+    /* A worker that waits for a time must not block in the pipe. */
+    if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) goto no_tasks;
     if (pp_pipe(bell, -1)) goto no_bell;
     if (pp_socketpair(control)) goto no_control;
     pid_t caller = getpid(), pid = pp_fork();
@@ -201,7 +207,7 @@ static int start_supervisor(struct pool *pool) {
         pp_close(&control[0]);
         pp_env_use(environment);
         struct pp_supervisor_options options = {
-            .worker = pp_worker_options_of(pool),
+            .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
             .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
         pp_supervisor_run(&pool->shared, &options);
     }
@@ -241,15 +247,19 @@ void pp_drive(struct pool *pool) {
 }
 
 static bool are_valid(const struct pool_options *options) {
-    return options->backend >= POOL_PROCESSES && options->backend <= POOL_INLINE && options->max_load >= 0;
+    if (options->backend < POOL_PROCESSES || options->backend > POOL_INLINE) return false;
+    bool elastic = options->lazy || options->idle_timeout != 0 || options->finalizer;
+    return options->max_load >= 0 && options->idle_timeout >= 0 && (!elastic || options->backend == POOL_PROCESSES);
 }
 
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
     struct pool *pool = pp_zalloc(1, sizeof *pool);
     if (!pool) return POOL_ENOMEM;
     pool->options = *options;
-    pool->workers = (uint32_t)workers;
+    pool->workers = pool->wanted = (uint32_t)workers;
+    pool->elastic = options->lazy || options->idle_timeout > 0;
     pool->owner = getpid();
+    pool->made = pp_now();
     pool->event_fd = -1;
     pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = -1;
     pool->backend = backends[options->backend];
@@ -267,6 +277,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
     atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
+    if (options->lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
     pool->cpu_to_spare = workers < pool_cpu_count();
     error = pool->backend->start(pool);
     if (error) goto fail;
@@ -384,6 +396,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
+    if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
     if (!error) end_workers(pool);
     pool->handles--;
     pp_unlock_last(pool);
@@ -400,6 +413,7 @@ void pool_destroy(struct pool *pool) {
     pool->closed = true;
     end_workers(pool);
     break_as_cancelled(pool);
+    pp_reports_run(pool);
     keep_results(pool);
     pool->destroyed = true;
     close_descriptors(pool);

@@ -25,6 +25,7 @@
 #define PP_FUTURES_A_BLOCK 128
 
 struct pp_job;
+struct pp_report;
 
 /* What is kept of a struct pool_task; what few tasks have is in `ties`. */
 struct pp_task {
@@ -75,10 +76,11 @@ struct pool {
     /* Constant. */
     struct pp_shared shared;
     struct pool_options options;
-    uint32_t workers;
     const struct pp_backend *backend;
     struct crew *crew;
     bool driven; /* what waits is run by calls: struct pp_backend */
+    uint64_t made; /* ns */
+    bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -107,9 +109,14 @@ struct pool {
     struct pp_queue queue;
     int ring_priority;  /* of the last ticket in the ring */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
+    uint32_t workers, wanted; /* as in struct pp_front */
+    bool retiring;            /* its workers were asked to end */
+    uint32_t starts_sent;     /* workers asked for; see size.h */
     uint64_t wakes_given;
     int32_t shortest_timeout; /* see timer.h */
 
+    struct pp_report *reports;   /* jobs with a callback that are not done; see progress.h */
+    size_t reports_ended;        /* of those, all of whose items are done */
     struct pp_job *jobs;         /* on the board */
     struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
@@ -117,9 +124,13 @@ struct pool {
     struct future *free_futures;
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */
+    size_t open_jobs; /* of those, jobs */
     size_t handles;   /* futures that were not freed, and 1 for the pool itself */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */
+    uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */
+    uint64_t items_done, items_failed;     /* of jobs that are done */
+    uint64_t died, retried;                /* workers; tasks and items */
 
     bool closed;        /* shut down */
     bool ended;         /* its processes are gone */
@@ -237,6 +248,10 @@ void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill); /* what has 
 void pp_jobs_stop(struct pool *pool, bool kill);
 void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not begun goes on */
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
+uint64_t pp_jobs_blocks(const struct pool *pool); /* of all jobs on the board: how many workers could be of use */
+void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed); /* of all that are not done */
+void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
+void pp_job_finish(struct pool *pool, struct pp_job *job); /* what was put off until its last report */
 bool pp_job_running(const struct pool *pool, const struct pp_job *job);
 
 /* ---- wait.c */

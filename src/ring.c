@@ -44,7 +44,8 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
         uint64_t left = atomic_load_explicit(&front->tail, memory_order_acquire) - head;
         if (left == 0 || left > PP_TICKETS) return 0;
 
-        uint64_t share = left / (2 * (uint64_t)atomic_load_explicit(&front->workers, memory_order_relaxed));
+        uint64_t wanted = atomic_load_explicit(&front->wanted, memory_order_relaxed);
+        uint64_t share = wanted ? left / (2 * wanted) : 1;
         unsigned count = share < 1 ? 1 : share > most ? most : (unsigned)share;
         for (unsigned i = 0; i < count; i++) {
             tickets[i] = atomic_load_explicit(&shared->tickets[(head + i) % PP_TICKETS], memory_order_relaxed);

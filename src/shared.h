@@ -2,7 +2,7 @@
  * all of them, with no name anywhere.
  *
  *     front  board  tickets  notices  descs  inputs            workers may only read
- *     back  records  outcomes  messages  work  results  arena  everybody may write
+ *     back  records  outcomes  messages  flaws  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
  * in the second half is untrusted, and caller and supervisor check every value that they read from it.
@@ -52,7 +52,8 @@ struct pp_front {
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
     _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
-    _Atomic uint32_t workers;    /* how many the pool has */
+    _Atomic uint32_t workers;    /* one more than the highest number that a worker has had; see size.h */
+    _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
@@ -62,6 +63,8 @@ struct pp_front {
     _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
+    /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See size.h */
+    _Atomic uint32_t resting, starts_taken;
     _Atomic uint32_t pids[PP_WORKERS];  /* supervisor, and each worker before it runs anything: its process; 0: none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
 };
@@ -112,6 +115,8 @@ struct pp_back {
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
 };
 
+enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
+
 /* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who kills. */
 struct pp_record {
     _Alignas(PP_LINE) _Atomic uint64_t hold[PP_HOLD]; /* tickets taken and perhaps not begun; ends at the first 0 */
@@ -130,7 +135,9 @@ struct pp_record {
     _Atomic int32_t init_code;                /* what its initializer returned */
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
-    _Atomic uint32_t retired; /* it ends by its own will */
+    _Atomic uint32_t retired; /* it ends by its own will: why */
+    /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0: idle). */
+    _Atomic uint64_t tasks, busy, busy_since;
 
     _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in the ring; release, after the entry */
     _Alignas(PP_LINE) _Atomic uint64_t done[PP_DONE_RING];
@@ -144,11 +151,14 @@ struct pp_notice {
     int status;      /* of waitpid() */
     int32_t code;    /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
+    uint32_t retired; /* PP_RETIRED…; 0: it did not */
     bool faulted;
     uint64_t fault;
     uint64_t hold[PP_HOLD];
     uint64_t current, job, item, begin, end, progress, single, flawed; /* the record, as the dead left it: untrusted */
 };
+
+struct pp_flaw;
 
 /* Where the parts are. Private to each process, all alike. */
 struct pp_shared {
@@ -165,6 +175,7 @@ struct pp_shared {
     struct pp_record *records;
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
+    struct pp_flaw *flaws; /* [PP_BOARD][PP_WORKERS] */
     char *work;
     size_t work_size;
     char *results, *arena;

@@ -6,9 +6,9 @@
  * are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
-#include "doze.h"
 #include "pool.h"
 #include "ring.h"
+#include "size.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
@@ -117,13 +117,13 @@ void pp_dispatch(struct pool *pool) {
         pp_queue_remove(&pool->queue, first);
         sent++;
     }
-    if (sent) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, sent);
+    if (sent) pp_call_workers(pool, sent);
 }
 
 /* Straight to the ring where that keeps the order, else to the queue. */
 int pp_dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
-        pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
+        pp_call_workers(pool, 1);
         return 0;
     }
     if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
@@ -144,7 +144,7 @@ void pp_ticket_again(struct pool *pool, uint32_t slot) {
     if (future->queued) return;
     if (!pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation)))
         pp_queue_add(&pool->queue, future, true);
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, 1);
+    pp_call_workers(pool, 1);
 }
 
 /* ---- pool_submit */
@@ -198,12 +198,13 @@ int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_ties = future->ties != NULL;
     if (timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, timeout);
+    pool->open++;
     if (!has_ties) error = pp_dispatch_new(pool, future);
     if (error) {
+        pool->open--;
         if (timeout) pp_timer_end(&pool->shared);
         return error;
     }
-    pool->open++;
     if (has_ties) pp_ties_begin(pool, future);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "life.h"
 #include "notice.h"
+#include "size.h"
 #include "sys.h"
 #include "timer.h"
 
@@ -20,14 +21,15 @@
 #define FORK_TRIES 5        /* times in a row that the system may refuse a process */
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
 
-/* What became of a worker's place. EMPTY places are filled; a DEAD one first has to be told of. */
-enum place { EMPTY, ALIVE, DEAD, GIVEN_UP };
+/* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD one
+ * first has to be told of; a RESTING one is filled when there is work. */
+enum place { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
 
 struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_options *options;
     int signal_pipe[2], caller_pidfd;
-    uint32_t workers;
+    uint32_t workers, wanted; /* as in struct pp_front */
     enum place places[PP_WORKERS];
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
@@ -112,16 +114,17 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     return true;
 }
 
-static uint32_t count_places(const struct supervisor *s, enum place kind) {
+static uint32_t count_places(const struct supervisor *s, enum place kind, uint32_t end) {
     uint32_t count = 0;
-    for (uint32_t w = 0; w < s->workers; w++) count += s->places[w] == kind;
+    for (uint32_t w = 0; w < end; w++) count += s->places[w] == kind;
     return count;
 }
 
 /* Without a worker, and without hope of one, the caller must not wait. */
 static void tell_if_broken(struct supervisor *s) {
-    bool no_process = s->fork_failures > FORK_TRIES && count_places(s, ALIVE) == 0;
-    if (s->broken || (!no_process && count_places(s, GIVEN_UP) < s->workers)) return;
+    bool no_process = s->fork_failures > FORK_TRIES && count_places(s, ALIVE, s->workers) == 0;
+    bool none_is_fit = s->wanted > 0 && count_places(s, GIVEN_UP, s->wanted) == s->wanted;
+    if (s->broken || (!no_process && !none_is_fit)) return;
     int32_t code = no_process ? POOL_EAGAIN : s->options->worker.initializer ? POOL_EINIT : POOL_EDIED;
     struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
                                .status = s->last_status};
@@ -131,7 +134,7 @@ static void tell_if_broken(struct supervisor *s) {
 
 static void start_missing(struct supervisor *s) {
     uint64_t now = pp_now();
-    for (uint32_t w = 0; w < s->workers; w++) {
+    for (uint32_t w = 0; w < s->wanted; w++) {
         if (s->places[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
         if (start_worker(s, w)) {
             s->fork_failures = 0;
@@ -142,7 +145,44 @@ static void start_missing(struct supervisor *s) {
 }
 
 static bool waits_to_fork(const struct supervisor *s) {
-    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_places(s, EMPTY) > 0;
+    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_places(s, EMPTY, s->wanted) > 0;
+}
+
+/* ---- how many there are to be */
+
+static void tell_resting(struct supervisor *s) {
+    atomic_store_explicit(&s->shared->front->resting, count_places(s, RESTING, s->wanted), memory_order_release);
+}
+
+/* Resting places are to be filled, so many of them at most. */
+static void rouse(struct supervisor *s, uint32_t count) {
+    for (uint32_t w = 0; w < s->wanted && count > 0; w++) {
+        if (s->places[w] != RESTING) continue;
+        s->places[w] = EMPTY;
+        count--;
+    }
+    tell_resting(s);
+}
+
+/* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the work. */
+static void rouse_for_work(struct supervisor *s) {
+    tell_resting(s);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */
+    rouse(s, pp_work_waiting(s->shared));
+}
+
+/* Places beyond the size that the pool now has are filled no more. */
+static void resize(struct supervisor *s) {
+    uint32_t before = s->wanted;
+    s->wanted = atomic_load_explicit(&s->shared->front->wanted, memory_order_acquire);
+    s->workers = atomic_load_explicit(&s->shared->front->workers, memory_order_acquire);
+    s->fork_failures = 0;
+    for (uint32_t w = 0; w < s->workers; w++) {
+        s->init_failures[w] = s->start_failures[w] = 0;
+        if (s->places[w] == GIVEN_UP || (s->places[w] == RESTING && w >= s->wanted)) s->places[w] = EMPTY;
+        if (s->places[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->places[w] = RESTING;
+    }
+    rouse_for_work(s);
 }
 
 /* ---- death of a worker */
@@ -176,7 +216,10 @@ static void bury(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     if (!pp_notice_write(s->shared, &notice)) return;
     pp_life_end(s->shared, w);
-    s->places[w] = deserves_another(s, w) ? EMPTY : GIVEN_UP;
+    bool rests = notice.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
+    s->places[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
+    if (s->places[w] == RESTING) rouse_for_work(s);
+    if (s->places[w] == GIVEN_UP) rouse(s, 1); /* another in its stead */
     /* There is a process less: the system may have one to give again. */
     s->fork_failures = 0;
     s->fork_again = 0;
@@ -235,6 +278,12 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
         break;
+    case PP_RESIZE: resize(s); break;
+    case PP_START:
+        s->fork_failures = 0;
+        rouse(s, command->value);
+        atomic_fetch_add_explicit(&s->shared->front->starts_taken, command->value, memory_order_release);
+        break;
     case PP_END: end_all(s);
     default: break; /* PP_ROOM: the loop looks at the dead anyway */
     }
@@ -267,6 +316,8 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     s.options = options;
     s.next_check = UINT64_MAX;
     s.workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    s.wanted = s.workers;
+    for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.places[w] = RESTING;
     pp_child_begin();
     watch_children(&s);
     watch_caller(&s);
@@ -275,6 +326,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
         bury_dead(&s);
         start_missing(&s);
         tell_if_broken(&s);
+        if (s.wanted == 0 && count_places(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* shut down */
         if (pp_now() >= s.next_check || s.next_check == 0)
             s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
         wait_for_events(&s);

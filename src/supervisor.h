@@ -14,6 +14,7 @@
 
 struct pp_supervisor_options {
     struct pp_worker_options worker;
+    bool lazy;     /* workers are started when there is work */
     int task_pipe; /* read end, for the workers */
     int bell;      /* write end, for the workers, and for notices */
     int control;   /* its end */

@@ -17,6 +17,7 @@
 
 #include "notice.h"
 #include "pool.h"
+#include "progress.h"
 #include "sys.h"
 
 #define NS_PER_MS 1000000U
@@ -37,7 +38,7 @@ static bool is_satisfied(const struct pool *pool, const struct future *future, s
 /* ---- the supervisor's end */
 
 static void supervisor_gone(struct pool *pool) {
-    if (pool->broken || pool->ended) return;
+    if (pool->broken || pool->ended || pool->retiring) return;
     struct pool_failure why;
     memset(&why, 0, sizeof why);
     why.error = POOL_EDIED;
@@ -81,7 +82,7 @@ void pp_rearm(struct pool *pool) {
         expect(pool, PP_WAITS_ANY);
         pp_collect(pool);
     }
-    if (pool->finished == pool->reported || pool->bell_rung) return;
+    if ((pool->finished == pool->reported && pool->reports_ended == 0) || pool->bell_rung) return;
     pool->bell_rung = true;
     pp_write(pool->bell_end, "", 1);
 }
@@ -152,9 +153,11 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
 
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
     uint64_t pause = AUDIT_FIRST;
+    if (pp_in_report(pool)) deadline = 0;
     for (;;) {
         if (pool->driven) pp_drive(pool);
         pp_collect(pool);
+        if (pool->reports) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
             pp_callbacks_run(pool);
@@ -167,6 +170,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
+        if (pool->reports && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool)) continue;
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);

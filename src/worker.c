@@ -39,6 +39,9 @@ struct worker {
     bool has_quota;
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
+    uint64_t idle_since; /* ns; 0: it has worked since it last slept */
+    char *spare;         /* scratch of its own, for jobs that have none for it */
+    size_t spare_size;
     uint32_t board_next;
     uint64_t pace_job;
     struct pp_pace pace;
@@ -70,13 +73,33 @@ static void flush_output(const struct worker *w) {
     if (!w->ends) pp_child_flush();
 }
 
-static noreturn void retire(struct worker *w) {
-    atomic_store_explicit(&w->record->retired, 1, memory_order_relaxed);
+static noreturn void retire(struct worker *w, uint32_t why) {
+    atomic_store_explicit(&w->record->retired, why, memory_order_relaxed);
+    w->call->running = false;
+    if (w->options->finalizer) w->options->finalizer(w->options->finalizer_arg);
+    flush_output(w);
     end_life(w, 0);
 }
 
+/* Whether the pool has become too small for this worker. */
+static bool is_surplus(const struct worker *w) {
+    return w->number >= atomic_load_explicit(&w->shared->front->wanted, memory_order_relaxed);
+}
+
 static void retire_if_due(struct worker *w) {
-    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit)) retire(w);
+    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit) || is_surplus(w))
+        retire(w, PP_RETIRED);
+}
+
+/* For pool_stats(): `tasks` were run from `began` to `now`, and the worker is busy since `since`; 0: it is not. */
+static void count_work(struct worker *w, uint64_t began, uint64_t now, uint64_t tasks, uint64_t since) {
+    struct pp_record *r = w->record;
+    uint64_t all = atomic_load_explicit(&r->tasks, memory_order_relaxed);
+    uint64_t busy = atomic_load_explicit(&r->busy, memory_order_relaxed);
+    if (tasks) w->idle_since = 0;
+    atomic_store_explicit(&r->tasks, all + tasks, memory_order_relaxed);
+    atomic_store_explicit(&r->busy, busy + (now - began), memory_order_relaxed);
+    atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
 }
 
 static void announce(struct worker *w, uint64_t ticket) {
@@ -179,10 +202,13 @@ static bool run_tickets(struct worker *w) {
     if (count == 0) return false;
     PP_POINT("taken");
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
-    uint64_t began = pp_now();
-    for (unsigned i = 0; i < count; i++) run_task(w, tickets[i]);
+    uint64_t began = pp_now(), ran = 0;
+    atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i]);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
-    w->batch = (pp_now() - began) / count > SHORT_NS ? 1 : PP_HOLD;
+    uint64_t now = pp_now();
+    count_work(w, began, now, ran, 0);
+    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
     return true;
 }
 
@@ -196,7 +222,11 @@ static bool steal(struct worker *w) {
         for (int i = 0; i < PP_HOLD; i++) {
             uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
             if (ticket == 0) break;
-            if (run_task(w, ticket)) return true;
+            uint64_t began = pp_now();
+            atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+            bool ran = run_task(w, ticket);
+            count_work(w, began, pp_now(), ran, 0);
+            if (ran) return true;
         }
     }
     return false;
@@ -213,7 +243,7 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
     }
     atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
     const char *message = message_of(w);
-    struct pp_flaw *flaw = &plan->flaws[w->number % plan->regions];
+    struct pp_flaw *flaw = &plan->flaws[w->number];
     uint64_t lowest = atomic_load_explicit(&flaw->position, memory_order_relaxed);
     if (lowest != 0 && lowest <= position + 1) return;
     atomic_store_explicit(&flaw->position, 0, memory_order_relaxed);
@@ -285,7 +315,7 @@ static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         heed_time_out(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) await_kill(w);
         /* Nothing further: what is left of the chunk is in the record, and is told to be cancelled. */
-        if (stop) retire(w);
+        if (stop) retire(w, PP_RETIRED);
         if (w->has_quota) w->quota--;
         flush_output(w);
     }
@@ -333,9 +363,21 @@ static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
     return !pp_ring_is_empty(w->shared) || now - turn_began > SLICE_NS;
 }
 
+/* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
+static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
+    if (w->number < plan->regions) return plan->scratch + w->number * plan->scratch_size;
+    if (w->spare_size < plan->scratch_size) {
+        pp_unmap(w->spare, w->spare_size);
+        w->spare = pp_map_private(plan->scratch_size);
+        w->spare_size = w->spare ? plan->scratch_size : 0;
+    }
+    return w->spare;
+}
+
 static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     const struct pp_job_plan *plan = enter_job(w, ticket);
-    if (!plan) {
+    char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
+    if (!plan || (plan->scratch && !scratch)) {
         w->used_up[place] = ticket;
         leave_job(w, ticket, true);
         return false;
@@ -344,12 +386,12 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         w->pace_job = ticket;
         w->pace.blocks = 0;
     }
-    char *scratch = plan->scratch ? plan->scratch + w->number % plan->regions * plan->scratch_size : NULL;
     w->call->seed = plan->seed;
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
     w->call->context = plan->context;
     uint64_t turn_began = w->pace.began = pp_now();
+    atomic_store_explicit(&w->record->busy_since, turn_began, memory_order_relaxed);
     bool worked = false, nothing_left = false;
     struct pp_chunk chunk;
     do {
@@ -364,9 +406,12 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         PP_POINT("recorded");
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
         (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
-        pp_pace_measure(&w->pace, &chunk, pp_now());
+        uint64_t now = pp_now();
+        count_work(w, w->pace.began, now, chunk.end - chunk.begin, now);
+        pp_pace_measure(&w->pace, &chunk, now);
     } while (!turn_is_over(w, w->pace.began, turn_began));
     w->call->context = NULL;
+    atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
     return worked;
 }
@@ -418,6 +463,7 @@ static void forget_all(struct worker *w) {
     atomic_store_explicit(&record->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }
 
@@ -427,20 +473,33 @@ static void end_if_asked(struct worker *w) {
     if (w->ends && atomic_load_explicit(&w->shared->front->ending, memory_order_acquire)) end_life(w, 0);
 }
 
+/* When the worker has been idle for too long; fruitless wake-ups do not make it busy. */
+static uint64_t idle_deadline(struct worker *w) {
+    if (w->options->idle_timeout == 0) return UINT64_MAX;
+    if (w->idle_since == 0) w->idle_since = pp_now();
+    return w->idle_since + (uint64_t)w->options->idle_timeout * 1000000U;
+}
+
 static void rest(struct worker *w) {
     if (look_around(w)) return;
     uint32_t seen = pp_doze_begin(w->shared, w->number);
     PP_POINT("dozing");
     end_if_asked(w);
-    bool stolen = false, stay = true;
-    if (!sees_work(w) && !(stolen = steal(w))) {
-        forget_all(w);
-        stay = pp_doze(w->shared, w->task_pipe, seen, &w->woken, w->record);
-        memset(w->used_up, 0, sizeof w->used_up);
+    enum pp_dozed how = PP_WOKEN;
+    bool leave = false;
+    if (!sees_work(w)) {
+        leave = steal(w) || is_surplus(w);
+        if (!leave) {
+            forget_all(w);
+            how = pp_doze(w->shared, w->task_pipe, seen, idle_deadline(w), &w->woken, w->record);
+            memset(w->used_up, 0, sizeof w->used_up);
+        }
     }
     pp_doze_end(w->shared, w->number);
-    if (!stay) end_life(w, 0);
-    if (stolen) retire_if_due(w);
+    if (how == PP_ORPHANED) end_life(w, 0);
+    if (how == PP_OVERSLEPT) retire(w, PP_RETIRED_IDLE);
+    /* Who was woken looks for work before it goes: the wake-up may have been meant for somebody who stays. */
+    if (leave) retire_if_due(w);
 }
 
 /* Whether it may not begin anything now; see limit.h. If so it has waited, or slept until there was work. */

@@ -20,6 +20,9 @@ struct pp_worker_options {
     size_t memory_limit, memory_soft_limit;
     bool pin;
     struct pp_limit limit;
+    void (*finalizer)(void *arg);
+    void *finalizer_arg;
+    int idle_timeout; /* ms; 0: none */
 };
 
 /* Who the worker is, and what it has. */

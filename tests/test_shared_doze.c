@@ -32,7 +32,7 @@ static void *sleep_and_take(void *argument) {
         bool stay = true;
         if (pp_ring_is_empty(&bed.memory) && !atomic_load(&bed.over)) {
             if (bed.hesitates) stumble(&random);
-            stay = pp_doze(&bed.memory, bed.pipe[0], seen, &woken, record);
+            stay = pp_doze(&bed.memory, bed.pipe[0], seen, UINT64_MAX, &woken, record) != PP_ORPHANED;
         }
         pp_doze_end(&bed.memory, number);
         if (!stay) return NULL;

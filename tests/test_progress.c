@@ -1,0 +1,325 @@
+/* Progress of jobs: when the callback is called and with what, what it may do, and the ready-made bar. */
+#include "support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+
+struct told {
+    struct pool *pool;
+    struct future *future;
+    int calls, last_calls, backward;
+    struct pool_progress last;
+    int (*act)(struct told *told);
+    int code;
+};
+
+static void note(const struct pool_progress *progress, void *arg) {
+    struct told *told = arg;
+    told->backward += progress->done < told->last.done || progress->last_done != told->last.done ||
+                      progress->failed > progress->done || progress->done > progress->count;
+    told->last = *progress;
+    told->last_calls += progress->done == progress->count;
+    told->calls++;
+    if (told->act) told->code = told->act(told);
+}
+
+static int slow_odd_fails(const void *in, void *out) {
+    (void)in, (void)out;
+    usleep(2000);
+    return (int)(task_index() % 2);
+}
+
+static struct pool_job slow_job(struct told *told, size_t count) {
+    return (struct pool_job){.fn = slow_odd_fails, .count = count, .progress = note, .progress_arg = told,
+                             .progress_interval = 5};
+}
+
+static void a_map_tells_how_far_it_is(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = pool_of(2);
+    struct pool_job job = slow_job(&told, 100);
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    assert_true(told.calls > 2);
+    assert_int_equal(told.last_calls, 1);
+    assert_int_equal(told.backward, 0);
+    assert_int_equal(told.last.done, 100);
+    assert_int_equal(told.last.failed, 50);
+    assert_true(told.last.seconds > 0 && told.last.rate > 0 && !(told.last.seconds_left > 0));
+    pool_destroy(pool);
+}
+
+static void calls_are_not_more_frequent_than_asked_for(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = pool_of(1);
+    struct pool_job job = slow_job(&told, 50);
+    job.progress_interval = 1000000;
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    assert_int_equal(told.calls, 1); /* the last */
+    told = (struct told){0};
+    job.count = 0;
+    assert_ok(pool_map(pool, &job));
+    assert_int_equal(told.calls, 0);
+    job.progress_interval = -1;
+    assert_code(pool_map(pool, &job), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
+static void a_map_without_a_pool_tells_too(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool_job job = slow_job(&told, 40);
+    job.workers = 2;
+    assert_code(pool_map(NULL, &job), POOL_EFAILED);
+    assert_int_equal(told.last_calls, 1);
+}
+
+static void looking_is_enough(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = pool_of(2);
+    struct pool_job job = slow_job(&told, 60);
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_int_equal(told.calls, 0);
+    while (!future_done(future)) {
+        assert_int_equal(told.last_calls, 0);
+        sleep_ms(1);
+    }
+    assert_int_equal(told.last_calls, 1);
+    future_free(future);
+    pool_destroy(pool);
+}
+
+static int die(const void *in, void *out) {
+    (void)in, (void)out;
+    if (task_index() == 3) raise(SIGKILL);
+    return 0;
+}
+
+static void deaths_and_later_passes_are_counted(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = pool_of(2);
+    struct pool_job job = {.fn = die, .count = 50, .chunk = 10, .retries = 2, .progress = note, .progress_arg = &told,
+                           .progress_interval = 1};
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    assert_int_equal(told.last_calls, 1);
+    assert_int_equal(told.backward, 0);
+    assert_int_equal(told.last.failed, 1);
+    pool_destroy(pool);
+}
+
+static int cancel(struct told *told) {
+    return future_kill(told->future);
+}
+
+static void a_callback_may_end_its_job(void **state) {
+    (void)state;
+    struct told told = {.act = cancel};
+    struct pool *pool = pool_of(2);
+    struct pool_job job = slow_job(&told, 100000);
+    assert_ok(pool_map_async(pool, &job, &told.future));
+    assert_any_of(future_get(told.future, NULL, PATIENCE), POOL_ECANCELLED, POOL_EFAILED);
+    assert_true(told.last.failed > 90000);
+    assert_int_equal(told.last_calls, 1);
+    future_free(told.future);
+    pool_destroy(pool);
+}
+
+static int wait_for_itself(struct told *told) {
+    if (told->code) return told->code;
+    int code = future_get(told->future, NULL, -1);
+    if (pool_poll(told->pool, -1) != 0) return -1000;
+    if (pool_shutdown(told->pool, 0, -1) != POOL_ETIMEDOUT) return -1001;
+    return code;
+}
+
+static void a_callback_does_not_wait(void **state) {
+    (void)state;
+    struct told told = {.act = wait_for_itself, .pool = pool_of(1)};
+    struct pool_job job = slow_job(&told, 20);
+    assert_ok(pool_map_async(told.pool, &job, &told.future));
+    assert_code(finish(told.future, NULL), POOL_EFAILED);
+    assert_code(told.code, POOL_ETIMEDOUT);
+    pool_destroy(told.pool);
+}
+
+static int give_up(struct told *told) {
+    future_free(told->future);
+    return 0;
+}
+
+static void a_job_given_up_in_its_callback_tells_no_more(void **state) {
+    (void)state;
+    struct told told = {.act = give_up};
+    struct pool *pool = pool_of(2);
+    struct pool_job job = slow_job(&told, 50);
+    assert_ok(pool_map_async(pool, &job, &told.future));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_int_equal(told.calls, 1);
+    pool_destroy(pool);
+}
+
+static void the_last_report_comes_at_the_latest_at_the_pools_end(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = pool_of(1);
+    struct pool_job job = slow_job(&told, 100000);
+    assert_ok(pool_map_async(pool, &job, &told.future));
+    pool_destroy(pool);
+    assert_int_equal(told.last_calls, 1);
+    assert_code(finish(told.future, NULL), POOL_ECANCELLED);
+}
+
+struct waiter {
+    struct future *future;
+    struct told *told;
+    int code, last_calls;
+};
+
+static void *wait_in_thread(void *arg) {
+    struct waiter *waiter = arg;
+    waiter->code = future_get(waiter->future, NULL, PATIENCE);
+    waiter->last_calls = waiter->told->last_calls; /* the last call has returned */
+    return NULL;
+}
+
+static void no_waiter_returns_before_the_last_report(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 20; round++) {
+        struct told told = {0};
+        struct pool_job job = slow_job(&told, 10);
+        assert_ok(pool_map_async(pool, &job, &told.future));
+        struct waiter waiters[4];
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) {
+            waiters[i] = (struct waiter){.future = told.future, .told = &told};
+            assert_int_equal(pthread_create(&threads[i], NULL, wait_in_thread, &waiters[i]), 0);
+        }
+        for (int i = 0; i < 4; i++) {
+            pthread_join(threads[i], NULL);
+            assert_code(waiters[i].code, POOL_EFAILED);
+            assert_int_equal(waiters[i].last_calls, 1);
+        }
+        future_free(told.future);
+    }
+    pool_destroy(pool);
+}
+
+/* ---- the bar */
+
+static char *bar_in_file(const struct pool_progress *progress, size_t count) {
+    FILE *file = tmpfile();
+    for (size_t i = 0; i < count; i++) pool_progress_bar(&progress[i], file);
+    static char text[4096];
+    text[pread(fileno(file), text, sizeof text - 1, 0)] = '\0';
+    fclose(file);
+    return text;
+}
+
+static void a_log_file_gets_a_line_now_and_then(void **state) {
+    (void)state;
+    struct pool_progress p[101];
+    for (size_t i = 0; i <= 100; i++)
+        p[i] = (struct pool_progress){.done = i, .count = 100, .seconds = (double)i * 0.01, .rate = 100,
+                                      .seconds_left = 1 - (double)i * 0.01, .last_done = i ? i - 1 : 0};
+    char *text = bar_in_file(p, 101);
+    int lines = 0;
+    for (char *c = text; *c; c++) {
+        assert_true(*c == '\n' || ((unsigned char)*c >= ' ' && *c != 127));
+        lines += *c == '\n';
+    }
+    assert_int_equal(lines, 10);
+    assert_contains(text, " 50 %  50/100  100/s  0:01 left\n"); /* half a second, rounded */
+    assert_contains(text, "100 %  100/100  100/s  in 0:01\n");
+}
+
+static void slow_progress_is_logged_by_time(void **state) {
+    (void)state;
+    struct pool_progress p[] = {
+        {.done = 1, .count = 1000, .seconds = 9, .last_seconds = 8, .last_done = 1, .seconds_left = 3600, .rate = 0.1},
+        {.done = 1, .count = 1000, .seconds = 11, .last_seconds = 9, .last_done = 1, .seconds_left = 36000, .failed = 1},
+        {.done = 0, .count = 1000, .seconds = 21, .last_seconds = 11, .seconds_left = -1}};
+    char *text = bar_in_file(p, 3);
+    assert_contains(text, "  0 %  1/1000  0.0/s  10:00:00 left  1 failed\n");
+    assert_contains(text, "  0 %  0/1000  0.0/s  ? left\n");
+    assert_true(strstr(text, "0.1/s") == NULL);
+}
+
+static int bar_to_nowhere(void *arg) {
+    (void)arg;
+    struct pool_progress p = {.done = 10, .count = 10};
+    int fds[2];
+    EXPECT(pipe(fds) == 0);
+    EXPECT(dup2(fds[1], STDERR_FILENO) >= 0);
+    close(fds[1]);
+    close(fds[0]);
+    pool_progress_bar(&p, NULL); /* a pipe that nobody reads */
+    sigset_t pending;
+    sigpending(&pending);
+    if (sigismember(&pending, SIGPIPE)) return 2;
+    close(STDERR_FILENO);
+    pool_progress_bar(&p, NULL);
+    return 0;
+}
+
+static void a_bar_that_nobody_reads_harms_nobody(void **state) {
+    (void)state;
+    struct ending ending = run_child(bar_to_nowhere, NULL, PATIENCE);
+    assert_int_equal(ending.signal, 0);
+    assert_int_equal(ending.code, 0);
+}
+
+static int bar_on_terminal(void *arg) {
+    (void)arg;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    setenv("TERM", "xterm", 1);
+    signal(SIGHUP, SIG_IGN); /* the end of the session */
+    setsid();
+    FILE *terminal = fopen(ptsname(master), "r+"); /* becomes the controlling terminal */
+    EXPECT(terminal != NULL);
+    struct pool_progress half = {.done = 5, .count = 10, .seconds = 1, .rate = 5, .seconds_left = 1};
+    struct pool_progress end = {.done = 10, .count = 10, .seconds = 2, .rate = 5};
+    pool_progress_bar(&half, terminal);
+    pool_progress_bar(&end, terminal);
+    char text[1024];
+    ssize_t n = read(master, text, sizeof text - 1);
+    EXPECT(n > 0);
+    text[n] = '\0';
+    EXPECT(text[0] == '\r');
+    EXPECT(strstr(text, " 50 %  [###############...............]  5/10  5.0/s  0:01 left ") != NULL);
+    EXPECT(strchr(text, '\033') == NULL);
+    fclose(terminal);
+    close(master);
+    return 0;
+}
+
+static void a_terminal_gets_a_bar(void **state) {
+    (void)state;
+    assert_child_passes(bar_on_terminal, NULL);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_map_tells_how_far_it_is),
+        TEST(calls_are_not_more_frequent_than_asked_for),
+        TEST(a_map_without_a_pool_tells_too),
+        TEST(looking_is_enough),
+        TEST(deaths_and_later_passes_are_counted),
+        TEST(a_callback_may_end_its_job),
+        TEST(a_callback_does_not_wait),
+        TEST(a_job_given_up_in_its_callback_tells_no_more),
+        TEST(the_last_report_comes_at_the_latest_at_the_pools_end),
+        TEST(no_waiter_returns_before_the_last_report),
+        TEST(a_log_file_gets_a_line_now_and_then),
+        TEST(slow_progress_is_logged_by_time),
+        TEST(a_bar_that_nobody_reads_harms_nobody),
+        TEST(a_terminal_gets_a_bar),
+    };
+    return run_group("progress", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,409 @@
+/* The number of workers: pool_resize(), lazy start, idle time-out, and the finalizer of workers that end. */
+#include "support.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+static size_t workers_within(size_t count, int ms) {
+    pid_t pids[64];
+    int64_t begin = now_ms();
+    size_t seen;
+    do {
+        seen = descendants(getpid(), pids, 64); /* the supervisor is one of them */
+        if (seen == count + 1) break;
+        sleep_ms(5);
+    } while (now_ms() - begin < ms);
+    return seen - 1;
+}
+
+#define assert_workers(count)                                                                                          \
+    do {                                                                                                               \
+        if (have_proc()) assert_int_equal(workers_within(count, PATIENCE), count);                                     \
+    } while (0)
+
+static struct pool *pool_with(struct pool_options options, int workers) {
+    struct pool_options base = test_options(workers);
+    options.workers = base.workers;
+    options.arena_size = base.arena_size;
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+static void map_squares(struct pool *pool, size_t count) {
+    long *out = malloc(count * sizeof *out), *in = malloc(count * sizeof *in);
+    for (size_t i = 0; i < count; i++) in[i] = (long)i;
+    struct pool_job job = {
+        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = count};
+    assert_ok(pool_map(pool, &job));
+    for (size_t i = 0; i < count; i++) assert_true(out[i] == (long)(i * i));
+    free(in);
+    free(out);
+}
+
+static void submit_squares(struct pool *pool, long count) {
+    struct future **futures = malloc((size_t)count * sizeof(struct future *));
+    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (long i = 0; i < count; i++) {
+        long square = -1;
+        assert_ok(finish(futures[i], &square));
+        assert_true(square == i * i);
+    }
+    free(futures);
+}
+
+/* ---- pool_resize */
+
+static void a_larger_pool_runs_more_at_a_time(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *futures[5];
+    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    assert_ok(pool_resize(pool, 5));
+    assert_true(gate_reached(gate, 5)); /* nothing has ended: all five are under way */
+    gate_open(gate);
+    for (int i = 0; i < 5; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+static void a_smaller_pool_finishes_what_runs(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(4);
+    struct future *futures[4];
+    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 4));
+    assert_ok(pool_resize(pool, 1));
+    gate_open(gate);
+    for (int i = 0; i < 4; i++) assert_ok(finish(futures[i], NULL));
+    assert_workers(1);
+    submit_squares(pool, 1000);
+    map_squares(pool, 1000);
+    pool_destroy(pool);
+}
+
+static void idle_workers_leave_a_smaller_pool(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(6);
+    map_squares(pool, 100);
+    assert_workers(6);
+    assert_ok(pool_resize(pool, 2));
+    assert_workers(2);
+    assert_ok(pool_resize(pool, 4));
+    assert_workers(4);
+    map_squares(pool, 1000);
+    submit_squares(pool, 1000);
+    pool_destroy(pool);
+}
+
+static struct gate *all_here;
+
+/* Fails with a message on odd numbers, once all have come that the gate waits for. */
+static int meet(const void *in, void *out) {
+    (void)in;
+    memset(out, (int)task_index(), 1000);
+    if (gate_pass(all_here)) return 99;
+    for (int i = 0; i < 1000; i++)
+        if (((unsigned char *)out)[i] != (unsigned char)task_index()) return 98; /* somebody else has the same scratch */
+    return task_index() % 2 ? task_fail((int)task_index(), "odd: %d", (int)task_index()) : 0;
+}
+
+static void a_job_that_runs_is_joined_by_new_workers(void **state) {
+    (void)state;
+    all_here = shared(sizeof *all_here);
+    struct pool *pool = pool_of(1);
+    int status[8];
+    struct pool_failure failure;
+    struct pool_job job = {.fn = meet, .out_size = 1000, .count = 8, .chunk = 1, .status = status, .failure = &failure};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(all_here, 1));
+    assert_ok(pool_resize(pool, 8));
+    assert_true(gate_reached(all_here, 8)); /* eight items at a time, in a job begun with one worker */
+    gate_open(all_here);
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    for (int i = 0; i < 8; i++) assert_code(status[i], i % 2 ? POOL_EFAILED : 0);
+    assert_int_equal(failure.index, 1);
+    assert_contains(failure.message, "odd: 1");
+    assert_true(failure.worker > 0);
+    pool_destroy(pool);
+}
+
+static int short_task(const void *in, void *out) {
+    for (volatile int i = 0; i < 2000; i++) continue;
+    return square_task(in, out);
+}
+
+static void resizing_at_any_time_loses_nothing(void **state) {
+    (void)state;
+    enum { ITEMS = 20000 };
+    long *out = malloc(ITEMS * sizeof *out), *in = malloc(ITEMS * sizeof *in);
+    for (long i = 0; i < ITEMS; i++) in[i] = i;
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 20; round++) {
+        struct pool_job job = {.fn = short_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                               .count = scaled(ITEMS)};
+        memset(out, 0xff, ITEMS * sizeof *out);
+        struct future *map, *futures[200];
+        assert_ok(pool_map_async(pool, &job, &map));
+        for (long i = 0; i < 200; i++) {
+            futures[i] = submit(pool, short_task, &i, sizeof i, sizeof i);
+            if (i % 20 == 0) assert_ok(pool_resize(pool, 1 + (int)(scramble((uint64_t)(round * 200 + i)) % 8)));
+        }
+        for (long i = 0; i < 200; i++) {
+            long square = -1;
+            assert_ok(finish(futures[i], &square));
+            assert_true(square == i * i);
+        }
+        assert_ok(finish(map, NULL));
+        for (size_t i = 0; i < job.count; i++) assert_true(out[i] == (long)(i * i));
+    }
+    pool_destroy(pool);
+    free(in);
+    free(out);
+}
+
+static void sizes_are_those_of_the_options(void **state) {
+    (void)state;
+    assert_code(pool_resize(NULL, 1), POOL_EINVAL);
+    struct pool *pool = pool_of(1);
+    assert_code(pool_resize(pool, 1025), POOL_EINVAL);
+    assert_ok(pool_resize(pool, 0));
+    assert_workers((size_t)pool_cpu_count());
+    assert_ok(pool_resize(pool, -10000));
+    assert_workers(1);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_code(pool_resize(pool, 2), POOL_ECLOSED);
+    pool_destroy(pool);
+}
+
+static void a_killed_worker_of_a_resized_pool_is_replaced(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    assert_ok(pool_resize(pool, 3));
+    for (int i = 0; i < 5; i++) {
+        pid_t pid = 0;
+        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+        kill(pid, SIGKILL);
+        assert_true(gone_within(pid, PATIENCE));
+    }
+    assert_workers(3);
+    submit_squares(pool, 100);
+    pool_destroy(pool);
+}
+
+/* ---- lazy */
+
+static void a_lazy_pool_has_no_worker_before_there_is_work(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
+    sleep_ms(100); /* some would be there now */
+    assert_workers(0);
+    for (int i = 0; i < 20; i++) submit_squares(pool, 1); /* one after the other: one worker is enough */
+    assert_workers(1);
+    pool_destroy(pool);
+}
+
+static void a_lazy_pool_starts_as_many_as_are_of_use(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
+    struct future *futures[8];
+    for (int i = 0; i < 3; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 3));
+    assert_workers(3);
+    for (int i = 3; i < 8; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 8));
+    gate_open(gate);
+    for (int i = 0; i < 8; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+static void a_lazy_pool_maps(void **state) {
+    (void)state;
+    all_here = shared(sizeof *all_here);
+    struct pool *pool = pool_with((struct pool_options){.lazy = true}, 4);
+    struct pool_job two = {.fn = meet, .out_size = 1000, .count = 2, .chunk = 1};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &two, &future));
+    assert_true(gate_reached(all_here, 2));
+    assert_workers(2); /* two items: no more could be of use */
+    gate_open(all_here);
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    map_squares(pool, 10000);
+    assert_workers(4);
+    pool_destroy(pool);
+}
+
+static void a_lazy_pool_can_be_resized_with_work_waiting(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_with((struct pool_options){.lazy = true}, 1);
+    struct future *futures[4];
+    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_ok(pool_resize(pool, 4));
+    assert_true(gate_reached(gate, 4));
+    gate_open(gate);
+    for (int i = 0; i < 4; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+static int unfit(void *arg) {
+    (void)arg;
+    return 7;
+}
+
+static void a_lazy_pool_without_a_fit_worker_is_broken(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.lazy = true, .initializer = unfit}, 3);
+    struct future *future = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
+    assert_code(finish(future, NULL), POOL_EINIT);
+    pool_destroy(pool);
+}
+
+/* ---- idle time-out */
+
+static void idle_workers_end_and_come_again(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.idle_timeout = 50}, 4);
+    for (int round = 0; round < 3; round++) {
+        map_squares(pool, 1000);
+        submit_squares(pool, 100);
+        assert_workers(0);
+    }
+    pool_destroy(pool);
+}
+
+static void work_meets_workers_that_are_about_to_end(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.idle_timeout = 1}, 3);
+    for (int i = 0; i < (int)scaled(400); i++) {
+        submit_squares(pool, 1 + i % 3);
+        if (i % 4 == 0) map_squares(pool, 3);
+        usleep((unsigned)(scramble((uint64_t)i) % 2500)); /* on both sides of the time-out */
+    }
+    pool_destroy(pool);
+}
+
+static void busy_workers_do_not_count_as_idle(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_with((struct pool_options){.idle_timeout = 20, .lazy = true}, 2);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    sleep_ms(200);
+    assert_workers(1);
+    gate_open(gate);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+}
+
+static void negative_idle_times_are_refused(void **state) {
+    (void)state;
+    struct pool *pool = NULL;
+    struct pool_options options = {.idle_timeout = -1};
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    assert_null(pool);
+}
+
+/* ---- finalizer */
+
+static void count_end(void *arg) {
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static void the_finalizer_runs_in_every_worker_at_shutdown(void **state) {
+    (void)state;
+    atomic_int *ends = shared(sizeof *ends);
+    struct pool *pool = pool_with((struct pool_options){.finalizer = count_end, .finalizer_arg = ends}, 5);
+    submit_squares(pool, 100);
+    assert_workers(5);
+    struct future *future = submit(pool, square_task, &(long){3}, sizeof(long), sizeof(long));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_int_equal(*ends, 5);
+    assert_workers((size_t)-1); /* the supervisor has gone, too */
+    assert_ok(finish(future, NULL));
+    assert_ok(pool_shutdown(pool, 0, -1));
+    pool_destroy(pool);
+    assert_int_equal(*ends, 5);
+}
+
+static void the_finalizer_runs_in_workers_that_retire(void **state) {
+    (void)state;
+    atomic_int *ends = shared(sizeof *ends);
+    struct pool_options options = {.finalizer = count_end, .finalizer_arg = ends, .max_tasks_per_worker = 10};
+    struct pool *pool = pool_with(options, 1);
+    submit_squares(pool, 35);
+    assert_true(becomes(ends, 3));
+    pool_destroy(pool);
+    int before = *ends;
+    options.max_tasks_per_worker = 0;
+    options.idle_timeout = 20;
+    pool = pool_with(options, 3);
+    assert_true(becomes(ends, before + 3));
+    pool_destroy(pool);
+    before = *ends;
+    options.idle_timeout = 0;
+    pool = pool_with(options, 3);
+    assert_ok(pool_resize(pool, 1));
+    assert_true(becomes(ends, before + 2));
+    pool_destroy(pool);
+    assert_int_equal(*ends, before + 2); /* none at the pool's end */
+}
+
+static void hang(void *arg) {
+    (void)arg;
+    for (;;) pause();
+}
+
+static void a_finalizer_that_hangs_ends_with_the_pool(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.finalizer = hang}, 2);
+    submit_squares(pool, 10);
+    assert_code(pool_shutdown(pool, 0, 100), POOL_ETIMEDOUT);
+    assert_code(pool_shutdown(pool, 0, 0), POOL_ETIMEDOUT);
+    int64_t begin = now_ms();
+    pool_destroy(pool);
+    assert_took(begin, 0, 5000);
+}
+
+static void crash(void *arg) {
+    (void)arg;
+    raise(SIGKILL);
+}
+
+static void a_finalizer_that_crashes_ends_its_worker(void **state) {
+    (void)state;
+    struct pool *pool = pool_with((struct pool_options){.finalizer = crash}, 3);
+    submit_squares(pool, 10);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_larger_pool_runs_more_at_a_time),
+        TEST(a_smaller_pool_finishes_what_runs),
+        TEST(idle_workers_leave_a_smaller_pool),
+        TEST(a_job_that_runs_is_joined_by_new_workers),
+        TEST(resizing_at_any_time_loses_nothing),
+        TEST(sizes_are_those_of_the_options),
+        TEST(a_killed_worker_of_a_resized_pool_is_replaced),
+        TEST(a_lazy_pool_has_no_worker_before_there_is_work),
+        TEST(a_lazy_pool_starts_as_many_as_are_of_use),
+        TEST(a_lazy_pool_maps),
+        TEST(a_lazy_pool_can_be_resized_with_work_waiting),
+        TEST(a_lazy_pool_without_a_fit_worker_is_broken),
+        TEST(idle_workers_end_and_come_again),
+        TEST(work_meets_workers_that_are_about_to_end),
+        TEST(busy_workers_do_not_count_as_idle),
+        TEST(negative_idle_times_are_refused),
+        TEST(the_finalizer_runs_in_every_worker_at_shutdown),
+        TEST(the_finalizer_runs_in_workers_that_retire),
+        TEST(a_finalizer_that_hangs_ends_with_the_pool),
+        TEST(a_finalizer_that_crashes_ends_its_worker),
+    };
+    return run_group("resize", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,215 @@
+/* pool_stats(): what a pool does and has done. */
+#include "support.h"
+
+#include <signal.h>
+
+static struct pool_stats stats_of(struct pool *pool) {
+    struct pool_stats stats = {0};
+    assert_ok(pool_stats(pool, &stats));
+    return stats;
+}
+
+/* Waits until all of a new pool's workers live and none is busy. */
+static struct pool_stats settled(struct pool *pool, int workers) {
+    int64_t begin = now_ms();
+    struct pool_stats stats = stats_of(pool);
+    while (stats.idle != workers && now_ms() - begin < PATIENCE) {
+        sleep_ms(1);
+        stats = stats_of(pool);
+    }
+    return stats;
+}
+
+static int fail_odd(const void *in, void *out) {
+    (void)in, (void)out;
+    return (int)(task_index() % 2);
+}
+
+static void a_new_pool_has_done_nothing(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(3);
+    struct pool_stats stats = settled(pool, 3);
+    assert_int_equal(stats.workers, 3);
+    assert_int_equal(stats.idle, 3);
+    assert_int_equal(stats.busy, 0);
+    assert_true(stats.queued + stats.running + stats.done + stats.failed + stats.died + stats.retried == 0);
+    pool_destroy(pool);
+}
+
+static void tasks_are_counted_from_queue_to_end(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *futures[10];
+    for (int i = 0; i < 10; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 2));
+    struct pool_stats stats = stats_of(pool);
+    assert_int_equal(stats.busy, 2);
+    assert_int_equal(stats.idle, 0);
+    assert_int_equal(stats.running, 2);
+    assert_int_equal(stats.queued, 8);
+    assert_int_equal(stats.done, 0);
+    gate_open(gate);
+    for (int i = 0; i < 10; i++) assert_ok(finish(futures[i], NULL));
+    stats = settled(pool, 2);
+    assert_int_equal(stats.done, 10);
+    assert_true(stats.queued + stats.running + stats.failed == 0);
+    pool_destroy(pool);
+}
+
+static void items_count_as_tasks_do(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct pool_job job = {.fn = fail_odd, .count = 1001};
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    long x = 3;
+    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    struct pool_worker_stats list[4];
+    struct pool_stats stats = settled(pool, 2);
+    stats.list = list;
+    stats.room = 4;
+    assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.done, 1002);
+    assert_int_equal(stats.failed, 500);
+    assert_int_equal(stats.listed, 2);
+    assert_int_equal(list[0].tasks + list[1].tasks, 1002);
+    pool_destroy(pool);
+}
+
+static int fail_then_wait(const void *in, void *out) {
+    struct gate *gate = *(struct gate *const *)in;
+    (void)out;
+    if (task_index() < 6) return task_index() < 2;
+    return gate_pass(gate);
+}
+
+static void a_job_under_way_is_counted(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct gate *in[10];
+    for (int i = 0; i < 10; i++) in[i] = gate;
+    struct pool *pool = pool_of(1);
+    struct pool_job job = {.fn = fail_then_wait, .in = in, .in_size = sizeof *in, .count = 10, .chunk = 1};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, 1));
+    struct pool_stats stats = stats_of(pool);
+    assert_int_equal(stats.done, 6);
+    assert_int_equal(stats.failed, 2);
+    assert_int_equal(stats.running, 1);
+    assert_int_equal(stats.queued, 3);
+    gate_open(gate);
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    assert_int_equal(stats_of(pool).done, 10);
+    pool_destroy(pool);
+}
+
+static int die_once(const void *in, void *out) {
+    atomic_int *tries = *(atomic_int *const *)in;
+    (void)out;
+    if (atomic_fetch_add(tries, 1) == 0) raise(SIGKILL);
+    return 0;
+}
+
+static void deaths_and_retries_are_counted(void **state) {
+    (void)state;
+    atomic_int *tries = shared(2 * sizeof *tries), *second = tries + 1;
+    struct pool *pool = pool_of(1);
+    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .retries = 1};
+    struct future *future;
+    assert_ok(pool_submit(pool, &task, &future));
+    assert_ok(finish(future, NULL));
+    struct pool_job job = {.fn = die_once, .in = &second, .in_size = sizeof second, .count = 1, .retries = 1};
+    assert_ok(pool_map(pool, &job));
+    struct pool_stats stats = stats_of(pool);
+    assert_int_equal(stats.died, 2);
+    assert_int_equal(stats.retried, 2);
+    assert_int_equal(stats.failed, 0);
+    pool_destroy(pool);
+}
+
+static void workers_that_retire_have_not_died(void **state) {
+    (void)state;
+    struct pool_options options = test_options(1);
+    options.max_tasks_per_worker = 1;
+    struct pool *pool = NULL;
+    assert_ok(pool_create(&options, &pool));
+    for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
+    assert_int_equal(stats_of(pool).died, 0);
+    pool_destroy(pool);
+}
+
+static int burn(const void *in, void *out) {
+    (void)in, (void)out;
+    size_t size = (size_t)64 << 20;
+    char *memory = malloc(size);
+    if (!memory) return 1;
+    memset(memory, 1, size);
+    int64_t begin = now_ms();
+    while (now_ms() - begin < 50) continue;
+    *(char *)out = memory[size / 2];
+    free(memory);
+    return 0;
+}
+
+static void a_worker_tells_of_its_time_and_memory(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    assert_ok(finish(submit(pool, burn, NULL, 0, 1), NULL));
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    sleep_ms(50);
+    struct pool_worker_stats worker;
+    struct pool_stats stats = {.list = &worker, .room = 1};
+    assert_ok(pool_stats(pool, &stats));
+    assert_true(worker.busy);
+    assert_true(worker.busy_ns >= 100000000U); /* what it still runs counts */
+    assert_int_equal(worker.tasks, 1);
+    assert_true(alive(worker.pid));
+    /* What is shared is taken off as it is now, not as it was at the peak: some pages more or less. */
+    if (have_proc() && !instrumented()) assert_true(worker.peak_memory >= (size_t)63 << 20);
+    gate_open(gate);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+}
+
+static void stats_outlive_the_processes(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    struct pool_worker_stats list[2];
+    struct pool_stats stats = {.list = list, .room = 2};
+    assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.done, 5);
+    assert_int_equal(stats.busy + stats.idle, 0);
+    pool_destroy(pool);
+}
+
+static void wrong_arguments_have_their_codes(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    struct pool_stats stats = {.room = 1};
+    assert_code(pool_stats(pool, NULL), POOL_EINVAL);
+    assert_code(pool_stats(NULL, &stats), POOL_EINVAL);
+    assert_code(pool_stats(pool, &stats), POOL_EINVAL);
+    stats.room = -1;
+    assert_code(pool_stats(pool, &stats), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_new_pool_has_done_nothing),
+        TEST(tasks_are_counted_from_queue_to_end),
+        TEST(items_count_as_tasks_do),
+        TEST(a_job_under_way_is_counted),
+        TEST(deaths_and_retries_are_counted),
+        TEST(workers_that_retire_have_not_died),
+        TEST(a_worker_tells_of_its_time_and_memory),
+        TEST(stats_outlive_the_processes),
+        TEST(wrong_arguments_have_their_codes),
+    };
+    return run_group("stats", tests, COUNT(tests), argc, argv);
+}
