@@ -266,6 +266,59 @@ static int run_all_jobs(struct pool *pool) {
     return 0;
 }
 
+/* ---- streams, and waiting for several */
+
+static int next_number(void *next_arg, void *in) {
+    long *number = next_arg;
+    if (*number == 40) return POOL_END;
+    *(long *)in = (*number)++;
+    return 0;
+}
+
+/* Each item comes with its result, or was lost to the fault; after that, or after an input that failed of it, the end. */
+static int run_stream(struct pool *pool, bool ordered) {
+    long number = 0, result, items = 0;
+    struct pool_stream options = {.fn = square_task, .next = next_number, .next_arg = &number, .in_size = sizeof number,
+                                  .out_size = sizeof number, .window = 7, .retries = 1};
+    struct stream *stream = NULL;
+    int code = (ordered ? pool_imap : pool_imap_unordered)(pool, &options, &stream);
+    EXPECT_RIGHT(code, 0);
+    if (code != 0) return 0;
+    while ((code = stream_next(stream, &result, PATIENCE / 2)) != POOL_END) {
+        struct pool_failure failure;
+        EXPECT_RIGHT(code, 0);
+        EXPECT(stream_failure(stream, &failure) == 0 && is_told(&failure, code));
+        if (code == 0) EXPECT(result == (long)(failure.index * failure.index) && (!ordered || items <= (long)failure.index));
+        EXPECT(++items <= 41);
+    }
+    EXPECT(items == 40 || atomic_load(&faults->met));
+    stream_free(stream);
+    return 0;
+}
+
+/* Waits for several futures at once, in both ways. */
+static int run_waits(struct pool *pool) {
+    int wrong = 0, count = 0;
+    struct future *parts[3];
+    for (long i = 0; i < 3; i++) {
+        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        parts[i] = try_submit(pool, task, &wrong);
+    }
+    EXPECT(wrong == 0);
+    if (parts[0] && parts[1] && parts[2]) {
+        struct stream *done = NULL;
+        int code = future_as_completed(parts, 3, &done);
+        EXPECT_RIGHT(code, 0);
+        for (struct future *future; code == 0 && (code = stream_next_future(done, &future, PATIENCE / 2)) == 0;) count++;
+        EXPECT(!done || (code == POOL_END && count == 3));
+        stream_free(done);
+        code = future_wait_many(parts, 3, POOL_ALL_COMPLETED, PATIENCE / 2);
+        EXPECT_RIGHT(code, 0);
+    }
+    for (int i = 0; i < 3; i++) EXPECT(end_of(parts[i], 0, NULL) == 0);
+    return 0;
+}
+
 static int run_polls(struct pool *pool) {
     int wrong = 0, count = 0;
     EXPECT(pool_fd(pool) >= 0);
@@ -336,7 +389,8 @@ static int run_pool(void) {
     int code = pool_create(&options, &pool), wrong = 0;
     if (code == 0) {
         EXPECT(pool);
-        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_ties(pool) || run_polls(pool)) return 1;
+        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_ties(pool)) return 1;
+        if (run_stream(pool, true) || run_stream(pool, false) || run_waits(pool) || run_polls(pool)) return 1;
         static char in[LARGE], out[LARGE];
         fill(in, LARGE, 2);
         struct pool_task task = {.fn = large_task, .in = in, .in_size = LARGE, .out_size = LARGE};
