@@ -65,11 +65,13 @@ enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, ui
     (void)shared, (void)seen;
     char byte;
     ssize_t n;
+    bool may_not_block = deadline != UINT64_MAX;
     let_surplus_wake(shared, record);
     do {
         struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
-        if (deadline != UINT64_MAX && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
+        if (may_not_block && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
         n = pp_read(task_pipe, &byte, 1);
+        may_not_block = true; /* or a task may have made the pipe so: it is open in all of them */
     } while (n < 0 && errno == EAGAIN); /* another was faster */
     if (n != 1) return PP_ORPHANED;
     atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);

@@ -509,7 +509,7 @@ const struct pp_backend pp_threads = {.start = start_nobody, .end = end_nobody};
 static void make_world(const uint8_t *data, size_t size) {
     memset(&world, 0, sizeof world);
     world.input = data;
-    world.input_end = data + size;
+    world.input_end = data ? data + size : NULL;
     world.now = pp_now();
     struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20, .backend = POOL_THREADS};
     MUST(pool_create(&options, &world.pool) == 0);
