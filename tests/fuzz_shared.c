@@ -187,9 +187,10 @@ static bool run_ticket(uint32_t w, uint64_t ticket) {
 
 static bool run_tickets(uint32_t w) {
     uint64_t tickets[PP_HOLD];
-    unsigned count = pp_ring_take(&world.pool->shared, record_of(w), PP_HOLD, tickets);
-    for (unsigned i = 0; i < count; i++)
-        if (!run_ticket(w, tickets[i])) return false;
+    unsigned count;
+    while ((count = pp_ring_take(&world.pool->shared, record_of(w), PP_HOLD, tickets)) > 0)
+        for (unsigned i = 0; i < count; i++)
+            if (!run_ticket(w, tickets[i])) return false;
     record_of(w)->hold[0] = 0;
     return true;
 }
