@@ -130,12 +130,17 @@ static void one_may_free_its_own_future(void **state) {
     long sum = 0, result = -1;
     for (long i = 0; i < 1000; i++) assert_ok(future_on_done(square(pool, i), free_it, &sum));
     while (sum != 999L * 1000 * 1999 / 6) assert_true(pool_poll(pool, PATIENCE) > 0);
-    /* Even one that a call waits for: that call has its result. */
+    /* Even one that a call waits for: that call has its result. It waits behind others until all is set up. */
+    struct gate *gate = shared(sizeof *gate);
+    struct future *before[2];
+    for (int i = 0; i < 2; i++) before[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
     struct future *awaited = square(pool, 3);
     int calls = 0;
     sum = 0;
     assert_ok(future_on_done(awaited, free_it, &sum));
     assert_ok(future_on_done(awaited, count, &calls)); /* of a future that is freed by then */
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) future_free(before[i]);
     assert_ok(future_get(awaited, &result, PATIENCE));
     assert_int_equal(result, 9);
     assert_int_equal(sum, 9);
