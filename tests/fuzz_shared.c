@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                              \
     } while (0)
 
-enum { WORKERS = 3, FLIGHTS = 24, ITEMS = 200, LARGE = 300, HEALING = 200 };
+enum { WORKERS = 3, FLIGHTS = 24, ITEMS = 200, LARGE = 300, HEALING = 1000 };
 
 /* Something submitted, and where its data lies. */
 struct flight {
