@@ -210,7 +210,7 @@ struct pool_worker_stats {
     bool busy;          /* it runs a task or an item */
     uint64_t tasks;     /* tasks and items that this process has run */
     uint64_t busy_ns;   /* ns that it has spent on them, up to now */
-    size_t peak_memory; /* most bytes of private memory that it has had, to some pages; 0: not known */
+    size_t peak_memory; /* most bytes of private memory that it has had, to a MiB or two; 0: not known */
 };
 
 /* A task and an item of a job count alike, as one. */
