@@ -457,7 +457,8 @@ struct pool_stream {
     /* Writes the next argument, in_size bytes, to `in`, aligned for any type; NULL if in_size is 0. 0: it did; POOL_END:
      * there is no more; any other value: the input fails, which is told after everything that came before: a negative
      * one is returned as it is, a positive one as POOL_EFAILED. Runs only within stream_next() of this stream, and may make
-     * any call but pool_destroy(); stream_free() on its own stream ends the stream_next() with POOL_ECANCELLED.
+     * any call but pool_destroy(); stream_free() on its own stream ends the stream_next() with POOL_ECANCELLED, as it does
+     * from a callback of a future.
      * NULL: the arguments are those of `in`. */
     int (*next)(void *next_arg, void *in);
     void *next_arg;   /* passed to it; not looked at; NULL allowed */

@@ -91,7 +91,7 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
 static int await_ready(struct stream *s, uint64_t deadline) {
     if (!s->pool) return 0;
     pp_collect(s->pool);
-    for (bool is_late = false; !s->ready.first && s->pending.first;) {
+    for (bool is_late = false; !s->doomed && !s->ready.first && s->pending.first;) {
         if (is_late) return POOL_ETIMEDOUT;
         is_late = pp_stream_wait(s, NULL, deadline);
     }

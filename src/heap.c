@@ -234,8 +234,9 @@ void pp_heap_free(struct pp_heap *heap, void *block) {
 
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size) {
     if (!block || !pp_heap_holds(heap, block, 1)) return;
-    uint32_t page = (uint32_t)((size_t)((char *)block - heap->base) / PAGE);
-    if (page >= heap->frontier || heap->table[page].kind != USED_RUN) return;
+    size_t offset = (size_t)((char *)block - heap->base);
+    uint32_t page = (uint32_t)(offset / PAGE);
+    if (page >= heap->frontier || heap->table[page].kind != USED_RUN || offset % PAGE != 0) return;
     uint32_t had = heap->table[page].run;
     if (size > (size_t)(had - 1) * PAGE) return; /* all of its pages are needed */
     uint32_t left = size ? (uint32_t)((size + PAGE - 1) / PAGE) : 1;

@@ -12,8 +12,11 @@
 #include "sys.h"
 
 #define PULLS 2
-#define ITEMS_A_WORKER 16 /* in the window by default: enough that short tasks are taken several at a time */
-#define WINDOW_LEAST 64
+/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments are not large. */
+#define ITEMS_A_WORKER 64
+#define ITEMS_LEAST 256
+#define ITEMS_A_WORKER_LEAST 4
+#define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes of them all */
 #define LARGE 4096 /* bytes of result that are copied without the lock */
 
 /* ---- items */
@@ -82,6 +85,14 @@ static void abandon(struct pool *pool, struct future *future) {
     if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
 }
 
+static void stop_items(struct stream *s) {
+    for (struct pp_item *item = s->pending.first, *next; item; item = next) {
+        next = item->next; /* the end of an item moves none but itself */
+        bool is_done = atomic_load_explicit(&item->future->done, memory_order_relaxed);
+        if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
+    }
+}
+
 static void end_items(struct stream *s, struct pp_items *items) {
     for (struct pp_item *item = items->first, *next; item; item = next) {
         next = item->next;
@@ -126,7 +137,9 @@ void stream_free(struct stream *s) {
         end_stream(s);
         return;
     }
-    s->doomed = true; /* we are in the stream's own `next` */
+    /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never end. */
+    s->doomed = true;
+    if (s->kind != PP_FUTURES) stop_items(s);
     pp_unlock(s->pool);
 }
 
@@ -155,7 +168,7 @@ static int read_input(struct stream *s, struct future *future) {
     const struct pool_stream *options = &s->options;
     void *in = (void *)(uintptr_t)future->task.in;
     if (options->next) {
-        pp_unlock(s->pool);
+        pthread_mutex_unlock(&s->pool->lock); /* no pp_unlock(): a callback might end the pool, and `in` with it */
         int code = options->next(options->next_arg, in);
         pp_lock(s->pool);
         return code;
@@ -241,7 +254,7 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
     int error = future->outcome;
     s->size = error ? 0 : future->out_size;
     if (s->size && out) {
-        if (s->size > LARGE) pp_unlock(s->pool);
+        if (s->size > LARGE) pthread_mutex_unlock(&s->pool->lock);
         memcpy(out, future->result, s->size);
         if (s->size > LARGE) pp_lock(s->pool);
     }
@@ -294,12 +307,18 @@ static int check(const struct pool_stream *options) {
     return 0;
 }
 
+static size_t default_window(size_t workers, size_t in_size) {
+    size_t items = workers * ITEMS_A_WORKER, least = workers * ITEMS_A_WORKER_LEAST;
+    size_t most = in_size ? ARGUMENTS_MOST / in_size : SIZE_MAX;
+    if (items < ITEMS_LEAST) items = ITEMS_LEAST;
+    if (items > most) items = most;
+    return items < least ? least : items;
+}
+
 static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind, const struct pool_stream *options) {
-    size_t by_default = (size_t)pool->workers * ITEMS_A_WORKER;
     s->pool = pool;
     s->kind = kind;
     s->options = *options;
-    s->window = options->window ? options->window : by_default < WINDOW_LEAST ? WINDOW_LEAST : by_default;
     s->in_is_shared = !options->next && options->in &&
                       pp_heap_holds(&pool->arena, options->in, options->count * options->in_size);
     bool copied = options->next || (options->in && !s->in_is_shared);
@@ -310,6 +329,7 @@ static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind
                                  .retries = options->retries,
                                  .priority = options->priority,
                                  .seed = options->seed};
+    s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size);
 }
 
 static int make(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,

@@ -32,7 +32,7 @@ struct stream {
     struct pool *pool; /* NULL: one of no futures */
     enum pp_stream_kind kind;
     bool busy;   /* a call is in progress */
-    bool doomed; /* stream_free() came from within it */
+    bool doomed; /* stream_free() came from within it: from the input, or a callback */
     struct pp_items pending, ready, spare;
     size_t failed; /* of PP_FUTURES: those that failed */
 

@@ -531,6 +531,84 @@ static void an_input_may_shut_the_pool_down(void **state) {
     pool_destroy(m.pool);
 }
 
+/* ---- callbacks of futures ---------------------------------------------------------------------------------------- */
+
+struct ender {
+    struct pool *pool;
+    struct stream *stream;
+    bool ends_pool;
+};
+
+static void end_it(struct future *future, void *arg) {
+    struct ender *e = arg;
+    future_free(future);
+    if (e->ends_pool) pool_destroy(e->pool);
+    else stream_free(e->stream);
+}
+
+/* The first item never ends by itself; the callback becomes due while stream_next() waits for it. */
+static int first_is_endless_task(const void *in, void *out) {
+    (void)out;
+    return *(const long *)in == 0 ? forever_task(NULL, NULL) : 0;
+}
+
+static void a_callback_may_end_stream_or_pool_while_its_results_are_waited_for(void **state) {
+    (void)state;
+    for (int ends_pool = 0; ends_pool < 2; ends_pool++) {
+        for (int unordered = 0; unordered < 2; unordered++) {
+            struct ender e = {.pool = pool_of(2), .ends_pool = ends_pool};
+            struct counting input = {.count = -1};
+            struct pool_stream options = squares_of(&input);
+            options.fn = first_is_endless_task;
+            options.window = 1;
+            assert_ok((unordered ? pool_imap_unordered : pool_imap)(e.pool, &options, &e.stream));
+            struct future *late = submit(e.pool, square_task, &(long){3}, sizeof(long), sizeof(long));
+            assert_ok(future_on_done(late, end_it, &e));
+            int error = stream_next(e.stream, NULL, PATIENCE);
+            if (error == POOL_ETIMEDOUT) assert_ok(error);
+            assert_code(error, POOL_ECANCELLED);
+            if (!ends_pool) {
+                pool_destroy(e.pool);
+                continue;
+            }
+            assert_code(stream_next(e.stream, NULL, PATIENCE), POOL_ECLOSED);
+            assert_code(stream_next(e.stream, NULL, PATIENCE), POOL_END);
+            stream_free(e.stream);
+        }
+    }
+}
+
+static void every_backend_has_streams(void **state) {
+    (void)state;
+    static const int backends[] = {POOL_INLINE, POOL_THREADS};
+    for (size_t b = 0; b < COUNT(backends); b++) {
+        struct pool_options with = test_options(2);
+        with.backend = backends[b];
+        struct pool *pool;
+        assert_ok(pool_create(&with, &pool));
+        for (int timeout = 0; timeout < 2; timeout++) {
+            struct counting input = {.count = 1000, .end = POOL_END};
+            struct pool_stream options = squares_of(&input);
+            struct stream *stream;
+            assert_ok(pool_imap(pool, &options, &stream));
+            long result, i = 0;
+            int error;
+            while ((error = stream_next(stream, &result, timeout ? PATIENCE : 0)) == 0 || error == POOL_ETIMEDOUT) {
+                if (error == 0) assert_int_equal(result, i * i);
+                i += error == 0;
+            }
+            assert_code(error, POOL_END);
+            assert_int_equal(i, 1000);
+            stream_free(stream);
+            input.next = 0;
+            assert_ok(pool_imap_unordered(pool, &options, &stream));
+            assert_ok(stream_next(stream, &result, PATIENCE));
+            stream_free(stream); /* with work left */
+        }
+        pool_destroy(pool);
+    }
+}
+
 static void *drain_in_thread(void *argument) {
     struct pool *pool = argument;
     struct counting input = {.count = 5000, .end = POOL_END};
@@ -836,6 +914,8 @@ int main(int argc, char **argv) {
         TEST(an_input_may_use_the_pool_but_not_its_own_stream),
         TEST(an_input_may_free_its_own_stream),
         TEST(an_input_may_shut_the_pool_down),
+        TEST(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for),
+        TEST(every_backend_has_streams),
         TEST(streams_of_several_threads_share_a_pool),
         TEST(a_wait_for_a_result_ends_in_time_however_busy_the_pool_is),
         TEST(a_result_is_as_long_as_the_task_says),

@@ -261,6 +261,26 @@ static void a_stream_of_futures_outlives_their_pool(void **state) {
     stream_free(stream);
 }
 
+static void free_stream(struct future *future, void *arg) {
+    (void)future;
+    stream_free(arg);
+}
+
+static void a_callback_may_free_the_stream_that_is_waited_for(void **state) {
+    (void)state;
+    struct held h = hold();
+    struct stream *stream;
+    struct future *next = NULL;
+    assert_ok(future_as_completed(&h.futures[1], 2, &stream));
+    struct future *late = submit(h.pool, pid_task, NULL, 0, 0);
+    assert_ok(future_on_done(late, free_stream, stream));
+    gate_open(&h.gates[0]); /* there is a worker for it now */
+    assert_code(stream_next_future(stream, &next, PATIENCE), POOL_ECANCELLED);
+    assert_null(next);
+    future_free(late);
+    let_go(&h);
+}
+
 static void *wait_in_thread(void *argument) {
     struct held *h = argument;
     return future_wait_many(h->futures, GATES, POOL_ALL_COMPLETED, PATIENCE) ? "no" : NULL;
@@ -340,6 +360,7 @@ int main(int argc, char **argv) {
         TEST(a_future_that_is_freed_leaves_the_stream),
         TEST(freeing_the_stream_lets_its_futures_be),
         TEST(a_stream_of_futures_outlives_their_pool),
+        TEST(a_callback_may_free_the_stream_that_is_waited_for),
         TEST(threads_wait_for_the_same_futures),
         TEST(wrong_arguments_have_their_code),
     };
