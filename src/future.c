@@ -125,6 +125,7 @@ int future_cancel(struct future *future) {
     pp_collect(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else error = future->is_job ? pp_job_cancel(pool, future->job) : pp_task_cancel(pool, future);
+    pp_wake_waiting(pool);
     pp_unlock(pool);
     return error;
 }
@@ -138,6 +139,7 @@ int future_kill(struct future *future) {
     if (is_done(future)) error = POOL_EBUSY;
     else if (future->is_job) pp_job_stop(pool, future->job, true);
     else if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
+    pp_wake_waiting(pool);
     pp_unlock(pool);
     return error;
 }

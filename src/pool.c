@@ -393,9 +393,10 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
         pp_collect(pool);
         if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
+        pp_wake_waiting(pool);
     }
     int error = 0;
-    while (!error && pool->open > 0) error = pp_wait(pool, NULL, pool->finished, deadline);
+    while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);
     if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
     if (!error) end_workers(pool);
     pool->handles--;

@@ -132,6 +132,8 @@ struct pool {
     uint64_t items_done, items_failed;     /* of jobs that are done */
     uint64_t died, retried;                /* workers; tasks and items */
 
+    size_t streams_doomed; /* times stream_free() came while a call on the stream was in progress */
+
     bool closed;        /* shut down */
     bool ended;         /* its processes are gone */
     bool destroyed;     /* only futures are left, with their results in malloc'ed memory */
@@ -256,10 +258,16 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *job);
 
 /* ---- wait.c */
 
-/* Until the future is done; with NULL until `finished` is no longer `baseline`, or nothing is open. 0 or POOL_ETIMEDOUT.
+/* What changes with all that somebody may wait for. */
+static inline size_t pp_news(const struct pool *pool) {
+    return pool->finished + pool->streams_doomed;
+}
+/* Until the future is done; with NULL until pp_news() is no longer `baseline`, or nothing is open. 0 or POOL_ETIMEDOUT.
  * Unlocks while it sleeps. deadline: ns of pp_now(); 0: only looks; UINT64_MAX: for ever. */
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
 uint64_t pp_deadline(int timeout);
+/* What was done is not a worker's doing, who would have rung the bell: other threads may sleep for it. */
+void pp_wake_waiting(struct pool *pool);
 /* Something new is to be seen to when anything is done: whoever sleeps for one future is now woken for all. */
 void pp_attend_all(struct pool *pool);
 /* Breaks the pool if its supervisor has gone. */

@@ -63,17 +63,11 @@ static struct pool_progress look(const struct pp_report *report, uint64_t now) {
     return p;
 }
 
-/* Somebody may sleep for what has just become done. */
-static void wake_waiting(struct pool *pool) {
-    if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
-    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
-}
-
 static void finish(struct pool *pool, struct pp_report *report) {
     unlink_report(report);
     pool->reports_ended--;
     pp_job_finish(pool, report->future->job);
-    wake_waiting(pool);
+    pp_wake_waiting(pool);
 }
 
 /* Calls the callback once. Whether that was the last call. */

@@ -139,12 +139,14 @@ void stream_free(struct stream *s) {
     }
     /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never end. */
     s->doomed = true;
+    s->pool->streams_doomed++;
     if (s->kind != PP_FUTURES) stop_items(s);
+    pp_wake_waiting(s->pool);
     pp_unlock(s->pool);
 }
 
 bool pp_stream_wait(struct stream *s, struct future *future, uint64_t deadline) {
-    if (pp_wait(s->pool, future, s->pool->finished, deadline)) return true;
+    if (pp_wait(s->pool, future, pp_news(s->pool), deadline)) return true;
     return deadline != UINT64_MAX && pp_now() >= deadline;
 }
 

@@ -32,7 +32,7 @@ uint64_t pp_deadline(int timeout) {
 
 static bool is_satisfied(const struct pool *pool, const struct future *future, size_t baseline) {
     if (future) return atomic_load_explicit(&future->done, memory_order_relaxed);
-    return pool->open == 0 || pool->finished != baseline;
+    return pool->open == 0 || pp_news(pool) != baseline;
 }
 
 /* ---- the supervisor's end */
@@ -120,6 +120,11 @@ static bool spin(struct pool *pool) {
         sched_yield(); /* whoever else wants the CPU gets it */
     } while (pp_now() < until);
     return false;
+}
+
+void pp_wake_waiting(struct pool *pool) {
+    if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
+    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
 }
 
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
@@ -228,7 +233,10 @@ int pool_poll(struct pool *pool, int timeout) {
     if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_control(pool);
-    if (!pool->ended) pp_wait(pool, NULL, pool->reported, deadline);
+    for (int late = pool->ended; !late;) {
+        late = pp_wait(pool, NULL, pp_news(pool) - (pool->finished - pool->reported), deadline);
+        if (pool->finished != pool->reported || pool->open == 0) break;
+    }
     size_t news = pool->finished - pool->reported;
     pool->reported = pool->finished;
     pool->handles--;

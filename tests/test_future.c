@@ -457,20 +457,30 @@ static void threads_may_wait_for_one_future_and_for_several(void **state) {
     pool_destroy(pool);
 }
 
-static void a_waiting_thread_is_woken_by_the_cancel_of_another(void **state) {
-    (void)state;
-    runs = shared(sizeof *runs);
-    struct blocked b = block();
-    struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
+/* ms until a thread that has begun to wait learns of the cancel. */
+static int64_t cancel_under_a_waiting_thread(struct pool *pool) {
+    struct future *pending = submit(pool, count_task, NULL, 0, 0);
     struct waiter waiter = {.future = pending, .error = 1};
     assert_int_equal(pthread_create(&waiter.thread, NULL, wait_for_it, &waiter), 0);
     sleep_ms(20);
     int64_t start = now_ms();
     assert_ok(future_cancel(pending));
     pthread_join(waiter.thread, NULL);
-    assert_took(start, 0, PATIENCE / 2); /* woken, not timed out */
     assert_code(waiter.error, POOL_ECANCELLED);
     future_free(pending);
+    return now_ms() - start;
+}
+
+static void a_waiting_thread_is_woken_by_the_cancel_of_another(void **state) {
+    (void)state;
+    runs = shared(sizeof *runs);
+    struct blocked b = block();
+    int64_t least = PATIENCE;
+    for (int i = 0; i < 10; i++) {
+        int64_t took = cancel_under_a_waiting_thread(b.pool);
+        if (took < least) least = took;
+    }
+    assert_true(least < 50); /* woken: a sleep that nothing ends is 80 ms more */
     release(b);
     pool_destroy(b.pool);
 }

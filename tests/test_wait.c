@@ -281,6 +281,28 @@ static void a_callback_may_free_the_stream_that_is_waited_for(void **state) {
     let_go(&h);
 }
 
+static void *next_in_thread(void *stream) {
+    struct future *next = NULL;
+    return stream_next_future(stream, &next, PATIENCE) == POOL_ECANCELLED && !next ? NULL : "no";
+}
+
+static void a_callback_in_another_thread_may_free_it_too(void **state) {
+    (void)state;
+    struct held h = hold();
+    struct stream *stream;
+    void *wrong = "no";
+    pthread_t thread;
+    assert_ok(future_as_completed(&h.futures[1], 2, &stream));
+    assert_int_equal(pthread_create(&thread, NULL, next_in_thread, stream), 0);
+    sleep_ms(20);
+    gate_open(&h.gates[0]);
+    assert_ok(future_wait(h.futures[0], PATIENCE));
+    assert_ok(future_on_done(h.futures[0], free_stream, stream)); /* called at once */
+    pthread_join(thread, &wrong);
+    assert_null(wrong);
+    let_go(&h);
+}
+
 static void *wait_in_thread(void *argument) {
     struct held *h = argument;
     return future_wait_many(h->futures, GATES, POOL_ALL_COMPLETED, PATIENCE) ? "no" : NULL;
@@ -361,6 +383,7 @@ int main(int argc, char **argv) {
         TEST(freeing_the_stream_lets_its_futures_be),
         TEST(a_stream_of_futures_outlives_their_pool),
         TEST(a_callback_may_free_the_stream_that_is_waited_for),
+        TEST(a_callback_in_another_thread_may_free_it_too),
         TEST(threads_wait_for_the_same_futures),
         TEST(wrong_arguments_have_their_code),
     };
