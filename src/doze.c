@@ -9,6 +9,11 @@
 
 #include "sys.h"
 
+/* Before the worker clears its bit. */
+static void count_woken(struct pp_shared *shared) {
+    atomic_fetch_add_explicit(&shared->back->woken, 1, memory_order_relaxed);
+}
+
 /* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one */
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
@@ -25,13 +30,12 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
-enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
-                      struct pp_record *record) {
-    (void)task_pipe;
+enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
+    (void)worker, (void)task_pipe;
     uint64_t now = deadline == UINT64_MAX ? 0 : pp_now(), left = deadline > now ? deadline - now : 0;
     long time[2] = {(long)(left / 1000000000U), (long)(left % 1000000000U)}; /* what this call knows as a timespec */
     if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, deadline == UINT64_MAX ? NULL : time, NULL, 0) == 0)
-        atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
+        count_woken(shared);
     else if (errno == ETIMEDOUT) return PP_OVERSLEPT;
     return PP_WOKEN; /* that the caller has gone is the supervisor's to see */
 }
@@ -47,9 +51,9 @@ static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
 
 /* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may be
  * scribbled upon. */
-static void let_surplus_wake(const struct pp_shared *shared, const struct pp_record *record) {
+static void let_surplus_wake(const struct pp_shared *shared, uint32_t worker) {
     uint32_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_acquire);
-    if (record >= shared->records + wanted) return;
+    if (worker >= wanted) return;
     for (int i = 0; i < 100 && surplus_sleeps(shared, wanted); i++) pp_poll(NULL, 0, pp_now() + 1000000U);
 }
 
@@ -60,13 +64,12 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     return given;
 }
 
-enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, uint64_t deadline, uint64_t *taken,
-                      struct pp_record *record) {
-    (void)shared, (void)seen;
+enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
+    (void)seen;
     char byte;
     ssize_t n;
     bool may_not_block = deadline != UINT64_MAX;
-    let_surplus_wake(shared, record);
+    let_surplus_wake(shared, worker);
     do {
         struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
         if (may_not_block && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
@@ -74,7 +77,7 @@ enum pp_dozed pp_doze(struct pp_shared *shared, int task_pipe, uint32_t seen, ui
         may_not_block = true; /* or a task may have made the pipe so: it is open in all of them */
     } while (n < 0 && errno == EAGAIN); /* another was faster */
     if (n != 1) return PP_ORPHANED;
-    atomic_store_explicit(&record->woken, ++*taken, memory_order_relaxed);
+    count_woken(shared);
     return PP_WOKEN;
 }
 
@@ -108,20 +111,13 @@ static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
     return asleep;
 }
 
-static uint64_t count_taken(const struct pp_shared *shared, uint32_t workers) {
-    uint64_t taken = 0;
-    for (uint32_t i = 0; i < workers; i++)
-        taken += atomic_load_explicit(&shared->records[i].woken, memory_order_relaxed);
-    return taken;
-}
-
 void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work) {
     /* Orders tail or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
     uint32_t asleep = count_asleep(shared, workers);
     if (asleep == 0) return;
-    uint64_t taken = count_taken(shared, workers);
+    uint64_t taken = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
     /* More taken than given: some were given without being counted. Far less: somebody scribbled. */
     if (taken > *given || *given - taken > workers) *given = taken;
     uint64_t under_way = *given - taken;
@@ -131,7 +127,7 @@ void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t 
 }
 
 void pp_wake_another(struct pp_shared *shared, int task_pipe, uint64_t *given) {
-    *given = count_taken(shared, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
+    *given = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
     give(shared, task_pipe, 1);
 }
 

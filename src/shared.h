@@ -113,6 +113,7 @@ struct pp_back {
     /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its death;
      * see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
+    _Atomic uint64_t woken; /* workers: wake-ups taken, ever */
 };
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
@@ -130,8 +131,7 @@ struct pp_record {
     _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of the whole chunk */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
 
-    _Alignas(PP_LINE) _Atomic uint64_t woken; /* wake-ups taken, ever */
-    _Atomic uint32_t ready;                   /* its initializer has succeeded */
+    _Alignas(PP_LINE) _Atomic uint32_t ready; /* its initializer has succeeded */
     _Atomic int32_t init_code;                /* what its initializer returned */
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;

@@ -32,7 +32,6 @@ struct worker {
     struct pp_limit_watch watch;
     uint64_t rung;       /* the caller's wait for which the bell was rung */
     uint64_t announced;  /* entries written to the done ring */
-    uint64_t woken;
     uint32_t items;      /* generation of the item word */
     bool started_set;
     unsigned batch;      /* tickets to take at a time */
@@ -491,7 +490,7 @@ static void rest(struct worker *w) {
         leave = steal(w) || is_surplus(w);
         if (!leave) {
             forget_all(w);
-            how = pp_doze(w->shared, w->task_pipe, seen, idle_deadline(w), &w->woken, w->record);
+            how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
             memset(w->used_up, 0, sizeof w->used_up);
         }
     }
@@ -519,7 +518,6 @@ void pp_worker_begin(struct worker *w, const struct pp_place *place) {
                          .bell = place->bell, .ends = place->ends, .options = options, .batch = 1,
                          .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w->announced = atomic_load_explicit(&w->record->done_tail, memory_order_relaxed);
-    w->woken = atomic_load_explicit(&w->record->woken, memory_order_relaxed);
 }
 
 void pp_worker_enter(struct worker *w) {

@@ -49,7 +49,7 @@ struct flight {
 };
 
 struct hand { /* a worker, as far as it is not in its record */
-    uint64_t announced, woken;
+    uint64_t announced;
     uint32_t items;
     bool dozes;
     bool stopped; /* in the middle of something, until it dies */
@@ -108,7 +108,7 @@ static uint32_t life_of(uint32_t w) {
 
 static void start(uint32_t w) {
     pp_life_begin(&world.pool->shared, w);
-    world.hands[w] = (struct hand){.announced = atomic_load(&record_of(w)->done_tail), .woken = record_of(w)->woken};
+    world.hands[w] = (struct hand){.announced = atomic_load(&record_of(w)->done_tail)};
 }
 
 static void die(uint32_t w, int status) {

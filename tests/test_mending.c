@@ -193,7 +193,7 @@ static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state
         signal_workers(pool, SIGSTOP);
         struct pp_back *back = pool->shared.back;
         if (i == 0) atomic_store(&back->asleep[0], 0);
-        if (i == 1) atomic_store(&pool->shared.records[0].woken, UINT64_MAX / 2);
+        if (i == 1) atomic_store(&back->woken, UINT64_MAX / 2);
         if (i == 2) atomic_store(&back->head, 1000);
         if (i == 3) atomic_store(&back->head, UINT64_MAX - 3);
         long x = 5, result = 0;
