@@ -263,6 +263,11 @@ struct pool_job {
     unsigned retries;             /* times an item is run again after its worker died under it */
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
+    struct pool_failure *failures; /* the same for all failed items, those with the lowest indices if there is not room for all:
+                                      in their order, followed by zeroes. What task_fail() said is kept for at most 1000 of
+                                      them. NULL: not wanted */
+    size_t failures_room;         /* how many there is room for; 0 exactly if failures is NULL */
+    size_t *failed;               /* how many items failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
     /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done, pool_poll …),
      * by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last time when all

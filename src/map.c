@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flaws.h"
 #include "notice.h"
 #include "pool.h"
 #include "progress.h"
@@ -25,6 +26,12 @@ struct range {
     uint64_t first, count;
 };
 
+/* For pool_job.failures: failed items, by index. */
+struct told {
+    struct pool_failure *list;
+    size_t count, room, most; /* most: no more are wanted */
+};
+
 struct pp_job {
     struct future *future;
     struct pool_job job;
@@ -38,6 +45,7 @@ struct pp_job {
     uint32_t *tries;                    /* [count], made when the first victim is tried again */
     uint64_t failed;
     struct pool_failure lowest; /* error 0: none */
+    struct told told;
     struct range *gaps;
     size_t gap_count, gap_room;
     unsigned deaths; /* in this pass */
@@ -48,14 +56,61 @@ struct pp_job {
 
 /* ---- outcomes of items */
 
+static bool is_lowest(const struct pp_job *j, uint64_t item) {
+    return j->lowest.error == 0 || item <= j->lowest.index;
+}
+
+/* Whether the program wants to be told why this one failed. */
+static bool is_told(const struct pp_job *j, uint64_t item) {
+    const struct told *told = &j->told;
+    return is_lowest(j, item) || told->count < told->most || (told->count > 0 && item <= told->list[told->count - 1].index);
+}
+
+/* Where the list has the item, or would have it. Most come in their order. */
+static size_t find_told(const struct told *told, size_t item) {
+    size_t low = 0, high = told->count;
+    if (high > 0 && told->list[high - 1].index < item) return high;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (told->list[middle].index < item) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static bool grow_told(struct told *told) {
+    size_t room = told->room ? 2 * told->room : 16;
+    if (room > told->most) room = told->most;
+    struct pool_failure *list = room > told->room ? pp_realloc(told->list, room * sizeof *list) : NULL;
+    if (!list) return false;
+    told->list = list;
+    told->room = room;
+    return true;
+}
+
+/* Where there is no room, the highest has to go. */
+static void tell_of(struct told *told, const struct pool_failure *failure) {
+    size_t at = find_told(told, failure->index);
+    if (at == told->count || told->list[at].index != failure->index) {
+        if (told->count == told->room && !grow_told(told)) {
+            if (at == told->count) return;
+            told->count--;
+        }
+        memmove(told->list + at + 1, told->list + at, (told->count - at) * sizeof *told->list);
+        told->count++;
+    }
+    told->list[at] = *failure;
+}
+
 static void settle_failed(struct pp_job *j, uint64_t item, const struct pool_failure *failure) {
     if (j->outcomes[item] == 0) j->failed++;
     j->outcomes[item] = (unsigned char)-failure->error;
-    if (j->lowest.error != 0 && j->lowest.index < item) return;
-    j->lowest = *failure;
-    j->lowest.index = (size_t)item;
-    if (!j->lowest.message[0])
-        snprintf(j->lowest.message, sizeof j->lowest.message, "%s", pool_strerror(failure->error));
+    if (!is_told(j, item)) return;
+    struct pool_failure why = *failure;
+    why.index = (size_t)item;
+    if (!why.message[0]) snprintf(why.message, sizeof why.message, "%s", pool_strerror(failure->error));
+    if (is_lowest(j, item)) j->lowest = why;
+    tell_of(&j->told, &why);
 }
 
 static void settle_as(struct pp_job *j, uint64_t item, int error) {
@@ -106,11 +161,14 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     uint64_t blocks = (count + block - 1) / block;
     uint32_t regions = pool->workers;
     size_t cursors_at = 0, marks_at = aligned(regions * sizeof(struct pp_cursor));
-    size_t codes_at = marks_at + aligned((size_t)blocks);
+    size_t flaws_at = marks_at + aligned((size_t)blocks);
+    uint32_t flaws_room = pp_flaws_room(j->told.most < count ? j->told.most : (size_t)count);
+    size_t codes_at = flaws_at + aligned(pp_flaws_size(flaws_room));
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
     if (!j->work) return false;
-    memset(j->work, 0, codes_at);
+    memset(j->work, 0, flaws_at);
+    pp_flaws_begin((void *)(j->work + flaws_at), flaws_room);
 
     struct pp_job_plan *plan = j->plan;
     const struct pool_job *job = &j->job;
@@ -134,6 +192,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->cursors = (void *)(j->work + cursors_at);
     plan->marks = (void *)(j->work + marks_at);
     plan->codes = (void *)(j->work + codes_at);
+    plan->flaws = (void *)(j->work + flaws_at);
+    plan->flaws_room = flaws_room;
     return true;
 }
 
@@ -149,8 +209,8 @@ static int by_first(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* The gaps, or the first of them, as the items of another pass. In their order: of those that a worker sees fail, the one with
- * the lowest position keeps its message, which is to be that of the lowest item. */
+/* The gaps, or the first of them, as the items of another pass. In their order: those with the lowest positions keep their
+ * messages, which are to be those of the lowest items. */
 static bool make_next_plan(struct pool *pool, struct pp_job *j) {
     uint64_t count = 0;
     qsort(j->gaps, j->gap_count, sizeof *j->gaps, by_first);
@@ -220,8 +280,7 @@ static void begin_pass(struct pool *pool, struct pp_job *j) {
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->plan->generation = generation;
-    j->plan->flaws = pp_flaws_of(&pool->shared, j->place);
-    pp_plan_begin(j->plan, pool->workers);
+    pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
     desc->timeout = PP_IS_JOB;
@@ -274,10 +333,25 @@ static void copy_results(const struct pp_job *j) {
         if (j->outcomes[i] == 0) memcpy((char *)job->out + i * size, j->out + i * size, size);
 }
 
+static void tell_failures(const struct pool_job *job, const struct pool_failure *lowest, const struct told *told,
+                          uint64_t failed) {
+    if (job->failure) *job->failure = *lowest;
+    if (job->failed) *job->failed = (size_t)failed;
+    if (!job->failures) return;
+    if (told->count) memcpy(job->failures, told->list, told->count * sizeof *job->failures);
+    memset(job->failures + told->count, 0, (job->failures_room - told->count) * sizeof *job->failures);
+}
+
 static void tell_outcomes(const struct pp_job *j) {
     if (j->job.status)
         for (size_t i = 0; i < j->job.count; i++) j->job.status[i] = -(int)j->outcomes[i];
-    if (j->job.failure) *j->job.failure = j->lowest;
+    tell_failures(&j->job, &j->lowest, &j->told, j->failed);
+}
+
+/* A job without items. */
+static void tell_nothing(const struct pool_job *job) {
+    static const struct pool_failure none;
+    tell_failures(job, &none, &(struct told){.count = 0}, 0);
 }
 
 static void free_job(struct pool *pool, struct pp_job *j) {
@@ -288,6 +362,7 @@ static void free_job(struct pool *pool, struct pp_job *j) {
     pp_heap_free(&pool->results, j->out);
     pp_heap_free(&pool->work, j->scratch);
     pp_release(j->outcomes);
+    pp_release(j->told.list);
     pp_release(j->tries);
     pp_release(j->gaps);
     pp_release(j);
@@ -319,14 +394,14 @@ static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
     memset(&failure, 0, sizeof failure);
     failure.error = POOL_EFAILED;
     failure.code = code;
-    for (uint32_t w = 0; w < j->future->pool->workers; w++) {
-        const struct pp_flaw *flaw = &j->plan->flaws[w];
-        if (atomic_load_explicit(&flaw->position, memory_order_acquire) != position + 1) continue;
+    bool told = is_told(j, item_at(j, position));
+    const struct pp_flaw *flaw = told ? pp_flaws_find(j->plan->flaws, j->plan->flaws_room, position) : NULL;
+    if (flaw) {
         failure.worker = flaw->pid;
         memcpy(failure.message, flaw->message, sizeof failure.message);
         failure.message[sizeof failure.message - 1] = '\0';
     }
-    if (!failure.message[0]) snprintf(failure.message, sizeof failure.message, "the task returned %d", code);
+    if (told && !failure.message[0]) snprintf(failure.message, sizeof failure.message, "the task returned %d", code);
     settle_failed(j, item_at(j, position), &failure);
 }
 
@@ -626,6 +701,8 @@ static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
     if (job->context_size && !job->context) return POOL_EINVAL;
+    if (!job->failures != !job->failures_room) return POOL_EINVAL;
+    if (job->failures_room > SIZE_MAX / sizeof *job->failures) return POOL_EINVAL;
     if (job->count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
@@ -662,6 +739,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, bool in_is_in
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
+    j->told.most = job->failures_room;
     j->outcomes = pp_zalloc(job->count, 1);
     j->plan = pp_heap_alloc(&pool->inputs, sizeof *j->plan, false);
     if (!j->outcomes || !j->plan || place_data(pool, j, in_is_inherited) || !make_first_plan(pool, j)) {
@@ -674,7 +752,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, bool in_is_in
 
 /* A future that is done at once: there is nothing to do. */
 static void end_empty(struct future *future, const struct pool_job *job) {
-    if (job->failure) memset(job->failure, 0, sizeof *job->failure);
+    tell_nothing(job);
     pp_future_finish(future, 0, NULL);
 }
 
@@ -732,7 +810,7 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, bool in_i
 static int map_alone(const struct pool_job *job) {
     int error = check_job(job);
     if (error || job->count == 0) {
-        if (!error && job->failure) memset(job->failure, 0, sizeof *job->failure);
+        if (!error) tell_nothing(job);
         return error;
     }
     int workers = pp_worker_count(job->workers);

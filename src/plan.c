@@ -82,8 +82,7 @@ void pp_plan_use_up(const struct pp_job_plan *plan) {
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i + 1)), memory_order_release);
 }
 
-void pp_plan_begin(const struct pp_job_plan *plan, uint32_t workers) {
-    for (uint32_t w = 0; w < workers; w++) atomic_store_explicit(&plan->flaws[w].position, 0, memory_order_relaxed);
+void pp_plan_begin(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i)), memory_order_release);
 }

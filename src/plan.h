@@ -24,13 +24,6 @@ struct pp_cursor {
     _Alignas(PP_LINE) _Atomic uint64_t word;
 };
 
-/* The failed item with the lowest position that a worker has seen. Writer: the worker of that number. */
-struct pp_flaw {
-    _Atomic uint64_t position; /* + 1; 0: none. Written last */
-    int32_t code, pid;
-    char message[PP_MESSAGE];
-};
-
 /* Lies in the inputs heap, where workers cannot write. Stable while the slot's generation is `generation`. */
 struct pp_job_plan {
     pool_fn *fn;
@@ -54,7 +47,8 @@ struct pp_job_plan {
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
     _Atomic int32_t *codes;       /* [count] what items returned; only in chunks with a flaw does it hold anything */
-    struct pp_flaw *flaws;        /* [PP_WORKERS], those of the job's place on the board */
+    struct pp_flaws *flaws;       /* what failed items have said; see flaws.h */
+    uint32_t flaws_room;
 };
 
 /* Positions [begin, end) of blocks [first, last). */
@@ -77,10 +71,6 @@ bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pa
 void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now);
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed);
 
-static inline struct pp_flaw *pp_flaws_of(const struct pp_shared *shared, uint32_t place) {
-    return shared->flaws + (size_t)place * PP_WORKERS;
-}
-
 /* Caller: how many positions the marks tell of as done, and how many of those as failed. */
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed);
 
@@ -88,7 +78,7 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
 bool pp_plan_is_used_up(const struct pp_job_plan *plan);
 /* Caller: leaves nothing to claim. */
 void pp_plan_use_up(const struct pp_job_plan *plan);
-/* Caller: puts the cursors of a new pass at their beginnings, and forgets the flaws that workers had noted at its place. */
-void pp_plan_begin(const struct pp_job_plan *plan, uint32_t workers);
+/* Caller: puts the cursors of a new pass at their beginnings. */
+void pp_plan_begin(const struct pp_job_plan *plan);
 
 #endif

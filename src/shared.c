@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "plan.h"
 #include "sys.h"
 
 #define PAGE ((size_t)65536) /* parts begin at multiples of the largest page size in common use */
@@ -37,7 +36,6 @@ static void lay_out(struct pp_shared *s) {
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
-    s->flaws = part(s, &at, (size_t)PP_BOARD * PP_WORKERS * sizeof *s->flaws);
     s->work = part(s, &at, s->work_size);
     s->results = part(s, &at, s->arena_size);
     s->arena = part(s, &at, s->arena_size);

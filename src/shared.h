@@ -2,7 +2,7 @@
  * all of them, with no name anywhere.
  *
  *     front  board  tickets  notices  descs  inputs            workers may only read
- *     back  records  outcomes  messages  flaws  work  results  arena  everybody may write
+ *     back  records  outcomes  messages  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
  * in the second half is untrusted, and caller and supervisor check every value that they read from it.
@@ -158,8 +158,6 @@ struct pp_notice {
     uint64_t current, job, item, begin, end, progress, single, flawed; /* the record, as the dead left it: untrusted */
 };
 
-struct pp_flaw;
-
 /* Where the parts are. Private to each process, all alike. */
 struct pp_shared {
     char *base;
@@ -175,7 +173,6 @@ struct pp_shared {
     struct pp_record *records;
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
-    struct pp_flaw *flaws; /* [PP_BOARD][PP_WORKERS] */
     char *work;
     size_t work_size;
     char *results, *arena;

@@ -63,14 +63,6 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     if (fewer) pp_wake_all(&pool->shared, pool->task_pipe);
 }
 
-/* Jobs that are under way know nothing of workers yet to come. */
-static void forget_flaws(struct pool *pool, uint32_t first, uint32_t end) {
-    uint32_t places = atomic_load_explicit(&pool->shared.front->board_end, memory_order_relaxed);
-    for (uint32_t place = 0; place < places; place++)
-        for (uint32_t w = first; w < end; w++)
-            atomic_store_explicit(&pp_flaws_of(&pool->shared, place)[w].position, 0, memory_order_relaxed);
-}
-
 int pool_resize(struct pool *pool, int workers) {
     if (!pool) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
@@ -80,7 +72,6 @@ int pool_resize(struct pool *pool, int workers) {
     pp_lock(pool);
     int error = pp_refusal(pool);
     if (!error) {
-        forget_flaws(pool, pool->workers, (uint32_t)wanted);
         pool->cpu_to_spare = cpu_to_spare;
         set_size(pool, (uint32_t)wanted);
     }

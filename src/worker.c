@@ -8,6 +8,7 @@
 #include "child.h"
 #include "cpu.h"
 #include "doze.h"
+#include "flaws.h"
 #include "memory.h"
 #include "plan.h"
 #include "ring.h"
@@ -241,15 +242,7 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
         atomic_store_explicit(&w->record->flawed, 1, memory_order_release);
     }
     atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
-    const char *message = message_of(w);
-    struct pp_flaw *flaw = &plan->flaws[w->number];
-    uint64_t lowest = atomic_load_explicit(&flaw->position, memory_order_relaxed);
-    if (lowest != 0 && lowest <= position + 1) return;
-    atomic_store_explicit(&flaw->position, 0, memory_order_relaxed);
-    flaw->code = code;
-    flaw->pid = (int32_t)getpid();
-    memcpy(flaw->message, message, PP_MESSAGE);
-    atomic_store_explicit(&flaw->position, position + 1, memory_order_release);
+    pp_flaws_note(plan->flaws, plan->flaws_room, position, message_of(w));
 }
 
 static void end_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {

@@ -16,6 +16,7 @@
 #include "backend.h"
 #include "control.h"
 #include "doze.h"
+#include "flaws.h"
 #include "life.h"
 #include "notice.h"
 #include "pool.h"
@@ -201,10 +202,7 @@ static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct p
         for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->codes[i] = 0;
     r->flawed = 1;
     plan->codes[p] = 7;
-    struct pp_flaw *flaw = &plan->flaws[w % plan->regions];
-    if (flaw->position != 0 && flaw->position <= p + 1) return;
-    memcpy(flaw->message, "flawed", 7);
-    flaw->position = p + 1;
+    pp_flaws_note(plan->flaws, plan->flaws_room, p, (char[PP_MESSAGE]){"flawed"});
 }
 
 static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {

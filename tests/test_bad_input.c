@@ -127,6 +127,14 @@ static void a_job_that_cannot_be_is_refused(void **state) {
     job.out_size = 0;
     refused_job(job);
     job = good_job();
+    job.failures = &failure;
+    refused_job(job);
+    job.failures_room = SIZE_MAX / sizeof failure + 1;
+    refused_job(job);
+    job = good_job();
+    job.failures_room = 1;
+    refused_job(job);
+    job = good_job();
     job.timeout = -2;
     refused_job(job);
     job = good_job();

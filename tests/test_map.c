@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 
 /* A map of square_task over 0 … count - 1, everything checked. The memory may be of the arena. */
 static void map_squares(struct pool *pool, long *in, long *out, int *status, size_t count, size_t chunk) {
@@ -222,6 +223,69 @@ static void the_failure_told_is_that_of_the_lowest_index_whenever_it_failed(void
     assert_int_equal(same.index, 3);
     assert_int_equal(same.code, 33);
     future_free(future);
+    pool_destroy(pool);
+}
+
+/* What happens to an item is told by its index. */
+static int unlucky_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    switch (task_index() % 100) {
+    case 17: return task_fail((int)task_index(), "item %zu is no good", task_index());
+    case 40: return -5;
+    case 63: return raise(SIGKILL);
+    default: return 0;
+    }
+}
+
+static void check_unlucky(const struct pool_failure *failure, size_t index) {
+    char words[64];
+    assert_int_equal(failure->index, index);
+    if (index % 100 == 63) {
+        assert_code(failure->error, POOL_EDIED);
+        assert_int_equal(failure->signal, SIGKILL);
+        assert_contains(failure->message, "SIGKILL");
+        return;
+    }
+    assert_code(failure->error, POOL_EFAILED);
+    assert_int_equal(failure->code, index % 100 == 17 ? (int)index : -5);
+    snprintf(words, sizeof words, "item %zu is no good", index);
+    assert_contains(failure->message, index % 100 == 17 ? words : "returned -5");
+    assert_true(failure->worker > 0 || index % 100 != 17);
+}
+
+static void every_failed_item_is_told_with_its_reason(void **state) {
+    (void)state;
+    enum { ITEMS = 1000, FAILED = 30 };
+    static const size_t digits[] = {17, 40, 63};
+    struct pool *pool = pool_of(3);
+    for (size_t room = 1; room <= 2 * FAILED; room += room < FAILED - 1 ? 7 : 1) {
+        struct pool_failure failure, failures[2 * FAILED];
+        size_t failed = 0;
+        memset(failures, 0x5a, sizeof failures);
+        struct pool_job job = {.fn = unlucky_task, .count = ITEMS, .chunk = room % 4, .failure = &failure,
+                               .failures = failures, .failures_room = room, .failed = &failed};
+        assert_code(pool_map(pool, &job), POOL_EFAILED);
+        assert_int_equal(failed, FAILED);
+        assert_memory_equal(&failure, &failures[0], sizeof failure);
+        for (size_t i = 0; i < FAILED && i < room; i++) check_unlucky(&failures[i], 100 * (i / 3) + digits[i % 3]);
+        for (size_t i = FAILED; i < room; i++) assert_int_equal(failures[i].error, 0);
+    }
+    pool_destroy(pool);
+}
+
+static void without_failures_there_are_none_to_tell(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct pool_failure failures[3];
+    for (size_t count = 0; count < 20; count += 10) {
+        size_t failed = 5;
+        memset(failures, 0x5a, sizeof failures);
+        struct pool_job job = {.fn = nothing_task, .count = count, .failures = failures, .failures_room = 3, .failed = &failed};
+        assert_ok(pool_map(count ? pool : NULL, &job));
+        assert_int_equal(failed, 0);
+        for (int i = 0; i < 3; i++) assert_int_equal(failures[i].error, 0);
+    }
     pool_destroy(pool);
 }
 
@@ -564,6 +628,8 @@ int main(int argc, char **argv) {
         TEST(without_results_tasks_have_none_or_scratch),
         TEST(a_failed_item_costs_no_other_and_its_result_is_not_written),
         TEST(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed),
+        TEST(every_failed_item_is_told_with_its_reason),
+        TEST(without_failures_there_are_none_to_tell),
         TEST(large_items_arrive_whole),
         TEST(items_of_any_size_are_aligned_and_stay_apart),
         TEST(without_a_pool_the_workers_see_all_memory_of_the_caller),

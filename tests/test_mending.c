@@ -162,7 +162,7 @@ static void a_job_whose_cursor_was_set_back_ends(void **state) {
     const struct pp_job_plan *plan = pool->shared.descs[future->slot].in;
     gate_open(gate);
     let_them_sleep(pool); /* and both have noted that nothing is left */
-    pp_plan_begin(plan, 1);
+    pp_plan_begin(plan);
     assert_ok(end_soon(future));
     assert_int_equal(gate->arrived, 4);
     check_and_destroy(pool);

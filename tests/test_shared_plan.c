@@ -59,7 +59,7 @@ static void make_job(uint64_t count, uint64_t block, uint64_t chunk_blocks, uint
                                     .chunk_blocks = chunk_blocks, .regions = regions, .generation = generation,
                                     .cursors = job.cursors, .marks = job.marks};
     for (size_t i = 0; i < count; i++) job.claims[i] = job.marks[i] = 0;
-    pp_plan_begin(&job.plan, 0);
+    pp_plan_begin(&job.plan);
 }
 
 static void check_claims(bool all) {
