@@ -28,7 +28,6 @@ struct range {
 struct pp_job {
     struct future *future;
     struct pool_job job;
-    bool in_lies_there, out_lies_there; /* nothing is copied */
     uint32_t place;                     /* on the board */
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
