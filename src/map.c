@@ -35,7 +35,6 @@ struct told {
 struct pp_job {
     struct future *future;
     struct pool_job job;
-    bool in_lies_there, out_lies_there; /* nothing is copied */
     uint32_t place;                     /* on the board */
     struct pp_job_plan *plan;           /* of this pass */
     uint64_t *index;
@@ -783,23 +782,26 @@ static int map_async(struct pool *pool, const struct pool_job *job, bool in_is_i
     return 0;
 }
 
-static int check_and_map(struct pool *pool, const struct pool_job *job, bool in_is_inherited, struct future **future) {
+int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future) {
+    if (!pool || !job || !future) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    error = map_async(pool, job, in_is_inherited, future);
+    error = map_async(pool, job, false, future);
     pp_unlock(pool);
     return error;
 }
 
-int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future) {
-    return pool && job && future ? check_and_map(pool, job, false, future) : POOL_EINVAL;
-}
-
 static int map_and_wait(struct pool *pool, const struct pool_job *job, bool in_is_inherited) {
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct future *future;
-    int error = check_and_map(pool, job, in_is_inherited, &future);
+    int error = check_job(job);
+    if (error) return error;
+    pp_lock(pool);
+    /* Who may not wait must not begin either: items would be at the caller's data after the call has returned. */
+    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, in_is_inherited, &future);
+    pp_unlock(pool);
     if (error) return error;
     error = future_get(future, NULL, -1);
     future_free(future);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "pool.h"
+#include "progress.h"
 #include "sys.h"
 #include "task.h"
 
@@ -324,7 +325,7 @@ static bool make_nodes(struct reduction *d) {
 /* Under the lock. 0 or why it cannot begin. */
 static int begin(struct reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
-    int error = pp_refusal(d->pool);
+    int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool); /* who may not wait must not begin */
     if (error) return error;
     bool lies_there = in_is_inherited || pp_heap_holds(&d->pool->arena, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;

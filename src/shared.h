@@ -65,7 +65,7 @@ struct pp_front {
     _Atomic uint32_t notices_full;
     /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See size.h */
     _Atomic uint32_t resting, starts_taken;
-    _Atomic uint32_t pids[PP_WORKERS];  /* supervisor, and each worker before it runs anything: its process; 0: none */
+    _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0: none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
 };
 

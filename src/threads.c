@@ -76,6 +76,11 @@ static bool bury(struct thread *t) {
     return false;
 }
 
+/* For pool_stats(). */
+static void set_process(const struct thread *t, pid_t pid) {
+    atomic_store_explicit(&t->crew->shared->front->pids[t->number], (uint32_t)pid, memory_order_release);
+}
+
 static void live(struct thread *t) {
     struct crew *crew = t->crew;
     struct pp_place place = {.shared = crew->shared, .options = &crew->options, .number = t->number,
@@ -86,8 +91,10 @@ static void live(struct thread *t) {
 
 static void *run_thread(void *argument) {
     struct thread *t = argument;
+    set_process(t, getpid());
     do live(t);
     while (bury(t));
+    set_process(t, 0);
     return NULL;
 }
 

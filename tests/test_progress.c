@@ -147,6 +147,42 @@ static void a_callback_does_not_wait(void **state) {
     pool_destroy(told.pool);
 }
 
+static int add(void *result, const void *right) {
+    *(long *)result += *(const long *)right;
+    return 0;
+}
+
+/* What would wait for its own items does not begin: they would be at the caller's data after the call has returned. */
+static int map_and_reduce(struct told *told) {
+    long in[10] = {0}, sum;
+    if (told->code) return told->code;
+    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = in, .out_size = sizeof *in,
+                           .count = COUNT(in)};
+    struct pool_reduction reduction = {.combine = add, .in = in, .in_size = sizeof *in, .count = COUNT(in), .out = &sum,
+                                       .out_size = sizeof sum};
+    struct pool_stats before = {0}, after = {0};
+    if (pool_stats(told->pool, &before)) return -1000;
+    if (pool_map(told->pool, &job) != POOL_ETIMEDOUT) return -1001;
+    if (pool_reduce(told->pool, &reduction) != POOL_ETIMEDOUT) return -1002;
+    if (pool_stats(told->pool, &after)) return -1003;
+    bool begun = after.queued + after.running + after.done != before.queued + before.running + before.done;
+    return begun ? -1004 : POOL_ETIMEDOUT;
+}
+
+static void a_callback_begins_nothing_that_waits(void **state) {
+    (void)state;
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        struct pool_options options = test_options(1);
+        options.backend = backend;
+        struct told told = {.act = map_and_reduce};
+        assert_ok(pool_create(&options, &told.pool));
+        struct pool_job job = slow_job(&told, 20);
+        assert_code(pool_map(told.pool, &job), POOL_EFAILED);
+        assert_code(told.code, POOL_ETIMEDOUT);
+        pool_destroy(told.pool);
+    }
+}
+
 static int give_up(struct told *told) {
     future_free(told->future);
     return 0;
@@ -313,6 +349,7 @@ int main(int argc, char **argv) {
         TEST(deaths_and_later_passes_are_counted),
         TEST(a_callback_may_end_its_job),
         TEST(a_callback_does_not_wait),
+        TEST(a_callback_begins_nothing_that_waits),
         TEST(a_job_given_up_in_its_callback_tells_no_more),
         TEST(the_last_report_comes_at_the_latest_at_the_pools_end),
         TEST(no_waiter_returns_before_the_last_report),

@@ -188,6 +188,39 @@ static void stats_outlive_the_processes(void **state) {
     pool_destroy(pool);
 }
 
+static void workers_are_counted_in_each_backend(void **state) {
+    (void)state;
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool_options options = test_options(2);
+        options.backend = backend;
+        int workers = backend == POOL_INLINE ? 1 : 2;
+        struct pool *pool = NULL;
+        assert_ok(pool_create(&options, &pool));
+        assert_int_equal(settled(pool, workers).idle, workers);
+        if (backend != POOL_INLINE) { /* there nobody looks while a task runs */
+            struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+            assert_true(gate_reached(gate, 1));
+            struct pool_stats stats = stats_of(pool);
+            assert_int_equal(stats.busy, 1);
+            assert_int_equal(stats.running, 1);
+            gate_open(gate);
+            assert_ok(finish(future, NULL));
+        } else {
+            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
+        }
+        struct pool_worker_stats list[2];
+        struct pool_stats stats = {.list = list, .room = 2};
+        settled(pool, workers);
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.listed, workers);
+        assert_int_equal(stats.done, 1);
+        assert_true((list[0].pid == getpid()) == (backend != POOL_PROCESSES));
+        assert_int_equal(list[0].tasks + (workers > 1 ? list[1].tasks : 0), 1);
+        pool_destroy(pool);
+    }
+}
+
 static void wrong_arguments_have_their_codes(void **state) {
     (void)state;
     struct pool *pool = pool_of(1);
@@ -210,6 +243,7 @@ int main(int argc, char **argv) {
         TEST(workers_that_retire_have_not_died),
         TEST(a_worker_tells_of_its_time_and_memory),
         TEST(stats_outlive_the_processes),
+        TEST(workers_are_counted_in_each_backend),
         TEST(wrong_arguments_have_their_codes),
     };
     return run_group("stats", tests, COUNT(tests), argc, argv);
