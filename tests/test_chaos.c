@@ -1,7 +1,9 @@
-/* Chaos: workers are killed at random, up to 500 a second, while threads submit, map, cancel, kill, give up and wait for
- * tasks of all lengths. Every task counts itself in shared memory, so that in the end it can be told:
+/* Chaos: workers are killed at random, up to 500 a second, and the pool made larger and smaller, while threads submit, map,
+ * cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in the end it
+ * can be told:
  *   - each outcome came once, and agrees with what its task says of itself: what succeeded ran, with the right result;
  *     what was cancelled never began; nothing ran more often than its retries allow;
+ *   - the pool has counted the same, what was given up included;
  *   - no more tasks were lost than workers were killed;
  *   - no process, descriptor or mapping is left.
  *
@@ -13,7 +15,7 @@
 #include <signal.h>
 #include <time.h>
 
-enum { THREADS = 2, WINDOW = 1000, MOST_ITEMS = 200, WORKERS = 4, KILLS_A_SECOND = 500, SEEN = 64 };
+enum { THREADS = 2, WINDOW = 1000, MOST_ITEMS = 200, WORKERS = 4, MOST_WORKERS = 8, KILLS_A_SECOND = 500, SEEN = 64 };
 #define MOST_TASKS ((size_t)64 << 20) /* address space only */
 
 enum kind { NORMAL, FAILS, HANGS, DIES };
@@ -75,7 +77,7 @@ struct player {
     int wrong;
 };
 
-static atomic_size_t next_id, kills;
+static atomic_size_t next_id, kills, resizes;
 static atomic_bool stop;
 static int64_t end_time;
 static size_t tasks_wanted;
@@ -310,20 +312,42 @@ static void *play(void *argument) {
     return NULL;
 }
 
-static void *kill_workers(void *argument) {
-    pid_t supervisor = *(const pid_t *)argument;
+struct killer {
+    pthread_t thread;
+    struct pool *pool;
+    pid_t supervisor;
+    int wrong;
+};
+
+static void *kill_workers_and_resize(void *argument) {
+    struct killer *killer = argument;
     static const int signals[] = {SIGKILL, SIGKILL, SIGKILL, SIGSEGV, SIGTERM, SIGABRT};
     for (uint64_t random = 1; !atomic_load(&stop);) {
         random = scramble(random);
         pid_t pid = atomic_load_explicit(&seen_pids[random % SEEN], memory_order_relaxed);
-        if (pid > 0 && parent_of(pid) == supervisor) { /* or its number may be another's by now */
+        if (pid > 0 && parent_of(pid) == killer->supervisor) { /* or its number may be another's by now */
             atomic_fetch_add(&kills, 1);
             kill(pid, signals[(random >> 20) % COUNT(signals)]);
+        }
+        if ((random >> 26) % 16 == 0) {
+            resizes++;
+            killer->wrong += pool_resize(killer->pool, 1 + (int)((random >> 30) % MOST_WORKERS)) != 0;
         }
         struct timespec pause = {0, (long)(random >> 32) % (2 * 1000000000L / KILLS_A_SECOND)};
         nanosleep(&pause, NULL);
     }
-    return argument;
+    killer->wrong += pool_resize(killer->pool, WORKERS) != 0;
+    return NULL;
+}
+
+/* What the pool says of itself when all is done. `extra`: tasks besides those of the tally, which all succeeded. */
+static void check_stats(struct pool *pool, const struct tally *all, size_t extra) {
+    struct pool_stats stats = {0};
+    assert_ok(pool_stats(pool, &stats));
+    size_t failed = all->failed + all->died + all->cancelled + all->late;
+    assert_true(stats.done == all->tasks + extra);
+    assert_true(stats.failed >= failed && stats.failed <= failed + all->given_up);
+    assert_true(stats.queued == 0 && stats.running == 0);
 }
 
 static void chaos_costs_no_more_than_the_victims(void **state) {
@@ -332,12 +356,11 @@ static void chaos_costs_no_more_than_the_victims(void **state) {
     traces = shared(MOST_TASKS * sizeof *traces);
     seen_pids = shared(SEEN * sizeof *seen_pids);
     struct pool *pool = pool_of(WORKERS);
-    pid_t supervisor = 0;
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    struct killer killer = {.pool = pool};
+    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof killer.supervisor), &killer.supervisor));
     static struct player players[THREADS];
-    pthread_t killer;
     int64_t start_time = now_ms();
-    assert_int_equal(pthread_create(&killer, NULL, kill_workers, &supervisor), 0);
+    assert_int_equal(pthread_create(&killer.thread, NULL, kill_workers_and_resize, &killer), 0);
     for (size_t t = 0; t < THREADS; t++) {
         players[t].pool = pool;
         players[t].random = t + 1;
@@ -359,23 +382,28 @@ static void chaos_costs_no_more_than_the_victims(void **state) {
         wrong += players[t].wrong;
     }
     atomic_store(&stop, true);
-    pthread_join(killer, NULL);
+    pthread_join(killer.thread, NULL);
     printf(
-        "%zu tasks in %.1f s, %zu kills: %zu succeeded, %zu failed, %zu died, %zu cancelled, %zu late, %zu given up; "
+        "%zu tasks in %.1f s, %zu kills, %zu resizes: %zu succeeded, %zu failed, %zu died, %zu cancelled, %zu late, %zu given up; "
         "%zu lost at least once\n",
-        all.tasks, (double)(now_ms() - start_time) / 1000, (size_t)kills, all.succeeded, all.failed, all.died,
+        all.tasks, (double)(now_ms() - start_time) / 1000, (size_t)kills, (size_t)resizes, all.succeeded, all.failed, all.died,
         all.cancelled, all.late, all.given_up, all.lost);
     assert_int_equal(wrong, 0);
+    assert_int_equal(killer.wrong, 0);
     size_t outcomes = all.succeeded + all.failed + all.died + all.cancelled + all.late;
     assert_int_equal(outcomes + all.given_up, all.tasks);
     assert_true(all.lost <= kills);
     if (tasks_wanted) assert_true(all.tasks >= tasks_wanted);
     if (have_proc()) assert_true(kills > 0);
-    for (long i = 0; i < 1000; i++) { /* calm again */
+    assert_true(resizes > 0);
+    size_t calm = 1000, late_victims = 0;
+    for (long i = 0; i < (long)calm; i++) {
         long result = -1;
         int error = finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result);
-        if (i == 0 && error == POOL_EDIED) continue; /* the last kill may still hit */
-        if (i < WORKERS && error == POOL_EDIED) continue;
+        if (i < MOST_WORKERS && error == POOL_EDIED) { /* the last kills may still hit */
+            late_victims++;
+            continue;
+        }
         assert_ok(error);
         assert_int_equal(result, i * i);
     }
@@ -383,6 +411,8 @@ static void chaos_costs_no_more_than_the_victims(void **state) {
     for (size_t i = 0; i < all.tasks && i < MOST_TASKS; i++) {
         if (traces[i].started > 3 || traces[i].finished > traces[i].started) assert_int_equal(i, -1);
     }
+    all.died += late_victims;
+    check_stats(pool, &all, 1 + calm);
     pool_destroy(pool);
 }
 
