@@ -1,7 +1,8 @@
 /* Python:  for part in multiprocessing.Pool().imap(statistics_of, blocks(sys.stdin.buffer)): total = merge(total, part)
- * Shows a stream: statistics of the doubles on standard input, of which there may be far more than memory. Only the blocks in
- * the window are anywhere at a time. They are merged in their order, so the result is the same to the last bit for
- * any number of workers, and that of "out_of_core sequential", which makes no pool. "out_of_core make N" writes N doubles. */
+ * Shows a stream: statistics of the doubles on standard input, of which there may be far more than memory. Only the
+ * blocks in the window are anywhere at a time. They are merged in their order, so the result is the same to the last
+ * bit for any number of workers, and that of "out_of_core sequential", which makes no pool. "out_of_core make N" writes
+ * N doubles. */
 #include <parpool.h>
 #include <inttypes.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* Python:  for lines in multiprocessing.Pool().imap(grep, files_below(DIR)): sys.stdout.buffer.write(lines)
- * Shows a stream with real input: parallel_grep DIR PATTERN prints the lines of LC_ALL=C grep -rn PATTERN DIR, in the same
- * order, on all CPUs. The tree is walked while it is searched, and the lines of a file are a result of any length: there is
- * room for ROOM bytes, of which only what is used takes memory. A file with a byte of 0 anywhere is binary: of that
- * grep tells only whether it matches. */
+ * Shows a stream with real input: parallel_grep DIR PATTERN prints the lines of LC_ALL=C grep -rn PATTERN DIR, in the
+ * same order, on all CPUs. The tree is walked while it is searched, and the lines of a file are a result of any length:
+ * there is room for ROOM bytes, of which only what is used takes memory. A file with a byte of 0 anywhere is binary: of
+ * that grep tells only whether it matches. */
 #define _XOPEN_SOURCE 700
 #include <parpool.h>
 #include <dirent.h>
@@ -20,7 +20,7 @@ enum { CANNOT_READ = 1, IS_BINARY, TOO_LONG }; /* why a file gives no lines */
 
 static regex_t pattern; /* compiled before the pool: the workers have it by fork */
 
-/* ---- The task: path -> the lines that match, each with path and number ---------------------------------------------- */
+/* ---- The task: path -> the lines that match, each with path and number ------------------------------------------- */
 
 static bool load(const char *path, char **text, size_t *size) {
     struct stat status;
@@ -39,7 +39,8 @@ static bool load(const char *path, char **text, size_t *size) {
     return loaded;
 }
 
-/* Writes the lines to out; with a NULL out only looks whether there are any. How many bytes; more than ROOM: too many. */
+/* Writes the lines to out; with a NULL out only looks whether there are any. How many bytes; more than ROOM: too
+ * many. */
 static size_t search(const char *path, char *text, size_t size, char *out) {
     size_t written = 0, number = 1;
     for (char *line = text, *end; line < text + size; line = end + 1, number++) {
@@ -72,7 +73,7 @@ static int grep(const void *in, void *out) {
     return code ? code : task_resize(length);
 }
 
-/* ---- The input: the regular files below a directory, in the order in which they lie there ------------------------------ */
+/* ---- The input: the regular files below a directory, in the order in which they lie there ------------------------ */
 
 struct walk {
     struct level {
@@ -142,7 +143,7 @@ static int next_file(void *arg, void *in) {
     return POOL_END;
 }
 
-/* ---- The output ----------------------------------------------------------------------------------------------------- */
+/* ---- The output -------------------------------------------------------------------------------------------------- */
 
 /* Whether anything matches. */
 static bool print_all(struct stream *stream, struct walk *walk) {

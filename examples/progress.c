@@ -1,6 +1,6 @@
 /* Python:  for _ in tqdm(pool.imap_unordered(slow, range(200)), total=200): pass
- * Shows the ready-made bar: on a terminal one line that moves, in a log file a line now and then. Any function of your own
- * may stand in its place. It is called inside pool_map(), never at the same time as your code. */
+ * Shows the ready-made bar: on a terminal one line that moves, in a log file a line now and then. Any function of your
+ * own may stand in its place. It is called inside pool_map(), never at the same time as your code. */
 #include <parpool.h>
 #include <stdio.h>
 #include <unistd.h>
