@@ -9,6 +9,7 @@
 
 #include "control.h"
 #include "doze.h"
+#include "job.h"
 #include "notice.h"
 #include "pool.h"
 #include "ring.h"

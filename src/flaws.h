@@ -6,7 +6,7 @@
  * there are some to spare; the code of an item is told all the same, from the plan.
  *
  * Invariant: of all that was added, the lowest positions are there, as many as there is room for, save for deaths.
- * Called by: worker (note), map (begin, find). */
+ * Called by: worker (note), pass (begin, find). */
 #ifndef PP_FLAWS_H
 #define PP_FLAWS_H
 

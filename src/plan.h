@@ -11,7 +11,7 @@
  * nobody is in the job was lost with a worker that died between its claim and its record: it is run in the next pass.
  *
  * Invariant: a cursor only moves forward within one generation of the job's slot, so no position is claimed twice.
- * Called by: worker (claim, mark), map (make, look). */
+ * Called by: worker (claim, mark), pass (make, look). */
 #ifndef PP_PLAN_H
 #define PP_PLAN_H
 

@@ -12,6 +12,7 @@
 #include "child.h"
 #include "control.h"
 #include "env.h"
+#include "job.h"
 #include "progress.h"
 #include "size.h"
 #include "supervisor.h"

@@ -239,23 +239,6 @@ int pp_task_cancel(struct pool *pool, struct future *future);
 /* Kills what runs; it is done when its worker has died. Nothing if it does not run. */
 void pp_task_kill(struct pool *pool, struct future *future);
 
-/* ---- map.c */
-
-void pp_job_died(struct pool *pool, const struct pp_notice *notice); /* a worker that may have been in a job */
-void pp_jobs_look(struct pool *pool);                                 /* ends passes that are over; starts waiting jobs */
-void pp_job_look(struct pool *pool, struct pp_job *job);
-void pp_jobs_audit(struct pool *pool); /* the same, and mends what scribbling may have stopped */
-int pp_job_cancel(struct pool *pool, struct pp_job *job); /* 0 or POOL_EBUSY: it has begun */
-void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill); /* what has not begun is cancelled, what runs killed */
-void pp_jobs_stop(struct pool *pool, bool kill);
-void pp_jobs_kill(struct pool *pool); /* what runs, and only that; what was not begun goes on */
-void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
-uint64_t pp_jobs_blocks(const struct pool *pool); /* of all jobs on the board: how many workers could be of use */
-void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed); /* of all that are not done */
-void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
-void pp_job_finish(struct pool *pool, struct pp_job *job); /* what was put off until its last report */
-bool pp_job_running(const struct pool *pool, const struct pp_job *job);
-
 /* ---- wait.c */
 
 /* What changes with all that somebody may wait for. */

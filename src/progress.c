@@ -1,5 +1,6 @@
 #include "progress.h"
 
+#include "job.h"
 #include "sys.h"
 
 #define NS_PER_MS 1000000U

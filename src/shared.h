@@ -179,6 +179,11 @@ struct pp_shared {
     size_t arena_size; /* of each of the two, and of inputs */
 };
 
+/* Rounded up to whole lines. */
+static inline size_t pp_aligned(size_t size) {
+    return (size + PP_LINE - 1) & ~(size_t)(PP_LINE - 1);
+}
+
 /* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);

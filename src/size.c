@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "control.h"
+#include "job.h"
 #include "plan.h"
 #include "ring.h"
 #include "sys.h"

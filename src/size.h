@@ -11,7 +11,7 @@
  * One of the two sees the other. What was asked for and is not seen to yet is the caller's starts_sent less starts_taken.
  *
  * Invariant: wanted <= workers <= PP_WORKERS; both are the caller's, and the supervisor reads them when it is told.
- * Called by: submit and map (call), pool (retire), supervisor (what waits). */
+ * Called by: submit and pass (call), pool (retire), supervisor (what waits). */
 #ifndef PP_SIZE_H
 #define PP_SIZE_H
 

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "memory.h"
+#include "job.h"
 #include "pool.h"
 #include "sys.h"
 

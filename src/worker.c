@@ -300,7 +300,7 @@ static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
         atomic_store_explicit(&w->record->single, p, memory_order_relaxed); /* before the word that it belongs to */
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-        /* Pairs with kill_items() in map.c: it sees this item running, or we see that we are to stop. */
+        /* Pairs with pp_pass_kill(): it sees this item running, or we see that we are to stop. */
         bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
         if (!stop) run_item(w, plan, scratch, p);
         PP_POINT("item ran");
@@ -331,7 +331,7 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->record->end, 0, memory_order_relaxed);
     atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
     PP_POINT("entered");
-    /* Pairs with map.c: the caller ends the job's state, then looks who is in it. */
+    /* Pairs with pp_pass_is_over(): the caller ends the job's state, then looks who is in it. */
     pp_state_begin(state, generation, w->number, w->life);
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     if (pp_generation_of(seen) != generation || pp_phase_of(seen) != PP_RUNNING) return NULL;
