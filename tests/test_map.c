@@ -289,6 +289,72 @@ static void without_failures_there_are_none_to_tell(void **state) {
     pool_destroy(pool);
 }
 
+/* More than can be in the workers' reach at a time: the last of them wait for a place. */
+enum { CROWD = 300, CROWD_ITEMS = 5 };
+
+struct crowd {
+    struct pool *pool;
+    struct gate *gate;
+    struct future *first, *jobs[CROWD];
+    int status[CROWD][CROWD_ITEMS];
+    long out[CROWD][CROWD_ITEMS];
+};
+
+static int number_task(const void *in, void *out) {
+    (void)in;
+    *(long *)out = (long)task_index() + 1;
+    return 0;
+}
+
+static void make_crowd(struct crowd *c) {
+    memset(c, 0, sizeof *c);
+    c->gate = shared(sizeof *c->gate);
+    c->pool = pool_of(1);
+    c->first = submit(c->pool, gate_task, &c->gate, sizeof c->gate, 0); /* nothing else begins before it ends */
+    assert_true(gate_reached(c->gate, 1));
+    for (int i = 0; i < CROWD; i++) {
+        struct pool_job job = {.fn = number_task, .out = c->out[i], .out_size = sizeof *c->out[i], .count = CROWD_ITEMS,
+                               .status = c->status[i]};
+        assert_ok(pool_map_async(c->pool, &job, &c->jobs[i]));
+        assert_false(future_running(c->jobs[i]));
+    }
+}
+
+static void check_crowd(struct crowd *c, int i, int expected) {
+    assert_code(future_get(c->jobs[i], NULL, PATIENCE), expected);
+    for (int k = 0; k < CROWD_ITEMS; k++) {
+        assert_code(c->status[i][k], expected);
+        assert_int_equal(c->out[i][k], expected ? 0 : k + 1);
+    }
+}
+
+static void end_crowd(struct crowd *c) {
+    future_free(c->first);
+    for (int i = 0; i < CROWD; i++) future_free(c->jobs[i]);
+    pool_destroy(c->pool);
+}
+
+static void jobs_beyond_the_reach_of_workers_wait_in_line(void **state) {
+    (void)state;
+    static struct crowd c;
+    make_crowd(&c);
+    assert_ok(future_cancel(c.jobs[3])); /* makes a place for the next in line */
+    assert_ok(future_cancel(c.jobs[CROWD - 2]));
+    assert_ok(future_kill(c.jobs[CROWD - 1]));
+    gate_open(c.gate);
+    for (int i = 0; i < CROWD; i++) check_crowd(&c, i, i == 3 || i >= CROWD - 2 ? POOL_ECANCELLED : 0);
+    end_crowd(&c);
+}
+
+static void jobs_that_wait_in_line_end_with_their_pool(void **state) {
+    (void)state;
+    static struct crowd c;
+    make_crowd(&c);
+    assert_ok(pool_shutdown(c.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
+    for (int i = 0; i < CROWD; i++) check_crowd(&c, i, POOL_ECANCELLED);
+    end_crowd(&c);
+}
+
 enum { LARGE = 1 << 20 };
 
 static int large_task(const void *in, void *out) {
@@ -630,6 +696,8 @@ int main(int argc, char **argv) {
         TEST(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed),
         TEST(every_failed_item_is_told_with_its_reason),
         TEST(without_failures_there_are_none_to_tell),
+        TEST(jobs_beyond_the_reach_of_workers_wait_in_line),
+        TEST(jobs_that_wait_in_line_end_with_their_pool),
         TEST(large_items_arrive_whole),
         TEST(items_of_any_size_are_aligned_and_stay_apart),
         TEST(without_a_pool_the_workers_see_all_memory_of_the_caller),
