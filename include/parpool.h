@@ -269,8 +269,8 @@ struct pool_job {
     size_t failures_room;         /* how many there is room for; 0 exactly if failures is NULL */
     size_t *failed;               /* how many items failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
-    /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done, pool_poll …),
-     * by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last time when all
+    /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done, pool_poll …), and
+     * with POOL_INLINE those that run it; by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last time when all
      * have their outcome, and only then with done == count; the future is done when that call has returned. Not called
      * for a job without items, nor after future_free(), which does not wait for a call that another thread is in. It may
      * call the library, also to cancel or kill, submit and free; what would wait there returns POOL_ETIMEDOUT
