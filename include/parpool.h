@@ -472,9 +472,9 @@ struct pool_stream {
     size_t in_size;   /* bytes; > 0 if in is used; 0 with a next: tasks have no argument */
     size_t count;     /* items; not looked at with a next */
     size_t out_size;  /* bytes of a result, at most: see task_resize(); 0: none */
-    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker, fewer where in_size
-                         or out_size is large. What the stream keeps in memory is so many arguments and results, however
-                         long the input */
+    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker, fewer where
+                         in_size or out_size is large; with POOL_INLINE always 1. What the stream keeps in memory is so
+                         many arguments and results, however long the input */
     int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times an item is run again after its worker died under it */
     int priority;     /* as in struct pool_task */

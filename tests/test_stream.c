@@ -181,6 +181,25 @@ static void the_window_bounds_what_is_taken_and_not_delivered(void **state) {
     pool_destroy(pool);
 }
 
+static void without_concurrency_the_input_is_not_read_ahead(void **state) {
+    (void)state;
+    struct pool_options inline_options = test_options(1);
+    struct pool *pool = NULL;
+    inline_options.backend = POOL_INLINE;
+    assert_ok(pool_create(&inline_options, &pool));
+    struct counting input = {.count = 10, .end = POOL_END};
+    struct pool_stream options = squares_of(&input);
+    struct stream *stream;
+    assert_ok(pool_imap(pool, &options, &stream));
+    for (long i = 0; i < 10; i++) {
+        assert_ok(stream_next(stream, NULL, PATIENCE));
+        assert_int_equal(input.next, i + 1);
+    }
+    assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
 static void large_results_make_the_default_window_small(void **state) {
     (void)state;
     gate = shared(sizeof *gate);
@@ -921,6 +940,7 @@ int main(int argc, char **argv) {
         TEST(without_arguments_tasks_have_their_number_and_its_seed),
         TEST(unordered_results_come_as_they_are_done_and_ordered_ones_wait),
         TEST(the_window_bounds_what_is_taken_and_not_delivered),
+        TEST(without_concurrency_the_input_is_not_read_ahead),
         TEST(large_results_make_the_default_window_small),
         TEST(an_item_that_fails_costs_itself_alone),
         TEST(items_have_time_outs_and_retries),
