@@ -89,6 +89,10 @@
 #endif
 
 #ifdef __cplusplus
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* pool_stats() and its struct have one name */
+#endif
 extern "C" {
 #endif
 
@@ -561,6 +565,9 @@ PARPOOL_API uint64_t task_seed(void);
 
 #ifdef __cplusplus
 }
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif
