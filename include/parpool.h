@@ -58,6 +58,7 @@
  *   globals           a copy for each worker, as   shared, with all that this    shared
  *                     they were at pool_create()   means for the task
  *   initializer       in each worker               in each thread, at once       in pool_create()
+ *   finalizer         in each worker               in each thread                in pool_shutdown()
  *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
  *                                                  initializer run again         again
  *   environment       threads of libraries limited the program's                 the program's
@@ -170,10 +171,9 @@ struct pool_options {
                                        left alone. Workers look every 100 ms; where there is no such number it limits nothing */
     size_t min_free_memory;         /* bytes of memory that is available, in the system, below which new tasks and chunks wait;
                                        the same; 0: no limit */
-    /* These three with POOL_PROCESSES alone. */
     bool lazy;        /* workers are started when there is work for them, not all at once */
     int idle_timeout; /* ms after which a worker that found no work ends, to be started again when there is; 0: never.
-                         All of them may end so */
+                         All of them may end so. Both with POOL_PROCESSES alone: elsewhere a worker costs little */
     void (*finalizer)(void *arg); /* runs last in every worker that ends of itself: because the pool was shut down or made
                                      smaller, or it was idle, or had its number of tasks or its memory; not in one that
                                      is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */
@@ -193,8 +193,8 @@ enum {
 
 /* Makes the pool larger or smaller, while work runs. workers: as in struct pool_options. More are started at once, in a lazy
  * pool when there is work for them, and join in jobs that run. Those that are too many begin no further task or chunk of a
- * job, and end when they have finished what they hold. POOL_EINVAL: pool is NULL, its workers are no processes, or workers
- * is out of range; POOL_ECLOSED; POOL_EFOREIGN; or why the pool is broken. Never blocks. From any thread. */
+ * job, and end when they have finished what they hold. With POOL_INLINE there is one all the same. POOL_EINVAL: pool is
+ * NULL, or workers is out of range; POOL_ECLOSED; POOL_EFOREIGN; or why the pool is broken. Never blocks. From any thread. */
 PARPOOL_API int pool_resize(struct pool *pool, int workers);
 
 /* Takes no more work, and waits until what was submitted is done; then ends the workers. Futures, their results and the

@@ -25,6 +25,7 @@ struct crew {
     unsigned init_failures;
     bool driving; /* under the pool's lock */
     uint64_t due; /* when the work is to be interrupted for a report */
+    bool retired;
 };
 
 /* Whether the worker's life goes on after the act. */
@@ -62,7 +63,8 @@ static void begin_life(struct pool *pool) {
     }
 }
 
-/* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did anything. */
+/* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did
+ * anything. */
 static bool work(struct pool *pool) {
     struct crew *crew = pool->crew;
     bool worked = false, more;
@@ -137,6 +139,27 @@ static int start(struct pool *pool) {
     return 0;
 }
 
+static bool finalize(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    bool never;
+    pp_worker_enter(crew->worker);
+    return survives(crew, pp_worker_retire, &never);
+}
+
+static int retire(struct pool *pool, uint64_t deadline) {
+    struct crew *crew = pool->crew;
+    (void)deadline; /* what is run here takes as long as it takes */
+    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+    if (crew->retired) return 0;
+    crew->retired = crew->driving = true;
+    pthread_mutex_unlock(&pool->lock);
+    work_aside(pool, finalize);
+    pthread_mutex_lock(&pool->lock);
+    crew->driving = false;
+    pthread_cond_broadcast(&pool->changed);
+    return 0;
+}
+
 static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
     pp_stop_all(pool);
@@ -147,4 +170,4 @@ static void end(struct pool *pool) {
     pool->crew = NULL;
 }
 
-const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .in_here = true};
+const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .retire = retire, .in_here = true};
