@@ -149,7 +149,7 @@ static int next_file(void *arg, void *in) {
 static bool print_all(struct stream *stream, struct walk *walk) {
     char *lines = malloc(ROOM);
     bool found = false;
-    int error = POOL_ENOMEM;
+    int error;
     while (lines && (error = stream_next(stream, lines, -1)) != POOL_END) {
         struct pool_failure failure;
         stream_failure(stream, &failure);
@@ -158,7 +158,7 @@ static bool print_all(struct stream *stream, struct walk *walk) {
         if (failure.code == IS_BINARY || stream_size(stream) > 0) found = true;
         fwrite(lines, 1, stream_size(stream), stdout);
     }
-    if (error != POOL_END || fflush(stdout)) walk->errors++;
+    if (!lines || fflush(stdout) || ferror(stdout)) complain(walk, "output");
     free(lines);
     return found;
 }

@@ -74,6 +74,10 @@
 #endif
 
 #ifdef __cplusplus
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* pool_stats() and its struct have one name */
+#endif
 extern "C" {
 #endif
 
@@ -153,10 +157,11 @@ struct pool_options {
                                       limits nothing */
     size_t min_free_memory;        /* bytes of memory that is available, in the system, below which new tasks and chunks
                                       wait, as with max_load; 0: no limit */
-    /* These four with POOL_PROCESSES alone (else POOL_EINVAL). */
+    /* These two with POOL_PROCESSES alone (else POOL_EINVAL): elsewhere a worker costs little. */
     bool lazy;                     /* workers are started when there is work for them, not all at once */
     int idle_timeout;              /* ms after which a worker that found no work ends, to be started again when there
                                       is; 0: never. All of them may end so */
+
     void (*finalizer)(void *arg);  /* runs last in every worker that ends of itself: because the pool was shut down or
                                       made smaller, or it was idle, or had its number of tasks or its memory; not in one
                                       that is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */
@@ -209,20 +214,20 @@ struct pool_job {
     unsigned retries;             /* times an item is run again after its worker died under it */
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
-    struct pool_failure *failures; /* the same for all failed items, those with the lowest indices if there is not room for all:
-                                      in their order, followed by zeroes. What task_fail() said is kept for at most 1000 of
-                                      them. NULL: not wanted */
+    struct pool_failure *failures; /* the same for all failed items, those with the lowest indices if there is not room
+                                      for all: in their order, followed by zeroes. What task_fail() said is kept for at
+                                      most 1000 of them. NULL: not wanted */
     size_t failures_room;         /* how many there is room for; 0 exactly if failures is NULL */
     size_t *failed;               /* how many items failed; NULL: not wanted */
     uint64_t seed;                /* what task_seed() starts from */
     /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done,
-     * pool_poll …), by one of them at a time, with a pause of progress_interval ms between calls (0: 100); for the last
-     * time when all have their outcome, and only then with done == count; the future is done when that call has
-     * returned. Not called for a job without items, nor after future_free(), which does not wait for a call that
-     * another thread is in. It may call the library, also to cancel or kill, submit and free. What would wait there
-     * returns POOL_ETIMEDOUT instead (pool_poll: 0), and pool_map() and pool_reduce() do so before they begin anything;
-     * other pools it may wait for. It must not call pool_destroy(). pool_progress_bar() is a ready-made one. NULL:
-     * nobody is told */
+     * pool_poll …), with POOL_INLINE in those that run it; by one of them at a time, with a pause of progress_interval
+     * ms between calls (0: 100); for the last time when all have their outcome, and only then with done == count; the
+     * future is done when that call has returned. Not called for a job without items, nor after future_free(), which
+     * does not wait for a call that another thread is in. It may call the library, also to cancel or kill, submit and
+     * free. What would wait there returns POOL_ETIMEDOUT instead (pool_poll: 0), and pool_map() and pool_reduce() do so
+     * before they begin anything; other pools it may wait for. It must not call pool_destroy(). pool_progress_bar() is
+     * a ready-made one. NULL: nobody is told */
     void (*progress)(const struct pool_progress *progress, void *arg);
     void *progress_arg;           /* passed to it; not looked at; NULL allowed */
     int progress_interval;        /* ms */
@@ -430,9 +435,9 @@ struct pool_stream {
     size_t in_size;   /* bytes; > 0 if in is used; 0 with a next: tasks have no argument */
     size_t count;     /* items; not looked at with a next */
     size_t out_size;  /* bytes of a result, at most: see task_resize(); 0: none */
-    size_t window;    /* items at most that were taken from the input and not delivered; 0: chosen by the number of
-                         workers and in_size. What the stream keeps in memory is so many arguments and results, however
-                         long the input */
+    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker,
+                         fewer where in_size or out_size is large; with POOL_INLINE always 1. What the stream keeps in
+                         memory is so many arguments and results, however long the input */
     int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
     unsigned retries; /* times an item is run again after its worker died under it */
     int priority;     /* as in struct pool_task */
@@ -536,9 +541,9 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* Makes the pool larger or smaller, while work runs. workers: as in struct pool_options. More are started at once, in a
  * lazy pool when there is work for them, and join in jobs that run. Those that are too many begin no further task or
- * chunk of a job, and end when they have finished what they hold. POOL_EINVAL: pool is NULL, its workers are no
- * processes, or workers is out of range; POOL_ECLOSED; POOL_EFOREIGN; or why the pool is broken: POOL_EINIT,
- * POOL_EAGAIN, POOL_EDIED. Never blocks. From any thread. */
+ * chunk of a job, and end when they have finished what they hold. With POOL_INLINE there is one all the same.
+ * POOL_EINVAL: pool is NULL, or workers is out of range; POOL_ECLOSED; POOL_EFOREIGN; or why the pool is broken:
+ * POOL_EINIT, POOL_EAGAIN, POOL_EDIED. Never blocks. From any thread. */
 PARPOOL_API int pool_resize(struct pool *pool, int workers);
 
 struct pool_worker_stats {
@@ -605,6 +610,7 @@ PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *a
  *   globals           a copy for each worker, as   shared, with all that this    shared
  *                     they were at pool_create()   means for the task
  *   initializer       in each worker               in each thread, at once       in pool_create()
+ *   finalizer         in each worker               in each thread                in pool_shutdown()
  *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
  *                                                  initializer run again         again
  *   environment       threads of libraries limited the program's                 the program's
@@ -617,6 +623,9 @@ PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *a
 
 #ifdef __cplusplus
 }
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif

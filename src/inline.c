@@ -2,7 +2,7 @@
  * and programs that are to run the same way without any concurrency.
  *
  * There is one worker, the loop of worker.c taken step by step by the calling thread. Whatever call leaves work behind runs it
- * when it gives up the pool's lock; and so does one that would wait.
+ * when it gives up the pool's lock; and so does one that would wait. Between two steps it makes the reports that are due.
  *
  * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool (POOL_EFOREIGN),
  * so it never meets itself.
@@ -13,6 +13,7 @@
 #include "life.h"
 #include "notice.h"
 #include "pool.h"
+#include "progress.h"
 #include "ring.h"
 #include "sys.h"
 #include "task.h"
@@ -23,6 +24,8 @@ struct crew {
     jmp_buf ends;
     unsigned init_failures;
     bool driving; /* under the pool's lock */
+    uint64_t due; /* when the work is to be interrupted for a report */
+    bool retired;
 };
 
 /* Whether the worker's life goes on after the act. */
@@ -60,13 +63,17 @@ static void begin_life(struct pool *pool) {
     }
 }
 
-/* Until there is nothing to do, or until a death, which has to be collected first. Whether it did anything. */
+/* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did
+ * anything. */
 static bool work(struct pool *pool) {
     struct crew *crew = pool->crew;
-    bool worked = false, more = true;
+    bool worked = false, more;
     pp_worker_enter(crew->worker);
-    while (more && survives(crew, pp_worker_step, &more)) worked = worked || more;
-    if (!more) return worked;
+    while (survives(crew, pp_worker_step, &more)) {
+        if (!more) return worked;
+        worked = true;
+        if (crew->due != UINT64_MAX && pp_now() >= crew->due) return true;
+    }
     struct pp_notice notice = pp_life_describe(&pool->shared, 0, getpid(), 0);
     pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next */
     pp_life_end(&pool->shared, 0);
@@ -92,6 +99,7 @@ static bool has_work(const struct pool *pool) {
 static void drive(struct pool *pool) {
     struct crew *crew = pool->crew;
     bool worked = true;
+    if (pool->reports && pp_in_report(pool)) return; /* which does not wait */
     if (pp_notice_waits(&pool->shared)) pp_collect(pool); /* of an initializer that has failed for good */
     while (worked && has_work(pool)) {
         if (crew->driving) {
@@ -99,12 +107,14 @@ static void drive(struct pool *pool) {
             continue;
         }
         crew->driving = true;
+        crew->due = pp_reports_due(pool);
         pthread_mutex_unlock(&pool->lock);
         worked = work_aside(pool, work);
         pthread_mutex_lock(&pool->lock);
         crew->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_collect(pool);
+        if (pool->reports) pp_reports_run(pool);
     }
 }
 
@@ -129,6 +139,27 @@ static int start(struct pool *pool) {
     return 0;
 }
 
+static bool finalize(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    bool never;
+    pp_worker_enter(crew->worker);
+    return survives(crew, pp_worker_retire, &never);
+}
+
+static int retire(struct pool *pool, uint64_t deadline) {
+    struct crew *crew = pool->crew;
+    (void)deadline; /* what is run here takes as long as it takes */
+    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+    if (crew->retired) return 0;
+    crew->retired = crew->driving = true;
+    pthread_mutex_unlock(&pool->lock);
+    work_aside(pool, finalize);
+    pthread_mutex_lock(&pool->lock);
+    crew->driving = false;
+    pthread_cond_broadcast(&pool->changed);
+    return 0;
+}
+
 static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
     pp_stop_all(pool);
@@ -139,4 +170,4 @@ static void end(struct pool *pool) {
     pool->crew = NULL;
 }
 
-const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .in_here = true};
+const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .retire = retire, .in_here = true};

@@ -238,7 +238,8 @@ no_tasks:
 }
 
 static void end_processes(struct pool *pool);
-const struct pp_backend pp_processes = {.start = start_supervisor, .end = end_processes};
+const struct pp_backend pp_processes = {
+    .start = start_supervisor, .end = end_processes, .resize = pp_processes_resize, .retire = pp_processes_retire};
 
 static const struct pp_backend *const backends[] = {
     [POOL_PROCESSES] = &pp_processes, [POOL_THREADS] = &pp_threads, [POOL_INLINE] = &pp_inline};
@@ -249,16 +250,19 @@ void pp_drive(struct pool *pool) {
 
 static bool are_valid(const struct pool_options *options) {
     if (options->backend < POOL_PROCESSES || options->backend > POOL_INLINE) return false;
-    bool elastic = options->lazy || options->idle_timeout != 0 || options->finalizer;
-    return options->max_load >= 0 && options->idle_timeout >= 0 && (!elastic || options->backend == POOL_PROCESSES);
+    return options->max_load >= 0 && options->idle_timeout >= 0;
 }
 
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
     struct pool *pool = pp_zalloc(1, sizeof *pool);
     if (!pool) return POOL_ENOMEM;
     pool->options = *options;
+    if (options->backend != POOL_PROCESSES) { /* a thread at rest costs little */
+        pool->options.lazy = false;
+        pool->options.idle_timeout = 0;
+    }
     pool->workers = pool->wanted = (uint32_t)workers;
-    pool->elastic = options->lazy || options->idle_timeout > 0;
+    pool->elastic = pool->options.lazy || pool->options.idle_timeout > 0;
     pool->owner = getpid();
     pool->made = pp_now();
     pool->event_fd = -1;
@@ -279,7 +283,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     if (pool->mark) *pool->mark = 1;
     atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
     atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
-    if (options->lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
+    if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
     pool->cpu_to_spare = workers < pool_cpu_count();
     error = pool->backend->start(pool);
     if (error) goto fail;

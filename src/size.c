@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "backend.h"
 #include "control.h"
 #include "job.h"
 #include "plan.h"
@@ -51,7 +52,11 @@ void pp_ask_for_workers(struct pool *pool) {
         pool->starts_sent += count;
 }
 
-/* Tells supervisor and workers. */
+void pp_processes_resize(struct pool *pool) {
+    pp_command_send(pool->control, &(struct pp_command){.kind = PP_RESIZE});
+}
+
+/* Tells workers, and who starts them. */
 static void set_size(struct pool *pool, uint32_t wanted) {
     struct pp_front *front = pool->shared.front;
     bool fewer = wanted < pool->wanted;
@@ -60,19 +65,19 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     /* Release: pairs with the acquire in the supervisor's resize(). */
     atomic_store_explicit(&front->workers, pool->workers, memory_order_release);
     atomic_store_explicit(&front->wanted, wanted, memory_order_release);
-    pp_command_send(pool->control, &(struct pp_command){.kind = PP_RESIZE});
+    pool->backend->resize(pool);
     if (fewer) pp_wake_all(&pool->shared, pool->task_pipe);
 }
 
 int pool_resize(struct pool *pool, int workers) {
     if (!pool) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    int wanted = pool->options.backend == POOL_PROCESSES ? pp_worker_count(workers) : POOL_EINVAL;
+    int wanted = pp_worker_count(workers);
     if (wanted < 0) return wanted;
     bool cpu_to_spare = wanted < pool_cpu_count();
     pp_lock(pool);
     int error = pp_refusal(pool);
-    if (!error) {
+    if (!error && pool->backend->resize) {
         pool->cpu_to_spare = cpu_to_spare;
         set_size(pool, (uint32_t)wanted);
     }
@@ -82,8 +87,12 @@ int pool_resize(struct pool *pool, int workers) {
 
 int pp_retire_all(struct pool *pool, uint64_t deadline) {
     if (pool->ended || pool->broken) return 0;
-    if (!pool->retiring) set_size(pool, 0);
+    if (!pool->retiring && pool->backend->resize) set_size(pool, 0);
     pool->retiring = true;
+    return pool->backend->retire(pool, deadline);
+}
+
+int pp_processes_retire(struct pool *pool, uint64_t deadline) {
     /* The supervisor goes when the last worker has gone. */
     struct pollfd control = {.fd = pool->control};
     pthread_mutex_unlock(&pool->lock);

@@ -32,4 +32,8 @@ static inline void pp_call_workers(struct pool *pool, uint32_t work) {
 /* Caller: lets all workers end of themselves, and waits for that; nothing is open. 0 or POOL_ETIMEDOUT. */
 int pp_retire_all(struct pool *pool, uint64_t deadline);
 
+/* See struct pp_backend. */
+void pp_processes_resize(struct pool *pool);
+int pp_processes_retire(struct pool *pool, uint64_t deadline);
+
 #endif

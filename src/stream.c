@@ -12,11 +12,13 @@
 #include "sys.h"
 
 #define PULLS 2
-/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments are not large. */
+/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results are
+ * not large. The room for results counts less, since it may be generous. */
 #define ITEMS_A_WORKER 64
 #define ITEMS_LEAST 256
 #define ITEMS_A_WORKER_LEAST 4
 #define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes of them all */
+#define RESULTS_MOST ((size_t)256 << 20)
 #define LARGE 4096 /* bytes of result that are copied without the lock */
 
 /* ---- items */
@@ -158,7 +160,8 @@ static void end_input(struct stream *s, int error, int code, const char *what) {
     s->input.error = error;
     s->input.index = (size_t)s->pulled;
     s->input.code = code;
-    if (error) snprintf(s->input.message, sizeof s->input.message, "%s: %s", what, pool_strerror(error));
+    if (code > 0) snprintf(s->input.message, sizeof s->input.message, "%s: it returned %d", what, code);
+    else if (error) snprintf(s->input.message, sizeof s->input.message, "%s: %s", what, pool_strerror(error));
 }
 
 static bool has_room(const struct stream *s) {
@@ -309,11 +312,11 @@ static int check(const struct pool_stream *options) {
     return 0;
 }
 
-static size_t default_window(size_t workers, size_t in_size) {
+static size_t default_window(size_t workers, size_t in_size, size_t out_size) {
     size_t items = workers * ITEMS_A_WORKER, least = workers * ITEMS_A_WORKER_LEAST;
-    size_t most = in_size ? ARGUMENTS_MOST / in_size : SIZE_MAX;
     if (items < ITEMS_LEAST) items = ITEMS_LEAST;
-    if (items > most) items = most;
+    if (in_size && items > ARGUMENTS_MOST / in_size) items = ARGUMENTS_MOST / in_size;
+    if (out_size && items > RESULTS_MOST / out_size) items = RESULTS_MOST / out_size;
     return items < least ? least : items;
 }
 
@@ -331,7 +334,8 @@ static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind
                                  .retries = options->retries,
                                  .priority = options->priority,
                                  .seed = options->seed};
-    s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size);
+    s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size, s->task.out_size);
+    if (pool->options.backend == POOL_INLINE) s->window = 1; /* who runs the items itself gains nothing by reading ahead */
 }
 
 static int make(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,

@@ -19,10 +19,23 @@
 #include "sys.h"
 
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
+#define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */
+#define PAUSE_MOST 10000000U
+
+/*             start_one()             the pool is too small for it
+ *     EMPTY --------------> ALIVE -----------------------------> RETIRED
+ *                             |
+ *                             | there is no thread to be had, or the initializer keeps failing
+ *                             v
+ *                          GIVEN_UP
+ * A larger pool starts those again that are not ALIVE. */
+enum place { EMPTY, ALIVE, RETIRED, GIVEN_UP };
 
 struct thread {
     struct crew *crew;
     uint32_t number;
+    enum place place; /* under the crew's lock */
+    bool exists;      /* it is still to be joined; the pool's */
     unsigned init_failures;
     jmp_buf ends;
     pthread_t id;
@@ -32,10 +45,8 @@ struct crew {
     struct pp_shared *shared;
     struct pp_worker_options options;
     int task_pipe, bell;
-    pthread_mutex_t lock; /* notices have one writer at a time; and the count below */
-    uint32_t given_up;    /* places that never had a thread, or whose initializer keeps failing */
-    uint32_t count;       /* threads, the first places */
-    struct thread threads[];
+    pthread_mutex_t lock; /* notices have one writer at a time; and the places */
+    struct thread threads[PP_WORKERS];
 };
 
 static bool is_ending(const struct crew *crew) {
@@ -55,13 +66,33 @@ static bool tell(struct crew *crew, const struct pp_notice *notice) {
     }
 }
 
+/* Whether the pool has no worker and cannot get one. Under the crew's lock. */
+static bool is_hopeless(const struct crew *crew) {
+    uint32_t wanted = atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
+    uint32_t lost = 0;
+    while (lost < wanted && crew->threads[lost].place == GIVEN_UP) lost++;
+    return wanted > 0 && lost == wanted;
+}
+
 /* Without a worker, and without hope of one, the caller must not wait. */
-static void give_up(struct crew *crew, int32_t init_code) {
+static void give_up(struct thread *t, int32_t init_code) {
+    struct crew *crew = t->crew;
     pthread_mutex_lock(&crew->lock);
-    bool last = ++crew->given_up == atomic_load_explicit(&crew->shared->front->workers, memory_order_relaxed);
+    t->place = GIVEN_UP;
+    bool hopeless = is_hopeless(crew);
     pthread_mutex_unlock(&crew->lock);
-    if (last) tell(crew, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
+    if (hopeless) tell(crew, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
     pp_write(crew->bell, "", 1);
+}
+
+/* Who finds the pool too small says so under the lock: resize() sees that it has gone, or it sees that it may stay. */
+static bool may_stay(struct thread *t) {
+    struct crew *crew = t->crew;
+    pthread_mutex_lock(&crew->lock);
+    bool stays = t->number < atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
+    if (!stays) t->place = RETIRED;
+    pthread_mutex_unlock(&crew->lock);
+    return stays;
 }
 
 /* Whether the thread is to live once more. */
@@ -71,8 +102,8 @@ static bool bury(struct thread *t) {
     if (!tell(crew, &notice)) return false;
     pp_life_end(crew->shared, t->number);
     pp_write(crew->bell, "", 1);
-    if (pp_life_deserves_another(crew->shared, t->number, &t->init_failures)) return true;
-    give_up(crew, notice.init_code);
+    if (pp_life_deserves_another(crew->shared, t->number, &t->init_failures)) return may_stay(t);
+    give_up(t, notice.init_code);
     return false;
 }
 
@@ -103,7 +134,8 @@ static void stop(struct pool *pool) {
     /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
     atomic_store_explicit(&pool->shared.front->ending, 1, memory_order_seq_cst);
     pp_wake_all(&pool->shared, pool->task_pipe);
-    for (uint32_t i = 0; i < crew->count; i++) pthread_join(crew->threads[i].id, NULL);
+    for (uint32_t i = 0; i < pool->workers; i++)
+        if (crew->threads[i].exists) pthread_join(crew->threads[i].id, NULL);
     pthread_mutex_destroy(&crew->lock);
     pp_release(crew);
     pool->crew = NULL;
@@ -114,27 +146,69 @@ static void end(struct pool *pool) {
     stop(pool);
 }
 
-/* As many as the system allows. */
-static int start_threads(struct pool *pool) {
-    struct crew *crew = pool->crew;
-    for (; crew->count < pool->workers; crew->count++) {
-        struct thread *t = &crew->threads[crew->count];
-        t->crew = crew;
-        t->number = crew->count;
-        if (pp_thread(&t->id, run_thread, t)) break;
-    }
-    if (crew->count == pool->workers) return 0;
-    if (crew->count == 0) return POOL_EAGAIN;
-    /* Those that began may have counted themselves meanwhile. */
+static bool start_one(struct crew *crew, uint32_t number) {
+    struct thread *t = &crew->threads[number];
+    if (t->exists) pthread_join(t->id, NULL);
     pthread_mutex_lock(&crew->lock);
-    uint32_t missing = pool->workers - crew->count;
-    bool none_left = (crew->given_up += missing) == pool->workers;
+    *t = (struct thread){.crew = crew, .number = number, .place = ALIVE};
     pthread_mutex_unlock(&crew->lock);
-    return none_left ? POOL_EINIT : 0;
+    return t->exists = pp_thread(&t->id, run_thread, t) == 0;
+}
+
+static bool is_in(struct crew *crew, uint32_t number, enum place place) {
+    pthread_mutex_lock(&crew->lock);
+    bool is = crew->threads[number].place == place;
+    pthread_mutex_unlock(&crew->lock);
+    return is;
+}
+
+/* As many as the system allows. How many there are then. */
+static uint32_t start_threads(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    uint32_t alive = 0;
+    bool allowed = true;
+    for (uint32_t i = 0; i < pool->wanted; i++) {
+        if (is_in(crew, i, ALIVE) || (allowed && (allowed = start_one(crew, i)))) {
+            alive++;
+            continue;
+        }
+        pthread_mutex_lock(&crew->lock);
+        crew->threads[i].place = GIVEN_UP;
+        pthread_mutex_unlock(&crew->lock);
+    }
+    return alive;
+}
+
+static void resize(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    start_threads(pool);
+    pthread_mutex_lock(&crew->lock);
+    if (is_hopeless(crew))
+        pp_notice_write(crew->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
+    pthread_mutex_unlock(&crew->lock);
+}
+
+static bool all_retired(struct crew *crew, uint32_t workers) {
+    uint32_t i = 0;
+    while (i < workers && !is_in(crew, i, ALIVE)) i++;
+    return i == workers;
+}
+
+/* They go within moments, or when their finalizers have returned. */
+static int retire(struct pool *pool, uint64_t deadline) {
+    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->crew, pool->workers); pause = pause < PAUSE_MOST ? pause * 2 : pause) {
+        uint64_t now = pp_now();
+        if (now >= deadline) return POOL_ETIMEDOUT;
+        pp_collect(pool); /* makes room for their notices */
+        pthread_mutex_unlock(&pool->lock);
+        pp_poll(NULL, 0, deadline - now < pause ? deadline : now + pause);
+        pthread_mutex_lock(&pool->lock);
+    }
+    return 0;
 }
 
 static int start(struct pool *pool) {
-    struct crew *crew = pp_zalloc(1, sizeof *crew + pool->workers * sizeof *crew->threads);
+    struct crew *crew = pp_zalloc(1, sizeof *crew);
     if (!crew) return POOL_ENOMEM;
     if (pthread_mutex_init(&crew->lock, NULL)) goto no_lock;
     if (!pp_make_bell(pool)) goto no_bell;
@@ -146,14 +220,18 @@ static int start(struct pool *pool) {
     crew->options = pp_worker_options_of(pool);
     crew->bell = pool->bell_end;
     pool->crew = crew;
-    int error = start_threads(pool);
-    if (!error) return 0;
+    uint32_t alive = start_threads(pool);
+    /* Those that began may have given up meanwhile. */
+    pthread_mutex_lock(&crew->lock);
+    bool hopeless = is_hopeless(crew);
+    pthread_mutex_unlock(&crew->lock);
+    if (!hopeless || alive == pool->wanted) return 0;
     stop(pool);
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
     pp_close(&pool->bell_end);
-    return error;
+    return alive ? POOL_EINIT : POOL_EAGAIN;
 
 no_pipe:
     pp_close(&pool->bell);
@@ -165,4 +243,4 @@ no_lock:
     return POOL_EAGAIN;
 }
 
-const struct pp_backend pp_threads = {.start = start, .end = end, .in_here = true};
+const struct pp_backend pp_threads = {.start = start, .end = end, .resize = resize, .retire = retire, .in_here = true};

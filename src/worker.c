@@ -49,7 +49,10 @@ struct worker {
 };
 
 static noreturn void end_life(struct worker *w, int status) {
-    if (w->ends) longjmp(*w->ends, 1);
+    if (w->ends) {
+        pp_unmap(w->spare, w->spare_size);
+        longjmp(*w->ends, 1);
+    }
     pp_child_exit(status);
 }
 
@@ -539,6 +542,10 @@ bool pp_worker_step(struct worker *w) {
     if (!run_jobs(w) && (worked || !steal(w))) return worked;
     retire_if_due(w);
     return true;
+}
+
+bool pp_worker_retire(struct worker *w) {
+    retire(w, PP_RETIRED);
 }
 
 struct worker *pp_worker_new(void) {

@@ -48,5 +48,7 @@ void pp_worker_enter(struct worker *worker);
 void pp_worker_initialize(struct worker *worker);
 /* Runs what is there to be run next. False: nothing is. */
 bool pp_worker_step(struct worker *worker);
+/* Ends its life by its own will, as if it had had all its tasks; never returns. */
+bool pp_worker_retire(struct worker *worker);
 
 #endif

@@ -188,6 +188,43 @@ static int give_up(struct told *told) {
     return 0;
 }
 
+static struct pool *inline_pool(void) {
+    struct pool_options options = test_options(1);
+    struct pool *pool = NULL;
+    options.backend = POOL_INLINE;
+    assert_ok(pool_create(&options, &pool));
+    return pool;
+}
+
+static void a_call_that_runs_the_job_itself_tells_too(void **state) {
+    (void)state;
+    struct told told = {0};
+    struct pool *pool = inline_pool();
+    struct pool_job job = slow_job(&told, 100);
+    job.progress_interval = 1;
+    job.chunk = 1;
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_int_equal(told.last_calls, 1); /* with which the job is done */
+    assert_true(told.calls > 10);
+    assert_int_equal(told.backward, 0);
+    assert_int_equal(told.last.failed, 50);
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    pool_destroy(pool);
+
+    struct told ended = {.act = cancel}, waiting = {.act = wait_for_itself, .pool = inline_pool()};
+    job = slow_job(&ended, 100000);
+    assert_ok(pool_map_async(waiting.pool, &job, &ended.future));
+    assert_any_of(finish(ended.future, NULL), POOL_ECANCELLED, POOL_EFAILED);
+    assert_true(ended.last.failed > 90000);
+    assert_int_equal(pool_poll(waiting.pool, 0), 1);
+    job = slow_job(&waiting, 20);
+    assert_ok(pool_map_async(waiting.pool, &job, &waiting.future));
+    assert_code(finish(waiting.future, NULL), POOL_EFAILED);
+    assert_code(waiting.code, POOL_ETIMEDOUT);
+    pool_destroy(waiting.pool);
+}
+
 static void a_job_given_up_in_its_callback_tells_no_more(void **state) {
     (void)state;
     struct told told = {.act = give_up};
@@ -350,6 +387,7 @@ int main(int argc, char **argv) {
         TEST(a_callback_may_end_its_job),
         TEST(a_callback_does_not_wait),
         TEST(a_callback_begins_nothing_that_waits),
+        TEST(a_call_that_runs_the_job_itself_tells_too),
         TEST(a_job_given_up_in_its_callback_tells_no_more),
         TEST(the_last_report_comes_at_the_latest_at_the_pools_end),
         TEST(no_waiter_returns_before_the_last_report),

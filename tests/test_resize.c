@@ -310,6 +310,11 @@ static void negative_idle_times_are_refused(void **state) {
 
 /* ---- finalizer */
 
+static int count_begin(void *arg) {
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return 0;
+}
+
 static void count_end(void *arg) {
     atomic_fetch_add((atomic_int *)arg, 1);
 }
@@ -382,6 +387,75 @@ static void a_finalizer_that_crashes_ends_its_worker(void **state) {
     pool_destroy(pool);
 }
 
+/* ---- Without processes */
+
+static void threads_become_more_and_fewer(void **state) {
+    (void)state;
+    atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_with((struct pool_options){.backend = POOL_THREADS, .initializer = count_begin,
+                                                        .initializer_arg = begins, .finalizer = count_end,
+                                                        .finalizer_arg = ends}, 1);
+    struct future *futures[5];
+    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    assert_ok(pool_resize(pool, 5));
+    assert_true(gate_reached(gate, 5));
+    assert_ok(pool_resize(pool, 2));
+    gate_open(gate);
+    for (int i = 0; i < 5; i++) assert_ok(finish(futures[i], NULL));
+    assert_true(becomes(ends, 3));
+    struct pool_job job = {.fn = short_task, .count = 3000};
+    long *in = calloc(job.count, sizeof *in), *out = calloc(job.count, sizeof *out);
+    job.in = in;
+    job.out = out;
+    job.in_size = job.out_size = sizeof *in;
+    for (long i = 0; i < 3000; i++) in[i] = i;
+    for (unsigned round = 0; round < 10; round++) {
+        struct future *map;
+        assert_ok(pool_map_async(pool, &job, &map));
+        for (int i = 0; i < 40; i++) {
+            assert_ok(pool_resize(pool, i % 2 ? 1 : 1 + (int)(scramble(40 * round + (unsigned)i) % 8)));
+            future_wait(map, i % 3);
+        }
+        assert_ok(finish(map, NULL));
+        for (long i = 0; i < 3000; i++) assert_true(out[i] == i * i);
+    }
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_int_equal(*begins, *ends);
+    pool_destroy(pool);
+    free(in);
+    free(out);
+}
+
+static void the_same_options_go_with_every_backend(void **state) {
+    (void)state;
+    atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        struct pool_options options = {.backend = backend, .lazy = true, .idle_timeout = 1, .max_tasks_per_worker = 7,
+                                       .initializer = count_begin, .initializer_arg = begins, .finalizer = count_end,
+                                       .finalizer_arg = ends};
+        atomic_store(begins, 0);
+        atomic_store(ends, 0);
+        struct pool *pool = pool_with(options, 2);
+        submit_squares(pool, 30);
+        assert_ok(pool_resize(pool, 3));
+        map_squares(pool, 100);
+        assert_code(pool_resize(pool, 1025), POOL_EINVAL);
+        assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        assert_true(*begins >= 130 / 7);
+        assert_int_equal(*begins, *ends);
+        assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        assert_code(pool_resize(pool, 1), POOL_ECLOSED);
+        pool_destroy(pool);
+        assert_int_equal(*begins, *ends);
+        pool = pool_with((struct pool_options){.backend = backend, .finalizer = count_end, .finalizer_arg = ends}, 2);
+        submit_squares(pool, 30);
+        pool_destroy(pool);
+        assert_int_equal(*begins, *ends); /* none at the pool's end */
+    }
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_larger_pool_runs_more_at_a_time),
@@ -404,6 +478,8 @@ int main(int argc, char **argv) {
         TEST(the_finalizer_runs_in_workers_that_retire),
         TEST(a_finalizer_that_hangs_ends_with_the_pool),
         TEST(a_finalizer_that_crashes_ends_its_worker),
+        TEST(threads_become_more_and_fewer),
+        TEST(the_same_options_go_with_every_backend),
     };
     return run_group("resize", tests, COUNT(tests), argc, argv);
 }

@@ -181,6 +181,43 @@ static void the_window_bounds_what_is_taken_and_not_delivered(void **state) {
     pool_destroy(pool);
 }
 
+static void without_concurrency_the_input_is_not_read_ahead(void **state) {
+    (void)state;
+    struct pool_options inline_options = test_options(1);
+    struct pool *pool = NULL;
+    inline_options.backend = POOL_INLINE;
+    assert_ok(pool_create(&inline_options, &pool));
+    struct counting input = {.count = 10, .end = POOL_END};
+    struct pool_stream options = squares_of(&input);
+    struct stream *stream;
+    assert_ok(pool_imap(pool, &options, &stream));
+    for (long i = 0; i < 10; i++) {
+        assert_ok(stream_next(stream, NULL, PATIENCE));
+        assert_int_equal(input.next, i + 1);
+    }
+    assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
+static void large_results_make_the_default_window_small(void **state) {
+    (void)state;
+    gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct counting input = {.count = 1000, .end = POOL_END};
+    struct pool_stream options = squares_of(&input);
+    struct stream *stream;
+    options.fn = first_waits_task;
+    options.out_size = (size_t)20 << 20;
+    assert_ok(pool_imap(pool, &options, &stream));
+    assert_code(stream_next(stream, NULL, 0), POOL_ETIMEDOUT);
+    assert_in_range(input.next, 4, 12); /* 256 MiB of them; fewer only where the arena is small */
+    gate_open(gate);
+    assert_ok(stream_next(stream, NULL, PATIENCE));
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
 static int moody_task(const void *in, void *out) {
     long x = *(const long *)in;
     *(long *)out = x;
@@ -284,7 +321,7 @@ static void an_input_that_fails_is_told_after_what_came_before(void **state) {
             assert_int_equal(failure.error, error);
             assert_int_equal(failure.code, ends[e]);
             assert_int_equal(failure.index, input.count);
-            assert_contains(failure.message, "the input failed");
+            assert_contains(failure.message, ends[e] > 0 ? "the input failed: it returned 42" : "the input failed");
             for (int i = 0; i < 3; i++) assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
             assert_ok(stream_failure(stream, &failure));
             assert_int_equal(failure.error, 0);
@@ -903,6 +940,8 @@ int main(int argc, char **argv) {
         TEST(without_arguments_tasks_have_their_number_and_its_seed),
         TEST(unordered_results_come_as_they_are_done_and_ordered_ones_wait),
         TEST(the_window_bounds_what_is_taken_and_not_delivered),
+        TEST(without_concurrency_the_input_is_not_read_ahead),
+        TEST(large_results_make_the_default_window_small),
         TEST(an_item_that_fails_costs_itself_alone),
         TEST(items_have_time_outs_and_retries),
         TEST(an_input_that_fails_is_told_after_what_came_before),
