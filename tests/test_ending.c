@@ -2,9 +2,12 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 /* What the pool does when its caller ends. */
 enum load { IDLE, BUSY, IGNORING_SIGNALS, STOPPED, ASLEEP, WITH_CHILDREN, QUEUED, JUST_MADE, LOADS };
@@ -363,6 +366,49 @@ static void a_child_that_left_its_group_does_not_keep_destroy(void **state) {
     assert_true(gone_within(child, PATIENCE));
 }
 
+static int use_terminal_task(const void *in, void *out) {
+    (void)in;
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    struct termios settings;
+    char byte;
+    if (fd < 0 || tcgetattr(fd, &settings)) return 1;
+    if (write(fd, "out\n", 4) != 4) return 2;
+    if (tcsetattr(fd, TCSANOW, &settings)) return 3;
+    if (read(fd, &byte, 1) != -1 || errno != EIO) return 4;
+    close(fd);
+    return pid_task(NULL, out);
+}
+
+static int use_terminal(void *argument) {
+    (void)argument;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    signal(SIGHUP, SIG_IGN); /* the end of the session */
+    setsid();
+    int terminal = open(ptsname(master), O_RDWR); /* becomes the controlling terminal */
+    struct termios settings;
+    EXPECT(terminal >= 0 && tcgetattr(terminal, &settings) == 0);
+    settings.c_lflag |= (tcflag_t)TOSTOP;
+    EXPECT(tcsetattr(terminal, TCSANOW, &settings) == 0);
+    struct pool_options options = test_options(1);
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct pool_task task = {.fn = use_terminal_task, .out_size = sizeof(pid_t)};
+    struct future *future;
+    EXPECT(pool_submit(pool, &task, &future) == 0);
+    EXPECT(future_get(future, NULL, PATIENCE / 2) == 0);
+    future_free(future);
+    pool_destroy(pool);
+    close(terminal);
+    close(master);
+    return 0;
+}
+
+static void a_worker_is_not_stopped_by_the_terminal(void **state) {
+    (void)state;
+    assert_child_passes(use_terminal, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(nothing_is_left_of_a_caller_that_is_killed),
@@ -373,6 +419,7 @@ int main(int argc, char **argv) {
         TEST(nothing_is_left_of_a_caller_that_exits_without_ado),
         TEST(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes),
         TEST(signals_of_the_terminal_reach_the_program_alone),
+        TEST(a_worker_is_not_stopped_by_the_terminal),
         TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
         TEST(destroy_is_bounded_whatever_the_tasks_do),
         TEST(a_child_that_left_its_group_does_not_keep_destroy),
