@@ -218,6 +218,46 @@ static void nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_bec
     check_endings(EXECUTES);
 }
 
+struct parent {
+    struct gate itself;
+    pid_t child, supervisor, worker;
+};
+
+static int be_parent(void *argument) {
+    struct parent *parent = argument;
+    struct pool_options options = test_options(1);
+    EXPECT(pool_create(&options, &pools[0]) == 0);
+    struct pool_task task = {.fn = parent_task, .out_size = sizeof(pid_t)}, endless = {.fn = forever_task};
+    EXPECT(pool_submit(pools[0], &task, &futures[0]) == 0);
+    EXPECT(future_get(futures[0], &parent->supervisor, PATIENCE) == 0);
+    task.fn = pid_task;
+    EXPECT(pool_submit(pools[0], &task, &futures[1]) == 0);
+    EXPECT(future_get(futures[1], &parent->worker, PATIENCE) == 0);
+    EXPECT(pool_submit(pools[0], &endless, &futures[2]) == 0);
+    pid_t child = fork(); /* holds every descriptor of the pool that the caller has */
+    if (child == 0) {
+        for (;;) pause();
+    }
+    EXPECT(child > 0);
+    parent->child = child;
+    gate_pass(&parent->itself);
+    return 1;
+}
+
+static void a_child_that_outlives_the_caller_keeps_no_process_of_the_pool(void **state) {
+    (void)state;
+    struct parent *parent = shared(sizeof *parent);
+    pid_t host = start_child(be_parent, parent);
+    assert_true(gate_reached(&parent->itself, 1));
+    kill(host, SIGKILL);
+    assert_int_equal(end_child(host, PATIENCE).signal, SIGKILL);
+    int64_t start = now_ms();
+    bool ended = gone_within(parent->supervisor, 10000) && gone_within(parent->worker, 10000);
+    kill(parent->child, SIGKILL);
+    assert_true(ended);
+    assert_took(start, 0, 4000);
+}
+
 /* ---- Ctrl-C -------------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
@@ -418,6 +458,7 @@ int main(int argc, char **argv) {
         TEST(nothing_is_left_of_a_caller_that_exits_in_another_thread),
         TEST(nothing_is_left_of_a_caller_that_exits_without_ado),
         TEST(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes),
+        TEST(a_child_that_outlives_the_caller_keeps_no_process_of_the_pool),
         TEST(signals_of_the_terminal_reach_the_program_alone),
         TEST(a_worker_is_not_stopped_by_the_terminal),
         TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
