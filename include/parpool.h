@@ -45,8 +45,9 @@
  *   - exit() in a task ends its worker at once where the C library allows that (glibc); elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
  *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
- *     group of its own, so Ctrl-C reaches the program alone, and reading from the terminal fails. A worker that ends
- *     takes its group with it: children that a task left running are killed.
+ *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
+ *     ends takes its group with it: children that a task left running are killed. A child that returns from the task
+ *     ends there.
  *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
  *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
  *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.

@@ -1,6 +1,7 @@
 #include "child.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ static void note_fault(int signal, siginfo_t *info, void *context) {
         raise(signal);
         return;
     }
+    if (pp_child_forked) return;
     atomic_store_explicit(&own_record->fault, (uint64_t)(uintptr_t)info->si_addr, memory_order_relaxed);
     atomic_store_explicit(&own_record->faulted, 1, memory_order_relaxed);
 }
@@ -97,6 +99,19 @@ static void exit_at_once(int status, void *unused) {
 }
 #endif
 
+bool pp_child_forked;
+
+static void note_fork(void) {
+    pp_child_forked = true;
+}
+
+/* Asked of the C library, not of the system: a look costs a task nothing. */
+static void watch_forks(void) {
+    static bool watched; /* in the worker whose task made this pool, maybe */
+    if (!watched) watched = pthread_atfork(NULL, NULL, note_fork) == 0;
+    pp_child_forked = false;
+}
+
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     setpgid(0, 0);
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
@@ -108,10 +123,13 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     sigaction(SIGCHLD, &action, NULL); /* a task that waits for its children must find them */
-    /* A worker is not in the terminal's foreground: reading from there would stop it for ever; ignored, it is an error. */
+    /* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an error,
+     * writing and setting are allowed. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGTTIN, &action, NULL);
+    sigaction(SIGTTOU, &action, NULL);
     own_record = record;
+    watch_forks();
     catch_faults();
 #if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
     on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */

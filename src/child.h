@@ -6,15 +6,19 @@
 #ifndef PP_CHILD_H
 #define PP_CHILD_H
 
+#include <stdbool.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
 struct pp_record;
 
+/* Whether this process was forked by a worker, or by a child of its: then it is no worker, whatever it returns from. */
+extern bool pp_child_forked;
+
 /* Own process group; handled signals back to default; inherited unwritten output dropped. Signals stay blocked. */
 void pp_child_begin(void);
-/* A worker's, after that of the supervisor: ends with its parent where the system can do that, nothing blocked, and
- * notes the address of a memory fault in its record. */
+/* A worker's, after that of the supervisor: ends with its parent where the system can do that, nothing blocked,
+ * notes the address of a memory fault in its record, and knows its own children from itself. */
 void pp_child_begin_worker(struct pp_record *record, pid_t parent);
 /* Writes what a task printed. */
 void pp_child_flush(void);

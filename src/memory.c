@@ -1,6 +1,8 @@
 #include "memory.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -50,11 +52,35 @@ size_t pp_memory_peak(pid_t pid) {
     return most > shared ? (most - shared) * 1024 : 0;
 }
 
+/* Whether a page more of private data fits below the limit. */
+static bool fits(struct rlimit limit, rlim_t bytes, size_t page) {
+    limit.rlim_cur = bytes;
+    if (setrlimit(RLIMIT_DATA, &limit)) return true;
+    void *memory = pp_map_private(page);
+    pp_unmap(memory, page);
+    return memory != NULL;
+}
+
+/* Where the system does not say how much private data there is, the limit does: it is the least below which none can be added.
+ * 0: the system counts otherwise. */
+static rlim_t find_data(struct rlimit limit) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    rlim_t low = page, high = limit.rlim_cur < (rlim_t)SIZE_MAX / 4 ? limit.rlim_cur : (rlim_t)SIZE_MAX / 4;
+    if (fits(limit, low, page)) high = 0;
+    while (high > low && high - low > page) {
+        rlim_t middle = low + (high - low) / 2;
+        if (fits(limit, middle, page)) high = middle;
+        else low = middle;
+    }
+    setrlimit(RLIMIT_DATA, &limit);
+    return high;
+}
+
 void pp_memory_limit(size_t bytes) {
     unsigned long long pages[6];
-    rlim_t now = read_statm(pages) == 6 ? (rlim_t)pages[5] * (rlim_t)sysconf(_SC_PAGESIZE) : 0;
     struct rlimit limit;
     if (getrlimit(RLIMIT_DATA, &limit)) return;
+    rlim_t now = read_statm(pages) == 6 ? (rlim_t)pages[5] * (rlim_t)sysconf(_SC_PAGESIZE) : find_data(limit);
     rlim_t wanted = bytes > (size_t)-1 / 2 - now ? RLIM_INFINITY : now + (rlim_t)bytes;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) wanted = limit.rlim_max;
     limit.rlim_cur = limit.rlim_max = wanted;

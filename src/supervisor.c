@@ -20,6 +20,7 @@
 #define START_TRIES 10      /* times in a row that a worker may die before it is ready */
 #define FORK_TRIES 5        /* times in a row that the system may refuse a process */
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
+#define LOOK_NS 1000000000U /* how often the caller is looked for, where the system does not tell of its end */
 
 /* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD one
  * first has to be told of; a RESTING one is filled when there is work. */
@@ -72,13 +73,18 @@ static void watch_children(struct supervisor *s) {
     sigprocmask(SIG_SETMASK, &all_but_child, NULL);
 }
 
-/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. */
+/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For that
+ * there is the pidfd, and where the system has none, a look now and then. */
 static void watch_caller(struct supervisor *s) {
     s->caller_pidfd = -1;
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY) && defined(SYS_pidfd_open)
     s->caller_pidfd = (int)syscall(SYS_pidfd_open, s->options->caller, 0);
 #endif
     if (getppid() != s->options->caller) pp_child_exit(0);
+}
+
+static bool caller_has_gone(const struct supervisor *s) {
+    return s->caller_pidfd < 0 && getppid() != s->options->caller;
 }
 
 static void ring_bell(struct supervisor *s) {
@@ -302,7 +308,10 @@ static void wait_for_events(struct supervisor *s) {
     struct pollfd fds[] = {{.fd = s->options->control, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
-    if (pp_poll(fds, 3, deadline) <= 0) return;
+    uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
+    int found = pp_poll(fds, 3, look < deadline ? look : deadline);
+    if (caller_has_gone(s)) end_all(s);
+    if (found <= 0) return;
     char bytes[256];
     if (fds[1].revents) while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
     if (fds[0].revents) take_commands(s);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +138,12 @@ int pp_socketpair(int fds[2]) {
     type |= SOCK_CLOEXEC;
 #endif
     return socketpair(AF_UNIX, type, 0, fds) ? -1 : set_up_pair(fds, -1);
+}
+
+struct pp_file pp_file_of(int fd) {
+    struct stat status;
+    if (fstat(fd, &status)) return (struct pp_file){0};
+    return (struct pp_file){status.st_dev, status.st_ino};
 }
 
 void pp_close(int *fd) {

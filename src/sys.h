@@ -41,6 +41,12 @@ void pp_unmap_unforked(uint32_t *page);
 /* Both ends close-on-exec and above 2; `end`, 0 or 1 or -1 for both, does not block. 0 or -1. */
 int pp_pipe(int fds[2], int nonblocking_end);
 int pp_socketpair(int fds[2]);
+/* What a descriptor leads to; all zero: nowhere. */
+struct pp_file {
+    dev_t device;
+    ino_t number;
+};
+struct pp_file pp_file_of(int fd);
 void pp_close(int *fd); /* and sets it to -1; nothing if it is -1 */
 
 /* All signals are blocked around it: in the child they stay so, until it has put its own dispositions in place. */

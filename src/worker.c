@@ -28,6 +28,7 @@ struct worker {
     struct pp_call *call;
     uint32_t number, life;
     int task_pipe, bell;
+    struct pp_file task_pipe_file, bell_file; /* what they led to before the first task */
     jmp_buf *ends;       /* see struct pp_place */
     const struct pp_worker_options *options;
     struct pp_limit_watch watch;
@@ -76,6 +77,13 @@ static void flush_output(const struct worker *w) {
     if (!w->ends) pp_child_flush();
 }
 
+/* A child that a task has forked, and that returns as the task does, must not go on as the worker that it was made from. */
+static void end_if_forked(const struct worker *w) {
+    if (!pp_child_forked || w->ends) return;
+    pp_child_flush();
+    pp_child_exit(0);
+}
+
 static noreturn void retire(struct worker *w, uint32_t why) {
     atomic_store_explicit(&w->record->retired, why, memory_order_relaxed);
     w->call->running = false;
@@ -105,6 +113,18 @@ static void count_work(struct worker *w, uint64_t began, uint64_t now, uint64_t 
     atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
 }
 
+static bool is_same(struct pp_file a, struct pp_file b) {
+    return a.device == b.device && a.number == b.number;
+}
+
+/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken and not
+ * heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
+static void retire_if_cut_off(struct worker *w) {
+    if (w->ends) return;
+    if (is_same(pp_file_of(w->bell), w->bell_file) && is_same(pp_file_of(w->task_pipe), w->task_pipe_file)) return;
+    retire(w, PP_RETIRED);
+}
+
 static void announce(struct worker *w, uint64_t ticket) {
     struct pp_record *record = w->record;
     atomic_store_explicit(&record->done[w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
@@ -118,6 +138,7 @@ static void announce(struct worker *w, uint64_t ticket) {
     if (waits == 0 || waits == w->rung) return;
     if ((uint32_t)waits != PP_WAITS_ANY && (uint32_t)waits != pp_ticket_slot(ticket)) return;
     w->rung = waits;
+    retire_if_cut_off(w); /* its end rings the bell, too */
     pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
 }
 
@@ -152,6 +173,7 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         in = w->call->extra->in;
     }
     int code = desc->fn(in, desc->out);
+    end_if_forked(w);
     if (code != 0) {
         memcpy(w->shared->messages[slot], message_of(w), PP_MESSAGE);
         outcome->pid = (int32_t)getpid();
@@ -249,6 +271,7 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
 }
 
 static void end_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+    end_if_forked(w);
     if (code != 0) note_flaw(w, plan, position, code);
     atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
 }
@@ -485,6 +508,7 @@ static void rest(struct worker *w) {
     if (!sees_work(w)) {
         leave = steal(w) || is_surplus(w);
         if (!leave) {
+            retire_if_cut_off(w);
             forget_all(w);
             how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
             memset(w->used_up, 0, sizeof w->used_up);
@@ -526,6 +550,7 @@ void pp_worker_initialize(struct worker *w) {
     const struct pp_worker_options *options = w->options;
     w->call->running = false;
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
+    end_if_forked(w);
     flush_output(w);
     if (code != 0) {
         atomic_store_explicit(&w->record->init_code, code, memory_order_relaxed);
@@ -562,6 +587,8 @@ void pp_worker_run(const struct pp_place *place) {
     memset(pp_call_here(), 0, sizeof(struct pp_call)); /* this may be the pool of a task */
     pp_worker_enter(&w);
     pp_worker_initialize(&w);
+    w.bell_file = pp_file_of(w.bell);
+    w.task_pipe_file = pp_file_of(w.task_pipe);
     for (;;)
         if (!held_back(&w) && !pp_worker_step(&w)) rest(&w);
 }

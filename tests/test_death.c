@@ -587,6 +587,86 @@ static void a_task_that_closes_all_descriptors_costs_no_other(void **state) {
     pool_destroy(pool);
 }
 
+static int replace_all_task(const void *in, void *out) {
+    (void)in;
+    int pair[2];
+    if (pipe(pair)) return 1;
+    for (int fd = 3; fd < 64; fd++) {
+        if (fd != pair[0] && fd != pair[1]) dup2(pair[fd % 2], fd);
+    }
+    return pid_task(NULL, out);
+}
+
+/* Nobody would hear it, and nobody could wake it. */
+static void a_worker_whose_pipes_a_task_took_is_replaced(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    for (int i = 0; i < 5; i++) {
+        pid_t cut_off = 0, pid = 0;
+        assert_ok(finish(submit(pool, replace_all_task, NULL, 0, sizeof cut_off), &cut_off));
+        int64_t start = now_ms();
+        do {
+            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            assert_true(now_ms() - start < PATIENCE);
+        } while (pid == cut_off);
+    }
+    struct pool_stats stats = {0};
+    assert_ok(pool_stats(pool, &stats));
+    assert_true(stats.died == 0);
+    pool_destroy(pool);
+}
+
+struct twin {
+    struct gate gate;
+    atomic_int pid;
+};
+
+static int fork_and_return_task(const void *in, void *out) {
+    struct twin *twin = *(struct twin *const *)in;
+    pid_t child = fork();
+    if (child < 0) return 1;
+    if (child == 0) {
+        setsid(); /* so that it does not end with the worker */
+        atomic_store(&twin->pid, getpid());
+        return gate_pass(&twin->gate);
+    }
+    return pid_task(NULL, out);
+}
+
+static int fork_in_job_task(const void *in, void *out) {
+    struct twin *twin = *(struct twin *const *)in;
+    return task_index() == 3 ? fork_and_return_task(in, out) : atomic_fetch_add(&twin->gate.arrived, 1) < 0;
+}
+
+static void a_child_that_returns_from_a_task_is_no_worker(void **state) {
+    (void)state;
+    for (int in_job = 0; in_job < 2; in_job++) {
+        struct twin *twin = shared(sizeof *twin), *in[10];
+        struct pool *pool = pool_of(1);
+        pid_t worker = 0, pid = 0;
+        if (in_job) {
+            for (int i = 0; i < 10; i++) in[i] = twin;
+            pid_t pids[10];
+            struct pool_job job = {.fn = fork_in_job_task, .in = in, .in_size = sizeof *in, .out = pids,
+                                   .out_size = sizeof *pids, .count = 10, .chunk = 10};
+            assert_ok(pool_map(pool, &job));
+            worker = pids[3];
+        } else {
+            assert_ok(finish(submit(pool, fork_and_return_task, &twin, sizeof twin, sizeof worker), &worker));
+        }
+        assert_true(becomes(&twin->pid, 1));
+        assert_true(gate_reached(&twin->gate, in_job ? 10 : 1));
+        gate_open(&twin->gate);
+        for (int i = 0; i < 100; i++) {
+            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            assert_int_equal(pid, worker);
+        }
+        assert_true(gone_within(twin->pid, PATIENCE));
+        assert_int_equal(twin->gate.arrived, in_job ? 10 : 1);
+        pool_destroy(pool);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(whatever_kills_a_worker_is_told),
@@ -603,6 +683,8 @@ int main(int argc, char **argv) {
         TEST(a_pool_whose_workers_all_die_at_start_says_so),
         TEST(a_worker_that_dies_at_start_is_tried_again),
         TEST(a_task_that_closes_all_descriptors_costs_no_other),
+        TEST(a_worker_whose_pipes_a_task_took_is_replaced),
+        TEST(a_child_that_returns_from_a_task_is_no_worker),
     };
     return run_group("death", tests, COUNT(tests), argc, argv);
 }

@@ -2,9 +2,12 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 /* What the pool does when its caller ends. */
 enum load { IDLE, BUSY, IGNORING_SIGNALS, STOPPED, ASLEEP, WITH_CHILDREN, QUEUED, JUST_MADE, LOADS };
@@ -215,6 +218,46 @@ static void nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_bec
     check_endings(EXECUTES);
 }
 
+struct parent {
+    struct gate itself;
+    pid_t child, supervisor, worker;
+};
+
+static int be_parent(void *argument) {
+    struct parent *parent = argument;
+    struct pool_options options = test_options(1);
+    EXPECT(pool_create(&options, &pools[0]) == 0);
+    struct pool_task task = {.fn = parent_task, .out_size = sizeof(pid_t)}, endless = {.fn = forever_task};
+    EXPECT(pool_submit(pools[0], &task, &futures[0]) == 0);
+    EXPECT(future_get(futures[0], &parent->supervisor, PATIENCE) == 0);
+    task.fn = pid_task;
+    EXPECT(pool_submit(pools[0], &task, &futures[1]) == 0);
+    EXPECT(future_get(futures[1], &parent->worker, PATIENCE) == 0);
+    EXPECT(pool_submit(pools[0], &endless, &futures[2]) == 0);
+    pid_t child = fork(); /* holds every descriptor of the pool that the caller has */
+    if (child == 0) {
+        for (;;) pause();
+    }
+    EXPECT(child > 0);
+    parent->child = child;
+    gate_pass(&parent->itself);
+    return 1;
+}
+
+static void a_child_that_outlives_the_caller_keeps_no_process_of_the_pool(void **state) {
+    (void)state;
+    struct parent *parent = shared(sizeof *parent);
+    pid_t host = start_child(be_parent, parent);
+    assert_true(gate_reached(&parent->itself, 1));
+    kill(host, SIGKILL);
+    assert_int_equal(end_child(host, PATIENCE).signal, SIGKILL);
+    int64_t start = now_ms();
+    bool ended = gone_within(parent->supervisor, 10000) && gone_within(parent->worker, 10000);
+    kill(parent->child, SIGKILL);
+    assert_true(ended);
+    assert_took(start, 0, 4000);
+}
+
 /* ---- Ctrl-C -------------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t interrupted;
@@ -363,6 +406,49 @@ static void a_child_that_left_its_group_does_not_keep_destroy(void **state) {
     assert_true(gone_within(child, PATIENCE));
 }
 
+static int use_terminal_task(const void *in, void *out) {
+    (void)in;
+    int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+    struct termios settings;
+    char byte;
+    if (fd < 0 || tcgetattr(fd, &settings)) return 1;
+    if (write(fd, "out\n", 4) != 4) return 2;
+    if (tcsetattr(fd, TCSANOW, &settings)) return 3;
+    if (read(fd, &byte, 1) != -1 || errno != EIO) return 4;
+    close(fd);
+    return pid_task(NULL, out);
+}
+
+static int use_terminal(void *argument) {
+    (void)argument;
+    int master = posix_openpt(O_RDWR | O_NOCTTY);
+    EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    signal(SIGHUP, SIG_IGN); /* the end of the session */
+    setsid();
+    int terminal = open(ptsname(master), O_RDWR); /* becomes the controlling terminal */
+    struct termios settings;
+    EXPECT(terminal >= 0 && tcgetattr(terminal, &settings) == 0);
+    settings.c_lflag |= (tcflag_t)TOSTOP;
+    EXPECT(tcsetattr(terminal, TCSANOW, &settings) == 0);
+    struct pool_options options = test_options(1);
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct pool_task task = {.fn = use_terminal_task, .out_size = sizeof(pid_t)};
+    struct future *future;
+    EXPECT(pool_submit(pool, &task, &future) == 0);
+    EXPECT(future_get(future, NULL, PATIENCE / 2) == 0);
+    future_free(future);
+    pool_destroy(pool);
+    close(terminal);
+    close(master);
+    return 0;
+}
+
+static void a_worker_is_not_stopped_by_the_terminal(void **state) {
+    (void)state;
+    assert_child_passes(use_terminal, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(nothing_is_left_of_a_caller_that_is_killed),
@@ -372,7 +458,9 @@ int main(int argc, char **argv) {
         TEST(nothing_is_left_of_a_caller_that_exits_in_another_thread),
         TEST(nothing_is_left_of_a_caller_that_exits_without_ado),
         TEST(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes),
+        TEST(a_child_that_outlives_the_caller_keeps_no_process_of_the_pool),
         TEST(signals_of_the_terminal_reach_the_program_alone),
+        TEST(a_worker_is_not_stopped_by_the_terminal),
         TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
         TEST(destroy_is_bounded_whatever_the_tasks_do),
         TEST(a_child_that_left_its_group_does_not_keep_destroy),

@@ -1,7 +1,9 @@
 /* Limits of memory, replaced workers, and a full arena. */
 #include "support.h"
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 
 static const size_t mib = (size_t)1 << 20;
@@ -42,6 +44,37 @@ static void above_the_hard_limit_allocations_fail_and_nothing_else(void **state)
     getrlimit(RLIMIT_DATA, &after[0]);
     getrlimit(RLIMIT_AS, &after[1]);
     assert_memory_equal(before, after, sizeof before);
+}
+
+/* In a file system of its own that has no /proc; where that is not allowed, there is nothing to be tried. */
+static int limit_without_proc(void *argument) {
+    (void)argument;
+    enum { INHERITED = 500 };
+    size_t large = 1000 * mib, small = 50 * mib;
+    if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || umount2("/proc", MNT_DETACH)) return 0;
+    char *inherited = malloc(INHERITED * mib);
+    EXPECT(inherited != NULL && !have_proc());
+    struct pool_options options = test_options(1);
+    options.memory_limit = 300 * mib;
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct pool_task task = {.fn = allocate_task, .in = &large, .in_size = sizeof large};
+    for (int i = 0; i < 2; i++) {
+        struct future *future;
+        EXPECT(pool_submit(pool, &task, &future) == 0);
+        EXPECT(future_get(future, NULL, PATIENCE) == (i ? 0 : POOL_EFAILED));
+        future_free(future);
+        task.in = &small;
+    }
+    pool_destroy(pool);
+    free(inherited);
+    return 0;
+}
+
+static void the_hard_limit_is_counted_from_the_start_without_proc_too(void **state) {
+    (void)state;
+    if (instrumented()) return;
+    assert_child_passes(limit_without_proc, NULL);
 }
 
 static int touch_shared_task(const void *in, void *out) {
@@ -219,6 +252,7 @@ static void without_address_space_creating_fails_with_a_code_and_leaves_nothing(
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(above_the_hard_limit_allocations_fail_and_nothing_else),
+        TEST(the_hard_limit_is_counted_from_the_start_without_proc_too),
         TEST(shared_data_does_not_count_for_the_hard_limit),
         TEST(a_worker_above_the_soft_limit_is_replaced_after_its_task),
         TEST(in_a_job_replacing_loses_no_item),
