@@ -150,7 +150,7 @@ static void prefetch(struct pool *pool, uint64_t ticket) {
 static void collect_worker(struct pool *pool, uint32_t worker) {
     struct pp_record *record = &pool->shared.records[worker];
     uint64_t head = pool->done_heads[worker];
-    /* Acquire: pairs with the release in announce(), worker.c. */
+    /* Acquire: pairs with the release in pp_work_announce(). */
     uint64_t tail = atomic_load_explicit(&record->done_tail, memory_order_acquire);
     if (tail == head) return;
     pool->done_heads[worker] = tail;

@@ -60,7 +60,7 @@ void pp_check_supervisor(struct pool *pool) {
 static void expect(struct pool *pool, uint32_t whom) {
     if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
     atomic_store_explicit(&pool->shared.front->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
-    /* Orders the wish before the last look at outcomes; pairs with the fence in announce(), worker.c. */
+    /* Orders the wish before the last look at outcomes; pairs with the fence in pp_work_announce(). */
     atomic_thread_fence(memory_order_seq_cst);
 }
 

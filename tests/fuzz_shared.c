@@ -142,7 +142,7 @@ static void obey(void) {
     while (poll(&pipe, 1, 0) > 0 && pp_read(world.task_end, bytes, sizeof bytes) > 0) continue;
 }
 
-/* ---- a worker, as in worker.c; it stops for good at its stops_at-th point, if that is not 0 */
+/* ---- a worker, as in work_tasks.c and work_jobs.c; it stops for good at its stops_at-th point, if that is not 0 */
 
 static unsigned stops_at;
 #define POINT()                                                                                                        \

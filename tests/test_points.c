@@ -1,5 +1,5 @@
 /* A worker dies between two steps of its work, at each place where that could lose something or run it twice. The
- * places are the PP_POINTs of src/worker.c, in the build of the library that has them. */
+ * places are the PP_POINTs of the worker (src/work*.c), in the build of the library that has them. */
 #include "support.h"
 
 #include <signal.h>

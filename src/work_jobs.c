@@ -1,0 +1,211 @@
+/* A worker's jobs: chunks of items, and a turn in each job of the board; see work.h. */
+#include <string.h>
+
+#include "flaws.h"
+#include "ring.h"
+#include "state.h"
+#include "sys.h"
+#include "work.h"
+
+#define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
+
+static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+    if (!atomic_load_explicit(&w->record->flawed, memory_order_relaxed)) {
+        uint64_t end = atomic_load_explicit(&w->record->end, memory_order_relaxed);
+        uint64_t p = atomic_load_explicit(&w->record->begin, memory_order_relaxed);
+        for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->codes[p], 0, memory_order_relaxed);
+        atomic_store_explicit(&w->record->flawed, 1, memory_order_release);
+    }
+    atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
+    pp_flaws_note(plan->flaws, plan->flaws_room, position, pp_work_message(w));
+}
+
+static void end_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+    pp_work_end_if_forked(w);
+    if (code != 0) note_flaw(w, plan, position, code);
+    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
+}
+
+static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t position) {
+    uint64_t item = plan->index ? plan->index[position] : position;
+    end_item(w, plan, position, plan->fn(plan->in ? plan->in + item * plan->in_size : NULL,
+                                         plan->out ? plan->out + item * plan->out_size : scratch));
+}
+
+/* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits, "squares". */
+static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin, uint64_t end) {
+    pool_fn *fn = plan->fn;
+    const char *in = plan->in ? plan->in + begin * plan->in_size : NULL;
+    char *out = plan->out ? plan->out + begin * plan->out_size : scratch;
+    size_t in_step = plan->in_size, out_step = plan->out ? plan->out_size : 0;
+    for (uint64_t p = begin; p < end; p++) {
+        end_item(w, plan, p, fn(in, out));
+        if (in) in += in_step;
+        if (out) out += out_step;
+    }
+}
+
+/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what runs in a
+ * thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
+    if (w->ends) atomic_store_explicit(&w->record->progress, chunk->end - 1, memory_order_release);
+    pp_work_await_kill(w);
+}
+
+/* One swap for the whole chunk: whatever is to be killed is all of it. */
+static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
+    uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+    if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
+    else
+        for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
+    pp_work_flush(w);
+    PP_POINT("finished");
+    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    PP_POINT("marked");
+    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
+}
+
+/* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to go. */
+static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                                const struct pp_chunk *chunk) {
+    w->started_set = true;
+    for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+        /* What is left of the chunk is in the record: it goes to others, as after any death, but without a victim. */
+        pp_work_retire_if_due(w);
+        atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
+        atomic_store_explicit(&w->record->single, p, memory_order_relaxed); /* before the word that it belongs to */
+        uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+        /* Pairs with pp_pass_kill(): it sees this item running, or we see that we are to stop. */
+        bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
+        if (!stop) run_item(w, plan, scratch, p);
+        PP_POINT("item ran");
+        pp_work_heed_time_out(w, &w->record->item, running, plan->timeout);
+        if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
+        /* Nothing further: what is left of the chunk is in the record, and is told to be cancelled. */
+        if (stop) pp_work_retire(w, PP_RETIRED);
+        if (w->has_quota) w->quota--;
+        pp_work_flush(w);
+    }
+    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+}
+
+static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk) {
+    /* A death between these stores must find an empty chunk: the claim is then found by its missing marks. */
+    atomic_store_explicit(&record->end, 0, memory_order_release);
+    atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->flawed, 0, memory_order_release);
+    atomic_store_explicit(&record->end, chunk->end, memory_order_release);
+}
+
+/* Sets the record's job, which keeps the job's memory in place, if the slot is still that job's. */
+static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
+    if (slot >= PP_SLOTS) return NULL;
+    _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
+    atomic_store_explicit(&w->record->end, 0, memory_order_relaxed);
+    atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
+    PP_POINT("entered");
+    /* Pairs with pp_pass_is_over(): the caller ends the job's state, then looks who is in it. */
+    pp_state_begin(state, generation, w->number, w->life);
+    uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
+    if (pp_generation_of(seen) != generation || pp_phase_of(seen) != PP_RUNNING) return NULL;
+    return w->shared->descs[slot].in;
+}
+
+/* The last one out of a job in which nothing is left says so. */
+static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
+    atomic_store_explicit(&w->record->job, 0, memory_order_seq_cst);
+    PP_POINT("left");
+    if (!nothing_left) return;
+    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    for (uint32_t v = 0; v < workers; v++)
+        if (atomic_load_explicit(&w->shared->records[v].job, memory_order_seq_cst) == ticket) return;
+    pp_work_announce(w, ticket);
+}
+
+/* Whether this worker should look at other work before the next chunk. */
+static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
+    if (w->has_quota && w->quota == 0) return true;
+    return !pp_ring_is_empty(w->shared) || now - turn_began > SLICE_NS;
+}
+
+/* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
+static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
+    if (w->number < plan->regions) return plan->scratch + w->number * plan->scratch_size;
+    if (w->spare_size < plan->scratch_size) {
+        pp_unmap(w->spare, w->spare_size);
+        w->spare = pp_map_private(plan->scratch_size);
+        w->spare_size = w->spare ? plan->scratch_size : 0;
+    }
+    return w->spare;
+}
+
+static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
+    const struct pp_job_plan *plan = enter_job(w, ticket);
+    char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
+    if (!plan || (plan->scratch && !scratch)) {
+        w->used_up[place] = ticket;
+        leave_job(w, ticket, true);
+        return false;
+    }
+    if (w->pace_job != ticket) {
+        w->pace_job = ticket;
+        w->pace.blocks = 0;
+    }
+    w->call->seed = plan->seed;
+    w->call->position = &w->record->progress;
+    w->call->items = plan->index;
+    w->call->context = plan->context;
+    uint64_t turn_began = w->pace.began = pp_now();
+    atomic_store_explicit(&w->record->busy_since, turn_began, memory_order_relaxed);
+    bool worked = false, nothing_left = false;
+    struct pp_chunk chunk;
+    do {
+        if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) {
+            nothing_left = true;
+            w->used_up[place] = ticket;
+            break;
+        }
+        worked = true;
+        PP_POINT("claimed");
+        record_chunk(w->record, &chunk);
+        PP_POINT("recorded");
+        bool careful = plan->timeout || w->has_quota || w->soft_limit;
+        (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
+        uint64_t now = pp_now();
+        pp_work_count(w, w->pace.began, now, chunk.end - chunk.begin, now);
+        pp_pace_measure(&w->pace, &chunk, now);
+    } while (!turn_is_over(w, w->pace.began, turn_began));
+    w->call->context = NULL;
+    atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
+    leave_job(w, ticket, nothing_left || pp_plan_is_used_up(plan));
+    return worked;
+}
+
+/* The place of a job of the board in which something may be left, from `board_next` on; PP_BOARD: none. */
+static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
+    uint32_t end = atomic_load_explicit(&w->shared->front->board_end, memory_order_acquire);
+    if (end > PP_BOARD) end = PP_BOARD;
+    for (uint32_t i = 0; i < end; i++) {
+        uint32_t place = (w->board_next + i) % end;
+        *ticket = atomic_load_explicit(&w->shared->board[place], memory_order_acquire);
+        if (*ticket != 0 && *ticket != w->used_up[place]) return place;
+    }
+    return PP_BOARD;
+}
+
+bool pp_work_sees_job(const struct worker *w) {
+    uint64_t ticket;
+    return find_job(w, &ticket) != PP_BOARD;
+}
+
+bool pp_work_on_jobs(struct worker *w) {
+    uint64_t ticket;
+    uint32_t place = find_job(w, &ticket);
+    if (place == PP_BOARD) return false;
+    w->board_next = place + 1;
+    work_on_job(w, place, ticket);
+    return true;
+}

@@ -1,0 +1,115 @@
+/* A worker's tasks: tickets from the ring, or from others who hold them; see work.h. */
+#include <string.h>
+#include <unistd.h>
+
+#include "ring.h"
+#include "state.h"
+#include "sys.h"
+#include "work.h"
+
+#define SHORT_NS 2000U /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
+
+static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
+    struct pp_outcome *outcome = &w->shared->outcomes[slot];
+    const struct pp_desc *desc = &w->shared->descs[slot];
+    uint64_t running = pp_state(pp_ticket_generation(ticket), PP_RUNNING, w->number, w->life);
+
+    if (desc->timeout) {
+        w->started_set = true;
+        /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
+        atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
+    }
+    w->call->position = NULL;
+    w->call->index = (size_t)desc->index;
+    w->call->seed = desc->seed;
+    w->call->desc = desc;
+    w->call->has_message = w->call->resized = false;
+    const void *in = desc->in;
+    if (desc->has_extra) {
+        w->call->extra = in;
+        w->call->context = w->call->extra->context;
+        in = w->call->extra->in;
+    }
+    int code = desc->fn(in, desc->out);
+    pp_work_end_if_forked(w);
+    if (code != 0) {
+        memcpy(w->shared->messages[slot], pp_work_message(w), PP_MESSAGE);
+        outcome->pid = (int32_t)getpid();
+    } else {
+        outcome->resized = w->call->resized;
+        if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
+    }
+    if (desc->has_extra) w->call->context = w->call->extra = NULL;
+    pp_work_flush(w);
+    outcome->code = code;
+    PP_POINT("ran");
+    if (desc->timeout) pp_work_heed_time_out(w, &outcome->state, running, desc->timeout);
+    if (!pp_state_end(&outcome->state, running)) pp_work_await_kill(w);
+    PP_POINT("published");
+    pp_work_announce(w, ticket);
+}
+
+/* False: it is no longer to be run, or somebody else runs it. */
+static bool run_task(struct worker *w, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS) return false;
+    if (w->started_set) {
+        atomic_store_explicit(&w->record->started, 0, memory_order_relaxed);
+        w->started_set = false;
+    }
+    /* Before the swap: a death right after it must find what was running. */
+    atomic_store_explicit(&w->record->current, ticket, memory_order_relaxed);
+    if (!pp_state_begin(&w->shared->outcomes[slot].state, pp_ticket_generation(ticket), w->number, w->life))
+        return false;
+    PP_POINT("begun");
+    run_claimed(w, slot, ticket);
+    if (w->has_quota) w->quota--;
+    return true;
+}
+
+static void prefetch(const struct worker *w, uint64_t ticket) {
+#if defined(__GNUC__)
+    uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
+    __builtin_prefetch(&w->shared->descs[slot], 0);
+    __builtin_prefetch(&w->shared->outcomes[slot], 1);
+#else
+    (void)w, (void)ticket;
+#endif
+}
+
+/* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
+bool pp_work_on_tickets(struct worker *w) {
+    uint64_t tickets[PP_HOLD];
+    unsigned most = w->has_quota && w->quota < w->batch ? (unsigned)w->quota : w->batch;
+    unsigned count = pp_ring_take(w->shared, w->record, most, tickets);
+    if (count == 0) return false;
+    PP_POINT("taken");
+    for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
+    uint64_t began = pp_now(), ran = 0;
+    atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+    for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i]);
+    atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
+    uint64_t now = pp_now();
+    pp_work_count(w, began, now, ran, 0);
+    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
+    return true;
+}
+
+bool pp_work_steal(struct worker *w) {
+    if (w->watch.is_over) return false; /* and whoever holds it is at work */
+    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    for (uint32_t v = 0; v < workers; v++) {
+        if (v == w->number) continue;
+        struct pp_record *record = &w->shared->records[v];
+        for (int i = 0; i < PP_HOLD; i++) {
+            uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
+            if (ticket == 0) break;
+            uint64_t began = pp_now();
+            atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
+            bool ran = run_task(w, ticket);
+            pp_work_count(w, began, pp_now(), ran, 0);
+            if (ran) return true;
+        }
+    }
+    return false;
+}
