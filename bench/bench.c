@@ -287,8 +287,8 @@ static void warm_up(struct bench_contestant *contestant) {
     contestant->batch = runs < MAX_BATCH ? (size_t)runs : MAX_BATCH;
 }
 
-/* Waits until nobody else uses the machine: while all of ours sleep, it should do nothing. Not for ever: all the waits of
- * a run share the same patience. */
+/* Waits until nobody else uses the machine: while all of ours sleep, it should do nothing. Not for ever: all the waits
+ * of a run share the same patience. */
 static void wait_for_quiet(void) {
     static double patience = 40;
     double busy = machine_busy();

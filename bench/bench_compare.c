@@ -1,7 +1,8 @@
-/* bench_compare: this library beside everything else that a C program could use instead, on the same work in the same run.
+/* bench_compare: this library beside everything else that a C program could use instead, on the same work in the same
+ * run.
  *
- * A stage is a kernel at one size: its workload is made twice, on memory from malloc() and in the arena, and whoever can
- * do it in reasonable time takes part: a fork for each of a million items would not end today. */
+ * A stage is a kernel at one size: its workload is made twice, on memory from malloc() and in the arena, and whoever
+ * can do it in reasonable time takes part: a fork for each of a million items would not end today. */
 #include "bench.h"
 #include "contestants.h"
 #include "kernels.h"

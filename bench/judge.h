@@ -1,9 +1,9 @@
 /* judge: how the rows of bench_limits are judged and printed.
  *
- * A row says what was measured, the median with its quartiles, what was to be reached, and whether it was; below it stand all
- * contestants of the same interleaved run, so that a miss can be told from a slow machine. The median decides. The rows
- * come once more at the end, as a table.
- * Header only: bench_limits is one program, its parts are the concepts that it measures. */
+ * A row says what was measured, the median with its quartiles, what was to be reached, and whether it was; below it
+ * stand all contestants of the same interleaved run, so that a miss can be told from a slow machine. The median
+ * decides. The rows come once more at the end, as a table. Header only: bench_limits is one program, its parts are the
+ * concepts that it measures. */
 #ifndef PARPOOL_BENCH_JUDGE_H
 #define PARPOOL_BENCH_JUDGE_H
 

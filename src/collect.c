@@ -1,7 +1,7 @@
 /* Taking in what workers and supervisor have published: outcomes, deaths, and the end of the supervisor.
  *
- * Workers' memory is evidence, not truth: a ticket counts only if the caller's own table has that generation in that slot,
- * and a task is ended only by what its state word says. */
+ * Workers' memory is evidence, not truth: a ticket counts only if the caller's own table has that generation in that
+ * slot, and a task is ended only by what its state word says. */
 #include <stdio.h>
 #include <signal.h>
 #include <string.h>
@@ -246,7 +246,8 @@ static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
     pool->died += notice->retired == 0;
-    /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here only. */
+    /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here
+     * only. */
     pp_job_died(pool, notice);
     collect_worker(pool, notice->worker);
     if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);

@@ -6,7 +6,8 @@
 
 bool pp_command_send(int control, const struct pp_command *command) {
     if (control < 0) return false;
-    /* A stream socket takes so small a piece whole while it has room at all; the supervisor never leaves it full for long. */
+    /* A stream socket takes so small a piece whole while it has room at all; the supervisor never leaves it full for
+     * long. */
     uint64_t deadline = pp_now() + 1000000000U;
     struct pollfd room = {.fd = control, .events = POLLOUT};
     do

@@ -7,11 +7,11 @@
 
 #include <stdint.h>
 
-/* CPUs that the quotas of this process' control groups come to, rounded up; INT_MAX: no limit. root: "" for the system's own
- * /proc and /sys, or a directory that holds others. */
+/* CPUs that the quotas of this process' control groups come to, rounded up; INT_MAX: no limit. root: "" for the
+ * system's own /proc and /sys, or a directory that holds others. */
 int pp_cpu_quota(const char *root);
-/* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing where the
- * system cannot. */
+/* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing
+ * where the system cannot. */
 void pp_cpu_pin(uint32_t worker);
 
 #endif

@@ -49,8 +49,8 @@ static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
     return false;
 }
 
-/* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may be
- * scribbled upon. */
+/* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may
+ * be scribbled upon. */
 static void let_surplus_wake(const struct pp_shared *shared, uint32_t worker) {
     uint32_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_acquire);
     if (worker >= wanted) return;

@@ -1,16 +1,16 @@
 /* How idle workers sleep, and how the caller wakes them.
  *
- * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there is
- * work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they have
- * taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and one
- * of the two sides sees the other.
+ * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there
+ * is work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they
+ * have taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and
+ * one of the two sides sees the other.
  *
  * On Linux they sleep on a futex, elsewhere in a read of the task pipe. A write to a pipe tells the scheduler that the
- * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two
- * workers then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
+ * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two workers
+ * then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
  *
- * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead.
- * Called by: worker (sleep), submit, map and collect (wake). */
+ * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead. Called by: worker (sleep), submit,
+ * map and collect (wake). */
 #ifndef PP_DOZE_H
 #define PP_DOZE_H
 
@@ -19,8 +19,8 @@
 /* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_doze(). */
 uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker);
 enum pp_dozed { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED };
-/* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX: none).
- * ORPHANED: the caller has gone. With a deadline the pipe's read end must not block. */
+/* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX:
+ * none). ORPHANED: the caller has gone. With a deadline the pipe's read end must not block. */
 enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
 /* Worker, and the supervisor for a dead one. */
 void pp_doze_end(struct pp_shared *shared, uint32_t worker);

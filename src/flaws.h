@@ -1,9 +1,9 @@
 /* What the failed items of a job's pass have said: a set with room for some messages, those of the lowest positions.
  *
- * All workers of the job add to it. A place is claimed by a compare-and-swap from free, or from the highest position in it,
- * to the new position marked as being written; then the message is written, then the position without the mark. Whoever is
- * to displace what is being written waits a little. A worker that dies while it writes leaves its place lost, for which
- * there are some to spare; the code of an item is told all the same, from the plan.
+ * All workers of the job add to it. A place is claimed by a compare-and-swap from free, or from the highest position in
+ * it, to the new position marked as being written; then the message is written, then the position without the mark.
+ * Whoever is to displace what is being written waits a little. A worker that dies while it writes leaves its place
+ * lost, for which there are some to spare; the code of an item is told all the same, from the plan.
  *
  * Invariant: of all that was added, the lowest positions are there, as many as there is room for, save for deaths.
  * Called by: worker (note), pass (begin, find). */

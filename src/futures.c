@@ -16,7 +16,8 @@ static int check(struct future *const *futures, size_t count) {
     return count > 0 && pp_is_foreign(futures[0]->pool) ? POOL_EFOREIGN : 0;
 }
 
-/* s->futures has room for them. The lock is held throughout: no watch of others comes between ours and the next look. */
+/* s->futures has room for them. The lock is held throughout: no watch of others comes between ours and the next
+ * look. */
 static void watch_all(struct stream *s, struct future *const *futures, size_t count) {
     pp_collect(s->pool);
     for (size_t i = 0; i < count; i++)

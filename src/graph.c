@@ -69,8 +69,8 @@ static void drop_edges(struct pp_ties *ties) {
 
 /* ---- what the task finds */
 
-/* Whether the result may come to lie in the caller's own memory, so that there must be room for a copy. A result may turn
- * out to be shorter than what was asked for, never longer; where it lies does not depend on that. */
+/* Whether the result may come to lie in the caller's own memory, so that there must be room for a copy. A result may
+ * turn out to be shorter than what was asked for, never longer; where it lies does not depend on that. */
 static bool may_be_copied(const struct future *dependency) {
     return !dependency->is_job && dependency->out_size > 0 && dependency->out_size <= PP_INLINE_OUT;
 }

@@ -1,12 +1,11 @@
 /* An allocator over a range of shared memory: the caller's, for the arena, for inputs and for the workers' results.
  *
- * All of its bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and nothing of the
- * range is touched before it is used. Runs of pages are kept by powers of two of their length and merged when
+ * All of its bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and nothing of
+ * the range is touched before it is used. Runs of pages are kept by powers of two of their length and merged when
  * freed; what is 2 KiB or less shares a page with others of its size. Blocks begin at multiples of 64 bytes.
  *
- * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages from
- * `touched` on are still zero.
- * Called by: pool, submit, map; always under the pool's lock. */
+ * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages
+ * from `touched` on are still zero. Called by: pool, submit, map; always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 

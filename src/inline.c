@@ -1,12 +1,12 @@
-/* A pool without workers: what is submitted is run by whoever submits it, before the call returns. For debuggers, profilers,
- * and programs that are to run the same way without any concurrency.
+/* A pool without workers: what is submitted is run by whoever submits it, before the call returns. For debuggers,
+ * profilers, and programs that are to run the same way without any concurrency.
  *
- * There is one worker, the loop of worker.c taken step by step by the calling thread. Whatever call leaves work behind runs it
- * when it gives up the pool's lock; and so does one that would wait. Between two steps it makes the reports that are due.
+ * There is one worker, the loop of worker.c taken step by step by the calling thread. Whatever call leaves work behind
+ * runs it when it gives up the pool's lock; and so does one that would wait. Between two steps it makes the reports
+ * that are due.
  *
- * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool (POOL_EFOREIGN),
- * so it never meets itself.
- * Called by: pool, wait, and through pp_unlock() every call. */
+ * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool
+ * (POOL_EFOREIGN), so it never meets itself. Called by: pool, wait, and through pp_unlock() every call. */
 #include <unistd.h>
 
 #include "backend.h"

@@ -1,12 +1,12 @@
 /* A job in the caller: struct pp_job, and what happens to it from the board to its end.
  *
- * A job runs in passes (pass.h). The first has all items; a worker that dies leaves some over: its victim, where that is to
- * be tried again, and what it had claimed and not begun. They are the items of the next pass. What came of each is kept in a
- * tally (tally.h).
+ * A job runs in passes (pass.h). The first has all items; a worker that dies leaves some over: its victim, where that
+ * is to be tried again, and what it had claimed and not begun. They are the items of the next pass. What came of each
+ * is kept in a tally (tally.h).
  *
  * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with a place on the board and a slot, or
- * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not.
- * Called by: map (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
+ * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not. Called by: map
+ * (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
 #ifndef PP_JOB_H
 #define PP_JOB_H
 

@@ -1,7 +1,7 @@
 /* Notices of deaths: a ring that the supervisor writes and the caller reads, in memory that workers cannot write.
  *
- * Invariant: a notice is in the ring before the dead worker's record is cleared, and the record before its next life begins;
- * so a caller that sees a record cleared, and then that it has read all notices, knows what the dead left.
+ * Invariant: a notice is in the ring before the dead worker's record is cleared, and the record before its next life
+ * begins; so a caller that sees a record cleared, and then that it has read all notices, knows what the dead left.
  * Called by: supervisor (write), collect (read). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H

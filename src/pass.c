@@ -112,7 +112,8 @@ static bool anybody_in(const struct pool *pool, uint64_t ticket) {
     return false;
 }
 
-/* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see it. */
+/* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see
+ * it. */
 static void close_pass(struct pool *pool, struct pp_job *j) {
     atomic_store_explicit(&pool->shared.board[j->place], 0, memory_order_seq_cst);
     _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;

@@ -1,7 +1,7 @@
 /* A pass of a job: its plan (plan.h) from making to settling.
  *
- * A pass is over when every claim has been made and nobody is in the job (its ticket is in no worker's record); only then is
- * its memory looked at and reused.
+ * A pass is over when every claim has been made and nobody is in the job (its ticket is in no worker's record); only
+ * then is its memory looked at and reused.
  *
  * Invariant: each item's outcome is settled once: by its block's mark in the pass that finished it, or as a victim.
  * Called by: job, map (the first plan). */
@@ -12,8 +12,8 @@
 
 struct pp_notice;
 
-/* The plan of a pass with all items, or with what is left over of the one before. False: no memory; in a next pass what was
- * to be run may have failed for it. */
+/* The plan of a pass with all items, or with what is left over of the one before. False: no memory; in a next pass what
+ * was to be run may have failed for it. */
 bool pp_pass_make_first(struct pool *pool, struct pp_job *job);
 bool pp_pass_make_next(struct pool *pool, struct pp_job *job);
 void pp_pass_free(struct pool *pool, struct pp_job *job);

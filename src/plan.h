@@ -1,14 +1,15 @@
-/* A job as workers see it: what to run over which items, how items are claimed, and what is known of those that are done.
+/* A job as workers see it: what to run over which items, how items are claimed, and what is known of those that are
+ * done.
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
- * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there were workers,
- * each with a cursor: a worker begins in the region of its own number, so that in one map after another it meets
- * the same pages, and helps in the others when its own is used up.
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there were
+ * workers, each with a cursor: a worker begins in the region of its own number, so that in one map after another it
+ * meets the same pages, and helps in the others when its own is used up.
  *
- * A claim is a compare-and-swap of the cursor from position to position. How large: from one block at first, doubled and
- * redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share of what is left.
- * A chunk's blocks are marked when it is finished. A block without a mark when all cursors have run out and
- * nobody is in the job was lost with a worker that died between its claim and its record: it is run in the next pass.
+ * A claim is a compare-and-swap of the cursor from position to position. How large: from one block at first, doubled
+ * and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share of what is left.
+ * A chunk's blocks are marked when it is finished. A block without a mark when all cursors have run out and nobody is
+ * in the job was lost with a worker that died between its claim and its record: it is run in the next pass.
  *
  * Invariant: a cursor only moves forward within one generation of the job's slot, so no position is claimed twice.
  * Called by: worker (claim, mark), pass (make, look). */

@@ -1,9 +1,9 @@
 /* The caller's side: what a pool and its futures are in the process that made them.
  *
  * A task's way: pool_submit() makes a future; dispatch gives it a slot and a ticket in the ring, or lets it wait in the
- * queue; a worker runs it; collect finds it done, moves its result into the future, and frees the slot.
- * A job's way: pool_map_async() makes a future and a struct pp_job; it gets a slot and a place on the board; workers claim
- * its items; when nothing is left and nobody is in it, its pass is looked over, and it ends or has another pass.
+ * queue; a worker runs it; collect finds it done, moves its result into the future, and frees the slot. A job's way:
+ * pool_map_async() makes a future and a struct pp_job; it gets a slot and a place on the board; workers claim its
+ * items; when nothing is left and nobody is in it, its pass is looked over, and it ends or has another pass.
  *
  * Invariant: everything here is read and written under the pool's lock, save what is said to be atomic or constant. The
  * lock is never held across a wait or a callback. What is here is the truth; shared memory is only evidence of it.
@@ -99,8 +99,8 @@ struct pool {
     struct future *settled, **settled_end;          /* done, and their dependents not told yet */
     bool settling;
 
-    /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run. All
-     * but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
+    /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run.
+     * All but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
     struct pp_heap inputs, results, arena, work;
     size_t arena_left;
     struct pp_slot *slots; /* [PP_SLOTS] */
@@ -158,7 +158,8 @@ void pp_unlock_and_call(struct pool *pool);
 static inline bool pp_callbacks_wait(const struct pool *pool) {
     return pool->callbacks && !pool->calling;
 }
-/* The end of every call. Callbacks may end the pool: nothing of it may be touched afterwards but by who has a handle. */
+/* The end of every call. Callbacks may end the pool: nothing of it may be touched afterwards but by who has a
+ * handle. */
 static inline void pp_unlock(struct pool *pool) {
     if (pool->driven) pp_drive(pool);
     if (pool->event_fd >= 0) pp_rearm(pool);
@@ -229,7 +230,8 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why);
 void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure);
 /* Kills the worker that runs what was swapped to KILLED in `running`. */
 void pp_kill_worker(struct pool *pool, uint64_t running);
-/* Fills in why what a dead worker ran has failed. `ended`: the phase in which its state word was found; timeout: its ms. */
+/* Fills in why what a dead worker ran has failed. `ended`: the phase in which its state word was found; timeout: its
+ * ms. */
 void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout);
 
 /* ---- future.c */

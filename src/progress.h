@@ -1,13 +1,13 @@
 /* Reports of how far jobs are, to the callbacks that their callers gave.
  *
- * Nothing counts for it: what is told is read from the marks of blocks, when a report is due and some thread is in a call
- * that waits or looks. The lock is released around the callback. A job whose items are all done ends only after its last
- * report: until then its future is not done, so nobody who waits for it returns while its callback is being called, or
- * still to be.
+ * Nothing counts for it: what is told is read from the marks of blocks, when a report is due and some thread is in a
+ * call that waits or looks. The lock is released around the callback. A job whose items are all done ends only after
+ * its last report: until then its future is not done, so nobody who waits for it returns while its callback is being
+ * called, or still to be.
  *
  * Invariant: a report is in pool->reports from the job's submission to its end, or to the first look after the future
- * was given up; while `calling`, its job is not freed.
- * Called by: map (begin), job (end), wait and inline (run, due), pool_destroy() (run); whatever would wait (in_report). */
+ * was given up; while `calling`, its job is not freed. Called by: map (begin), job (end), wait and inline (run, due),
+ * pool_destroy() (run); whatever would wait (in_report). */
 #ifndef PP_PROGRESS_H
 #define PP_PROGRESS_H
 

@@ -1,12 +1,12 @@
 /* The ring of tickets.
  *
- * One producer, the caller: it writes an entry, then the tail. Consumers take the oldest entries by a compare-and-swap on
- * the head; what a worker takes it first writes into its record, so that an idle worker can steal from a busy one and the
- * caller can send again what a dead one held. Entries are read before the swap: until it succeeds they cannot be overwritten.
+ * One producer, the caller: it writes an entry, then the tail. Consumers take the oldest entries by a compare-and-swap
+ * on the head; what a worker takes it first writes into its record, so that an idle worker can steal from a busy one
+ * and the caller can send again what a dead one held. Entries are read before the swap: until it succeeds they cannot
+ * be overwritten.
  *
  * Invariant: head <= tail <= head + PP_TICKETS, unless a worker scribbled; then the ring looks empty to workers, and
- * pp_ring_repair() mends it.
- * Called by: worker (take), submit (push, recall), collect (repair). */
+ * pp_ring_repair() mends it. Called by: worker (take), submit (push, recall), collect (repair). */
 #ifndef PP_RING_H
 #define PP_RING_H
 
@@ -21,7 +21,8 @@ uint64_t pp_ring_length(const struct pp_shared *shared);
 /* Caller: empties a ring whose head makes no sense. Every ticket must be sent again. */
 void pp_ring_repair(struct pp_shared *shared);
 
-/* Worker: takes up to `most` tickets, but leaves others their share, into record->hold and `tickets`. Returns how many. */
+/* Worker: takes up to `most` tickets, but leaves others their share, into record->hold and `tickets`. Returns how
+ * many. */
 unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most, uint64_t tickets[PP_HOLD]);
 bool pp_ring_is_empty(const struct pp_shared *shared);
 

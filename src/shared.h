@@ -49,7 +49,8 @@ static inline uint32_t pp_ticket_generation(uint64_t ticket) {
 struct pp_front {
     /* Ring entries written so far. Release, after the entry; pairs with the acquire of pp_ring_take(). */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
-    /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an epoch. */
+    /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
+     * epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
     _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
     _Atomic uint32_t workers;    /* one more than the highest number that a worker has had; see size.h */
@@ -63,7 +64,8 @@ struct pp_front {
     _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
-    /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See size.h */
+    /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See
+     * size.h */
     _Atomic uint32_t resting, starts_taken;
     _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0: none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
@@ -83,8 +85,9 @@ struct pp_desc {
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
 
-/* What few tasks have beside their argument: a context, and the results of the tasks that they come after. In the inputs
- * heap; the caller writes it before the slot's state says PENDING. The results may lie where workers can write. */
+/* What few tasks have beside their argument: a context, and the results of the tasks that they come after. In the
+ * inputs heap; the caller writes it before the slot's state says PENDING. The results may lie where workers can
+ * write. */
 struct pp_extra {
     const void *in, *context;
     size_t count;
@@ -110,15 +113,16 @@ _Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it
 struct pp_back {
     /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
     _Alignas(PP_LINE) _Atomic uint64_t head;
-    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its death;
-     * see doze.h */
+    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its
+     * death; see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken; /* workers: wake-ups taken, ever */
 };
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
 
-/* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who kills. */
+/* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who
+ * kills. */
 struct pp_record {
     _Alignas(PP_LINE) _Atomic uint64_t hold[PP_HOLD]; /* tickets taken and perhaps not begun; ends at the first 0 */
 
@@ -136,7 +140,8 @@ struct pp_record {
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
-    /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0: idle). */
+    /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0:
+     * idle). */
     _Atomic uint64_t tasks, busy, busy_since;
 
     _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in the ring; release, after the entry */

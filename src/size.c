@@ -11,8 +11,8 @@
 
 /* ---- the supervisor's part */
 
-/* Blocks that nobody has claimed of the job at this place of the board. The caller may end the job and reuse its memory at any
- * time: what was read of its plan counts only if it was still there afterwards. */
+/* Blocks that nobody has claimed of the job at this place of the board. The caller may end the job and reuse its memory
+ * at any time: what was read of its plan counts only if it was still there afterwards. */
 static bool job_waits(const struct pp_shared *shared, uint32_t place) {
     uint64_t ticket = atomic_load_explicit(&shared->board[place], memory_order_acquire);
     if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return false;

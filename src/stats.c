@@ -1,7 +1,7 @@
 /* pool_stats(): what a pool does and has done.
  *
- * The caller counts what has ended; of what runs it reads the marks of jobs and the workers' records. Workers count in lines
- * of their own that they write anyway.
+ * The caller counts what has ended; of what runs it reads the marks of jobs and the workers' records. Workers count in
+ * lines of their own that they write anyway.
  *
  * Invariant: whatever a record says, no figure is more than what the caller knows to be possible. */
 #include <limits.h>

@@ -12,8 +12,8 @@
 #include "sys.h"
 
 #define PULLS 2
-/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results are
- * not large. The room for results counts less, since it may be generous. */
+/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results
+ * are not large. The room for results counts less, since it may be generous. */
 #define ITEMS_A_WORKER 64
 #define ITEMS_LEAST 256
 #define ITEMS_A_WORKER_LEAST 4
@@ -139,7 +139,8 @@ void stream_free(struct stream *s) {
         end_stream(s);
         return;
     }
-    /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never end. */
+    /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never
+     * end. */
     s->doomed = true;
     s->pool->streams_doomed++;
     if (s->kind != PP_FUTURES) stop_items(s);
@@ -168,7 +169,8 @@ static bool has_room(const struct stream *s) {
     return !s->ended && !s->doomed && s->held < s->window;
 }
 
-/* Writes the next argument to `in`. 0, POOL_END, or why the input fails. Releases the lock for the program's function. */
+/* Writes the next argument to `in`. 0, POOL_END, or why the input fails. Releases the lock for the program's
+ * function. */
 static int read_input(struct stream *s, struct future *future) {
     const struct pool_stream *options = &s->options;
     void *in = (void *)(uintptr_t)future->task.in;

@@ -2,8 +2,8 @@
  *
  * The ring holds tickets in the order in which they are to begin. A task goes straight into it when nothing waits and
  * nothing there has a lower priority; else it goes to the queue. When the first of the queue outranks the last of the
- * ring, the ring is taken back and both are merged; from then on, while priorities differ, at most PP_MIXED_DEPTH tickets
- * are sent ahead, so that taking back stays cheap. */
+ * ring, the ring is taken back and both are merged; from then on, while priorities differ, at most PP_MIXED_DEPTH
+ * tickets are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
 #include "pool.h"

@@ -22,8 +22,8 @@
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
 #define LOOK_NS 1000000000U /* how often the caller is looked for, where the system does not tell of its end */
 
-/* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD one
- * first has to be told of; a RESTING one is filled when there is work. */
+/* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD
+ * one first has to be told of; a RESTING one is filled when there is work. */
 enum place { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
 
 struct supervisor {
@@ -73,8 +73,8 @@ static void watch_children(struct supervisor *s) {
     sigprocmask(SIG_SETMASK, &all_but_child, NULL);
 }
 
-/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For that
- * there is the pidfd, and where the system has none, a look now and then. */
+/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For
+ * that there is the pidfd, and where the system has none, a look now and then. */
 static void watch_caller(struct supervisor *s) {
     s->caller_pidfd = -1;
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY) && defined(SYS_pidfd_open)
@@ -170,7 +170,8 @@ static void rouse(struct supervisor *s, uint32_t count) {
     tell_resting(s);
 }
 
-/* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the work. */
+/* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the
+ * work. */
 static void rouse_for_work(struct supervisor *s) {
     tell_resting(s);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */

@@ -1,9 +1,9 @@
-/* The supervisor: a process of one thread between the caller and the workers. It holds the program's memory as it was at
- * pool_create(), forks the workers, replaces those that end, tells the caller of their deaths, enforces time-outs, and ends
- * everything when the caller has gone.
+/* The supervisor: a process of one thread between the caller and the workers. It holds the program's memory as it was
+ * at pool_create(), forks the workers, replaces those that end, tells the caller of their deaths, enforces time-outs,
+ * and ends everything when the caller has gone.
  *
- * Invariant: it trusts nothing that a worker can write, blocks in nothing but its own poll, and runs no code of the program.
- * Called by: pool_create(), in the process that is to be the supervisor. */
+ * Invariant: it trusts nothing that a worker can write, blocks in nothing but its own poll, and runs no code of the
+ * program. Called by: pool_create(), in the process that is to be the supervisor. */
 #ifndef PP_SUPERVISOR_H
 #define PP_SUPERVISOR_H
 

@@ -1,8 +1,8 @@
-/* System calls that need care, in one place: interrupted calls are taken up again, every descriptor is close-on-exec and
- * above the standard three, and a build for tests (PP_FAULTS) can make any of them fail.
+/* System calls that need care, in one place: interrupted calls are taken up again, every descriptor is close-on-exec
+ * and above the standard three, and a build for tests (PP_FAULTS) can make any of them fail.
  *
- * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself.
- * Called by: every layer. */
+ * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself. Called by: every
+ * layer. */
 #ifndef PP_SYS_H
 #define PP_SYS_H
 
@@ -18,7 +18,8 @@
 extern bool (*pp_fault)(const char *call);
 /* Blocks and mappings that were given and not taken back, in this process. */
 extern _Atomic long pp_held;
-/* A place between two steps of a worker where a death must cost no more than the item that runs: the hook may end it. */
+/* A place between two steps of a worker where a death must cost no more than the item that runs: the hook may end
+ * it. */
 #define PP_POINT(name) ((void)(pp_fault && pp_fault(name)))
 #else
 #define PP_POINT(name) ((void)0)
@@ -62,7 +63,8 @@ ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up a
 ssize_t pp_write(int fd, const void *data, size_t size); /* one write, the same */
 ssize_t pp_send(int fd, const void *data, size_t size);  /* one send without SIGPIPE, the same */
 
-/* Waits until `deadline` (ns of pp_now(), UINT64_MAX: for ever). Interrupted waits are resumed. >0, 0: time is over, -1. */
+/* Waits until `deadline` (ns of pp_now(), UINT64_MAX: for ever). Interrupted waits are resumed. >0, 0: time is over,
+ * -1. */
 int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline);
 
 #endif

@@ -1,12 +1,11 @@
 /* Workers that are threads of the program.
  *
- * They run the loop of worker.c over the same shared memory, and what the supervisor does for processes each does for itself
- * between two lives: it tells of its end and begins anew. Nobody can kill a thread: what is to be killed is swapped to KILLED,
- * what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
+ * They run the loop of worker.c over the same shared memory, and what the supervisor does for processes each does for
+ * itself between two lives: it tells of its end and begins anew. Nobody can kill a thread: what is to be killed is
+ * swapped to KILLED, what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
  *
- * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's end may
- * wait for it under that lock.
- * Called by: pool, through struct pp_backend. */
+ * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's
+ * end may wait for it under that lock. Called by: pool, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>

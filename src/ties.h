@@ -1,19 +1,20 @@
-/* What a future has to do with others: the tasks that it comes after, those that come after it, and callbacks. Few futures
- * have any of that; it is made when it is asked for, and goes when the future is done.
+/* What a future has to do with others: the tasks that it comes after, those that come after it, and callbacks. Few
+ * futures have any of that; it is made when it is asked for, and goes when the future is done.
  *
- * Graphs. A task that comes after others has an edge to each of them, and is held while one of them is not done. Each edge
- * is on the list of the dependency, so a future that becomes done finds its dependents, and one that fails early leaves
- * the lists of the others, without a search. The last to succeed sends the task on its way. A future that is done is put
- * on a list of the pool; one loop tells the dependents of each in turn, and what fails by that joins the end of the
- * list: no recursion, however long a chain. What lies in a dependency's result stays until the dependent is done: it is pinned.
+ * Graphs. A task that comes after others has an edge to each of them, and is held while one of them is not done. Each
+ * edge is on the list of the dependency, so a future that becomes done finds its dependents, and one that fails early
+ * leaves the lists of the others, without a search. The last to succeed sends the task on its way. A future that is
+ * done is put on a list of the pool; one loop tells the dependents of each in turn, and what fails by that joins the
+ * end of the list: no recursion, however long a chain. What lies in a dependency's result stays until the dependent is
+ * done: it is pinned.
  *
- * Callbacks. A future that becomes done hands its callbacks to a list of the pool. Each call, before it returns and while it
- * waits, runs what is on the list, one at a time and without the lock; a call that is made by a callback leaves them to
- * the one that runs it. So they run in order, never in each other, and never deep.
+ * Callbacks. A future that becomes done hands its callbacks to a list of the pool. Each call, before it returns and
+ * while it waits, runs what is on the list, one at a time and without the lock; a call that is made by a callback
+ * leaves them to the one that runs it. So they run in order, never in each other, and never deep.
  *
  * Invariant: a task is held while its count of dependencies that are not done, `pending`, is not 0, and only then. All
- * under the pool's lock.
- * Called by: graph.c: submit (make, begin), collect (finish); callback.c: every call of the caller's layer. */
+ * under the pool's lock. Called by: graph.c: submit (make, begin), collect (finish); callback.c: every call of the
+ * caller's layer. */
 #ifndef PP_TIES_H
 #define PP_TIES_H
 
@@ -49,7 +50,8 @@ struct pp_ties {
 
 /* The future's, made if it has none yet; NULL: no memory. It is not done. */
 struct pp_ties *pp_ties_of(struct future *future);
-/* Ties a new task to what it comes after, and keeps its context. 0, POOL_EINVAL or POOL_ENOMEM: then nothing is changed. */
+/* Ties a new task to what it comes after, and keeps its context. 0, POOL_EINVAL or POOL_ENOMEM: then nothing is
+ * changed. */
 int pp_ties_make(struct pool *pool, struct future *future, const struct pool_task *task);
 /* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */
 void pp_ties_begin(struct pool *pool, struct future *future);

@@ -53,8 +53,8 @@ static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t no
     if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
         return UINT64_MAX;
     uint64_t started = atomic_load_explicit(&shared->records[worker].started, memory_order_acquire);
-    /* Not written yet, or scribbled upon: it counts as having begun now, also at the next look, or it would never be due.
-     * The worker's own store comes after this swap, or makes it fail. */
+    /* Not written yet, or scribbled upon: it counts as having begun now, also at the next look, or it would never be
+     * due. The worker's own store comes after this swap, or makes it fail. */
     if (started == 0 || started > now) {
         pp_swap(&shared->records[worker].started, started, now);
         started = now;

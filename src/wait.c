@@ -1,11 +1,11 @@
 /* Sleeping until something is done: future_get() and its kin, pool_poll(), pool_fd().
  *
  * One thread at a time sleeps in poll(), on the bell and on the control socket, for all; others sleep on a condition
- * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring the
- * bell only for that. A program that has asked for pool_fd() is waited for at all times.
+ * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring
+ * the bell only for that. A program that has asked for pool_fd() is waited for at all times.
  *
- * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would end
- * the wait. Nobody who waits for nothing wakes up. */
+ * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would
+ * end the wait. Nobody who waits for nothing wakes up. */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -110,7 +110,8 @@ static bool sees_news(const struct pool *pool) {
     return pp_notice_waits(&pool->shared);
 }
 
-/* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is short. */
+/* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
+ * short. */
 static bool spin(struct pool *pool) {
     if (!pool->cpu_to_spare) return false;
     uint64_t until = pp_now() + SPIN_NS;

@@ -1,8 +1,8 @@
-/* What a worker is made of, and what its tasks (work_tasks.c) and its jobs (work_jobs.c) have in common: how its life goes on
- * and ends, and how the caller learns of it.
+/* What a worker is made of, and what its tasks (work_tasks.c) and its jobs (work_jobs.c) have in common: how its life
+ * goes on and ends, and how the caller learns of it.
  *
- * Invariant: that of worker.h. Only the worker itself reads or writes its struct.
- * Called by: worker, work_tasks, work_jobs. */
+ * Invariant: that of worker.h. Only the worker itself reads or writes its struct. Called by: worker, work_tasks,
+ * work_jobs. */
 #ifndef PP_WORK_H
 #define PP_WORK_H
 
@@ -58,7 +58,8 @@ void pp_work_announce(struct worker *w, uint64_t ticket);
 /* What the task or item that has just failed has said, maybe nothing. */
 const char *pp_work_message(struct worker *w);
 noreturn void pp_work_end_forked(void);
-/* A child that a task has forked, and that returns as the task does, must not go on as the worker that it was made from. */
+/* A child that a task has forked, and that returns as the task does, must not go on as the worker that it was made
+ * from. */
 static inline void pp_work_end_if_forked(const struct worker *w) {
     if (pp_child_forked && !w->ends) pp_work_end_forked();
 }

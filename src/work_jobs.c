@@ -32,7 +32,8 @@ static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scr
                                          plan->out ? plan->out + item * plan->out_size : scratch));
 }
 
-/* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits, "squares". */
+/* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits,
+ * "squares". */
 static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin, uint64_t end) {
     pool_fn *fn = plan->fn;
     const char *in = plan->in ? plan->in + begin * plan->in_size : NULL;
@@ -45,8 +46,8 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     }
 }
 
-/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what runs in a
- * thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what
+ * runs in a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
 static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
     if (w->ends) atomic_store_explicit(&w->record->progress, chunk->end - 1, memory_order_release);
     pp_work_await_kill(w);
@@ -66,7 +67,8 @@ static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
 }
 
-/* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to go. */
+/* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to
+ * go. */
 static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
                                 const struct pp_chunk *chunk) {
     w->started_set = true;

@@ -71,8 +71,8 @@ static bool is_same(struct pp_file a, struct pp_file b) {
     return a.device == b.device && a.number == b.number;
 }
 
-/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken and not
- * heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
+/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken
+ * and not heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
 static void retire_if_cut_off(struct worker *w) {
     if (w->ends) return;
     if (is_same(pp_file_of(w->bell), w->bell_file) && is_same(pp_file_of(w->task_pipe), w->task_pipe_file)) return;

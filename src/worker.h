@@ -1,8 +1,8 @@
 /* A worker: whatever claims slots and publishes outcomes. It takes tickets and chunks of jobs, runs them, and sleeps.
  *
- * Invariant: what it holds and runs is in its record before it can be claimed by nobody else, and an outcome is in its slot
- * before it is announced; so it may die at any instruction, and caller and supervisor know what it leaves.
- * Called by: supervisor, in the process that is to be the worker; threads, in the thread that is to be it; inline, in the
+ * Invariant: what it holds and runs is in its record before it can be claimed by nobody else, and an outcome is in its
+ * slot before it is announced; so it may die at any instruction, and caller and supervisor know what it leaves. Called
+ * by: supervisor, in the process that is to be the worker; threads, in the thread that is to be it; inline, in the
  * program's own thread, task by task. */
 #ifndef PP_WORKER_H
 #define PP_WORKER_H
@@ -32,9 +32,9 @@ struct pp_place {
     uint32_t number, life;
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
-    /* NULL: a process of its own, which exits where its life ends, and which a supervisor kills. Else nobody can kill it:
-     * it watches its own time-outs, stops when front->ending says so, and its life ends by a longjmp() to here, never from
-     * within a task. What it leaves is what a death at that point leaves. */
+    /* NULL: a process of its own, which exits where its life ends, and which a supervisor kills. Else nobody can kill
+     * it: it watches its own time-outs, stops when front->ending says so, and its life ends by a longjmp() to here,
+     * never from within a task. What it leaves is what a death at that point leaves. */
     jmp_buf *ends;
 };
 

@@ -1,9 +1,9 @@
-/* What workers can write is not to be trusted: whatever stands there, caller and supervisor neither crash nor touch memory
- * that is not theirs, and everything ends once workers are honest again.
+/* What workers can write is not to be trusted: whatever stands there, caller and supervisor neither crash nor touch
+ * memory that is not theirs, and everything ends once workers are honest again.
  *
- * A pool is made without processes. The input is a program of steps: what the caller does, what workers do, honestly and
- * one step at a time, where they die, and what a worker writes over records, outcomes, ring, results and the memory of
- * jobs. After the last step the workers are honest and the pool is audited until all is done; then it is destroyed.
+ * A pool is made without processes. The input is a program of steps: what the caller does, what workers do, honestly
+ * and one step at a time, where they die, and what a worker writes over records, outcomes, ring, results and the memory
+ * of jobs. After the last step the workers are honest and the pool is audited until all is done; then it is destroyed.
  * Without any scribbling, each outcome has to be the right one, too.
  *
  * A libFuzzer target, see CMakeLists.txt; test_fuzz.c runs the same on pseudo-random inputs. */

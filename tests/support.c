@@ -204,7 +204,7 @@ int finish(struct future *future, void *out) {
     return error;
 }
 
-/* ---- Shared memory and gates --------------------------------------------------------------------------------------- */
+/* ---- Shared memory and gates ------------------------------------------------------------------------------------- */
 
 void *shared(size_t size) {
     void *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -237,7 +237,7 @@ void gate_open(struct gate *gate) {
     atomic_store(&gate->open, 1);
 }
 
-/* ---- Processes ---------------------------------------------------------------------------------------------------- */
+/* ---- Processes --------------------------------------------------------------------------------------------------- */
 
 struct process {
     pid_t pid, parent, session;
@@ -370,7 +370,7 @@ void check_child(int (*body)(void *), void *argument, const char *what, const ch
     _fail(file, line);
 }
 
-/* ---- What a process holds -------------------------------------------------------------------------------------------- */
+/* ---- What a process holds ---------------------------------------------------------------------------------------- */
 
 int open_descriptors(void) {
     struct rlimit limit;
@@ -455,7 +455,7 @@ bool left_behind(const struct holdings *before) {
     return left;
 }
 
-/* ---- Data ------------------------------------------------------------------------------------------------------------- */
+/* ---- Data -------------------------------------------------------------------------------------------------------- */
 
 uint64_t scramble(uint64_t x) {
     x += 0x9e3779b97f4a7c15U;
@@ -481,7 +481,7 @@ bool filled(const void *data, size_t size, uint64_t seed) {
     return true;
 }
 
-/* ---- Tasks that many tests use ------------------------------------------------------------------------------------------ */
+/* ---- Tasks that many tests use ----------------------------------------------------------------------------------- */
 
 int square_task(const void *in, void *out) {
     long x = *(const long *)in;

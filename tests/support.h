@@ -86,7 +86,7 @@ struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_
 /* The outcome, waited for with PATIENCE; the future is freed. */
 int finish(struct future *future, void *out);
 
-/* ---- Shared memory and gates --------------------------------------------------------------------------------------- */
+/* ---- Shared memory and gates ------------------------------------------------------------------------------------- */
 
 /* Zeroed, shared with all processes forked later; given back at the end of the test. */
 void *shared(size_t size);
@@ -100,7 +100,7 @@ bool gate_reached(struct gate *gate, int tasks); /* in the test: waits until so 
 void gate_open(struct gate *gate);
 bool becomes(atomic_int *value, int least); /* waits until *value is that much */
 
-/* ---- Processes ---------------------------------------------------------------------------------------------------- */
+/* ---- Processes --------------------------------------------------------------------------------------------------- */
 
 bool alive(pid_t pid);               /* it exists and is no zombie */
 pid_t parent_of(pid_t pid);          /* 0: it is not alive, or there is no /proc */
@@ -132,7 +132,7 @@ void check_child(int (*body)(void *), void *argument, const char *what, const ch
         }                                                                                                              \
     } while (0)
 
-/* ---- What a process holds -------------------------------------------------------------------------------------------- */
+/* ---- What a process holds ---------------------------------------------------------------------------------------- */
 
 struct holdings {
     int descriptors;
@@ -148,13 +148,13 @@ int open_descriptors(void);
 long mappings(bool shared_only); /* -1: not known */
 long resident_kib(void);         /* -1: not known */
 
-/* ---- Data ------------------------------------------------------------------------------------------------------------- */
+/* ---- Data -------------------------------------------------------------------------------------------------------- */
 
 uint64_t scramble(uint64_t x); /* a fixed, well-mixed function of x */
 void fill(void *data, size_t size, uint64_t seed);
 bool filled(const void *data, size_t size, uint64_t seed);
 
-/* ---- Tasks that many tests use ------------------------------------------------------------------------------------------ */
+/* ---- Tasks that many tests use ----------------------------------------------------------------------------------- */
 
 int square_task(const void *in, void *out);  /* long -> long */
 int pid_task(const void *in, void *out);     /* nothing -> pid_t */

@@ -287,7 +287,7 @@ static void pools_may_be_nested(void **state) {
     }
 }
 
-/* ---- Initializers and replaced workers ---------------------------------------------------------------------------- */
+/* ---- Initializers and replaced workers --------------------------------------------------------------------------- */
 
 static int count_up(void *counter) {
     atomic_fetch_add((atomic_int *)counter, 1);
@@ -365,7 +365,7 @@ static void workers_are_replaced_after_so_many_tasks(void **state) {
     }
 }
 
-/* ---- What differs ------------------------------------------------------------------------------------------------- */
+/* ---- What differs ------------------------------------------------------------------------------------------------ */
 
 static int global;
 

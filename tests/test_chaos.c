@@ -50,7 +50,7 @@ static int chaos_task(const void *in, void *out) {
     return argument.kind == FAILS ? 7 : 0;
 }
 
-/* ---- What is in flight ------------------------------------------------------------------------------------------------- */
+/* ---- What is in flight ------------------------------------------------------------------------------------------- */
 
 struct flight {
     struct future *future; /* NULL: none */
@@ -188,7 +188,7 @@ static void land(struct player *player, struct flight *flight) {
     flight->future = NULL;
 }
 
-/* ---- Playing -------------------------------------------------------------------------------------------------------------- */
+/* ---- Playing ----------------------------------------------------------------------------------------------------- */
 
 static bool start_task(struct player *player, struct flight *flight, uint64_t id) {
     static const size_t sizes[] = {sizeof(struct argument), 40, 64, 200, 4096};

@@ -1,5 +1,5 @@
-/* A worker that overwrites all shared memory it can reach, and all pipes, costs no more than outcomes: the caller neither
- * crashes nor hangs, and the pool can be destroyed.
+/* A worker that overwrites all shared memory it can reach, and all pipes, costs no more than outcomes: the caller
+ * neither crashes nor hangs, and the pool can be destroyed.
  *
  * Each attack runs in a child with a time-out. What the futures end with is of no interest, but that they end. */
 #include "support.h"

@@ -258,7 +258,7 @@ static void a_child_that_outlives_the_caller_keeps_no_process_of_the_pool(void *
     assert_took(start, 0, 4000);
 }
 
-/* ---- Ctrl-C -------------------------------------------------------------------------------------------------------- */
+/* ---- Ctrl-C ------------------------------------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t interrupted;
 
@@ -353,7 +353,7 @@ static void interrupted_by_default_the_program_ends_and_takes_all_with_it(void *
     assert_int_equal(length, 0); /* workers print nothing */
 }
 
-/* ---- pool_destroy() ---------------------------------------------------------------------------------------------------- */
+/* ---- pool_destroy() ---------------------------------------------------------------------------------------------- */
 
 static void destroy_is_bounded_whatever_the_tasks_do(void **state) {
     (void)state;

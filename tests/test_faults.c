@@ -275,7 +275,8 @@ static int next_number(void *next_arg, void *in) {
     return 0;
 }
 
-/* Each item comes with its result, or was lost to the fault; after that, or after an input that failed of it, the end. */
+/* Each item comes with its result, or was lost to the fault; after that, or after an input that failed of it, the
+ * end. */
 static int run_stream(struct pool *pool, bool ordered) {
     long number = 0, result, items = 0;
     struct pool_stream options = {.fn = square_task, .next = next_number, .next_arg = &number, .in_size = sizeof number,

@@ -1,5 +1,5 @@
-/* fuzz_shared.c on pseudo-random programs. test_fuzz whatever COUNT SEED runs COUNT of them from SEED on; a failure names
- * its seed. */
+/* fuzz_shared.c on pseudo-random programs. test_fuzz whatever COUNT SEED runs COUNT of them from SEED on; a failure
+ * names its seed. */
 #include "support.h"
 
 #include "fuzz_shared.c" /* NOLINT */

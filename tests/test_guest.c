@@ -1,5 +1,5 @@
-/* A polite guest: the caller's signals, descriptors, streams, children and settings are its own before, during and after;
- * and a pool works in callers of every kind. Most tests run in a child, which they may disturb. */
+/* A polite guest: the caller's signals, descriptors, streams, children and settings are its own before, during and
+ * after; and a pool works in callers of every kind. Most tests run in a child, which they may disturb. */
 #include "support.h"
 
 #include <errno.h>
@@ -70,7 +70,7 @@ static int make_use_destroy(void) {
     return 0;
 }
 
-/* ---- Settings -------------------------------------------------------------------------------------------------------- */
+/* ---- Settings ---------------------------------------------------------------------------------------------------- */
 
 static void on_signal(int signal_number) {
     (void)signal_number;
@@ -250,7 +250,7 @@ static void a_worker_has_the_default_signals(void **state) {
     assert_child_passes(see_signals_in_worker, NULL);
 }
 
-/* ---- Children ---------------------------------------------------------------------------------------------------------- */
+/* ---- Children ---------------------------------------------------------------------------------------------------- */
 
 static void reap_all(int signal_number) {
     (void)signal_number;
@@ -326,7 +326,7 @@ static void the_caller_keeps_its_own_children(void **state) {
     assert_child_passes(have_own_children, NULL);
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------------------------------- */
+/* ---- Descriptors ------------------------------------------------------------------------------------------------- */
 
 static int print_task(const void *in, void *out) {
     (void)in;
@@ -474,7 +474,7 @@ static void with_few_processes_left_it_works_with_fewer_or_says_so(void **state)
     if (getuid() == 0) assert_child_passes(run_out_of_processes, NULL); /* as a user that has no other processes */
 }
 
-/* ---- Interrupting signals --------------------------------------------------------------------------------------------------- */
+/* ---- Interrupting signals ---------------------------------------------------------------------------------------- */
 
 static atomic_int ticks;
 
@@ -524,7 +524,7 @@ static void a_thousand_signals_a_second_disturb_nothing(void **state) {
     assert_child_passes(be_interrupted, shared(sizeof(struct gate)));
 }
 
-/* ---- Threads ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
 
 static atomic_bool noisy;
 
@@ -636,7 +636,7 @@ static void a_thread_with_a_small_stack_may_make_any_call(void **state) {
     assert_int_equal(failed, 0);
 }
 
-/* ---- Streams -------------------------------------------------------------------------------------------------------------------- */
+/* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
 static char *read_file(const char *path) {
     FILE *file = fopen(path, "r");

@@ -1,5 +1,5 @@
-/* The allocator of shared memory, against a model: blocks never overlap, lie where they may, are zero where asked, never
- * exceed the budget, and all of the memory is one piece again when all is given back. */
+/* The allocator of shared memory, against a model: blocks never overlap, lie where they may, are zero where asked,
+ * never exceed the budget, and all of the memory is one piece again when all is given back. */
 #include "support.h"
 
 #include "heap.h"

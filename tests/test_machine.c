@@ -14,7 +14,7 @@
 #define LINUX 0
 #endif
 
-/* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------------ */
+/* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------- */
 
 static char root[64];
 
@@ -106,7 +106,7 @@ static void what_makes_no_sense_limits_nothing(void **state) {
     end_root();
 }
 
-/* ---- Affinity ----------------------------------------------------------------------------------------------------- */
+/* ---- Affinity ---------------------------------------------------------------------------------------------------- */
 
 enum { MOST_CPUS = 1024 };
 
@@ -222,7 +222,7 @@ static void a_new_worker_has_the_affinity_of_pool_create(void **state) {
     pool_destroy(pool);
 }
 
-/* ---- The environment ---------------------------------------------------------------------------------------------- */
+/* ---- The environment --------------------------------------------------------------------------------------------- */
 
 extern char **environ;
 
@@ -293,7 +293,7 @@ static void the_callers_environment_is_left_alone(void **state) {
     assert_null(environ[count]);
 }
 
-/* ---- Load and memory ------------------------------------------------------------------------------------------------ */
+/* ---- Load and memory --------------------------------------------------------------------------------------------- */
 
 static int peak_task(const void *in, void *out) {
     atomic_int *running = *(atomic_int *const *)in; /* and behind it the most there were */

@@ -1,5 +1,5 @@
-/* One word in shared memory is wrong, as if a worker had written over it, while that worker and all others are well: what it
- * belongs to ends all the same, and soon; nothing waits for what will never come. */
+/* One word in shared memory is wrong, as if a worker had written over it, while that worker and all others are well:
+ * what it belongs to ends all the same, and soon; nothing waits for what will never come. */
 #include "support.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* The set of what failed items have said: however many threads add to it, it keeps the lowest, each with its own words. */
+/* The set of what failed items have said: however many threads add to it, it keeps the lowest, each with its own
+ * words. */
 #include "threads.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* The shared memory under threads: slots, ring, jobs, board and notices, driven by workers that are threads and by several threads
- * of the program at once. To be run under ThreadSanitizer, too, which sees no races between processes. */
+/* The shared memory under threads: slots, ring, jobs, board and notices, driven by workers that are threads and by
+ * several threads of the program at once. To be run under ThreadSanitizer, too, which sees no races between
+ * processes. */
 #include "support.h"
 
 #include <pthread.h>

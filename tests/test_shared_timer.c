@@ -86,7 +86,8 @@ static void what_is_not_running_in_those_hands_is_left_alone(void **state) {
     }
 }
 
-/* A worker that has not written when it began, or something that is no time of the past, has not begun later than now. */
+/* A worker that has not written when it began, or something that is no time of the past, has not begun later than
+ * now. */
 static void a_start_that_is_not_known_counts_from_when_it_was_looked_for(void **state) {
     (void)state;
     const uint64_t starts[] = {0, UINT64_MAX, NOW + 1, NOW + 1000000 * MS, (uint64_t)1 << 63};

@@ -167,8 +167,8 @@ static void a_worker_tells_of_its_time_and_memory(void **state) {
     assert_true(worker.busy_ns >= 100000000U); /* what it still runs counts */
     assert_int_equal(worker.tasks, 1);
     assert_true(alive(worker.pid));
-    /* What is shared is taken off as it is now. At the peak it may have been less: all the program's own pages, a MiB or
-     * two, where the kernel had taken them back for others. */
+    /* What is shared is taken off as it is now. At the peak it may have been less: all the program's own pages, a MiB
+     * or two, where the kernel had taken them back for others. */
     if (have_proc() && !instrumented()) assert_in_range(worker.peak_memory, (size_t)60 << 20, (size_t)80 << 20);
     gate_open(gate);
     assert_ok(finish(future, NULL));

@@ -480,7 +480,7 @@ static void a_stream_outlives_its_pool(void **state) {
     }
 }
 
-/* ---- callbacks that do more --------------------------------------------------------------------------------------- */
+/* ---- callbacks that do more -------------------------------------------------------------------------------------- */
 
 struct meddler {
     struct pool *pool;
@@ -715,7 +715,7 @@ static void a_wait_for_a_result_ends_in_time_however_busy_the_pool_is(void **sta
     pool_destroy(traffic.pool);
 }
 
-/* ---- results of varying size ---------------------------------------------------------------------------------------- */
+/* ---- results of varying size ------------------------------------------------------------------------------------- */
 
 /* Of 1 MiB of room takes as much as it is told. */
 static int as_long_as_task(const void *in, void *out) {
@@ -882,7 +882,7 @@ static void room_may_be_more_than_4_gib(void **state) {
     pool_destroy(pool);
 }
 
-/* ---- wrong arguments ---------------------------------------------------------------------------------------------- */
+/* ---- wrong arguments --------------------------------------------------------------------------------------------- */
 
 static int use_foreign_stream(void *argument) {
     struct stream *stream = argument;

@@ -1,4 +1,5 @@
-/* Threads in the place of processes, for the tests of shared memory: ThreadSanitizer sees races between threads only. */
+/* Threads in the place of processes, for the tests of shared memory: ThreadSanitizer sees races between threads
+ * only. */
 #ifndef THREADS_H
 #define THREADS_H
 
