@@ -2,8 +2,8 @@
  * differs between the three is what is named here; everything else, from the submission to the outcome, is the same
  * code.
  *
- * Invariant: whatever runs workers counts their lives and tells of their ends as life.h has it. Called by: pool;
- * drive() by every call that may leave work behind. */
+ * Invariant: whatever runs workers counts their lives and tells of their ends as life.h has it.
+ * Called by: pool; drive() by every call that may leave work behind. */
 #ifndef PP_BACKEND_H
 #define PP_BACKEND_H
 

@@ -1,7 +1,8 @@
 /* pool_progress_bar(): progress as text, for people at a terminal and for log files.
  *
  * Invariant: keeps nothing between calls; what was told last is in the progress itself. Writes only what can be written
- * at once, and never with SIGPIPE open. Called by: programs, as the callback of a job. */
+ * at once, and never with SIGPIPE open.
+ * Called by: programs, as the callback of a job. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

@@ -9,8 +9,8 @@
  * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two workers
  * then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
  *
- * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead. Called by: worker (sleep), submit,
- * map and collect (wake). */
+ * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead.
+ * Called by: worker (sleep), submit, map and collect (wake). */
 #ifndef PP_DOZE_H
 #define PP_DOZE_H
 

@@ -2,7 +2,8 @@
  * the user has not said so: as many as leave each worker its share of the CPUs.
  *
  * Invariant: the caller's own environment is only read; and the child puts its own in place without a lock or an
- * allocation, so it does not matter what the program's other threads were at. Called by: pool. */
+ * allocation, so it does not matter what the program's other threads were at.
+ * Called by: pool. */
 #ifndef PP_ENV_H
 #define PP_ENV_H
 

@@ -5,7 +5,8 @@
  * freed; what is 2 KiB or less shares a page with others of its size. Blocks begin at multiples of 64 bytes.
  *
  * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages
- * from `touched` on are still zero. Called by: pool, submit, map; always under the pool's lock. */
+ * from `touched` on are still zero.
+ * Called by: pool, submit, map; always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 

@@ -6,7 +6,8 @@
  * that are due.
  *
  * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool
- * (POOL_EFOREIGN), so it never meets itself. Called by: pool, wait, and through pp_unlock() every call. */
+ * (POOL_EFOREIGN), so it never meets itself.
+ * Called by: pool, wait, and through pp_unlock() every call. */
 #include <unistd.h>
 
 #include "backend.h"

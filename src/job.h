@@ -5,8 +5,8 @@
  * is kept in a tally (tally.h).
  *
  * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with a place on the board and a slot, or
- * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not. Called by: map
- * (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
+ * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not.
+ * Called by: map (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
 #ifndef PP_JOB_H
 #define PP_JOB_H
 

@@ -2,7 +2,8 @@
  * ended.
  *
  * Invariant: the notice of an end is written before the record is cleared, and that before the next life begins; see
- * notice.h. Called by: whatever starts workers and survives them: supervisor, threads, inline. */
+ * notice.h.
+ * Called by: whatever starts workers and survives them: supervisor, threads, inline. */
 #ifndef PP_LIFE_H
 #define PP_LIFE_H
 

@@ -3,7 +3,8 @@
  * A worker asks before it begins something; what runs is never disturbed. As with the --load of make, a worker may
  * always go on while no other is at work, so a pool is slowed down but never stands still.
  *
- * Invariant: without a limit nothing is read; what cannot be read limits nothing. Called by: worker. */
+ * Invariant: without a limit nothing is read; what cannot be read limits nothing.
+ * Called by: worker. */
 #ifndef PP_LIMIT_H
 #define PP_LIMIT_H
 

@@ -1,7 +1,8 @@
 /* How much private memory this process has, and how much it may have.
  *
  * Invariant: both count from what the process began with, so that a limit means the same under a small and a large
- * parent. Called by: worker. */
+ * parent.
+ * Called by: worker. */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 

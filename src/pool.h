@@ -1,9 +1,9 @@
 /* The caller's side: what a pool and its futures are in the process that made them.
  *
  * A task's way: pool_submit() makes a future; dispatch gives it a slot and a ticket in the ring, or lets it wait in the
- * queue; a worker runs it; collect finds it done, moves its result into the future, and frees the slot. A job's way:
- * pool_map_async() makes a future and a struct pp_job; it gets a slot and a place on the board; workers claim its
- * items; when nothing is left and nobody is in it, its pass is looked over, and it ends or has another pass.
+ * queue; a worker runs it; collect finds it done, moves its result into the future, and frees the slot.
+ * A job's way: pool_map_async() makes a future and a struct pp_job; it gets a slot and a place on the board; workers
+ * claim its items; when nothing is left and nobody is in it, its pass is looked over, and it ends or has another pass.
  *
  * Invariant: everything here is read and written under the pool's lock, save what is said to be atomic or constant. The
  * lock is never held across a wait or a callback. What is here is the truth; shared memory is only evidence of it.

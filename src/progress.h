@@ -6,8 +6,9 @@
  * called, or still to be.
  *
  * Invariant: a report is in pool->reports from the job's submission to its end, or to the first look after the future
- * was given up; while `calling`, its job is not freed. Called by: map (begin), job (end), wait and inline (run, due),
- * pool_destroy() (run); whatever would wait (in_report). */
+ * was given up; while `calling`, its job is not freed.
+ * Called by: map (begin), job (end), wait and inline (run, due), pool_destroy() (run); whatever would
+ * wait (in_report). */
 #ifndef PP_PROGRESS_H
 #define PP_PROGRESS_H
 

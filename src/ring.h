@@ -6,7 +6,8 @@
  * be overwritten.
  *
  * Invariant: head <= tail <= head + PP_TICKETS, unless a worker scribbled; then the ring looks empty to workers, and
- * pp_ring_repair() mends it. Called by: worker (take), submit (push, recall), collect (repair). */
+ * pp_ring_repair() mends it.
+ * Called by: worker (take), submit (push, recall), collect (repair). */
 #ifndef PP_RING_H
 #define PP_RING_H
 

@@ -3,7 +3,8 @@
  * and ends everything when the caller has gone.
  *
  * Invariant: it trusts nothing that a worker can write, blocks in nothing but its own poll, and runs no code of the
- * program. Called by: pool_create(), in the process that is to be the supervisor. */
+ * program.
+ * Called by: pool_create(), in the process that is to be the supervisor. */
 #ifndef PP_SUPERVISOR_H
 #define PP_SUPERVISOR_H
 

@@ -5,7 +5,8 @@
  * swapped to KILLED, what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
  *
  * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's
- * end may wait for it under that lock. Called by: pool, through struct pp_backend. */
+ * end may wait for it under that lock.
+ * Called by: pool, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>

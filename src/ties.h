@@ -13,8 +13,8 @@
  * leaves them to the one that runs it. So they run in order, never in each other, and never deep.
  *
  * Invariant: a task is held while its count of dependencies that are not done, `pending`, is not 0, and only then. All
- * under the pool's lock. Called by: graph.c: submit (make, begin), collect (finish); callback.c: every call of the
- * caller's layer. */
+ * under the pool's lock.
+ * Called by: graph.c: submit (make, begin), collect (finish); callback.c: every call of the caller's layer. */
 #ifndef PP_TIES_H
 #define PP_TIES_H
 

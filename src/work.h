@@ -1,8 +1,8 @@
 /* What a worker is made of, and what its tasks (work_tasks.c) and its jobs (work_jobs.c) have in common: how its life
  * goes on and ends, and how the caller learns of it.
  *
- * Invariant: that of worker.h. Only the worker itself reads or writes its struct. Called by: worker, work_tasks,
- * work_jobs. */
+ * Invariant: that of worker.h. Only the worker itself reads or writes its struct.
+ * Called by: worker, work_tasks, work_jobs. */
 #ifndef PP_WORK_H
 #define PP_WORK_H
 
