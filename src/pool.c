@@ -308,10 +308,10 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 
 /* ---- ending */
 
-/* Without its supervisor no worker has anybody to end it but us. Where the system ends them by itself they are gone. */
-static void kill_orphans(struct pool *pool) {
+void pp_kill_orphans(struct pool *pool) {
+    if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
     for (uint32_t w = 0; w < pool->workers; w++) {
-        pid_t pid = (pid_t)atomic_load_explicit(&pool->shared.front->pids[w], memory_order_relaxed);
+        pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.front->pids[w], 0, memory_order_relaxed);
         if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
     }
 }
@@ -321,10 +321,13 @@ static void end_processes(struct pool *pool) {
     pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
     struct pollfd control = {.fd = pool->control};
     bool gone = pp_poll(&control, 1, pp_now() + END_NS) > 0;
-    /* Only an unreaped child of ours has this number for certain. */
-    if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
-    pp_wait_child(pool->supervisor, NULL);
-    kill_orphans(pool);
+    if (pool->supervisor > 0) {
+        /* Only an unreaped child of ours has this number for certain. */
+        if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
+        pp_wait_child(pool->supervisor, NULL);
+        pool->supervisor = 0;
+    }
+    pp_kill_orphans(pool);
 }
 
 static void end_workers(struct pool *pool) {

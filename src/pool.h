@@ -84,7 +84,7 @@ struct pool {
     bool cpu_to_spare; /* more CPUs than workers: the caller may look around before it sleeps */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
-    pid_t supervisor;
+    pid_t supervisor; /* 0: there is none any more */
 
     int task_pipe, task_pipe_end; /* write end, read end */
     int bell, bell_end; /* read end, write end */
@@ -255,6 +255,9 @@ uint64_t pp_deadline(int timeout);
 void pp_wake_waiting(struct pool *pool);
 /* Something new is to be seen to when anything is done: whoever sleeps for one future is now woken for all. */
 void pp_attend_all(struct pool *pool);
+/* Without its supervisor no worker has anybody to end it but us, where the system does not. To be called as soon as the
+ * supervisor is known to have gone: the numbers may soon be those of other processes. In pool.c. */
+void pp_kill_orphans(struct pool *pool);
 /* Breaks the pool if its supervisor has gone. */
 void pp_check_supervisor(struct pool *pool);
 

@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 #include <sys/epoll.h>
 #endif
@@ -44,7 +43,7 @@ static void supervisor_gone(struct pool *pool) {
     why.error = POOL_EDIED;
     why.worker = pool->supervisor;
     strcpy(why.message, "the pool's supervisor died");
-    waitpid(pool->supervisor, NULL, WNOHANG);
+    pp_kill_orphans(pool);
     pp_collect(pool);
     pp_break(pool, POOL_EDIED, &why);
 }

@@ -497,6 +497,29 @@ static int stop_parent_task(const void *in, void *out) {
     return kill(getppid(), SIGSTOP);
 }
 
+static int wait_for_gate(void *argument) {
+    return gate_pass(argument);
+}
+
+static void without_its_supervisor_no_worker_lingers(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    pid_t supervisor = 0, worker = 0;
+    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    kill(supervisor, SIGKILL);
+    assert_code(finish(future, NULL), POOL_EDIED);
+    assert_true(gone_within(worker, PATIENCE)); /* before the pool is ended */
+    pid_t child = start_child(wait_for_gate, gate); /* not the pool's, whatever its number */
+    pool_destroy(pool);
+    assert_true(alive(child));
+    gate_open(gate);
+    assert_int_equal(end_child(child, PATIENCE).code, 0);
+}
+
 static void a_supervisor_that_is_stopped_does_not_keep_destroy(void **state) {
     (void)state;
     struct pool *pool = pool_of(2);
@@ -679,6 +702,7 @@ int main(int argc, char **argv) {
         TEST(all_workers_may_die_at_once_at_work),
         TEST(kills_during_a_job_cost_one_item_each_at_most),
         TEST(when_the_supervisor_dies_all_that_is_open_ends),
+        TEST(without_its_supervisor_no_worker_lingers),
         TEST(a_supervisor_that_is_stopped_does_not_keep_destroy),
         TEST(a_pool_whose_workers_all_die_at_start_says_so),
         TEST(a_worker_that_dies_at_start_is_tried_again),
