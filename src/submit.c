@@ -134,7 +134,8 @@ int pp_dispatch_new(struct pool *pool, struct future *future) {
 void pp_submit_again(struct pool *pool, struct future *future) {
     /* A new generation: whoever still holds the old ticket finds nothing. */
     pp_slot_free(pool, future->slot);
-    if (pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
+    /* It may be in the queue: its ticket was to be sent again, and the old one was taken all the same. */
+    if (future->queued || pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
     else if (!send_ticket(pool, future))
         pp_future_finish(future, POOL_ENOMEM, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "plan.h"
 #include "pool.h"
+#include "ring.h"
 #include "state.h"
 
 enum { WORKERS = 2, SOON = 15000 };
@@ -186,6 +187,45 @@ static void wrong_cursors_cost_no_item(void **state) {
     }
 }
 
+struct once {
+    struct gate *gate;
+    atomic_int runs;
+};
+
+static int die_once_task(const void *in, void *out) {
+    struct once *once = *(struct once *const *)in;
+    if (atomic_fetch_add(&once->runs, 1) == 0) raise(SIGKILL);
+    *(int *)out = atomic_load(&once->runs);
+    return 0;
+}
+
+static void a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once(void **state) {
+    (void)state;
+    struct once *once = shared(sizeof *once);
+    once->gate = shared(sizeof *once->gate);
+    struct pool *pool = pool_of(1);
+    struct future *holder = submit(pool, gate_task, &once->gate, sizeof once->gate, 0), *future;
+    assert_true(gate_reached(once->gate, 1));
+    struct pool_task task = {.fn = die_once_task, .in = &once, .in_size = sizeof once, .out_size = sizeof(int), .retries = 2};
+    assert_ok(pool_submit(pool, &task, &future));
+    pthread_mutex_lock(&pool->lock); /* an audit finds the ring full of what nobody takes, and its ticket perhaps lost */
+    while (pp_ring_push(&pool->shared, ticket_of(future))) continue;
+    pp_ticket_again(pool, future->slot);
+    assert_true(future->queued);
+    gate_open(once->gate);
+    assert_true(becomes(&once->runs, 1)); /* the old one is taken before the queue is looked at */
+    sleep_ms(50);
+    pthread_mutex_unlock(&pool->lock);
+    assert_ok(end_soon(holder));
+    int runs = 0;
+    assert_ok(future_get(future, &runs, SOON));
+    assert_int_equal(runs, 2);
+    assert_int_equal(pool->open, 0);
+    assert_int_equal(pool->queue.count, 0);
+    future_free(future);
+    check_and_destroy(pool);
+}
+
 static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state) {
     (void)state;
     for (int i = 0; i < 6; i++) {
@@ -251,6 +291,7 @@ int main(int argc, char **argv) {
         TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
         TEST(a_job_whose_cursor_was_set_back_ends),
         TEST(wrong_cursors_cost_no_item),
+        TEST(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once),
         TEST(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only),
         TEST(wrong_done_rings_hide_nothing),
         TEST(a_wrong_start_does_not_lift_a_time_out),
