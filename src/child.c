@@ -123,8 +123,8 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     sigaction(SIGCHLD, &action, NULL); /* a task that waits for its children must find them */
-    /* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an error,
-     * writing and setting are allowed. */
+    /* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an
+     * error, writing and setting are allowed. */
     action.sa_handler = SIG_IGN;
     sigaction(SIGTTIN, &action, NULL);
     sigaction(SIGTTOU, &action, NULL);

@@ -61,8 +61,8 @@ static bool fits(struct rlimit limit, rlim_t bytes, size_t page) {
     return memory != NULL;
 }
 
-/* Where the system does not say how much private data there is, the limit does: it is the least below which none can be added.
- * 0: the system counts otherwise. */
+/* Where the system does not say how much private data there is, the limit does: it is the least below which none can be
+ * added. 0: the system counts otherwise. */
 static rlim_t find_data(struct rlimit limit) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     rlim_t low = page, high = limit.rlim_cur < (rlim_t)SIZE_MAX / 4 ? limit.rlim_cur : (rlim_t)SIZE_MAX / 4;

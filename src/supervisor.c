@@ -73,8 +73,8 @@ static void watch_children(struct supervisor *s) {
     sigprocmask(SIG_SETMASK, &all_but_child, NULL);
 }
 
-/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For that
- * there is the pidfd, and where the system has none, a look now and then. */
+/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For
+ * that there is the pidfd, and where the system has none, a look now and then. */
 static void watch_caller(struct supervisor *s) {
     s->caller_pidfd = -1;
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY) && defined(SYS_pidfd_open)

@@ -74,7 +74,7 @@ static void flush_output(const struct worker *w) {
     if (!w->ends) pp_child_flush();
 }
 
-/* A child that a task has forked, and that returns as the task does, must not go on as the worker that it was made from. */
+/* A child that a task has forked, and that returns as the task does, must not go on as the worker it was made from. */
 static void end_if_forked(const struct worker *w) {
     if (!pp_child_forked || w->ends) return;
     pp_child_flush();
@@ -114,8 +114,8 @@ static bool is_same(struct pp_file a, struct pp_file b) {
     return a.device == b.device && a.number == b.number;
 }
 
-/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken and not
- * heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
+/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken and
+ * not heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
 static void retire_if_cut_off(struct worker *w) {
     if (w->ends) return;
     if (is_same(pp_file_of(w->bell), w->bell_file) && is_same(pp_file_of(w->task_pipe), w->task_pipe_file)) return;
