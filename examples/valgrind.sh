@@ -1,5 +1,5 @@
 #!/bin/sh
-# PROGRAM under valgrind: neither an error nor a lost block, in the program itself; what its workers do is not looked at.
+# PROGRAM under valgrind: neither an error nor a lost block, in the program itself; its workers are not looked at.
 # Little address space means a small arena, all of which valgrind keeps books on.
 # Usage: valgrind.sh PROGRAM ARGUMENTS...
 ulimit -v 1000000 || exit 1

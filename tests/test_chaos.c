@@ -1,6 +1,6 @@
-/* Chaos: workers are killed at random, up to 500 a second, and the pool made larger and smaller, while threads submit, map,
- * cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in the end it
- * can be told:
+/* Chaos: workers are killed at random, up to 500 a second, and the pool made larger and smaller, while threads submit,
+ * map, cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in the
+ * end it can be told:
  *   - each outcome came once, and agrees with what its task says of itself: what succeeded ran, with the right result;
  *     what was cancelled never began; nothing ran more often than its retries allow;
  *   - the pool has counted the same, what was given up included;
@@ -384,9 +384,10 @@ static void chaos_costs_no_more_than_the_victims(void **state) {
     atomic_store(&stop, true);
     pthread_join(killer.thread, NULL);
     printf(
-        "%zu tasks in %.1f s, %zu kills, %zu resizes: %zu succeeded, %zu failed, %zu died, %zu cancelled, %zu late, %zu given up; "
-        "%zu lost at least once\n",
-        all.tasks, (double)(now_ms() - start_time) / 1000, (size_t)kills, (size_t)resizes, all.succeeded, all.failed, all.died,
+        "%zu tasks in %.1f s, %zu kills, %zu resizes: %zu succeeded, %zu failed, %zu died, %zu cancelled, %zu late, "
+        "%zu given up; %zu lost at least once\n",
+        all.tasks, (double)(now_ms() - start_time) / 1000, (size_t)kills, (size_t)resizes, all.succeeded, all.failed,
+        all.died,
         all.cancelled, all.late, all.given_up, all.lost);
     assert_int_equal(wrong, 0);
     assert_int_equal(killer.wrong, 0);
