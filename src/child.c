@@ -99,17 +99,17 @@ static void exit_at_once(int status, void *unused) {
 }
 #endif
 
-bool pp_child_forked;
+int pp_child_forked;
 
 static void note_fork(void) {
-    pp_child_forked = true;
+    pp_child_forked = 1;
 }
 
 /* Asked of the C library, not of the system: a look costs a task nothing. */
 static void watch_forks(void) {
     static bool watched; /* in the worker whose task made this pool, maybe */
     if (!watched) watched = pthread_atfork(NULL, NULL, note_fork) == 0;
-    pp_child_forked = false;
+    pp_child_forked = 0;
 }
 
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {

@@ -6,14 +6,14 @@
 #ifndef PP_CHILD_H
 #define PP_CHILD_H
 
-#include <stdbool.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
 struct pp_record;
 
-/* Whether this process was forked by a worker, or by a child of its: then it is no worker, whatever it returns from. */
-extern bool pp_child_forked;
+/* Whether this process was forked by a worker, or by a child of its: then it is no worker, whatever it returns from.
+ * An int: job items look at it together with their code. */
+extern int pp_child_forked;
 
 /* Own process group; handled signals back to default; inherited unwritten output dropped. Signals stay blocked. */
 void pp_child_begin(void);

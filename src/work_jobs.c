@@ -20,16 +20,18 @@ static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t
     pp_flaws_note(plan->flaws, plan->flaws_room, position, pp_work_message(w));
 }
 
-static void end_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
+/* What few items do: their process is a child that a task has forked, or they fail. */
+static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
     pp_work_end_if_forked(w);
     if (code != 0) note_flaw(w, plan, position, code);
-    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
 }
 
 static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t position) {
     uint64_t item = plan->index ? plan->index[position] : position;
-    end_item(w, plan, position, plan->fn(plan->in ? plan->in + item * plan->in_size : NULL,
-                                         plan->out ? plan->out + item * plan->out_size : scratch));
+    int code = plan->fn(plan->in ? plan->in + item * plan->in_size : NULL,
+                        plan->out ? plan->out + item * plan->out_size : scratch);
+    end_unusual_item(w, plan, position, code);
+    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
 }
 
 /* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits,
@@ -39,8 +41,12 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     const char *in = plan->in ? plan->in + begin * plan->in_size : NULL;
     char *out = plan->out ? plan->out + begin * plan->out_size : scratch;
     size_t in_step = plan->in_size, out_step = plan->out ? plan->out_size : 0;
+    _Atomic uint64_t *progress = &w->record->progress;
+    const int *forked = &pp_child_forked;
     for (uint64_t p = begin; p < end; p++) {
-        end_item(w, plan, p, fn(in, out));
+        int code = fn(in, out);
+        if (code | *forked) end_unusual_item(w, plan, p, code);
+        atomic_store_explicit(progress, p + 1, memory_order_release);
         if (in) in += in_step;
         if (out) out += out_step;
     }
