@@ -258,7 +258,15 @@ static inline void limit_squares(void) {
 struct first_touch {
     struct workload work;
     void (*run)(void *context);
+    bool is_shared; /* in memory as processes share it, whose pages cost the kernel more: the floor of a pool */
 };
+
+static inline void *fresh_memory(size_t bytes, bool is_shared) {
+    int flags = MAP_ANONYMOUS | (is_shared ? MAP_SHARED : MAP_PRIVATE);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (memory == MAP_FAILED) bench_fail("no memory");
+    return memory;
+}
 
 static inline double first_touch_pool(void *context) {
     struct workload work = ((struct first_touch *)context)->work;
@@ -278,38 +286,41 @@ static inline double first_touch_pool(void *context) {
     return seconds;
 }
 
-static inline double first_touch_malloc(void *context) {
+static inline double first_touch_alone(void *context) {
     const struct first_touch *touch = context;
     struct workload work = touch->work;
     size_t bytes = work.count * sizeof(long);
-    void *in = bench_alloc(bytes); /* large enough for malloc() to get fresh pages */
+    void *in = fresh_memory(bytes, touch->is_shared);
     square_fill(in, work.count);
     work.in = in;
-    work.out = bench_alloc(bytes);
+    work.out = fresh_memory(bytes, touch->is_shared);
     double start = bench_now();
     touch->run(&work);
     double seconds = bench_now() - start;
     if (!square_right(work.out, work.count)) bench_fail("first touch: a result is wrong");
-    free(in);
-    free(work.out);
+    munmap(in, bytes);
+    munmap(work.out, bytes);
     return seconds;
 }
 
 static inline void limit_squares_first(void) {
-    struct first_touch inlined = {square_workload(many_longs()), run_sequential};
+    struct first_touch inlined = {square_workload(many_longs()), run_sequential, false};
     struct first_touch called = inlined;
     called.work.plain = square_called;
     struct bench_contestant contestants[] = {
         {.name = "pool_map, arena", .context = &inlined, .measure = first_touch_pool},
-        {.name = "sequential, a call an item", .context = &called, .measure = first_touch_malloc},
-        {.name = "sequential, inlined", .context = &inlined, .measure = first_touch_malloc},
+        {.name = "sequential, a call an item", .context = &called, .measure = first_touch_alone},
+        {.name = "sequential, inlined", .context = &inlined, .measure = first_touch_alone},
 #ifdef _OPENMP
         {.name = "OpenMP static, a call an item",
-         .context = &(struct first_touch){called.work, run_openmp_inlined},
-         .measure = first_touch_malloc},
+         .context = &(struct first_touch){called.work, run_openmp_inlined, false},
+         .measure = first_touch_alone},
         {.name = "OpenMP static, inlined",
-         .context = &(struct first_touch){inlined.work, run_openmp_inlined},
-         .measure = first_touch_malloc},
+         .context = &(struct first_touch){inlined.work, run_openmp_inlined, false},
+         .measure = first_touch_alone},
+        {.name = "OpenMP static, a call an item, shared memory",
+         .context = &(struct first_touch){called.work, run_openmp_inlined, true},
+         .measure = first_touch_alone},
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;
