@@ -1,10 +1,13 @@
 /* Limits of memory, replaced workers, and a full arena. */
 #include "support.h"
 
+#include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 static const size_t mib = (size_t)1 << 20;
 
@@ -76,6 +79,68 @@ static void the_hard_limit_is_counted_from_the_start_without_proc_too(void **sta
     (void)state;
     if (instrumented()) return;
     assert_child_passes(limit_without_proc, NULL);
+}
+
+/* ---- The kernel's out-of-memory killer, in a control group with little memory -------------------------------------- */
+
+enum { GROUP_MIB = 100, EATER = 5, MEALS = 20 };
+
+static char group[128];
+
+static bool put(const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", group, name);
+    FILE *file = fopen(path, "w");
+    if (!file) return false;
+    bool written = fputs(text, file) >= 0;
+    return fclose(file) == 0 && written;
+}
+
+/* Of either version. False: that is not allowed here. */
+static bool make_group(void) {
+    char limit[32];
+    snprintf(limit, sizeof limit, "%lld", (long long)GROUP_MIB << 20);
+    snprintf(group, sizeof group, "/sys/fs/cgroup/memory/parpool-test-%ld", (long)getpid());
+    bool second = access("/sys/fs/cgroup/memory", F_OK) != 0;
+    if (second) snprintf(group, sizeof group, "/sys/fs/cgroup/parpool-test-%ld", (long)getpid());
+    if (mkdir(group, 0700)) return false;
+    return put(second ? "memory.max" : "memory.limit_in_bytes", limit) &&
+           put(second ? "memory.swap.max" : "memory.memsw.limit_in_bytes", second ? "0" : limit);
+}
+
+static int eat_task(const void *in, void *out) {
+    (void)in;
+    for (int i = 0; task_index() == EATER && i < 3 * GROUP_MIB; i++) {
+        char *volatile data = malloc(mib);
+        if (!data) return 1;
+        memset(data, 1, mib);
+    }
+    *(size_t *)out = task_index();
+    return 0;
+}
+
+static int eat_in_group(void *argument) {
+    (void)argument;
+    if (!put("cgroup.procs", "0")) return 0;
+    struct pool *pool;
+    struct pool_options options = test_options(2);
+    size_t out[MEALS];
+    struct pool_failure failure;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct pool_job job = {
+        .fn = eat_task, .out = out, .out_size = sizeof *out, .count = MEALS, .chunk = 1, .failure = &failure};
+    EXPECT(pool_map(pool, &job) == POOL_EDIED);
+    EXPECT(failure.index == EATER && failure.signal == SIGKILL);
+    for (size_t i = 0; i < MEALS; i++) EXPECT(i == EATER || out[i] == i);
+    pool_destroy(pool);
+    return 0;
+}
+
+static void whom_the_kernel_kills_for_want_of_memory_loses_only_its_item(void **state) {
+    (void)state;
+    if (instrumented()) return;
+    if (make_group()) assert_child_passes(eat_in_group, NULL);
+    for (int i = 0; i < 50 && rmdir(group) && errno == EBUSY; i++) sleep_ms(20);
 }
 
 static int touch_shared_task(const void *in, void *out) {
@@ -254,6 +319,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(above_the_hard_limit_allocations_fail_and_nothing_else),
         TEST(the_hard_limit_is_counted_from_the_start_without_proc_too),
+        TEST(whom_the_kernel_kills_for_want_of_memory_loses_only_its_item),
         TEST(shared_data_does_not_count_for_the_hard_limit),
         TEST(a_worker_above_the_soft_limit_is_replaced_after_its_task),
         TEST(in_a_job_replacing_loses_no_item),
