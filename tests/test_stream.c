@@ -583,7 +583,14 @@ static void end_it(struct future *future, void *arg) {
     else stream_free(e->stream);
 }
 
-/* The first item never ends by itself; the callback becomes due while stream_next() waits for it. */
+/* The first item never ends by itself; taking it lets the task end whose callback is then due, while stream_next()
+ * waits. */
+static int open_gate(void *arg, void *in) {
+    gate_open(arg);
+    *(long *)in = 0;
+    return 0;
+}
+
 static int first_is_endless_task(const void *in, void *out) {
     (void)out;
     return *(const long *)in == 0 ? forever_task(NULL, NULL) : 0;
@@ -593,13 +600,12 @@ static void a_callback_may_end_stream_or_pool_while_its_results_are_waited_for(v
     (void)state;
     for (int ends_pool = 0; ends_pool < 2; ends_pool++) {
         for (int unordered = 0; unordered < 2; unordered++) {
+            gate = shared(sizeof *gate);
             struct ender e = {.pool = pool_of(2), .ends_pool = ends_pool};
-            struct counting input = {.count = -1};
-            struct pool_stream options = squares_of(&input);
-            options.fn = first_is_endless_task;
-            options.window = 1;
+            struct pool_stream options = {.fn = first_is_endless_task, .next = open_gate, .next_arg = gate,
+                                          .in_size = sizeof(long), .out_size = sizeof(long), .window = 1};
             assert_ok((unordered ? pool_imap_unordered : pool_imap)(e.pool, &options, &e.stream));
-            struct future *late = submit(e.pool, square_task, &(long){3}, sizeof(long), sizeof(long));
+            struct future *late = submit(e.pool, gate_task, &gate, sizeof gate, 0);
             assert_ok(future_on_done(late, end_it, &e));
             int error = stream_next(e.stream, NULL, PATIENCE);
             if (error == POOL_ETIMEDOUT) assert_ok(error);
