@@ -158,11 +158,11 @@ struct pool_options {
                                       limits nothing */
     size_t min_free_memory;        /* bytes of memory that is available, in the system, below which new tasks and chunks
                                       wait, as with max_load; 0: no limit */
-    /* These two with POOL_PROCESSES alone (else POOL_EINVAL): elsewhere a worker costs little. */
+    /* These two are for POOL_PROCESSES; elsewhere a worker costs little, and they are ignored. */
     bool lazy;                     /* workers are started when there is work for them, not all at once */
     int idle_timeout;              /* ms after which a worker that found no work ends, to be started again when there
                                       is; 0: never. All of them may end so */
-
+    /* In every backend. */
     void (*finalizer)(void *arg);  /* runs last in every worker that ends of itself: because the pool was shut down or
                                       made smaller, or it was idle, or had its number of tasks or its memory; not in one
                                       that is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */

@@ -12,7 +12,11 @@
 struct pp_record;
 
 /* Whether this process was forked by a worker, or by a child of its: then it is no worker, whatever it returns from.
- * An int: job items look at it together with their code. */
+ * An int: job items look at it together with their code. Hidden from the linker, so that the look is one instruction
+ * and needs no register of a loop that has none to spare: bench_limits, "squares-arena". */
+#if defined(__GNUC__)
+__attribute__((visibility("hidden")))
+#endif
 extern int pp_child_forked;
 
 /* Own process group; handled signals back to default; inherited unwritten output dropped. Signals stay blocked. */

@@ -7,11 +7,16 @@
 #define DEFAULT_INTERVAL 100
 #define COST_SHARE 20 /* looking takes at most one part in so many of the time */
 
+/* ns between two calls. */
+static uint64_t pause_of(const struct pool_job *job) {
+    return (uint64_t)(job->progress_interval ? job->progress_interval : DEFAULT_INTERVAL) * NS_PER_MS;
+}
+
 void pp_report_begin(struct pool *pool, struct pp_report *report, struct future *future, const struct pool_job *job) {
     report->future = future;
     report->job = job;
     report->began = pp_now();
-    report->due = report->began + (uint64_t)(job->progress_interval ? job->progress_interval : DEFAULT_INTERVAL) * NS_PER_MS;
+    report->due = report->began + pause_of(job);
     report->next = pool->reports;
     report->link = &pool->reports;
     if (report->next) report->next->link = &report->next;
@@ -76,7 +81,7 @@ static bool call(struct pool *pool, struct pp_report *report) {
     bool last = report->ended;
     uint64_t now = pp_now();
     struct pool_progress progress = look(report, now);
-    uint64_t pause = (uint64_t)(report->job->progress_interval ? report->job->progress_interval : DEFAULT_INTERVAL) * NS_PER_MS;
+    uint64_t pause = pause_of(report->job);
     uint64_t least = (pp_now() - now) * COST_SHARE;
     report->last_done = progress.done;
     report->last_seconds = progress.seconds;

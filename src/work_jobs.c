@@ -42,10 +42,9 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     char *out = plan->out ? plan->out + begin * plan->out_size : scratch;
     size_t in_step = plan->in_size, out_step = plan->out ? plan->out_size : 0;
     _Atomic uint64_t *progress = &w->record->progress;
-    const int *forked = &pp_child_forked;
     for (uint64_t p = begin; p < end; p++) {
         int code = fn(in, out);
-        if (code | *forked) end_unusual_item(w, plan, p, code);
+        if (code | pp_child_forked) end_unusual_item(w, plan, p, code);
         atomic_store_explicit(progress, p + 1, memory_order_release);
         if (in) in += in_step;
         if (out) out += out_step;
