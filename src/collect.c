@@ -81,27 +81,35 @@ static bool resize(struct pool *pool, uint32_t slot, struct future *future) {
     return true;
 }
 
-void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+/* Returns why the task has failed, or 0 with its result in the future. */
+static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots[slot].future;
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    struct pool_failure failure;
-    int error = 0;
-    memset(&failure, 0, sizeof failure);
-    if (pp_phase_of(state) == PP_CANCELLED) {
-        error = POOL_ECANCELLED;
-    } else if (outcome->code != 0) {
-        error = POOL_EFAILED;
-        describe_code(pool, slot, &failure);
-    } else if (outcome->resized && !resize(pool, slot, future)) {
-        error = POOL_ECORRUPT;
-    } else if (!future->result && future->out_size) {
+    if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
+    if (outcome->code != 0) return POOL_EFAILED;
+    if (outcome->resized && !resize(pool, slot, future)) return POOL_ECORRUPT;
+    if (!future->result && future->out_size) {
         /* The argument that may lie there is needed no more: workers have a copy in the slot. */
-        memcpy(future->small, outcome->out, future->out_size);
+        memcpy(future->small, outcome->out, PP_INLINE_OUT);
         if (future->task.in == future->small) future->task.in = NULL;
         future->result = future->small;
     }
+    return 0;
+}
+
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots[slot].future;
+    int error = take_outcome(pool, slot, state);
+    if (!error) {
+        pp_slot_free(pool, slot);
+        pp_future_finish(future, 0, NULL);
+        return;
+    }
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
     pp_slot_free(pool, slot);
-    pp_future_finish(future, error, error ? &failure : NULL);
+    pp_future_finish(future, error, &failure);
 }
 
 /* The future in the slot that a ticket names, if that is still what it names. */
@@ -377,8 +385,8 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
 void pp_audit(struct pool *pool) {
     if (pool->broken || pool->ended) return;
     pp_collect(pool);
-    if (pp_ring_length(&pool->shared) > PP_TICKETS) pp_ring_repair(&pool->shared);
-    bool ring_is_empty = pp_ring_length(&pool->shared) == 0;
+    if (!pp_ring_is_sound(&pool->shared)) pp_ring_repair(&pool->shared);
+    bool ring_is_empty = pp_ring_is_empty(&pool->shared);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
         struct future *future = pool->slots[slot].future;
         if (future && !future->is_job && !future->queued) audit_slot(pool, slot, ring_is_empty);

@@ -47,8 +47,9 @@ static inline uint32_t pp_ticket_generation(uint64_t ticket) {
 
 /* Scalars that workers may only read. Writer: the caller, where not said otherwise. */
 struct pp_front {
-    /* Ring entries written so far. Release, after the entry; pairs with the acquire of pp_ring_take(). */
+    /* Ring entries written so far. Release, after the entry, for the supervisor; workers see by the entries. */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
+    uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.c */
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
      * epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
@@ -169,7 +170,7 @@ struct pp_shared {
     size_t size, writable; /* bytes of all, and where what workers may write begins */
     struct pp_front *front;
     _Atomic uint64_t *board; /* tickets of jobs */
-    _Atomic uint64_t *tickets;
+    _Atomic uint64_t *tickets; /* entries of the ring: see ring.c */
     struct pp_notice *notices;
     struct pp_desc *descs;
     char *inputs;

@@ -75,7 +75,7 @@ static void publish(size_t count, uint64_t most_at_once) {
     size_t published = 0;
     while (published < count) {
         uint64_t burst = 1 + next_random(&random) % most_at_once;
-        for (uint64_t i = 0; i < burst; i++) assert_true(pp_ring_push(&bed.memory, ++published));
+        for (uint64_t i = 0; i < burst; i++) assert_true(pp_ring_push(&bed.memory, ticket_number(++published)));
         pp_wake(&bed.memory, bed.pipe[1], &given, (uint32_t)burst);
         wait_for(published);
         if (next_random(&random) % 8 == 0) sleep_ms(1); /* all are asleep */
@@ -122,7 +122,7 @@ static void for_one_task_one_is_woken(void **state) {
     assert_true(all_are_asleep());
     before = taken_by_all();
     for (int i = 1; i <= 20; i++) {
-        assert_true(pp_ring_push(&bed.memory, (uint64_t)i));
+        assert_true(pp_ring_push(&bed.memory, ticket_number((uint64_t)i)));
         pp_wake(&bed.memory, bed.pipe[1], &given, 1);
         wait_for((size_t)i);
         assert_true(all_are_asleep());
@@ -141,7 +141,7 @@ static void wrong_counts_lose_no_wake_up_for_long(void **state) {
         /* Somebody scribbles. */
         atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : given);
         atomic_store(&bed.memory.back->asleep[0], next_random(&random));
-        assert_true(pp_ring_push(&bed.memory, i));
+        assert_true(pp_ring_push(&bed.memory, ticket_number(i)));
         pp_wake(&bed.memory, bed.pipe[1], &given, 1);
         sleep_ms(1);
         pp_wake_all(&bed.memory, bed.pipe[1]); /* as an audit does */

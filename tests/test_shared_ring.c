@@ -8,7 +8,7 @@ enum { TAKERS = 3, MOST = 3 * (int)PP_TICKETS / 2 };
 
 static struct {
     struct pp_shared memory;
-    size_t count; /* tickets 1 … count */
+    size_t count; /* tickets of the numbers 1 … count */
     unsigned char data[MOST + 1]; /* plain: what orders it is the ring */
     atomic_uchar taken[MOST + 1];
     atomic_size_t total;
@@ -17,20 +17,21 @@ static struct {
 } ring;
 
 static void *take_tickets(void *argument) {
-    uint32_t number = (uint32_t)(uintptr_t)argument;
-    struct pp_record *record = &ring.memory.records[number];
-    uint64_t random = number, tickets[PP_HOLD], last = 0;
+    uint32_t worker = (uint32_t)(uintptr_t)argument;
+    struct pp_record *record = &ring.memory.records[worker];
+    uint64_t random = worker, tickets[PP_HOLD], last = 0;
     while (atomic_load(&ring.total) < ring.count) {
         unsigned most = 1 + (unsigned)(next_random(&random) % PP_HOLD);
         unsigned count = pp_ring_take(&ring.memory, record, most, tickets);
         if (count == 0) sched_yield();
         if (count > most) atomic_fetch_add(&ring.wrong, 1);
         for (unsigned i = 0; i < count; i++) {
-            bool right = tickets[i] > 0 && tickets[i] <= ring.count && record->hold[i] == tickets[i];
-            if (!right || (ring.keeps_order && tickets[i] <= last) || ring.data[tickets[i]] != tickets[i] % 251)
+            uint64_t number = number_of(tickets[i]);
+            bool right = number > 0 && number <= ring.count && record->hold[i] == tickets[i];
+            if (!right || (ring.keeps_order && number <= last) || ring.data[number] != number % 251)
                 atomic_fetch_add(&ring.wrong, 1);
-            if (right) atomic_fetch_add(&ring.taken[tickets[i]], 1);
-            last = tickets[i];
+            if (right) atomic_fetch_add(&ring.taken[number], 1);
+            last = number;
         }
         if (count && count < PP_HOLD && record->hold[count] != 0) atomic_fetch_add(&ring.wrong, 1);
         atomic_fetch_add(&ring.total, count);
@@ -61,7 +62,7 @@ static void every_ticket_is_taken_once_and_in_order(void **state) {
     begin_ring(&threads, true);
     for (size_t i = 1; i <= ring.count;) {
         ring.data[i] = (unsigned char)(i % 251);
-        if (pp_ring_push(&ring.memory, i)) i++;
+        if (pp_ring_push(&ring.memory, ticket_number(i))) i++;
         else sched_yield();
     }
     end_ring(&threads);
@@ -76,7 +77,7 @@ static void what_is_recalled_is_taken_by_nobody_else(void **state) {
     for (size_t i = 1; i <= ring.count;) {
         for (size_t burst = 1 + next_random(&random) % 200; burst && i <= ring.count; burst--, i++) {
             ring.data[i] = (unsigned char)(i % 251);
-            assert_true(pp_ring_push(&ring.memory, i));
+            assert_true(pp_ring_push(&ring.memory, ticket_number(i)));
         }
         size_t count = 0;
         while (count < COUNT(back) && (back[count] = pp_ring_recall(&ring.memory)) != 0) count++;
@@ -92,10 +93,10 @@ static void a_full_ring_takes_no_more(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
     for (int round = 0; round < 3; round++) {
-        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_true(pp_ring_push(&memory, i));
+        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_true(pp_ring_push(&memory, ticket_number(i)));
         assert_false(pp_ring_push(&memory, 1));
         assert_int_equal(pp_ring_length(&memory), PP_TICKETS);
-        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_int_equal(pp_ring_recall(&memory), i);
+        for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_int_equal(pp_ring_recall(&memory), ticket_number(i));
         assert_int_equal(pp_ring_recall(&memory), 0);
         assert_true(pp_ring_push(&memory, 5)); /* so that the next round begins elsewhere */
         assert_int_equal(pp_ring_recall(&memory), 5);
@@ -109,11 +110,13 @@ static void a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired(voi
     uint64_t random = 4, tickets[PP_HOLD];
     for (int i = 0; i < 100; i++) {
         for (int k = 0; k < 10; k++) (void)pp_ring_push(&memory, 1);
-        atomic_store(&memory.back->head, i % 2 ? next_random(&random) : memory.front->tail + 1 + next_random(&random) % 9);
-        assert_true(pp_ring_length(&memory) > PP_TICKETS && pp_ring_is_empty(&memory));
+        uint64_t far = next_random(&random), wrong[] = {far, memory.front->tail + 1 + far % 9, UINT64_MAX - far % 1000};
+        atomic_store(&memory.back->head, wrong[i % 3]);
+        assert_true(!pp_ring_is_sound(&memory) && pp_ring_is_empty(&memory));
         assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 0);
         assert_int_equal(pp_ring_recall(&memory), 0);
         pp_ring_repair(&memory);
+        assert_true(pp_ring_is_sound(&memory));
         assert_int_equal(pp_ring_length(&memory), 0);
         assert_true(pp_ring_push(&memory, 7));
         assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 1);

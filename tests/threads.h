@@ -17,6 +17,14 @@ static inline struct pp_shared make_memory(uint32_t workers) {
     return memory;
 }
 
+/* The n-th of many tickets; and which one it is. */
+static inline uint64_t ticket_number(uint64_t n) {
+    return pp_ticket((uint32_t)(n % PP_SLOTS), 1 + (uint32_t)(n / PP_SLOTS));
+}
+static inline uint64_t number_of(uint64_t ticket) {
+    return (uint64_t)(pp_ticket_generation(ticket) - 1) * PP_SLOTS + pp_ticket_slot(ticket);
+}
+
 struct threads {
     pthread_t ids[16];
     size_t count;
