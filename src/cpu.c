@@ -2,16 +2,18 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#include <sched.h>
-#endif
 
 #include "parpool.h"
 #include "sys.h"
+
+#define LONG_NS 300000U /* shorter than the slices of Linux's scheduler */
+#define PAUSE_FIRST 1000000U
+#define PAUSE_MOST 128000000U
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 /* The CPUs that this thread may use, and the size of the set in bytes. NULL: not known. */
@@ -146,5 +148,42 @@ void pp_cpu_pin(uint32_t worker) {
     CPU_FREE(set);
 #else
     (void)worker;
+#endif
+}
+
+uint64_t pp_cpu_offer(struct pp_crowd *crowd) {
+    uint64_t before = pp_now();
+    sched_yield();
+    uint64_t now = pp_now();
+    if (now - before < LONG_NS) return now;
+    /* A virtual CPU that was taken away for a moment looks the same, so at first it is put off by little; by more if
+     * they are there again soon after. */
+    bool again = before < crowd->until + 4 * crowd->pause;
+    crowd->pause = !again ? PAUSE_FIRST : crowd->pause < PAUSE_MOST ? 2 * crowd->pause : PAUSE_MOST;
+    crowd->until = now + crowd->pause;
+    return now;
+}
+
+int pp_cpu_here(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+void pp_cpu_leave(int cpu) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    size_t size;
+    cpu_set_t *set = allowed_cpus(&size);
+    if (!set) return;
+    CPU_CLR_S((size_t)cpu, size, set);
+    if (CPU_COUNT_S(size, set) > 0 && sched_setaffinity(0, size, set) == 0) {
+        CPU_SET_S((size_t)cpu, size, set);
+        sched_setaffinity(0, size, set);
+    }
+    CPU_FREE(set);
+#else
+    (void)cpu;
 #endif
 }

@@ -1,7 +1,7 @@
-/* The CPUs that this process may use: how many, and which one a worker is bound to.
+/* The CPUs that this process may use: how many, which one a worker is bound to, and which one it is better off.
  *
  * Invariant: what cannot be read limits nothing.
- * Called by: pool_cpu_count(), pool_create(), workers. */
+ * Called by: pool_cpu_count(), pool_create(), workers, and who waits for them. */
 #ifndef PP_CPU_H
 #define PP_CPU_H
 
@@ -13,5 +13,17 @@ int pp_cpu_quota(const char *root);
 /* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing
  * where the system cannot. */
 void pp_cpu_pin(uint32_t worker);
+/* Whether others want the CPU of a thread that looks around. All zero at first. */
+struct pp_crowd {
+    uint64_t until, pause; /* ns: when to look around again; how long that was last put off */
+};
+/* Lets others have the CPU, for whom it was not free. Whoever had it for long is no worker that soon rests: crowd->until
+ * is then in the future, and who waits had better sleep until it. Returns pp_now(). */
+uint64_t pp_cpu_offer(struct pp_crowd *crowd);
+/* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
+int pp_cpu_here(void);
+/* Moves the calling thread from this CPU to another of those that it may use, if there is one. It may be moved back:
+ * what it may use stays as it was. */
+void pp_cpu_leave(int cpu);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include "cpu.h"
 #include "heap.h"
 #include "parpool.h"
 #include "plan.h"
@@ -140,6 +141,7 @@ struct pool {
     int broken;         /* why it can do no more work, or 0 */
     struct pool_failure broken_failure;
 
+    struct pp_crowd crowd;
     bool somebody_polls; /* a thread waits in poll() for all */
     unsigned others_wait;
     uint32_t wait_epoch;

@@ -7,13 +7,13 @@
  * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would
  * end the wait. Nobody who waits for nothing wakes up. */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 #include <sys/epoll.h>
 #endif
 
+#include "cpu.h"
 #include "notice.h"
 #include "pool.h"
 #include "progress.h"
@@ -21,6 +21,7 @@
 
 #define NS_PER_MS 1000000U
 #define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
+#define LOOKS 16        /* before the CPU is offered to others */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 
@@ -109,16 +110,25 @@ static bool sees_news(const struct pool *pool) {
     return pp_notice_waits(&pool->shared);
 }
 
+/* So that workers can keep away from here. Written only when it changes: they read the line with every task. */
+static void tell_cpu(struct pool *pool) {
+    _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
+    uint32_t cpu = (uint32_t)(pp_cpu_here() + 1);
+    if (atomic_load_explicit(told, memory_order_relaxed) != cpu) atomic_store_explicit(told, cpu, memory_order_relaxed);
+}
+
 /* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
  * short. */
 static bool spin(struct pool *pool) {
     if (!pool->cpu_to_spare) return false;
-    uint64_t until = pp_now() + SPIN_NS;
+    uint64_t now = pp_now(), until = now + SPIN_NS;
+    tell_cpu(pool);
     do {
-        for (int i = 0; i < 16; i++)
+        if (now < pool->crowd.until) return false;
+        for (int i = 0; i < LOOKS; i++)
             if (sees_news(pool)) return true;
-        sched_yield(); /* whoever else wants the CPU gets it */
-    } while (pp_now() < until);
+        now = pp_cpu_offer(&pool->crowd); /* whoever else wants it */
+    } while (now < until);
     return false;
 }
 

@@ -7,6 +7,7 @@
 #define PP_WORK_H
 
 #include "child.h"
+#include "cpu.h"
 #include "plan.h"
 #include "task.h"
 #include "worker.h"
@@ -30,6 +31,8 @@ struct worker {
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
     uint64_t idle_since; /* ns; 0: it has worked since it last slept */
+    uint64_t stays;      /* ns until when it does not go to another CPU by itself */
+    struct pp_crowd crowd;
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
     uint32_t board_next;

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "cpu.h"
 
@@ -197,6 +199,66 @@ static void pinned_workers_have_a_cpu_each_in_turn(void **state) {
     }
 }
 
+/* ---- Where a thread that looks around is better off */
+
+static void whoever_leaves_a_cpu_is_on_another_and_may_come_back(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], count = allowed(cpus), left = pp_cpu_here();
+    if (count < 2) return;
+    /* The system may move it back at any time, but not each time. */
+    int other = left;
+    for (int i = 0; i < 1000 && other == left; i++) {
+        left = pp_cpu_here();
+        pp_cpu_leave(left);
+        other = pp_cpu_here();
+    }
+    assert_true(other != left);
+    assert_int_equal(allowed(cpus), count);
+}
+
+/* In a child, on a CPU with another that wants it: that is seen, and more is put off from time to time. */
+static int shared_cpu(void *unused) {
+    (void)unused;
+    struct pp_crowd crowd = {0};
+    EXPECT(only_one_cpu(NULL) == 0);
+    pid_t other = fork();
+    while (other == 0) continue;
+    int64_t start = now_ms();
+    while (crowd.pause < 8000000 && now_ms() - start < PATIENCE / 2) pp_cpu_offer(&crowd);
+    kill(other, SIGKILL);
+    EXPECT(waitpid(other, NULL, 0) == other);
+    EXPECT(crowd.pause >= 8000000 && crowd.until > 0);
+    return 0;
+}
+
+static void who_offers_the_cpu_learns_whether_others_want_it(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS];
+    if (allowed(cpus) > 0) assert_child_passes(shared_cpu, NULL);
+}
+
+static int cpu_task(const void *in, void *out) {
+    (void)in;
+    *(int *)out = pp_cpu_here();
+    return 0;
+}
+
+/* Whatever the system does with the two, what is submitted is done. */
+static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], apart = 0;
+    if (allowed(cpus) < 2) return;
+    struct pool *pool = pool_of(1);
+    int64_t start = now_ms();
+    while (apart < 1000 && now_ms() - start < PATIENCE) {
+        int cpu;
+        assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+        apart += cpu != pp_cpu_here();
+    }
+    assert_int_equal(apart, 1000);
+    pool_destroy(pool);
+}
+
 static int bind_to_first(const void *in, void *out) {
     (void)in, (void)out;
     return only_one_cpu(NULL);
@@ -387,6 +449,9 @@ int main(int argc, char **argv) {
         TEST(what_makes_no_sense_limits_nothing),
         TEST(the_affinity_mask_counts),
         TEST(pinned_workers_have_a_cpu_each_in_turn),
+        TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
+        TEST(who_offers_the_cpu_learns_whether_others_want_it),
+        TEST(one_worker_and_its_caller_have_a_cpu_each),
         TEST(a_new_worker_has_the_affinity_of_pool_create),
         TEST(libraries_share_the_cpus_among_the_workers),
         TEST(what_the_user_has_set_stays),
