@@ -19,6 +19,7 @@ struct pp_job {
     struct pool_job job;
     uint32_t place;                     /* on the board */
     char *in, *out, *scratch, *context; /* copies; NULL: none */
+    uint32_t scratch_parts;             /* workers there were when it was made */
     struct pp_tally tally;
     struct pp_report report;
     bool stopped;                /* what has not begun is cancelled */

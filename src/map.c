@@ -6,7 +6,7 @@
 #include "sys.h"
 #include "timer.h"
 
-#define COUNT_MOST ((uint64_t)1 << 40) /* a cursor has room for so many blocks */
+#define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
 
 static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
@@ -40,7 +40,8 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
     } else if (!job->out && job->out_size) {
         size_t part = pp_aligned(job->out_size);
         if (part > SIZE_MAX / pool->workers) return POOL_ENOMEM;
-        j->scratch = pp_heap_alloc(&pool->work, part * pool->workers, false);
+        j->scratch_parts = pool->workers;
+        j->scratch = pp_heap_alloc(&pool->work, part * j->scratch_parts, false);
         if (!j->scratch) return POOL_ENOMEM;
     }
     return 0;

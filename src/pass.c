@@ -16,8 +16,8 @@
 
 /* The plan for `count` positions in blocks of `block`. False: no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
-    uint64_t blocks = (count + block - 1) / block;
-    uint32_t regions = pool->workers;
+    uint64_t blocks = (count + block - 1) / block, region;
+    uint32_t regions = pp_plan_divide(blocks, pool->workers, &region);
     size_t cursors_at = 0, marks_at = pp_aligned(regions * sizeof(struct pp_cursor));
     size_t flaws_at = marks_at + pp_aligned((size_t)blocks);
     uint32_t flaws_room = pp_flaws_room(j->tally.told_most < count ? j->tally.told_most : (size_t)count);
@@ -38,12 +38,14 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->out_size = job->out_size;
     plan->scratch = j->scratch;
     plan->scratch_size = pp_aligned(job->out_size);
+    plan->scratch_parts = j->scratch_parts;
     plan->context = j->context ? j->context : job->context;
     plan->index = j->index;
     plan->count = count;
     plan->block = block;
     plan->blocks = blocks;
     plan->chunk_blocks = chunk_blocks;
+    plan->region = region;
     plan->regions = regions;
     plan->timeout = job->timeout;
     plan->seed = job->seed;

@@ -5,22 +5,36 @@
 #include "state.h"
 #include "sys.h"
 
-#define BLOCK_BITS 40
-#define BLOCK_MASK (((uint64_t)1 << BLOCK_BITS) - 1)
+#define INDEX_BITS 24
+#define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
 
-static uint64_t cursor(const struct pp_job_plan *plan, uint64_t block) {
-    return (uint64_t)plan->generation << BLOCK_BITS | block;
+static uint64_t cursor(const struct pp_job_plan *plan, uint64_t next, uint64_t last) {
+    return (uint64_t)plan->generation << 2 * INDEX_BITS | last << INDEX_BITS | next;
 }
 
-static uint64_t region_begin(const struct pp_job_plan *plan, uint32_t region) {
-    /* Without the product overflowing: blocks has at most 40 bits, regions 10. */
-    return plan->blocks * region / plan->regions;
+static uint64_t next_of(uint64_t word) {
+    return word & INDEX_MASK;
 }
 
-/* Blocks left behind the cursor; 0 also if the word is of another generation or out of its region: scribbled. */
+static uint64_t last_of(uint64_t word) {
+    return word >> INDEX_BITS & INDEX_MASK;
+}
+
+uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region) {
+    *region = (blocks + workers - 1) / workers;
+    if (*region > INDEX_MASK) *region = INDEX_MASK;
+    return (uint32_t)((blocks + *region - 1) / *region);
+}
+
+static uint64_t region_size(const struct pp_job_plan *plan, uint32_t region) {
+    uint64_t begin = region * plan->region;
+    return plan->blocks - begin < plan->region ? plan->blocks - begin : plan->region;
+}
+
+/* Blocks left in the region; 0 also if the word is of another generation or out of its region: scribbled. */
 static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_t word) {
-    uint64_t at = word & BLOCK_MASK, end = region_begin(plan, region + 1);
-    return cursor(plan, at) == word && at >= region_begin(plan, region) && at < end ? end - at : 0;
+    uint64_t next = next_of(word), last = last_of(word);
+    return cursor(plan, next, last) == word && next < last && last <= region_size(plan, region) ? last - next : 0;
 }
 
 static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *pace, uint64_t left, uint64_t most) {
@@ -32,15 +46,15 @@ static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *p
     return blocks ? blocks : 1;
 }
 
-static bool claim_in(const struct pp_job_plan *plan, uint32_t region, const struct pp_pace *pace, uint64_t most,
-                     struct pp_chunk *chunk) {
+static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, const struct pp_pace *pace,
+                     uint64_t most, struct pp_chunk *chunk) {
     _Atomic uint64_t *word = &plan->cursors[region].word;
     uint64_t seen = atomic_load_explicit(word, memory_order_acquire), left;
     while ((left = left_in(plan, region, seen)) > 0) {
         uint64_t blocks = share_of(plan, pace, left, most);
-        if (atomic_compare_exchange_weak_explicit(word, &seen, seen + blocks, memory_order_acq_rel,
-                                                  memory_order_acquire)) {
-            chunk->first = seen & BLOCK_MASK;
+        uint64_t rest = own ? seen + blocks : seen - (blocks << INDEX_BITS);
+        if (atomic_compare_exchange_weak_explicit(word, &seen, rest, memory_order_acq_rel, memory_order_acquire)) {
+            chunk->first = region * plan->region + (own ? next_of(seen) : last_of(rest));
             chunk->last = chunk->first + blocks;
             chunk->begin = chunk->first * plan->block;
             chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
@@ -53,7 +67,7 @@ static bool claim_in(const struct pp_job_plan *plan, uint32_t region, const stru
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk) {
     for (uint32_t i = 0; i < plan->regions; i++)
-        if (claim_in(plan, (worker + i) % plan->regions, pace, most, chunk)) return true;
+        if (claim_in(plan, (worker + i) % plan->regions, i == 0, pace, most, chunk)) return true;
     return false;
 }
 
@@ -79,12 +93,12 @@ bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
 
 void pp_plan_use_up(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
-        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i + 1)), memory_order_release);
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, 0), memory_order_release);
 }
 
 void pp_plan_begin(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
-        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, region_begin(plan, i)), memory_order_release);
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, region_size(plan, i)), memory_order_release);
 }
 
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed) {

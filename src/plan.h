@@ -2,16 +2,19 @@
  * done.
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
- * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into as many regions as there were
- * workers, each with a cursor: a worker begins in the region of its own number, so that in one map after another it
- * meets the same pages, and helps in the others when its own is used up.
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into regions, one for each worker where
+ * that makes them small enough to be counted, each with a cursor: a worker takes its own region from the front, and
+ * when that is used up helps in the others from the back. So in one map after another it meets the same pages, which
+ * the kernel has to map for it but once.
  *
- * A claim is a compare-and-swap of the cursor from position to position. How large: from one block at first, doubled
- * and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share of what is left.
+ * A claim is a compare-and-swap of the cursor, which holds both ends of what is left. How large: from one block at
+ * first, doubled and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share
+ * of what is left.
  * A chunk's blocks are marked when it is finished. A block without a mark when all cursors have run out and nobody is
  * in the job was lost with a worker that died between its claim and its record: it is run in the next pass.
  *
- * Invariant: a cursor only moves forward within one generation of the job's slot, so no position is claimed twice.
+ * Invariant: what is left of a region only shrinks within one generation of the job's slot, so no position is claimed
+ * twice.
  * Called by: worker (claim, mark), pass (make, look). */
 #ifndef PP_PLAN_H
 #define PP_PLAN_H
@@ -20,7 +23,8 @@
 
 enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have failed */
 
-/* generation 24 bits | next block 40 bits. Workers swap it; the caller may move it to the end. */
+/* generation 16 bits | last 24 bits | next 24 bits: blocks from next to last are left, counted from the region's first.
+ * Workers swap it; the caller may leave nothing. */
 struct pp_cursor {
     _Alignas(PP_LINE) _Atomic uint64_t word;
 };
@@ -33,12 +37,14 @@ struct pp_job_plan {
     char *out; /* NULL: every worker writes its results to its own part of `scratch` */
     size_t out_size;
     char *scratch;
-    size_t scratch_size;   /* bytes between one worker's part and the next's; as many parts as regions */
+    size_t scratch_size;   /* bytes between one worker's part and the next's */
+    uint32_t scratch_parts; /* how many workers have one */
     const uint64_t *index; /* the item at each position; NULL: the position is the item */
     uint64_t count;        /* positions */
     uint64_t block;        /* positions a block */
     uint64_t blocks;
     uint64_t chunk_blocks; /* blocks a claim takes; 0: measured */
+    uint64_t region;       /* blocks a region; the last may have fewer */
     uint32_t regions;
     uint32_t generation;
     const void *context;
@@ -64,6 +70,9 @@ struct pp_pace {
 };
 
 #define PP_CHUNK_NS 200000U
+
+/* How many regions so many blocks make for so many workers; *region: blocks of each. */
+uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region);
 
 /* Claims the next chunk for worker, at most `most` positions unless a single block is more. False: nothing is left. */
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,

@@ -140,7 +140,7 @@ static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
 
 /* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
 static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
-    if (w->number < plan->regions) return plan->scratch + w->number * plan->scratch_size;
+    if (w->number < plan->scratch_parts) return plan->scratch + w->number * plan->scratch_size;
     if (w->spare_size < plan->scratch_size) {
         pp_unmap(w->spare, w->spare_size);
         w->spare = pp_map_private(plan->scratch_size);

@@ -209,7 +209,7 @@ static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct p
     struct pp_record *r = record_of(w);
     r->single = UINT64_MAX;
     uint64_t running = pp_item_begin(&r->item, ++world.hands[w].items, w, life_of(w));
-    char *scratch = plan->scratch ? plan->scratch + w % plan->regions * plan->scratch_size : NULL;
+    char *scratch = plan->scratch ? plan->scratch + w % plan->scratch_parts * plan->scratch_size : NULL;
     for (uint64_t p = chunk->begin; p < chunk->end; p++) {
         uint64_t item = plan->index ? plan->index[p] : p;
         POINT();

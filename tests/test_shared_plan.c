@@ -54,10 +54,11 @@ static void *claim(void *argument) {
     }
 }
 
-static void make_job(uint64_t count, uint64_t block, uint64_t chunk_blocks, uint32_t regions, uint32_t generation) {
+static void make_job(uint64_t count, uint64_t block, uint64_t chunk_blocks, uint32_t workers, uint32_t generation) {
     job.plan = (struct pp_job_plan){.count = count, .block = block, .blocks = (count + block - 1) / block,
-                                    .chunk_blocks = chunk_blocks, .regions = regions, .generation = generation,
+                                    .chunk_blocks = chunk_blocks, .generation = generation,
                                     .cursors = job.cursors, .marks = job.marks};
+    job.plan.regions = pp_plan_divide(job.plan.blocks, workers, &job.plan.region);
     for (size_t i = 0; i < count; i++) job.claims[i] = job.marks[i] = 0;
     pp_plan_begin(&job.plan);
 }
@@ -147,6 +148,40 @@ static void scribbled_cursors_claim_nothing_outside(void **state) {
     }
 }
 
+static void regions_are_small_enough_to_be_counted_and_hold_all(void **state) {
+    (void)state;
+    static const uint64_t blocks[] = {1, 2, 3, 63, 64, 65, 65536, ((uint64_t)1 << 24) - 1, (uint64_t)1 << 24,
+                                      ((uint64_t)1 << 24) + 1, ((uint64_t)1 << 40) - 1};
+    static const uint32_t workers[] = {1, 2, 3, 64, PP_WORKERS};
+    for (size_t b = 0; b < COUNT(blocks); b++)
+        for (size_t w = 0; w < COUNT(workers); w++) {
+            uint64_t region, regions = pp_plan_divide(blocks[b], workers[w], &region);
+            assert_true(region > 0 && region < (uint64_t)1 << 24);
+            assert_true(regions * region >= blocks[b] && (regions - 1) * region < blocks[b]);
+            assert_true(regions <= workers[w] || region == ((uint64_t)1 << 24) - 1);
+        }
+}
+
+static void own_regions_are_taken_from_the_front_and_others_from_the_back(void **state) {
+    (void)state;
+    make_job(1000, 1, 10, 2, 7);
+    struct pp_pace pace = {.blocks = 0};
+    struct pp_chunk chunk;
+    static const struct {
+        uint32_t worker;
+        uint64_t begin;
+    } expected[] = {{0, 0}, {1, 500}, {0, 10}, {1, 510}};
+    for (size_t i = 0; i < COUNT(expected); i++) {
+        assert_true(pp_plan_claim(&job.plan, expected[i].worker, &pace, UINT64_MAX, &chunk));
+        assert_int_equal(chunk.begin, expected[i].begin);
+    }
+    for (uint64_t begin = 20; begin < 500; begin += 10)
+        assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
+    for (uint64_t begin = 990; begin >= 520; begin -= 10)
+        assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
+    assert_false(pp_plan_claim(&job.plan, 1, &pace, UINT64_MAX, &chunk));
+}
+
 static void chunks_grow_until_they_take_long_enough(void **state) {
     (void)state;
     make_job(MOST_COUNT, 1, 0, 1, 1);
@@ -168,6 +203,8 @@ int main(int argc, char **argv) {
         TEST(claims_of_several_threads_cover_each_position_once),
         TEST(what_is_used_up_is_claimed_by_nobody),
         TEST(scribbled_cursors_claim_nothing_outside),
+        TEST(regions_are_small_enough_to_be_counted_and_hold_all),
+        TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
         TEST(chunks_grow_until_they_take_long_enough),
     };
     return run_group("shared_plan", tests, COUNT(tests), argc, argv);
