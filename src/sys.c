@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LARGE_TABLE 65536 /* bytes */
+
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
 _Atomic long pp_held;
@@ -78,6 +80,16 @@ void pp_unmap(void *address, size_t size) {
     if (!address) return;
     HELD(-1);
     munmap(address, size);
+}
+
+/* From malloc a large one would be cleared, where it was in use before. */
+void *pp_table(size_t size) {
+    return size < LARGE_TABLE ? pp_zalloc(1, size) : pp_map_private(size);
+}
+
+void pp_table_release(void *table, size_t size) {
+    if (size < LARGE_TABLE) pp_release(table);
+    else pp_unmap(table, size);
 }
 
 uint32_t *pp_map_unforked(void) {

@@ -31,6 +31,10 @@ void *pp_zalloc(size_t count, size_t size); /* zeroed; NULL when there is no mem
 void *pp_realloc(void *old, size_t size);   /* NULL: old is still there */
 void pp_release(void *memory);
 
+/* A zeroed table of which perhaps little is touched: a large one costs what is. size: bytes; the same for both. */
+void *pp_table(size_t size);
+void pp_table_release(void *table, size_t size);
+
 /* Anonymous, zeroed, and taken from memory only as it is touched. NULL on failure. */
 void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);

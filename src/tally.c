@@ -10,12 +10,12 @@ bool pp_tally_make(struct pp_tally *t, const struct pool_job *job) {
     memset(t, 0, sizeof *t);
     t->count = job->count;
     t->told_most = job->failures_room;
-    t->outcomes = pp_zalloc(job->count, 1);
+    t->outcomes = pp_table(job->count); /* nothing of it is touched where no item fails: bench_limits, "squares" */
     return t->outcomes != NULL;
 }
 
 void pp_tally_free(struct pp_tally *t) {
-    pp_release(t->outcomes);
+    pp_table_release(t->outcomes, (size_t)t->count);
     pp_release(t->tries);
     pp_release(t->told);
     pp_release(t->left);
@@ -146,9 +146,14 @@ void pp_tally_fail_left(struct pp_tally *t, const struct pool_failure *failure) 
 
 /* ---- telling */
 
+static void tell_status(const struct pp_tally *t, int *status) {
+    if (t->failed == 0) memset(status, 0, (size_t)t->count * sizeof *status);
+    else
+        for (size_t i = 0; i < t->count; i++) status[i] = -(int)t->outcomes[i];
+}
+
 void pp_tally_tell(const struct pp_tally *t, const struct pool_job *job) {
-    if (job->status)
-        for (size_t i = 0; i < t->count; i++) job->status[i] = -(int)t->outcomes[i];
+    if (job->status) tell_status(t, job->status);
     if (job->failure) *job->failure = t->lowest;
     if (job->failed) *job->failed = (size_t)t->failed;
     if (!job->failures) return;
