@@ -82,6 +82,17 @@ void pp_unmap(void *address, size_t size) {
     munmap(address, size);
 }
 
+bool pp_populate(char *begin, size_t size) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    enum { POPULATE_WRITE = 23 }; /* the kernel's number: its headers are not everywhere where its calls are */
+    size_t before = (uintptr_t)begin % (size_t)sysconf(_SC_PAGESIZE);
+    return madvise(begin - before, size + before, POPULATE_WRITE) == 0;
+#else
+    (void)begin, (void)size;
+    return false;
+#endif
+}
+
 /* From malloc a large one would be cleared, where it was in use before. */
 void *pp_table(size_t size) {
     return size < LARGE_TABLE ? pp_zalloc(1, size) : pp_map_private(size);

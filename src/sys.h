@@ -39,6 +39,8 @@ void pp_table_release(void *table, size_t size);
 void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 void pp_unmap(void *address, size_t size);
+/* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */
+bool pp_populate(char *begin, size_t size);
 /* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
 uint32_t *pp_map_unforked(void);
 void pp_unmap_unforked(uint32_t *page);

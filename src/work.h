@@ -8,6 +8,7 @@
 
 #include "child.h"
 #include "cpu.h"
+#include "pages.h"
 #include "plan.h"
 #include "task.h"
 #include "worker.h"
@@ -33,6 +34,7 @@ struct worker {
     uint64_t idle_since; /* ns; 0: it has worked since it last slept */
     uint64_t stays;      /* ns until when it does not go to another CPU by itself */
     struct pp_crowd crowd;
+    struct pp_pages pages;
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
     uint32_t board_next;

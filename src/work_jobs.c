@@ -7,6 +7,7 @@
 #include "sys.h"
 #include "work.h"
 
+#define SMALL_RESULT 4096 /* larger ones may be written only in part */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
@@ -106,6 +107,14 @@ static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk)
     atomic_store_explicit(&record->end, chunk->end, memory_order_release);
 }
 
+/* The pages of the results, which will all be written where no result is larger than a page. */
+static void map_results(struct worker *w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+    if (!plan->out || plan->out_size > SMALL_RESULT || plan->index) return;
+    char *out = plan->out;
+    size_t size = plan->out_size;
+    pp_pages_map(&w->pages, out + chunk->begin * size, out + chunk->end * size, out, out + plan->count * size);
+}
+
 /* Sets the record's job, which keeps the job's memory in place, if the slot is still that job's. */
 static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
@@ -179,6 +188,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         PP_POINT("claimed");
         record_chunk(w->record, &chunk);
         PP_POINT("recorded");
+        map_results(w, plan, &chunk);
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
         (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
         uint64_t now = pp_now();

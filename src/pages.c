@@ -1,0 +1,25 @@
+#include "pages.h"
+
+#include "sys.h"
+
+static bool has_marks(struct pp_pages *pages) {
+    if (pages->useless) return false;
+    if (!pages->asked) pages->asked = pp_map_private(pages->shared->size / PP_GRANULE + 1);
+    pages->useless = !pages->asked;
+    return pages->asked != NULL;
+}
+
+void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
+    if ((size_t)(last - first) < PP_GRANULE || !has_marks(pages)) return;
+    char *base = pages->shared->base;
+    size_t granule = (size_t)(begin - base) / PP_GRANULE, behind = (size_t)(end - 1 - base) / PP_GRANULE + 1;
+    while (granule < behind && !pages->useless) {
+        size_t run = granule;
+        while (run < behind && !pages->asked[run]) pages->asked[run++] = 1;
+        char *from = base + granule * PP_GRANULE, *to = base + run * PP_GRANULE;
+        if (from < first) from = first;
+        if (to > last) to = last;
+        if (run > granule) pages->useless = !pp_populate(from, (size_t)(to - from));
+        granule = run + 1;
+    }
+}
