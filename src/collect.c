@@ -145,14 +145,10 @@ static void collect_all_slots(struct pool *pool) {
 }
 
 static void prefetch(struct pool *pool, uint64_t ticket) {
-#if defined(__GNUC__)
     uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
-    __builtin_prefetch(&pool->shared.outcomes[slot], 0);
-    __builtin_prefetch(&pool->slots[slot], 1);
-    __builtin_prefetch(pool->slots[slot].future, 1);
-#else
-    (void)pool, (void)ticket;
-#endif
+    pp_prefetch(&pool->shared.outcomes[slot]);
+    pp_prefetch(&pool->slots[slot]);
+    pp_prefetch(pool->slots[slot].future);
 }
 
 static void collect_worker(struct pool *pool, uint32_t worker) {

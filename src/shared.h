@@ -186,6 +186,25 @@ struct pp_shared {
     size_t arena_size; /* of each of the two, and of inputs */
 };
 
+/* Tells the CPU of a line that is soon to be read, or written: then it is taken from another CPU that has it. */
+static inline void pp_prefetch(const void *line) {
+#if defined(__GNUC__)
+    __builtin_prefetch(line, 0);
+#else
+    (void)line;
+#endif
+}
+static inline void pp_prefetch_write(const void *line) {
+#if defined(__GNUC__) && defined(__x86_64__)
+    /* Compilers use it for __builtin_prefetch() only where they are told of the CPU; where it is not, it does nothing. */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#elif defined(__GNUC__)
+    __builtin_prefetch(line, 1);
+#else
+    (void)line;
+#endif
+}
+
 /* Rounded up to whole lines. */
 static inline size_t pp_aligned(size_t size) {
     return (size + PP_LINE - 1) & ~(size_t)(PP_LINE - 1);

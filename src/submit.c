@@ -20,16 +20,12 @@
 
 /* The lines of a slot that is soon to be written: workers had them last. bench_limits, "submit" */
 static void prefetch(const struct pool *pool) {
-#if defined(__GNUC__)
-    uint32_t ahead = pool->free_slot_count;
-    uint32_t slot = ahead >= PREFETCH ? pool->free_slots[ahead - PREFETCH] : pool->fresh_slot;
+    uint32_t free = pool->free_slot_count;
+    uint32_t slot = free >= PREFETCH ? pool->free_slots[free - PREFETCH] : pool->fresh_slot;
     if (slot >= PP_SLOTS) return;
-    __builtin_prefetch(&pool->shared.descs[slot], 1);
-    __builtin_prefetch(&pool->shared.outcomes[slot], 1);
-    __builtin_prefetch(&pool->slots[slot], 1);
-#else
-    (void)pool;
-#endif
+    pp_prefetch_write(&pool->shared.descs[slot]);
+    pp_prefetch_write(&pool->shared.outcomes[slot]);
+    pp_prefetch(&pool->slots[slot]);
 }
 
 uint32_t pp_slot_take(struct pool *pool, struct future *future) {

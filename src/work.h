@@ -28,6 +28,8 @@ struct worker {
     uint32_t items;      /* generation of the item word */
     bool started_set;
     unsigned batch;      /* tickets to take at a time */
+    uint64_t took;       /* ns when it last took some */
+    bool took_all;       /* as many as it might have */
     bool has_quota;
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
@@ -73,6 +75,8 @@ static inline void pp_work_end_if_forked(const struct worker *w) {
 
 /* Takes tickets from the ring, and runs their tasks. False: there was none. */
 bool pp_work_on_tickets(struct worker *w);
+/* Waits a moment where tasks come so fast that several can be taken together. */
+void pp_work_let_gather(const struct worker *w);
 /* Takes what another worker holds and has not begun. */
 bool pp_work_steal(struct worker *w);
 

@@ -7,6 +7,7 @@
 #include "sys.h"
 #include "work.h"
 
+#define GATHER_NS 1000U /* from one take of tickets to the next, unless there are many */
 #define SHORT_NS 2000U /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
 static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
@@ -68,13 +69,16 @@ static bool run_task(struct worker *w, uint64_t ticket) {
 }
 
 static void prefetch(const struct worker *w, uint64_t ticket) {
-#if defined(__GNUC__)
     uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
-    __builtin_prefetch(&w->shared->descs[slot], 0);
-    __builtin_prefetch(&w->shared->outcomes[slot], 1);
-#else
-    (void)w, (void)ticket;
-#endif
+    pp_prefetch(&w->shared->descs[slot]);
+    pp_prefetch_write(&w->shared->outcomes[slot]);
+}
+
+/* A worker that takes each short task as soon as it is there keeps the caller's lines going to and fro, and both slow:
+ * where they come that fast, some are let come together. bench_limits, "flat-submit" */
+void pp_work_let_gather(const struct worker *w) {
+    if (w->batch == 1 || w->took_all) return;
+    while (pp_now() - w->took < GATHER_NS) continue;
 }
 
 /* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
@@ -86,6 +90,8 @@ bool pp_work_on_tickets(struct worker *w) {
     PP_POINT("taken");
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
     uint64_t began = pp_now(), ran = 0;
+    w->took = began;
+    w->took_all = count == most;
     atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i]);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);

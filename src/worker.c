@@ -267,6 +267,8 @@ void pp_worker_run(const struct pp_place *place) {
     pp_worker_initialize(&w);
     w.bell_file = pp_file_of(w.bell);
     w.task_pipe_file = pp_file_of(w.task_pipe);
-    for (;;)
+    for (;;) {
+        pp_work_let_gather(&w);
         if (!held_back(&w) && !pp_worker_step(&w)) rest(&w);
+    }
 }
