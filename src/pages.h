@@ -5,7 +5,7 @@
  * the system refuses, is mapped as it is touched.
  *
  * Invariant: a mark says that a granule was asked for, no more.
- * Called by: work_jobs. */
+ * Called by: work_jobs, work_tasks. */
 #ifndef PP_PAGES_H
 #define PP_PAGES_H
 

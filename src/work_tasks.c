@@ -7,6 +7,7 @@
 #include "sys.h"
 #include "work.h"
 
+#define FIRST_PAGE 64U /* slots */
 #define GATHER_NS 1000U /* from one take of tickets to the next, unless there are many */
 #define SHORT_NS 2000U /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
@@ -68,8 +69,18 @@ static bool run_task(struct worker *w, uint64_t ticket) {
     return true;
 }
 
-static void prefetch(const struct worker *w, uint64_t ticket) {
+/* A pool with little to do needs no more than the first page of outcomes; the others are mapped many at a time:
+ * bench_limits, "flat-workers-submit". */
+static void map_outcome(struct worker *w, uint32_t slot) {
+    if (slot < FIRST_PAGE) return;
+    struct pp_outcome *outcomes = w->shared->outcomes;
+    pp_pages_map(&w->pages, (char *)&outcomes[slot], (char *)&outcomes[slot + 1], (char *)&outcomes[FIRST_PAGE],
+                 (char *)&outcomes[PP_SLOTS]);
+}
+
+static void prefetch(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
+    map_outcome(w, slot);
     pp_prefetch(&w->shared->descs[slot]);
     pp_prefetch_write(&w->shared->outcomes[slot]);
 }
