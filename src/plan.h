@@ -34,11 +34,11 @@ struct pp_job_plan {
     pool_fn *fn;
     const char *in;
     size_t in_size;
-    char *out; /* NULL: every worker writes its results to its own part of `scratch` */
+    char *out; /* NULL: every worker writes its results to its own part of `scratch`, which has scratch_parts */
     size_t out_size;
     char *scratch;
     size_t scratch_size;   /* bytes between one worker's part and the next's */
-    uint32_t scratch_parts; /* how many workers have one */
+    uint32_t scratch_parts;
     const uint64_t *index; /* the item at each position; NULL: the position is the item */
     uint64_t count;        /* positions */
     uint64_t block;        /* positions a block */

@@ -58,7 +58,7 @@ struct pp_front {
     _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
-    _Atomic uint32_t caller_cpu; /* 1 + the CPU on which the caller last looked around, where there is another; 0: none */
+    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last looked around; 0: there is none to spare */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;

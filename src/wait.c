@@ -21,7 +21,7 @@
 
 #define NS_PER_MS 1000000U
 #define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
-#define LOOKS 16        /* before the CPU is offered to others */
+#define LOOKS 16 /* before the CPU is offered to others */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 

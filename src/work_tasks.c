@@ -7,9 +7,9 @@
 #include "sys.h"
 #include "work.h"
 
-#define FIRST_PAGE 64U /* slots */
+#define FIRST_PAGE 64U  /* slots */
 #define GATHER_NS 1000U /* from one take of tickets to the next, unless there are many */
-#define SHORT_NS 2000U /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
+#define SHORT_NS 2000U  /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
 static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     struct pp_outcome *outcome = &w->shared->outcomes[slot];

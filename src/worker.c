@@ -15,7 +15,7 @@
 #define NS_PER_MS 1000000U
 #define PAUSE_NS 50000000U /* how long a worker that may not begin anything waits until it looks again */
 #define LOOK_NS 50000U   /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
-#define LOOKS 16        /* before it offers the CPU to others */
+#define LOOKS 16         /* before it offers the CPU to others */
 #define STAY_NS 1000000U /* how long it stays where it has gone by itself */
 
 /* ---- the end of a life */
