@@ -16,7 +16,7 @@
 struct pp_pages {
     const struct pp_shared *shared;
     unsigned char *asked; /* a mark a granule; NULL: none yet */
-    bool useless;         /* there is no such call, or no memory */
+    bool useless;         /* there is no such call, or no memory; or none is to be asked for */
 };
 
 /* Has the granules mapped that hold what lies between `begin` and `end`, as far as they are part of what will all be

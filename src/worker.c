@@ -213,7 +213,8 @@ void pp_worker_begin(struct worker *w, const struct pp_place *place) {
     *w = (struct worker){.shared = place->shared, .record = &place->shared->records[place->number],
                          .number = place->number, .life = place->life, .task_pipe = place->task_pipe,
                          .bell = place->bell, .ends = place->ends, .options = options, .batch = 1,
-                         .pages = {.shared = place->shared, .useless = place->ends != NULL},
+                         /* Threads share theirs; and what a task may allocate is not to be less for the marks. */
+                         .pages = {.shared = place->shared, .useless = place->ends || options->memory_limit > 0},
                          .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w->announced = atomic_load_explicit(&w->record->done_tail, memory_order_relaxed);
 }
