@@ -118,11 +118,11 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
-    reset_signals();
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
-    sigaction(SIGCHLD, &action, NULL); /* a task that waits for its children must find them */
+    /* All else the supervisor has reset. A task that waits for its children must find them. */
+    sigaction(SIGCHLD, &action, NULL);
     /* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an
      * error, writing and setting are allowed. */
     action.sa_handler = SIG_IGN;

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "parpool.h"
 #include "sys.h"
 
 extern char **environ;
@@ -15,14 +14,13 @@ static const char *const names[] = {"OMP_NUM_THREADS",        "OPENBLAS_NUM_THRE
 #define NAMES (sizeof names / sizeof *names)
 #define ROOM 48 /* for the longest name, "=" and a number */
 
-char **pp_env_make(int workers) {
+char **pp_env_make(int threads) {
     size_t count = 0;
     while (environ && environ[count]) count++;
     char **made = pp_zalloc(1, (count + NAMES + 1) * sizeof *made + NAMES * ROOM);
     if (!made) return NULL;
     if (count) memcpy(made, environ, count * sizeof *made);
     char *text = (char *)(made + count + NAMES + 1);
-    int threads = pool_cpu_count() / workers;
     for (size_t i = 0; i < NAMES; i++) {
         if (getenv(names[i])) continue;
         snprintf(text, ROOM, "%s=%d", names[i], threads > 1 ? threads : 1);

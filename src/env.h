@@ -7,8 +7,8 @@
 #ifndef PP_ENV_H
 #define PP_ENV_H
 
-/* One allocation, to be given to pp_release(). NULL: no memory. workers: how many share the CPUs. */
-char **pp_env_make(int workers);
+/* One allocation, to be given to pp_release(). NULL: no memory. threads: how many each worker may use. */
+char **pp_env_make(int threads);
 /* In the child. */
 void pp_env_use(char **made);
 
