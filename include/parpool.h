@@ -51,6 +51,8 @@
  *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
  *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
  *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
+ *   - On Linux, in a pool of fewer workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2), and
+ *     gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
  *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
  *     children by pid. Its exit raises one SIGCHLD.
  */

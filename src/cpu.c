@@ -174,15 +174,13 @@ int pp_cpu_here(void) {
 
 void pp_cpu_leave(int cpu) {
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    size_t size;
-    cpu_set_t *set = allowed_cpus(&size);
-    if (!set) return;
-    CPU_CLR_S((size_t)cpu, size, set);
-    if (CPU_COUNT_S(size, set) > 0 && sched_setaffinity(0, size, set) == 0) {
-        CPU_SET_S((size_t)cpu, size, set);
-        sched_setaffinity(0, size, set);
-    }
-    CPU_FREE(set);
+    /* Without an allocation: a task may have damaged the heap. Where the kernel has more CPUs than this set, it fails. */
+    cpu_set_t all, others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
+    others = all;
+    CPU_CLR((size_t)cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
 #else
     (void)cpu;
 #endif

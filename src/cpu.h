@@ -22,8 +22,8 @@ struct pp_crowd {
 uint64_t pp_cpu_offer(struct pp_crowd *crowd);
 /* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
 int pp_cpu_here(void);
-/* Moves the calling thread from this CPU to another of those that it may use, if there is one. It may be moved back:
- * what it may use stays as it was. */
+/* Moves the calling thread from this CPU to another of those that it may use now, if there is one. Then it may use the
+ * same as before, and be moved back. */
 void pp_cpu_leave(int cpu);
 
 #endif

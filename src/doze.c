@@ -88,7 +88,7 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
 uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t seen = atomic_load_explicit(&shared->front->wakes, memory_order_acquire);
     atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_relaxed);
-    /* Orders the bit before the last look at tail and board; pairs with the fence in pp_wake(). */
+    /* Orders the bit before the last look at ring and board; pairs with the fence in pp_wake(). */
     atomic_thread_fence(memory_order_seq_cst);
     return seen;
 }
@@ -112,7 +112,7 @@ static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
 }
 
 void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work) {
-    /* Orders tail or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
+    /* Orders ring or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
     uint32_t asleep = count_asleep(shared, workers);

@@ -2,9 +2,18 @@
 
 #include "sys.h"
 
+static size_t marks_size(const struct pp_pages *pages) {
+    return pages->shared->size / PP_GRANULE + 1;
+}
+
+static void forget_marks(struct pp_pages *pages) {
+    pp_unmap(pages->asked, marks_size(pages));
+    pages->asked = NULL;
+}
+
 static bool has_marks(struct pp_pages *pages) {
     if (pages->useless) return false;
-    if (!pages->asked) pages->asked = pp_map_private(pages->shared->size / PP_GRANULE + 1);
+    if (!pages->asked) pages->asked = pp_map_private(marks_size(pages));
     pages->useless = !pages->asked;
     return pages->asked != NULL;
 }
@@ -22,4 +31,5 @@ void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, c
         if (run > granule) pages->useless = !pp_populate(from, (size_t)(to - from));
         granule = run + 1;
     }
+    if (pages->useless) forget_marks(pages);
 }

@@ -2,8 +2,8 @@
  * done.
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
- * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into regions, one for each worker where
- * that makes them small enough to be counted, each with a cursor: a worker takes its own region from the front, and
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into regions of one size, about one for
+ * each worker, more where they would be too large to be counted, each with a cursor: a worker takes its own region from the front, and
  * when that is used up helps in the others from the back. So in one map after another it meets the same pages, which
  * the kernel has to map for it but once.
  *

@@ -81,7 +81,7 @@ static unsigned share_of(const struct pp_shared *shared, uint64_t head, unsigned
 unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most, uint64_t tickets[PP_HOLD]) {
     for (;;) {
         uint64_t head = atomic_load_explicit(&shared->back->head, memory_order_relaxed);
-        if (!is_there(shared, head, &tickets[0])) return 0;
+        if (most == 0 || !is_there(shared, head, &tickets[0])) return 0;
         unsigned count = share_of(shared, head, most), i = 0;
         while (i < count && is_there(shared, head + i, &tickets[i])) {
             atomic_store_explicit(&record->hold[i], tickets[i], memory_order_relaxed);

@@ -47,7 +47,7 @@ static inline uint32_t pp_ticket_generation(uint64_t ticket) {
 
 /* Scalars that workers may only read. Writer: the caller, where not said otherwise. */
 struct pp_front {
-    /* Ring entries written so far. Release, after the entry, for the supervisor; workers see by the entries. */
+    /* Ring entries written so far. After the entry. For the supervisor; workers see by the entries. */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
     uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.c */
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
@@ -58,7 +58,7 @@ struct pp_front {
     _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
-    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last looked around; 0: there is none to spare */
+    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last looked around; 0: it does not */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;

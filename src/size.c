@@ -79,6 +79,7 @@ int pool_resize(struct pool *pool, int workers) {
     int error = pp_refusal(pool);
     if (!error && pool->backend->resize) {
         pool->cpu_to_spare = cpu_to_spare;
+        if (!cpu_to_spare) atomic_store_explicit(&pool->shared.front->caller_cpu, 0, memory_order_relaxed);
         set_size(pool, (uint32_t)wanted);
     }
     pp_unlock(pool);

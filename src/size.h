@@ -3,7 +3,7 @@
  *
  * Numbers below front->wanted are the pool's. A worker of a higher number retires when it has finished what it holds, and
  * its place is not filled again. front->workers, one more than the highest number ever used, only grows: whoever looks
- * at all workers goes up to there, and jobs that were begun before have fewer regions, and parts of scratch, than there are workers.
+ * at all workers goes up to there, and jobs that were begun before have fewer parts of scratch than there are workers.
  *
  * A place rests if its worker is to be started once there is work. Nobody polls for that:
  *     caller:      publishes work; fence; sees resting places; asks for as many workers as could be of use (PP_START)

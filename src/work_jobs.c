@@ -8,6 +8,7 @@
 #include "work.h"
 
 #define SMALL_RESULT 4096 /* larger ones may be written only in part */
+#define MAPPED_AHEAD 1048576 /* bytes of results at most: a chunk may be as large as the user likes, and fail early */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
@@ -52,6 +53,20 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     }
 }
 
+/* The same in parts, before each of which the pages of its results are mapped, if no result is larger than a page: then
+ * all of them will be written. */
+static void run_rows(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    char *out = plan->out;
+    size_t size = plan->out_size;
+    bool maps = out && size <= SMALL_RESULT;
+    uint64_t part = maps ? MAPPED_AHEAD / size : UINT64_MAX;
+    for (uint64_t begin = chunk->begin, end; begin < chunk->end; begin = end) {
+        end = chunk->end - begin > part ? begin + part : chunk->end;
+        if (maps) pp_pages_map(&w->pages, out + begin * size, out + end * size, out, out + plan->count * size);
+        run_row(w, plan, scratch, begin, end);
+    }
+}
+
 /* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what
  * runs in a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
 static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
@@ -63,7 +78,7 @@ static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk
 static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-    if (!plan->index) run_row(w, plan, scratch, chunk->begin, chunk->end);
+    if (!plan->index) run_rows(w, plan, scratch, chunk);
     else
         for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
     pp_work_flush(w);
@@ -105,14 +120,6 @@ static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk)
     atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->flawed, 0, memory_order_release);
     atomic_store_explicit(&record->end, chunk->end, memory_order_release);
-}
-
-/* The pages of the results, which will all be written where no result is larger than a page. */
-static void map_results(struct worker *w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
-    if (!plan->out || plan->out_size > SMALL_RESULT || plan->index) return;
-    char *out = plan->out;
-    size_t size = plan->out_size;
-    pp_pages_map(&w->pages, out + chunk->begin * size, out + chunk->end * size, out, out + plan->count * size);
 }
 
 /* Sets the record's job, which keeps the job's memory in place, if the slot is still that job's. */
@@ -188,7 +195,6 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
         PP_POINT("claimed");
         record_chunk(w->record, &chunk);
         PP_POINT("recorded");
-        map_results(w, plan, &chunk);
         bool careful = plan->timeout || w->has_quota || w->soft_limit;
         (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
         uint64_t now = pp_now();

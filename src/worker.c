@@ -127,13 +127,13 @@ static bool cpu_to_spare(const struct worker *w) {
 }
 
 /* A sleeper is often woken on its waker's CPU. There it would take turns with a caller that looks around, while another
- * CPU is idle: 11 us a round trip instead of 2 (bench_limits, "round-awake"). */
+ * CPU is idle: 11 us a round trip instead of 2 (bench_limits, "round-awake"). The program's own threads are left where
+ * they are. */
 static void leave_callers_cpu(struct worker *w, uint64_t now) {
     uint32_t callers = atomic_load_explicit(&w->shared->front->caller_cpu, memory_order_relaxed);
-    int cpu = pp_cpu_here();
-    if (callers == 0 || (uint32_t)(cpu + 1) != callers || now < w->stays) return;
+    if (w->ends || callers == 0 || now < w->stays || (uint32_t)(pp_cpu_here() + 1) != callers) return;
     w->stays = now + STAY_NS;
-    pp_cpu_leave(cpu);
+    pp_cpu_leave((int)callers - 1);
 }
 
 /* Looks for work for a while: waking a sleeping process costs more than what most callers take to submit again. Whoever

@@ -59,6 +59,7 @@ static void whole_granules_are_mapped_but_nothing_beyond_the_results(void **stat
     ask(PP_GRANULE + 3 * PAGE + 7, 2 * PP_GRANULE + 1, PP_GRANULE + 3 * PAGE + 7, memory.size);
     assert_true(are_there(OF_GRANULE + 3, 4 * OF_GRANULE + 2));
     assert_true(pages.useless == !LINUX);
+    assert_true(LINUX || !pages.asked);
     end();
 }
 
@@ -88,6 +89,7 @@ static void where_the_system_refuses_it_is_not_asked_again(void **state) {
     pp_unmap(memory.base, memory.size); /* it has no memory there any more */
     ask(0, memory.size, 0, memory.size);
     assert_true(pages.useless);
+    assert_null(pages.asked);
     memory.base = NULL;
     end();
 }
