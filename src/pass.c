@@ -264,7 +264,7 @@ void pp_pass_audit(struct pool *pool, struct pp_job *j) {
     pp_plan_use_up(j->plan);
 }
 
-/* Pairs with run_chunk_carefully(), which looks at `stop` after it has published its item. */
+/* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
 void pp_pass_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         struct pp_record *record = &pool->shared.records[w];

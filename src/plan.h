@@ -49,7 +49,7 @@ struct pp_job_plan {
     uint32_t generation;
     const void *context;
     int32_t timeout; /* ms; 0: none */
-    _Atomic uint32_t stop; /* begin no further item. Caller; only looked at where items have a time-out */
+    _Atomic uint32_t stop; /* begin no further chunk or, where each has its own swap, item. Caller */
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */

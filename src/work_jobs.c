@@ -74,10 +74,23 @@ static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk
     pp_work_await_kill(w);
 }
 
+/* Pairs with pp_pass_kill(): it sees running what we have just published, or we see that we are to stop. */
+static bool must_stop(const struct pp_job_plan *plan) {
+    return atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
+}
+
+/* What was published is not begun, nor anything further: what is left of the chunk is in the record, and is told to be
+ * cancelled. */
+static noreturn void stop_unbegun(struct worker *w, uint64_t running) {
+    if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
+    pp_work_retire(w, PP_RETIRED);
+}
+
 /* One swap for the whole chunk: whatever is to be killed is all of it. */
 static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+    if (must_stop(plan)) stop_unbegun(w, running);
     if (!plan->index) run_rows(w, plan, scratch, chunk);
     else
         for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
@@ -99,14 +112,11 @@ static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
         atomic_store_explicit(&w->record->single, p, memory_order_relaxed); /* before the word that it belongs to */
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-        /* Pairs with pp_pass_kill(): it sees this item running, or we see that we are to stop. */
-        bool stop = atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
-        if (!stop) run_item(w, plan, scratch, p);
+        if (must_stop(plan)) stop_unbegun(w, running);
+        run_item(w, plan, scratch, p);
         PP_POINT("item ran");
         pp_work_heed_time_out(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
-        /* Nothing further: what is left of the chunk is in the record, and is told to be cancelled. */
-        if (stop) pp_work_retire(w, PP_RETIRED);
         if (w->has_quota) w->quota--;
         pp_work_flush(w);
     }

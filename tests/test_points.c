@@ -126,6 +126,37 @@ static void between_claiming_items_and_recording_them(void **state) {
     (void)state;
     COSTS_NOTHING("claimed");
 }
+static struct gate *gate;
+
+static bool wait_when_recorded(const char *name) {
+    if (getpid() != tester && strcmp(name, "recorded") == 0) gate_pass(gate);
+    return false;
+}
+
+static void a_kill_stops_what_is_recorded_and_not_begun(void **state) {
+    (void)state;
+    static const int timeouts[] = {0, 3600000};
+    for (size_t t = 0; t < COUNT(timeouts); t++) {
+        struct gate *begun = shared(sizeof *begun), *in[2] = {begun, begun};
+        gate = shared(sizeof *gate);
+        tester = getpid();
+        pp_fault = wait_when_recorded;
+        struct pool *pool = pool_of(1);
+        struct pool_job job = {.fn = forever_task, .in = in, .in_size = sizeof *in, .count = 2, .chunk = 2,
+                               .timeout = timeouts[t]};
+        struct future *future = NULL;
+        assert_ok(pool_map_async(pool, &job, &future));
+        assert_true(gate_reached(gate, 1));
+        assert_ok(future_kill(future));
+        gate_open(gate);
+        assert_code(future_get(future, NULL, PATIENCE), POOL_ECANCELLED);
+        assert_int_equal(begun->arrived, 0);
+        future_free(future);
+        pool_destroy(pool);
+        pp_fault = NULL;
+    }
+}
+
 static void between_recording_items_and_beginning_them(void **state) {
     (void)state;
     COSTS_NOTHING("recorded");
@@ -182,6 +213,7 @@ int main(int argc, char **argv) {
         TEST(upon_entering_a_job),
         TEST(between_claiming_items_and_recording_them),
         TEST(between_recording_items_and_beginning_them),
+        TEST(a_kill_stops_what_is_recorded_and_not_begun),
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
         TEST(between_leaving_a_job_and_saying_so),
