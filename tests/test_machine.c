@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "cpu.h"
+#include "pool.h"
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 #define LINUX 1
@@ -259,6 +260,22 @@ static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
     pool_destroy(pool);
 }
 
+static void who_waits_says_where_only_with_a_cpu_to_spare(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], cpu;
+    if (allowed(cpus) < 2 || pool_cpu_count() < 2) return;
+    struct pool *pool = pool_of(1);
+    _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
+    assert_int_equal(*told, 0);
+    for (int64_t start = now_ms(); *told == 0 && now_ms() - start < PATIENCE;)
+        assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+    assert_true(*told != 0);
+    assert_ok(pool_resize(pool, pool_cpu_count()));
+    assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+    assert_int_equal(*told, 0);
+    pool_destroy(pool);
+}
+
 static int bind_to_first(const void *in, void *out) {
     (void)in, (void)out;
     return only_one_cpu(NULL);
@@ -452,6 +469,7 @@ int main(int argc, char **argv) {
         TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
         TEST(who_offers_the_cpu_learns_whether_others_want_it),
         TEST(one_worker_and_its_caller_have_a_cpu_each),
+        TEST(who_waits_says_where_only_with_a_cpu_to_spare),
         TEST(a_new_worker_has_the_affinity_of_pool_create),
         TEST(libraries_share_the_cpus_among_the_workers),
         TEST(what_the_user_has_set_stays),
