@@ -98,6 +98,12 @@ void pp_doze_end(struct pp_shared *shared, uint32_t worker) {
     atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_release);
 }
 
+void pp_doze_died(struct pp_shared *shared, uint32_t worker) {
+    uint64_t bits = atomic_load_explicit(&shared->back->asleep[worker / 64], memory_order_relaxed);
+    if (bits >> worker % 64 & 1) count_woken(shared);
+    pp_doze_end(shared, worker);
+}
+
 static uint32_t bits_of(uint64_t word) {
     uint32_t count = 0;
     for (; word; word &= word - 1) count++;

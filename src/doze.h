@@ -22,8 +22,11 @@ enum pp_dozed { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED };
 /* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX:
  * none). ORPHANED: the caller has gone. With a deadline the pipe's read end must not block. */
 enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
-/* Worker, and the supervisor for a dead one. */
+/* Worker. */
 void pp_doze_end(struct pp_shared *shared, uint32_t worker);
+/* Supervisor, for one that died: a wake-up that it may have been given and did not take counts as taken, or another
+ * would not be woken in its stead until the caller learns of the death. */
+void pp_doze_died(struct pp_shared *shared, uint32_t worker);
 
 /* Caller. `given` is its count of wake-ups given; `work` how many workers could be of use. */
 void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work);

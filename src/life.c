@@ -53,7 +53,7 @@ bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, u
 
 void pp_life_end(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *r = &shared->records[worker];
-    pp_doze_end(shared, worker);
+    pp_doze_died(shared, worker);
     atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&r->current, 0, memory_order_relaxed);
     atomic_store_explicit(&r->item, 0, memory_order_relaxed);

@@ -118,7 +118,7 @@ struct pp_back {
     /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its
      * death; see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
-    _Atomic uint64_t woken; /* workers: wake-ups taken, ever */
+    _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
 };
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };

@@ -131,6 +131,24 @@ static void for_one_task_one_is_woken(void **state) {
     end_bed(&threads);
 }
 
+static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    int pipe[2];
+    uint64_t given = 1; /* to worker 0, which sleeps, and dies before it can take it */
+    assert_int_equal(pp_pipe(pipe, -1), 0);
+    pp_doze_begin(&memory, 0);
+    pp_doze_died(&memory, 0);
+    pp_doze_begin(&memory, 0); /* the one in its place */
+    uint32_t before = memory.front->wakes;
+    char byte;
+    pp_wake(&memory, pipe[1], &given, 1);
+    assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+    pp_close(&pipe[0]);
+    pp_close(&pipe[1]);
+    pp_shared_unmake(&memory);
+}
+
 static void wrong_counts_lose_no_wake_up_for_long(void **state) {
     (void)state;
     struct threads threads = {.count = 0};
@@ -156,6 +174,7 @@ int main(int argc, char **argv) {
         TEST(no_wake_up_is_lost),
         TEST(no_wake_up_is_lost_among_several),
         TEST(for_one_task_one_is_woken),
+        TEST(what_was_given_to_one_who_died_keeps_nobody_asleep),
         TEST(wrong_counts_lose_no_wake_up_for_long),
     };
     return run_group(GROUP, tests, COUNT(tests), argc, argv);
