@@ -28,7 +28,7 @@ int main(void) {
     size_t failed = 0, right = 0;
     struct pool_job job = {
         .fn = decode, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = COUNT};
-    job.timeout = 300; /* ms for each item */
+    job.timeout = 1000; /* ms for each item */
     job.failures = failures;
     job.failures_room = ROOM;
     job.failed = &failed;
