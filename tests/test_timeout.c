@@ -235,7 +235,9 @@ static void the_kill_never_hits_the_next_task(void **state) {
         else
             assert_any_of(error, 0, POOL_EDEADLINE);
         assert_int_equal(result, error ? -1 : i);
-        assert_int_equal(begun[i], 1);
+        /* Its time counts from when its worker took it, who may not come to call it in time. */
+        if (!error) assert_int_equal(begun[i], 1);
+        else assert_any_of(begun[i], 0, 1);
         late += error != 0;
         fine += error == 0;
     }
