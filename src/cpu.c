@@ -1,6 +1,5 @@
 #include "cpu.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
@@ -8,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "parpool.h"
 #include "sys.h"
 
@@ -45,89 +45,27 @@ static int count_by_affinity(void) {
     return online > 0 && online < INT_MAX ? (int)online : 1;
 }
 
-/* The beginning of a file as text. False: there is none. */
-static bool read_text(const char *path, char *text, size_t room) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t n = pp_read(fd, text, room - 1);
-    pp_close(&fd);
-    if (n < 0) return false;
-    text[n] = '\0';
-    return true;
-}
-
-static int cpus_of(long long quota, long long period) {
-    if (quota <= 0 || period <= 0) return INT_MAX;
-    long long cpus = quota / period + (quota % period != 0);
-    return cpus > INT_MAX ? INT_MAX : (int)cpus;
+static long long cpus_of(long long quota, long long period) {
+    return quota <= 0 || period <= 0 ? LLONG_MAX : quota / period + (quota % period != 0);
 }
 
 /* Version 2: "max 100000" or "150000 100000". */
-static int quota_v2(const char *directory) {
-    char path[PATH_MAX + 16], text[64];
+static long long quota_v2(const char *directory) {
+    char path[PP_CGROUP_ROOM], text[64];
     long long quota, period;
     snprintf(path, sizeof path, "%s/cpu.max", directory);
-    return read_text(path, text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2
+    return pp_read_text(path, text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2
                ? cpus_of(quota, period)
-               : INT_MAX;
+               : LLONG_MAX;
 }
 
-static int quota_v1(const char *directory) {
-    char path[PATH_MAX + 32], quota[32], period[32];
-    snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", directory);
-    if (!read_text(path, quota, sizeof quota)) return INT_MAX;
-    snprintf(path, sizeof path, "%s/cpu.cfs_period_us", directory);
-    if (!read_text(path, period, sizeof period)) return INT_MAX;
-    return cpus_of(atoll(quota), atoll(period));
+static long long quota_v1(const char *directory) {
+    return cpus_of(pp_cgroup_number(directory, "cpu.cfs_quota_us"), pp_cgroup_number(directory, "cpu.cfs_period_us"));
 }
 
-/* The smallest quota of the group at `path` below `mount` and of the groups above it. */
-static int quota_upwards(const char *mount, const char *path, int (*quota_in)(const char *directory)) {
-    char directory[PATH_MAX];
-    if ((size_t)snprintf(directory, sizeof directory, "%s%s", mount, path) >= sizeof directory) return INT_MAX;
-    int least = INT_MAX;
-    for (;;) {
-        int quota = quota_in(directory);
-        if (quota < least) least = quota;
-        char *slash = strrchr(directory, '/');
-        if (!slash || (size_t)(slash - directory) < strlen(mount)) return least;
-        *slash = '\0';
-    }
-}
-
-static bool names_cpu(const char *controllers) {
-    for (const char *c = controllers; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL)
-        if (strncmp(c, "cpu", 3) == 0 && (c[3] == ',' || c[3] == '\0')) return true;
-    return false;
-}
-
-/* The smallest quota of the group at `path` in the hierarchy mounted at `root` and `mount`. */
-static int quota_below(const char *root, const char *mount, const char *path, int (*quota_in)(const char *directory)) {
-    char top[PATH_MAX];
-    return (size_t)snprintf(top, sizeof top, "%s%s", root, mount) < sizeof top ? quota_upwards(top, path, quota_in)
-                                                                              : INT_MAX;
-}
-
-/* Each line of /proc/self/cgroup is "hierarchy:controllers:path"; version 2 has no controllers. */
 int pp_cpu_quota(const char *root) {
-    char text[8192];
-    int least = INT_MAX;
-    if ((size_t)snprintf(text, sizeof text, "%s/proc/self/cgroup", root) >= sizeof text) return INT_MAX;
-    if (!read_text(text, text, sizeof text)) return INT_MAX;
-    for (char *line = text, *end; line && *line; line = end) {
-        end = strchr(line, '\n');
-        if (end) *end++ = '\0';
-        char *controllers = strchr(line, ':');
-        char *path = controllers ? strchr(++controllers, ':') : NULL;
-        if (!path) continue;
-        *path++ = '\0';
-        if (strcmp(path, "/") == 0) path = "";
-        int quota = INT_MAX;
-        if (*controllers == '\0') quota = quota_below(root, "/sys/fs/cgroup", path, quota_v2);
-        else if (names_cpu(controllers)) quota = quota_below(root, "/sys/fs/cgroup/cpu", path, quota_v1);
-        if (quota < least) least = quota;
-    }
-    return least;
+    long long cpus = pp_cgroup_least(root, "cpu", quota_v1, quota_v2);
+    return cpus > INT_MAX ? INT_MAX : (int)cpus;
 }
 
 int pool_cpu_count(void) {

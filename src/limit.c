@@ -1,6 +1,5 @@
 #include "limit.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +22,9 @@ static bool load_is_over(double most) {
 
 /* What can be had without swapping, as Linux tells it. False: not known. */
 static bool free_memory(size_t *bytes) {
-    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
     char text[1024];
-    ssize_t n = pp_read(fd, text, sizeof text - 1);
-    pp_close(&fd);
-    if (n <= 0) return false;
-    text[n] = '\0';
     unsigned long long kib;
+    if (!pp_read_text("/proc/meminfo", text, sizeof text)) return false;
     const char *line = strstr(text, "MemAvailable:");
     if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return false;
     *bytes = kib > SIZE_MAX / 1024 ? SIZE_MAX : (size_t)kib * 1024;

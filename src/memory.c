@@ -1,6 +1,5 @@
 #include "memory.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,15 +12,11 @@
 /* The numbers of /proc/self/statm, in pages: size, resident, shared, text, lib, data. Their count, 0 where there is no
  * such. */
 static int read_statm(unsigned long long numbers[6]) {
-    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
     char text[256];
-    ssize_t n = pp_read(fd, text, sizeof text - 1);
-    pp_close(&fd);
-    if (n <= 0) return 0;
-    text[n] = '\0';
-    return sscanf(text, "%llu %llu %llu %llu %llu %llu", &numbers[0], &numbers[1], &numbers[2], &numbers[3],
-                  &numbers[4], &numbers[5]);
+    if (!pp_read_text("/proc/self/statm", text, sizeof text)) return 0;
+    int count = sscanf(text, "%llu %llu %llu %llu %llu %llu", &numbers[0], &numbers[1], &numbers[2], &numbers[3],
+                       &numbers[4], &numbers[5]);
+    return count > 0 ? count : 0;
 }
 
 size_t pp_memory_used(void) {
@@ -43,12 +38,7 @@ static size_t kibibytes(const char *text, const char *name) {
 size_t pp_memory_peak(pid_t pid) {
     char path[64], text[4096];
     snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return 0;
-    ssize_t n = pp_read(fd, text, sizeof text - 1);
-    pp_close(&fd);
-    if (n <= 0) return 0;
-    text[n] = '\0';
+    if (!pp_read_text(path, text, sizeof text)) return 0;
     size_t most = kibibytes(text, "VmHWM:"), shared = kibibytes(text, "RssFile:") + kibibytes(text, "RssShmem:");
     return most > shared ? (most - shared) * 1024 : 0;
 }

@@ -215,6 +215,16 @@ ssize_t pp_read(int fd, void *data, size_t size) {
     return n;
 }
 
+bool pp_read_text(const char *path, char *text, size_t room) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = pp_read(fd, text, room - 1);
+    pp_close(&fd);
+    if (n < 0) return false;
+    text[n] = '\0';
+    return true;
+}
+
 ssize_t pp_write(int fd, const void *data, size_t size) {
     if (FAULT("write", EAGAIN)) return -1;
     ssize_t n;

@@ -66,6 +66,8 @@ int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
 pid_t pp_wait_child(pid_t pid, int *status);
 
 ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up again when interrupted */
+/* The beginning of a file as text, with room for room - 1 characters. False: there is none. */
+bool pp_read_text(const char *path, char *text, size_t room);
 ssize_t pp_write(int fd, const void *data, size_t size); /* one write, the same */
 ssize_t pp_send(int fd, const void *data, size_t size);  /* one send without SIGPIPE, the same */
 
