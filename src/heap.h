@@ -32,6 +32,10 @@ void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget
 void pp_heap_end(struct pp_heap *heap);
 /* NULL: full, size 0, or no private memory. Zeroed if asked for, else of any content. */
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed);
+/* From here on nothing was ever given. */
+static inline char *pp_heap_fresh(const struct pp_heap *heap) {
+    return heap->base + (size_t)heap->touched * 4096;
+}
 /* Gives back the pages beyond the first `size` bytes of a block. NULL, or what is no block of this heap: nothing. */
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
 /* NULL, or what is no block of this heap: nothing. */

@@ -1,9 +1,8 @@
 #include "limit.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "memory.h"
 #include "shared.h"
 #include "state.h"
 #include "sys.h"
@@ -20,21 +19,9 @@ static bool load_is_over(double most) {
 #endif
 }
 
-/* What can be had without swapping, as Linux tells it. False: not known. */
-static bool free_memory(size_t *bytes) {
-    char text[1024];
-    unsigned long long kib;
-    if (!pp_read_text("/proc/meminfo", text, sizeof text)) return false;
-    const char *line = strstr(text, "MemAvailable:");
-    if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return false;
-    *bytes = kib > SIZE_MAX / 1024 ? SIZE_MAX : (size_t)kib * 1024;
-    return true;
-}
-
 static bool is_over(const struct pp_limit *limit) {
-    size_t bytes;
     if (limit->load > 0 && load_is_over(limit->load)) return true;
-    return limit->free_memory > 0 && free_memory(&bytes) && bytes < limit->free_memory;
+    return limit->free_memory > 0 && pp_memory_available("") < limit->free_memory;
 }
 
 static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "cgroup.h"
 #include "sys.h"
 
 /* The numbers of /proc/self/statm, in pages: size, resident, shared, text, lib, data. Their count, 0 where there is no
@@ -65,6 +66,39 @@ static rlim_t find_data(struct rlimit limit) {
     }
     setrlimit(RLIMIT_DATA, &limit);
     return high;
+}
+
+/* As Linux tells it. SIZE_MAX: not known. */
+size_t pp_memory_available(const char *root) {
+    char path[PP_CGROUP_ROOM], text[1024];
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    size_t kib = pp_read_text(path, text, sizeof text) ? kibibytes(text, "MemAvailable:") : 0;
+    return kib == 0 || kib > SIZE_MAX / 1024 ? SIZE_MAX : kib * 1024;
+}
+
+/* What a group may have beyond what it has; what it could give back at once, copies of files, counts as had not. */
+static long long left_in(const char *directory, const char *most, const char *used, const char *cached) {
+    long long may = pp_cgroup_number(directory, most), has = pp_cgroup_number(directory, used), copies = 0;
+    if (may < 0 || has < 0) return LLONG_MAX;
+    char path[PP_CGROUP_ROOM], text[8192];
+    snprintf(path, sizeof path, "%s/memory.stat", directory);
+    const char *at = pp_read_text(path, text, sizeof text) ? strstr(text, cached) : NULL;
+    if (!at || sscanf(at + strlen(cached), "%lld", &copies) != 1 || copies < 0 || copies > has) copies = 0;
+    return may > has - copies ? may - (has - copies) : 0;
+}
+
+static long long left_v1(const char *directory) {
+    return left_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ");
+}
+
+static long long left_v2(const char *directory) {
+    return left_in(directory, "memory.max", "memory.current", "\ninactive_file ");
+}
+
+size_t pp_memory_left(const char *root) {
+    size_t available = pp_memory_available(root);
+    long long left = pp_cgroup_least(root, "memory", left_v1, left_v2);
+    return left < LLONG_MAX && (unsigned long long)left < available ? (size_t)left : available;
 }
 
 void pp_memory_limit(size_t bytes) {

@@ -1,5 +1,6 @@
 #include "pages.h"
 
+#include "memory.h"
 #include "sys.h"
 
 static size_t marks_size(const struct pp_pages *pages) {
@@ -32,4 +33,15 @@ void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, c
         granule = run + 1;
     }
     if (pages->useless) forget_marks(pages);
+}
+
+void pp_pages_take(_Atomic bool *refused, char *begin, size_t size) {
+    char *page = begin + (PP_HUGE_PAGE - (uintptr_t)begin % PP_HUGE_PAGE) % PP_HUGE_PAGE, *end = begin + size;
+    if (size < PP_HUGE_PAGE || page + PP_HUGE_PAGE > end || atomic_load_explicit(refused, memory_order_relaxed)) return;
+    if (size > pp_memory_left("") / 8) return;
+    for (; page + PP_HUGE_PAGE <= end; page += PP_HUGE_PAGE) {
+        if (pp_collapse(page)) continue;
+        atomic_store_explicit(refused, true, memory_order_relaxed);
+        return;
+    }
 }

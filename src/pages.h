@@ -1,11 +1,12 @@
-/* Pages of the shared memory that a worker has mapped before it writes to them.
+/* Pages of the shared memory, many at a time: to take and to map each by a fault of its own is the dearest way.
  *
- * Each process has to map each page once, and a fault for each is the dearest way: the kernel maps many in one call for
- * hardly more (bench_limits, "squares-first"). A worker asks once for each granule; what it does not ask for, or what
- * the system refuses, is mapped as it is touched.
+ * The caller takes in huge pages what it knows to be used much or as a whole (pp_pages_take): large blocks, and the
+ * tables of tasks once there are many. Each process then maps a huge page by one fault, instead of by 512. A worker maps
+ * what it is about to write (pp_pages_map): it asks once for each granule. What nobody asks for, or what the system
+ * refuses, is taken and mapped as it is touched (bench_limits, "squares-first", "flat-workers-submit").
  *
- * Invariant: a mark says that a granule was asked for, no more.
- * Called by: work_jobs, work_tasks. */
+ * Invariant: neither changes what the memory holds. A mark says that a granule was asked for, no more.
+ * Called by: pool, submit and map (take), work_jobs and work_tasks (map). */
 #ifndef PP_PAGES_H
 #define PP_PAGES_H
 
@@ -22,5 +23,10 @@ struct pp_pages {
 /* Has the granules mapped that hold what lies between `begin` and `end`, as far as they are part of what will all be
  * written, between `first` and `last`: in the shared memory. */
 void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
+
+/* Takes the huge pages that lie wholly in this memory; of the rest nothing becomes of it. Nor does it where that would be
+ * more than an eighth of what memory there is left: not all that is given is used. refused: whether the system would
+ * not; then it is not asked again. */
+void pp_pages_take(_Atomic bool *refused, char *begin, size_t size);
 
 #endif

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "env.h"
 #include "job.h"
+#include "pages.h"
 #include "progress.h"
 #include "size.h"
 #include "supervisor.h"
@@ -432,12 +433,20 @@ void pool_destroy(struct pool *pool) {
     pp_unlock_last(pool);
 }
 
-/* ---- the arena */
+/* ---- memory that it lends */
+
+void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size, bool zeroed) {
+    char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
+    if (!block || size < PP_HUGE_PAGE) return block;
+    char *begin = block > fresh ? block : fresh;
+    if (begin < block + size) pp_pages_take(&pool->no_huge_pages, begin, (size_t)(block + size - begin));
+    return block;
+}
 
 void *pool_alloc(struct pool *pool, size_t size) {
     if (!pool || pp_is_foreign(pool)) return NULL;
     pp_lock(pool);
-    void *data = pp_heap_alloc(&pool->arena, size, true);
+    void *data = pp_alloc_whole(pool, &pool->arena, size, true);
     pp_unlock(pool);
     return data;
 }

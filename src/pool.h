@@ -105,6 +105,7 @@ struct pool {
      * All but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
     struct pp_heap inputs, results, arena, work;
     size_t arena_left;
+    _Atomic bool no_huge_pages; /* the system has refused one */
     struct pp_slot *slots; /* [PP_SLOTS] */
     uint32_t *free_slots, free_slot_count; /* a stack; slots never used yet are not on it */
     uint32_t fresh_slot;                   /* the first that was never used */
@@ -184,6 +185,8 @@ int pp_refusal(const struct pool *pool);
 struct future *pp_future_new(struct pool *pool);
 /* Takes the future and what it owns back. */
 void pp_future_recycle(struct future *future);
+/* As pp_heap_alloc(), for what will all be used: a large block is taken in huge pages, if there are. */
+void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size, bool zeroed);
 /* Unlocks, and after the pool's end frees its memory with the last handle. */
 void pp_unlock_last(struct pool *pool);
 /* Undoes pins++. One that was given up may be gone afterwards. */

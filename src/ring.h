@@ -18,6 +18,10 @@
 bool pp_ring_is_full(struct pp_shared *shared);
 /* Caller. False: the ring is full. */
 bool pp_ring_push(struct pp_shared *shared, uint64_t ticket);
+/* Caller: how many tickets were pushed, ever. */
+static inline uint64_t pp_ring_sent(const struct pp_shared *shared) {
+    return atomic_load_explicit(&shared->front->tail, memory_order_relaxed);
+}
 /* Caller: takes the oldest ticket back; 0: none is left. */
 uint64_t pp_ring_recall(struct pp_shared *shared);
 /* Caller: how many wait; PP_TICKETS + 1 or more: somebody scribbled. */

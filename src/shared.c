@@ -16,8 +16,10 @@ static size_t rounded(size_t size) {
     return (size + PAGE - 1) & ~(PAGE - 1);
 }
 
-/* Gives the next part of the mapping; with a base of NULL only counts. */
+/* Gives the next part of the mapping; with a base of NULL only counts. Large ones begin at huge pages, so that these can
+ * be theirs alone. */
 static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
+    if (size >= PP_HUGE_PAGE) *offset = (*offset + PP_HUGE_PAGE - 1) & ~(PP_HUGE_PAGE - 1);
     void *address = shared->base ? shared->base + *offset : NULL;
     *offset += rounded(size);
     return address;

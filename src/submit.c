@@ -6,6 +6,7 @@
  * tickets are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
+#include "pages.h"
 #include "pool.h"
 #include "ring.h"
 #include "size.h"
@@ -15,6 +16,24 @@
 
 #define PP_MIXED_DEPTH 256
 #define PREFETCH 8 /* slots ahead */
+
+/* ---- the tables, once there are many tasks: in huge pages */
+
+#define SLOTS_A_PAGE ((uint32_t)(PP_HUGE_PAGE / PP_LINE))
+#define MANY_SLOTS 4096U /* of those that share a huge page */
+#define MANY_TICKETS 4096U
+
+static void take_slots(struct pool *pool, uint32_t first) {
+    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);
+    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.outcomes[first], PP_HUGE_PAGE);
+}
+
+/* However few tasks are there at a time, the rings go through all of their entries. */
+static void take_rings(struct pool *pool) {
+    const struct pp_shared *shared = &pool->shared;
+    pp_pages_take(&pool->no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
+    pp_pages_take(&pool->no_huge_pages, (char *)shared->records, pool->workers * sizeof *shared->records);
+}
 
 /* ---- slots */
 
@@ -28,11 +47,17 @@ static void prefetch(const struct pool *pool) {
     pp_prefetch(&pool->slots[slot]);
 }
 
+static uint32_t fresh_slot(struct pool *pool) {
+    uint32_t slot = pool->fresh_slot++;
+    if (slot % SLOTS_A_PAGE == MANY_SLOTS) take_slots(pool, slot - MANY_SLOTS);
+    return slot;
+}
+
 uint32_t pp_slot_take(struct pool *pool, struct future *future) {
     uint32_t slot;
     prefetch(pool);
     if (pool->free_slot_count > 0) slot = pool->free_slots[--pool->free_slot_count];
-    else if (pool->fresh_slot < PP_SLOTS) slot = pool->fresh_slot++;
+    else if (pool->fresh_slot < PP_SLOTS) slot = fresh_slot(pool);
     else return PP_NO_SLOT;
     struct pp_slot *s = &pool->slots[slot];
     s->future = future;
@@ -78,6 +103,11 @@ static void describe(struct pool *pool, struct future *future) {
 
 /* ---- dispatch */
 
+static bool push_ticket(struct pool *pool, uint32_t slot) {
+    if (pp_ring_sent(&pool->shared) == MANY_TICKETS) take_rings(pool);
+    return pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation));
+}
+
 /* Slot and ticket for the future. False: no room. */
 static bool send_ticket(struct pool *pool, struct future *future) {
     if (pp_ring_is_full(&pool->shared)) return false;
@@ -85,7 +115,7 @@ static bool send_ticket(struct pool *pool, struct future *future) {
         if (pp_slot_take(pool, future) == PP_NO_SLOT) return false;
         describe(pool, future);
     }
-    pp_ring_push(&pool->shared, pp_ticket(future->slot, pool->slots[future->slot].generation));
+    push_ticket(pool, future->slot);
     pool->ring_priority = future->task.priority;
     return true;
 }
@@ -155,7 +185,7 @@ void pp_submit_again(struct pool *pool, struct future *future) {
 void pp_ticket_again(struct pool *pool, uint32_t slot) {
     struct future *future = pool->slots[slot].future;
     if (future->queued) return;
-    if (!pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation)))
+    if (!push_ticket(pool, slot))
         pp_queue_add(&pool->queue, future, true);
     pp_call_workers(pool, 1);
 }
@@ -174,7 +204,7 @@ static int make_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
     task->in = NULL;
     if (task->in_size > PP_INLINE_IN || (task->in_size && is_huge(future))) {
-        task->in = pp_heap_alloc(&pool->inputs, task->in_size, false);
+        task->in = pp_alloc_whole(pool, &pool->inputs, task->in_size, false);
         if (!task->in) return POOL_ENOMEM;
     } else if (task->in_size) {
         task->in = future->small;

@@ -14,6 +14,12 @@
 
 #define LARGE_TABLE 65536 /* bytes */
 
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#define HAS_HUGE_PAGES 1
+#else
+#define HAS_HUGE_PAGES 0
+#endif
+
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
 _Atomic long pp_held;
@@ -50,30 +56,45 @@ void pp_release(void *memory) {
     free(memory);
 }
 
-static void *map(size_t size, int sharing) {
+/* An address at which nothing is mapped, and from which on huge pages begin where their multiples do. NULL: it does not
+ * matter, or there is none. */
+static void *aligned_place(size_t size) {
+#if HAS_HUGE_PAGES
+    if (size < PP_HUGE_PAGE || size > SIZE_MAX - PP_HUGE_PAGE) return NULL;
+    char *place = mmap(NULL, size + PP_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED) return NULL;
+    munmap(place, size + PP_HUGE_PAGE);
+    return place + (PP_HUGE_PAGE - (uintptr_t)place % PP_HUGE_PAGE) % PP_HUGE_PAGE;
+#else
+    (void)size;
+    return NULL;
+#endif
+}
+
+static void *map(void *place, size_t size, int sharing) {
     if (FAULT("mmap", ENOMEM)) return NULL;
 #ifdef MAP_ANONYMOUS
     int flags = sharing | MAP_ANONYMOUS;
 #ifdef MAP_NORESERVE
     flags |= MAP_NORESERVE;
 #endif
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *address = mmap(place, size, PROT_READ | PROT_WRITE, flags, -1, 0);
 #else
     /* What systems without the flag have: memory without a name, and without a file system that could be full. */
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     if (zero < 0) return NULL;
-    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
+    void *address = mmap(place, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
     close(zero);
 #endif
     return address == MAP_FAILED ? NULL : given(address);
 }
 
 void *pp_map_shared(size_t size) {
-    return map(size, MAP_SHARED);
+    return map(aligned_place(size), size, MAP_SHARED);
 }
 
 void *pp_map_private(size_t size) {
-    return map(size, MAP_PRIVATE);
+    return map(NULL, size, MAP_PRIVATE);
 }
 
 void pp_unmap(void *address, size_t size) {
@@ -89,6 +110,17 @@ bool pp_populate(char *begin, size_t size) {
     return madvise(begin - before, size + before, POPULATE_WRITE) == 0;
 #else
     (void)begin, (void)size;
+    return false;
+#endif
+}
+
+bool pp_collapse(char *begin) {
+#if HAS_HUGE_PAGES
+    enum { COLLAPSE = 25 }; /* likewise */
+    (void)*(volatile char *)begin; /* where there is nothing, there is nothing to collapse */
+    return !FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0;
+#else
+    (void)begin;
     return false;
 #endif
 }

@@ -41,6 +41,11 @@ void *pp_map_private(size_t size);
 void pp_unmap(void *address, size_t size);
 /* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */
 bool pp_populate(char *begin, size_t size);
+/* Bytes of a huge page, on x86-64 and most others; where it is another, the system refuses. */
+#define PP_HUGE_PAGE ((size_t)2 << 20)
+/* Makes a huge page of the shared memory that begins here, whatever of it was touched. False: the system cannot, or has
+ * none. */
+bool pp_collapse(char *begin);
 /* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
 uint32_t *pp_map_unforked(void);
 void pp_unmap_unforked(uint32_t *page);

@@ -29,7 +29,7 @@ static enum process this_process(void) {
 }
 
 static bool is_call(const char *name) { /* or one of the points of test_points.c */
-    static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write"};
+    static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write", "madvise"};
     for (size_t i = 0; i < COUNT(calls); i++)
         if (strcmp(name, calls[i]) == 0) return true;
     return false;
@@ -550,6 +550,27 @@ static void a_default_arena_gives_way_where_address_space_is_scarce(void **state
     pool_destroy(pool);
 }
 
+static void without_huge_pages_large_blocks_are_given_all_the_same(void **state) {
+    (void)state;
+    enum { LONGS = 1 << 20 }; /* 8 MiB */
+    faults = shared(sizeof *faults);
+    for (int first = 1; first <= 3; first++) { /* the first; one in the middle of a block */
+        arrange(CALLER, "madvise", first, INT_MAX);
+        begin_faults();
+        struct pool *pool = pool_of(2);
+        long *in = pool_alloc(pool, LONGS * sizeof *in), *out = pool_alloc(pool, LONGS * sizeof *out);
+        assert_non_null(in);
+        assert_non_null(out);
+        for (long i = 0; i < LONGS; i++) in[i] = i;
+        struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
+                               .out_size = sizeof *out, .count = LONGS};
+        assert_ok(pool_map(pool, &job));
+        for (long i = 0; i < LONGS; i++) assert_int_equal(out[i], i * i);
+        pp_fault = NULL;
+        pool_destroy(pool);
+    }
+}
+
 static int no_process(void *unused) {
     (void)unused;
     begin_faults();
@@ -654,6 +675,7 @@ int main(int argc, char **argv) {
         TEST(every_call_of_a_worker_may_fail),
         TEST(pool_create_says_what_is_lacking),
         TEST(a_default_arena_gives_way_where_address_space_is_scarce),
+        TEST(without_huge_pages_large_blocks_are_given_all_the_same),
         TEST(without_any_process_everything_ends_with_EAGAIN),
         TEST(a_supervisor_without_descriptors_is_EAGAIN_too),
         TEST(with_few_processes_the_pool_goes_on),

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "cpu.h"
+#include "memory.h"
 #include "pool.h"
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
@@ -106,6 +107,48 @@ static void what_makes_no_sense_limits_nothing(void **state) {
     }
     put("/sys/fs/cgroup/a:b/cpu.max", "9223372036854775807 1");
     assert_int_equal(pp_cpu_quota(root), INT_MAX);
+    end_root();
+}
+
+/* ---- Memory that is left ------------------------------------------------------------------------------------------ */
+
+enum { KIB = 1024 };
+
+static void what_the_system_and_the_groups_have_left_counts(void **state) {
+    (void)state;
+    begin_root();
+    assert_true(pp_memory_left(root) == SIZE_MAX); /* nothing there */
+    put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
+    assert_int_equal(pp_memory_available(root), 500 * KIB);
+    assert_int_equal(pp_memory_left(root), 500 * KIB);
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "1000\n");
+    assert_int_equal(pp_memory_left(root), 500 * KIB);
+    put("/sys/fs/cgroup/a/memory.max", "300000\n");
+    put("/sys/fs/cgroup/a/memory.current", "200000\n");
+    assert_int_equal(pp_memory_left(root), 100000); /* of a group above */
+    put("/sys/fs/cgroup/a/memory.stat", "anon 5\nactive_file 9\ninactive_file 50000\n");
+    assert_int_equal(pp_memory_left(root), 150000); /* copies of files give way */
+    put("/sys/fs/cgroup/a/b/memory.max", "900\n");
+    assert_int_equal(pp_memory_left(root), 0); /* more than it may have */
+    assert_int_equal(pp_memory_available(root), 500 * KIB);
+    end_root();
+}
+
+static void groups_of_version_1_count_too(void **state) {
+    (void)state;
+    begin_root();
+    put("/proc/self/cgroup", "5:cpuset:/\n4:memory:/docker/1\n1:cpu:/other\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "5000\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.usage_in_bytes", "4000\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.stat", "cache 1\ninactive_file 70\ntotal_inactive_file 500\n");
+    assert_int_equal(pp_memory_left(root), 1500);
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "6000\n");
+    assert_int_equal(pp_memory_left(root), 1500);
+    put("/sys/fs/cgroup/memory/docker/1/memory.stat", "total_inactive_file 5000000\n"); /* more than all */
+    assert_int_equal(pp_memory_left(root), 1000);
     end_root();
 }
 
@@ -463,6 +506,8 @@ int main(int argc, char **argv) {
         TEST(a_quota_of_version_2_counts),
         TEST(the_smallest_quota_on_the_way_up_counts),
         TEST(a_quota_of_version_1_counts),
+        TEST(what_the_system_and_the_groups_have_left_counts),
+        TEST(groups_of_version_1_count_too),
         TEST(what_makes_no_sense_limits_nothing),
         TEST(the_affinity_mask_counts),
         TEST(pinned_workers_have_a_cpu_each_in_turn),

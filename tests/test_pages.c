@@ -1,8 +1,11 @@
-/* Pages that a worker maps before it writes to them: which, how often, and what happens where that cannot be. */
+/* Pages that are taken or mapped many at a time: which, how often, and what happens where that cannot be. */
 #include "support.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "memory.h"
 #include "pages.h"
 #include "sys.h"
 
@@ -94,12 +97,101 @@ static void where_the_system_refuses_it_is_not_asked_again(void **state) {
     end();
 }
 
+/* ---- Huge pages -------------------------------------------------------------------------------------------------- */
+
+enum { HUGE = (int)PP_HUGE_PAGE, HUGE_PAGES = 4 };
+
+static atomic_bool refused;
+
+/* How many pages of these bytes are there. -1: not to be seen. */
+static int count_there(char *begin, size_t size) {
+    int count = 0;
+#if LINUX
+    static unsigned char there[HUGE_PAGES * HUGE / PAGE];
+    if (sysconf(_SC_PAGESIZE) != PAGE || mincore(begin, size, there)) return -1;
+    for (size_t i = 0; i < size / PAGE; i++) count += there[i] & 1;
+#else
+    (void)begin, (void)size;
+#endif
+    return count;
+}
+
+static void whole_huge_pages_are_taken_and_hold_what_they_held(void **state) {
+    (void)state;
+    char *block = pp_map_shared(HUGE_PAGES * HUGE);
+    assert_non_null(block);
+    if (LINUX) assert_int_equal((uintptr_t)block % HUGE, 0);
+    for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) block[i] = (char)(i / PAGE);
+    refused = false;
+    pp_pages_take(&refused, block + 1, 3 * HUGE + PAGE);
+    if (!LINUX) assert_true(refused);
+    if (!refused) {
+        assert_any_of(count_there(block + HUGE, 2 * HUGE), 2 * HUGE / PAGE, -1);
+        assert_any_of(count_there(block, HUGE), 0, -1);
+        assert_any_of(count_there(block + 3 * HUGE, HUGE), 0, -1);
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        bool same = true;
+        for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) same &= block[i] == (char)(i / PAGE);
+        block[2 * HUGE] = 7;
+        _exit(!same);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(block[2 * HUGE], 7);
+    assert_int_equal(block[HUGE], 0);
+    pp_unmap(block, HUGE_PAGES * HUGE);
+}
+
+static void what_is_small_or_too_much_is_not_taken(void **state) {
+    (void)state;
+    size_t left = pp_memory_left(""), size = left == SIZE_MAX ? 0 : left / 4;
+    refused = false;
+    char *block = pp_map_shared(HUGE_PAGES * HUGE);
+    assert_non_null(block);
+    pp_pages_take(&refused, block, HUGE - 1);
+    pp_pages_take(&refused, block + 1, 2 * HUGE - 2);
+    assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
+    pp_unmap(block, HUGE_PAGES * HUGE);
+    char *much = size > HUGE_PAGES * HUGE ? pp_map_shared(size) : NULL;
+    if (!much) return; /* nobody knows how much there is */
+    pp_pages_take(&refused, much, size);
+    assert_any_of(count_there(much, HUGE_PAGES * HUGE), 0, -1);
+    assert_false(refused);
+    pp_unmap(much, size);
+}
+
+static void a_refused_huge_page_is_not_asked_for_again(void **state) {
+    (void)state;
+    char *block = pp_map_shared(HUGE_PAGES * HUGE);
+    assert_non_null(block);
+    refused = true;
+    pp_pages_take(&refused, block, HUGE_PAGES * HUGE);
+    assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
+    pp_unmap(block, HUGE_PAGES * HUGE);
+    /* Where the memory does not begin at a multiple, none of its pages can become one. */
+    char *place = pp_map_shared(HUGE_PAGES * HUGE);
+    pp_unmap(place, HUGE_PAGES * HUGE);
+    char *askew = mmap(place + PAGE, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON | MAP_FIXED, -1, 0);
+    assert_ptr_equal(askew, place + PAGE);
+    refused = false;
+    pp_pages_take(&refused, place + HUGE, HUGE);
+    assert_true(refused);
+    assert_any_of(count_there(place + HUGE, HUGE), LINUX, -1); /* what was touched to ask for it */
+    munmap(askew, 3 * HUGE);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(whole_granules_are_mapped_but_nothing_beyond_the_results),
         TEST(what_is_small_is_left_to_be_touched),
         TEST(a_granule_is_asked_for_once),
         TEST(where_the_system_refuses_it_is_not_asked_again),
+        TEST(whole_huge_pages_are_taken_and_hold_what_they_held),
+        TEST(what_is_small_or_too_much_is_not_taken),
+        TEST(a_refused_huge_page_is_not_asked_for_again),
     };
     return run_group("pages", tests, COUNT(tests), argc, argv);
 }
