@@ -152,7 +152,8 @@ static void prefetch(struct pool *pool, uint64_t ticket) {
 }
 
 static void collect_worker(struct pool *pool, uint32_t worker) {
-    struct pp_record *record = &pool->shared.records[worker];
+    const struct pp_record *record = &pool->shared.records[worker];
+    const _Atomic uint64_t *done = pool->shared.done[worker];
     uint64_t head = pool->done_heads[worker];
     /* Acquire: pairs with the release in pp_work_announce(). */
     uint64_t tail = atomic_load_explicit(&record->done_tail, memory_order_acquire);
@@ -160,9 +161,9 @@ static void collect_worker(struct pool *pool, uint32_t worker) {
     pool->done_heads[worker] = tail;
     if (tail - head <= PP_DONE_RING / 2) {
         for (uint64_t i = head; i != tail; i++) {
-            uint64_t ahead = atomic_load_explicit(&record->done[(i + 8) % PP_DONE_RING], memory_order_relaxed);
+            uint64_t ahead = atomic_load_explicit(&done[(i + 8) % PP_DONE_RING], memory_order_relaxed);
             if (tail - i > 8) prefetch(pool, ahead);
-            collect_ticket(pool, atomic_load_explicit(&record->done[i % PP_DONE_RING], memory_order_relaxed));
+            collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
         }
         /* Written over while it was read? */
         uint64_t now = atomic_load_explicit(&record->done_tail, memory_order_acquire);

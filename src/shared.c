@@ -36,6 +36,7 @@ static void lay_out(struct pp_shared *s) {
     s->writable = at;
     s->back = part(s, &at, sizeof *s->back);
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
+    s->done = part(s, &at, PP_WORKERS * sizeof *s->done);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
     s->work = part(s, &at, s->work_size);

@@ -2,7 +2,7 @@
  * all of them, with no name anywhere.
  *
  *     front  board  tickets  notices  descs  inputs            workers may only read
- *     back  records  outcomes  messages  work  results  arena  everybody may write
+ *     back  records  done  outcomes  messages  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
  * in the second half is untrusted, and caller and supervisor check every value that they read from it.
@@ -146,8 +146,7 @@ struct pp_record {
      * idle). */
     _Atomic uint64_t tasks, busy, busy_since;
 
-    _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in the ring; release, after the entry */
-    _Alignas(PP_LINE) _Atomic uint64_t done[PP_DONE_RING];
+    _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in its done ring; release, after the entry */
 };
 
 /* A death, from the supervisor. Written before notices_tail moves past it. */
@@ -178,6 +177,9 @@ struct pp_shared {
     size_t inputs_size;
     struct pp_back *back;
     struct pp_record *records;
+    /* Tickets of what a worker has announced, its last PP_DONE_RING. Writer: that worker. Apart from the records, which
+     * all workers read, so that those share few pages. */
+    _Atomic uint64_t (*done)[PP_DONE_RING];
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
     char *work;

@@ -32,7 +32,7 @@ static void take_slots(struct pool *pool, uint32_t first) {
 static void take_rings(struct pool *pool) {
     const struct pp_shared *shared = &pool->shared;
     pp_pages_take(&pool->no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
-    pp_pages_take(&pool->no_huge_pages, (char *)shared->records, pool->workers * sizeof *shared->records);
+    pp_pages_take(&pool->no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
 }
 
 /* ---- slots */

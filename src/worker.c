@@ -93,10 +93,9 @@ void pp_work_count(struct worker *w, uint64_t began, uint64_t now, uint64_t task
 }
 
 void pp_work_announce(struct worker *w, uint64_t ticket) {
-    struct pp_record *record = w->record;
-    atomic_store_explicit(&record->done[w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
+    atomic_store_explicit(&w->shared->done[w->number][w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
     /* Release: pairs with the caller's acquire of the tail in collect.c. */
-    atomic_store_explicit(&record->done_tail, ++w->announced, memory_order_release);
+    atomic_store_explicit(&w->record->done_tail, ++w->announced, memory_order_release);
     /* Orders the outcome before the look at `waits`; pairs with the fence between the caller's store of `waits` and its
      * last look at outcomes: one of the two sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
