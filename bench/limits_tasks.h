@@ -219,16 +219,27 @@ static inline void limit_echo(void) {
 
 enum { SCALES = 7 };
 
-/* Judges whether the cost of a task is the same in all of them. */
-static inline void judge_flat(const char *name, const char *what, struct bench_contestant *contestants, size_t count,
-                              const double *tasks, int rounds) {
-    bench_run_rounds(contestants, count, rounds);
+/* Judges whether the cost of a task is the same in all of them. Beside them, in the same rounds, so many processes are
+ * woken once each through a pipe of their own, and answer: of the distance that is the system's, whoever wakes. */
+static inline void judge_flat(const char *name, const char *what, const struct bench_contestant *scales, size_t count,
+                              const double *tasks, int processes, int rounds) {
+    struct bench_contestant contestants[SCALES + 1];
+    struct squares waking;
+    memcpy(contestants, scales, count * sizeof *scales);
+    squares_begin(&waking, (size_t)processes, processes);
+    pipe_workers_start(&waking.work);
+    contestants[count] = contestant("processes woken through raw pipes", run_pipes, &waking.work);
+    bench_run_rounds(contestants, count + 1, rounds);
     judge(name, what, RATIO, spread_of(contestants, count, tasks), AT_MOST, 1.2);
     for (size_t i = 0; i < count; i++) {
         printf("    %-40s %9s a task\n", contestants[i].name,
                bench_seconds(contestants[i].stats.median / tasks[i]).text);
         record(name, (size_t)tasks[i], ((struct workload *)contestants[i].context)->workers, &contestants[i], NULL);
     }
+    printf("    to wake %d processes, and to be answered: %s\n", processes,
+           bench_seconds(contestants[count].stats.median).text);
+    pipe_workers_stop(&waking.work);
+    squares_end(&waking);
 }
 
 /* From a thousand tasks to ten million. window: how many are in flight at most; 0: all. */
@@ -247,7 +258,7 @@ static inline void limit_flat_tasks(const char *name, const char *what, size_t w
         contestants[i] = contestant(names[i], run_pool_submit, &squares[i].work);
         tasks[i] = (double)count;
     }
-    judge_flat(name, what, contestants, scales, tasks, limits.options->quick ? 2 : 5);
+    judge_flat(name, what, contestants, scales, tasks, limits.workers, limits.options->quick ? 2 : 5);
     for (size_t i = 0; i < scales; i++) squares_end(&squares[i]);
     pool_destroy(pool);
 }
@@ -288,7 +299,8 @@ static inline void limit_flat_map(void) {
         contestants[i] = contestant(names[i], run_pool_map, &works[i]);
         tasks[i] = (double)count;
     }
-    judge_flat("flat-map", "the same, items of one job", contestants, scales, tasks, limits.options->quick ? 2 : 5);
+    judge_flat("flat-map", "the same, items of one job", contestants, scales, tasks, limits.workers,
+               limits.options->quick ? 2 : 5);
     free(expected);
     pool_destroy(pool);
 }
@@ -312,7 +324,7 @@ static inline void limit_flat_workers(void) {
         tasks[i] = (double)count;
     }
     judge_flat("flat-workers-submit", "dearest / cheapest task, 1 to 64 workers", contestants, scales, tasks,
-               limits.options->rounds);
+               1 << (SCALES - 1), limits.options->rounds);
     for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
     squares_end(&squares);
 }
@@ -344,7 +356,7 @@ static inline void limit_flat_workers_map(void) {
         tasks[scales++] = ITEMS;
     }
     judge_flat("flat-workers-map", "the same, items of 10 us in one job", contestants, scales, tasks,
-               limits.options->rounds);
+               1 << (SCALES - 1), limits.options->rounds);
     for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
 }
 
