@@ -435,11 +435,27 @@ void pool_destroy(struct pool *pool) {
 
 /* ---- memory that it lends */
 
+/* Once so much of a heap was given, the next huge page is taken as soon as the first of it is. */
+#define AHEAD_FROM (2 * PP_HUGE_PAGE)
+#define AHEAD_MOST ((size_t)65536) /* for blocks up to this: larger ones are not so many, and perhaps not all used */
+
+/* Which huge page of the heap is given next, in part or as a whole. */
+static size_t next_huge_page(const struct pp_heap *heap) {
+    return (size_t)(pp_heap_fresh(heap) - heap->base) / PP_HUGE_PAGE;
+}
+
 void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size, bool zeroed) {
+    size_t next = next_huge_page(heap);
     char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
-    if (!block || size < PP_HUGE_PAGE) return block;
-    char *begin = block > fresh ? block : fresh;
-    if (begin < block + size) pp_pages_take(&pool->no_huge_pages, begin, (size_t)(block + size - begin));
+    if (!block || pp_heap_fresh(heap) == fresh) return block;
+    if (size >= PP_HUGE_PAGE) {
+        char *begin = block > fresh ? block : fresh;
+        pp_pages_take(&pool->no_huge_pages, begin, (size_t)(block + size - begin));
+    } else if (size <= AHEAD_MOST && next_huge_page(heap) != next) {
+        char *begin = heap->base + next_huge_page(heap) * PP_HUGE_PAGE;
+        if (begin >= heap->base + AHEAD_FROM && pp_heap_holds(heap, begin, PP_HUGE_PAGE))
+            pp_pages_take(&pool->no_huge_pages, begin, PP_HUGE_PAGE);
+    }
     return block;
 }
 

@@ -16,6 +16,7 @@
 
 #define PP_MIXED_DEPTH 256
 #define PREFETCH 8 /* slots ahead */
+#define RESULT_A_PAGE 4096U
 
 /* ---- the tables, once there are many tasks: in huge pages */
 
@@ -210,7 +211,10 @@ static int make_room(struct pool *pool, struct future *future) {
         task->in = future->small;
     }
     if (future->out_size > PP_INLINE_OUT) {
-        future->result = pp_heap_alloc(&pool->results, future->out_size, false);
+        /* A result of more may turn out to be short: task_resize(). */
+        bool whole = future->out_size <= RESULT_A_PAGE;
+        future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size, false)
+                               : pp_heap_alloc(&pool->results, future->out_size, false);
         if (!future->result) return POOL_ENOMEM;
     }
     return 0;

@@ -73,6 +73,47 @@ static void arguments_and_results_may_have_any_size(void **state) {
     pool_destroy(pool);
 }
 
+/* Holds as many in flight as the arena has room for, or `most`; then looks at all of them. */
+static void hold_many(size_t arena_size, size_t most) {
+    struct pool_options options = test_options(2);
+    struct pool *pool;
+    struct gate *gate = shared(sizeof *gate);
+    struct future **futures = malloc(most * sizeof *futures), *blocked[2];
+    char data[4096];
+    size_t count = 0;
+    options.arena_size = arena_size;
+    assert_ok(pool_create(&options, &pool));
+    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int error = 0; !error && count < most; count += !error) {
+        struct sizes sizes = {sizeof sizes + count * 37 % 1500, 1 + count * 61 % 4000};
+        memcpy(data, &sizes, sizeof sizes);
+        fill(data + sizeof sizes, sizes.in - sizeof sizes, sizes.in);
+        struct pool_task task = {.fn = sizes_task, .in = data, .in_size = sizes.in, .out_size = sizes.out};
+        error = pool_submit(pool, &task, &futures[count]);
+        assert_any_of(error, 0, POOL_ENOMEM);
+    }
+    assert_true(arena_size ? count > 1000 && count < most : count == most);
+    gate_open(gate);
+    for (int i = 0; i < 2; i++) assert_ok(finish(blocked[i], NULL));
+    for (size_t i = 0; i < count; i++) {
+        size_t size = 1 + i * 61 % 4000;
+        assert_ok(finish(futures[i], data));
+        assert_true(filled(data, size, size + 9));
+    }
+    free(futures);
+    pool_destroy(pool);
+}
+
+static void many_arguments_and_results_are_each_their_own(void **state) {
+    (void)state;
+    hold_many(0, scaled(10000));
+}
+
+static void they_may_fill_the_arena_to_its_last_page(void **state) {
+    (void)state;
+    hold_many(((size_t)7 << 20) + 65536, 10000);
+}
+
 static int byte_task(const void *in, void *out) {
     *(unsigned char *)out = (unsigned char)(*(const unsigned char *)in ^ 0x55);
     return 0;
@@ -399,6 +440,8 @@ int main(int argc, char **argv) {
         TEST(a_hundred_thousand_submits_give_the_results_of_a_loop),
         TEST(one_at_a_time_does_too),
         TEST(arguments_and_results_may_have_any_size),
+        TEST(many_arguments_and_results_are_each_their_own),
+        TEST(they_may_fill_the_arena_to_its_last_page),
         TEST(a_byte_is_an_argument),
         TEST(arguments_and_results_may_be_missing),
         TEST(an_argument_is_copied_at_once),
