@@ -378,11 +378,11 @@ PARPOOL_API int task_resize(size_t size);
 /* ---- Shared data ------------------------------------------------------------------------------------------------- */
 
 /* size bytes in the arena, at the same address in caller and workers, aligned for any type, zeroed. Where inputs and
- * results of jobs are more than a few MiB, let them lie here: nothing is copied then. A block of 2 MiB or more gets its
- * memory at once, in huge pages, where the system has such (Linux 6.1 or later) and it is no more than an eighth of what
- * memory is left; else memory is taken as it is touched. NULL: the arena is full, size is 0, pool is NULL, or another
- * process. The caller's, to be given back with pool_free() or with the pool. Never blocks. From any thread; tasks use
- * what they are given. */
+ * results of jobs are more than a few MiB, let them lie here: nothing is copied then. Memory is taken
+ * as it is touched, but for what in a new block fills huge pages of 2 MiB: where the system has such (Linux 6.1 or later)
+ * they are taken at once, if the block is no more than an eighth of what memory is left. NULL: the arena is full, size is
+ * 0, pool is NULL, or another process. The caller's, to be given back with pool_free() or with the pool. Never blocks.
+ * From any thread; tasks use what they are given. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
 /* Gives back what pool_alloc() returned, once no task uses it. pool or data NULL, or in another process: nothing. Never

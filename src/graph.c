@@ -82,7 +82,7 @@ static int make_extra(struct pool *pool, struct pp_ties *ties, const struct pool
         if (may_be_copied(task->after[i])) at += PP_INLINE_OUT;
     bool copies_context = task->context_size && !pp_heap_holds(&pool->arena, task->context, task->context_size);
     if (copies_context && task->context_size > SIZE_MAX - at) return POOL_ENOMEM;
-    char *room = pp_alloc_whole(pool, &pool->inputs, at + (copies_context ? task->context_size : 0), false);
+    char *room = pp_alloc_whole(pool, &pool->inputs, at + (copies_context ? task->context_size : 0));
     if (!room) return POOL_ENOMEM;
     ties->extra = (void *)room;
     memset(ties->extra, 0, sizeof *ties->extra);

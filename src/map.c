@@ -25,17 +25,17 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
     const struct pool_job *job = &j->job;
     size_t in_bytes = job->count * job->in_size, out_bytes = job->count * job->out_size;
     if (job->in && !in_is_inherited && !pp_heap_holds(&pool->arena, job->in, in_bytes)) {
-        j->in = pp_alloc_whole(pool, &pool->inputs, in_bytes, false);
+        j->in = pp_alloc_whole(pool, &pool->inputs, in_bytes);
         if (!j->in) return POOL_ENOMEM;
         memcpy(j->in, job->in, in_bytes);
     }
     if (job->context_size && !in_is_inherited && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
-        j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size, false);
+        j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size);
         if (!j->context) return POOL_ENOMEM;
         memcpy(j->context, job->context, job->context_size);
     }
     if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
-        j->out = pp_alloc_whole(pool, &pool->results, out_bytes, false);
+        j->out = pp_alloc_whole(pool, &pool->results, out_bytes);
         if (!j->out) return POOL_ENOMEM;
     } else if (!job->out && job->out_size) {
         size_t part = pp_aligned(job->out_size);

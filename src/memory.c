@@ -68,12 +68,13 @@ static rlim_t find_data(struct rlimit limit) {
     return high;
 }
 
-/* As Linux tells it. SIZE_MAX: not known. */
 size_t pp_memory_available(const char *root) {
     char path[PP_CGROUP_ROOM], text[1024];
+    unsigned long long kib;
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    size_t kib = pp_read_text(path, text, sizeof text) ? kibibytes(text, "MemAvailable:") : 0;
-    return kib == 0 || kib > SIZE_MAX / 1024 ? SIZE_MAX : kib * 1024;
+    const char *line = pp_read_text(path, text, sizeof text) ? strstr(text, "MemAvailable:") : NULL;
+    if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return SIZE_MAX;
+    return kib >= SIZE_MAX / 1024 ? SIZE_MAX - 1 : (size_t)kib * 1024;
 }
 
 /* What a group may have beyond what it has; what it could give back at once, copies of files, counts as had not. */
@@ -92,7 +93,9 @@ static long long left_v1(const char *directory) {
 }
 
 static long long left_v2(const char *directory) {
-    return left_in(directory, "memory.max", "memory.current", "\ninactive_file ");
+    long long below_max = left_in(directory, "memory.max", "memory.current", "\ninactive_file ");
+    long long below_high = left_in(directory, "memory.high", "memory.current", "\ninactive_file ");
+    return below_max < below_high ? below_max : below_high;
 }
 
 size_t pp_memory_left(const char *root) {

@@ -24,9 +24,8 @@ struct pp_pages {
  * written, between `first` and `last`: in the shared memory. */
 void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
 
-/* Takes the huge pages that lie wholly in this memory; of the rest nothing becomes of it. Nor does it where that would be
- * more than an eighth of what memory there is left: not all that is given is used. refused: whether the system would
- * not; then it is not asked again. */
+/* Takes the huge pages that lie wholly in this memory, if it is no more than an eighth of what is left. refused: whether
+ * the system would not; then it is not asked again. */
 void pp_pages_take(_Atomic bool *refused, char *begin, size_t size);
 
 #endif

@@ -444,26 +444,44 @@ static size_t next_huge_page(const struct pp_heap *heap) {
     return (size_t)(pp_heap_fresh(heap) - heap->base) / PP_HUGE_PAGE;
 }
 
-void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size, bool zeroed) {
+/* What of a heap is to be taken in huge pages; nothing, if its size is 0. */
+struct to_take {
+    char *begin;
+    size_t size;
+};
+
+/* Memory that was given before may have been touched, page by page. */
+static void *alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct to_take *take) {
     size_t next = next_huge_page(heap);
     char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
+    *take = (struct to_take){NULL, 0};
     if (!block || pp_heap_fresh(heap) == fresh) return block;
     if (size >= PP_HUGE_PAGE) {
-        char *begin = block > fresh ? block : fresh;
-        pp_pages_take(&pool->no_huge_pages, begin, (size_t)(block + size - begin));
+        take->begin = block > fresh ? block : fresh;
+        take->size = (size_t)(block + size - take->begin);
     } else if (size <= AHEAD_MOST && next_huge_page(heap) != next) {
-        char *begin = heap->base + next_huge_page(heap) * PP_HUGE_PAGE;
-        if (begin >= heap->base + AHEAD_FROM && pp_heap_holds(heap, begin, PP_HUGE_PAGE))
-            pp_pages_take(&pool->no_huge_pages, begin, PP_HUGE_PAGE);
+        take->begin = heap->base + next_huge_page(heap) * PP_HUGE_PAGE;
+        if (take->begin >= heap->base + AHEAD_FROM && pp_heap_holds(heap, take->begin, PP_HUGE_PAGE))
+            take->size = PP_HUGE_PAGE;
     }
+    return block;
+}
+
+void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size) {
+    struct to_take take;
+    void *block = alloc_fresh(heap, size, false, &take);
+    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
     return block;
 }
 
 void *pool_alloc(struct pool *pool, size_t size) {
     if (!pool || pp_is_foreign(pool)) return NULL;
     pp_lock(pool);
-    void *data = pp_alloc_whole(pool, &pool->arena, size, true);
+    struct to_take take;
+    void *data = alloc_fresh(&pool->arena, size, true, &take);
     pp_unlock(pool);
+    /* The kernel clears them: other threads need not wait for that. */
+    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
     return data;
 }
 

@@ -187,7 +187,7 @@ struct future *pp_future_new(struct pool *pool);
 void pp_future_recycle(struct future *future);
 /* As pp_heap_alloc(), for what will all be used: large blocks, and small ones once they are many, are taken in huge
  * pages where there are such. */
-void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size, bool zeroed);
+void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
 /* Unlocks, and after the pool's end frees its memory with the last handle. */
 void pp_unlock_last(struct pool *pool);
 /* Undoes pins++. One that was given up may be gone afterwards. */

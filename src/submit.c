@@ -205,7 +205,7 @@ static int make_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
     task->in = NULL;
     if (task->in_size > PP_INLINE_IN || (task->in_size && is_huge(future))) {
-        task->in = pp_alloc_whole(pool, &pool->inputs, task->in_size, false);
+        task->in = pp_alloc_whole(pool, &pool->inputs, task->in_size);
         if (!task->in) return POOL_ENOMEM;
     } else if (task->in_size) {
         task->in = future->small;
@@ -213,7 +213,7 @@ static int make_room(struct pool *pool, struct future *future) {
     if (future->out_size > PP_INLINE_OUT) {
         /* A result of more may turn out to be short: task_resize(). */
         bool whole = future->out_size <= RESULT_A_PAGE;
-        future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size, false)
+        future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size)
                                : pp_heap_alloc(&pool->results, future->out_size, false);
         if (!future->result) return POOL_ENOMEM;
     }

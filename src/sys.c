@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -114,14 +115,16 @@ bool pp_populate(char *begin, size_t size) {
 #endif
 }
 
-bool pp_collapse(char *begin) {
+enum pp_collapsed pp_collapse(char *begin) {
 #if HAS_HUGE_PAGES
     enum { COLLAPSE = 25 }; /* likewise */
-    (void)*(volatile char *)begin; /* where there is nothing, there is nothing to collapse */
-    return !FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0;
+    /* Where there is nothing, there is nothing to collapse. Others may be writing here. */
+    (void)atomic_load_explicit((volatile _Atomic char *)begin, memory_order_relaxed);
+    if (!FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0) return PP_COLLAPSED;
+    return errno == EAGAIN || errno == EBUSY ? PP_NOT_NOW : PP_REFUSED;
 #else
     (void)begin;
-    return false;
+    return PP_REFUSED;
 #endif
 }
 

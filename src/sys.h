@@ -43,9 +43,10 @@ void pp_unmap(void *address, size_t size);
 bool pp_populate(char *begin, size_t size);
 /* Bytes of a huge page, on x86-64 and most others; where it is another, the system refuses. */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
-/* Makes a huge page of the shared memory that begins here, whatever of it was touched. False: the system cannot, or has
- * none. */
-bool pp_collapse(char *begin);
+enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };
+/* Makes a huge page of the shared memory that begins here, whatever of it was touched. NOT_NOW: somebody is at one of its
+ * pages; REFUSED: the system cannot, or has none. */
+enum pp_collapsed pp_collapse(char *begin);
 /* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
 uint32_t *pp_map_unforked(void);
 void pp_unmap_unforked(uint32_t *page);

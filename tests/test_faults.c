@@ -9,7 +9,14 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "memory.h"
 #include "sys.h"
+
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#define LINUX 1
+#else
+#define LINUX 0
+#endif
 
 enum process { CALLER, SUPERVISOR, WORKER };
 
@@ -552,7 +559,8 @@ static void a_default_arena_gives_way_where_address_space_is_scarce(void **state
 
 static void without_huge_pages_large_blocks_are_given_all_the_same(void **state) {
     (void)state;
-    enum { LONGS = 1 << 20 }; /* 8 MiB */
+    enum { LONGS = (8 << 20) / sizeof(long) };
+    size_t left = pp_memory_left("");
     faults = shared(sizeof *faults);
     for (int first = 1; first <= 3; first++) { /* the first; one in the middle of a block */
         arrange(CALLER, "madvise", first, INT_MAX);
@@ -561,11 +569,12 @@ static void without_huge_pages_large_blocks_are_given_all_the_same(void **state)
         long *in = pool_alloc(pool, LONGS * sizeof *in), *out = pool_alloc(pool, LONGS * sizeof *out);
         assert_non_null(in);
         assert_non_null(out);
-        for (long i = 0; i < LONGS; i++) in[i] = i;
+        for (long i = 0; i < LONGS; i++) in[i] = i % 1000;
         struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
                                .out_size = sizeof *out, .count = LONGS};
         assert_ok(pool_map(pool, &job));
-        for (long i = 0; i < LONGS; i++) assert_int_equal(out[i], i * i);
+        if (LINUX && left != SIZE_MAX && left / 64 > LONGS * sizeof *in) assert_true(faults->met > 0 || first > 1);
+        for (long i = 0; i < LONGS; i++) assert_int_equal(out[i], (i % 1000) * (i % 1000));
         pp_fault = NULL;
         pool_destroy(pool);
     }

@@ -121,6 +121,11 @@ static void what_the_system_and_the_groups_have_left_counts(void **state) {
     put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
     assert_int_equal(pp_memory_available(root), 500 * KIB);
     assert_int_equal(pp_memory_left(root), 500 * KIB);
+    put("/proc/meminfo", "MemAvailable: 0 kB\n"); /* that is known */
+    assert_int_equal(pp_memory_available(root), 0);
+    put("/proc/meminfo", "MemAvailable: 99999999999999999 kB\n"); /* so is that */
+    assert_true(pp_memory_available(root) == SIZE_MAX - 1);
+    put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
     put("/proc/self/cgroup", "0::/a/b\n");
     put("/sys/fs/cgroup/a/b/memory.max", "max\n");
     put("/sys/fs/cgroup/a/b/memory.current", "1000\n");
@@ -130,6 +135,8 @@ static void what_the_system_and_the_groups_have_left_counts(void **state) {
     assert_int_equal(pp_memory_left(root), 100000); /* of a group above */
     put("/sys/fs/cgroup/a/memory.stat", "anon 5\nactive_file 9\ninactive_file 50000\n");
     assert_int_equal(pp_memory_left(root), 150000); /* copies of files give way */
+    put("/sys/fs/cgroup/a/memory.high", "260000\n");
+    assert_int_equal(pp_memory_left(root), 110000); /* above that it would be held up */
     put("/sys/fs/cgroup/a/b/memory.max", "900\n");
     assert_int_equal(pp_memory_left(root), 0); /* more than it may have */
     assert_int_equal(pp_memory_available(root), 500 * KIB);

@@ -116,19 +116,24 @@ static int count_there(char *begin, size_t size) {
     return count;
 }
 
+/* Whether there is something to be tried: a large piece of shared memory lies where huge pages begin, and a few of them
+ * are no more than may be taken. */
+static bool may_take_some(const char *block) {
+    size_t left = pp_memory_left("");
+    return LINUX && (uintptr_t)block % HUGE == 0 && left != SIZE_MAX && left / 32 > HUGE_PAGES * HUGE;
+}
+
 static void whole_huge_pages_are_taken_and_hold_what_they_held(void **state) {
     (void)state;
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
-    if (LINUX) assert_int_equal((uintptr_t)block % HUGE, 0);
     for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) block[i] = (char)(i / PAGE);
     refused = false;
     pp_pages_take(&refused, block + 1, 3 * HUGE + PAGE);
-    if (!LINUX) assert_true(refused);
-    if (!refused) {
-        assert_any_of(count_there(block + HUGE, 2 * HUGE), 2 * HUGE / PAGE, -1);
+    if (may_take_some(block) && !refused) {
         assert_any_of(count_there(block, HUGE), 0, -1);
         assert_any_of(count_there(block + 3 * HUGE, HUGE), 0, -1);
+        assert_any_of(count_there(block + 2 * HUGE, HUGE), HUGE / PAGE, -1);
     }
     pid_t child = fork();
     if (child == 0) {
@@ -147,16 +152,19 @@ static void whole_huge_pages_are_taken_and_hold_what_they_held(void **state) {
 
 static void what_is_small_or_too_much_is_not_taken(void **state) {
     (void)state;
-    size_t left = pp_memory_left(""), size = left == SIZE_MAX ? 0 : left / 4;
-    refused = false;
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
-    pp_pages_take(&refused, block, HUGE - 1);
-    pp_pages_take(&refused, block + 1, 2 * HUGE - 2);
-    assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
+    bool can = may_take_some(block);
+    if (can) {
+        refused = false;
+        pp_pages_take(&refused, block, HUGE - 1);
+        pp_pages_take(&refused, block + 1, 2 * HUGE - 2);
+        assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
+    }
     pp_unmap(block, HUGE_PAGES * HUGE);
-    char *much = size > HUGE_PAGES * HUGE ? pp_map_shared(size) : NULL;
-    if (!much) return; /* nobody knows how much there is */
+    size_t size = pp_memory_left("") / 2;
+    char *much = can ? pp_map_shared(size) : NULL;
+    if (!much) return;
     pp_pages_take(&refused, much, size);
     assert_any_of(count_there(much, HUGE_PAGES * HUGE), 0, -1);
     assert_false(refused);
@@ -165,21 +173,22 @@ static void what_is_small_or_too_much_is_not_taken(void **state) {
 
 static void a_refused_huge_page_is_not_asked_for_again(void **state) {
     (void)state;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
+    bool can = may_take_some(block);
     refused = true;
     pp_pages_take(&refused, block, HUGE_PAGES * HUGE);
     assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
     pp_unmap(block, HUGE_PAGES * HUGE);
+    if (!can) return;
     /* Where the memory does not begin at a multiple, none of its pages can become one. */
-    char *place = pp_map_shared(HUGE_PAGES * HUGE);
-    pp_unmap(place, HUGE_PAGES * HUGE);
-    char *askew = mmap(place + PAGE, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON | MAP_FIXED, -1, 0);
-    assert_ptr_equal(askew, place + PAGE);
+    char *askew = mmap(block + page, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON | MAP_FIXED, -1, 0);
+    assert_ptr_equal(askew, block + page);
     refused = false;
-    pp_pages_take(&refused, place + HUGE, HUGE);
+    pp_pages_take(&refused, block + HUGE, HUGE);
     assert_true(refused);
-    assert_any_of(count_there(place + HUGE, HUGE), LINUX, -1); /* what was touched to ask for it */
+    assert_any_of(count_there(block + HUGE, HUGE), 1, -1); /* what was touched to ask for it */
     munmap(askew, 3 * HUGE);
 }
 
