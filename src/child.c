@@ -57,12 +57,6 @@ static void drop_output(void) {
 #endif
 }
 
-void pp_child_begin(void) {
-    setpgid(0, 0);
-    reset_signals();
-    drop_output();
-}
-
 /* The record of the worker that this process is, for its fault handler. */
 static struct pp_record *own_record;
 
@@ -109,7 +103,25 @@ static void note_fork(void) {
 static void watch_forks(void) {
     static bool watched; /* in the worker whose task made this pool, maybe */
     if (!watched) watched = pthread_atfork(NULL, NULL, note_fork) == 0;
-    pp_child_forked = 0;
+}
+
+/* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an error,
+ * writing and setting are allowed. */
+static void leave_terminal(void) {
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
+}
+
+void pp_child_begin(void) {
+    setpgid(0, 0);
+    reset_signals();
+    drop_output();
+    /* The rest is for workers, which inherit it: each would touch some pages more for it. */
+    leave_terminal();
+    watch_forks();
+#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
+    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
+#endif
 }
 
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
@@ -123,17 +135,9 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     action.sa_handler = SIG_DFL;
     /* All else the supervisor has reset. A task that waits for its children must find them. */
     sigaction(SIGCHLD, &action, NULL);
-    /* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an
-     * error, writing and setting are allowed. */
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGTTIN, &action, NULL);
-    sigaction(SIGTTOU, &action, NULL);
     own_record = record;
-    watch_forks();
+    pp_child_forked = 0; /* this is no child of a worker, though the C library has told it so */
     catch_faults();
-#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
-    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
-#endif
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
