@@ -146,7 +146,7 @@ struct pool_options {
     void *initializer_arg;         /* passed to it; not looked at; NULL allowed */
     unsigned max_tasks_per_worker; /* 0: no limit; else a worker is replaced after so many tasks or items */
     size_t arena_size;             /* bytes of shared data at most: what pool_alloc() gave, and copies of arguments and
-                                      results; 0: a default that no one need tune. It is address space: see pool_alloc() */
+                                      results; 0: a default that no one need tune. Address space: see pool_alloc() */
     size_t memory_limit;           /* bytes of private data a worker may allocate beyond what it inherits (RLIMIT_DATA);
                                       above that its allocations fail; 0: no limit */
     size_t memory_soft_limit;      /* bytes of private memory, at its peak and beyond what it began with, above which a
@@ -379,10 +379,10 @@ PARPOOL_API int task_resize(size_t size);
 
 /* size bytes in the arena, at the same address in caller and workers, aligned for any type, zeroed. Where inputs and
  * results of jobs are more than a few MiB, let them lie here: nothing is copied then. Memory is taken
- * as it is touched, but for what in a new block fills huge pages of 2 MiB: where the system has such (Linux 6.1 or later)
- * they are taken at once, if the block is no more than an eighth of what memory is left. NULL: the arena is full, size is
- * 0, pool is NULL, or another process. The caller's, to be given back with pool_free() or with the pool. Never blocks.
- * From any thread; tasks use what they are given. */
+ * as it is touched, but where the system has huge pages of 2 MiB for it (Linux 6.1 or later): those that a large new
+ * block fills are taken at once, if it is no more than an eighth of what memory is left, and small blocks, once they are
+ * many, lie in such. NULL: the arena is full, size is 0, pool is NULL, or another process. The caller's, to be given back
+ * with pool_free() or with the pool. Never blocks. From any thread; tasks use what they are given. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
 /* Gives back what pool_alloc() returned, once no task uses it. pool or data NULL, or in another process: nothing. Never

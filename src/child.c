@@ -130,11 +130,7 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = SIG_DFL;
-    /* All else the supervisor has reset. A task that waits for its children must find them. */
-    sigaction(SIGCHLD, &action, NULL);
+    signal(SIGCHLD, SIG_DFL); /* all else the supervisor has reset; a task that waits for its children must find them */
     own_record = record;
     pp_child_forked = 0; /* this is no child of a worker, though the C library has told it so */
     catch_faults();

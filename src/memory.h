@@ -2,7 +2,7 @@
  *
  * Invariant: what limits a worker counts from what it began with, so that a limit means the same under a small and a
  * large parent. What cannot be read limits nothing.
- * Called by: worker; stats, limit and pool, as said below. */
+ * Called by: worker; stats, limit and pages, as said below. */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 
@@ -17,7 +17,7 @@ size_t pp_memory_peak(pid_t pid);
 /* Bytes that the system could give without swapping; SIZE_MAX: not known. root: "" for the system's own /proc, or a
  * directory that holds another. Called by: limit. */
 size_t pp_memory_available(const char *root);
-/* Bytes that this process could take: of those, what its control groups let it have. Called by: pool. */
+/* Bytes that this process could take: of those, what its control groups let it have. Called by: pages. */
 size_t pp_memory_left(const char *root);
 /* Lets allocations fail once this process has `bytes` more private data than now. */
 void pp_memory_limit(size_t bytes);

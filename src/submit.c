@@ -186,8 +186,7 @@ void pp_submit_again(struct pool *pool, struct future *future) {
 void pp_ticket_again(struct pool *pool, uint32_t slot) {
     struct future *future = pool->slots[slot].future;
     if (future->queued) return;
-    if (!push_ticket(pool, slot))
-        pp_queue_add(&pool->queue, future, true);
+    if (!push_ticket(pool, slot)) pp_queue_add(&pool->queue, future, true);
     pp_call_workers(pool, 1);
 }
 

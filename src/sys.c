@@ -15,12 +15,6 @@
 
 #define LARGE_TABLE 65536 /* bytes */
 
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#define HAS_HUGE_PAGES 1
-#else
-#define HAS_HUGE_PAGES 0
-#endif
-
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
 _Atomic long pp_held;
@@ -60,7 +54,7 @@ void pp_release(void *memory) {
 /* An address at which nothing is mapped, and from which on huge pages begin where their multiples do. NULL: it does not
  * matter, or there is none. */
 static void *aligned_place(size_t size) {
-#if HAS_HUGE_PAGES
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     if (size < PP_HUGE_PAGE || size > SIZE_MAX - PP_HUGE_PAGE) return NULL;
     char *place = mmap(NULL, size + PP_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (place == MAP_FAILED) return NULL;
@@ -116,7 +110,7 @@ bool pp_populate(char *begin, size_t size) {
 }
 
 enum pp_collapsed pp_collapse(char *begin) {
-#if HAS_HUGE_PAGES
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     enum { COLLAPSE = 25 }; /* likewise */
     /* Where there is nothing, there is nothing to collapse. Others may be writing here. */
     (void)atomic_load_explicit((volatile _Atomic char *)begin, memory_order_relaxed);

@@ -204,6 +204,14 @@ int finish(struct future *future, void *out) {
     return error;
 }
 
+/* ---- The system ------------------------------------------------------------------------------------------------- */
+
+void temporary_name(char path[TEMPORARY_ROOM]) {
+    const char *directory = getenv("TMPDIR");
+    int length = snprintf(path, TEMPORARY_ROOM, "%s/parpool-test-XXXXXX", directory && *directory ? directory : "/tmp");
+    if (length >= TEMPORARY_ROOM) abort();
+}
+
 /* ---- Shared memory and gates ------------------------------------------------------------------------------------- */
 
 void *shared(size_t size) {

@@ -86,6 +86,19 @@ struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_
 /* The outcome, waited for with PATIENCE; the future is freed. */
 int finish(struct future *future, void *out);
 
+/* ---- The system ------------------------------------------------------------------------------------------------- */
+
+/* Whether the library uses what only Linux has. */
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#define LINUX 1
+#else
+#define LINUX 0
+#endif
+
+/* Fills in a template for mkstemp() and mkdtemp(), in the directory for such files. */
+enum { TEMPORARY_ROOM = 1024 };
+void temporary_name(char path[TEMPORARY_ROOM]);
+
 /* ---- Shared memory and gates ------------------------------------------------------------------------------------- */
 
 /* Zeroed, shared with all processes forked later; given back at the end of the test. */

@@ -12,19 +12,13 @@
 #include "memory.h"
 #include "pool.h"
 
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#define LINUX 1
-#else
-#define LINUX 0
-#endif
-
 /* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------- */
 
-static char root[64];
+static char root[TEMPORARY_ROOM];
 
 /* Writes text to the file, and makes the directories on the way. */
 static void put(const char *path, const char *text) {
-    char full[512];
+    char full[TEMPORARY_ROOM + 256];
     snprintf(full, sizeof full, "%s%s", root, path);
     for (char *slash = strchr(full + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
@@ -36,13 +30,12 @@ static void put(const char *path, const char *text) {
 }
 
 static void begin_root(void) {
-    const char *parent = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%.40s/parpool-XXXXXX", parent ? parent : "/tmp");
+    temporary_name(root);
     assert_non_null(mkdtemp(root));
 }
 
 static void end_root(void) {
-    char command[128];
+    char command[TEMPORARY_ROOM + 16];
     snprintf(command, sizeof command, "rm -rf '%s'", root);
     assert_int_equal(system(command), 0);
 }

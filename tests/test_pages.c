@@ -9,12 +9,6 @@
 #include "pages.h"
 #include "sys.h"
 
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#define LINUX 1
-#else
-#define LINUX 0
-#endif
-
 enum { GRANULES = 8, PAGE = 4096, PAGES = GRANULES * (int)PP_GRANULE / PAGE };
 
 static struct pp_shared memory;
