@@ -262,7 +262,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
         if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
     }
-    pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes_given);
+    pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes);
 }
 
 static void pool_broke(struct pool *pool, const struct pp_notice *notice) {

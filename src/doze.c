@@ -87,7 +87,10 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
 
 uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t seen = atomic_load_explicit(&shared->front->wakes, memory_order_acquire);
-    atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_relaxed);
+    /* Release, both: whoever sees the bit sees this counted, and who sees it counted gives another number of wakes than
+     * was seen. Pair with the acquires in count_asleep() and pp_wake(). */
+    atomic_fetch_add_explicit(&shared->back->dozes, 1, memory_order_release);
+    atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_release);
     /* Orders the bit before the last look at ring and board; pairs with the fence in pp_wake(). */
     atomic_thread_fence(memory_order_seq_cst);
     return seen;
@@ -117,7 +120,7 @@ static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
     return asleep;
 }
 
-void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work) {
+void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
     /* Orders ring or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
@@ -125,15 +128,20 @@ void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t 
     if (asleep == 0) return;
     uint64_t taken = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
     /* More taken than given: some were given without being counted. Far less: somebody scribbled. */
-    if (taken > *given || *given - taken > workers) *given = taken;
-    uint64_t under_way = *given - taken;
+    if (taken > wakes->given || wakes->given - taken > workers) wakes->given = taken;
+    uint64_t under_way = wakes->given - taken;
     if (asleep <= under_way) return;
+    uint64_t dozes = atomic_load_explicit(&shared->back->dozes, memory_order_acquire);
+    if (dozes == wakes->spent) return;
     uint32_t wanted = (uint32_t)(asleep - under_way);
-    *given += give(shared, task_pipe, work < wanted ? work : wanted);
+    if (work < wanted) wanted = work;
+    uint32_t given = give(shared, task_pipe, wanted);
+    wakes->given += given;
+    if (given < wanted) wakes->spent = dozes;
 }
 
-void pp_wake_another(struct pp_shared *shared, int task_pipe, uint64_t *given) {
-    *given = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
+void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes) {
+    wakes->given = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
     give(shared, task_pipe, 1);
 }
 

@@ -3,7 +3,8 @@
  * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there
  * is work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they
  * have taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and
- * one of the two sides sees the other.
+ * one of the two sides sees the other. Who is about to sleep, and finds no time to, is not given one after another: once
+ * a wake-up has found nobody asleep, there are none until somebody else is about to.
  *
  * On Linux they sleep on a futex, elsewhere in a read of the task pipe. A write to a pipe tells the scheduler that the
  * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two workers
@@ -28,10 +29,15 @@ void pp_doze_end(struct pp_shared *shared, uint32_t worker);
  * would not be woken in its stead until the caller learns of the death. */
 void pp_doze_died(struct pp_shared *shared, uint32_t worker);
 
-/* Caller. `given` is its count of wake-ups given; `work` how many workers could be of use. */
-void pp_wake(struct pp_shared *shared, int task_pipe, uint64_t *given, uint32_t work);
+/* The caller's own. All zero at first. */
+struct pp_wakes {
+    uint64_t given; /* wake-ups, ever */
+    uint64_t spent; /* back->dozes when one was given last that nobody slept for: until then all are awake, or will be */
+};
+/* Caller. `work`: how many workers could be of use. */
+void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);
 /* Caller, after a death: the dead may have been woken and not have said so. Wakes one who sleeps. */
-void pp_wake_another(struct pp_shared *shared, int task_pipe, uint64_t *given);
+void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes);
 /* Caller: wakes everybody, whatever the bits say. */
 void pp_wake_all(struct pp_shared *shared, int task_pipe);
 

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 #include "cpu.h"
+#include "doze.h"
 #include "heap.h"
 #include "parpool.h"
 #include "plan.h"
@@ -115,7 +116,7 @@ struct pool {
     uint32_t workers, wanted; /* as in struct pp_front */
     bool retiring;            /* its workers were asked to end */
     uint32_t starts_sent;     /* workers asked for; see size.h */
-    uint64_t wakes_given;
+    struct pp_wakes wakes;
     int32_t shortest_timeout; /* see timer.h */
 
     struct pp_report *reports;   /* jobs with a callback that are not done; see progress.h */

@@ -119,6 +119,7 @@ struct pp_back {
      * death; see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
+    _Atomic uint64_t dozes; /* workers: how often one was about to sleep, ever */
 };
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };

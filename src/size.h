@@ -25,7 +25,7 @@ uint32_t pp_work_waiting(const struct pp_shared *shared);
 void pp_ask_for_workers(struct pool *pool);
 /* Caller: wakes workers for what it has just published; `work`: how many could be of use. */
 static inline void pp_call_workers(struct pool *pool, uint32_t work) {
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, work);
+    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, work);
     if (pool->elastic) pp_ask_for_workers(pool);
 }
 

@@ -432,8 +432,8 @@ static void audit(void) {
 
 static void wake(void) {
     struct pool *pool = world.pool;
-    if (byte() % 2) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes_given, byte());
-    else pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes_given);
+    if (byte() % 2) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, byte());
+    else pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes);
 }
 
 static void act(unsigned what) {

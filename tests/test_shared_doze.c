@@ -71,12 +71,13 @@ static void wait_for(size_t published) {
 
 /* Publishes one after another and waits for each: any lost wake-up would leave the next there for ever. */
 static void publish(size_t count, uint64_t most_at_once) {
-    uint64_t random = 21, given = 0;
+    uint64_t random = 21;
+    struct pp_wakes wakes = {0};
     size_t published = 0;
     while (published < count) {
         uint64_t burst = 1 + next_random(&random) % most_at_once;
         for (uint64_t i = 0; i < burst; i++) assert_true(pp_ring_push(&bed.memory, ticket_number(++published)));
-        pp_wake(&bed.memory, bed.pipe[1], &given, (uint32_t)burst);
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, (uint32_t)burst);
         wait_for(published);
         if (next_random(&random) % 8 == 0) sleep_ms(1); /* all are asleep */
         else for (uint64_t i = next_random(&random) % 8; i; i--) stumble(&random); /* some are about to be */
@@ -118,12 +119,13 @@ static void for_one_task_one_is_woken(void **state) {
     (void)state;
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
-    uint64_t given = 0, before;
+    struct pp_wakes wakes = {0};
+    uint64_t before;
     assert_true(all_are_asleep());
     before = taken_by_all();
     for (int i = 1; i <= 20; i++) {
         assert_true(pp_ring_push(&bed.memory, ticket_number((uint64_t)i)));
-        pp_wake(&bed.memory, bed.pipe[1], &given, 1);
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
         wait_for((size_t)i);
         assert_true(all_are_asleep());
     }
@@ -131,18 +133,44 @@ static void for_one_task_one_is_woken(void **state) {
     end_bed(&threads);
 }
 
+/* The system finds nobody to wake, and each call of it would cost the caller more than most tasks. */
+static void who_is_about_to_sleep_is_woken_once(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    struct pp_wakes wakes = {0};
+    int pipe[2];
+    assert_int_equal(pp_pipe(pipe, -1), 0);
+    uint32_t seen[3];
+    for (int i = 0; i < 3; i++) {
+        seen[0] = pp_doze_begin(&memory, 0);
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        seen[1] = memory.front->wakes;
+        for (int j = 0; j < 5; j++) pp_wake(&memory, pipe[1], &wakes, 1);
+        seen[2] = memory.front->wakes;
+        assert_int_equal(seen[1] - seen[0], LINUX);
+        assert_int_equal(seen[2] - seen[1], 0);
+        assert_int_equal(pp_doze(&memory, 0, pipe[0], seen[0], UINT64_MAX), PP_WOKEN);
+        pp_doze_end(&memory, 0);
+    }
+    char byte;
+    assert_int_equal(pp_read(pipe[0], &byte, 1), -1); /* where they are bytes, one each was written */
+    pp_close(&pipe[0]);
+    pp_close(&pipe[1]);
+    pp_shared_unmake(&memory);
+}
+
 static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
     int pipe[2];
-    uint64_t given = 1; /* to worker 0, which sleeps, and dies before it can take it */
+    struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps, and dies before it can take it */
     assert_int_equal(pp_pipe(pipe, -1), 0);
     pp_doze_begin(&memory, 0);
     pp_doze_died(&memory, 0);
     pp_doze_begin(&memory, 0); /* the one in its place */
     uint32_t before = memory.front->wakes;
     char byte;
-    pp_wake(&memory, pipe[1], &given, 1);
+    pp_wake(&memory, pipe[1], &wakes, 1);
     assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
     pp_close(&pipe[0]);
     pp_close(&pipe[1]);
@@ -153,14 +181,15 @@ static void wrong_counts_lose_no_wake_up_for_long(void **state) {
     (void)state;
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
-    uint64_t given = 0, random = 31;
+    struct pp_wakes wakes = {0};
+    uint64_t random = 31;
     for (uint64_t i = 1; i <= scaled(200); i++) {
         sleep_ms(2); /* most are asleep */
         /* Somebody scribbles. */
-        atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : given);
+        atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : wakes.given);
         atomic_store(&bed.memory.back->asleep[0], next_random(&random));
         assert_true(pp_ring_push(&bed.memory, ticket_number(i)));
-        pp_wake(&bed.memory, bed.pipe[1], &given, 1);
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
         sleep_ms(1);
         pp_wake_all(&bed.memory, bed.pipe[1]); /* as an audit does */
         wait_for(i);
@@ -174,6 +203,7 @@ int main(int argc, char **argv) {
         TEST(no_wake_up_is_lost),
         TEST(no_wake_up_is_lost_among_several),
         TEST(for_one_task_one_is_woken),
+        TEST(who_is_about_to_sleep_is_woken_once),
         TEST(what_was_given_to_one_who_died_keeps_nobody_asleep),
         TEST(wrong_counts_lose_no_wake_up_for_long),
     };
