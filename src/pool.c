@@ -16,6 +16,7 @@
 #include "pages.h"
 #include "progress.h"
 #include "size.h"
+#include "spread.h"
 #include "supervisor.h"
 #include "sys.h"
 #include "task.h"
@@ -286,7 +287,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
     if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
     pool->cpus = pool_cpu_count();
-    pool->cpu_to_spare = workers < pool->cpus;
+    pp_spread_over(&pool->shared, pool->cpus);
     error = pool->backend->start(pool);
     if (error) goto fail;
     pool->driven = pool->backend->drive != NULL;

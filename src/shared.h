@@ -58,7 +58,8 @@ struct pp_front {
     _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
-    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last looked around; 0: it does not */
+    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last waited; 0: not known; see spread.h */
+    _Atomic uint32_t cpus;       /* that the pool may use, when its size was last set */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
@@ -143,6 +144,7 @@ struct pp_record {
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
+    _Atomic uint32_t cpu;     /* 1 + the CPU where it last looked around; 0: it has slept since, or not known */
     /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0:
      * idle). */
     _Atomic uint64_t tasks, busy, busy_since;

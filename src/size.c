@@ -7,6 +7,7 @@
 #include "job.h"
 #include "plan.h"
 #include "ring.h"
+#include "spread.h"
 #include "sys.h"
 
 /* ---- the supervisor's part */
@@ -74,12 +75,11 @@ int pool_resize(struct pool *pool, int workers) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     int wanted = pp_worker_count(workers);
     if (wanted < 0) return wanted;
-    bool cpu_to_spare = wanted < pool_cpu_count();
+    int cpus = pool_cpu_count();
     pp_lock(pool);
     int error = pp_refusal(pool);
     if (!error && pool->backend->resize) {
-        pool->cpu_to_spare = cpu_to_spare;
-        if (!cpu_to_spare) atomic_store_explicit(&pool->shared.front->caller_cpu, 0, memory_order_relaxed);
+        pp_spread_over(&pool->shared, cpus);
         set_size(pool, (uint32_t)wanted);
     }
     pp_unlock(pool);

@@ -17,6 +17,7 @@
 #include "notice.h"
 #include "pool.h"
 #include "progress.h"
+#include "spread.h"
 #include "sys.h"
 
 #define NS_PER_MS 1000000U
@@ -110,19 +111,12 @@ static bool sees_news(const struct pool *pool) {
     return pp_notice_waits(&pool->shared);
 }
 
-/* So that workers can keep away from here. Written only when it changes: they read the line with every task. */
-static void tell_cpu(struct pool *pool) {
-    _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
-    uint32_t cpu = (uint32_t)(pp_cpu_here() + 1);
-    if (atomic_load_explicit(told, memory_order_relaxed) != cpu) atomic_store_explicit(told, cpu, memory_order_relaxed);
-}
-
 /* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
  * short. */
 static bool spin(struct pool *pool) {
-    if (!pool->cpu_to_spare) return false;
+    if (!pp_spread_can_spare(&pool->shared)) return false;
     uint64_t now = pp_now(), until = now + SPIN_NS;
-    tell_cpu(pool);
+    pp_spread_tell_caller(&pool->shared);
     do {
         if (now < pool->crowd.until) return false;
         for (int i = 0; i < LOOKS; i++)
@@ -140,6 +134,7 @@ void pp_wake_waiting(struct pool *pool) {
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
+    pp_spread_tell_caller(&pool->shared);
     expect(pool, whom_for(pool, future));
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {

@@ -8,6 +8,7 @@
 #include "doze.h"
 #include "memory.h"
 #include "ring.h"
+#include "spread.h"
 #include "state.h"
 #include "sys.h"
 #include "work.h"
@@ -16,7 +17,6 @@
 #define PAUSE_NS 50000000U /* how long a worker that may not begin anything waits until it looks again */
 #define LOOK_NS 50000U   /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
 #define LOOKS 16         /* before it offers the CPU to others */
-#define STAY_NS 1000000U /* how long it stays where it has gone by itself */
 
 /* ---- the end of a life */
 
@@ -120,31 +120,16 @@ static bool sees_work(const struct worker *w) {
     return !pp_ring_is_empty(w->shared) || pp_work_sees_job(w);
 }
 
-/* Whether the caller looks around too, since there are more CPUs than workers. */
-static bool cpu_to_spare(const struct worker *w) {
-    return atomic_load_explicit(&w->shared->front->caller_cpu, memory_order_relaxed) != 0;
-}
-
-/* A sleeper is often woken on its waker's CPU. There it would take turns with a caller that looks around, while another
- * CPU is idle: 11 us a round trip instead of 2 (bench_limits, "round-awake"). The program's own threads are left where
- * they are. */
-static void leave_callers_cpu(struct worker *w, uint64_t now) {
-    uint32_t callers = atomic_load_explicit(&w->shared->front->caller_cpu, memory_order_relaxed);
-    if (w->ends || callers == 0 || now < w->stays || (uint32_t)(pp_cpu_here() + 1) != callers) return;
-    w->stays = now + STAY_NS;
-    pp_cpu_leave((int)callers - 1);
-}
-
 /* Looks for work for a while: waking a sleeping process costs more than what most callers take to submit again. Whoever
  * else wants the CPU gets it between looks. Where there is no CPU to spare, those are workers of this pool, and soon at
  * rest. */
 static bool look_around(struct worker *w) {
     uint64_t now = pp_now(), until = now + LOOK_NS;
     do {
-        if (now < w->crowd.until && cpu_to_spare(w)) return false;
+        if (now < w->crowd.until && pp_spread_can_spare(w->shared)) return false;
         for (int i = 0; i < LOOKS; i++)
             if (sees_work(w)) return true;
-        leave_callers_cpu(w, now);
+        if (!w->ends) pp_spread_apart(w->shared, w->number, &w->stays, now);
         now = pp_cpu_offer(&w->crowd);
     } while (now < until);
     return false;
@@ -186,6 +171,7 @@ static void rest(struct worker *w) {
         if (!leave) {
             retire_if_cut_off(w);
             forget_all(w);
+            pp_spread_leave(w->shared, w->number);
             how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
             memset(w->used_up, 0, sizeof w->used_up);
         }

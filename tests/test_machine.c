@@ -11,6 +11,8 @@
 #include "cpu.h"
 #include "memory.h"
 #include "pool.h"
+#include "spread.h"
+#include "threads.h"
 
 /* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------- */
 
@@ -303,20 +305,76 @@ static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
     pool_destroy(pool);
 }
 
-static void who_waits_says_where_only_with_a_cpu_to_spare(void **state) {
+static void who_waits_says_where(void **state) {
     (void)state;
     int cpus[MOST_CPUS], cpu;
-    if (allowed(cpus) < 2 || pool_cpu_count() < 2) return;
-    struct pool *pool = pool_of(1);
-    _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
-    assert_int_equal(*told, 0);
-    for (int64_t start = now_ms(); *told == 0 && now_ms() - start < PATIENCE;)
-        assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
-    assert_true(*told != 0);
-    assert_ok(pool_resize(pool, pool_cpu_count()));
-    assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
-    assert_int_equal(*told, 0);
-    pool_destroy(pool);
+    if (allowed(cpus) == 0) return;
+    int workers[] = {1, pool_cpu_count()};
+    for (size_t i = 0; i < COUNT(workers); i++) {
+        struct pool *pool = pool_of(workers[i]);
+        _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
+        assert_int_equal(*told, 0);
+        for (int64_t start = now_ms(); *told == 0 && now_ms() - start < PATIENCE;)
+            assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+        assert_true(*told > 0 && *told <= (uint32_t)sysconf(_SC_NPROCESSORS_CONF));
+        pool_destroy(pool);
+    }
+}
+
+/* Worker 1 of two, which would leave if *stays is set. */
+static bool would_leave(struct pp_shared *memory) {
+    uint64_t stays = 0;
+    pp_spread_apart(memory, 1, &stays, 1);
+    return stays != 0;
+}
+
+/* In a child that has one CPU, so that all know where it is, and it cannot leave. */
+static int on_one_cpu(void *unused) {
+    (void)unused;
+    struct pp_shared memory = make_memory(2);
+    struct pp_front *front = memory.front;
+    EXPECT(only_one_cpu(NULL) == 0);
+    uint32_t here = (uint32_t)pp_cpu_here() + 1;
+    for (int cpus = 1; cpus <= 3; cpus++) {
+        pp_spread_over(&memory, cpus);
+        EXPECT(pp_spread_can_spare(&memory) == (cpus == 3));
+        for (uint32_t other = 0; other <= here; other++) {
+            memory.records[0].cpu = other;
+            front->waits = 0; /* the caller is at work, on a CPU of its own */
+            EXPECT(would_leave(&memory) == (other == here && cpus == 3));
+            EXPECT(memory.records[1].cpu == here);
+            front->waits = 1;
+            EXPECT(would_leave(&memory) == (other == here && cpus >= 2));
+        }
+        memory.records[0].cpu = 0;
+        pp_spread_tell_caller(&memory); /* it is here, too */
+        EXPECT(front->caller_cpu == here);
+        EXPECT(would_leave(&memory) == (cpus == 3));
+        EXPECT(pp_spread_is_with_caller(&memory) == (cpus >= 2));
+        front->waits = 0;
+        EXPECT(!pp_spread_is_with_caller(&memory));
+        front->waits = 1;
+        front->caller_cpu = here + 1;
+        EXPECT(!pp_spread_is_with_caller(&memory));
+        front->caller_cpu = 0;
+        EXPECT(!pp_spread_is_with_caller(&memory));
+    }
+    memory.records[0].cpu = here;
+    uint64_t stays = 5;
+    pp_spread_apart(&memory, 1, &stays, 4);
+    EXPECT(stays == 5); /* it has only just come */
+    pp_spread_apart(&memory, 1, &stays, 5);
+    EXPECT(stays > 5);
+    pp_spread_leave(&memory, 1);
+    EXPECT(memory.records[1].cpu == 0);
+    pp_shared_unmake(&memory);
+    return 0;
+}
+
+static void workers_share_no_cpu_that_they_could_have_alone(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS];
+    if (allowed(cpus) > 0) assert_child_passes(on_one_cpu, NULL);
 }
 
 static int bind_to_first(const void *in, void *out) {
@@ -514,7 +572,8 @@ int main(int argc, char **argv) {
         TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
         TEST(who_offers_the_cpu_learns_whether_others_want_it),
         TEST(one_worker_and_its_caller_have_a_cpu_each),
-        TEST(who_waits_says_where_only_with_a_cpu_to_spare),
+        TEST(who_waits_says_where),
+        TEST(workers_share_no_cpu_that_they_could_have_alone),
         TEST(a_new_worker_has_the_affinity_of_pool_create),
         TEST(libraries_share_the_cpus_among_the_workers),
         TEST(what_the_user_has_set_stays),

@@ -169,6 +169,10 @@ static void between_marking_a_chunk_and_putting_it_away(void **state) {
     (void)state;
     COSTS_NOTHING("marked");
 }
+static void before_leaving_a_job_in_which_nothing_is_left(void **state) {
+    (void)state;
+    COSTS_NOTHING("outstaying");
+}
 static void between_leaving_a_job_and_saying_so(void **state) {
     (void)state;
     COSTS_NOTHING("left");
@@ -216,6 +220,7 @@ int main(int argc, char **argv) {
         TEST(a_kill_stops_what_is_recorded_and_not_begun),
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
+        TEST(before_leaving_a_job_in_which_nothing_is_left),
         TEST(between_leaving_a_job_and_saying_so),
         TEST(overdue_between_running_an_item_and_ending_it),
     };
