@@ -76,17 +76,25 @@ static inline void limit_pi_100us(void) {
     limit_pi("pi-100us", 100e-6, 1);
 }
 
-/* The same when the caller has slept for 2 ms before, and the workers with it. */
+/* The same when the caller has slept for 2 ms before, and the workers with it. The floor of that: forked children of
+ * whom each is sent its share of the job through a pipe, and answers. */
 static inline void limit_pi_asleep(const char *name, double seconds) {
-    struct pi_job job;
+    struct pi_job job, shares;
     pi_job_even(&job, seconds);
+    int children = limits.workers < SKEWED_ITEMS ? limits.workers : SKEWED_ITEMS;
+    for (int i = 0; i < children; i++) shares.terms[i] = job.terms[0] * PI_ITEMS / children;
+    pi_job_begin(&shares, (size_t)children);
+    shares.work.workers = children;
+    pipe_workers_start(&shares.work);
     int runs = limits.options->quick ? 2 : 9;
     struct nap pool = {&job.work, run_pool_map, 2e-3, 2e-3, runs};
     struct nap sequential = {&job.work, run_sequential, 2e-3, 2e-3, runs};
     struct nap threads = {&job.work, run_thread_pool, 2e-3, 2e-3, runs};
+    struct nap pipes = {&shares.work, run_pipes, 2e-3, 2e-3, runs};
     struct bench_contestant contestants[] = {
         napping("pool_map", &pool),
         napping("sequential", &sequential),
+        napping("raw pipes, to each child its share", &pipes),
         napping("thread pool", &threads),
 #ifdef _OPENMP
         napping("OpenMP dynamic (still spins)", &(struct nap){&job.work, run_openmp_dynamic, 2e-3, 2e-3, runs}),
@@ -103,6 +111,8 @@ static inline void limit_pi_asleep(const char *name, double seconds) {
                bench_seconds(excess_of(&contestants[i], &contestants[1], share).median).text);
     }
     record(name, PI_ITEMS, limits.workers, &contestants[0], &contestants[1]);
+    pipe_workers_stop(&shares.work);
+    pi_job_end(&shares);
     pi_job_end(&job);
 }
 
