@@ -219,25 +219,56 @@ static inline void limit_echo(void) {
 
 enum { SCALES = 7 };
 
-/* Judges whether the cost of a task is the same in all of them. Beside them, in the same rounds, so many processes are
- * woken once each through a pipe of their own, and answer: of the distance that is the system's, whoever wakes. */
+/* One run after another for a while, of which the median counts: a single one of some milliseconds is now and then half
+ * as long again, for whatever else the machine does, and of seven scales one would be in most rounds. */
+static inline double median_run(void (*run)(void *context), void *context) {
+    double seconds[BENCH_MAX_ROUNDS], until = bench_now() + (limits.options->quick ? 1e-3 : 50e-3);
+    size_t runs = 0;
+    do {
+        double start = bench_now();
+        run(context);
+        seconds[runs++] = bench_now() - start;
+    } while (runs < BENCH_MAX_ROUNDS && bench_now() < until);
+    return bench_statistics(seconds, runs).median;
+}
+
+static inline double median_submits(void *context) {
+    return median_run(run_pool_submit, context);
+}
+
+static inline double median_map(void *context) {
+    return median_run(run_pool_map, context);
+}
+
+static inline struct bench_contestant scale(const char *name, double (*measure)(void *context), struct workload *work) {
+    struct bench_contestant result = contestant(name, NULL, work);
+    result.measure = measure;
+    return result;
+}
+
+/* Judges whether the cost of a task is the same in all scales; `tasks`: how many each does. Beside them, in the same
+ * rounds: as many that are all like `alike`, whose spread is what the machine alone makes of equal costs; and so many
+ * processes woken once each through a pipe of their own, which answer: of the distance that is the system's. */
 static inline void judge_flat(const char *name, const char *what, const struct bench_contestant *scales, size_t count,
-                              const double *tasks, int processes, int rounds) {
-    struct bench_contestant contestants[SCALES + 1];
+                              const double *tasks, const struct bench_contestant *alike, int processes, int rounds) {
+    struct bench_contestant contestants[2 * SCALES + 1];
+    double ones[SCALES];
     struct squares waking;
     memcpy(contestants, scales, count * sizeof *scales);
+    for (size_t i = 0; i < count; i++) contestants[count + i] = alike[i], ones[i] = 1;
     squares_begin(&waking, (size_t)processes, processes);
     pipe_workers_start(&waking.work);
-    contestants[count] = contestant("processes woken through raw pipes", run_pipes, &waking.work);
-    bench_run_rounds(contestants, count + 1, rounds);
+    contestants[2 * count] = contestant("processes woken through raw pipes", run_pipes, &waking.work);
+    bench_run_rounds(contestants, 2 * count + 1, rounds);
     judge(name, what, RATIO, spread_of(contestants, count, tasks), AT_MOST, 1.2);
     for (size_t i = 0; i < count; i++) {
         printf("    %-40s %9s a task\n", contestants[i].name,
                bench_seconds(contestants[i].stats.median / tasks[i]).text);
         record(name, (size_t)tasks[i], ((struct workload *)contestants[i].context)->workers, &contestants[i], NULL);
     }
+    printf("    as many alike, %s: %.3g\n", alike[0].name, spread_of(&contestants[count], count, ones).median);
     printf("    to wake %d processes, and to be answered: %s\n", processes,
-           bench_seconds(contestants[count].stats.median).text);
+           bench_seconds(contestants[2 * count].stats.median).text);
     pipe_workers_stop(&waking.work);
     squares_end(&waking);
 }
@@ -247,7 +278,7 @@ static inline void limit_flat_tasks(const char *name, const char *what, size_t w
     static const char *const names[] = {"1000 tasks", "10000 tasks", "100000 tasks", "1000000 tasks", "10000000 tasks"};
     size_t scales = limits.options->quick ? 2 : 5;
     struct squares squares[5];
-    struct bench_contestant contestants[5];
+    struct bench_contestant contestants[5], alike[5];
     double tasks[5];
     struct pool *pool = bench_pool(limits.workers);
     size_t count = 1000;
@@ -255,10 +286,11 @@ static inline void limit_flat_tasks(const char *name, const char *what, size_t w
         squares_begin(&squares[i], count, limits.workers);
         squares[i].work.pool = pool;
         squares[i].work.window = window;
-        contestants[i] = contestant(names[i], run_pool_submit, &squares[i].work);
+        contestants[i] = scale(names[i], median_submits, &squares[i].work);
         tasks[i] = (double)count;
     }
-    judge_flat(name, what, contestants, scales, tasks, limits.workers, limits.options->quick ? 2 : 5);
+    for (size_t i = 0; i < scales; i++) alike[i] = contestants[scales / 2];
+    judge_flat(name, what, contestants, scales, tasks, alike, limits.workers, limits.options->quick ? 2 : 5);
     for (size_t i = 0; i < scales; i++) squares_end(&squares[i]);
     pool_destroy(pool);
 }
@@ -277,7 +309,7 @@ static inline void limit_flat_map(void) {
     size_t scales = limits.options->quick ? 2 : 5, most = limits.options->quick ? 10000 : 10000000, count = 1000;
     struct pool *pool = bench_pool(limits.workers);
     struct workload works[5];
-    struct bench_contestant contestants[5];
+    struct bench_contestant contestants[5], alike[5];
     double tasks[5];
     long *terms = arena_alloc(pool, most * sizeof *terms), each = bbp_terms(100e-9);
     double *out = arena_alloc(pool, most * sizeof *out), *expected = bench_alloc(most * sizeof *expected);
@@ -296,10 +328,11 @@ static inline void limit_flat_map(void) {
                                      .expected = expected,
                                      .workers = limits.workers,
                                      .pool = pool};
-        contestants[i] = contestant(names[i], run_pool_map, &works[i]);
+        contestants[i] = scale(names[i], median_map, &works[i]);
         tasks[i] = (double)count;
     }
-    judge_flat("flat-map", "the same, items of one job", contestants, scales, tasks, limits.workers,
+    for (size_t i = 0; i < scales; i++) alike[i] = contestants[scales / 2];
+    judge_flat("flat-map", "the same, items of one job", contestants, scales, tasks, alike, limits.workers,
                limits.options->quick ? 2 : 5);
     free(expected);
     pool_destroy(pool);
@@ -307,25 +340,27 @@ static inline void limit_flat_map(void) {
 
 static const char *const worker_names[] = {"1 worker",   "2 workers",  "4 workers", "8 workers",
                                            "16 workers", "32 workers", "64 workers"};
+static const char *const as_cpus = "pools with a worker for each CPU";
 
 /* From 1 worker to 64, whatever the CPUs. */
 static inline void limit_flat_workers(void) {
     struct squares squares;
-    struct workload works[SCALES];
-    struct bench_contestant contestants[SCALES];
-    double tasks[SCALES];
+    struct workload works[2 * SCALES];
+    struct bench_contestant contestants[2 * SCALES];
+    double tasks[SCALES] = {0};
     size_t scales = limits.options->quick ? 3 : SCALES, count = limits.options->quick ? 1000 : 100000;
     squares_begin(&squares, count, 1);
-    for (size_t i = 0; i < scales; i++) {
+    for (size_t i = 0; i < 2 * scales; i++) {
+        bool is_alike = i >= scales;
         works[i] = squares.work;
-        works[i].workers = 1 << i;
+        works[i].workers = is_alike ? limits.workers : 1 << i;
         works[i].pool = bench_pool(works[i].workers);
-        contestants[i] = contestant(worker_names[i], run_pool_submit, &works[i]);
-        tasks[i] = (double)count;
+        contestants[i] = scale(is_alike ? as_cpus : worker_names[i], median_submits, &works[i]);
+        if (!is_alike) tasks[i] = (double)count;
     }
     judge_flat("flat-workers-submit", "dearest / cheapest task, 1 to 64 workers", contestants, scales, tasks,
-               1 << (SCALES - 1), limits.options->rounds);
-    for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
+               &contestants[scales], 1 << (SCALES - 1), limits.options->rounds);
+    for (size_t i = 0; i < 2 * scales; i++) pool_destroy(works[i].pool);
     squares_end(&squares);
 }
 
@@ -333,31 +368,34 @@ static inline void limit_flat_workers(void) {
 static inline void limit_flat_workers_map(void) {
     enum { ITEMS = 1000 };
     long terms[ITEMS], each = bbp_terms(10e-6);
-    double out[ITEMS], expected[ITEMS], tasks[SCALES];
-    struct workload works[SCALES];
-    struct bench_contestant contestants[SCALES];
-    size_t scales = 0;
+    double out[ITEMS], expected[ITEMS], tasks[SCALES] = {0};
+    struct workload works[2 * SCALES];
+    struct bench_contestant contestants[2 * SCALES];
+    size_t first = 0, scales = limits.options->quick ? 3 : SCALES;
+    while (first < scales - 1 && 1 << first < limits.workers) first++;
+    scales -= first;
     for (size_t i = 0; i < ITEMS; i++) {
         terms[i] = each;
         bbp_pi(&each, &expected[i]);
     }
-    for (size_t i = 0; i < (limits.options->quick ? 3 : SCALES); i++) {
-        if (1 << i < limits.workers) continue;
-        works[scales] = (struct workload){.fn = bbp_pi,
-                                          .in = terms,
-                                          .in_size = sizeof *terms,
-                                          .out = out,
-                                          .out_size = sizeof *out,
-                                          .count = ITEMS,
-                                          .expected = expected,
-                                          .workers = 1 << i,
-                                          .pool = bench_pool(1 << i)};
-        contestants[scales] = contestant(worker_names[i], run_pool_map, &works[scales]);
-        tasks[scales++] = ITEMS;
+    for (size_t i = 0; i < 2 * scales; i++) {
+        bool is_alike = i >= scales;
+        int workers = is_alike ? limits.workers : 1 << (first + i);
+        works[i] = (struct workload){.fn = bbp_pi,
+                                     .in = terms,
+                                     .in_size = sizeof *terms,
+                                     .out = out,
+                                     .out_size = sizeof *out,
+                                     .count = ITEMS,
+                                     .expected = expected,
+                                     .workers = workers,
+                                     .pool = bench_pool(workers)};
+        contestants[i] = scale(is_alike ? as_cpus : worker_names[first + i], median_map, &works[i]);
+        if (!is_alike) tasks[i] = ITEMS;
     }
     judge_flat("flat-workers-map", "the same, items of 10 us in one job", contestants, scales, tasks,
-               1 << (SCALES - 1), limits.options->rounds);
-    for (size_t i = 0; i < scales; i++) pool_destroy(works[i].pool);
+               &contestants[scales], 1 << (SCALES - 1), limits.options->rounds);
+    for (size_t i = 0; i < 2 * scales; i++) pool_destroy(works[i].pool);
 }
 
 #endif
