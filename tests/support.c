@@ -42,8 +42,12 @@ bool instrumented(void) {
 #endif
 }
 
+bool is_brief(void) {
+    return instrumented() || getenv("PARPOOL_TEST_BRIEF");
+}
+
 size_t scaled(size_t n) {
-    return instrumented() ? (n + 9) / 10 : n;
+    return is_brief() ? (n + 9) / 10 : n;
 }
 
 static void on_time_out(int signal_number) {

@@ -54,7 +54,9 @@ void allow_seconds(unsigned seconds);
 /* Whether the build or the run cannot bear limits of address space, or counts of memory. */
 bool instrumented(void);
 
-/* n, or a tenth of it where everything is slow. */
+/* Whether to try less of what is tried many times: everything is slow, or PARPOOL_TEST_BRIEF is set. */
+bool is_brief(void);
+/* n, or then a tenth of it. */
 size_t scaled(size_t n);
 
 /* ---- Asserting, in the test's own process only ------------------------------------------------------------------- */
