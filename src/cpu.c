@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -87,16 +88,19 @@ void pp_cpu_pin(uint32_t worker) {
 #endif
 }
 
-uint64_t pp_cpu_offer(struct pp_crowd *crowd) {
+void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now) {
+    bool again = since < pause->until + 4 * pause->last;
+    pause->last = !again ? PAUSE_FIRST : pause->last < PAUSE_MOST ? 2 * pause->last : PAUSE_MOST;
+    pause->until = now + pause->last;
+}
+
+uint64_t pp_cpu_offer(struct pp_pause *crowd) {
     uint64_t before = pp_now();
     sched_yield();
     uint64_t now = pp_now();
     if (now - before < LONG_NS) return now;
-    /* A virtual CPU that was taken away for a moment looks the same, so at first it is put off by little; by more if
-     * they are there again soon after. */
-    bool again = before < crowd->until + 4 * crowd->pause;
-    crowd->pause = !again ? PAUSE_FIRST : crowd->pause < PAUSE_MOST ? 2 * crowd->pause : PAUSE_MOST;
-    crowd->until = now + crowd->pause;
+    /* A virtual CPU that was taken away for a moment looks the same, so at first it is put off by little. */
+    pp_pause_again(crowd, before, now);
     return now;
 }
 
@@ -108,16 +112,22 @@ int pp_cpu_here(void) {
 #endif
 }
 
-void pp_cpu_leave(int cpu) {
+void pp_cpu_leave(int cpu, const _Atomic uint32_t *taken, uint32_t count) {
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     /* Without an allocation: a task may have damaged the heap. Where the kernel has more CPUs than this set, it fails. */
-    cpu_set_t all, others;
+    cpu_set_t all, others, free_ones;
     if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
     others = all;
     CPU_CLR((size_t)cpu, &others);
+    free_ones = others;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t other = atomic_load_explicit(&taken[i], memory_order_relaxed);
+        if (other > 0 && other <= CPU_SETSIZE) CPU_CLR((size_t)other - 1, &free_ones);
+    }
+    if (CPU_COUNT(&free_ones) > 0) others = free_ones;
     if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof others, &others) == 0)
         sched_setaffinity(0, sizeof all, &all);
 #else
-    (void)cpu;
+    (void)cpu, (void)taken, (void)count;
 #endif
 }

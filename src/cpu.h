@@ -5,6 +5,7 @@
 #ifndef PP_CPU_H
 #define PP_CPU_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* CPUs that the quotas of this process' control groups come to, rounded up; INT_MAX: no limit. root: "" for the
@@ -13,17 +14,20 @@ int pp_cpu_quota(const char *root);
 /* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing
  * where the system cannot. */
 void pp_cpu_pin(uint32_t worker);
-/* Whether others want the CPU of a thread that looks around. All zero at first. */
-struct pp_crowd {
-    uint64_t until, pause; /* ns: when to look around again; how long that was last put off */
+/* Something that is put off: by little at first, by more if it has to be again soon after. All zero at first. */
+struct pp_pause {
+    uint64_t until, last; /* ns of pp_now(): when to try again; how long it was last put off */
 };
+/* `since`: when it had to be. */
+void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now);
 /* Lets others have the CPU, for whom it was not free. Whoever had it for long is no worker that soon rests: crowd->until
  * is then in the future, and who waits had better sleep until it. Returns pp_now(). */
-uint64_t pp_cpu_offer(struct pp_crowd *crowd);
+uint64_t pp_cpu_offer(struct pp_pause *crowd);
 /* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
 int pp_cpu_here(void);
-/* Moves the calling thread from this CPU to another of those that it may use now, if there is one. Then it may use the
- * same as before, and be moved back. */
-void pp_cpu_leave(int cpu);
+/* Moves the calling thread from this CPU to another of those that it may use now, if there is one; to one that is not
+ * among the `count` taken (1 + CPU; 0: none), if there is one. Then it may use the same as before, and be moved back;
+ * whoever changes what it may use meanwhile is overruled. */
+void pp_cpu_leave(int cpu, const _Atomic uint32_t *taken, uint32_t count);
 
 #endif

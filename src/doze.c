@@ -20,6 +20,8 @@ static void count_woken(struct pp_shared *shared) {
 
 /* The kernel's numbers: its headers are not everywhere where its calls are. */
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
+/* Only who sleeps is given one. Who is about to sees the number changed. */
+enum { ONLY_SLEEPERS_TAKE = 1 };
 
 static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
     (void)task_pipe;
@@ -41,6 +43,8 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
 }
 
 #else
+
+enum { ONLY_SLEEPERS_TAKE = 0 }; /* they lie in the pipe */
 
 static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
     uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_acquire);
@@ -91,7 +95,7 @@ uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
      * was seen. Pair with the acquires in count_asleep() and pp_wake(). */
     atomic_fetch_add_explicit(&shared->back->dozes, 1, memory_order_release);
     atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_release);
-    /* Orders the bit before the last look at ring and board; pairs with the fence in pp_wake(). */
+    /* Orders count and bit before the last look at ring and board; pairs with the fence in pp_wake(). */
     atomic_thread_fence(memory_order_seq_cst);
     return seen;
 }
@@ -131,13 +135,14 @@ void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, ui
     if (taken > wakes->given || wakes->given - taken > workers) wakes->given = taken;
     uint64_t under_way = wakes->given - taken;
     if (asleep <= under_way) return;
+    /* Who is counted here has been woken, or will not sleep; who is not sees the work in its last look. */
     uint64_t dozes = atomic_load_explicit(&shared->back->dozes, memory_order_acquire);
     if (dozes == wakes->spent) return;
     uint32_t wanted = (uint32_t)(asleep - under_way);
     if (work < wanted) wanted = work;
     uint32_t given = give(shared, task_pipe, wanted);
     wakes->given += given;
-    if (given < wanted) wakes->spent = dozes;
+    if (ONLY_SLEEPERS_TAKE && given < wanted) wakes->spent = dozes;
 }
 
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes) {

@@ -1,6 +1,7 @@
 #include "life.h"
 
 #include "doze.h"
+#include "spread.h"
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
@@ -54,9 +55,11 @@ bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, u
 void pp_life_end(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *r = &shared->records[worker];
     pp_doze_died(shared, worker);
+    pp_spread_forget(shared, worker);
     atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&r->current, 0, memory_order_relaxed);
     atomic_store_explicit(&r->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&r->lingers, 0, memory_order_relaxed);
     /* Release, after the notice: the caller, which sees nobody in the job, then looks for notices. */
     atomic_store_explicit(&r->job, 0, memory_order_seq_cst);
 }

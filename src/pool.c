@@ -287,7 +287,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
     if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
     pool->cpus = pool_cpu_count();
-    pp_spread_over(&pool->shared, pool->cpus);
+    pp_spread_set_cpus(&pool->shared, pool->cpus);
     error = pool->backend->start(pool);
     if (error) goto fail;
     pool->driven = pool->backend->drive != NULL;

@@ -143,7 +143,7 @@ struct pool {
     int broken;         /* why it can do no more work, or 0 */
     struct pool_failure broken_failure;
 
-    struct pp_crowd crowd;
+    struct pp_pause crowd;
     bool somebody_polls; /* a thread waits in poll() for all */
     unsigned others_wait;
     uint32_t wait_epoch;

@@ -58,7 +58,7 @@ struct pp_front {
     _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
-    _Atomic uint32_t caller_cpu; /* 1 + the CPU where the caller last waited; 0: not known; see spread.h */
+    _Atomic uint32_t caller_sleeps; /* 1 + the CPU where it went to sleep; 0: it does not, or not known; see spread.h */
     _Atomic uint32_t cpus;       /* that the pool may use, when its size was last set */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
@@ -121,6 +121,9 @@ struct pp_back {
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
     _Atomic uint64_t dozes; /* workers: how often one was about to sleep, ever */
+    /* 1 + the CPU where the caller, and each worker, last looked around; 0: it sleeps, or not known. Writer: each its own,
+     * and of the dead whoever learns of it; see spread.h */
+    _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
@@ -138,13 +141,13 @@ struct pp_record {
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
     _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of the whole chunk */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
+    _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 
     _Alignas(PP_LINE) _Atomic uint32_t ready; /* its initializer has succeeded */
     _Atomic int32_t init_code;                /* what its initializer returned */
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
-    _Atomic uint32_t cpu;     /* 1 + the CPU where it last looked around; 0: it has slept since, or not known */
     /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0:
      * idle). */
     _Atomic uint64_t tasks, busy, busy_since;

@@ -79,7 +79,7 @@ int pool_resize(struct pool *pool, int workers) {
     pp_lock(pool);
     int error = pp_refusal(pool);
     if (!error && pool->backend->resize) {
-        pp_spread_over(&pool->shared, cpus);
+        pp_spread_set_cpus(&pool->shared, cpus);
         set_size(pool, (uint32_t)wanted);
     }
     pp_unlock(pool);

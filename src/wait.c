@@ -116,7 +116,7 @@ static bool sees_news(const struct pool *pool) {
 static bool spin(struct pool *pool) {
     if (!pp_spread_can_spare(&pool->shared)) return false;
     uint64_t now = pp_now(), until = now + SPIN_NS;
-    pp_spread_tell_caller(&pool->shared);
+    pp_spread_tell_looking(&pool->shared);
     do {
         if (now < pool->crowd.until) return false;
         for (int i = 0; i < LOOKS; i++)
@@ -134,7 +134,7 @@ void pp_wake_waiting(struct pool *pool) {
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
-    pp_spread_tell_caller(&pool->shared);
+    pp_spread_tell_asleep(&pool->shared);
     expect(pool, whom_for(pool, future));
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
@@ -144,6 +144,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
         pthread_mutex_lock(&pool->lock);
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
+    pp_spread_tell_awake(&pool->shared);
     silence_bell(pool);
     pool->somebody_polls = false;
     if (pool->others_wait) pthread_cond_broadcast(&pool->changed);

@@ -34,8 +34,7 @@ struct worker {
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
     uint64_t idle_since; /* ns; 0: it has worked since it last slept */
-    uint64_t stays;      /* ns until when it does not go to another CPU by itself */
-    struct pp_crowd crowd;
+    struct pp_pause crowd, moves; /* when it looks around again; when it may go to another CPU by itself */
     struct pp_pages pages;
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
@@ -60,6 +59,8 @@ noreturn void pp_work_retire(struct worker *w, uint32_t why);
 void pp_work_retire_if_due(struct worker *w);
 /* For pool_stats(): `tasks` were run from `began` to `now`, and the worker is busy since `since`; 0: it is not. */
 void pp_work_count(struct worker *w, uint64_t began, uint64_t now, uint64_t tasks, uint64_t since);
+/* Whether the caller sleeps for what the ticket stands for, and this worker has not rung for that yet. */
+bool pp_work_would_ring(const struct worker *w, uint64_t ticket);
 /* Tells the caller that what the ticket stands for is to be looked at. */
 void pp_work_announce(struct worker *w, uint64_t ticket);
 /* What the task or item that has just failed has said, maybe nothing. */

@@ -10,7 +10,8 @@
 
 #define SMALL_RESULT 4096 /* larger ones may be written only in part */
 #define MAPPED_AHEAD 1048576 /* bytes of results at most: a chunk may be as large as the user likes, and fail early */
-#define OUTSTAY_NS 50000U /* how long a worker waits for others to leave a job: what waking costs at most */
+#define LINGER_NS 50000U /* as much as lingering may gain */
+#define LOOKS 16 /* before the CPU is offered to others */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
@@ -149,27 +150,41 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     return w->shared->descs[slot].in;
 }
 
-static bool others_are_in(const struct worker *w, uint64_t ticket) {
+/* Who else is in a job: nobody, those alone who wait for the others to leave, or somebody who is at it. */
+enum company { NOBODY, LINGERERS, WORKERS };
+
+static enum company company_in(const struct worker *w, uint64_t ticket) {
     uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
-    for (uint32_t v = 0; v < workers; v++)
-        if (v != w->number && atomic_load_explicit(&w->shared->records[v].job, memory_order_seq_cst) == ticket) return true;
-    return false;
+    enum company company = NOBODY;
+    for (uint32_t v = 0; v < workers; v++) {
+        const struct pp_record *other = &w->shared->records[v];
+        if (v == w->number || atomic_load_explicit(&other->job, memory_order_seq_cst) != ticket) continue;
+        if (!atomic_load_explicit(&other->lingers, memory_order_relaxed)) return WORKERS;
+        company = LINGERERS;
+    }
+    return company;
 }
 
 /* To wake the caller takes 12 us from the CPU where it sleeps, and 64 from another (bench_limits, "flat-map"). So a
- * worker that is there stays in a job in which nothing is left until the others are out, if it is not for long. */
-static void outstay_others(struct worker *w, uint64_t ticket) {
-    PP_POINT("outstaying");
-    if (!pp_spread_is_with_caller(w->shared)) return;
-    uint64_t until = pp_now() + OUTSTAY_NS;
-    while (others_are_in(w, ticket) && pp_ring_is_empty(w->shared) && !pp_work_sees_job(w) && pp_now() < until) continue;
+ * worker that is there stays in a job in which nothing is left until those who are at it are out, if it is not for
+ * long. */
+static void linger(struct worker *w, uint64_t ticket) {
+    uint64_t now = pp_now(), until = now + LINGER_NS;
+    if (now < w->crowd.until || !pp_spread_is_with_caller(w->shared) || company_in(w, ticket) != WORKERS) return;
+    atomic_store_explicit(&w->record->lingers, 1, memory_order_relaxed);
+    PP_POINT("lingering");
+    for (int i = 1; pp_work_would_ring(w, ticket) && company_in(w, ticket) == WORKERS; i++) {
+        if (!pp_ring_is_empty(w->shared) || pp_work_sees_job(w)) break;
+        if (i % LOOKS == 0 && pp_cpu_offer(&w->crowd) >= until) break;
+    }
+    atomic_store_explicit(&w->record->lingers, 0, memory_order_relaxed);
 }
 
 /* The last one out of a job in which nothing is left says so. */
 static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
     atomic_store_explicit(&w->record->job, 0, memory_order_seq_cst);
     PP_POINT("left");
-    if (nothing_left && !others_are_in(w, ticket)) pp_work_announce(w, ticket);
+    if (nothing_left && company_in(w, ticket) == NOBODY) pp_work_announce(w, ticket);
 }
 
 /* Whether this worker should look at other work before the next chunk. */
@@ -228,7 +243,7 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     nothing_left = nothing_left || pp_plan_is_used_up(plan);
-    if (nothing_left) outstay_others(w, ticket);
+    if (nothing_left) linger(w, ticket);
     leave_job(w, ticket, nothing_left);
     return worked;
 }

@@ -92,6 +92,12 @@ void pp_work_count(struct worker *w, uint64_t began, uint64_t now, uint64_t task
     atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
 }
 
+bool pp_work_would_ring(const struct worker *w, uint64_t ticket) {
+    uint64_t waits = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
+    return waits != 0 && waits != w->rung &&
+           ((uint32_t)waits == PP_WAITS_ANY || (uint32_t)waits == pp_ticket_slot(ticket));
+}
+
 void pp_work_announce(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->shared->done[w->number][w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
     /* Release: pairs with the caller's acquire of the tail in collect.c. */
@@ -100,10 +106,8 @@ void pp_work_announce(struct worker *w, uint64_t ticket) {
      * last look at outcomes: one of the two sees the other. */
     atomic_thread_fence(memory_order_seq_cst);
     PP_POINT("announced");
-    uint64_t waits = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
-    if (waits == 0 || waits == w->rung) return;
-    if ((uint32_t)waits != PP_WAITS_ANY && (uint32_t)waits != pp_ticket_slot(ticket)) return;
-    w->rung = waits;
+    if (!pp_work_would_ring(w, ticket)) return;
+    w->rung = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
     retire_if_cut_off(w); /* its end rings the bell, too */
     pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
 }
@@ -129,7 +133,7 @@ static bool look_around(struct worker *w) {
         if (now < w->crowd.until && pp_spread_can_spare(w->shared)) return false;
         for (int i = 0; i < LOOKS; i++)
             if (sees_work(w)) return true;
-        if (!w->ends) pp_spread_apart(w->shared, w->number, &w->stays, now);
+        if (!w->ends && now >= w->crowd.until) pp_spread_apart(w->shared, w->number, &w->moves, now);
         now = pp_cpu_offer(&w->crowd);
     } while (now < until);
     return false;
@@ -171,7 +175,7 @@ static void rest(struct worker *w) {
         if (!leave) {
             retire_if_cut_off(w);
             forget_all(w);
-            pp_spread_leave(w->shared, w->number);
+            pp_spread_forget(w->shared, w->number);
             how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
             memset(w->used_up, 0, sizeof w->used_up);
         }

@@ -289,7 +289,7 @@ static char *target(void) {
     case 0: return (char *)record_of(kind / 8 % WORKERS) + offset % 320;
     case 1: return (char *)&s->done[kind / 8 % WORKERS][offset % 64];
     case 2: return (char *)&s->outcomes[kind / 8 % 32] + offset % 64;
-    case 3: return (char *)s->back + offset % 16 * 8;
+    case 3: return (char *)s->back + offset % 32 * 8;
     case 4: return (char *)s->messages[kind / 8 % 32] + offset % PP_MESSAGE;
     case 5: return s->work + offset % 16384;
     case 6: return s->results + offset % 16384;

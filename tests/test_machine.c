@@ -255,25 +255,44 @@ static void whoever_leaves_a_cpu_is_on_another_and_may_come_back(void **state) {
     int other = left;
     for (int i = 0; i < 1000 && other == left; i++) {
         left = pp_cpu_here();
-        pp_cpu_leave(left);
+        pp_cpu_leave(left, NULL, 0);
         other = pp_cpu_here();
     }
     assert_true(other != left);
+    /* What is taken is taken only where all are. */
+    _Atomic uint32_t taken[MOST_CPUS];
+    for (int i = 0; i < count; i++) taken[i] = (uint32_t)cpus[i] + 1;
+    other = left = pp_cpu_here();
+    for (int i = 0; i < 1000 && other == left; i++) {
+        left = pp_cpu_here();
+        pp_cpu_leave(left, taken, (uint32_t)count);
+        other = pp_cpu_here();
+    }
+    assert_true(other != left);
+    int landed = 0;
+    for (int i = 0; i < 1000 && count > 2; i++) {
+        int free_one = cpus[i % count];
+        for (int j = 0; j < count; j++) taken[j] = cpus[j] == free_one ? 0 : (uint32_t)cpus[j] + 1;
+        left = pp_cpu_here();
+        pp_cpu_leave(left, taken, (uint32_t)count);
+        landed += left == free_one || pp_cpu_here() == free_one;
+    }
+    if (count > 2) assert_true(landed > 500);
     assert_int_equal(allowed(cpus), count);
 }
 
 /* In a child, on a CPU with another that wants it: that is seen, and more is put off from time to time. */
 static int shared_cpu(void *unused) {
     (void)unused;
-    struct pp_crowd crowd = {0};
+    struct pp_pause crowd = {0};
     EXPECT(only_one_cpu(NULL) == 0);
     pid_t other = fork();
     while (other == 0) continue;
     int64_t start = now_ms();
-    while (crowd.pause < 8000000 && now_ms() - start < PATIENCE / 2) pp_cpu_offer(&crowd);
+    while (crowd.last < 8000000 && now_ms() - start < PATIENCE / 2) pp_cpu_offer(&crowd);
     kill(other, SIGKILL);
     EXPECT(waitpid(other, NULL, 0) == other);
-    EXPECT(crowd.pause >= 8000000 && crowd.until > 0);
+    EXPECT(crowd.last >= 8000000 && crowd.until > 0);
     return 0;
 }
 
@@ -305,68 +324,83 @@ static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
     pool_destroy(pool);
 }
 
-static void who_waits_says_where(void **state) {
+static void who_looks_around_says_where(void **state) {
+    (void)state;
+    int cpus[MOST_CPUS], cpu;
+    if (allowed(cpus) < 2 || pool_cpu_count() < 2) return;
+    struct pool *pool = pool_of(1);
+    _Atomic uint32_t *told = pool->shared.back->cpus; /* the caller, and the worker */
+    for (int64_t start = now_ms(); (!told[0] || !told[1]) && now_ms() - start < PATIENCE;)
+        assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+    for (int i = 0; i < 2; i++) assert_true(told[i] <= (uint32_t)sysconf(_SC_NPROCESSORS_CONF));
+    for (int64_t start = now_ms(); told[1] && now_ms() - start < PATIENCE;) sleep_ms(1);
+    assert_int_equal(told[1], 0); /* it sleeps */
+    pool_destroy(pool);
+}
+
+static void the_dead_are_nowhere(void **state) {
     (void)state;
     int cpus[MOST_CPUS], cpu;
     if (allowed(cpus) == 0) return;
-    int workers[] = {1, pool_cpu_count()};
-    for (size_t i = 0; i < COUNT(workers); i++) {
-        struct pool *pool = pool_of(workers[i]);
-        _Atomic uint32_t *told = &pool->shared.front->caller_cpu;
-        assert_int_equal(*told, 0);
-        for (int64_t start = now_ms(); *told == 0 && now_ms() - start < PATIENCE;)
-            assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
-        assert_true(*told > 0 && *told <= (uint32_t)sysconf(_SC_NPROCESSORS_CONF));
-        pool_destroy(pool);
-    }
+    struct pool *pool = pool_of(2);
+    _Atomic uint32_t *told = pool->shared.back->cpus;
+    assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
+    for (int64_t start = now_ms(); told[2] && now_ms() - start < PATIENCE;) sleep_ms(1);
+    told[2] = 1; /* as if it had not come to say that it sleeps */
+    assert_ok(pool_resize(pool, 1));
+    for (int64_t start = now_ms(); told[2] && now_ms() - start < PATIENCE;) sleep_ms(1);
+    assert_int_equal(told[2], 0);
+    pool_destroy(pool);
 }
 
-/* Worker 1 of two, which would leave if *stays is set. */
+/* Worker 1 of two. */
 static bool would_leave(struct pp_shared *memory) {
-    uint64_t stays = 0;
-    pp_spread_apart(memory, 1, &stays, 1);
-    return stays != 0;
+    struct pp_pause moves = {0};
+    pp_spread_apart(memory, 1, &moves, 1);
+    return moves.until != 0;
 }
 
 /* In a child that has one CPU, so that all know where it is, and it cannot leave. */
 static int on_one_cpu(void *unused) {
     (void)unused;
     struct pp_shared memory = make_memory(2);
-    struct pp_front *front = memory.front;
+    _Atomic uint32_t *told = memory.back->cpus; /* the caller, worker 0, worker 1 */
     EXPECT(only_one_cpu(NULL) == 0);
     uint32_t here = (uint32_t)pp_cpu_here() + 1;
     for (int cpus = 1; cpus <= 3; cpus++) {
-        pp_spread_over(&memory, cpus);
+        pp_spread_set_cpus(&memory, cpus);
         EXPECT(pp_spread_can_spare(&memory) == (cpus == 3));
         for (uint32_t other = 0; other <= here; other++) {
-            memory.records[0].cpu = other;
-            front->waits = 0; /* the caller is at work, on a CPU of its own */
-            EXPECT(would_leave(&memory) == (other == here && cpus == 3));
-            EXPECT(memory.records[1].cpu == here);
-            front->waits = 1;
+            told[1] = other;
+            EXPECT(would_leave(&memory) == (other == here && cpus == 3)); /* the caller is at work, on a CPU of its own */
+            EXPECT(told[2] == here);
+            pp_spread_tell_asleep(&memory);
             EXPECT(would_leave(&memory) == (other == here && cpus >= 2));
+            pp_spread_tell_awake(&memory);
         }
-        memory.records[0].cpu = 0;
-        pp_spread_tell_caller(&memory); /* it is here, too */
-        EXPECT(front->caller_cpu == here);
+        told[1] = 0;
+        EXPECT(!pp_spread_is_with_caller(&memory));
+        pp_spread_tell_looking(&memory);
+        EXPECT(told[0] == here);
         EXPECT(would_leave(&memory) == (cpus == 3));
+        EXPECT(!pp_spread_is_with_caller(&memory));
+        pp_spread_tell_asleep(&memory);
+        EXPECT(!would_leave(&memory));
         EXPECT(pp_spread_is_with_caller(&memory) == (cpus >= 2));
-        front->waits = 0;
-        EXPECT(!pp_spread_is_with_caller(&memory));
-        front->waits = 1;
-        front->caller_cpu = here + 1;
-        EXPECT(!pp_spread_is_with_caller(&memory));
-        front->caller_cpu = 0;
+        memory.front->caller_sleeps = here + 1;
         EXPECT(!pp_spread_is_with_caller(&memory));
     }
-    memory.records[0].cpu = here;
-    uint64_t stays = 5;
-    pp_spread_apart(&memory, 1, &stays, 4);
-    EXPECT(stays == 5); /* it has only just come */
-    pp_spread_apart(&memory, 1, &stays, 5);
-    EXPECT(stays > 5);
-    pp_spread_leave(&memory, 1);
-    EXPECT(memory.records[1].cpu == 0);
+    told[1] = here;
+    struct pp_pause moves = {.until = 5000000};
+    pp_spread_apart(&memory, 1, &moves, 4999999);
+    EXPECT(moves.until == 5000000); /* it has only just come */
+    pp_spread_apart(&memory, 1, &moves, 5000000);
+    uint64_t first = moves.last;
+    EXPECT(first > 0 && moves.until == 5000000 + first);
+    pp_spread_apart(&memory, 1, &moves, moves.until);
+    EXPECT(moves.last > first); /* it was of no use */
+    pp_spread_forget(&memory, 1);
+    EXPECT(told[2] == 0);
     pp_shared_unmake(&memory);
     return 0;
 }
@@ -572,7 +606,8 @@ int main(int argc, char **argv) {
         TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
         TEST(who_offers_the_cpu_learns_whether_others_want_it),
         TEST(one_worker_and_its_caller_have_a_cpu_each),
-        TEST(who_waits_says_where),
+        TEST(who_looks_around_says_where),
+        TEST(the_dead_are_nowhere),
         TEST(workers_share_no_cpu_that_they_could_have_alone),
         TEST(a_new_worker_has_the_affinity_of_pool_create),
         TEST(libraries_share_the_cpus_among_the_workers),

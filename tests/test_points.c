@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "cpu.h"
 #include "sys.h"
 
 enum { TASKS = 200, ITEMS = 2000 };
@@ -169,13 +170,66 @@ static void between_marking_a_chunk_and_putting_it_away(void **state) {
     (void)state;
     COSTS_NOTHING("marked");
 }
-static void before_leaving_a_job_in_which_nothing_is_left(void **state) {
-    (void)state;
-    COSTS_NOTHING("outstaying");
-}
 static void between_leaving_a_job_and_saying_so(void **state) {
     (void)state;
     COSTS_NOTHING("left");
+}
+
+/* In a worker: whether it lingered in the job that it is in. */
+static bool lingered;
+
+/* deaths: how often one lingered; wanted: how often one that had then told the caller. */
+static bool note_lingering(const char *name) {
+    if (getpid() == tester) return false;
+    if (strcmp(name, "entered") == 0) lingered = false;
+    if (strcmp(name, "announced") == 0 && lingered) atomic_fetch_add(&plan->wanted, 1);
+    if (strcmp(name, "lingering") != 0) return false;
+    lingered = true;
+    /* With the caller. The other is at work until it sees this. */
+    if (pp_cpu_here() != atomic_load(&plan->begun[0])) abort();
+    if (atomic_fetch_add(&plan->deaths, 1) % 4 == 3) raise(SIGKILL);
+    return false;
+}
+
+/* On the caller's CPU it is over once the caller must be asleep; elsewhere not before somebody lingers. */
+static int lopsided_item(const void *in, void *out) {
+    (void)in;
+    int before = atomic_load(&plan->deaths);
+    bool with_caller = pp_cpu_here() == atomic_load(&plan->begun[0]);
+    for (int64_t start = now_ms(); now_ms() - start < (with_caller ? 2 : 20);)
+        if (!with_caller && atomic_load(&plan->deaths) != before) break;
+    *(int *)out = 1;
+    return 0;
+}
+
+/* In a child, for it stays on one CPU; its workers are on one each. */
+static int run_lopsided_jobs(void *unused) {
+    (void)unused;
+    struct pool_options options = test_options(2);
+    options.pin = true;
+    struct pool *pool;
+    tester = getpid();
+    pp_fault = note_lingering;
+    EXPECT(pool_create(&options, &pool) == 0);
+    pp_cpu_pin(0);
+    atomic_store(&plan->begun[0], pp_cpu_here());
+    for (int64_t start = now_ms(); atomic_load(&plan->wanted) < 10 && now_ms() - start < PATIENCE / 2;) {
+        int out[2] = {0};
+        struct pool_job job = {.fn = lopsided_item, .out = out, .out_size = sizeof *out, .count = 2, .chunk = 1};
+        EXPECT(pool_map(pool, &job) == 0);
+        EXPECT(out[0] == 1 && out[1] == 1);
+    }
+    EXPECT(atomic_load(&plan->wanted) >= 10);
+    EXPECT(atomic_load(&plan->deaths) >= 4);
+    pool_destroy(pool);
+    return 0;
+}
+
+static void who_is_with_the_caller_lingers_and_tells_it(void **state) {
+    (void)state;
+    if (pp_cpu_here() < 0 || pool_cpu_count() < 2) return;
+    plan = shared(sizeof *plan);
+    assert_child_passes(run_lopsided_jobs, NULL);
 }
 
 /* At its sixth time at this point, a worker sleeps past its item's time-out. */
@@ -220,8 +274,8 @@ int main(int argc, char **argv) {
         TEST(a_kill_stops_what_is_recorded_and_not_begun),
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
-        TEST(before_leaving_a_job_in_which_nothing_is_left),
         TEST(between_leaving_a_job_and_saying_so),
+        TEST(who_is_with_the_caller_lingers_and_tells_it),
         TEST(overdue_between_running_an_item_and_ending_it),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);

@@ -188,6 +188,7 @@ static void wrong_counts_lose_no_wake_up_for_long(void **state) {
         /* Somebody scribbles. */
         atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : wakes.given);
         atomic_store(&bed.memory.back->asleep[0], next_random(&random));
+        if (next_random(&random) % 2) atomic_store(&bed.memory.back->dozes, wakes.spent);
         assert_true(pp_ring_push(&bed.memory, ticket_number(i)));
         pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
         sleep_ms(1);
