@@ -72,11 +72,10 @@ static bool is_same(struct pp_file a, struct pp_file b) {
     return a.device == b.device && a.number == b.number;
 }
 
-/* A task may have closed its pipes, and opened something else in their place: who sleeps or rings there is not woken
+/* A task may have closed one of its pipes, and opened something else in its place: who sleeps or rings there is not woken
  * and not heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
-static void retire_if_cut_off(struct worker *w) {
-    if (w->ends) return;
-    if (is_same(pp_file_of(w->bell), w->bell_file) && is_same(pp_file_of(w->task_pipe), w->task_pipe_file)) return;
+static void retire_if_lost(struct worker *w, int pipe, struct pp_file file) {
+    if (w->ends || is_same(pp_file_of(pipe), file)) return;
     pp_work_retire(w, PP_RETIRED);
 }
 
@@ -108,7 +107,7 @@ void pp_work_announce(struct worker *w, uint64_t ticket) {
     PP_POINT("announced");
     if (!pp_work_would_ring(w, ticket)) return;
     w->rung = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
-    retire_if_cut_off(w); /* its end rings the bell, too */
+    retire_if_lost(w, w->bell, w->bell_file); /* its end rings the bell, too */
     pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
 }
 
@@ -173,7 +172,8 @@ static void rest(struct worker *w) {
     if (!sees_work(w)) {
         leave = pp_work_steal(w) || is_surplus(w);
         if (!leave) {
-            retire_if_cut_off(w);
+            retire_if_lost(w, w->bell, w->bell_file);
+            retire_if_lost(w, w->task_pipe, w->task_pipe_file);
             forget_all(w);
             pp_spread_forget(w->shared, w->number);
             how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
