@@ -14,29 +14,54 @@ static void count_woken(struct pp_shared *shared) {
     atomic_fetch_add_explicit(&shared->back->woken, 1, memory_order_relaxed);
 }
 
-/* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one */
+/* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one. `under_way`:
+ * wake-ups that were given and are not taken yet, to those who sleep with the lowest numbers. */
 
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 
 /* The kernel's numbers: its headers are not everywhere where its calls are. */
-enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1 };
+enum { FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, CLASSES = 32 };
 /* Only who sleeps is given one. Who is about to sees the number changed. */
 enum { ONLY_SLEEPERS_TAKE = 1 };
 
-static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
-    (void)task_pipe;
-    _Atomic uint32_t *wakes = &shared->front->wakes;
-    /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
-    atomic_fetch_add_explicit(wakes, 1, memory_order_release);
-    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE, count > INT_MAX ? INT_MAX : (int)count, NULL, NULL, 0);
+/* The futex tells sleepers apart by classes alone. */
+static uint32_t class_of(uint32_t worker) {
+    return 1U << worker % CLASSES;
+}
+
+/* The classes of `count` sleepers, of the lowest numbers but for the first `skipped`. */
+static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uint32_t count) {
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed), classes = 0;
+    for (uint32_t w = 0; w < workers && count > 0; w++) {
+        if (!(atomic_load_explicit(&shared->back->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
+        if (skipped > 0) skipped--;
+        else classes |= class_of(w), count--;
+    }
+    return classes;
+}
+
+static uint32_t wake_classes(_Atomic uint32_t *wakes, uint32_t classes, uint32_t count) {
+    if (classes == 0 || count == 0) return 0;
+    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE_BITSET, count > INT_MAX ? INT_MAX : (int)count, NULL, NULL, classes);
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
+/* The lowest first, and not each in its turn, as a futex would have it. */
+static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way, uint32_t count) {
+    (void)task_pipe;
+    _Atomic uint32_t *wakes = &shared->front->wakes;
+    uint32_t classes = classes_of(shared, under_way, count);
+    /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
+    atomic_fetch_add_explicit(wakes, 1, memory_order_release);
+    uint32_t given = wake_classes(wakes, classes, count);
+    return given + wake_classes(wakes, UINT32_MAX, count - given);
+}
+
 enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
-    (void)worker, (void)task_pipe;
-    uint64_t now = deadline == UINT64_MAX ? 0 : pp_now(), left = deadline > now ? deadline - now : 0;
-    long time[2] = {(long)(left / 1000000000U), (long)(left % 1000000000U)}; /* what this call knows as a timespec */
-    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT, seen, deadline == UINT64_MAX ? NULL : time, NULL, 0) == 0)
+    (void)task_pipe;
+    long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)}; /* what this call knows as a timespec */
+    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until, NULL,
+                class_of(worker)) == 0)
         count_woken(shared);
     else if (errno == ETIMEDOUT) return PP_OVERSLEPT;
     return PP_WOKEN; /* that the caller has gone is the supervisor's to see */
@@ -61,8 +86,8 @@ static void let_surplus_wake(const struct pp_shared *shared, uint32_t worker) {
     for (int i = 0; i < 100 && surplus_sleeps(shared, wanted); i++) pp_poll(NULL, 0, pp_now() + 1000000U);
 }
 
-static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t count) {
-    (void)shared;
+static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way, uint32_t count) {
+    (void)shared, (void)under_way;
     uint32_t given = 0;
     while (given < count && pp_write(task_pipe, "", 1) == 1) given++;
     return given;
@@ -140,16 +165,16 @@ void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, ui
     if (dozes == wakes->spent) return;
     uint32_t wanted = (uint32_t)(asleep - under_way);
     if (work < wanted) wanted = work;
-    uint32_t given = give(shared, task_pipe, wanted);
+    uint32_t given = give(shared, task_pipe, (uint32_t)under_way, wanted);
     wakes->given += given;
     if (ONLY_SLEEPERS_TAKE && given < wanted) wakes->spent = dozes;
 }
 
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes) {
     wakes->given = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
-    give(shared, task_pipe, 1);
+    give(shared, task_pipe, 0, 1);
 }
 
 void pp_wake_all(struct pp_shared *shared, int task_pipe) {
-    give(shared, task_pipe, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
+    give(shared, task_pipe, 0, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
 }
