@@ -48,6 +48,10 @@ struct workload {
     struct thread_task *tasks;        /* count of them */
     struct pipe_worker *pipe_workers; /* one for each worker */
     unsigned char *shared;            /* room for all results, where children can write */
+
+    /* Of all runs of which only a median is told. */
+    double seconds;
+    size_t runs;
 };
 
 static inline const void *workload_in(const struct workload *work, size_t item) {

@@ -17,7 +17,7 @@ struct pi_job {
 };
 
 /* The caller has filled in terms. */
-static inline void pi_job_begin(struct pi_job *job, size_t count) {
+static inline void pi_job_describe(struct pi_job *job, size_t count, int workers) {
     job->work = (struct workload){.fn = bbp_pi,
                                   .in = job->terms,
                                   .in_size = sizeof *job->terms,
@@ -25,11 +25,15 @@ static inline void pi_job_begin(struct pi_job *job, size_t count) {
                                   .out_size = sizeof *job->out,
                                   .count = count,
                                   .expected = job->expected,
-                                  .workers = limits.workers,
-                                  .pool = bench_pool(limits.workers)};
+                                  .workers = workers};
+    for (size_t i = 0; i < count; i++) bbp_pi(&job->terms[i], &job->expected[i]);
+}
+
+static inline void pi_job_begin(struct pi_job *job, size_t count) {
+    pi_job_describe(job, count, limits.workers);
+    job->work.pool = bench_pool(limits.workers);
     job->work.threads = thread_pool_create(limits.workers);
     workload_prepare_submits(&job->work);
-    for (size_t i = 0; i < count; i++) bbp_pi(&job->terms[i], &job->expected[i]);
 }
 
 static inline void pi_job_end(struct pi_job *job) {
@@ -76,15 +80,14 @@ static inline void limit_pi_100us(void) {
     limit_pi("pi-100us", 100e-6, 1);
 }
 
-/* The same when the caller has slept for 2 ms before, and the workers with it. The floor of that: forked children of
- * whom each is sent its share of the job through a pipe, and answers. */
+/* The same when the caller has slept for 2 ms before, and the workers with it. To compare with: forked children of whom
+ * each is sent its share of the job through a pipe, and answers. */
 static inline void limit_pi_asleep(const char *name, double seconds) {
     struct pi_job job, shares;
     pi_job_even(&job, seconds);
     int children = limits.workers < SKEWED_ITEMS ? limits.workers : SKEWED_ITEMS;
     for (int i = 0; i < children; i++) shares.terms[i] = job.terms[0] * PI_ITEMS / children;
-    pi_job_begin(&shares, (size_t)children);
-    shares.work.workers = children;
+    pi_job_describe(&shares, (size_t)children, children);
     pipe_workers_start(&shares.work);
     int runs = limits.options->quick ? 2 : 9;
     struct nap pool = {&job.work, run_pool_map, 2e-3, 2e-3, runs};
@@ -112,7 +115,6 @@ static inline void limit_pi_asleep(const char *name, double seconds) {
     }
     record(name, PI_ITEMS, limits.workers, &contestants[0], &contestants[1]);
     pipe_workers_stop(&shares.work);
-    pi_job_end(&shares);
     pi_job_end(&job);
 }
 

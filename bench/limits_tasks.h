@@ -222,12 +222,15 @@ enum { SCALES = 7 };
 /* One run after another for a while, of which the median counts: a single one of some milliseconds is now and then half
  * as long again, for whatever else the machine does, and of seven scales one would be in most rounds. */
 static inline double median_run(void (*run)(void *context), void *context) {
+    struct workload *work = context;
     double seconds[BENCH_MAX_ROUNDS], until = bench_now() + (limits.options->quick ? 1e-3 : 50e-3);
     size_t runs = 0;
     do {
         double start = bench_now();
-        run(context);
-        seconds[runs++] = bench_now() - start;
+        run(work);
+        seconds[runs] = bench_now() - start;
+        work->seconds += seconds[runs++];
+        work->runs++;
     } while (runs < BENCH_MAX_ROUNDS && bench_now() < until);
     return bench_statistics(seconds, runs).median;
 }
@@ -247,7 +250,7 @@ static inline struct bench_contestant scale(const char *name, double (*measure)(
 }
 
 /* Judges whether the cost of a task is the same in all scales; `tasks`: how many each does. Beside them, in the same
- * rounds: as many that are all like `alike`, whose spread is what the machine alone makes of equal costs; and so many
+ * rounds: as many that are all alike, whose spread is what machine and library make of equal costs; and so many
  * processes woken once each through a pipe of their own, which answer: of the distance that is the system's. */
 static inline void judge_flat(const char *name, const char *what, const struct bench_contestant *scales, size_t count,
                               const double *tasks, const struct bench_contestant *alike, int processes, int rounds) {
@@ -262,9 +265,11 @@ static inline void judge_flat(const char *name, const char *what, const struct b
     bench_run_rounds(contestants, 2 * count + 1, rounds);
     judge(name, what, RATIO, spread_of(contestants, count, tasks), AT_MOST, 1.2);
     for (size_t i = 0; i < count; i++) {
-        printf("    %-40s %9s a task\n", contestants[i].name,
-               bench_seconds(contestants[i].stats.median / tasks[i]).text);
-        record(name, (size_t)tasks[i], ((struct workload *)contestants[i].context)->workers, &contestants[i], NULL);
+        const struct workload *work = contestants[i].context;
+        printf("    %-40s %9s a task; the mean of all runs: %s\n", contestants[i].name,
+               bench_seconds(contestants[i].stats.median / tasks[i]).text,
+               bench_seconds(work->seconds / (double)work->runs / tasks[i]).text);
+        record(name, (size_t)tasks[i], work->workers, &contestants[i], NULL);
     }
     printf("    as many alike, %s: %.3g\n", alike[0].name, spread_of(&contestants[count], count, ones).median);
     printf("    to wake %d processes, and to be answered: %s\n", processes,

@@ -18,7 +18,7 @@ void pp_cpu_pin(uint32_t worker);
 struct pp_pause {
     uint64_t until, last; /* ns of pp_now(): when to try again; how long it was last put off */
 };
-/* `since`: when it had to be. */
+/* `since`: when it was seen to be necessary. */
 void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now);
 /* Lets others have the CPU, for whom it was not free. Whoever had it for long is no worker that soon rests: crowd->until
  * is then in the future, and who waits had better sleep until it. Returns pp_now(). */

@@ -42,7 +42,8 @@ static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uin
 
 static uint32_t wake_classes(_Atomic uint32_t *wakes, uint32_t classes, uint32_t count) {
     if (classes == 0 || count == 0) return 0;
-    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE_BITSET, count > INT_MAX ? INT_MAX : (int)count, NULL, NULL, classes);
+    int most = count > INT_MAX ? INT_MAX : (int)count;
+    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE_BITSET, most, NULL, NULL, classes);
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
@@ -59,7 +60,8 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way
 
 enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
     (void)task_pipe;
-    long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)}; /* what this call knows as a timespec */
+    /* What this call knows as a timespec. */
+    long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
     if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until, NULL,
                 class_of(worker)) == 0)
         count_woken(shared);

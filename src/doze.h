@@ -6,8 +6,9 @@
  * one of the two sides sees the other. Who is about to sleep, and finds no time to, is not given one after another: once
  * a wake-up has found nobody asleep, there are none until somebody else is about to.
  *
- * On Linux they sleep on a futex, and those of the lowest numbers are woken first: always the same ones, who find their
- * memory in the CPU's caches. Elsewhere they sleep in a read of the task pipe. A write to a pipe tells the scheduler that the
+ * On Linux they sleep on a futex, and those of the lowest numbers are woken first: always the same few, who find their
+ * memory in the CPU's caches. (A futex knows 32 classes of sleepers: whose numbers are alike modulo 32 take turns.)
+ * Elsewhere they sleep in a read of the task pipe. A write to a pipe tells the scheduler that the
  * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two workers
  * then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
  *

@@ -227,7 +227,6 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     do {
         if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) {
             nothing_left = true;
-            w->used_up[place] = ticket;
             break;
         }
         worked = true;
@@ -243,7 +242,10 @@ static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     nothing_left = nothing_left || pp_plan_is_used_up(plan);
-    if (nothing_left) linger(w, ticket);
+    if (nothing_left) {
+        w->used_up[place] = ticket;
+        linger(w, ticket);
+    }
     leave_job(w, ticket, nothing_left);
     return worked;
 }

@@ -72,8 +72,9 @@ static bool is_same(struct pp_file a, struct pp_file b) {
     return a.device == b.device && a.number == b.number;
 }
 
-/* A task may have closed one of its pipes, and opened something else in its place: who sleeps or rings there is not woken
- * and not heard, and another takes its place. A process alone can lose them: threads share theirs with the program. */
+/* A task may have closed one of its pipes, and opened something else in its place: who sleeps or rings there is not
+ * woken and not heard, and another takes its place. A process alone can lose them: threads share theirs with the
+ * program. */
 static void retire_if_lost(struct worker *w, int pipe, struct pp_file file) {
     if (w->ends || is_same(pp_file_of(pipe), file)) return;
     pp_work_retire(w, PP_RETIRED);

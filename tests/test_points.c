@@ -191,12 +191,14 @@ static bool note_lingering(const char *name) {
     return false;
 }
 
-/* On the caller's CPU it is over once the caller must be asleep; elsewhere not before somebody lingers. */
+/* On the caller's CPU it is over once the caller must be asleep, in the worker's first turn or in a later one;
+ * elsewhere not before somebody lingers. */
 static int lopsided_item(const void *in, void *out) {
     (void)in;
     int before = atomic_load(&plan->deaths);
     bool with_caller = pp_cpu_here() == atomic_load(&plan->begun[0]);
-    for (int64_t start = now_ms(); now_ms() - start < (with_caller ? 2 : 20);)
+    uint64_t length = !with_caller ? 20000000U : before % 2 ? 500000U : 2000000U;
+    for (uint64_t until = pp_now() + length; pp_now() < until;)
         if (!with_caller && atomic_load(&plan->deaths) != before) break;
     *(int *)out = 1;
     return 0;
