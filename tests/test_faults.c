@@ -464,7 +464,7 @@ static bool run_with(enum process process, const char *call, int n, bool for_eve
 
 static void each(enum process process, const char *call, bool for_ever) {
     faults = shared(sizeof *faults);
-    int n = 1, step = is_brief() && !for_ever ? 3 : 1;
+    int n = 1, step = instrumented() && !for_ever ? 3 : 1;
     while (run_with(process, call, n, for_ever)) n += n < 40 ? step : 5 * step; /* after that comes more of the same */
 }
 
