@@ -51,8 +51,9 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     pp_work_announce(w, ticket);
 }
 
-/* False: it is no longer to be run, or somebody else runs it. */
-static bool run_task(struct worker *w, uint64_t ticket) {
+/* False: it is no longer to be run, or somebody else runs it. Else the worker is busy, since `began` if it was not: who
+ * only tries is not. */
+static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
     uint32_t slot = pp_ticket_slot(ticket);
     if (slot >= PP_SLOTS) return false;
     if (w->started_set) {
@@ -64,6 +65,8 @@ static bool run_task(struct worker *w, uint64_t ticket) {
     if (!pp_state_begin(&w->shared->outcomes[slot].state, pp_ticket_generation(ticket), w->number, w->life))
         return false;
     PP_POINT("begun");
+    if (atomic_load_explicit(&w->record->busy_since, memory_order_relaxed) == 0)
+        atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
     run_claimed(w, slot, ticket);
     if (w->has_quota) w->quota--;
     return true;
@@ -103,8 +106,7 @@ bool pp_work_on_tickets(struct worker *w) {
     uint64_t began = pp_now(), ran = 0;
     w->took = began;
     w->took_all = count == most;
-    atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
-    for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i]);
+    for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
     uint64_t now = pp_now();
     pp_work_count(w, began, now, ran, 0);
@@ -122,10 +124,9 @@ bool pp_work_steal(struct worker *w) {
             uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
             if (ticket == 0) break;
             uint64_t began = pp_now();
-            atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
-            bool ran = run_task(w, ticket);
-            pp_work_count(w, began, pp_now(), ran, 0);
-            if (ran) return true;
+            if (!run_task(w, ticket, began)) continue;
+            pp_work_count(w, began, pp_now(), 1, 0);
+            return true;
         }
     }
     return false;
