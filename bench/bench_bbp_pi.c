@@ -23,19 +23,9 @@ static void report(const struct workload *work, long terms, const struct bench_c
 static void measure(struct pool *pool, int workers, long terms) {
     long in[TASKS];
     double out[TASKS], expected[TASKS];
-    struct workload work = {.fn = bbp_pi,
-                            .in = in,
-                            .in_size = sizeof *in,
-                            .out = out,
-                            .out_size = sizeof *out,
-                            .count = TASKS,
-                            .expected = expected,
-                            .workers = workers,
-                            .pool = pool};
-    for (int i = 0; i < TASKS; i++) {
-        in[i] = terms;
-        bbp_pi(&in[i], &expected[i]);
-    }
+    for (int i = 0; i < TASKS; i++) in[i] = terms;
+    struct workload work = bbp_workload(in, out, expected, TASKS, workers);
+    work.pool = pool;
     struct bench_contestant contestants[] = {
         contestant("sequential", run_sequential, &work),
         contestant("pool_map", run_pool_map, &work),

@@ -3,6 +3,7 @@
 #define PARPOOL_BENCH_KERNELS_H
 
 #include "bench.h"
+#include "contestants.h"
 
 #include <parpool.h>
 #include <stdint.h>
@@ -82,6 +83,22 @@ static inline long bbp_terms(double seconds) {
     }
     long result = (long)(seconds / best * (double)terms);
     return result > 0 ? result : 1;
+}
+
+/* A workload of that, with its arrays of `count` terms, results and right results, which it fills in. */
+static inline struct workload bbp_workload(const long *terms, double *out, double *expected, size_t count, int workers) {
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && terms[i] == terms[i - 1]) expected[i] = expected[i - 1];
+        else (void)bbp_pi(&terms[i], &expected[i]);
+    }
+    return (struct workload){.fn = bbp_pi,
+                             .in = terms,
+                             .in_size = sizeof *terms,
+                             .out = out,
+                             .out_size = sizeof *out,
+                             .count = count,
+                             .expected = expected,
+                             .workers = workers};
 }
 
 /* ---- Echo: bytes in, the same bytes out -------------------------------------------------------------------------- */

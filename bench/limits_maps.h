@@ -17,20 +17,8 @@ struct pi_job {
 };
 
 /* The caller has filled in terms. */
-static inline void pi_job_describe(struct pi_job *job, size_t count, int workers) {
-    job->work = (struct workload){.fn = bbp_pi,
-                                  .in = job->terms,
-                                  .in_size = sizeof *job->terms,
-                                  .out = job->out,
-                                  .out_size = sizeof *job->out,
-                                  .count = count,
-                                  .expected = job->expected,
-                                  .workers = workers};
-    for (size_t i = 0; i < count; i++) bbp_pi(&job->terms[i], &job->expected[i]);
-}
-
 static inline void pi_job_begin(struct pi_job *job, size_t count) {
-    pi_job_describe(job, count, limits.workers);
+    job->work = bbp_workload(job->terms, job->out, job->expected, count, limits.workers);
     job->work.pool = bench_pool(limits.workers);
     job->work.threads = thread_pool_create(limits.workers);
     workload_prepare_submits(&job->work);
@@ -87,7 +75,7 @@ static inline void limit_pi_asleep(const char *name, double seconds) {
     pi_job_even(&job, seconds);
     int children = limits.workers < SKEWED_ITEMS ? limits.workers : SKEWED_ITEMS;
     for (int i = 0; i < children; i++) shares.terms[i] = job.terms[0] * PI_ITEMS / children;
-    pi_job_describe(&shares, (size_t)children, children);
+    shares.work = bbp_workload(shares.terms, shares.out, shares.expected, (size_t)children, children);
     pipe_workers_start(&shares.work);
     int runs = limits.options->quick ? 2 : 9;
     struct nap pool = {&job.work, run_pool_map, 2e-3, 2e-3, runs};

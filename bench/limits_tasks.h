@@ -318,21 +318,10 @@ static inline void limit_flat_map(void) {
     double tasks[5];
     long *terms = arena_alloc(pool, most * sizeof *terms), each = bbp_terms(100e-9);
     double *out = arena_alloc(pool, most * sizeof *out), *expected = bench_alloc(most * sizeof *expected);
-    for (size_t i = 0; i < most; i++) {
-        terms[i] = each;
-        if (i == 0) bbp_pi(&each, expected);
-        expected[i] = expected[0];
-    }
+    for (size_t i = 0; i < most; i++) terms[i] = each;
     for (size_t i = 0; i < scales; i++, count *= 10) {
-        works[i] = (struct workload){.fn = bbp_pi,
-                                     .in = terms,
-                                     .in_size = sizeof *terms,
-                                     .out = out,
-                                     .out_size = sizeof *out,
-                                     .count = count,
-                                     .expected = expected,
-                                     .workers = limits.workers,
-                                     .pool = pool};
+        works[i] = bbp_workload(terms, out, expected, count, limits.workers);
+        works[i].pool = pool;
         contestants[i] = scale(names[i], median_map, &works[i]);
         tasks[i] = (double)count;
     }
@@ -352,7 +341,7 @@ static inline void limit_flat_workers(void) {
     struct squares squares;
     struct workload works[2 * SCALES];
     struct bench_contestant contestants[2 * SCALES];
-    double tasks[SCALES] = {0};
+    double tasks[2 * SCALES];
     size_t scales = limits.options->quick ? 3 : SCALES, count = limits.options->quick ? 1000 : 100000;
     squares_begin(&squares, count, 1);
     for (size_t i = 0; i < 2 * scales; i++) {
@@ -361,7 +350,7 @@ static inline void limit_flat_workers(void) {
         works[i].workers = is_alike ? limits.workers : 1 << i;
         works[i].pool = bench_pool(works[i].workers);
         contestants[i] = scale(is_alike ? as_cpus : worker_names[i], median_submits, &works[i]);
-        if (!is_alike) tasks[i] = (double)count;
+        tasks[i] = (double)count;
     }
     judge_flat("flat-workers-submit", "dearest / cheapest task, 1 to 64 workers", contestants, scales, tasks,
                &contestants[scales], 1 << (SCALES - 1), limits.options->rounds);
@@ -373,30 +362,20 @@ static inline void limit_flat_workers(void) {
 static inline void limit_flat_workers_map(void) {
     enum { ITEMS = 1000 };
     long terms[ITEMS], each = bbp_terms(10e-6);
-    double out[ITEMS], expected[ITEMS], tasks[SCALES] = {0};
+    double out[ITEMS], expected[ITEMS], tasks[2 * SCALES];
     struct workload works[2 * SCALES];
     struct bench_contestant contestants[2 * SCALES];
     size_t first = 0, scales = limits.options->quick ? 3 : SCALES;
     while (first < scales - 1 && 1 << first < limits.workers) first++;
     scales -= first;
-    for (size_t i = 0; i < ITEMS; i++) {
-        terms[i] = each;
-        bbp_pi(&each, &expected[i]);
-    }
+    for (size_t i = 0; i < ITEMS; i++) terms[i] = each;
     for (size_t i = 0; i < 2 * scales; i++) {
         bool is_alike = i >= scales;
         int workers = is_alike ? limits.workers : 1 << (first + i);
-        works[i] = (struct workload){.fn = bbp_pi,
-                                     .in = terms,
-                                     .in_size = sizeof *terms,
-                                     .out = out,
-                                     .out_size = sizeof *out,
-                                     .count = ITEMS,
-                                     .expected = expected,
-                                     .workers = workers,
-                                     .pool = bench_pool(workers)};
+        works[i] = bbp_workload(terms, out, expected, ITEMS, workers);
+        works[i].pool = bench_pool(workers);
         contestants[i] = scale(is_alike ? as_cpus : worker_names[first + i], median_map, &works[i]);
-        if (!is_alike) tasks[i] = ITEMS;
+        tasks[i] = ITEMS;
     }
     judge_flat("flat-workers-map", "the same, items of 10 us in one job", contestants, scales, tasks,
                &contestants[scales], 1 << (SCALES - 1), limits.options->rounds);

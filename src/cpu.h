@@ -20,6 +20,8 @@ struct pp_pause {
 };
 /* `since`: when it was seen to be necessary. */
 void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now);
+/* How often a thread that waits awake looks before it offers the CPU. */
+enum { PP_LOOKS = 16 };
 /* Lets others have the CPU, for whom it was not free. Whoever had it for long is no worker that soon rests: crowd->until
  * is then in the future, and who waits had better sleep until it. Returns pp_now(). */
 uint64_t pp_cpu_offer(struct pp_pause *crowd);

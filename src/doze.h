@@ -34,7 +34,7 @@ void pp_doze_died(struct pp_shared *shared, uint32_t worker);
 /* The caller's own. All zero at first. */
 struct pp_wakes {
     uint64_t given; /* wake-ups, ever */
-    uint64_t spent; /* back->dozes when one was given last that nobody slept for: while it is that, nobody will sleep */
+    uint64_t spent; /* back->dozes when one was given last that nobody slept for: who is counted there needs none */
 };
 /* Caller. `work`: how many workers could be of use. */
 void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);

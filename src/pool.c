@@ -196,7 +196,7 @@ bool pp_make_bell(struct pool *pool) {
 /* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
 static int start_supervisor(struct pool *pool) {
     int tasks[2], bell[2], control[2];
-    char **environment = pp_env_make(pool->cpus / (int)pool->workers);
+    char **environment = pp_env_make(pp_spread_cpus(&pool->shared) / (int)pool->workers);
     if (!environment) return POOL_ENOMEM;
     /* A worker that waits for a time must not block in the pipe. */
     if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) goto no_tasks;
@@ -286,8 +286,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
     atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
     if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
-    pool->cpus = pool_cpu_count();
-    pp_spread_set_cpus(&pool->shared, pool->cpus);
+    pp_spread_set_cpus(&pool->shared, pool_cpu_count());
     error = pool->backend->start(pool);
     if (error) goto fail;
     pool->driven = pool->backend->drive != NULL;

@@ -83,7 +83,6 @@ struct pool {
     bool driven; /* what waits is run by calls: struct pp_backend */
     uint64_t made; /* ns */
     bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
-    int cpus; /* when it was made */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
     pid_t supervisor; /* 0: there is none any more */

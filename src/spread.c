@@ -23,6 +23,10 @@ void pp_spread_set_cpus(struct pp_shared *shared, int cpus) {
     atomic_store_explicit(&shared->front->cpus, (uint32_t)cpus, memory_order_relaxed);
 }
 
+int pp_spread_cpus(const struct pp_shared *shared) {
+    return (int)told(&shared->front->cpus);
+}
+
 bool pp_spread_can_spare(const struct pp_shared *shared) {
     return there_is_one_each(shared, 1);
 }

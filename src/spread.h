@@ -11,6 +11,7 @@
 
 /* Caller: how many CPUs the pool may use. */
 void pp_spread_set_cpus(struct pp_shared *shared, int cpus);
+int pp_spread_cpus(const struct pp_shared *shared);
 /* Whether there are more CPUs than workers: then the caller may wait awake. */
 bool pp_spread_can_spare(const struct pp_shared *shared);
 /* Caller: it looks around here. */

@@ -22,7 +22,6 @@
 
 #define NS_PER_MS 1000000U
 #define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
-#define LOOKS 16 /* before the CPU is offered to others */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 
@@ -119,7 +118,7 @@ static bool spin(struct pool *pool) {
     pp_spread_tell_looking(&pool->shared);
     do {
         if (now < pool->crowd.until) return false;
-        for (int i = 0; i < LOOKS; i++)
+        for (int i = 0; i < PP_LOOKS; i++)
             if (sees_news(pool)) return true;
         now = pp_cpu_offer(&pool->crowd); /* whoever else wants it */
     } while (now < until);

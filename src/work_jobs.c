@@ -11,7 +11,6 @@
 #define SMALL_RESULT 4096 /* larger ones may be written only in part */
 #define MAPPED_AHEAD 1048576 /* bytes of results at most: a chunk may be as large as the user likes, and fail early */
 #define LINGER_NS 50000U /* as much as lingering may gain */
-#define LOOKS 16 /* before the CPU is offered to others */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
@@ -169,13 +168,14 @@ static enum company company_in(const struct worker *w, uint64_t ticket) {
  * worker that is there stays in a job in which nothing is left until those who are at it are out, if it is not for
  * long. */
 static void linger(struct worker *w, uint64_t ticket) {
+    if (!pp_spread_is_with_caller(w->shared) || company_in(w, ticket) != WORKERS) return;
     uint64_t now = pp_now(), until = now + LINGER_NS;
-    if (now < w->crowd.until || !pp_spread_is_with_caller(w->shared) || company_in(w, ticket) != WORKERS) return;
+    if (now < w->crowd.until) return;
     atomic_store_explicit(&w->record->lingers, 1, memory_order_relaxed);
     PP_POINT("lingering");
     for (int i = 1; pp_work_would_ring(w, ticket) && company_in(w, ticket) == WORKERS; i++) {
         if (!pp_ring_is_empty(w->shared) || pp_work_sees_job(w)) break;
-        if (i % LOOKS == 0 && pp_cpu_offer(&w->crowd) >= until) break;
+        if (i % PP_LOOKS == 0 && pp_cpu_offer(&w->crowd) >= until) break;
     }
     atomic_store_explicit(&w->record->lingers, 0, memory_order_relaxed);
 }

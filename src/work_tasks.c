@@ -109,7 +109,7 @@ bool pp_work_on_tickets(struct worker *w) {
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
     uint64_t now = pp_now();
-    pp_work_count(w, began, now, ran, 0);
+    if (ran) pp_work_count(w, began, now, ran, 0);
     w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
     return true;
 }

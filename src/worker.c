@@ -16,7 +16,6 @@
 #define NS_PER_MS 1000000U
 #define PAUSE_NS 50000000U /* how long a worker that may not begin anything waits until it looks again */
 #define LOOK_NS 50000U   /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
-#define LOOKS 16         /* before it offers the CPU to others */
 
 /* ---- the end of a life */
 
@@ -131,7 +130,7 @@ static bool look_around(struct worker *w) {
     uint64_t now = pp_now(), until = now + LOOK_NS;
     do {
         if (now < w->crowd.until && pp_spread_can_spare(w->shared)) return false;
-        for (int i = 0; i < LOOKS; i++)
+        for (int i = 0; i < PP_LOOKS; i++)
             if (sees_work(w)) return true;
         if (!w->ends && now >= w->crowd.until) pp_spread_apart(w->shared, w->number, &w->moves, now);
         now = pp_cpu_offer(&w->crowd);
