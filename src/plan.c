@@ -66,17 +66,31 @@ static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, 
 
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk) {
-    for (uint32_t i = 0; i < plan->regions; i++)
-        if (claim_in(plan, (worker + i) % plan->regions, i == 0, pace, most, chunk)) return true;
+    uint32_t region = worker < plan->regions ? worker : worker % plan->regions;
+    for (uint32_t i = 0; i < plan->regions; i++) {
+        if (claim_in(plan, region, i == 0, pace, most, chunk)) return true;
+        if (++region == plan->regions) region = 0;
+    }
     return false;
 }
 
-void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now) {
-    uint64_t took = now - pace->began + 1, blocks = chunk->last - chunk->first;
-    uint64_t fit = took > PP_CHUNK_NS ? blocks * PP_CHUNK_NS / took : blocks * 8;
-    if (took <= PP_CHUNK_NS && took > PP_CHUNK_NS / 8) fit = blocks * PP_CHUNK_NS / took;
+bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk) {
+    pace->finished += chunk->last - chunk->first;
+    return ++pace->unmeasured > pace->unmeasured_most;
+}
+
+bool pp_pace_is_behind(const struct pp_pace *pace) {
+    return pace->unmeasured > 0;
+}
+
+void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
+    uint64_t took = now - pace->began + 1, fit = pace->finished * 8;
+    if (took > PP_CHUNK_NS / 8) fit = pace->finished * PP_CHUNK_NS / took;
     pace->blocks = fit ? fit : 1;
+    if (took > PP_SHORT_NS) pace->unmeasured_most = 0;
+    else if (pace->unmeasured_most < PP_UNMEASURED_MOST) pace->unmeasured_most = 2 * pace->unmeasured_most + 1;
     pace->began = now;
+    pace->finished = pace->unmeasured = 0;
 }
 
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {

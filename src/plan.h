@@ -63,13 +63,20 @@ struct pp_chunk {
     uint64_t first, last, begin, end;
 };
 
-/* A worker's idea of how much to claim at a time. */
+/* A worker's idea of how much to claim at a time, and how often to look at the clock. */
 struct pp_pace {
-    uint64_t blocks; /* of the next claim; 0: none yet */
-    uint64_t began;  /* ns when the last claim was made */
+    uint64_t blocks;   /* of the next claim; 0: none yet */
+    uint64_t began;    /* ns when the clock was last looked at */
+    uint64_t finished; /* blocks since then */
+    unsigned unmeasured, unmeasured_most; /* chunks since then, and how many there may be without a look */
 };
 
 #define PP_CHUNK_NS 200000U
+/* To look at the clock takes as long as half a chunk that is one short item (bench_limits, "items-chunk1"). So several of
+ * them share a look if together they have taken no longer than this; should they all be long all at once, that is noticed
+ * after as many of them. */
+#define PP_SHORT_NS 2000U
+#define PP_UNMEASURED_MOST 7U
 
 /* How many regions so many blocks make for so many workers; *region: blocks of each. */
 uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region);
@@ -77,8 +84,12 @@ uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region);
 /* Claims the next chunk for worker, at most `most` positions unless a single block is more. False: nothing is left. */
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk);
-/* Tells the pace how long the chunk took. */
-void pp_pace_measure(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t now);
+/* The chunk is finished. True: then the clock is to be looked at. */
+bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk);
+/* Whether chunks were finished since the last look. */
+bool pp_pace_is_behind(const struct pp_pace *pace);
+/* Tells the pace what the clock says. */
+void pp_pace_measure(struct pp_pace *pace, uint64_t now);
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed);
 
 /* Caller: how many positions the marks tell of as done, and how many of those as failed. */

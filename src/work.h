@@ -57,8 +57,10 @@ void pp_work_flush(const struct worker *w);
 /* Ends its life by its own will. why: PP_RETIRED… */
 noreturn void pp_work_retire(struct worker *w, uint32_t why);
 void pp_work_retire_if_due(struct worker *w);
-/* For pool_stats(): `tasks` were run from `began` to `now`, and the worker is busy since `since`; 0: it is not. */
-void pp_work_count(struct worker *w, uint64_t began, uint64_t now, uint64_t tasks, uint64_t since);
+/* For pool_stats(): so many tasks or items were run. */
+void pp_work_count(struct worker *w, uint64_t tasks);
+/* The same: the worker was at them from `began` to `now`, and is busy since `since`; 0: it is not. */
+void pp_work_count_time(struct worker *w, uint64_t began, uint64_t now, uint64_t since);
 /* Whether the caller sleeps for what the ticket stands for, and this worker has not rung for that yet. */
 bool pp_work_would_ring(const struct worker *w, uint64_t ticket);
 /* Tells the caller that what the ticket stands for is to be looked at. */

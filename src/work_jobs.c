@@ -61,7 +61,8 @@ static void run_rows(struct worker *w, const struct pp_job_plan *plan, char *scr
     char *out = plan->out;
     size_t size = plan->out_size;
     bool maps = out && size <= SMALL_RESULT;
-    uint64_t part = maps ? MAPPED_AHEAD / size : UINT64_MAX;
+    uint64_t part = chunk->end - chunk->begin;
+    if (maps && part * size > MAPPED_AHEAD) part = MAPPED_AHEAD / size;
     for (uint64_t begin = chunk->begin, end; begin < chunk->end; begin = end) {
         end = chunk->end - begin > part ? begin + part : chunk->end;
         if (maps) pp_pages_map(&w->pages, out + begin * size, out + end * size, out, out + plan->count * size);
@@ -188,9 +189,9 @@ static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
 }
 
 /* Whether this worker should look at other work before the next chunk. */
-static bool turn_is_over(struct worker *w, uint64_t now, uint64_t turn_began) {
+static bool turn_is_over(struct worker *w, uint64_t turn_began) {
     if (w->has_quota && w->quota == 0) return true;
-    return !pp_ring_is_empty(w->shared) || now - turn_began > SLICE_NS;
+    return !pp_ring_is_empty(w->shared) || w->pace.began - turn_began > SLICE_NS;
 }
 
 /* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
@@ -204,50 +205,54 @@ static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
     return w->spare;
 }
 
-static bool work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
+static void look_at_clock(struct worker *w) {
+    uint64_t now = pp_now();
+    pp_work_count_time(w, w->pace.began, now, now);
+    pp_pace_measure(&w->pace, now);
+}
+
+/* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. */
+static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
+    uint64_t turn_began = w->pace.began;
+    bool careful = plan->timeout || w->has_quota || w->soft_limit;
+    struct pp_chunk chunk;
+    do {
+        if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) return true;
+        PP_POINT("claimed");
+        record_chunk(w->record, &chunk);
+        PP_POINT("recorded");
+        (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
+        pp_work_count(w, chunk.end - chunk.begin);
+        if (pp_pace_is_due(&w->pace, &chunk)) look_at_clock(w);
+    } while (!turn_is_over(w, turn_began));
+    return pp_plan_is_used_up(plan);
+}
+
+static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     const struct pp_job_plan *plan = enter_job(w, ticket);
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
         w->used_up[place] = ticket;
         leave_job(w, ticket, true);
-        return false;
-    }
-    if (w->pace_job != ticket) {
-        w->pace_job = ticket;
-        w->pace.blocks = 0;
+        return;
     }
     w->call->seed = plan->seed;
     w->call->position = &w->record->progress;
     w->call->items = plan->index;
     w->call->context = plan->context;
-    uint64_t turn_began = w->pace.began = pp_now();
-    atomic_store_explicit(&w->record->busy_since, turn_began, memory_order_relaxed);
-    bool worked = false, nothing_left = false;
-    struct pp_chunk chunk;
-    do {
-        if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) {
-            nothing_left = true;
-            break;
-        }
-        worked = true;
-        PP_POINT("claimed");
-        record_chunk(w->record, &chunk);
-        PP_POINT("recorded");
-        bool careful = plan->timeout || w->has_quota || w->soft_limit;
-        (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
-        uint64_t now = pp_now();
-        pp_work_count(w, w->pace.began, now, chunk.end - chunk.begin, now);
-        pp_pace_measure(&w->pace, &chunk, now);
-    } while (!turn_is_over(w, w->pace.began, turn_began));
+    if (w->pace_job != ticket) w->pace = (struct pp_pace){0};
+    w->pace_job = ticket;
+    w->pace.began = pp_now();
+    atomic_store_explicit(&w->record->busy_since, w->pace.began, memory_order_relaxed);
+    bool nothing_left = work_through(w, plan, scratch);
+    if (pp_pace_is_behind(&w->pace)) look_at_clock(w);
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
-    nothing_left = nothing_left || pp_plan_is_used_up(plan);
     if (nothing_left) {
         w->used_up[place] = ticket;
         linger(w, ticket);
     }
     leave_job(w, ticket, nothing_left);
-    return worked;
 }
 
 /* The place of a job of the board in which something may be left, from `board_next` on; PP_BOARD: none. */

@@ -95,6 +95,11 @@ void pp_work_let_gather(const struct worker *w) {
     while (pp_now() - w->took < GATHER_NS) continue;
 }
 
+static void count_tasks(struct worker *w, uint64_t tasks, uint64_t began, uint64_t now) {
+    pp_work_count(w, tasks);
+    pp_work_count_time(w, began, now, 0);
+}
+
 /* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
 bool pp_work_on_tickets(struct worker *w) {
     uint64_t tickets[PP_HOLD];
@@ -109,7 +114,7 @@ bool pp_work_on_tickets(struct worker *w) {
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
     atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
     uint64_t now = pp_now();
-    if (ran) pp_work_count(w, began, now, ran, 0);
+    if (ran) count_tasks(w, ran, began, now);
     w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
     return true;
 }
@@ -125,7 +130,7 @@ bool pp_work_steal(struct worker *w) {
             if (ticket == 0) break;
             uint64_t began = pp_now();
             if (!run_task(w, ticket, began)) continue;
-            pp_work_count(w, began, pp_now(), 1, 0);
+            count_tasks(w, 1, began, pp_now());
             return true;
         }
     }

@@ -81,14 +81,16 @@ static void retire_if_lost(struct worker *w, int pipe, struct pp_file file) {
 
 /* ---- telling */
 
-void pp_work_count(struct worker *w, uint64_t began, uint64_t now, uint64_t tasks, uint64_t since) {
-    struct pp_record *r = w->record;
-    uint64_t all = atomic_load_explicit(&r->tasks, memory_order_relaxed);
-    uint64_t busy = atomic_load_explicit(&r->busy, memory_order_relaxed);
-    if (tasks) w->idle_since = 0;
-    atomic_store_explicit(&r->tasks, all + tasks, memory_order_relaxed);
-    atomic_store_explicit(&r->busy, busy + (now - began), memory_order_relaxed);
-    atomic_store_explicit(&r->busy_since, since, memory_order_release); /* who sees it sees the counts: stats.c */
+void pp_work_count(struct worker *w, uint64_t tasks) {
+    uint64_t all = atomic_load_explicit(&w->record->tasks, memory_order_relaxed);
+    w->idle_since = 0;
+    atomic_store_explicit(&w->record->tasks, all + tasks, memory_order_relaxed);
+}
+
+void pp_work_count_time(struct worker *w, uint64_t began, uint64_t now, uint64_t since) {
+    uint64_t busy = atomic_load_explicit(&w->record->busy, memory_order_relaxed);
+    atomic_store_explicit(&w->record->busy, busy + (now - began), memory_order_relaxed);
+    atomic_store_explicit(&w->record->busy_since, since, memory_order_release); /* who sees it sees both: stats.c */
 }
 
 bool pp_work_would_ring(const struct worker *w, uint64_t ticket) {

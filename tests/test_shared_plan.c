@@ -38,7 +38,7 @@ static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
             job.data[p] = (unsigned char)(number + 1);
         }
         if (right) pp_plan_mark(&job.plan, chunk.first, chunk.last, number % 2);
-        pp_pace_measure(&pace, &chunk, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
+        if (pp_pace_is_due(&pace, &chunk)) pp_pace_measure(&pace, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
         if (next_random(random) % 16 == 0) sched_yield();
     }
 }
@@ -192,10 +192,34 @@ static void chunks_grow_until_they_take_long_enough(void **state) {
         uint64_t items = chunk.end - chunk.begin;
         assert_true(items <= (job.plan.count - chunk.begin + 1) / 2);
         now += items * 1000; /* a microsecond each */
-        pp_pace_measure(&pace, &chunk, now);
+        if (pp_pace_is_due(&pace, &chunk)) pp_pace_measure(&pace, now);
         if (items > longest) longest = items;
     }
     assert_true(longest >= PP_CHUNK_NS / 1000 / 2 && longest <= PP_CHUNK_NS / 1000 * 2);
+}
+
+/* How many chunks, of one block and `ns` each, go by until the clock is to be looked at; then it is. */
+static unsigned chunks_until_due(struct pp_pace *pace, uint64_t ns) {
+    const struct pp_chunk chunk = {.last = 1, .end = 1};
+    unsigned chunks = 1;
+    while (!pp_pace_is_due(pace, &chunk)) chunks++;
+    assert_true(pp_pace_is_behind(pace));
+    pp_pace_measure(pace, pace->began + chunks * ns);
+    assert_false(pp_pace_is_behind(pace));
+    return chunks;
+}
+
+static void short_chunks_share_a_look_at_the_clock_and_long_ones_do_not(void **state) {
+    (void)state;
+    struct pp_pace pace = {.began = 1000};
+    for (unsigned expected = 1; expected <= PP_UNMEASURED_MOST + 1; expected *= 2)
+        assert_int_equal(chunks_until_due(&pace, 50), expected);
+    assert_int_equal(chunks_until_due(&pace, 50), PP_UNMEASURED_MOST + 1);
+    /* Of as many chunks as were measured, not of one: */
+    assert_int_equal(pace.blocks, 8 * (PP_UNMEASURED_MOST + 1));
+    assert_int_equal(chunks_until_due(&pace, PP_CHUNK_NS), PP_UNMEASURED_MOST + 1);
+    assert_int_equal(pace.blocks, 1);
+    for (int i = 0; i < 10; i++) assert_int_equal(chunks_until_due(&pace, PP_SHORT_NS + 1), 1);
 }
 
 int main(int argc, char **argv) {
@@ -206,6 +230,7 @@ int main(int argc, char **argv) {
         TEST(regions_are_small_enough_to_be_counted_and_hold_all),
         TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
         TEST(chunks_grow_until_they_take_long_enough),
+        TEST(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not),
     };
     return run_group("shared_plan", tests, COUNT(tests), argc, argv);
 }
