@@ -243,7 +243,9 @@ struct pool_job {
 
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
  * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. in, out, status,
- * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied.
+ * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied:
+ * out by this call, and in, where it is large and the system lets them, by workers as they come to it, so that nobody may
+ * change it meanwhile. A task has its own argument there, not its neighbours'.
  * 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are in place. Or, and
  * then nothing was run: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT,
  * POOL_EAGAIN, POOL_EDIED; with pool NULL the codes of pool_create(); in a pool_job.progress of this pool

@@ -68,6 +68,13 @@ void pp_job_begin(struct pool *pool, struct pp_job *j) {
     if (pool->waiting_jobs || !start_job(pool, j)) link_waiting(pool, j);
 }
 
+bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
+    size_t size = j->job.count * j->job.in_size;
+    j->in = pp_alloc_whole(pool, &pool->inputs, size);
+    if (j->in) memcpy(j->in, j->job.in, size);
+    return j->in != NULL;
+}
+
 /* ---- the end */
 
 static void copy_results(const struct pp_job *j) {

@@ -19,6 +19,7 @@ struct pp_job {
     struct pool_job job;
     uint32_t place;                     /* on the board */
     char *in, *out, *scratch, *context; /* copies; NULL: none */
+    pid_t in_process;                   /* as in struct pp_job_plan, where there is no copy */
     uint32_t scratch_parts;             /* workers there were when it was made */
     struct pp_tally tally;
     struct pp_report report;
@@ -34,6 +35,8 @@ struct pp_job {
 
 struct pp_notice;
 
+/* Copies its arguments to where workers can read them. False: no memory. */
+bool pp_job_copy_in(struct pool *pool, struct pp_job *job);
 /* Puts it on the board, or in line for a place there. It has a first pass. */
 void pp_job_begin(struct pool *pool, struct pp_job *job);
 /* What was put off until its last report. */

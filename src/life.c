@@ -9,6 +9,7 @@ uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     atomic_store_explicit(&shared->front->lives[worker], life, memory_order_relaxed);
     atomic_store_explicit(&record->ready, 0, memory_order_relaxed);
     atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->fetching, 0, memory_order_relaxed);
     atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
     atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
@@ -38,6 +39,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
         .single = atomic_load_explicit(&r->single, memory_order_relaxed),
         .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
+        .fetching = atomic_load_explicit(&r->fetching, memory_order_relaxed),
     };
     for (int i = 0; i < PP_HOLD; i++) {
         notice.hold[i] = atomic_load_explicit(&r->hold[i], memory_order_relaxed);

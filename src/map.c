@@ -1,6 +1,7 @@
 /* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
 #include <string.h>
 
+#include "fetch.h"
 #include "job.h"
 #include "pass.h"
 #include "sys.h"
@@ -20,16 +21,24 @@ static int check_job(const struct pool_job *job) {
     return 0;
 }
 
+/* How workers come to arguments that do not lie in the arena. */
+enum way { COPIED, INHERITED, FETCHED };
+
+/* Whether workers are to fetch them. */
+static bool is_fetched(struct pool *pool, struct pp_job *j, size_t size, enum way way) {
+    if (way != FETCHED || size < PP_FETCH_LEAST || pool->no_fetching) return false;
+    j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
+    return j->in_process != 0;
+}
+
 /* Copies in what lies elsewhere, and finds room for what comes out. */
-static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited) {
+static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
     const struct pool_job *job = &j->job;
     size_t in_bytes = job->count * job->in_size, out_bytes = job->count * job->out_size;
-    if (job->in && !in_is_inherited && !pp_heap_holds(&pool->arena, job->in, in_bytes)) {
-        j->in = pp_alloc_whole(pool, &pool->inputs, in_bytes);
-        if (!j->in) return POOL_ENOMEM;
-        memcpy(j->in, job->in, in_bytes);
-    }
-    if (job->context_size && !in_is_inherited && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
+    if (job->in && way != INHERITED && !pp_heap_holds(&pool->arena, job->in, in_bytes) &&
+        !is_fetched(pool, j, in_bytes, way) && !pp_job_copy_in(pool, j))
+        return POOL_ENOMEM;
+    if (job->context_size && way != INHERITED && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
         j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size);
         if (!j->context) return POOL_ENOMEM;
         memcpy(j->context, job->context, job->context_size);
@@ -47,13 +56,13 @@ static int place_data(struct pool *pool, struct pp_job *j, bool in_is_inherited)
     return 0;
 }
 
-static int make_job(struct pool *pool, const struct pool_job *job, bool in_is_inherited, struct pp_job **made) {
+static int make_job(struct pool *pool, const struct pool_job *job, enum way way, struct pp_job **made) {
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
     bool tallied = pp_tally_make(&j->tally, job);
     j->plan = pp_heap_alloc(&pool->inputs, sizeof *j->plan, false);
-    if (!tallied || !j->plan || place_data(pool, j, in_is_inherited) || !pp_pass_make_first(pool, j)) {
+    if (!tallied || !j->plan || place_data(pool, j, way) || !pp_pass_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
     }
@@ -67,11 +76,11 @@ static void tell_empty(const struct pool_job *job) {
     pp_tally_tell(&none, job);
 }
 
-static int map_async(struct pool *pool, const struct pool_job *job, bool in_is_inherited, struct future **future) {
+static int map_async(struct pool *pool, const struct pool_job *job, enum way way, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct pp_job *j = NULL;
-    if (job->count > 0) error = make_job(pool, job, in_is_inherited, &j);
+    if (job->count > 0) error = make_job(pool, job, way, &j);
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) {
@@ -101,19 +110,19 @@ int pool_map_async(struct pool *pool, const struct pool_job *job, struct future 
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    error = map_async(pool, job, false, future);
+    error = map_async(pool, job, COPIED, future);
     pp_unlock(pool);
     return error;
 }
 
-static int map_and_wait(struct pool *pool, const struct pool_job *job, bool in_is_inherited) {
+static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way way) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct future *future;
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
     /* Who may not wait must not begin either: items would be at the caller's data after the call has returned. */
-    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, in_is_inherited, &future);
+    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, way, &future);
     pp_unlock(pool);
     if (error) return error;
     error = future_get(future, NULL, -1);
@@ -134,12 +143,12 @@ static int map_alone(const struct pool_job *job) {
     struct pool *pool;
     error = pool_create(&options, &pool);
     if (error) return error;
-    error = map_and_wait(pool, job, true);
+    error = map_and_wait(pool, job, INHERITED);
     pool_destroy(pool);
     return error;
 }
 
 int pool_map(struct pool *pool, const struct pool_job *job) {
     if (!job) return POOL_EINVAL;
-    return pool ? map_and_wait(pool, job, false) : map_alone(job);
+    return pool ? map_and_wait(pool, job, FETCHED) : map_alone(job);
 }

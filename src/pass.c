@@ -33,6 +33,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     memset(plan, 0, sizeof *plan);
     plan->fn = job->fn;
     plan->in = j->in ? j->in : job->in;
+    plan->in_process = j->in ? 0 : j->in_process;
     plan->in_size = job->in_size;
     plan->out = j->out ? j->out : job->out;
     plan->out_size = job->out_size;
@@ -66,6 +67,7 @@ bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
 
 /* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
 bool pp_pass_make_next(struct pool *pool, struct pp_job *j) {
+    if (j->in_process && !j->in && pool->no_fetching && !pp_job_copy_in(pool, j)) return false;
     uint64_t count = pp_tally_count_left(&j->tally);
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
@@ -248,10 +250,21 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     leave_positions(j, at, end);
 }
 
+/* A worker ended of fetching arguments. */
+static void stop_fetching(struct pool *pool, struct pp_job *j) {
+    pool->no_fetching = true;
+    if (!j->plan->in_process || j->in || j->stopped) return;
+    /* Release: pairs with the acquire in fetch(), work_jobs.c. */
+    if (pp_job_copy_in(pool, j)) atomic_store_explicit(&j->plan->copy, j->in, memory_order_release);
+    else pp_plan_use_up(j->plan); /* and so it is tried once more, for the next pass */
+}
+
 void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
     /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
     j->deaths++;
-    if (pp_pass_ticket(pool, j) == notice->job) settle_chunk(j, notice);
+    if (pp_pass_ticket(pool, j) != notice->job) return;
+    if (notice->fetching) stop_fetching(pool, j);
+    settle_chunk(j, notice);
 }
 
 void pp_pass_audit(struct pool *pool, struct pp_job *j) {

@@ -33,6 +33,7 @@ struct pp_cursor {
 struct pp_job_plan {
     pool_fn *fn;
     const char *in;
+    _Atomic(const char *) copy; /* not NULL: instead of `in`, which could not be fetched. Caller */
     size_t in_size;
     char *out; /* NULL: every worker writes its results to its own part of `scratch`, which has scratch_parts */
     size_t out_size;
@@ -47,6 +48,7 @@ struct pp_job_plan {
     uint64_t region;       /* blocks a region; the last may have fewer */
     uint32_t regions;
     uint32_t generation;
+    pid_t in_process; /* whose memory `in` is in; 0: in what workers see; see fetch.h */
     const void *context;
     int32_t timeout; /* ms; 0: none */
     _Atomic uint32_t stop; /* begin no further chunk or, where each has its own swap, item. Caller */

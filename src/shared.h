@@ -70,6 +70,7 @@ struct pp_front {
     /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See
      * size.h */
     _Atomic uint32_t resting, starts_taken;
+    _Atomic uint32_t readable;          /* supervisor: the caller's process, if its memory can be read from here; see fetch.h */
     _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0: none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
 };
@@ -148,6 +149,7 @@ struct pp_record {
     _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
+    _Atomic uint32_t fetching; /* it is about to fetch arguments, or could not; see fetch.h */
     /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0:
      * idle). */
     _Atomic uint64_t tasks, busy, busy_since;
@@ -168,6 +170,7 @@ struct pp_notice {
     uint64_t fault;
     uint64_t hold[PP_HOLD];
     uint64_t current, job, item, begin, end, progress, single, flawed; /* the record, as the dead left it: untrusted */
+    uint32_t fetching;                                                 /* likewise */
 };
 
 /* Where the parts are. Private to each process, all alike. */

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -96,6 +97,45 @@ void pp_unmap(void *address, size_t size) {
     if (!address) return;
     HELD(-1);
     munmap(address, size);
+}
+
+bool pp_map_twice(size_t size, char **writable, const char **readable) {
+    *writable = NULL;
+    *readable = NULL;
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    char *first = pp_map_shared(size);
+    if (!first) return false;
+    /* Of shared memory, mremap() from a size of 0 makes a second mapping. */
+    void *second = FAULT("mremap", ENOMEM) ? MAP_FAILED : mremap(first, 0, size, MREMAP_MAYMOVE);
+    if (second != MAP_FAILED && mprotect(second, size, PROT_READ) == 0) {
+        *writable = first;
+        *readable = given(second);
+        return true;
+    }
+    if (second != MAP_FAILED) munmap(second, size);
+    pp_unmap(first, size);
+#else
+    (void)size;
+#endif
+    return false;
+}
+
+bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    if (FAULT("process_vm_readv", EPERM)) return false;
+    while (size > 0) {
+        struct iovec here = {.iov_base = to, .iov_len = size}, there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
+        ssize_t got = process_vm_readv(process, &here, 1, &there, 1, 0);
+        if (got <= 0) return false;
+        from += got;
+        to += got;
+        size -= (size_t)got;
+    }
+    return true;
+#else
+    (void)process, (void)from, (void)to, (void)size;
+    return false;
+#endif
 }
 
 bool pp_populate(char *begin, size_t size) {

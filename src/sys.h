@@ -39,6 +39,11 @@ void pp_table_release(void *table, size_t size);
 void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 void pp_unmap(void *address, size_t size);
+/* The same zeroed pages at two addresses, to write at one and only read at the other. False, and both NULL: the system
+ * cannot, or has no memory. */
+bool pp_map_twice(size_t size, char **writable, const char **readable);
+/* Copies `size` bytes from the memory of another process. False: the system does not let us, or not all of it is there. */
+bool pp_read_process(pid_t process, const char *from, char *to, size_t size);
 /* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */
 bool pp_populate(char *begin, size_t size);
 /* Bytes of a huge page, on x86-64 and most others; where it is another, the system refuses. */

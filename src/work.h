@@ -8,6 +8,7 @@
 
 #include "child.h"
 #include "cpu.h"
+#include "fetch.h"
 #include "pages.h"
 #include "plan.h"
 #include "task.h"
@@ -36,6 +37,7 @@ struct worker {
     uint64_t idle_since; /* ns; 0: it has worked since it last slept */
     struct pp_pause crowd, moves; /* when it looks around again; when it may go to another CPU by itself */
     struct pp_pages pages;
+    struct pp_fetched fetched;
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
     uint32_t board_next;

@@ -30,23 +30,23 @@ static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, u
     if (code != 0) note_flaw(w, plan, position, code);
 }
 
-static void run_item(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t position) {
-    uint64_t item = plan->index ? plan->index[position] : position;
-    int code = plan->fn(plan->in ? plan->in + item * plan->in_size : NULL,
-                        plan->out ? plan->out + item * plan->out_size : scratch);
-    end_unusual_item(w, plan, position, code);
-    atomic_store_explicit(&w->record->progress, position + 1, memory_order_release);
-}
+/* Items whose arguments lie side by side, and their results: as many of a chunk as are made ready at a time. */
+struct part {
+    uint64_t begin, end; /* positions */
+    const char *in;      /* the first argument; NULL: there are none */
+    char *out;           /* the first result; or where the last one's is written over */
+    size_t out_step;
+};
 
-/* The items from `begin` to `end`, one behind the other. Little else is done for each than the call: bench_limits,
- * "squares". */
-static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin, uint64_t end) {
+/* Little else is done for each item than the call: bench_limits, "squares". */
+static void run_items(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     pool_fn *fn = plan->fn;
-    const char *in = plan->in ? plan->in + begin * plan->in_size : NULL;
-    char *out = plan->out ? plan->out + begin * plan->out_size : scratch;
-    size_t in_step = plan->in_size, out_step = plan->out ? plan->out_size : 0;
+    const char *in = part->in;
+    char *out = part->out;
+    size_t in_step = plan->in_size, out_step = part->out_step;
+    uint64_t end = part->end;
     _Atomic uint64_t *progress = &w->record->progress;
-    for (uint64_t p = begin; p < end; p++) {
+    for (uint64_t p = part->begin; p < end; p++) {
         int code = fn(in, out);
         if (code | pp_child_forked) end_unusual_item(w, plan, p, code);
         atomic_store_explicit(progress, p + 1, memory_order_release);
@@ -55,25 +55,49 @@ static void run_row(struct worker *w, const struct pp_job_plan *plan, char *scra
     }
 }
 
-/* The same in parts, before each of which the pages of its results are mapped, if no result is larger than a page: then
- * all of them will be written. */
-static void run_rows(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
-    char *out = plan->out;
-    size_t size = plan->out_size;
-    bool maps = out && size <= SMALL_RESULT;
-    uint64_t part = chunk->end - chunk->begin;
-    if (maps && part * size > MAPPED_AHEAD) part = MAPPED_AHEAD / size;
-    for (uint64_t begin = chunk->begin, end; begin < chunk->end; begin = end) {
-        end = chunk->end - begin > part ? begin + part : chunk->end;
-        if (maps) pp_pages_map(&w->pages, out + begin * size, out + end * size, out, out + plan->count * size);
-        run_row(w, plan, scratch, begin, end);
-    }
+/* The arguments from `item` on. Nothing runs meanwhile: whoever dies of it, or has to end for it, leaves no victim. */
+static const char *fetch(struct worker *w, const struct pp_job_plan *plan, uint64_t item, uint64_t count) {
+    /* Acquire: pairs with the release in pass.c, after the copying. */
+    const char *copy = atomic_load_explicit(&plan->copy, memory_order_acquire);
+    if (copy) return copy + item * plan->in_size;
+    atomic_store_explicit(&w->record->fetching, 1, memory_order_relaxed);
+    PP_POINT("fetching");
+    const char *from = plan->in + item * plan->in_size;
+    const char *in = pp_fetch(&w->fetched, plan->in_process, from, count * plan->in_size);
+    if (!in) pp_work_retire(w, PP_RETIRED);
+    atomic_store_explicit(&w->record->fetching, 0, memory_order_relaxed);
+    return in;
 }
 
-/* A chunk that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what
+/* Leaves it as many items of `size` bytes as make no more than `most`, but one at least. */
+static void shorten(struct part *part, size_t size, size_t most) {
+    uint64_t count = part->end - part->begin;
+    if (count > 1 && count * size > most) part->end = part->begin + (size < most ? most / size : 1);
+}
+
+/* The part of the chunk that begins here. Pages of results are mapped if none is larger than a page: then all of them will
+ * be written. */
+static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin,
+                              uint64_t end) {
+    struct part part = {.begin = begin, .end = plan->index ? begin + 1 : end, .out = scratch};
+    uint64_t item = plan->index ? plan->index[begin] : begin;
+    size_t size = plan->out_size;
+    bool maps = plan->out && size <= SMALL_RESULT && !plan->index;
+    if (plan->in_process) shorten(&part, plan->in_size, PP_FETCH);
+    if (maps) shorten(&part, size, MAPPED_AHEAD);
+    if (plan->in) part.in = plan->in_process ? fetch(w, plan, item, part.end - begin) : plan->in + item * plan->in_size;
+    if (!plan->out) return part;
+    part.out = plan->out + item * size;
+    part.out_step = size;
+    char *end_of_part = part.out + (part.end - begin) * size, *end_of_all = plan->out + plan->count * size;
+    if (maps) pp_pages_map(&w->pages, part.out, end_of_part, plan->out, end_of_all);
+    return part;
+}
+
+/* A part that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what
  * runs in a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
-static noreturn void outlive_kill(struct worker *w, const struct pp_chunk *chunk) {
-    if (w->ends) atomic_store_explicit(&w->record->progress, chunk->end - 1, memory_order_release);
+static noreturn void outlive_kill(struct worker *w, uint64_t end) {
+    if (w->ends) atomic_store_explicit(&w->record->progress, end - 1, memory_order_release);
     pp_work_await_kill(w);
 }
 
@@ -89,41 +113,50 @@ static noreturn void stop_unbegun(struct worker *w, uint64_t running) {
     pp_work_retire(w, PP_RETIRED);
 }
 
-/* One swap for the whole chunk: whatever is to be killed is all of it. */
-static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+/* One swap for the whole part: whatever is to be killed is all of it. */
+static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
     if (must_stop(plan)) stop_unbegun(w, running);
-    if (!plan->index) run_rows(w, plan, scratch, chunk);
-    else
-        for (uint64_t p = chunk->begin; p < chunk->end; p++) run_item(w, plan, scratch, p);
+    run_items(w, plan, part);
     pp_work_flush(w);
     PP_POINT("finished");
-    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
-    PP_POINT("marked");
-    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, chunk);
+    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, part->end);
 }
 
 /* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to
  * go. */
-static void run_chunk_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch,
-                                const struct pp_chunk *chunk) {
+static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     w->started_set = true;
-    for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+    struct part item = *part;
+    for (; item.begin < part->end; item.begin++) {
+        item.end = item.begin + 1;
         /* What is left of the chunk is in the record: it goes to others, as after any death, but without a victim. */
         pp_work_retire_if_due(w);
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
-        atomic_store_explicit(&w->record->single, p, memory_order_relaxed); /* before the word that it belongs to */
+        atomic_store_explicit(&w->record->single, item.begin, memory_order_relaxed); /* before the word that it belongs to */
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
         if (must_stop(plan)) stop_unbegun(w, running);
-        run_item(w, plan, scratch, p);
+        run_items(w, plan, &item);
         PP_POINT("item ran");
         pp_work_heed_time_out(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
         if (w->has_quota) w->quota--;
         pp_work_flush(w);
+        if (item.in) item.in += plan->in_size;
+        if (item.out) item.out += item.out_step;
+    }
+}
+
+static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    bool careful = plan->timeout || w->has_quota || w->soft_limit;
+    for (uint64_t begin = chunk->begin; begin < chunk->end;) {
+        struct part part = make_ready(w, plan, scratch, begin, chunk->end);
+        (careful ? run_part_carefully : run_part)(w, plan, &part);
+        begin = part.end;
     }
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    PP_POINT("marked");
 }
 
 static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk) {
@@ -214,14 +247,13 @@ static void look_at_clock(struct worker *w) {
 /* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. */
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
     uint64_t turn_began = w->pace.began;
-    bool careful = plan->timeout || w->has_quota || w->soft_limit;
     struct pp_chunk chunk;
     do {
         if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) return true;
         PP_POINT("claimed");
         record_chunk(w->record, &chunk);
         PP_POINT("recorded");
-        (careful ? run_chunk_carefully : run_chunk)(w, plan, scratch, &chunk);
+        run_chunk(w, plan, scratch, &chunk);
         pp_work_count(w, chunk.end - chunk.begin);
         if (pp_pace_is_due(&w->pace, &chunk)) look_at_clock(w);
     } while (!turn_is_over(w, turn_began));

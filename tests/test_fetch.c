@@ -1,0 +1,285 @@
+/* Large arguments that are not copied: workers read the caller's memory, or find that they cannot. Linked with the library
+ * that is compiled with PP_FAULTS. */
+#include "support.h"
+
+#include <signal.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "sys.h"
+
+enum { ITEMS = 300000, NEVER = 1000000 };
+
+/* Shared with supervisor and workers. */
+static struct plan {
+    atomic_int tried, fetched; /* calls made by the supervisor, by workers */
+    int fail_try, fail_from;   /* whether the supervisor's call fails; the first of the workers' that does */
+    int fail_room;             /* whether workers find no room for what they fetch */
+    atomic_int deaths;
+    int deaths_wanted; /* how many workers are to die of fetching */
+    atomic_int begun[ITEMS];
+} *plan;
+static pid_t tester;
+static long in[ITEMS], out[ITEMS];
+static int status[ITEMS];
+
+static bool watch(const char *name) {
+    if (getpid() == tester) return false;
+    if (strcmp(name, "fetching") == 0 && atomic_fetch_add(&plan->deaths, 1) < plan->deaths_wanted) raise(SIGKILL);
+    if (strcmp(name, "mremap") == 0) return plan->fail_room;
+    if (strcmp(name, "process_vm_readv") != 0) return false;
+    if (getppid() == tester) return atomic_fetch_add(&plan->tried, 1) >= 0 && plan->fail_try;
+    return atomic_fetch_add(&plan->fetched, 1) >= plan->fail_from;
+}
+
+static int plan_anew(void **state) {
+    int code = test_begin(state);
+    plan = shared(sizeof *plan);
+    plan->fail_from = NEVER;
+    tester = getpid();
+    pp_fault = watch;
+    for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1, status[i] = -99;
+    return code;
+}
+
+static int forget_plan(void **state) {
+    pp_fault = NULL;
+    return test_end(state);
+}
+
+/* Whether a process may read its parent's memory here: a system may forbid it. */
+static bool can_read_parent(void) {
+    pid_t child = fork();
+    if (child == 0) {
+        long here = 0;
+        struct iovec to = {&here, sizeof here}, from = {&in[1], sizeof in[1]};
+        _exit(LINUX && process_vm_readv(tester, &to, 1, &from, 1, 0) == (ssize_t)sizeof here && here == in[1] ? 0 : 1);
+    }
+    int ended = 1;
+    waitpid(child, &ended, 0);
+    return ended == 0;
+}
+
+static int counted_square(const void *argument, void *result) {
+    long x = *(const long *)argument;
+    atomic_fetch_add_explicit(&plan->begun[task_index()], 1, memory_order_relaxed);
+    *(long *)result = x * x;
+    return 0;
+}
+
+static struct pool_job job_of(pool_fn *fn) {
+    return (struct pool_job){.fn = fn, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                             .count = ITEMS, .status = status};
+}
+
+/* A pool whose supervisor has tried whether it can read: it does so before it starts workers. */
+static struct pool *settled_pool(const struct pool_options *options) {
+    struct pool *pool;
+    long x = 1;
+    assert_ok(pool_create(options, &pool));
+    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    return pool;
+}
+
+static struct pool *pool_of_two(void) {
+    struct pool_options options = test_options(2);
+    return settled_pool(&options);
+}
+
+/* Runs all items; asserts that all are right, and that each was begun once. */
+static void map_counted(struct pool *pool, size_t chunk) {
+    struct pool_job job = job_of(counted_square);
+    job.chunk = chunk;
+    assert_ok(pool_map(pool, &job));
+    for (long i = 0; i < ITEMS; i++) {
+        assert_true(out[i] == i * i && status[i] == 0);
+        assert_int_equal(atomic_exchange(&plan->begun[i], 0), 1);
+        out[i] = -1;
+    }
+}
+
+static void large_arguments_are_fetched_and_small_ones_copied(void **state) {
+    (void)state;
+    static const size_t chunks[] = {0, 1, 7, ITEMS};
+    struct pool *pool = pool_of_two();
+    assert_int_equal(atomic_load(&plan->tried), LINUX);
+    struct pool_job small = job_of(counted_square);
+    small.count = 1000;
+    assert_ok(pool_map(pool, &small));
+    assert_int_equal(atomic_load(&plan->fetched), 0);
+    memset(plan->begun, 0, sizeof plan->begun);
+    for (size_t c = 0; c < COUNT(chunks); c++) {
+        atomic_store(&plan->fetched, 0);
+        map_counted(pool, chunks[c]);
+        if (can_read_parent()) assert_true(atomic_load(&plan->fetched) >= (int)(sizeof in / 262144));
+    }
+    pool_destroy(pool);
+}
+
+static void results_may_take_the_place_of_arguments(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_two();
+    struct pool_job job = job_of(counted_square);
+    job.out = in;
+    assert_ok(pool_map(pool, &job));
+    for (long i = 0; i < ITEMS; i++) assert_true(in[i] == i * i);
+    pool_destroy(pool);
+}
+
+static void what_cannot_be_fetched_is_copied(void **state) {
+    (void)state;
+    static const int fail_from[] = {0, 1, 3};
+    for (size_t f = 0; f < COUNT(fail_from); f++) {
+        plan->fail_from = fail_from[f];
+        atomic_store(&plan->fetched, 0);
+        struct pool *pool = pool_of_two();
+        map_counted(pool, 0);
+        int fetched = atomic_load(&plan->fetched);
+        if (can_read_parent()) assert_true(fetched > fail_from[f]);
+        map_counted(pool, 0);
+        assert_int_equal(atomic_load(&plan->fetched), fetched); /* and from then on it is not tried again */
+        pool_destroy(pool);
+    }
+}
+
+static void where_there_is_no_room_to_fetch_to_arguments_are_copied(void **state) {
+    (void)state;
+    plan->fail_room = 1;
+    struct pool *pool = pool_of_two();
+    map_counted(pool, 0);
+    assert_int_equal(atomic_load(&plan->fetched), 0);
+    pool_destroy(pool);
+}
+
+static void whoever_dies_of_fetching_leaves_no_victim(void **state) {
+    (void)state;
+    static const int deaths[] = {1, 2, NEVER};
+    for (size_t d = 0; d < COUNT(deaths); d++) {
+        plan->deaths_wanted = deaths[d];
+        atomic_store(&plan->deaths, 0);
+        struct pool *pool = pool_of_two();
+        map_counted(pool, 0);
+        if (can_read_parent()) assert_true(atomic_load(&plan->deaths) > 0);
+        map_counted(pool, 7);
+        pool_destroy(pool);
+    }
+}
+
+static void what_the_supervisor_cannot_read_no_worker_tries_to(void **state) {
+    (void)state;
+    plan->fail_try = 1;
+    struct pool *pool = pool_of_two();
+    map_counted(pool, 0);
+    assert_int_equal(atomic_load(&plan->fetched), 0);
+    pool_destroy(pool);
+}
+
+static int count_task(const void *argument, void *result) {
+    (void)argument, (void)result;
+    return 0;
+}
+
+static void fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none(void **state) {
+    (void)state;
+    struct pool_options options = test_options(2);
+    options.arena_size = sizeof in / 2;
+    struct pool_job job = job_of(count_task);
+    job.out = NULL;
+    job.out_size = 0;
+    struct pool *pool = settled_pool(&options);
+    assert_code(pool_map(pool, &job), can_read_parent() ? 0 : POOL_ENOMEM);
+    plan->fail_from = 0;
+    atomic_store(&plan->fetched, 0);
+    assert_code(pool_map(pool, &job), POOL_ENOMEM);
+    if (can_read_parent()) /* found out when it was under way */
+        for (long i = 0; i < ITEMS; i++) assert_code(status[i], POOL_ENOMEM);
+    job.count = 1000;
+    assert_ok(pool_map(pool, &job));
+    pool_destroy(pool);
+}
+
+/* Dies, the first time, of one item in 50,000. */
+static int sometimes_deadly(const void *argument, void *result) {
+    long x = *(const long *)argument;
+    if (x % 50000 == 17 && atomic_fetch_add(&plan->begun[x], 1) == 0) raise(SIGKILL);
+    *(long *)result = x * x;
+    return 0;
+}
+
+static void items_are_fetched_again_for_another_try(void **state) {
+    (void)state;
+    static const int timeouts[] = {0, 3600000};
+    static const unsigned most[] = {0, 40000};
+    for (size_t t = 0; t < COUNT(timeouts); t++)
+        for (size_t m = 0; m < COUNT(most); m++) {
+            struct pool_options options = test_options(2);
+            options.max_tasks_per_worker = most[m];
+            struct pool *pool = settled_pool(&options);
+            struct pool_job job = job_of(sometimes_deadly);
+            job.timeout = timeouts[t];
+            job.retries = 1;
+            memset(plan->begun, 0, sizeof plan->begun);
+            atomic_store(&plan->fetched, 0);
+            assert_ok(pool_map(pool, &job));
+            for (long i = 0; i < ITEMS; i++) assert_true(out[i] == i * i && status[i] == 0);
+            if (can_read_parent()) assert_true(atomic_load(&plan->fetched) > 0);
+            pool_destroy(pool);
+        }
+}
+
+enum { LARGE = 700001 };
+
+static int is_filled(const void *argument, void *result) {
+    (void)result;
+    return filled(argument, LARGE, task_index()) ? 0 : 1;
+}
+
+static void an_argument_may_be_larger_than_what_is_fetched_at_a_time(void **state) {
+    (void)state;
+    enum { COUNT_OF_LARGE = 5 };
+    char *data = malloc((size_t)COUNT_OF_LARGE * LARGE);
+    assert_non_null(data);
+    for (size_t i = 0; i < COUNT_OF_LARGE; i++) fill(data + i * LARGE, LARGE, i);
+    struct pool *pool = pool_of_two();
+    struct pool_job job = {.fn = is_filled, .in = data, .in_size = LARGE, .count = COUNT_OF_LARGE};
+    assert_ok(pool_map(pool, &job));
+    if (can_read_parent()) assert_int_equal(atomic_load(&plan->fetched), COUNT_OF_LARGE);
+    pool_destroy(pool);
+    free(data);
+}
+
+/* One item writes to what it may only read. */
+static int write_to_argument(const void *argument, void *result) {
+    if (*(const long *)argument == 1234) *(volatile long *)(uintptr_t)argument = 1;
+    *(long *)result = *(const long *)argument;
+    return 0;
+}
+
+static void a_task_can_only_read_what_was_fetched(void **state) {
+    (void)state;
+    struct pool *pool = pool_of_two();
+    struct pool_job job = job_of(write_to_argument);
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    for (long i = 0; i < ITEMS; i++) assert_code(status[i], i == 1234 ? POOL_EDIED : 0);
+    for (long i = 0; i < ITEMS; i++) assert_true(in[i] == i && (i == 1234 || out[i] == i));
+    pool_destroy(pool);
+}
+
+#define PLANNED(function)                                                                                              \
+    { #function, function, plan_anew, forget_plan, (void *)#function }
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        PLANNED(large_arguments_are_fetched_and_small_ones_copied),
+        PLANNED(results_may_take_the_place_of_arguments),
+        PLANNED(what_cannot_be_fetched_is_copied),
+        PLANNED(where_there_is_no_room_to_fetch_to_arguments_are_copied),
+        PLANNED(whoever_dies_of_fetching_leaves_no_victim),
+        PLANNED(what_the_supervisor_cannot_read_no_worker_tries_to),
+        PLANNED(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none),
+        PLANNED(items_are_fetched_again_for_another_try),
+        PLANNED(an_argument_may_be_larger_than_what_is_fetched_at_a_time),
+        PLANNED(a_task_can_only_read_what_was_fetched),
+    };
+    return run_group("fetch", tests, COUNT(tests), argc, argv);
+}
