@@ -222,8 +222,8 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
 
 /* Ends the task that a worker has died under, or has it run again. */
 static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
-    if (ended == PP_RUNNING && future->tries < future->task.retries) {
-        future->tries++;
+    if (ended == PP_RUNNING && future->task.tries < future->task.retries) {
+        future->task.tries++;
         pool->retried++;
         pp_submit_again(pool, future);
         return;

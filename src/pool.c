@@ -28,8 +28,9 @@
 
 struct pp_block {
     struct pp_block *next;
-    struct future futures[PP_FUTURES_A_BLOCK];
+    char room[PP_FUTURES_A_BLOCK * sizeof(struct future) + PP_LINE];
 };
+_Static_assert(sizeof(struct future) <= 3 * PP_LINE, "where many are in flight, each line of a future is a miss");
 
 /* ---- who may use it */
 
@@ -45,14 +46,20 @@ int pp_refusal(const struct pool *pool) {
 
 /* ---- futures */
 
+/* Each begins with a line. */
+static struct future *futures_of(struct pp_block *block) {
+    return (void *)(block->room + (PP_LINE - (uintptr_t)block->room % PP_LINE));
+}
+
 static bool add_futures(struct pool *pool) {
     struct pp_block *block = pp_zalloc(1, sizeof *block);
     if (!block) return false;
     block->next = pool->blocks;
     pool->blocks = block;
     for (int i = PP_FUTURES_A_BLOCK; i-- > 0;) {
-        block->futures[i].next = pool->free_futures;
-        pool->free_futures = &block->futures[i];
+        struct future *future = &futures_of(block)[i];
+        future->next = pool->free_futures;
+        pool->free_futures = future;
     }
     return true;
 }
@@ -66,7 +73,6 @@ struct future *pp_future_new(struct pool *pool) {
     future->is_job = future->given_up = future->queued = false;
     future->outcome = 0;
     future->slot = PP_NO_SLOT;
-    future->tries = 0;
     future->pins = 0;
     future->ties = NULL;
     future->result = NULL;
@@ -361,7 +367,7 @@ static void break_as_cancelled(struct pool *pool) {
 static void keep_results(struct pool *pool) {
     for (struct pp_block *block = pool->blocks; block; block = block->next)
         for (int i = 0; i < PP_FUTURES_A_BLOCK; i++) {
-            struct future *f = &block->futures[i];
+            struct future *f = &futures_of(block)[i];
             if (!f->pool || !f->result || f->result == f->small) continue;
             void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
             if (copy) memcpy(copy, f->result, f->out_size);

@@ -36,6 +36,7 @@ struct pp_task {
     pool_fn *fn;
     int timeout, priority;
     unsigned retries;
+    uint32_t tries; /* times it was begun and lost */
     uint64_t seed;
 };
 
@@ -48,7 +49,6 @@ struct future {
     bool queued;
     int outcome;
     uint32_t slot;       /* PP_NO_SLOT: none */
-    uint32_t tries;      /* times it was begun and lost */
     uint32_t pins;       /* who needs it even if it is given up: calls that wait, callbacks, tasks that take its result */
     struct pp_ties *ties; /* callbacks, and what it comes after or before; NULL: none, or done and told */
     size_t out_size;     /* bytes of the result, or of the room for it */
