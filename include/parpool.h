@@ -112,8 +112,9 @@ enum {
 PARPOOL_API const char *pool_strerror(int code);
 
 /* Runs in a worker. `in` is the argument, `out` has room for out_size bytes, both aligned for any type of their size;
- * NULL where the task has none. What out holds at the start is not specified. 0 is success; any other value is the
- * task's own failure code, and reaches the caller in pool_failure.code. */
+ * NULL where the task has none; both are the task's until it returns, and no longer. What out holds at the start is not
+ * specified. 0 is success; any other value is the task's own failure code, and reaches the caller in
+ * pool_failure.code. */
 typedef int pool_fn(const void *in, void *out);
 
 /* Why something failed. */
@@ -244,10 +245,10 @@ struct pool_job {
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
  * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. in, out, status,
  * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied:
- * out by this call, and in, where it is large and the system lets them, by workers as they come to it, so that nobody may
- * change it meanwhile. A task has its own argument there, not its neighbours'.
- * 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are in place. Or, and
- * then nothing was run: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT,
+ * out by this call, and in, where it is large and the system lets them, by workers as they come to it. So nobody, its
+ * progress callback included, may change in meanwhile, and a task has its own argument there, not its neighbours'.
+ * 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are in place. What cannot be
+ * run for want of memory ends with POOL_ENOMEM. Or, and then nothing was run: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT,
  * POOL_EAGAIN, POOL_EDIED; with pool NULL the codes of pool_create(); in a pool_job.progress of this pool
  * POOL_ETIMEDOUT. From any thread. */
 PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);

@@ -33,6 +33,8 @@ struct pp_fetched {
 /* Supervisor: whether this process can read the memory of its parent, at an address where both have the same. Returns the
  * parent; 0: it cannot, or better does not try. */
 pid_t pp_fetch_try(const void *address);
+/* Gives back room for arguments that were larger than most. */
+void pp_fetch_end(struct pp_fetched *fetched);
 /* NULL: the system does not let us, or has no memory. Else what lies at `from` in that process, until the next call. */
 const char *pp_fetch(struct pp_fetched *fetched, pid_t process, const char *from, size_t size);
 

@@ -219,7 +219,11 @@ void pp_jobs_stop(struct pool *pool, bool kill) {
 }
 
 void pp_jobs_kill(struct pool *pool) {
-    for (struct pp_job *j = pool->jobs; j; j = j->next) pp_pass_kill(pool, j);
+    for (struct pp_job *j = pool->jobs; j; j = j->next) {
+        /* Of what is cancelled as well, nothing further is begun by whoever does not run anything just now. */
+        if (j->stopped) atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
+        pp_pass_kill(pool, j);
+    }
 }
 
 void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure *why) {

@@ -30,7 +30,7 @@ struct pp_job {
     struct pp_job_plan *plan;
     uint64_t *index; /* the item at each position; NULL: the position is the item */
     char *work;      /* cursors, marks, flaws, codes */
-    unsigned deaths;
+    unsigned deaths, lost_fetching;
 };
 
 struct pp_notice;

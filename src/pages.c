@@ -19,10 +19,12 @@ static bool has_marks(struct pp_pages *pages) {
     return pages->asked != NULL;
 }
 
-void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
+void pp_pages_map_more(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
     if ((size_t)(last - first) < PP_GRANULE || !has_marks(pages)) return;
     char *base = pages->shared->base;
     size_t granule = (size_t)(begin - base) / PP_GRANULE, behind = (size_t)(end - 1 - base) / PP_GRANULE + 1;
+    pages->begin = base + granule * PP_GRANULE;
+    pages->end = base + behind * PP_GRANULE;
     while (granule < behind && !pages->useless) {
         size_t run = granule;
         while (run < behind && !pages->asked[run]) pages->asked[run++] = 1;

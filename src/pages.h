@@ -17,12 +17,16 @@
 struct pp_pages {
     const struct pp_shared *shared;
     unsigned char *asked; /* a mark a granule; NULL: none yet */
+    char *begin, *end;    /* the granules that were asked for last, or found to have been */
     bool useless;         /* there is no such call, or no memory; or none is to be asked for */
 };
 
 /* Has the granules mapped that hold what lies between `begin` and `end`, as far as they are part of what will all be
  * written, between `first` and `last`: in the shared memory. */
-void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
+void pp_pages_map_more(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
+static inline void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
+    if (begin < pages->begin || end > pages->end) pp_pages_map_more(pages, begin, end, first, last);
+}
 
 /* Takes the huge pages that lie wholly in this memory, if it is no more than an eighth of what is left. refused: whether
  * the system would not; then it is not asked again. */

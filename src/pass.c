@@ -10,6 +10,7 @@
 #include "sys.h"
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
+#define MOST_LOST 3        /* workers that die in a job while they fetch, until it is taken to be no chance */
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */
@@ -67,7 +68,8 @@ bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
 
 /* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
 bool pp_pass_make_next(struct pool *pool, struct pp_job *j) {
-    if (j->in_process && !j->in && pool->no_fetching && !pp_job_copy_in(pool, j)) return false;
+    /* Its items may be anywhere: to fetch them one by one is slower, but takes no room. */
+    if (j->in_process && !j->in && !pp_job_copy_in(pool, j) && pool->no_fetching) return false;
     uint64_t count = pp_tally_count_left(&j->tally);
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
@@ -250,8 +252,9 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     leave_positions(j, at, end);
 }
 
-/* A worker ended of fetching arguments. */
-static void stop_fetching(struct pool *pool, struct pp_job *j) {
+/* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance. */
+static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
+    if (!notice->retired && ++j->lost_fetching < MOST_LOST) return;
     pool->no_fetching = true;
     if (!j->plan->in_process || j->in || j->stopped) return;
     /* Release: pairs with the acquire in fetch(), work_jobs.c. */
@@ -263,7 +266,7 @@ void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *n
     /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
     j->deaths++;
     if (pp_pass_ticket(pool, j) != notice->job) return;
-    if (notice->fetching) stop_fetching(pool, j);
+    if (notice->fetching) lost_fetching(pool, j, notice);
     settle_chunk(j, notice);
 }
 

@@ -74,9 +74,11 @@ bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pa
     return false;
 }
 
-bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk) {
+bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t tick) {
     pace->finished += chunk->last - chunk->first;
-    return ++pace->unmeasured > pace->unmeasured_most;
+    bool ticked = tick != pace->ticked;
+    pace->ticked = tick;
+    return ++pace->unmeasured > pace->unmeasured_most || ticked;
 }
 
 bool pp_pace_is_behind(const struct pp_pace *pace) {

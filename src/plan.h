@@ -51,7 +51,7 @@ struct pp_job_plan {
     pid_t in_process; /* whose memory `in` is in; 0: in what workers see; see fetch.h */
     const void *context;
     int32_t timeout; /* ms; 0: none */
-    _Atomic uint32_t stop; /* begin no further chunk or, where each has its own swap, item. Caller */
+    _Atomic uint32_t stop; /* begin no further part of a chunk or, where each has its own swap, item. Caller */
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
@@ -69,14 +69,14 @@ struct pp_chunk {
 struct pp_pace {
     uint64_t blocks;   /* of the next claim; 0: none yet */
     uint64_t began;    /* ns when the clock was last looked at */
+    uint64_t ticked;   /* the tick told last */
     uint64_t finished; /* blocks since then */
     unsigned unmeasured, unmeasured_most; /* chunks since then, and how many there may be without a look */
 };
 
 #define PP_CHUNK_NS 200000U
-/* To look at the clock takes as long as half a chunk that is one short item (bench_limits, "items-chunk1"). So several of
- * them share a look if together they have taken no longer than this; should they all be long all at once, that is noticed
- * after as many of them. */
+/* To look at the clock takes as long as half a chunk that is one short item (bench_limits, "items-chunk1"). So several
+ * of them share a look if together they have taken no longer than this, and no tick of the system's passes. */
 #define PP_SHORT_NS 2000U
 #define PP_UNMEASURED_MOST 7U
 
@@ -86,8 +86,8 @@ uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region);
 /* Claims the next chunk for worker, at most `most` positions unless a single block is more. False: nothing is left. */
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk);
-/* The chunk is finished. True: then the clock is to be looked at. */
-bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk);
+/* The chunk is finished. tick: the system's last. True: now the clock is to be looked at. */
+bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t tick);
 /* Whether chunks were finished since the last look. */
 bool pp_pace_is_behind(const struct pp_pace *pace);
 /* Tells the pace what the clock says. */

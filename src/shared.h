@@ -136,11 +136,11 @@ struct pp_record {
 
     _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
     _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says so */
-    _Atomic uint64_t item;                      /* state word of the chunk or item it runs; see state.h */
+    _Atomic uint64_t item;                      /* state word of the part or item it runs; see state.h */
     _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
     _Atomic uint64_t begin, end;                /* positions of the chunk */
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
-    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of the whole chunk */
+    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of many */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
     _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 

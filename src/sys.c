@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,6 +36,16 @@ uint64_t pp_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+uint64_t pp_last_tick(void) {
+#if defined(CLOCK_MONOTONIC_COARSE) && !defined(PARPOOL_POSIX_ONLY)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+#else
+    return pp_now();
+#endif
 }
 
 void *pp_zalloc(size_t count, size_t size) {
@@ -118,6 +129,17 @@ bool pp_map_twice(size_t size, char **writable, const char **readable) {
     (void)size;
 #endif
     return false;
+}
+
+bool pp_is_filtered(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    char status[4096]; /* not prctl(PR_GET_SECCOMP), which a filter may end it for */
+    if (!pp_read_text("/proc/self/status", status, sizeof status)) return true;
+    const char *mode = strstr(status, "\nSeccomp:");
+    return mode && strtol(mode + 9, NULL, 10) != 0;
+#else
+    return false;
+#endif
 }
 
 bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {

@@ -26,6 +26,9 @@ extern _Atomic long pp_held;
 #endif
 
 uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */
+/* The same as of the system's last tick, some ms ago at most, which takes a quarter of the time; where there is no such
+ * clock, pp_now(). */
+uint64_t pp_last_tick(void);
 
 void *pp_zalloc(size_t count, size_t size); /* zeroed; NULL when there is no memory or the product overflows */
 void *pp_realloc(void *old, size_t size);   /* NULL: old is still there */
@@ -42,6 +45,8 @@ void pp_unmap(void *address, size_t size);
 /* The same zeroed pages at two addresses, to write at one and only read at the other. False, and both NULL: the system
  * cannot, or has no memory. */
 bool pp_map_twice(size_t size, char **writable, const char **readable);
+/* Whether a filter may end this process for a system call. */
+bool pp_is_filtered(void);
 /* Copies `size` bytes from the memory of another process. False: the system does not let us, or not all of it is there. */
 bool pp_read_process(pid_t process, const char *from, char *to, size_t size);
 /* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */

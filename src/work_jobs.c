@@ -255,7 +255,7 @@ static bool work_through(struct worker *w, const struct pp_job_plan *plan, char 
         PP_POINT("recorded");
         run_chunk(w, plan, scratch, &chunk);
         pp_work_count(w, chunk.end - chunk.begin);
-        if (pp_pace_is_due(&w->pace, &chunk)) look_at_clock(w);
+        if (pp_pace_is_due(&w->pace, &chunk, pp_last_tick())) look_at_clock(w);
     } while (!turn_is_over(w, turn_began));
     return pp_plan_is_used_up(plan);
 }
@@ -278,6 +278,7 @@ static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     atomic_store_explicit(&w->record->busy_since, w->pace.began, memory_order_relaxed);
     bool nothing_left = work_through(w, plan, scratch);
     if (pp_pace_is_behind(&w->pace)) look_at_clock(w);
+    pp_fetch_end(&w->fetched);
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     if (nothing_left) {

@@ -38,7 +38,7 @@ static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
             job.data[p] = (unsigned char)(number + 1);
         }
         if (right) pp_plan_mark(&job.plan, chunk.first, chunk.last, number % 2);
-        if (pp_pace_is_due(&pace, &chunk)) pp_pace_measure(&pace, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
+        if (pp_pace_is_due(&pace, &chunk, next_random(random) % 2)) pp_pace_measure(&pace, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
         if (next_random(random) % 16 == 0) sched_yield();
     }
 }
@@ -192,7 +192,7 @@ static void chunks_grow_until_they_take_long_enough(void **state) {
         uint64_t items = chunk.end - chunk.begin;
         assert_true(items <= (job.plan.count - chunk.begin + 1) / 2);
         now += items * 1000; /* a microsecond each */
-        if (pp_pace_is_due(&pace, &chunk)) pp_pace_measure(&pace, now);
+        if (pp_pace_is_due(&pace, &chunk, 0)) pp_pace_measure(&pace, now);
         if (items > longest) longest = items;
     }
     assert_true(longest >= PP_CHUNK_NS / 1000 / 2 && longest <= PP_CHUNK_NS / 1000 * 2);
@@ -202,7 +202,7 @@ static void chunks_grow_until_they_take_long_enough(void **state) {
 static unsigned chunks_until_due(struct pp_pace *pace, uint64_t ns) {
     const struct pp_chunk chunk = {.last = 1, .end = 1};
     unsigned chunks = 1;
-    while (!pp_pace_is_due(pace, &chunk)) chunks++;
+    while (!pp_pace_is_due(pace, &chunk, 0)) chunks++;
     assert_true(pp_pace_is_behind(pace));
     pp_pace_measure(pace, pace->began + chunks * ns);
     assert_false(pp_pace_is_behind(pace));
@@ -222,6 +222,17 @@ static void short_chunks_share_a_look_at_the_clock_and_long_ones_do_not(void **s
     for (int i = 0; i < 10; i++) assert_int_equal(chunks_until_due(&pace, PP_SHORT_NS + 1), 1);
 }
 
+static void a_tick_makes_the_next_look_due(void **state) {
+    (void)state;
+    const struct pp_chunk chunk = {.last = 1, .end = 1};
+    struct pp_pace pace = {.began = 1000};
+    for (int i = 0; i < 10; i++) chunks_until_due(&pace, 50);
+    assert_false(pp_pace_is_due(&pace, &chunk, 0));
+    assert_true(pp_pace_is_due(&pace, &chunk, 4000000));
+    pp_pace_measure(&pace, pace.began + 100);
+    assert_false(pp_pace_is_due(&pace, &chunk, 4000000));
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(claims_of_several_threads_cover_each_position_once),
@@ -231,6 +242,7 @@ int main(int argc, char **argv) {
         TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
         TEST(chunks_grow_until_they_take_long_enough),
         TEST(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not),
+        TEST(a_tick_makes_the_next_look_due),
     };
     return run_group("shared_plan", tests, COUNT(tests), argc, argv);
 }
