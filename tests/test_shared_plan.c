@@ -38,7 +38,8 @@ static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
             job.data[p] = (unsigned char)(number + 1);
         }
         if (right) pp_plan_mark(&job.plan, chunk.first, chunk.last, number % 2);
-        if (pp_pace_is_due(&pace, &chunk, next_random(random) % 2)) pp_pace_measure(&pace, pace.began + next_random(random) % (2 * PP_CHUNK_NS));
+        uint64_t took = next_random(random) % (2 * PP_CHUNK_NS);
+        if (pp_pace_is_due(&pace, &chunk, next_random(random) % 2)) pp_pace_measure(&pace, pace.began + took);
         if (next_random(random) % 16 == 0) sched_yield();
     }
 }
