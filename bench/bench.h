@@ -6,8 +6,7 @@
  * - Before each turn the machine rests for some milliseconds, until the threads and workers that the turn before left
  *   spinning are asleep; a short run is then done once untimed, so that what is measured is a program at work.
  * - A comparison begins when the machine is quiet, or when 40 s of a run have been spent waiting, which is said at its end.
- * - Each result is compared with the right one before its time counts; of a short run that is repeated without a pause,
- *   the last. A wrong one ends the program with status 1.
+ * - Each result is compared with the right one before its time counts. A wrong one ends the program with status 1.
  * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of the
  *   ratios within each round.
  *
