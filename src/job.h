@@ -30,7 +30,7 @@ struct pp_job {
     struct pp_job_plan *plan;
     uint64_t *index; /* the item at each position; NULL: the position is the item */
     char *work;      /* cursors, marks, flaws, codes */
-    unsigned deaths, lost_fetching;
+    unsigned deaths;
 };
 
 struct pp_notice;
@@ -58,7 +58,7 @@ int pp_job_cancel(struct pool *pool, struct pp_job *job);
 /* What has not begun is cancelled, and with `kill` what runs is killed. */
 void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill);
 void pp_jobs_stop(struct pool *pool, bool kill);
-/* What runs is killed, and only that: what was not begun goes on. */
+/* What runs is killed, and only that: what was not begun goes on, unless its job was stopped. */
 void pp_jobs_kill(struct pool *pool);
 /* Nothing of it will be run any more, and this is why. */
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);

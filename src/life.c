@@ -38,6 +38,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .end = atomic_load_explicit(&r->end, memory_order_relaxed),
         .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
         .single = atomic_load_explicit(&r->single, memory_order_relaxed),
+        .until = atomic_load_explicit(&r->until, memory_order_relaxed),
         .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
         .fetching = atomic_load_explicit(&r->fetching, memory_order_relaxed),
     };

@@ -26,7 +26,7 @@ enum way { COPIED, INHERITED, FETCHED };
 
 /* Whether workers are to fetch them. */
 static bool is_fetched(struct pool *pool, struct pp_job *j, size_t size, enum way way) {
-    if (way != FETCHED || size < PP_FETCH_LEAST || pool->no_fetching) return false;
+    if (way != FETCHED || size < PP_FETCH_LEAST || j->job.in_size > PP_FETCH || pool->no_fetching) return false;
     /* Which counts a worker's memory by its peak, from which what was shared and given back cannot be told. */
     if (pool->options.memory_soft_limit) return false;
     j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);

@@ -21,9 +21,11 @@ struct pp_pages {
     bool useless;         /* there is no such call, or no memory; or none is to be asked for */
 };
 
+/* For the next one alone. */
+void pp_pages_map_more(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
+
 /* Has the granules mapped that hold what lies between `begin` and `end`, as far as they are part of what will all be
  * written, between `first` and `last`: in the shared memory. */
-void pp_pages_map_more(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
 static inline void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
     if (begin < pages->begin || end > pages->end) pp_pages_map_more(pages, begin, end, first, last);
 }

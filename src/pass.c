@@ -10,7 +10,8 @@
 #include "sys.h"
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
-#define MOST_LOST 3        /* workers that die in a job while they fetch, until it is taken to be no chance */
+#define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
+#define MANY_LEFT 16       /* of all items: one fetch takes as long as copying some 20 to 100 longs */
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */
@@ -66,11 +67,17 @@ bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
+/* Items that are left may be anywhere, and are fetched one by one: many of them take longer than a copy of all. */
+static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t left) {
+    if (!j->in_process || j->in) return true;
+    bool copied = (pool->no_fetching || left > j->job.count / MANY_LEFT) && pp_job_copy_in(pool, j);
+    return copied || !pool->no_fetching;
+}
+
 /* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
 bool pp_pass_make_next(struct pool *pool, struct pp_job *j) {
-    /* Its items may be anywhere: to fetch them one by one is slower, but takes no room. */
-    if (j->in_process && !j->in && !pp_job_copy_in(pool, j) && pool->no_fetching) return false;
     uint64_t count = pp_tally_count_left(&j->tally);
+    if (!can_have_arguments(pool, j, count)) return false;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
@@ -243,8 +250,11 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     enum pp_phase phase = pp_phase_of(notice->item);
     if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) {
         /* A single item may have been lost after it was counted as finished and before its word was swapped. */
-        uint64_t victim = notice->single == UINT64_MAX ? at : notice->single;
-        if (victim < end && (victim == at || victim + 1 == at)) {
+        bool is_single = notice->single != UINT64_MAX;
+        uint64_t victim = is_single ? notice->single : at;
+        /* Of a part that was finished nothing was running; what comes after it in the chunk was not begun. */
+        bool runs = is_single ? victim == at || victim + 1 == at : at != notice->until;
+        if (victim < end && runs) {
             settle_victim(j, notice, victim);
             at = victim + 1;
         }
@@ -254,7 +264,7 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
 
 /* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance. */
 static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
-    if (!notice->retired && ++j->lost_fetching < MOST_LOST) return;
+    if (!notice->retired && ++pool->lost_fetching < MOST_LOST) return;
     pool->no_fetching = true;
     if (!j->plan->in_process || j->in || j->stopped) return;
     /* Release: pairs with the acquire in fetch(), work_jobs.c. */

@@ -30,7 +30,7 @@ struct pp_block {
     struct pp_block *next;
     char room[PP_FUTURES_A_BLOCK * sizeof(struct future) + PP_LINE];
 };
-_Static_assert(sizeof(struct future) <= 3 * PP_LINE, "where many are in flight, each line of a future is a miss");
+_Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a future is whole lines: each is a miss");
 
 /* ---- who may use it */
 
@@ -46,7 +46,7 @@ int pp_refusal(const struct pool *pool) {
 
 /* ---- futures */
 
-/* Each begins with a line. */
+/* Each begins with a line, where pointers have 64 bits. */
 static struct future *futures_of(struct pp_block *block) {
     return (void *)(block->room + (PP_LINE - (uintptr_t)block->room % PP_LINE));
 }

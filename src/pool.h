@@ -105,7 +105,8 @@ struct pool {
     struct pp_heap inputs, results, arena, work;
     size_t arena_left;
     _Atomic bool no_huge_pages; /* the system has refused one */
-    bool no_fetching;           /* a worker has ended of it; see fetch.h */
+    bool no_fetching;           /* workers have ended of it; see fetch.h */
+    unsigned lost_fetching;     /* that died while they fetched, ever */
     struct pp_slot *slots; /* [PP_SLOTS] */
     uint32_t *free_slots, free_slot_count; /* a stack; slots never used yet are not on it */
     uint32_t fresh_slot;                   /* the first that was never used */

@@ -140,7 +140,8 @@ struct pp_record {
     _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
     _Atomic uint64_t begin, end;                /* positions of the chunk */
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
-    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of many */
+    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of a part, up to: */
+    _Atomic uint64_t until;                     /* positions */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
     _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 
@@ -169,8 +170,8 @@ struct pp_notice {
     bool faulted;
     uint64_t fault;
     uint64_t hold[PP_HOLD];
-    uint64_t current, job, item, begin, end, progress, single, flawed; /* the record, as the dead left it: untrusted */
-    uint32_t fetching;                                                 /* likewise */
+    uint64_t current, job, item, begin, end, progress, single, until, flawed; /* its record, as it was left: untrusted */
+    uint32_t fetching;                                                        /* likewise */
 };
 
 /* Where the parts are. Private to each process, all alike. */

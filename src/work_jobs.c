@@ -116,6 +116,7 @@ static noreturn void stop_unbegun(struct worker *w, uint64_t running) {
 /* One swap for the whole part: whatever is to be killed is all of it. */
 static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&w->record->until, part->end, memory_order_relaxed);
     uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
     if (must_stop(plan)) stop_unbegun(w, running);
     run_items(w, plan, part);
@@ -278,7 +279,6 @@ static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     atomic_store_explicit(&w->record->busy_since, w->pace.began, memory_order_relaxed);
     bool nothing_left = work_through(w, plan, scratch);
     if (pp_pace_is_behind(&w->pace)) look_at_clock(w);
-    pp_fetch_end(&w->fetched);
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     if (nothing_left) {

@@ -208,6 +208,7 @@ static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct p
 static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
     struct pp_record *r = record_of(w);
     r->single = UINT64_MAX;
+    r->until = UINT64_MAX;
     uint64_t running = pp_item_begin(&r->item, ++world.hands[w].items, w, life_of(w));
     char *scratch = plan->scratch ? plan->scratch + w % plan->scratch_parts * plan->scratch_size : NULL;
     for (uint64_t p = chunk->begin; p < chunk->end; p++) {

@@ -18,6 +18,8 @@ static struct plan {
     int fail_room;             /* whether workers find no room for what they fetch */
     atomic_int deaths;
     int deaths_wanted; /* how many workers are to die of fetching */
+    bool dies_finished; /* whether the first worker that has finished a part of a chunk is to die then */
+    atomic_int finished;
     bool holds;        /* whether who is about to fetch is held back */
     struct gate gate;
     atomic_int begun[ITEMS];
@@ -30,6 +32,7 @@ static bool watch(const char *name) {
     if (getpid() == tester) return false;
     if (strcmp(name, "fetching") == 0 && plan->holds) gate_pass(&plan->gate);
     if (strcmp(name, "fetching") == 0 && atomic_fetch_add(&plan->deaths, 1) < plan->deaths_wanted) raise(SIGKILL);
+    if (strcmp(name, "finished") == 0 && atomic_fetch_add(&plan->finished, 1) == 0 && plan->dies_finished) raise(SIGKILL);
     if (strcmp(name, "mremap") == 0) return plan->fail_room;
     if (strcmp(name, "process_vm_readv") != 0) return false;
     if (getppid() == tester) return atomic_fetch_add(&plan->tried, 1) >= 0 && plan->fail_try;
@@ -59,7 +62,7 @@ static bool can_read_parent(void) {
     bool (*fault)(const char *) = pp_fault;
     pp_fault = NULL;
     pid_t child = fork();
-    if (child == 0) _exit(pp_fetch_try(in) == getppid() ? 0 : 1);
+    if (child == 0) _exit(pp_fetch_try(tester, in) == tester ? 0 : 1);
     int ended = 1;
     waitpid(child, &ended, 0);
     pp_fault = fault;
@@ -216,7 +219,7 @@ static void what_the_supervisor_cannot_read_no_worker_tries_to(void **state) {
     pool_destroy(pool);
 }
 
-static int count_task(const void *argument, void *result) {
+static int nothing_task(const void *argument, void *result) {
     (void)argument, (void)result;
     return 0;
 }
@@ -225,7 +228,7 @@ static void fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_fin
     (void)state;
     struct pool_options options = test_options(2);
     options.arena_size = sizeof in / 2;
-    struct pool_job job = job_of(count_task);
+    struct pool_job job = job_of(nothing_task);
     job.out = NULL;
     job.out_size = 0;
     struct pool *pool = settled_pool(&options);
@@ -269,25 +272,55 @@ static void items_are_fetched_again_for_another_try(void **state) {
         }
 }
 
-enum { LARGE = 700001 };
-
 static int is_filled(const void *argument, void *result) {
     (void)result;
-    return filled(argument, LARGE, task_index()) ? 0 : 1;
+    return filled(argument, *(const size_t *)task_context(), task_index()) ? 0 : 1;
 }
 
-static void an_argument_may_be_larger_than_what_is_fetched_at_a_time(void **state) {
+static void arguments_larger_than_what_is_fetched_at_a_time_are_copied(void **state) {
     (void)state;
-    enum { COUNT_OF_LARGE = 5 };
-    char *data = malloc((size_t)COUNT_OF_LARGE * LARGE);
-    assert_non_null(data);
-    for (size_t i = 0; i < COUNT_OF_LARGE; i++) fill(data + i * LARGE, LARGE, i);
-    struct pool *pool = pool_of_two();
-    struct pool_job job = {.fn = is_filled, .in = data, .in_size = LARGE, .count = COUNT_OF_LARGE};
-    assert_ok(pool_map(pool, &job));
-    if (can_read_parent()) assert_int_equal(atomic_load(&plan->fetched), COUNT_OF_LARGE);
-    pool_destroy(pool);
-    free(data);
+    enum { LARGE = 6 };
+    for (size_t size = PP_FETCH; size <= PP_FETCH + 1; size++) {
+        char *data = malloc(LARGE * size);
+        assert_non_null(data);
+        for (size_t i = 0; i < LARGE; i++) fill(data + i * size, size, i);
+        atomic_store(&plan->fetched, 0);
+        struct pool *pool = pool_of_two();
+        struct pool_job job = {.fn = is_filled, .in = data, .in_size = size, .count = LARGE,
+                               .context = &size, .context_size = sizeof size};
+        assert_ok(pool_map(pool, &job));
+        assert_int_equal(atomic_load(&plan->fetched), can_read_parent() && size == PP_FETCH ? LARGE : 0);
+        pool_destroy(pool);
+        free(data);
+    }
+}
+
+static int counted_index(const void *argument, void *result) {
+    (void)argument;
+    atomic_fetch_add_explicit(&plan->begun[task_index()], 1, memory_order_relaxed);
+    *(long *)result = (long)(task_index() * task_index());
+    return 0;
+}
+
+/* Large results make parts, too. */
+static void whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim(void **state) {
+    (void)state;
+    for (int with_arguments = 0; with_arguments <= 1; with_arguments++) {
+        plan->dies_finished = true;
+        atomic_store(&plan->finished, 0);
+        struct pool *pool = pool_of_two();
+        struct pool_job job = job_of(with_arguments ? counted_square : counted_index);
+        job.chunk = ITEMS;
+        if (!with_arguments) job.in = NULL;
+        assert_ok(pool_map(pool, &job));
+        assert_true(atomic_load(&plan->finished) > 1);
+        for (long i = 0; i < ITEMS; i++) {
+            assert_true(out[i] == i * i && status[i] == 0);
+            assert_int_equal(atomic_exchange(&plan->begun[i], 0), 1);
+            out[i] = -1;
+        }
+        pool_destroy(pool);
+    }
 }
 
 /* One item writes to what it may only read. */
@@ -321,7 +354,8 @@ int main(int argc, char **argv) {
         PLANNED(what_the_supervisor_cannot_read_no_worker_tries_to),
         PLANNED(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none),
         PLANNED(items_are_fetched_again_for_another_try),
-        PLANNED(an_argument_may_be_larger_than_what_is_fetched_at_a_time),
+        PLANNED(arguments_larger_than_what_is_fetched_at_a_time_are_copied),
+        PLANNED(whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim),
         PLANNED(a_task_can_only_read_what_was_fetched),
     };
     return run_group("fetch", tests, COUNT(tests), argc, argv);
