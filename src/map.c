@@ -24,22 +24,21 @@ static int check_job(const struct pool_job *job) {
 /* How workers come to arguments that do not lie in the arena. */
 enum way { COPIED, INHERITED, FETCHED };
 
-/* Whether workers are to fetch them. */
-static bool is_fetched(struct pool *pool, struct pp_job *j, size_t size, enum way way) {
-    if (way != FETCHED || size < PP_FETCH_LEAST || j->job.in_size > PP_FETCH || pool->no_fetching) return false;
-    /* Which counts a worker's memory by its peak, from which what was shared and given back cannot be told. */
-    if (pool->options.memory_soft_limit) return false;
-    j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
-    return j->in_process != 0;
+/* Leaves the arguments where workers can see or fetch them, or copies them there. False: no memory. */
+static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
+    const struct pool_job *job = &j->job;
+    size_t size = job->count * job->in_size;
+    if (!job->in || way == INHERITED || pp_heap_holds(&pool->arena, job->in, size)) return true;
+    if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching)
+        j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
+    return j->in_process || pp_job_copy_in(pool, j);
 }
 
 /* Copies in what lies elsewhere, and finds room for what comes out. */
 static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
     const struct pool_job *job = &j->job;
-    size_t in_bytes = job->count * job->in_size, out_bytes = job->count * job->out_size;
-    if (job->in && way != INHERITED && !pp_heap_holds(&pool->arena, job->in, in_bytes) &&
-        !is_fetched(pool, j, in_bytes, way) && !pp_job_copy_in(pool, j))
-        return POOL_ENOMEM;
+    size_t out_bytes = job->count * job->out_size;
+    if (!place_arguments(pool, j, way)) return POOL_ENOMEM;
     if (job->context_size && way != INHERITED && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
         j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size);
         if (!j->context) return POOL_ENOMEM;

@@ -11,7 +11,7 @@
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
 #define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
-#define COPIED_MEANWHILE 4096U /* bytes: as many are copied in the time of fetching one small argument, 0.7 us */
+#define COPIED_MEANWHILE 4096U /* bytes: as many are copied in the time of fetching one small argument, 0.8 us */
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */

@@ -69,9 +69,9 @@ struct pp_chunk {
 struct pp_pace {
     uint64_t blocks;   /* of the next claim; 0: none yet */
     uint64_t began;    /* ns when the clock was last looked at */
-    uint64_t ticked;   /* the tick told last */
     uint64_t finished; /* blocks since then */
     unsigned unmeasured, unmeasured_most; /* chunks since then, and how many there may be without a look */
+    uint64_t ticked;   /* the system's last tick that was told */
 };
 
 #define PP_CHUNK_NS 200000U

@@ -26,7 +26,7 @@ extern _Atomic long pp_held;
 #endif
 
 uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */
-/* The same as of the system's last tick, some ms ago at most, which takes a quarter of the time; where there is no such
+/* The same as of the system's last tick, some ms ago at most, which takes a third of the time; where there is no such
  * clock, pp_now(). */
 uint64_t pp_last_tick(void);
 

@@ -97,16 +97,20 @@ static struct pool *pool_of_two(void) {
     return settled_pool(&options);
 }
 
-/* Runs all items; asserts that all are right, and that each was begun once. */
-static void map_counted(struct pool *pool, size_t chunk) {
-    struct pool_job job = job_of(counted_square);
-    job.chunk = chunk;
-    assert_ok(pool_map(pool, &job));
+/* Runs all items of a job that counts them; asserts that all are right, and that each was begun once. */
+static void map_once(struct pool *pool, const struct pool_job *job) {
+    assert_ok(pool_map(pool, job));
     for (long i = 0; i < ITEMS; i++) {
         assert_true(out[i] == i * i && status[i] == 0);
         assert_int_equal(atomic_exchange(&plan->begun[i], 0), 1);
         out[i] = -1;
     }
+}
+
+static void map_counted(struct pool *pool, size_t chunk) {
+    struct pool_job job = job_of(counted_square);
+    job.chunk = chunk;
+    map_once(pool, &job);
 }
 
 static void large_arguments_are_fetched_and_small_ones_copied(void **state) {
@@ -153,13 +157,18 @@ static void what_cannot_be_fetched_is_copied(void **state) {
     }
 }
 
-static void where_there_is_no_room_to_fetch_to_arguments_are_copied(void **state) {
-    (void)state;
-    plan->fail_room = 1;
+/* With what the test has made to fail. */
+static void map_without_fetching(void) {
     struct pool *pool = pool_of_two();
     map_counted(pool, 0);
     assert_int_equal(atomic_load(&plan->fetched), 0);
     pool_destroy(pool);
+}
+
+static void where_there_is_no_room_to_fetch_to_arguments_are_copied(void **state) {
+    (void)state;
+    plan->fail_room = 1;
+    map_without_fetching();
 }
 
 static void whoever_dies_of_fetching_leaves_no_victim(void **state) {
@@ -213,10 +222,7 @@ static void a_kill_reaches_whoever_fetches(void **state) {
 static void what_the_supervisor_cannot_read_no_worker_tries_to(void **state) {
     (void)state;
     plan->fail_try = 1;
-    struct pool *pool = pool_of_two();
-    map_counted(pool, 0);
-    assert_int_equal(atomic_load(&plan->fetched), 0);
-    pool_destroy(pool);
+    map_without_fetching();
 }
 
 static int nothing_task(const void *argument, void *result) {
@@ -312,13 +318,8 @@ static void whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim(void **st
         struct pool_job job = job_of(with_arguments ? counted_square : counted_index);
         job.chunk = ITEMS;
         if (!with_arguments) job.in = NULL;
-        assert_ok(pool_map(pool, &job));
+        map_once(pool, &job);
         assert_true(atomic_load(&plan->finished) > 1);
-        for (long i = 0; i < ITEMS; i++) {
-            assert_true(out[i] == i * i && status[i] == 0);
-            assert_int_equal(atomic_exchange(&plan->begun[i], 0), 1);
-            out[i] = -1;
-        }
         pool_destroy(pool);
     }
 }
