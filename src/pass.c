@@ -253,7 +253,7 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
         /* A single item may have been lost after it was counted as finished and before its word was swapped. */
         bool is_single = notice->single != UINT64_MAX;
         uint64_t victim = is_single ? notice->single : at;
-        /* Of a part that was finished nothing was running; what comes after it in the chunk was not begun. */
+        /* Between two parts of its stay it ran nothing; what comes next was not begun. */
         bool runs = is_single ? victim == at || victim + 1 == at : at != notice->until;
         if (victim < end && runs) {
             settle_victim(j, notice, victim);
@@ -263,8 +263,9 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     leave_positions(j, at, end);
 }
 
-/* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance. */
+/* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance, or by us. */
 static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
+    if (pp_phase_of(notice->item) == PP_KILLED) return;
     if (!notice->retired && ++pool->lost_fetching < MOST_LOST) return;
     pool->no_fetching = true;
     if (!j->plan->in_process || j->in || j->stopped) return;

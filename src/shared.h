@@ -136,12 +136,12 @@ struct pp_record {
 
     _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
     _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says so */
-    _Atomic uint64_t item;                      /* state word of the part or item it runs; see state.h */
+    _Atomic uint64_t item;                      /* state word of its stay in the job, or of the item it runs; see state.h */
     _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
     _Atomic uint64_t begin, end;                /* positions of the chunk */
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
-    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of a part, up to: */
-    _Atomic uint64_t until;                     /* positions */
+    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of a stay, and */
+    _Atomic uint64_t until;                     /* from `progress` to here is what it runs; none: it runs nothing */
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
     _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 

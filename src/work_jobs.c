@@ -94,11 +94,27 @@ static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, 
     return part;
 }
 
-/* A part that was swapped to KILLED and is finished all the same. A process dies with it: nothing was lost. Of what
- * runs in a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+/* Whether the caller has ended our stay in the job. Acquire: pairs with its swap. */
+static bool was_killed(const struct worker *w, uint64_t stay) {
+    return atomic_load_explicit(&w->record->item, memory_order_acquire) != stay;
+}
+
+/* A part that is finished though our stay was ended meanwhile. A process dies with it: nothing was lost. Of what runs in
+ * a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
 static noreturn void outlive_kill(struct worker *w, uint64_t end) {
     if (w->ends) atomic_store_explicit(&w->record->progress, end - 1, memory_order_release);
     pp_work_await_kill(w);
+}
+
+/* No swap for each part: a kill is of the whole stay, and hits what of it runs. From the store of `until` on that is this
+ * part. */
+static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t stay) {
+    if (was_killed(w, stay)) pp_work_await_kill(w);
+    atomic_store_explicit(&w->record->until, part->end, memory_order_release);
+    run_items(w, plan, part);
+    pp_work_flush(w);
+    PP_POINT("finished");
+    if (was_killed(w, stay)) outlive_kill(w, part->end);
 }
 
 /* Pairs with pp_pass_kill(): it sees running what we have just published, or we see that we are to stop. */
@@ -111,18 +127,6 @@ static bool must_stop(const struct pp_job_plan *plan) {
 static noreturn void stop_unbegun(struct worker *w, uint64_t running) {
     if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
     pp_work_retire(w, PP_RETIRED);
-}
-
-/* One swap for the whole part: whatever is to be killed is all of it. */
-static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
-    atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed);
-    atomic_store_explicit(&w->record->until, part->end, memory_order_relaxed);
-    uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
-    if (must_stop(plan)) stop_unbegun(w, running);
-    run_items(w, plan, part);
-    pp_work_flush(w);
-    PP_POINT("finished");
-    if (!pp_item_end(&w->record->item, running)) outlive_kill(w, part->end);
 }
 
 /* One swap an item, for what the supervisor's clock may kill; and a look after each, for a worker that may have to
@@ -149,11 +153,12 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
     }
 }
 
-static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
-    bool careful = plan->timeout || w->has_quota || w->soft_limit;
+static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk,
+                      uint64_t stay) {
     for (uint64_t begin = chunk->begin; begin < chunk->end;) {
         struct part part = make_ready(w, plan, scratch, begin, chunk->end);
-        (careful ? run_part_carefully : run_part)(w, plan, &part);
+        if (stay) run_part(w, plan, &part, stay);
+        else run_part_carefully(w, plan, &part);
         begin = part.end;
     }
     pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
@@ -165,6 +170,7 @@ static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk)
     atomic_store_explicit(&record->end, 0, memory_order_release);
     atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->until, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->flawed, 0, memory_order_release);
     atomic_store_explicit(&record->end, chunk->end, memory_order_release);
 }
@@ -246,7 +252,7 @@ static void look_at_clock(struct worker *w) {
 }
 
 /* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. */
-static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
+static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t stay) {
     uint64_t turn_began = w->pace.began;
     struct pp_chunk chunk;
     do {
@@ -254,11 +260,25 @@ static bool work_through(struct worker *w, const struct pp_job_plan *plan, char 
         PP_POINT("claimed");
         record_chunk(w->record, &chunk);
         PP_POINT("recorded");
-        run_chunk(w, plan, scratch, &chunk);
+        run_chunk(w, plan, scratch, &chunk, stay);
         pp_work_count(w, chunk.end - chunk.begin);
         if (pp_pace_is_due(&w->pace, &chunk, pp_last_tick())) look_at_clock(w);
     } while (!turn_is_over(w, turn_began));
     return pp_plan_is_used_up(plan);
+}
+
+/* One swap for the whole stay: to whoever kills what this job runs, it does not matter which of its items that is. */
+static bool stay_in_job(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
+    atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed); /* before the word that it belongs to */
+    uint64_t stay = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
+    bool nothing_left = must_stop(plan) || take_chunks(w, plan, scratch, stay);
+    if (!pp_item_end(&w->record->item, stay)) pp_work_await_kill(w);
+    return nothing_left;
+}
+
+static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
+    bool careful = plan->timeout || w->has_quota || w->soft_limit;
+    return careful ? take_chunks(w, plan, scratch, 0) : stay_in_job(w, plan, scratch);
 }
 
 static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {

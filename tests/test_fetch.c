@@ -97,14 +97,17 @@ static struct pool *pool_of_two(void) {
     return settled_pool(&options);
 }
 
-/* Runs all items of a job that counts them; asserts that all are right, and that each was begun once. */
-static void map_once(struct pool *pool, const struct pool_job *job) {
-    assert_ok(pool_map(pool, job));
+static void assert_each_was_squared_once(void) {
     for (long i = 0; i < ITEMS; i++) {
         assert_true(out[i] == i * i && status[i] == 0);
         assert_int_equal(atomic_exchange(&plan->begun[i], 0), 1);
         out[i] = -1;
     }
+}
+
+static void map_once(struct pool *pool, const struct pool_job *job) {
+    assert_ok(pool_map(pool, job));
+    assert_each_was_squared_once();
 }
 
 static void map_counted(struct pool *pool, size_t chunk) {
@@ -192,11 +195,16 @@ static int endless_task(const void *argument, void *result) {
     return 0;
 }
 
-static void *map_endless(void *pool) {
-    struct pool_job job = job_of(endless_task);
-    static int code;
-    code = pool_map(pool, &job);
-    return &code;
+struct call {
+    struct pool *pool;
+    struct pool_job job;
+    int code;
+};
+
+static void *map_in_thread(void *arg) {
+    struct call *call = arg;
+    call->code = pool_map(call->pool, &call->job);
+    return NULL;
 }
 
 /* Nothing runs just then; and nothing is begun afterwards. */
@@ -206,16 +214,40 @@ static void a_kill_reaches_whoever_fetches(void **state) {
     plan->holds = true;
     struct pool_options options = test_options(1);
     struct pool *pool = settled_pool(&options);
+    struct call call = {.pool = pool, .job = job_of(endless_task)};
     pthread_t thread;
-    void *code;
-    assert_int_equal(pthread_create(&thread, NULL, map_endless, pool), 0);
+    assert_int_equal(pthread_create(&thread, NULL, map_in_thread, &call), 0);
     assert_true(gate_reached(&plan->gate, 1));
     assert_code(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0), POOL_ETIMEDOUT);
     gate_open(&plan->gate);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
-    assert_int_equal(pthread_join(thread, &code), 0);
-    assert_code(*(int *)code, POOL_ECANCELLED);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_code(call.code, POOL_ECANCELLED);
     assert_int_equal(atomic_load(&plan->begun[0]), 0);
+    pool_destroy(pool);
+}
+
+/* As many as would end fetching, had they died by themselves. */
+static void who_is_killed_while_it_fetches_is_no_sign_that_it_cannot(void **state) {
+    (void)state;
+    if (!can_read_parent()) return;
+    plan->holds = true;
+    struct pool_options options = test_options(1);
+    struct pool *pool = settled_pool(&options);
+    struct call call = {.pool = pool, .job = job_of(counted_square)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, map_in_thread, &call), 0);
+    for (int kills = 0; kills < 3; kills++) {
+        assert_true(gate_reached(&plan->gate, kills + 1));
+        assert_code(pool_shutdown(pool, POOL_KILL_RUNNING, 0), POOL_ETIMEDOUT);
+    }
+    assert_true(gate_reached(&plan->gate, 4));
+    gate_open(&plan->gate);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_ok(call.code);
+    assert_each_was_squared_once();
+    assert_true((size_t)atomic_load(&plan->fetched) * PP_FETCH >= sizeof in); /* all of them, that is */
     pool_destroy(pool);
 }
 
@@ -352,6 +384,7 @@ int main(int argc, char **argv) {
         PLANNED(where_there_is_no_room_to_fetch_to_arguments_are_copied),
         PLANNED(whoever_dies_of_fetching_leaves_no_victim),
         PLANNED(a_kill_reaches_whoever_fetches),
+        PLANNED(who_is_killed_while_it_fetches_is_no_sign_that_it_cannot),
         PLANNED(what_the_supervisor_cannot_read_no_worker_tries_to),
         PLANNED(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none),
         PLANNED(items_are_fetched_again_for_another_try),

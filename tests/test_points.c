@@ -158,6 +158,44 @@ static void a_kill_stops_what_is_recorded_and_not_begun(void **state) {
     }
 }
 
+/* The first worker at this point stays there. */
+static bool stay_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) == 0) gate_pass(gate);
+    return false;
+}
+
+static void a_kill_between_two_items_costs_none(void **state) {
+    (void)state;
+    static const char *const points[] = {"claimed", "recorded", "finished", "marked"};
+    static long in[ITEMS], out[ITEMS];
+    for (size_t p = 0; p < COUNT(points); p++) {
+        plan = shared(sizeof *plan);
+        snprintf(plan->point, sizeof plan->point, "%s", points[p]);
+        gate = shared(sizeof *gate);
+        tester = getpid();
+        pp_fault = stay_at_point;
+        struct pool *pool = pool_of(1);
+        for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
+        struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
+                               .count = ITEMS, .chunk = 1};
+        struct future *future;
+        struct pool_stats stats = {0};
+        assert_ok(pool_map_async(pool, &job, &future));
+        assert_true(gate_reached(gate, 1));
+        assert_ok(pool_shutdown(pool, POOL_KILL_RUNNING, PATIENCE));
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.died, 1);
+        assert_ok(finish(future, NULL));
+        for (long i = 0; i < ITEMS; i++) {
+            assert_int_equal(out[i], i * i);
+            assert_int_equal(atomic_load(&plan->items_begun[i]), 1);
+        }
+        pool_destroy(pool);
+        pp_fault = NULL;
+    }
+}
+
 static void between_recording_items_and_beginning_them(void **state) {
     (void)state;
     COSTS_NOTHING("recorded");
@@ -274,6 +312,7 @@ int main(int argc, char **argv) {
         TEST(between_claiming_items_and_recording_them),
         TEST(between_recording_items_and_beginning_them),
         TEST(a_kill_stops_what_is_recorded_and_not_begun),
+        TEST(a_kill_between_two_items_costs_none),
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
         TEST(between_leaving_a_job_and_saying_so),
