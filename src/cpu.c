@@ -11,6 +11,7 @@
 #include "sys.h"
 
 #define LONG_NS 300000U /* shorter than the slices of Linux's scheduler */
+#define FEW_TIMES 4U   /* so whoever takes less than a fifth of the CPU is no crowd */
 #define PAUSE_FIRST 1000000U
 #define PAUSE_MOST 128000000U
 
@@ -94,13 +95,20 @@ void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now) {
     pause->until = now + pause->last;
 }
 
+void pp_cpu_was_taken(struct pp_pause *crowd, uint64_t since, uint64_t now) {
+    if (now - since < LONG_NS) return;
+    /* Whoever takes it once in a while, as a daemon does or the host of a virtual machine, is no crowd: to sleep would
+     * cost more than they do. */
+    bool is_rare = since > crowd->until && since - crowd->until > FEW_TIMES * (now - since);
+    if (is_rare) *crowd = (struct pp_pause){.until = now};
+    else pp_pause_again(crowd, since, now);
+}
+
 uint64_t pp_cpu_offer(struct pp_pause *crowd) {
-    uint64_t before = pp_now();
+    uint64_t since = pp_now();
     sched_yield();
     uint64_t now = pp_now();
-    if (now - before < LONG_NS) return now;
-    /* A virtual CPU that was taken away for a moment looks the same, so at first it is put off by little. */
-    pp_pause_again(crowd, before, now);
+    pp_cpu_was_taken(crowd, since, now);
     return now;
 }
 

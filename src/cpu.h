@@ -22,9 +22,11 @@ struct pp_pause {
 void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now);
 /* How often a thread that waits awake looks before it offers the CPU. */
 enum { PP_LOOKS = 16 };
-/* Lets others have the CPU, for whom it was not free. Whoever had it for long is no worker that soon rests: crowd->until
- * is then in the future, and who waits had better sleep until it. Returns pp_now(). */
+/* Lets others have the CPU, for whom it was not free. Returns pp_now(). */
 uint64_t pp_cpu_offer(struct pp_pause *crowd);
+/* What that tells: others had it from `since` until now. For long, that is no worker that soon rests; if it is not rare
+ * either, crowd->until is then in the future, and who waits had better sleep until it. */
+void pp_cpu_was_taken(struct pp_pause *crowd, uint64_t since, uint64_t now);
 /* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
 int pp_cpu_here(void);
 /* Moves the calling thread from this CPU to another of those that it may use now, if there is one; to one that is not

@@ -281,6 +281,24 @@ static void whoever_leaves_a_cpu_is_on_another_and_may_come_back(void **state) {
     assert_int_equal(allowed(cpus), count);
 }
 
+/* Times in us. What each taking of the CPU puts off: 0 if it is short, or little of the time. */
+static void what_takes_little_of_the_time_is_no_crowd(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t since, now, off;
+    } takings[] = {
+        {10000, 10200, 0},       {12000, 13000, 0},       {17100, 18100, 0},       {22000, 23000, 1000},
+        {24100, 24500, 2000},    {26600, 27600, 4000},    {32000, 32100, 0},       {31700, 32700, 8000},
+        {61000, 66000, 0},       {66100, 69100, 1000},
+    };
+    struct pp_pause crowd = {0};
+    for (size_t i = 0; i < COUNT(takings); i++) {
+        uint64_t since = takings[i].since * 1000, now = takings[i].now * 1000;
+        pp_cpu_was_taken(&crowd, since, now);
+        assert_int_equal(crowd.until > now ? crowd.until - now : 0, takings[i].off * 1000);
+    }
+}
+
 /* In a child, on a CPU with another that wants it: that is seen, and more is put off from time to time. */
 static int shared_cpu(void *unused) {
     (void)unused;
@@ -609,6 +627,7 @@ int main(int argc, char **argv) {
         TEST(the_affinity_mask_counts),
         TEST(pinned_workers_have_a_cpu_each_in_turn),
         TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
+        TEST(what_takes_little_of_the_time_is_no_crowd),
         TEST(who_offers_the_cpu_learns_whether_others_want_it),
         TEST(one_worker_and_its_caller_have_a_cpu_each),
         TEST(who_looks_around_says_where),
