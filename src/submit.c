@@ -17,6 +17,7 @@
 #define PP_MIXED_DEPTH 256
 #define PREFETCH 8 /* slots ahead */
 #define RESULT_A_PAGE 4096U
+#define LOOK_EACH 64U /* submits, where tasks wait for room, to a look at what is done and has room to give */
 
 /* ---- the tables, once there are many tasks: in huge pages */
 
@@ -272,6 +273,8 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     int error = check_task(task);
     if (error) return error;
     pp_lock(pool);
+    /* Or workers would have nothing to do, and tasks wait, until the program next asks for one that is done. */
+    if (pool->queue.count > 0 && pool->open % LOOK_EACH == 0) pp_collect(pool);
     error = submit(pool, task, future);
     pp_unlock(pool);
     return error;

@@ -4,6 +4,8 @@
 #include <limits.h>
 #include <pthread.h>
 
+#include "shared.h"
+
 static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) {
     (void)state;
     enum { TASKS = 100000 };
@@ -361,6 +363,19 @@ static void more_than_a_million_tasks_may_be_in_flight(void **state) {
     pool_destroy(pool);
 }
 
+/* As many as workers have in their reach, all of them done, and then some more: the program asks for none. */
+static void submits_alone_keep_the_workers_at_work(void **state) {
+    (void)state;
+    enum { MORE = 200 };
+    finished = shared(sizeof *finished);
+    struct pool *pool = pool_of(2);
+    for (int i = 0; i < (int)PP_SLOTS; i++) future_free(submit(pool, count_task, NULL, 0, 0));
+    assert_true(becomes(finished, (int)PP_SLOTS));
+    for (int i = 0; i < MORE; i++) future_free(submit(pool, count_task, NULL, 0, 0));
+    assert_true(becomes(finished, (int)PP_SLOTS + MORE));
+    pool_destroy(pool);
+}
+
 struct submitter {
     struct pool *pool;
     pthread_t thread;
@@ -452,6 +467,7 @@ int main(int argc, char **argv) {
         TEST(a_blocked_task_holds_no_other_back),
         TEST(submitting_never_blocks),
         TEST(more_than_a_million_tasks_may_be_in_flight),
+        TEST(submits_alone_keep_the_workers_at_work),
         TEST(threads_may_submit_at_once),
         TEST(tasks_and_jobs_mix),
     };
