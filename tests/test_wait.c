@@ -294,7 +294,9 @@ static void a_callback_in_another_thread_may_free_it_too(void **state) {
     pthread_t thread;
     assert_ok(future_as_completed(&h.futures[1], 2, &stream));
     assert_int_equal(pthread_create(&thread, NULL, next_in_thread, stream), 0);
-    sleep_ms(20);
+    struct future *next;
+    for (int64_t start = now_ms(); stream_next_future(stream, &next, 0) != POOL_EBUSY; sleep_ms(1)) /* not there yet */
+        assert_true(now_ms() - start < PATIENCE);
     gate_open(&h.gates[0]);
     assert_ok(future_wait(h.futures[0], PATIENCE));
     assert_ok(future_on_done(h.futures[0], free_stream, stream)); /* called at once */
