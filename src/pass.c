@@ -286,26 +286,35 @@ void pp_pass_audit(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     uint32_t generation = pool->slots[slot].generation;
+    /* Scribbled cursors may say that something is left, which nobody begins. */
+    if (j->stopped) pp_plan_use_up(j->plan);
     if (state == pp_state(generation, PP_PENDING, 0, 0)) return;
     if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return;
     j->deaths++; /* as after a death, what has no mark was lost */
     pp_plan_use_up(j->plan);
 }
 
+/* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word, and
+ * the life before the swap: if that succeeds, the worker was in this job and in this life all the while. */
+static bool swap_to_killed(struct pool *pool, const struct pp_job *j, uint32_t worker, uint32_t *life) {
+    struct pp_record *record = &pool->shared.records[worker];
+    for (;;) {
+        uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
+        *life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_relaxed);
+        PP_POINT("to be killed");
+        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_pass_ticket(pool, j)) return false;
+        if (pp_phase_of(running) != PP_RUNNING) return false;
+        if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
+    }
+}
+
 /* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
 void pp_pass_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
-        struct pp_record *record = &pool->shared.records[w];
-        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_pass_ticket(pool, j)) continue;
-        uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
-        while (pp_phase_of(running) == PP_RUNNING) {
-            if (pp_state_kill(&record->item, running, PP_KILLED)) {
-                /* The word names its worker, but a worker may have scribbled upon it. */
-                uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_relaxed);
-                pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
-                break;
-            }
-            running = atomic_load_explicit(&record->item, memory_order_seq_cst);
-        }
+        uint32_t life;
+        if (!swap_to_killed(pool, j, w, &life)) continue;
+        PP_POINT("swapped to killed");
+        /* The word names its worker, but a worker may have scribbled upon it. */
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
 }

@@ -51,7 +51,7 @@ struct pp_job_plan {
     pid_t in_process; /* whose memory `in` is in; 0: in what workers see; see fetch.h */
     const void *context;
     int32_t timeout; /* ms; 0: none */
-    _Atomic uint32_t stop; /* begin no further part of a chunk or, where each has its own swap, item. Caller */
+    _Atomic uint32_t stop; /* begin no further stay or, where each has its own swap, item. Caller */
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */

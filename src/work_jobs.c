@@ -94,9 +94,9 @@ static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, 
     return part;
 }
 
-/* Whether the caller has ended our stay in the job. Acquire: pairs with its swap. */
+/* Whether the caller has ended our stay in the job. Relaxed: nothing else is read that it wrote before. */
 static bool was_killed(const struct worker *w, uint64_t stay) {
-    return atomic_load_explicit(&w->record->item, memory_order_acquire) != stay;
+    return atomic_load_explicit(&w->record->item, memory_order_relaxed) != stay;
 }
 
 /* A part that is finished though our stay was ended meanwhile. A process dies with it: nothing was lost. Of what runs in
@@ -106,8 +106,8 @@ static noreturn void outlive_kill(struct worker *w, uint64_t end) {
     pp_work_await_kill(w);
 }
 
-/* No swap for each part: a kill is of the whole stay, and hits what of it runs. From the store of `until` on that is this
- * part. */
+/* No swap for each part: a kill is of the whole stay, and its victim is what runs then. The store of `until` says that
+ * this part does. */
 static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t stay) {
     if (was_killed(w, stay)) pp_work_await_kill(w);
     atomic_store_explicit(&w->record->until, part->end, memory_order_release);

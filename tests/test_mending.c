@@ -169,6 +169,25 @@ static void a_job_whose_cursor_was_set_back_ends(void **state) {
     check_and_destroy(pool);
 }
 
+/* Then something is left that nobody begins. */
+static void a_job_that_was_killed_and_whose_cursor_was_set_back_ends(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = sleeping_pool();
+    struct gate *gates[10];
+    for (size_t i = 0; i < COUNT(gates); i++) gates[i] = gate;
+    struct pool_job job = {.fn = gate_task, .in = gates, .in_size = sizeof *gates, .count = COUNT(gates), .chunk = 1};
+    struct future *future = NULL;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, 2));
+    const struct pp_job_plan *plan = pool->shared.descs[future->slot].in;
+    assert_ok(future_kill(future));
+    if (!atomic_load(&future->done)) pp_plan_begin(plan); /* or it is over, and its plan is gone */
+    assert_code(end_soon(future), POOL_ECANCELLED);
+    assert_int_equal(gate->arrived, 2);
+    check_and_destroy(pool);
+}
+
 static void wrong_cursors_cost_no_item(void **state) {
     (void)state;
     long values[50], squares[50];
@@ -290,6 +309,7 @@ int main(int argc, char **argv) {
         TEST(a_job_with_a_wrong_state_is_run),
         TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
         TEST(a_job_whose_cursor_was_set_back_ends),
+        TEST(a_job_that_was_killed_and_whose_cursor_was_set_back_ends),
         TEST(wrong_cursors_cost_no_item),
         TEST(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once),
         TEST(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only),

@@ -196,6 +196,95 @@ static void a_kill_between_two_items_costs_none(void **state) {
     }
 }
 
+/* What runs in a thread cannot be killed, and heeds the kill by itself: before the next part, or where it leaves. */
+static void a_kill_between_two_items_is_heeded_by_a_thread(void **state) {
+    (void)state;
+    static const char *const points[] = {"recorded", "marked"};
+    for (size_t p = 0; p < COUNT(points); p++) {
+        static long in = 7, out;
+        plan = shared(sizeof *plan);
+        snprintf(plan->point, sizeof plan->point, "%s", points[p]);
+        gate = shared(sizeof *gate);
+        tester = -1; /* its threads are not to be told from it */
+        pp_fault = stay_at_point;
+        struct pool_options options = test_options(1);
+        options.backend = POOL_THREADS;
+        struct pool *pool;
+        assert_ok(pool_create(&options, &pool));
+        struct pool_job job = {.fn = counted_item, .in = &in, .in_size = sizeof in, .out = &out, .out_size = sizeof out,
+                               .count = 1};
+        struct future *future;
+        struct pool_stats stats = {0};
+        assert_ok(pool_map_async(pool, &job, &future));
+        assert_true(gate_reached(gate, 1));
+        assert_code(pool_shutdown(pool, POOL_KILL_RUNNING, 0), POOL_ETIMEDOUT);
+        gate_open(gate);
+        assert_ok(finish(future, NULL));
+        assert_int_equal(out, 49);
+        assert_int_equal(atomic_load(&plan->items_begun[7]), 1);
+        assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.died, 1);
+        pool_destroy(pool);
+        pp_fault = NULL;
+    }
+}
+
+/* The caller at this point waits until the worker that it is about to kill is elsewhere. */
+static bool wait_at_point(const char *name) {
+    if (getpid() == tester && strcmp(name, plan->point) == 0 && atomic_fetch_add(&plan->deaths, 1) == 0) {
+        gate_open(gate);
+        becomes(&plan->wanted, 1);
+    }
+    return false;
+}
+
+static int wait_for_gate(const void *in, void *out) {
+    (void)in, (void)out;
+    gate_pass(gate);
+    return 0;
+}
+
+static int crash_at_gate(const void *in, void *out) {
+    wait_for_gate(in, out);
+    abort();
+}
+
+static int tell_and_last(const void *in, void *out) {
+    (void)in, (void)out;
+    atomic_store(&plan->wanted, 1);
+    sleep_ms(300);
+    return 0;
+}
+
+/* Whatever the one worker went on to since: `next_is_job`, another job's item, or a task in its next life. */
+static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
+    plan = shared(sizeof *plan);
+    snprintf(plan->point, sizeof plan->point, "%s", point);
+    gate = shared(sizeof *gate);
+    tester = getpid();
+    pp_fault = wait_at_point;
+    struct pool *pool = pool_of(1);
+    struct pool_job job = {.fn = fn, .count = 1}, other = {.fn = tell_and_last, .count = 1};
+    struct future *killed, *next;
+    assert_ok(pool_map_async(pool, &job, &killed));
+    assert_true(gate_reached(gate, 1));
+    if (next_is_job) assert_ok(pool_map_async(pool, &other, &next));
+    else next = submit(pool, tell_and_last, NULL, 0, 0);
+    assert_ok(future_kill(killed));
+    assert_true(atomic_load(&plan->deaths) > 0);
+    assert_ok(finish(next, NULL));
+    assert_any_of(finish(killed, NULL), 0, POOL_ECANCELLED);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+static void a_kill_that_is_late_hits_nothing_else(void **state) {
+    (void)state;
+    kill_late("to be killed", wait_for_gate, true);
+    kill_late("swapped to killed", crash_at_gate, false);
+}
+
 static void between_recording_items_and_beginning_them(void **state) {
     (void)state;
     COSTS_NOTHING("recorded");
@@ -313,6 +402,8 @@ int main(int argc, char **argv) {
         TEST(between_recording_items_and_beginning_them),
         TEST(a_kill_stops_what_is_recorded_and_not_begun),
         TEST(a_kill_between_two_items_costs_none),
+        TEST(a_kill_between_two_items_is_heeded_by_a_thread),
+        TEST(a_kill_that_is_late_hits_nothing_else),
         TEST(between_finishing_a_chunk_and_marking_it),
         TEST(between_marking_a_chunk_and_putting_it_away),
         TEST(between_leaving_a_job_and_saying_so),
