@@ -17,7 +17,7 @@
 #define PP_MIXED_DEPTH 256
 #define PREFETCH 8 /* slots ahead */
 #define RESULT_A_PAGE 4096U
-#define LOOK_EACH 64U /* submits, where tasks wait for room, to a look at what is done and has room to give */
+#define LOOK_EACH 64U /* open futures more, where tasks wait for slots, to a look at what is done */
 
 /* ---- the tables, once there are many tasks: in huge pages */
 
@@ -267,15 +267,25 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     return error;
 }
 
+/* Tasks wait for slots, which only collecting frees: without it workers would have nothing to do until the program next
+ * asks for a result. */
+static bool should_look(const struct pool *pool) {
+    return pool->queue.count > 0 && (pool->open % LOOK_EACH == 0 || pp_ring_is_empty(&pool->shared));
+}
+
 int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future) {
     if (!pool || !task || !future) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     int error = check_task(task);
     if (error) return error;
     pp_lock(pool);
-    /* Or workers would have nothing to do, and tasks wait, until the program next asks for one that is done. */
-    if (pool->queue.count > 0 && pool->open % LOOK_EACH == 0) pp_collect(pool);
     error = submit(pool, task, future);
+    if (error == POOL_ENOMEM) { /* there may be room in what is done */
+        pp_collect(pool);
+        error = submit(pool, task, future);
+    } else if (should_look(pool)) {
+        pp_collect(pool);
+    }
     pp_unlock(pool);
     return error;
 }

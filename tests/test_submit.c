@@ -363,16 +363,34 @@ static void more_than_a_million_tasks_may_be_in_flight(void **state) {
     pool_destroy(pool);
 }
 
-/* As many as workers have in their reach, all of them done, and then some more: the program asks for none. */
+/* As many as workers have in their reach, all of them done, and then one more: the program asks for none. */
 static void submits_alone_keep_the_workers_at_work(void **state) {
     (void)state;
-    enum { MORE = 200 };
     finished = shared(sizeof *finished);
     struct pool *pool = pool_of(2);
     for (int i = 0; i < (int)PP_SLOTS; i++) future_free(submit(pool, count_task, NULL, 0, 0));
     assert_true(becomes(finished, (int)PP_SLOTS));
-    for (int i = 0; i < MORE; i++) future_free(submit(pool, count_task, NULL, 0, 0));
-    assert_true(becomes(finished, (int)PP_SLOTS + MORE));
+    future_free(submit(pool, count_task, NULL, 0, 0));
+    assert_true(becomes(finished, (int)PP_SLOTS + 1));
+    pool_destroy(pool);
+}
+
+/* Three fit at a time; when one is to be the fourth, the first is done. */
+static void submits_alone_find_the_room_of_what_is_done(void **state) {
+    (void)state;
+    finished = shared(sizeof *finished);
+    struct pool_options options = test_options(1);
+    options.arena_size = (size_t)1 << 20;
+    struct pool *pool;
+    static char argument[300000];
+    struct pool_task task = {.fn = count_task, .in = argument, .in_size = sizeof argument};
+    assert_ok(pool_create(&options, &pool));
+    for (int i = 0; i < 10; i++) {
+        struct future *future;
+        assert_ok(pool_submit(pool, &task, &future));
+        future_free(future);
+        assert_true(becomes(finished, i + 1));
+    }
     pool_destroy(pool);
 }
 
@@ -468,6 +486,7 @@ int main(int argc, char **argv) {
         TEST(submitting_never_blocks),
         TEST(more_than_a_million_tasks_may_be_in_flight),
         TEST(submits_alone_keep_the_workers_at_work),
+        TEST(submits_alone_find_the_room_of_what_is_done),
         TEST(threads_may_submit_at_once),
         TEST(tasks_and_jobs_mix),
     };
