@@ -11,7 +11,7 @@
 #include "sys.h"
 
 #define LONG_NS 300000U /* shorter than the slices of Linux's scheduler */
-#define FEW_TIMES 4U   /* so whoever takes less than a fifth of the CPU is no crowd */
+#define FEW_TIMES 4U   /* as long as it was taken it was not, at least, before: then that is rare */
 #define PAUSE_FIRST 1000000U
 #define PAUSE_MOST 128000000U
 
@@ -100,8 +100,12 @@ void pp_cpu_was_taken(struct pp_pause *crowd, uint64_t since, uint64_t now) {
     /* Whoever takes it once in a while, as a daemon does or the host of a virtual machine, is no crowd: to sleep would
      * cost more than they do. */
     bool is_rare = since > crowd->until && since - crowd->until > FEW_TIMES * (now - since);
-    if (is_rare) *crowd = (struct pp_pause){.until = now};
-    else pp_pause_again(crowd, since, now);
+    if (!is_rare) {
+        pp_pause_again(crowd, since, now);
+        return;
+    }
+    crowd->until = now;
+    crowd->last /= 2; /* not forgotten at once: the time before may be the program's, which waited for nothing */
 }
 
 uint64_t pp_cpu_offer(struct pp_pause *crowd) {
