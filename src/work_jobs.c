@@ -251,7 +251,8 @@ static void look_at_clock(struct worker *w) {
     pp_pace_measure(&w->pace, now);
 }
 
-/* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. */
+/* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. stay: the item word while it lasts;
+ * 0: each item has its own. */
 static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t stay) {
     uint64_t turn_began = w->pace.began;
     struct pp_chunk chunk;
