@@ -11,7 +11,7 @@
 #include "sys.h"
 
 #define LONG_NS 300000U /* shorter than the slices of Linux's scheduler */
-#define FEW_TIMES 4U   /* as long as it was taken it was not, at least, before: then that is rare */
+#define FEW_TIMES 4U /* as long as it was taken it was not, at least, before: then that is rare */
 #define PAUSE_FIRST 1000000U
 #define PAUSE_MOST 128000000U
 

@@ -8,9 +8,9 @@
  *                        v                  v only then is the worker killed, and it stops if its own swap failed
  *                    CANCELLED        KILLED, OVERDUE
  *
- * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); a worker's stay in it, or the
- * item that it runs there where each may be its last or be overdue, has a word of the same phases in the worker's
- * record, where the generation counts stays and items.
+ * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); a worker's stay in it, or the item that it
+ * runs there where each may be its last or be overdue, has a word of the same phases in the worker's record, where the
+ * generation counts stays and items.
  *
  * Invariant: generation is the caller's count of the slot's uses: a word of another generation is another task's.
  * Memory order: every swap is acquire and release. The task's description, written before PENDING, is seen by the

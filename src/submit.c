@@ -17,7 +17,6 @@
 #define PP_MIXED_DEPTH 256
 #define PREFETCH 8 /* slots ahead */
 #define RESULT_A_PAGE 4096U
-#define LOOK_EACH 64U /* open futures more, where tasks wait for slots, to a look at what is done */
 
 /* ---- the tables, once there are many tasks: in huge pages */
 
@@ -269,8 +268,8 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
 
 /* Tasks wait for slots, which only collecting frees: without it workers would have nothing to do until the program next
  * asks for a result. */
-static bool should_look(const struct pool *pool) {
-    return pool->queue.count > 0 && (pool->open % LOOK_EACH == 0 || pp_ring_is_empty(&pool->shared));
+static bool workers_lack_work(const struct pool *pool) {
+    return pool->queue.count > 0 && pp_ring_is_empty(&pool->shared);
 }
 
 int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future) {
@@ -283,7 +282,7 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
         pp_collect(pool);
         error = submit(pool, task, future);
-    } else if (should_look(pool)) {
+    } else if (workers_lack_work(pool)) {
         pp_collect(pool);
     }
     pp_unlock(pool);

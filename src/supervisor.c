@@ -332,7 +332,8 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     pp_child_begin();
     watch_children(&s);
     watch_caller(&s);
-    atomic_store_explicit(&shared->front->readable, (uint32_t)pp_fetch_try(options->caller, shared->base), memory_order_release);
+    uint32_t readable = (uint32_t)pp_fetch_try(options->caller, shared->base);
+    atomic_store_explicit(&shared->front->readable, readable, memory_order_release);
     for (;;) {
         reap(&s);
         bury_dead(&s);

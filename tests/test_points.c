@@ -1,5 +1,6 @@
-/* A worker dies between two steps of its work, at each place where that could lose something or run it twice. The
- * places are the PP_POINTs of the worker (src/work*.c), in the build of the library that has them. */
+/* A worker dies between two steps of its work, or is killed there, at each place where that could lose something or run
+ * it twice. The places are the PP_POINTs of the worker (src/work*.c), and of the caller where it kills (src/pass.c), in
+ * the build of the library that has them. */
 #include "support.h"
 
 #include <signal.h>
@@ -72,15 +73,20 @@ static int run_job(struct pool *pool, size_t chunk) {
     return died;
 }
 
+/* Whoever comes to a PP_POINT from now on asks `fault`. */
+static void watch_point(const char *point, bool (*fault)(const char *name)) {
+    plan = shared(sizeof *plan);
+    snprintf(plan->point, sizeof plan->point, "%s", point);
+    tester = getpid();
+    pp_fault = fault;
+}
+
 /* most: how many of the deaths at this point may cost something. */
 static void die_at(const char *point, int wanted, int most) {
     static const size_t chunks[] = {0, 1, 7};
     for (size_t c = 0; c < COUNT(chunks); c++) {
-        plan = shared(sizeof *plan);
-        snprintf(plan->point, sizeof plan->point, "%s", point);
+        watch_point(point, die_at_point);
         plan->wanted = wanted;
-        tester = getpid();
-        pp_fault = die_at_point;
         struct pool *pool = pool_of(2);
         if (strcmp(point, "dozing") == 0) assert_true(becomes(&plan->deaths, wanted)); /* without work, that is */
         int died = run_tasks(pool);
@@ -170,11 +176,8 @@ static void a_kill_between_two_items_costs_none(void **state) {
     static const char *const points[] = {"claimed", "recorded", "finished", "marked"};
     static long in[ITEMS], out[ITEMS];
     for (size_t p = 0; p < COUNT(points); p++) {
-        plan = shared(sizeof *plan);
-        snprintf(plan->point, sizeof plan->point, "%s", points[p]);
         gate = shared(sizeof *gate);
-        tester = getpid();
-        pp_fault = stay_at_point;
+        watch_point(points[p], stay_at_point);
         struct pool *pool = pool_of(1);
         for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
         struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
@@ -202,11 +205,9 @@ static void a_kill_between_two_items_is_heeded_by_a_thread(void **state) {
     static const char *const points[] = {"recorded", "marked"};
     for (size_t p = 0; p < COUNT(points); p++) {
         static long in = 7, out;
-        plan = shared(sizeof *plan);
-        snprintf(plan->point, sizeof plan->point, "%s", points[p]);
         gate = shared(sizeof *gate);
+        watch_point(points[p], stay_at_point);
         tester = -1; /* its threads are not to be told from it */
-        pp_fault = stay_at_point;
         struct pool_options options = test_options(1);
         options.backend = POOL_THREADS;
         struct pool *pool;
@@ -239,14 +240,8 @@ static bool wait_at_point(const char *name) {
     return false;
 }
 
-static int wait_for_gate(const void *in, void *out) {
-    (void)in, (void)out;
-    gate_pass(gate);
-    return 0;
-}
-
 static int crash_at_gate(const void *in, void *out) {
-    wait_for_gate(in, out);
+    gate_task(in, out);
     abort();
 }
 
@@ -259,13 +254,10 @@ static int tell_and_last(const void *in, void *out) {
 
 /* Whatever the one worker went on to since: `next_is_job`, another job's item, or a task in its next life. */
 static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
-    plan = shared(sizeof *plan);
-    snprintf(plan->point, sizeof plan->point, "%s", point);
     gate = shared(sizeof *gate);
-    tester = getpid();
-    pp_fault = wait_at_point;
+    watch_point(point, wait_at_point);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fn, .count = 1}, other = {.fn = tell_and_last, .count = 1};
+    struct pool_job job = {.fn = fn, .in = &gate, .in_size = sizeof gate, .count = 1}, other = {.fn = tell_and_last, .count = 1};
     struct future *killed, *next;
     assert_ok(pool_map_async(pool, &job, &killed));
     assert_true(gate_reached(gate, 1));
@@ -281,7 +273,7 @@ static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
 
 static void a_kill_that_is_late_hits_nothing_else(void **state) {
     (void)state;
-    kill_late("to be killed", wait_for_gate, true);
+    kill_late("to be killed", gate_task, true);
     kill_late("swapped to killed", crash_at_gate, false);
 }
 
