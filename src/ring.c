@@ -2,42 +2,12 @@
 
 #include "state.h"
 
-/* What of an entry is not the ticket: the bits of the slot's half that no slot needs. */
-#define LAP_SHIFT 17
-#define LAP_MASK 0xfffe0000U
-_Static_assert(PP_SLOTS == 1U << LAP_SHIFT && (LAP_MASK >> LAP_SHIFT) == 0x7fff, "slot and lap share half a word");
-
-/* Never 0, so that what was never written is of no lap: positions begin at 0, and laps at 1. */
-static uint64_t lap_of(uint64_t position) {
-    return (position / PP_TICKETS % 0x7fff + 1) << LAP_SHIFT;
-}
-
 /* Whether the caller has written the entry at this position. */
 static bool is_there(const struct pp_shared *shared, uint64_t position, uint64_t *ticket) {
     /* Acquire: pairs with the release in pp_ring_push(). */
     uint64_t entry = atomic_load_explicit(&shared->tickets[position % PP_TICKETS], memory_order_acquire);
-    *ticket = entry & ~(uint64_t)LAP_MASK;
-    return (entry & LAP_MASK) == lap_of(position);
-}
-
-/* Looks at the head, which workers change all the time, only where what was seen of it last does not do. */
-bool pp_ring_is_full(struct pp_shared *shared) {
-    struct pp_front *front = shared->front;
-    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
-    if (tail - front->head_seen < PP_TICKETS) return false;
-    /* Acquire: a worker has read what it took before its swap of the head; only then is the entry written again. */
-    front->head_seen = atomic_load_explicit(&shared->back->head, memory_order_acquire);
-    return tail - front->head_seen >= PP_TICKETS;
-}
-
-bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {
-    struct pp_front *front = shared->front;
-    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
-    if (pp_ring_is_full(shared)) return false;
-    /* Release: pairs with the acquire in is_there(). */
-    atomic_store_explicit(&shared->tickets[tail % PP_TICKETS], ticket | lap_of(tail), memory_order_release);
-    atomic_store_explicit(&front->tail, tail + 1, memory_order_release);
-    return true;
+    *ticket = entry & ~(uint64_t)PP_LAP_MASK;
+    return (entry & PP_LAP_MASK) == pp_ring_lap(position);
 }
 
 uint64_t pp_ring_recall(struct pp_shared *shared) {

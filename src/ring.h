@@ -14,10 +14,35 @@
 
 #include "shared.h"
 
-/* Caller. */
-bool pp_ring_is_full(struct pp_shared *shared);
+/* What of an entry is not the ticket: the bits of the slot's half that no slot needs. */
+#define PP_LAP_SHIFT 17
+#define PP_LAP_MASK 0xfffe0000U
+_Static_assert(PP_SLOTS == 1U << PP_LAP_SHIFT && PP_SLOTS - 1 + PP_LAP_MASK == UINT32_MAX, "they share half a word");
+
+/* Its highest bit is always set, so that what was never written is of no lap. */
+static inline uint64_t pp_ring_lap(uint64_t position) {
+    return (position / PP_TICKETS << PP_LAP_SHIFT | 0x80000000U) & PP_LAP_MASK;
+}
+
+/* Caller. Looks at the head, which workers change all the time, only where what was seen of it last does not do. */
+static inline bool pp_ring_is_full(struct pp_shared *shared) {
+    struct pp_front *front = shared->front;
+    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
+    if (tail - front->head_seen < PP_TICKETS) return false;
+    /* Acquire: a worker has read what it took before its swap of the head; only then is the entry written again. */
+    front->head_seen = atomic_load_explicit(&shared->back->head, memory_order_acquire);
+    return tail - front->head_seen >= PP_TICKETS;
+}
 /* Caller. False: the ring is full. */
-bool pp_ring_push(struct pp_shared *shared, uint64_t ticket);
+static inline bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {
+    struct pp_front *front = shared->front;
+    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
+    if (pp_ring_is_full(shared)) return false;
+    /* Release: pairs with the acquire of whoever looks whether it is there. */
+    atomic_store_explicit(&shared->tickets[tail % PP_TICKETS], ticket | pp_ring_lap(tail), memory_order_release);
+    atomic_store_explicit(&front->tail, tail + 1, memory_order_release);
+    return true;
+}
 /* Caller: how many tickets were pushed, ever. */
 static inline uint64_t pp_ring_sent(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->front->tail, memory_order_relaxed);

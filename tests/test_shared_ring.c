@@ -104,6 +104,21 @@ static void a_full_ring_takes_no_more(void **state) {
     pp_shared_unmake(&memory);
 }
 
+/* The bits of an entry that count laps are few. */
+static void laps_that_begin_anew_are_told_apart(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    uint64_t tickets[PP_HOLD], laps = (UINT64_C(1) << 14) - 1;
+    memory.front->tail = memory.front->head_seen = memory.back->head = laps * PP_TICKETS;
+    for (uint64_t i = 1; i <= 3 * PP_TICKETS; i++) {
+        assert_true(pp_ring_is_empty(&memory));
+        assert_true(pp_ring_push(&memory, ticket_number(i)));
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 1);
+        assert_int_equal(tickets[0], ticket_number(i));
+    }
+    pp_shared_unmake(&memory);
+}
+
 static void a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
@@ -187,6 +202,7 @@ int main(int argc, char **argv) {
         TEST(every_ticket_is_taken_once_and_in_order),
         TEST(what_is_recalled_is_taken_by_nobody_else),
         TEST(a_full_ring_takes_no_more),
+        TEST(laps_that_begin_anew_are_told_apart),
         TEST(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired),
         TEST(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room),
     };
