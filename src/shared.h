@@ -83,8 +83,10 @@ struct pp_desc {
     uint64_t seed;
     uint64_t index;
     int32_t timeout;   /* ms; 0: none; PP_IS_JOB: this is no task */
-    uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-    uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size did not fit, and lies in `argument` */
+    struct pp_shape {           /* written as one: to change a part is to read the line, which is another CPU's */
+        uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
+        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size did not fit, and lies in `argument` */
+    } shape;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");

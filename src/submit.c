@@ -78,28 +78,31 @@ static bool is_huge(const struct future *future) {
     return future->out_size >= PP_SIZE_ASIDE;
 }
 
+static struct pp_shape shape_of(const struct future *future) {
+    uint32_t size = is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size;
+    return (struct pp_shape){.has_extra = future->ties && future->ties->extra, .out_size = size & PP_SIZE_ASIDE};
+}
+
 static void describe(struct pool *pool, struct future *future) {
-    uint32_t slot = future->slot, generation = pool->slots[slot].generation;
+    uint32_t slot = future->slot;
     struct pp_desc *desc = &pool->shared.descs[slot];
     struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     const struct pp_task *task = &future->task;
-    desc->fn = task->fn;
-    desc->in = task->in;
-    if (task->in == future->small) desc->in = memcpy(desc->argument, future->small, PP_INLINE_IN);
-    desc->has_extra = future->ties && future->ties->extra;
-    if (desc->has_extra) {
-        future->ties->extra->in = desc->in;
-        desc->in = future->ties->extra;
+    const void *in = task->in;
+    if (in == future->small) in = memcpy(desc->argument, future->small, PP_INLINE_IN);
+    if (is_huge(future)) memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
+    desc->shape = shape_of(future);
+    if (desc->shape.has_extra) {
+        future->ties->extra->in = in;
+        in = future->ties->extra;
     }
+    desc->fn = task->fn;
+    desc->in = in;
     desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
     desc->seed = task->seed;
     desc->index = future->index;
     desc->timeout = task->timeout;
-    desc->out_size = is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size & PP_SIZE_ASIDE;
-    if (is_huge(future)) {
-        memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
-    }
-    pp_state_submit(&outcome->state, generation);
+    pp_state_submit(&outcome->state, pool->slots[slot].generation);
 }
 
 /* ---- dispatch */

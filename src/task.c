@@ -54,7 +54,7 @@ int task_fail(int code, const char *format, ...) {
 
 int task_resize(size_t size) {
     if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
-    uint64_t room = call.desc->out_size;
+    uint64_t room = call.desc->shape.out_size;
     if (room == PP_SIZE_ASIDE) memcpy(&room, call.desc->argument, sizeof room);
     if (size > room) return POOL_EINVAL;
     call.size = size;

@@ -27,7 +27,7 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     w->call->desc = desc;
     w->call->has_message = w->call->resized = false;
     const void *in = desc->in;
-    if (desc->has_extra) {
+    if (desc->shape.has_extra) {
         w->call->extra = in;
         w->call->context = w->call->extra->context;
         in = w->call->extra->in;
@@ -41,7 +41,7 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
         outcome->resized = w->call->resized;
         if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
     }
-    if (desc->has_extra) w->call->context = w->call->extra = NULL;
+    if (desc->shape.has_extra) w->call->context = w->call->extra = NULL;
     pp_work_flush(w);
     outcome->code = code;
     PP_POINT("ran");
