@@ -1,3 +1,4 @@
+#include "handles.h"
 #include "pool.h"
 #include "sys.h"
 

@@ -9,10 +9,12 @@
 
 #include "control.h"
 #include "doze.h"
+#include "handles.h"
 #include "job.h"
 #include "notice.h"
 #include "pool.h"
 #include "ring.h"
+#include "slots.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"

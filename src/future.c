@@ -1,6 +1,7 @@
 /* future_get() and its kin: what a program asks of a future. */
 #include <string.h>
 
+#include "handles.h"
 #include "job.h"
 #include "pool.h"
 #include "state.h"

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handles.h"
 #include "pool.h"
 #include "sys.h"
 

@@ -4,6 +4,7 @@
 
 #include "notice.h"
 #include "pass.h"
+#include "slots.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"

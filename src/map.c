@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "fetch.h"
+#include "handles.h"
 #include "job.h"
 #include "pass.h"
 #include "sys.h"

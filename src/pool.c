@@ -12,6 +12,7 @@
 #include "child.h"
 #include "control.h"
 #include "env.h"
+#include "handles.h"
 #include "job.h"
 #include "pages.h"
 #include "progress.h"
@@ -25,101 +26,6 @@
 
 #define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
 #define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
-
-struct pp_block {
-    struct pp_block *next;
-    char room[PP_FUTURES_A_BLOCK * sizeof(struct future) + PP_LINE];
-};
-_Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a future is whole lines: each is a miss");
-
-/* ---- who may use it */
-
-bool pp_is_foreign(const struct pool *pool) {
-    if (pool->mark ? *pool->mark == 0 : getpid() != pool->owner) return true;
-    /* A task is a foreigner wherever it runs: what it waited for might never be begun. */
-    return pool->backend->in_here && pp_call_is_within(&pool->shared);
-}
-
-int pp_refusal(const struct pool *pool) {
-    return pool->closed ? POOL_ECLOSED : pool->broken;
-}
-
-/* ---- futures */
-
-/* Each begins with a line, where pointers have 64 bits. */
-static struct future *futures_of(struct pp_block *block) {
-    return (void *)(block->room + (PP_LINE - (uintptr_t)block->room % PP_LINE));
-}
-
-static bool add_futures(struct pool *pool) {
-    struct pp_block *block = pp_zalloc(1, sizeof *block);
-    if (!block) return false;
-    block->next = pool->blocks;
-    pool->blocks = block;
-    for (int i = PP_FUTURES_A_BLOCK; i-- > 0;) {
-        struct future *future = &futures_of(block)[i];
-        future->next = pool->free_futures;
-        pool->free_futures = future;
-    }
-    return true;
-}
-
-struct future *pp_future_new(struct pool *pool) {
-    if (!pool->free_futures && !add_futures(pool)) return NULL;
-    struct future *future = pool->free_futures;
-    pool->free_futures = future->next;
-    future->pool = pool;
-    atomic_store_explicit(&future->done, false, memory_order_relaxed);
-    future->is_job = future->given_up = future->queued = false;
-    future->outcome = 0;
-    future->slot = PP_NO_SLOT;
-    future->pins = 0;
-    future->ties = NULL;
-    future->result = NULL;
-    future->failure = NULL;
-    future->watches = NULL;
-    pool->handles++;
-    return future;
-}
-
-void pp_future_recycle(struct future *future) {
-    struct pool *pool = future->pool;
-    if (pool->destroyed && future->result != future->small) pp_release(future->result);
-    else if (future->result && future->result != future->small) pp_heap_free(&pool->results, future->result);
-    if (future->failure) pp_release(future->failure);
-    future->pool = NULL;
-    future->next = pool->free_futures;
-    pool->free_futures = future;
-    pool->handles--;
-}
-
-static void free_pool(struct pool *pool) {
-    while (pool->blocks) {
-        struct pp_block *block = pool->blocks;
-        pool->blocks = block->next;
-        pp_release(block);
-    }
-    pthread_cond_destroy(&pool->changed);
-    pthread_mutex_destroy(&pool->lock);
-    pp_release(pool);
-}
-
-void pp_unlock_last(struct pool *pool) {
-    bool last = pool->handles == 0;
-    pp_unlock(pool);
-    if (last) free_pool(pool);
-}
-
-void pp_unlock_and_call(struct pool *pool) {
-    pool->handles++; /* a callback may end the pool */
-    do {
-        pp_callbacks_run(pool);
-        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
-    } while (pool->callbacks);
-    bool last = --pool->handles == 0;
-    pthread_mutex_unlock(&pool->lock);
-    if (last) free_pool(pool);
-}
 
 /* ---- making */
 
@@ -276,6 +182,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->event_fd = -1;
     pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = -1;
     pool->backend = backends[options->backend];
+    pool->in_here = pool->backend->in_here;
     pool->waiting_jobs_end = &pool->waiting_jobs;
     pool->callbacks_end = &pool->callbacks;
     pool->settled_end = &pool->settled;
@@ -300,7 +207,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     return 0;
 fail:
     unmake_memory(pool);
-    free_pool(pool);
+    pp_pool_free(pool);
     return error;
 }
 
@@ -363,19 +270,6 @@ static void break_as_cancelled(struct pool *pool) {
     pp_break(pool, POOL_ECANCELLED, &why);
 }
 
-/* The futures that hold a result in shared memory get a copy of their own; where there is no memory, they fail. */
-static void keep_results(struct pool *pool) {
-    for (struct pp_block *block = pool->blocks; block; block = block->next)
-        for (int i = 0; i < PP_FUTURES_A_BLOCK; i++) {
-            struct future *f = &futures_of(block)[i];
-            if (!f->pool || !f->result || f->result == f->small) continue;
-            void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
-            if (copy) memcpy(copy, f->result, f->out_size);
-            else f->outcome = POOL_ENOMEM;
-            f->result = copy;
-        }
-}
-
 static void cancel_pending(struct pool *pool) {
     struct future *f;
     /* The youngest first: so each is cancelled itself, before what it comes after. */
@@ -431,7 +325,7 @@ void pool_destroy(struct pool *pool) {
     end_workers(pool);
     break_as_cancelled(pool);
     pp_reports_run(pool);
-    keep_results(pool);
+    pp_futures_keep_results(pool);
     pool->destroyed = true;
     close_descriptors(pool);
     unmake_memory(pool);

@@ -12,6 +12,7 @@
 #define PP_POOL_H
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include "cpu.h"
 #include "doze.h"
@@ -21,10 +22,10 @@
 #include "queue.h"
 #include "shared.h"
 #include "state.h"
+#include "task.h"
 #include "ties.h"
 
 #define PP_NO_SLOT UINT32_MAX
-#define PP_FUTURES_A_BLOCK 128
 
 struct pp_job;
 struct pp_report;
@@ -80,7 +81,7 @@ struct pool {
     struct pool_options options;
     const struct pp_backend *backend;
     struct crew *crew;
-    bool driven; /* what waits is run by calls: struct pp_backend */
+    bool in_here, driven; /* tasks run in the program's process; by its own calls: struct pp_backend */
     uint64_t made; /* ns */
     bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
@@ -157,7 +158,7 @@ static inline void pp_lock(struct pool *pool) {
 void pp_rearm(struct pool *pool);
 /* Runs what waits, where nobody else does; in pool.c. */
 void pp_drive(struct pool *pool);
-/* Runs the callbacks that wait, then unlocks; in pool.c. */
+/* Runs the callbacks that wait, then unlocks; in handles.c. */
 void pp_unlock_and_call(struct pool *pool);
 /* Whether there are callbacks for this call to run. */
 static inline bool pp_callbacks_wait(const struct pool *pool) {
@@ -175,27 +176,22 @@ static inline void pp_unlock(struct pool *pool) {
 /* ---- pool.c */
 
 /* Whether this is another process than the pool's. Needs no lock. */
-bool pp_is_foreign(const struct pool *pool);
+static inline bool pp_is_foreign(const struct pool *pool) {
+    if (pool->mark ? *pool->mark == 0 : getpid() != pool->owner) return true;
+    /* A task is a foreigner wherever it runs: what it waited for might never be begun. */
+    return pool->in_here && pp_call_is_within(&pool->shared);
+}
 /* How many workers `workers` of the options means, or POOL_EINVAL. */
 int pp_worker_count(int workers);
 /* Cancels what has not begun and kills what runs. */
 void pp_stop_all(struct pool *pool);
 /* Why nothing can be submitted, or 0. */
-int pp_refusal(const struct pool *pool);
-/* A future and its count as a handle; NULL: no memory. */
-struct future *pp_future_new(struct pool *pool);
-/* Takes the future and what it owns back. */
-void pp_future_recycle(struct future *future);
+static inline int pp_refusal(const struct pool *pool) {
+    return pool->closed ? POOL_ECLOSED : pool->broken;
+}
 /* As pp_heap_alloc(), for what will all be used: large blocks, and small ones once they are many, are taken in huge
  * pages where there are such. */
 void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
-/* Unlocks, and after the pool's end frees its memory with the last handle. */
-void pp_unlock_last(struct pool *pool);
-/* Undoes pins++. One that was given up may be gone afterwards. */
-static inline void pp_unpin(struct future *future) {
-    if (--future->pins == 0 && future->given_up && atomic_load_explicit(&future->done, memory_order_relaxed))
-        pp_future_recycle(future);
-}
 
 /* ---- callback.c */
 
@@ -213,8 +209,6 @@ int pp_task_send(struct pool *pool, struct future *future); /* 0 or POOL_ENOMEM:
 /* Undoes pp_task_new() for what was not sent. */
 void pp_task_drop(struct pool *pool, struct future *future);
 
-uint32_t pp_slot_take(struct pool *pool, struct future *future); /* PP_NO_SLOT: none is free */
-void pp_slot_free(struct pool *pool, uint32_t slot);
 /* Sends what waits as far as there is room: see queue.h. */
 void pp_dispatch(struct pool *pool);
 /* Sends a task on its way for the first time. 0 or POOL_ENOMEM. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handles.h"
 #include "pool.h"
 #include "progress.h"
 #include "sys.h"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "handles.h"
 #include "sys.h"
 
 #define PULLS 2

@@ -6,28 +6,22 @@
  * tickets are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
+#include "handles.h"
 #include "pages.h"
 #include "pool.h"
 #include "ring.h"
 #include "size.h"
+#include "slots.h"
 #include "state.h"
 #include "sys.h"
 #include "timer.h"
 
 #define PP_MIXED_DEPTH 256
-#define PREFETCH 8 /* slots ahead */
 #define RESULT_A_PAGE 4096U
 
-/* ---- the tables, once there are many tasks: in huge pages */
+/* ---- the ring's tables, once there are many tasks: in huge pages */
 
-#define SLOTS_A_PAGE ((uint32_t)(PP_HUGE_PAGE / PP_LINE))
-#define MANY_SLOTS 4096U /* of those that share a huge page */
 #define MANY_TICKETS 4096U
-
-static void take_slots(struct pool *pool, uint32_t first) {
-    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);
-    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.outcomes[first], PP_HUGE_PAGE);
-}
 
 /* However few tasks are there at a time, the rings go through all of their entries. */
 static void take_rings(struct pool *pool) {
@@ -36,42 +30,7 @@ static void take_rings(struct pool *pool) {
     pp_pages_take(&pool->no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
 }
 
-/* ---- slots */
-
-/* The lines of a slot that is soon to be written: workers had them last. bench_limits, "submit" */
-static void prefetch(const struct pool *pool) {
-    uint32_t free = pool->free_slot_count;
-    uint32_t slot = free >= PREFETCH ? pool->free_slots[free - PREFETCH] : pool->fresh_slot;
-    if (slot >= PP_SLOTS) return;
-    pp_prefetch_write(&pool->shared.descs[slot]);
-    pp_prefetch_write(&pool->shared.outcomes[slot]);
-    pp_prefetch(&pool->slots[slot]);
-}
-
-static uint32_t fresh_slot(struct pool *pool) {
-    uint32_t slot = pool->fresh_slot++;
-    if (slot % SLOTS_A_PAGE == MANY_SLOTS) take_slots(pool, slot - MANY_SLOTS);
-    return slot;
-}
-
-uint32_t pp_slot_take(struct pool *pool, struct future *future) {
-    uint32_t slot;
-    prefetch(pool);
-    if (pool->free_slot_count > 0) slot = pool->free_slots[--pool->free_slot_count];
-    else if (pool->fresh_slot < PP_SLOTS) slot = fresh_slot(pool);
-    else return PP_NO_SLOT;
-    struct pp_slot *s = &pool->slots[slot];
-    s->future = future;
-    if (++s->generation == 0) s->generation = 1;
-    future->slot = slot;
-    return slot;
-}
-
-void pp_slot_free(struct pool *pool, uint32_t slot) {
-    pool->slots[slot].future->slot = PP_NO_SLOT;
-    pool->slots[slot].future = NULL;
-    pool->free_slots[pool->free_slot_count++] = slot;
-}
+/* ---- what workers are told */
 
 /* Whether its out_size takes the place that a small argument would have in the description. */
 static bool is_huge(const struct future *future) {

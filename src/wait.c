@@ -14,6 +14,7 @@
 #endif
 
 #include "cpu.h"
+#include "handles.h"
 #include "notice.h"
 #include "pool.h"
 #include "progress.h"
