@@ -136,21 +136,26 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
     else if (slot_is_done(pool, pp_ticket_slot(ticket), &state)) pp_collect_slot(pool, pp_ticket_slot(ticket), state);
 }
 
+#define AHEAD 8 /* outcomes that are fetched before they are taken in */
+
+static void prefetch(const struct pool *pool, uint32_t slot) {
+    const struct future *future = pool->slots[slot].future;
+    if (!future) return;
+    pp_prefetch(&pool->shared.outcomes[slot]);
+    pp_prefetch(future);
+    pp_prefetch(&future->watches);
+    pp_prefetch(future->small);
+}
+
 /* A ring that ran over: what it announced is found in the slots. */
 static void collect_all_slots(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
         uint64_t state;
+        if (slot + AHEAD < pool->fresh_slot) prefetch(pool, slot + AHEAD);
         if (pool->slots[slot].future && !pool->slots[slot].future->is_job && slot_is_done(pool, slot, &state))
             pp_collect_slot(pool, slot, state);
     }
     pp_jobs_look(pool);
-}
-
-static void prefetch(struct pool *pool, uint64_t ticket) {
-    uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
-    pp_prefetch(&pool->shared.outcomes[slot]);
-    pp_prefetch(&pool->slots[slot]);
-    pp_prefetch(pool->slots[slot].future);
 }
 
 static void collect_worker(struct pool *pool, uint32_t worker) {
@@ -163,8 +168,8 @@ static void collect_worker(struct pool *pool, uint32_t worker) {
     pool->done_heads[worker] = tail;
     if (tail - head <= PP_DONE_RING / 2) {
         for (uint64_t i = head; i != tail; i++) {
-            uint64_t ahead = atomic_load_explicit(&done[(i + 8) % PP_DONE_RING], memory_order_relaxed);
-            if (tail - i > 8) prefetch(pool, ahead);
+            uint64_t ahead = atomic_load_explicit(&done[(i + AHEAD) % PP_DONE_RING], memory_order_relaxed);
+            if (tail - i > AHEAD) prefetch(pool, pp_ticket_slot(ahead) % PP_SLOTS);
             collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
         }
         /* Written over while it was read? */

@@ -154,9 +154,7 @@ static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
     return asleep;
 }
 
-void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
-    /* Orders ring or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
-    atomic_thread_fence(memory_order_seq_cst);
+void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
     uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
     uint32_t asleep = count_asleep(shared, workers);
     if (asleep == 0) return;

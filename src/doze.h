@@ -36,8 +36,19 @@ struct pp_wakes {
     uint64_t given; /* wake-ups, ever */
     uint64_t spent; /* back->dozes when one was given last that nobody slept for: who is counted there needs none */
 };
-/* Caller. `work`: how many workers could be of use. */
-void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);
+/* Caller: gives wake-ups to who sleeps. `work`: how many workers could be of use. */
+void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);
+/* The same, after it has published work. */
+static inline void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
+    /* Orders ring or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed), i = 0;
+    do {
+        if (atomic_load_explicit(&shared->back->asleep[i], memory_order_relaxed) == 0) continue;
+        pp_wake_some(shared, task_pipe, wakes, work);
+        return;
+    } while (++i * 64 < workers);
+}
 /* Caller, after a death: the dead may have been woken and not have said so. Wakes one who sleeps. */
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes);
 /* Caller: wakes everybody, whatever the bits say. */

@@ -240,13 +240,12 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     int error = check_task(task);
     if (error) return error;
     pp_lock(pool);
-    error = submit(pool, task, future);
-    if (error == POOL_ENOMEM) { /* there may be room in what is done */
-        pp_collect(pool);
+    for (bool again = false;; again = true) {
         error = submit(pool, task, future);
-    } else if (workers_lack_work(pool)) {
-        pp_collect(pool);
+        if (error != POOL_ENOMEM || again) break;
+        pp_collect(pool); /* there may be room in what is done */
     }
+    if (workers_lack_work(pool)) pp_collect(pool);
     pp_unlock(pool);
     return error;
 }
