@@ -158,25 +158,29 @@ static void collect_all_slots(struct pool *pool) {
     pp_jobs_look(pool);
 }
 
-static void collect_worker(struct pool *pool, uint32_t worker) {
+/* False: its ring ran over, and collect_all_slots() is to find what it announced. */
+static bool collect_worker(struct pool *pool, uint32_t worker) {
     const struct pp_record *record = &pool->shared.records[worker];
     const _Atomic uint64_t *done = pool->shared.done[worker];
     uint64_t head = pool->done_heads[worker];
     /* Acquire: pairs with the release in pp_work_announce(). */
     uint64_t tail = atomic_load_explicit(&record->done_tail, memory_order_acquire);
-    if (tail == head) return;
+    if (tail == head) return true;
     pool->done_heads[worker] = tail;
-    if (tail - head <= PP_DONE_RING / 2) {
-        for (uint64_t i = head; i != tail; i++) {
-            uint64_t ahead = atomic_load_explicit(&done[(i + AHEAD) % PP_DONE_RING], memory_order_relaxed);
-            if (tail - i > AHEAD) prefetch(pool, pp_ticket_slot(ahead) % PP_SLOTS);
-            collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
-        }
-        /* Written over while it was read? */
-        uint64_t now = atomic_load_explicit(&record->done_tail, memory_order_acquire);
-        if (now - head <= PP_DONE_RING) return;
+    if (tail - head > PP_DONE_RING / 2) return false;
+    for (uint64_t i = head; i != tail; i++) {
+        uint64_t ahead = atomic_load_explicit(&done[(i + AHEAD) % PP_DONE_RING], memory_order_relaxed);
+        if (tail - i > AHEAD) prefetch(pool, pp_ticket_slot(ahead) % PP_SLOTS);
+        collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
     }
-    collect_all_slots(pool);
+    /* Written over while it was read? */
+    return atomic_load_explicit(&record->done_tail, memory_order_acquire) - head <= PP_DONE_RING;
+}
+
+static void collect_workers(struct pool *pool) {
+    bool all = true;
+    for (uint32_t w = 0; w < pool->workers; w++) all &= collect_worker(pool, w);
+    if (!all) collect_all_slots(pool);
 }
 
 /* ---- deaths */
@@ -261,7 +265,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here
      * only. */
     pp_job_died(pool, notice);
-    collect_worker(pool, notice->worker);
+    if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);
     for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
         struct future *future = future_of(pool, notice->hold[i]);
@@ -308,7 +312,7 @@ void pp_kill_worker(struct pool *pool, uint64_t running) {
 
 void pp_collect(struct pool *pool) {
     if (pool->ended) return;
-    for (uint32_t w = 0; w < pool->workers; w++) collect_worker(pool, w);
+    collect_workers(pool);
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);
     if (pool->waiting_jobs) pp_jobs_look(pool);
