@@ -66,13 +66,14 @@ static void describe(struct pool *pool, struct future *future) {
 
 /* ---- dispatch */
 
-static bool push_ticket(struct pool *pool, uint32_t slot) {
+static inline bool push_ticket(struct pool *pool, uint32_t slot) {
     if (pp_ring_sent(&pool->shared) == MANY_TICKETS) take_rings(pool);
     return pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation));
 }
 
-/* Slot and ticket for the future. False: no room. */
-static bool send_ticket(struct pool *pool, struct future *future) {
+/* Slot and ticket for the future. False: no room. Inline, as a compiler would not have it of itself: bench_limits,
+ * "submit". */
+static inline bool send_ticket(struct pool *pool, struct future *future) {
     if (pp_ring_is_full(&pool->shared)) return false;
     if (future->slot == PP_NO_SLOT) {
         if (pp_slot_take(pool, future) == PP_NO_SLOT) return false;
