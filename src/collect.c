@@ -136,7 +136,17 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
     else if (slot_is_done(pool, pp_ticket_slot(ticket), &state)) pp_collect_slot(pool, pp_ticket_slot(ticket), state);
 }
 
+/* Whether there was an outcome in the slot, which is taken in now. */
+static bool collect_done(struct pool *pool, uint32_t slot) {
+    const struct future *future = pool->slots[slot].future;
+    uint64_t state;
+    if (!future || future->is_job || !slot_is_done(pool, slot, &state)) return false;
+    pp_collect_slot(pool, slot, state);
+    return true;
+}
+
 #define AHEAD 8 /* outcomes that are fetched before they are taken in */
+#define NEAR 32 /* slots on each side of the one that is asked for */
 
 static void prefetch(const struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots[slot].future;
@@ -150,10 +160,8 @@ static void prefetch(const struct pool *pool, uint32_t slot) {
 /* A ring that ran over: what it announced is found in the slots. */
 static void collect_all_slots(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        uint64_t state;
         if (slot + AHEAD < pool->fresh_slot) prefetch(pool, slot + AHEAD);
-        if (pool->slots[slot].future && !pool->slots[slot].future->is_job && slot_is_done(pool, slot, &state))
-            pp_collect_slot(pool, slot, state);
+        collect_done(pool, slot);
     }
     pp_jobs_look(pool);
 }
@@ -316,6 +324,22 @@ void pp_collect(struct pool *pool) {
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);
     if (pool->waiting_jobs) pp_jobs_look(pool);
+}
+
+/* Whether more is to be done about other outcomes than to take them in before somebody asks for them. */
+static bool others_matter(const struct pool *pool) {
+    return pool->held || pool->watched || pool->open_jobs || pp_notice_waits(&pool->shared);
+}
+
+bool pp_collect_near(struct pool *pool, const struct future *future) {
+    uint32_t first = future->slot;
+    if (first == PP_NO_SLOT || others_matter(pool) || !collect_done(pool, first)) return false;
+    for (uint32_t slot = first + 1; slot < pool->fresh_slot && slot - first < NEAR && collect_done(pool, slot); slot++)
+        prefetch(pool, (slot + AHEAD) % PP_SLOTS);
+    for (uint32_t slot = first; slot-- > 0 && first - slot < NEAR && collect_done(pool, slot);)
+        prefetch(pool, (slot - AHEAD) % PP_SLOTS);
+    if (pool->queue.count) pp_dispatch(pool);
+    return true;
 }
 
 void pp_break(struct pool *pool, int code, const struct pool_failure *why) {

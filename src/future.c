@@ -22,7 +22,7 @@ static int wait_for(struct future *future, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(future->pool);
     future->pins++;
-    return pp_wait(future->pool, future, 0, deadline);
+    return pp_collect_near(future->pool, future) ? 0 : pp_wait(future->pool, future, 0, deadline);
 }
 
 static void let_go(struct future *future) {

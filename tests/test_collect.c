@@ -1,0 +1,207 @@
+/* What a get takes in. Of many that are done it takes those near the one that is asked for, and leaves the others until
+ * they are asked for; but whatever else waits for the program to look is seen to all the same. */
+#include "support.h"
+
+#include <signal.h>
+
+#include "notice.h"
+#include "pool.h"
+#include "state.h"
+
+enum { MANY = 1000, FAR = 900 };
+
+static atomic_int *ran;   /* by any task */
+static atomic_int *flag;
+static struct gate *gate;
+
+static int count_task(const void *in, void *out) {
+    (void)in, (void)out;
+    atomic_fetch_add(ran, 1);
+    return 0;
+}
+
+static int flag_task(const void *in, void *out) {
+    (void)in, (void)out;
+    atomic_fetch_add(flag, 1);
+    return 0;
+}
+
+/* Its worker dies the first time. */
+static int die_once_task(const void *in, void *out) {
+    (void)in, (void)out;
+    if (atomic_fetch_add(flag, 1) == 0) raise(SIGKILL);
+    return 0;
+}
+
+static struct pool *begin(void) {
+    ran = shared(sizeof *ran);
+    flag = shared(sizeof *flag);
+    gate = shared(sizeof *gate);
+    return pool_of(2);
+}
+
+/* Not yet known to the caller. */
+static bool has_outcome(const struct future *future) {
+    return pp_phase_of(atomic_load(&future->pool->shared.outcomes[future->slot].state)) == PP_DONE;
+}
+
+static bool is_taken_in(const struct future *future) {
+    return atomic_load(&future->done);
+}
+
+/* Tasks that are done, and of which the caller knows none. */
+static void submit_many(struct pool *pool, struct future **futures, int count) {
+    for (int i = 0; i < count; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
+}
+
+static void await_many(struct future **futures, int count) {
+    int64_t start = now_ms();
+    for (int i = 0; i < count; i++)
+        while (!has_outcome(futures[i]) && now_ms() - start < PATIENCE) sleep_ms(1);
+}
+
+static void end(struct pool *pool, struct future **futures, int count) {
+    for (int i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
+    assert_int_equal(*ran, count);
+    pool_destroy(pool);
+}
+
+static void a_get_takes_in_what_is_near_and_no_more(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    assert_ok(future_get(futures[500], NULL, 0));
+    for (int i = 490; i < 510; i++) assert_true(is_taken_in(futures[i]));
+    assert_false(is_taken_in(futures[0]));
+    assert_false(is_taken_in(futures[MANY - 1]));
+    assert_ok(future_get(futures[MANY - 1], NULL, 0));
+    assert_ok(future_get(futures[0], NULL, 0));
+    assert_false(is_taken_in(futures[250]));
+    end(pool, futures, MANY);
+}
+
+static void a_get_of_what_is_not_done_takes_in_everything(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    struct future *last = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_code(future_get(last, NULL, 0), POOL_ETIMEDOUT);
+    for (int i = 0; i < MANY; i++) assert_true(is_taken_in(futures[i]));
+    gate_open(gate);
+    assert_ok(finish(last, NULL));
+    end(pool, futures, MANY);
+}
+
+static void count_call(struct future *future, void *argument) {
+    (void)future;
+    ++*(int *)argument;
+}
+
+static void a_get_runs_the_callbacks_of_others(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    int calls = 0;
+    struct future *other = submit(pool, flag_task, NULL, 0, 0);
+    assert_ok(future_on_done(other, count_call, &calls));
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    await_many(&other, 1);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_int_equal(calls, 1);
+    assert_ok(finish(other, NULL));
+    end(pool, futures, MANY);
+}
+
+static void a_get_begins_what_comes_after_others(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *second;
+    struct pool_task task = {.fn = flag_task, .after = &first, .after_count = 1};
+    assert_ok(pool_submit(pool, &task, &second));
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    gate_open(gate);
+    await_many(&first, 1);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_true(becomes(flag, 1));
+    assert_ok(finish(second, NULL));
+    assert_ok(finish(first, NULL));
+    end(pool, futures, MANY);
+}
+
+static void a_get_learns_of_deaths(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    struct pool_task task = {.fn = die_once_task, .retries = 1};
+    struct future *victim;
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    assert_ok(pool_submit(pool, &task, &victim));
+    for (int64_t start = now_ms(); !pp_notice_waits(&pool->shared) && now_ms() - start < PATIENCE;) sleep_ms(1);
+    assert_int_equal(*flag, 1);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_true(becomes(flag, 2));
+    assert_ok(finish(victim, NULL));
+    end(pool, futures, MANY);
+}
+
+static void a_get_ends_jobs(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    struct pool_job job = {.fn = flag_task, .count = 2};
+    struct future *other;
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    assert_ok(pool_map_async(pool, &job, &other));
+    assert_true(becomes(flag, 2));
+    /* Until nobody is in it any more. */
+    for (int64_t start = now_ms(); pool->shared.back->asleep[0] != 3 && now_ms() - start < PATIENCE;) sleep_ms(1);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_true(is_taken_in(other));
+    assert_ok(finish(other, NULL));
+    end(pool, futures, MANY);
+}
+
+/* As many as workers have in their reach are done, and others wait in the caller's memory. */
+static void a_get_makes_room_for_what_waits(void **state) {
+    (void)state;
+    enum { WAIT = 10, ALL = (int)PP_SLOTS - 2 + WAIT };
+    struct pool *pool = begin();
+    struct future *gates[2], **futures = calloc(ALL, sizeof(struct future *));
+    assert_non_null(futures);
+    for (int i = 0; i < 2; i++) gates[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 2));
+    submit_many(pool, futures, ALL);
+    assert_int_equal(pool->fresh_slot, PP_SLOTS);
+    assert_true(futures[ALL - 1]->queued);
+    gate_open(gate);
+    assert_true(becomes(ran, ALL - WAIT));
+    await_many(futures, ALL - WAIT);
+    assert_ok(future_get(futures[5000], NULL, 0));
+    assert_false(is_taken_in(futures[0]));
+    assert_true(becomes(ran, ALL));
+    for (int i = 0; i < 2; i++) assert_ok(finish(gates[i], NULL));
+    end(pool, futures, ALL);
+    free(futures);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_get_takes_in_what_is_near_and_no_more),
+        TEST(a_get_of_what_is_not_done_takes_in_everything),
+        TEST(a_get_runs_the_callbacks_of_others),
+        TEST(a_get_begins_what_comes_after_others),
+        TEST(a_get_learns_of_deaths),
+        TEST(a_get_ends_jobs),
+        TEST(a_get_makes_room_for_what_waits),
+    };
+    return run_group("collect", tests, COUNT(tests), argc, argv);
+}
