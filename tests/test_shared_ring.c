@@ -109,7 +109,10 @@ static void laps_that_begin_anew_are_told_apart(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
     uint64_t tickets[PP_HOLD], laps = (UINT64_C(1) << 14) - 1;
-    memory.front->tail = memory.front->head_seen = memory.back->head = laps * PP_TICKETS;
+    uint64_t start = laps * PP_TICKETS;
+    memory.front->tail = start;
+    memory.front->head_seen = start;
+    memory.back->head = start;
     for (uint64_t i = 1; i <= 3 * PP_TICKETS; i++) {
         assert_true(pp_ring_is_empty(&memory));
         assert_true(pp_ring_push(&memory, ticket_number(i)));
