@@ -3,7 +3,7 @@
 #include "sys.h"
 
 static void append(struct pool *pool, struct pp_callback *callback) {
-    callback->future->pins++;
+    pp_pin(callback->future);
     callback->next = NULL;
     *pool->callbacks_end = callback;
     pool->callbacks_end = &callback->next;

@@ -56,7 +56,11 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
         return;
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
-    atomic_store_explicit(&future->done, true, memory_order_release);
+    atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
+    if (!future->ties && !future->watches) {
+        pp_rest(future);
+        return;
+    }
     if (future->ties) pp_ties_finish(pool, future);
     if (future->watches) pp_watches_tell(future, PP_WATCH_DONE);
 }

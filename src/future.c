@@ -21,7 +21,7 @@ static int check(const struct future *future) {
 static int wait_for(struct future *future, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(future->pool);
-    future->pins++;
+    pp_pin(future);
     return pp_collect_near(future->pool, future) ? 0 : pp_wait(future->pool, future, 0, deadline);
 }
 
@@ -169,6 +169,9 @@ int future_failure(struct future *future, struct pool_failure *failure) {
 void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
+    /* Acquire: pairs with the release in pp_rest(). */
+    bool at_rest = atomic_load_explicit(&future->done, memory_order_acquire) == PP_AT_REST;
+    if (at_rest && pp_future_give_back(future)) return;
     pp_lock(pool);
     if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);

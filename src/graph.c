@@ -55,7 +55,7 @@ static bool add_edge(struct future *dependent, struct future *dependency) {
     }
     edge->dependent = dependent;
     edge->dependency = dependency;
-    dependency->pins++;
+    pp_pin(dependency);
     dependent->ties->edge_count++;
     return true;
 }
@@ -228,7 +228,7 @@ void pp_ties_finish(struct pool *pool, struct future *future) {
     ties->pending = 0;
     drop_edges(ties);
     pp_callbacks_take(pool, future);
-    future->pins++;
+    pp_pin(future);
     *pool->settled_end = future;
     pool->settled_end = &ties->settled_next;
     settle(pool);

@@ -37,6 +37,33 @@ void pp_future_empty(struct future *future) {
     if (future->failure) pp_release(future->failure);
 }
 
+/* What pool->freed is once the pool has ended. */
+static struct future closed;
+
+bool pp_future_give_back(struct future *future) {
+    struct pool *pool = future->pool;
+    struct future *top = atomic_load_explicit(&pool->freed, memory_order_relaxed);
+    do {
+        if (top == &closed) return false;
+        future->next = top;
+        /* Release: pairs with the acquire of who takes the stack. */
+    } while (!atomic_compare_exchange_weak_explicit(&pool->freed, &top, future, memory_order_release, memory_order_relaxed));
+    return true;
+}
+
+static void recycle_all(struct future *first) {
+    for (struct future *future = first, *next; future; future = next) {
+        next = future->next;
+        pp_future_recycle(future);
+    }
+}
+
+void pp_futures_close(struct pool *pool) {
+    recycle_all(pool->given_back);
+    pool->given_back = NULL;
+    recycle_all(atomic_exchange_explicit(&pool->freed, &closed, memory_order_acquire));
+}
+
 void pp_futures_keep_results(struct pool *pool) {
     for (struct pp_block *block = pool->blocks; block; block = block->next)
         for (int i = 0; i < FUTURES_A_BLOCK; i++) {
@@ -55,6 +82,7 @@ void pp_pool_free(struct pool *pool) {
         pool->blocks = block->next;
         pp_release(block);
     }
+    pp_unmap_unforked(pool->mark); /* not before: whoever frees a future looks at it */
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     pp_release(pool);

@@ -3,7 +3,13 @@
  * A program may have futures when the pool has ended. So the struct pool goes with the last handle: the futures that were
  * given and not taken back, the pool itself until pool_destroy(), and calls that a callback might outlive.
  *
- * Invariant: pool->handles counts them, under the lock; a future on the free list has no pool.
+ * Most futures are freed when nothing leads to them but the program's handle: they are at rest. Those are given back without
+ * the lock, onto a stack that submits take as a whole, and are counted as handles until they are given again or the pool
+ * ends, which closes the stack. (Nobody takes a single one from it: so none can come back between look and swap.)
+ *
+ * Invariant: pool->handles counts them, under the lock; a future on the free list has no pool. At rest a future is not
+ * pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest first,
+ * and the program does not free it at the same time, since freeing is the last that it does with a future.
  * Called by: submit and map (new); whoever is done with a future, or with a call that was a handle. */
 #ifndef PP_HANDLES_H
 #define PP_HANDLES_H
@@ -18,14 +24,27 @@ static inline void pp_future_prefetch(const struct future *future) {
     for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE) pp_prefetch_write((const char *)future + offset);
 }
 
+/* One that was given back and is still counted; NULL: none. */
+static inline struct future *pp_future_given_back(struct pool *pool) {
+    if (!pool->given_back && !pool->free_futures)
+        pool->given_back = atomic_exchange_explicit(&pool->freed, NULL, memory_order_acquire);
+    struct future *future = pool->given_back;
+    if (future) pool->given_back = future->next;
+    return future;
+}
+
 /* A future that is one handle more; NULL: no memory. */
 static inline struct future *pp_future_new(struct pool *pool) {
-    if (!pool->free_futures && !pp_futures_add(pool)) return NULL;
-    struct future *future = pool->free_futures;
-    pool->free_futures = future->next;
+    struct future *future = pp_future_given_back(pool);
+    if (!future) {
+        if (!pool->free_futures && !pp_futures_add(pool)) return NULL;
+        future = pool->free_futures;
+        pool->free_futures = future->next;
+        pool->handles++;
+    }
     if (future->next) pp_future_prefetch(future->next);
     future->pool = pool;
-    atomic_store_explicit(&future->done, false, memory_order_relaxed);
+    atomic_store_explicit(&future->done, PP_OPEN, memory_order_relaxed);
     future->is_job = future->given_up = future->queued = false;
     future->outcome = 0;
     future->slot = PP_NO_SLOT;
@@ -34,7 +53,6 @@ static inline struct future *pp_future_new(struct pool *pool) {
     future->result = NULL;
     future->failure = NULL;
     future->watches = NULL;
-    pool->handles++;
     return future;
 }
 
@@ -51,11 +69,40 @@ static inline void pp_future_recycle(struct future *future) {
     pool->handles--;
 }
 
-/* Undoes pins++. One that was given up may be gone afterwards. */
-static inline void pp_unpin(struct future *future) {
-    if (--future->pins == 0 && future->given_up && atomic_load_explicit(&future->done, memory_order_relaxed))
-        pp_future_recycle(future);
+/* ---- being at rest */
+
+/* It is done: it is at rest now if nothing else leads to it. The last that the caller does with it. */
+static inline void pp_rest(struct future *future) {
+    if (future->pins || future->watches || future->failure) return; /* what has ties is pinned until they are told */
+    if (future->result && future->result != future->small) return;
+    /* Release: pairs with the acquire of future_free(), which then changes it without the lock. */
+    atomic_store_explicit(&future->done, PP_AT_REST, memory_order_release);
 }
+
+static inline void pp_end_rest(struct future *future) {
+    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_AT_REST)
+        atomic_store_explicit(&future->done, PP_ENDED, memory_order_relaxed);
+}
+
+static inline void pp_pin(struct future *future) {
+    pp_end_rest(future);
+    future->pins++;
+}
+
+/* Undoes pp_pin(). One that was given up may be gone afterwards. */
+static inline void pp_unpin(struct future *future) {
+    if (--future->pins > 0 || atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) return;
+    if (future->given_up) pp_future_recycle(future);
+    else pp_rest(future);
+}
+
+/* Gives a future that is at rest back, without the lock. False: the pool has ended, and takes it only with the lock. */
+bool pp_future_give_back(struct future *future);
+
+/* ---- the pool's end */
+
+/* From now on futures are given back with the lock; those that were are no handles any more. */
+void pp_futures_close(struct pool *pool);
 
 /* At the pool's end: a result that lies in shared memory is copied to memory of its own; where there is none, its future
  * fails. */

@@ -79,8 +79,6 @@ static void unmake_memory(struct pool *pool) {
     pool->slots = NULL;
     pool->free_slots = NULL;
     pp_shared_unmake(&pool->shared);
-    pp_unmap_unforked(pool->mark);
-    pool->mark = NULL;
 }
 
 struct pp_worker_options pp_worker_options_of(const struct pool *pool) {
@@ -325,6 +323,7 @@ void pool_destroy(struct pool *pool) {
     end_workers(pool);
     break_as_cancelled(pool);
     pp_reports_run(pool);
+    pp_futures_close(pool);
     pp_futures_keep_results(pool);
     pool->destroyed = true;
     close_descriptors(pool);

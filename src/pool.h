@@ -41,10 +41,14 @@ struct pp_task {
     uint64_t seed;
 };
 
+/* How far a future is. AT_REST: nothing but the program's handle leads to it any more. */
+enum pp_done { PP_OPEN, PP_ENDED, PP_AT_REST };
+
 struct future {
     struct pool *pool; /* constant */
-    /* Whether it has its outcome, which then is constant. Release by pp_future_finish(); acquire by whoever asks. */
-    _Atomic bool done;
+    /* enum pp_done. Not OPEN: it has its outcome, which then is constant. Release by pp_future_finish() and pp_rest();
+     * acquire by whoever asks. */
+    _Atomic unsigned char done;
     bool is_job;
     bool given_up; /* future_free() was called before it was done */
     bool queued;
@@ -126,7 +130,10 @@ struct pool {
     struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
-    struct future *free_futures;
+    /* See handles.h: futures that are no handles; those that still are, though given back; those given back without the
+     * lock. Release by whoever gives back, acquire by who takes all of them. */
+    struct future *free_futures, *given_back;
+    struct future *_Atomic freed;
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */
     size_t open_jobs; /* of those, jobs */

@@ -1,8 +1,9 @@
 #include "watch.h"
 
-#include "pool.h"
+#include "handles.h"
 
 void pp_watch_add(struct future *future, struct pp_watch *watch) {
+    pp_end_rest(future);
     watch->next = future->watches;
     watch->link = &future->watches;
     if (watch->next) watch->next->link = &watch->next;

@@ -56,7 +56,8 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
     for (size_t i = 0; i < count + IN_FLIGHT; i++) {
         struct future **f = &futures[i % IN_FLIGHT];
         uint64_t result = 0;
-        if (*f) wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
+        /* Some are given up: done or not, and perhaps taken in by another thread. */
+        if (*f && i % 8 != 0) wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
         future_free(*f);
         *f = NULL;
         uint64_t in = seed + i;
