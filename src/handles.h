@@ -3,9 +3,9 @@
  * A program may have futures when the pool has ended. So the struct pool goes with the last handle: the futures that were
  * given and not taken back, the pool itself until pool_destroy(), and calls that a callback might outlive.
  *
- * Most futures are freed when nothing leads to them but the program's handle: they are at rest. Those are given back without
- * the lock, onto a stack that submits take as a whole, and are counted as handles until they are given again or the pool
- * ends, which closes the stack. (Nobody takes a single one from it: so none can come back between look and swap.)
+ * Most futures are freed when nothing leads to them but the program's handle: they are at rest. Those are given back
+ * without the lock, onto a stack that submits take as a whole, and are counted as handles until they are given again or
+ * the pool ends, which closes the stack. (Nobody takes a single one from it: so none can come back between look and swap.)
  *
  * Invariant: pool->handles counts them, under the lock; a future on the free list has no pool. At rest a future is not
  * pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest first,
