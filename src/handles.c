@@ -43,11 +43,12 @@ static struct future closed;
 bool pp_future_give_back(struct future *future) {
     struct pool *pool = future->pool;
     struct future *top = atomic_load_explicit(&pool->freed, memory_order_relaxed);
+    /* Release: pairs with the acquire of who takes the stack. */
+    const memory_order given = memory_order_release, refused = memory_order_relaxed;
     do {
         if (top == &closed) return false;
         future->next = top;
-        /* Release: pairs with the acquire of who takes the stack. */
-    } while (!atomic_compare_exchange_weak_explicit(&pool->freed, &top, future, memory_order_release, memory_order_relaxed));
+    } while (!atomic_compare_exchange_weak_explicit(&pool->freed, &top, future, given, refused));
     return true;
 }
 

@@ -1,15 +1,16 @@
 /* Futures as memory: given to who submits, taken back when they are freed; and who keeps the pool's own.
  *
- * A program may have futures when the pool has ended. So the struct pool goes with the last handle: the futures that were
- * given and not taken back, the pool itself until pool_destroy(), and calls that a callback might outlive.
+ * A program may have futures when the pool has ended. So the struct pool goes with the last handle: the futures that
+ * were given and not taken back, the pool itself until pool_destroy(), and calls that a callback might outlive.
  *
  * Most futures are freed when nothing leads to them but the program's handle: they are at rest. Those are given back
  * without the lock, onto a stack that submits take as a whole, and are counted as handles until they are given again or
- * the pool ends, which closes the stack. (Nobody takes a single one from it: so none can come back between look and swap.)
+ * the pool ends, which closes the stack. (Nobody takes a single one from it, so none can come back between look and
+ * swap.)
  *
  * Invariant: pool->handles counts them, under the lock; a future on the free list has no pool. At rest a future is not
- * pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest first,
- * and the program does not free it at the same time, since freeing is the last that it does with a future.
+ * pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest
+ * first, and the program does not free it at the same time, since freeing is the last that it does with a future.
  * Called by: submit and map (new); whoever is done with a future, or with a call that was a handle. */
 #ifndef PP_HANDLES_H
 #define PP_HANDLES_H
@@ -21,7 +22,8 @@ bool pp_futures_add(struct pool *pool);
 
 /* The next call will write all of its lines. bench_limits, "submit" */
 static inline void pp_future_prefetch(const struct future *future) {
-    for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE) pp_prefetch_write((const char *)future + offset);
+    const char *lines = (const char *)future;
+    for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE) pp_prefetch_write(lines + offset);
 }
 
 /* One that was given back and is still counted; NULL: none. */
@@ -104,8 +106,8 @@ bool pp_future_give_back(struct future *future);
 /* From now on futures are given back with the lock; those that were are no handles any more. */
 void pp_futures_close(struct pool *pool);
 
-/* At the pool's end: a result that lies in shared memory is copied to memory of its own; where there is none, its future
- * fails. */
+/* At the pool's end: a result that lies in shared memory is copied to memory of its own; where there is none, its
+ * future fails. */
 void pp_futures_keep_results(struct pool *pool);
 
 /* The pool's own memory, with that of its futures. */

@@ -1,7 +1,8 @@
-/* Slots: the places of what is in the workers' reach. A task has one from its ticket to its end, a job from its place on
- * the board to its end.
+/* Slots: the places of what is in the workers' reach. A task has one from its ticket to its end, a job from its place
+ * on the board to its end.
  *
- * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another generation.
+ * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another
+ * generation.
  * Called by: submit and job (take), collect and job (free); always under the pool's lock. */
 #ifndef PP_SLOTS_H
 #define PP_SLOTS_H

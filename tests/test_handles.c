@@ -1,5 +1,5 @@
-/* Futures that are freed when nothing else leads to them are given back without the lock, and given again; what does lead
- * to one keeps it; and the last handle, whichever way it goes, takes the pool's memory with it (which valgrind and
+/* Futures that are freed when nothing else leads to them are given back without the lock, and given again; what does
+ * lead to one keeps it; and the last handle, whichever way it goes, takes the pool's memory with it (which valgrind and
  * AddressSanitizer look after). */
 #include "support.h"
 

@@ -57,7 +57,9 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
         struct future **f = &futures[i % IN_FLIGHT];
         uint64_t result = 0;
         /* Some are given up: done or not, and perhaps taken in by another thread. */
-        if (*f && i % 8 != 0) wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
+        if (*f && i % 8 != 0) {
+            wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
+        }
         future_free(*f);
         *f = NULL;
         uint64_t in = seed + i;
