@@ -330,9 +330,11 @@ void pp_collect(struct pool *pool) {
     if (pool->waiting_jobs) pp_jobs_look(pool);
 }
 
-/* Whether more is to be done about other outcomes than to take them in before somebody asks for them. */
+/* Whether more is to be done about other outcomes than to take them in when somebody asks for them: something comes
+ * after them, a job may have to go on, a death to be told, or the supervisor's clock to stop. */
 static bool others_matter(const struct pool *pool) {
-    return pool->held || pool->watched || pool->open_jobs || pp_notice_waits(&pool->shared);
+    return pool->held || pool->watched || pool->open_jobs || pp_notice_waits(&pool->shared) ||
+           pp_timer_runs(&pool->shared);
 }
 
 bool pp_collect_near(struct pool *pool, const struct future *future) {

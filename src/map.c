@@ -83,6 +83,10 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     if (error) return error;
     struct pp_job *j = NULL;
     if (job->count > 0) error = make_job(pool, job, way, &j);
+    if (error == POOL_ENOMEM) { /* there may be room in what is done */
+        pp_collect(pool);
+        error = make_job(pool, job, way, &j);
+    }
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) {

@@ -378,6 +378,10 @@ void *pool_alloc(struct pool *pool, size_t size) {
     pp_lock(pool);
     struct to_take take;
     void *data = alloc_fresh(&pool->arena, size, true, &take);
+    if (!data) { /* there may be room in what is done */
+        pp_collect(pool);
+        data = alloc_fresh(&pool->arena, size, true, &take);
+    }
     pp_unlock(pool);
     /* The kernel clears them: other threads need not wait for that. */
     pp_pages_take(&pool->no_huge_pages, take.begin, take.size);

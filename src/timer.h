@@ -15,6 +15,10 @@
 /* Caller. `shortest` is its note of the shortest time-out that the supervisor knows of, 0 at first. */
 void pp_timer_begin(struct pp_shared *shared, int control, int32_t *shortest, int32_t timeout);
 void pp_timer_end(struct pp_shared *shared);
+/* Whether anything has a time-out and is not done. */
+static inline bool pp_timer_runs(const struct pp_shared *shared) {
+    return atomic_load_explicit(&shared->front->timed, memory_order_relaxed) > 0;
+}
 
 /* Supervisor. Swaps what is overdue at `now` and calls `kill` for its worker. Returns when to check again, UINT64_MAX:
  * when told. `shortest`: of the time-outs that were announced, in ms; set to 0 when the clock stops. */

@@ -170,6 +170,48 @@ static void a_get_ends_jobs(void **state) {
     end(pool, futures, MANY);
 }
 
+static void a_get_stops_the_clock_of_others(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    static struct future *futures[MANY];
+    struct pool_task task = {.fn = flag_task, .timeout = PATIENCE};
+    struct future *other;
+    assert_ok(pool_submit(pool, &task, &other));
+    submit_many(pool, futures, MANY);
+    await_many(futures, MANY);
+    await_many(&other, 1);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_int_equal(pool->shared.front->timed, 0);
+    assert_ok(finish(other, NULL));
+    end(pool, futures, MANY);
+}
+
+/* Three arguments fit at a time, done or not. */
+static void what_is_done_makes_room(void **state) {
+    (void)state;
+    enum { SIZE = 300000, FIT = 3 };
+    ran = shared(sizeof *ran);
+    struct pool_options options = test_options(1);
+    options.arena_size = (size_t)1 << 20;
+    struct pool *pool;
+    struct future *futures[FIT];
+    static char argument[2 * SIZE], result[2 * SIZE];
+    struct pool_task task = {.fn = count_task, .in = argument, .in_size = SIZE};
+    struct pool_job job = {
+        .fn = count_task, .in = argument, .in_size = SIZE, .out = result, .out_size = SIZE, .count = 1};
+    assert_ok(pool_create(&options, &pool));
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < FIT; i++) assert_ok(pool_submit(pool, &task, &futures[i]));
+        await_many(futures, FIT);
+        void *data = NULL;
+        if (round == 0) assert_non_null(data = pool_alloc(pool, 2 * SIZE));
+        else assert_ok(pool_map(pool, &job));
+        pool_free(pool, data);
+        for (int i = 0; i < FIT; i++) assert_ok(finish(futures[i], NULL));
+    }
+    pool_destroy(pool);
+}
+
 /* As many as workers have in their reach are done, and others wait in the caller's memory. */
 static void a_get_makes_room_for_what_waits(void **state) {
     (void)state;
@@ -201,6 +243,8 @@ int main(int argc, char **argv) {
         TEST(a_get_begins_what_comes_after_others),
         TEST(a_get_learns_of_deaths),
         TEST(a_get_ends_jobs),
+        TEST(a_get_stops_the_clock_of_others),
+        TEST(what_is_done_makes_room),
         TEST(a_get_makes_room_for_what_waits),
     };
     return run_group("collect", tests, COUNT(tests), argc, argv);
