@@ -51,18 +51,16 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     future->outcome = outcome;
     pool->open--;
     pool->finished++;
+    pool->given_up -= future->given_up;
     if (future->given_up && !future->ties && future->pins == 0) {
         pp_future_recycle(future);
         return;
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
-    if (!future->ties && !future->watches) {
-        pp_rest(future);
-        return;
-    }
-    if (future->ties) pp_ties_finish(pool, future);
     if (future->watches) pp_watches_tell(future, PP_WATCH_DONE);
+    if (future->ties) pp_ties_finish(pool, future);
+    else pp_rest(future);
 }
 
 /* ---- tasks */
@@ -331,10 +329,12 @@ void pp_collect(struct pool *pool) {
 }
 
 /* Whether more is to be done about other outcomes than to take them in when somebody asks for them: something comes
- * after them, a job may have to go on, a death to be told, or the supervisor's clock to stop. */
+ * after them, nobody will ask, a job may have to go on, a death to be told, or the supervisor's clock to stop; or tasks
+ * wait for slots, of which those near would be too few to keep workers at work until the next call. */
 static bool others_matter(const struct pool *pool) {
-    return pool->held || pool->watched || pool->open_jobs || pp_notice_waits(&pool->shared) ||
-           pp_timer_runs(&pool->shared);
+    bool few_slots = pool->queue.count > 0 && pp_ring_length(&pool->shared) < PP_SLOTS / 2;
+    return few_slots || pool->held || pool->watched || pool->given_up || pool->open_jobs ||
+           pp_notice_waits(&pool->shared) || pp_timer_runs(&pool->shared);
 }
 
 bool pp_collect_near(struct pool *pool, const struct future *future) {

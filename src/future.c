@@ -175,6 +175,6 @@ void future_free(struct future *future) {
     pp_lock(pool);
     if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
-    else future->given_up = true;
+    else pp_give_up(future);
     pp_unlock_last(pool);
 }

@@ -83,7 +83,8 @@ static inline void pp_rest(struct future *future) {
 
 static inline void pp_end_rest(struct future *future) {
     if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_AT_REST)
-        atomic_store_explicit(&future->done, PP_ENDED, memory_order_relaxed);
+        /* Release: who then finds it done without the lock has not seen how it came to rest. */
+        atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
 }
 
 static inline void pp_pin(struct future *future) {
@@ -96,6 +97,12 @@ static inline void pp_unpin(struct future *future) {
     if (--future->pins > 0 || atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) return;
     if (future->given_up) pp_future_recycle(future);
     else pp_rest(future);
+}
+
+/* The program has done its last with a future that cannot be taken back yet. */
+static inline void pp_give_up(struct future *future) {
+    future->given_up = true;
+    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) future->pool->given_up++;
 }
 
 /* Gives a future that is at rest back, without the lock. False: the pool has ended, and takes it only with the lock. */

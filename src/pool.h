@@ -46,11 +46,11 @@ enum pp_done { PP_OPEN, PP_ENDED, PP_AT_REST };
 
 struct future {
     struct pool *pool; /* constant */
-    /* enum pp_done. Not OPEN: it has its outcome, which then is constant. Release by pp_future_finish() and pp_rest();
-     * acquire by whoever asks. */
+    /* enum pp_done. Not OPEN: it has its outcome, which then is constant. Release by pp_future_finish(), pp_rest() and
+     * pp_end_rest(); acquire by whoever asks. */
     _Atomic unsigned char done;
     bool is_job;
-    bool given_up; /* future_free() was called before it was done */
+    bool given_up; /* its handle is gone, and it is not done or is pinned */
     bool queued;
     int outcome;
     uint32_t slot;       /* PP_NO_SLOT: none */
@@ -63,7 +63,8 @@ struct future {
     struct pp_job *job;
     struct pool_failure *failure; /* NULL: none, or there was no memory for it */
     struct pp_watch *watches;     /* who wants to know of its end; see watch.h */
-    struct future *next, *prev;   /* in the queue; among those held; the free list */
+    /* In the queue; among those held; the free list; on the stack of those freed, which needs no lock. */
+    struct future *next, *prev;
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is done */
 };
 
@@ -137,7 +138,8 @@ struct pool {
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */
     size_t open_jobs; /* of those, jobs */
-    size_t handles;   /* futures that were not freed, and 1 for the pool itself */
+    size_t given_up;  /* futures that are not done and have no handle */
+    size_t handles;   /* see handles.h */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */
     uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */

@@ -49,7 +49,7 @@ static inline uint32_t pp_ticket_generation(uint64_t ticket) {
 struct pp_front {
     /* Ring entries written so far. After the entry. For the supervisor; workers see by the entries. */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
-    uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.c */
+    uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.h */
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
      * epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
@@ -182,7 +182,7 @@ struct pp_shared {
     size_t size, writable; /* bytes of all, and where what workers may write begins */
     struct pp_front *front;
     _Atomic uint64_t *board; /* tickets of jobs */
-    _Atomic uint64_t *tickets; /* entries of the ring: see ring.c */
+    _Atomic uint64_t *tickets; /* entries of the ring: see ring.h */
     struct pp_notice *notices;
     struct pp_desc *descs;
     char *inputs;

@@ -84,7 +84,7 @@ static void abandon(struct pool *pool, struct future *future) {
         pp_future_recycle(future);
         return;
     }
-    future->given_up = true;
+    pp_give_up(future);
     if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
 }
 

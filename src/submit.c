@@ -241,10 +241,10 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     int error = check_task(task);
     if (error) return error;
     pp_lock(pool);
-    for (bool again = false;; again = true) {
-        error = submit(pool, task, future);
-        if (error != POOL_ENOMEM || again) break;
+    bool collected = false;
+    while ((error = submit(pool, task, future)) == POOL_ENOMEM && !collected) {
         pp_collect(pool); /* there may be room in what is done */
+        collected = true;
     }
     if (workers_lack_work(pool)) pp_collect(pool);
     pp_unlock(pool);

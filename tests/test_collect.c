@@ -186,6 +186,17 @@ static void a_get_stops_the_clock_of_others(void **state) {
     end(pool, futures, MANY);
 }
 
+static int one_task(const void *in, void *out) {
+    (void)in;
+    *(long *)out = 1;
+    return 0;
+}
+
+static int add(void *result, const void *right) {
+    *(long *)result += *(const long *)right;
+    return 0;
+}
+
 /* Three arguments fit at a time, done or not. */
 static void what_is_done_makes_room(void **state) {
     (void)state;
@@ -199,40 +210,86 @@ static void what_is_done_makes_room(void **state) {
     struct pool_task task = {.fn = count_task, .in = argument, .in_size = SIZE};
     struct pool_job job = {
         .fn = count_task, .in = argument, .in_size = SIZE, .out = result, .out_size = SIZE, .count = 1};
+    long sum = 0;
+    struct pool_reduction reduction = {.fn = one_task, .combine = add, .count = 10, .out = &sum, .out_size = sizeof sum,
+                                       .context = argument, .context_size = 2 * SIZE};
     assert_ok(pool_create(&options, &pool));
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         for (int i = 0; i < FIT; i++) assert_ok(pool_submit(pool, &task, &futures[i]));
         await_many(futures, FIT);
         void *data = NULL;
         if (round == 0) assert_non_null(data = pool_alloc(pool, 2 * SIZE));
-        else assert_ok(pool_map(pool, &job));
+        else assert_ok(round == 1 ? pool_map(pool, &job) : pool_reduce(pool, &reduction));
         pool_free(pool, data);
         for (int i = 0; i < FIT; i++) assert_ok(finish(futures[i], NULL));
     }
     pool_destroy(pool);
 }
 
-/* As many as workers have in their reach are done, and others wait in the caller's memory. */
-static void a_get_makes_room_for_what_waits(void **state) {
+static void a_get_takes_in_what_was_given_up(void **state) {
     (void)state;
-    enum { WAIT = 10, ALL = (int)PP_SLOTS - 2 + WAIT };
     struct pool *pool = begin();
-    struct future *gates[2], **futures = calloc(ALL, sizeof(struct future *));
+    static struct future *futures[MANY];
+    size_t left = pool->arena_left;
+    static char argument[100000];
+    struct future *other = submit(pool, flag_task, argument, sizeof argument, 0);
+    submit_many(pool, futures, MANY);
+    uint32_t slot = other->slot;
+    future_free(other);
+    await_many(futures, MANY);
+    for (int64_t start = now_ms(); now_ms() - start < PATIENCE; sleep_ms(1))
+        if (pp_phase_of(atomic_load(&pool->shared.outcomes[slot].state)) == PP_DONE) break;
+    assert_true(pool->arena_left < left);
+    assert_ok(future_get(futures[FAR], NULL, 0));
+    assert_int_equal(pool->arena_left, left);
+    assert_int_equal(pool->given_up, 0);
+    end(pool, futures, MANY);
+}
+
+/* More than workers have in their reach, the first of them done, and then two that hold the workers up. */
+enum { WAIT = 5000 };
+
+static struct future **submit_more_than_fit(struct pool *pool, int first, struct future *gates[2]) {
+    struct future **futures = calloc((size_t)PP_SLOTS + WAIT, sizeof(struct future *));
     assert_non_null(futures);
+    submit_many(pool, futures, first);
     for (int i = 0; i < 2; i++) gates[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 2));
-    submit_many(pool, futures, ALL);
+    submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
     assert_int_equal(pool->fresh_slot, PP_SLOTS);
-    assert_true(futures[ALL - 1]->queued);
-    gate_open(gate);
-    assert_true(becomes(ran, ALL - WAIT));
-    await_many(futures, ALL - WAIT);
-    assert_ok(future_get(futures[5000], NULL, 0));
-    assert_false(is_taken_in(futures[0]));
-    assert_true(becomes(ran, ALL));
+    assert_true(futures[(int)PP_SLOTS - 2 + WAIT - 1]->queued);
+    return futures;
+}
+
+static void end_more_than_fit(struct pool *pool, struct future **futures, struct future *gates[2]) {
     for (int i = 0; i < 2; i++) assert_ok(finish(gates[i], NULL));
-    end(pool, futures, ALL);
+    end(pool, futures, (int)PP_SLOTS - 2 + WAIT);
     free(futures);
+}
+
+static void a_get_of_few_sends_as_many_of_those_that_wait(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    struct future *gates[2], **futures = submit_more_than_fit(pool, MANY, gates);
+    assert_true(gate_reached(gate, 2));
+    await_many(futures, MANY);
+    assert_ok(future_get(futures[500], NULL, 0));
+    assert_false(is_taken_in(futures[0]));
+    assert_false(futures[(int)PP_SLOTS - 2]->queued);
+    assert_int_equal(pool->free_slot_count, 0);
+    gate_open(gate);
+    end_more_than_fit(pool, futures, gates);
+}
+
+static void a_get_keeps_the_workers_at_work(void **state) {
+    (void)state;
+    struct pool *pool = begin();
+    struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
+    gate_open(gate);
+    assert_true(becomes(ran, (int)PP_SLOTS - 2));
+    await_many(futures, (int)PP_SLOTS - 2);
+    assert_ok(future_get(futures[5000], NULL, 0));
+    assert_true(becomes(ran, (int)PP_SLOTS - 2 + WAIT));
+    end_more_than_fit(pool, futures, gates);
 }
 
 int main(int argc, char **argv) {
@@ -245,7 +302,9 @@ int main(int argc, char **argv) {
         TEST(a_get_ends_jobs),
         TEST(a_get_stops_the_clock_of_others),
         TEST(what_is_done_makes_room),
-        TEST(a_get_makes_room_for_what_waits),
+        TEST(a_get_takes_in_what_was_given_up),
+        TEST(a_get_of_few_sends_as_many_of_those_that_wait),
+        TEST(a_get_keeps_the_workers_at_work),
     };
     return run_group("collect", tests, COUNT(tests), argc, argv);
 }

@@ -173,6 +173,21 @@ static void a_call_that_waits_keeps_a_future(void **state) {
     pool_destroy(pool);
 }
 
+static void a_future_that_is_watched_is_not_at_rest_once_it_is_done(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0), *next = NULL;
+    struct stream *stream;
+    assert_ok(future_as_completed(&future, 1, &stream));
+    gate_open(gate);
+    assert_ok(future_wait(future, PATIENCE));
+    future_free(future);
+    assert_code(stream_next_future(stream, &next, 0), POOL_END);
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
 static void free_it(struct future *future, void *argument) {
     *(int *)argument += !is_at_rest(future);
     future_free(future);
@@ -222,6 +237,7 @@ int main(int argc, char **argv) {
         TEST(threads_may_free_futures_while_the_pool_ends),
         TEST(a_task_that_comes_after_it_keeps_a_future),
         TEST(a_stream_learns_that_what_it_waits_for_was_freed),
+        TEST(a_future_that_is_watched_is_not_at_rest_once_it_is_done),
         TEST(a_call_that_waits_keeps_a_future),
         TEST(a_callback_may_free_what_was_at_rest),
         TEST(what_has_more_than_its_own_memory_is_not_at_rest),

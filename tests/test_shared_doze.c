@@ -180,6 +180,29 @@ static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
     pp_shared_unmake(&memory);
 }
 
+/* Of many words of bits, each may be the only one. */
+static void whoever_sleeps_is_found(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(PP_WORKERS);
+    for (uint32_t worker = 0; worker < PP_WORKERS; worker += 61) {
+        struct pp_wakes wakes = {0};
+        int pipe[2];
+        assert_int_equal(pp_pipe(pipe, -1), 0);
+        pp_doze_begin(&memory, worker);
+        uint32_t before = memory.front->wakes;
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        char byte;
+        assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+        pp_doze_end(&memory, worker);
+        before = memory.front->wakes;
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        assert_int_equal(memory.front->wakes, before);
+        pp_close(&pipe[0]);
+        pp_close(&pipe[1]);
+    }
+    pp_shared_unmake(&memory);
+}
+
 static void wrong_counts_lose_no_wake_up_for_long(void **state) {
     (void)state;
     struct threads threads = {.count = 0};
@@ -209,6 +232,7 @@ int main(int argc, char **argv) {
         TEST(for_one_task_one_is_woken),
         TEST(who_is_about_to_sleep_is_woken_once),
         TEST(what_was_given_to_one_who_died_keeps_nobody_asleep),
+        TEST(whoever_sleeps_is_found),
         TEST(wrong_counts_lose_no_wake_up_for_long),
     };
     return run_group(GROUP, tests, COUNT(tests), argc, argv);
