@@ -48,7 +48,10 @@ static int take(const struct future *future, void *out) {
 int future_get(struct future *future, void *out, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error) return error;
-    if (is_done(future)) return take(future, out);
+    if (is_done(future)) {
+        pp_future_prefetch_beside(future);
+        return take(future, out);
+    }
     error = wait_for(future, timeout);
     if (!error) {
         /* Before callbacks run; and without the lock where it may take long. */
