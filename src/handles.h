@@ -26,8 +26,8 @@ static inline void pp_future_prefetch(const struct future *future) {
     for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE) pp_prefetch_write(lines + offset);
 }
 
-/* They lie side by side, and are mostly asked for in that order, one way or the other: what is needed of the few that are
- * next is fetched meanwhile. bench_limits, "flat-in-flight" */
+/* They lie side by side, and are mostly asked for in that order, one way or the other: what is needed of the next few
+ * is fetched meanwhile. bench_limits, "flat-in-flight" */
 static inline void pp_future_prefetch_beside(const struct future *future) {
     uintptr_t before = (uintptr_t)future - 4 * sizeof *future, after = (uintptr_t)future + 4 * sizeof *future;
     pp_prefetch_write((const void *)before);
