@@ -60,8 +60,8 @@ static void recycle_all(struct future *first) {
 }
 
 void pp_futures_close(struct pool *pool) {
-    recycle_all(pool->given_back);
-    pool->given_back = NULL;
+    recycle_all(pool->reusable);
+    pool->reusable = NULL;
     recycle_all(atomic_exchange_explicit(&pool->freed, &closed, memory_order_acquire));
 }
 

@@ -36,18 +36,18 @@ static inline void pp_future_prefetch_beside(const struct future *future) {
     pp_prefetch_write((const void *)(after + offsetof(struct future, small)));
 }
 
-/* One that was given back and is still counted; NULL: none. */
-static inline struct future *pp_future_given_back(struct pool *pool) {
-    if (!pool->given_back && !pool->free_futures)
-        pool->given_back = atomic_exchange_explicit(&pool->freed, NULL, memory_order_acquire);
-    struct future *future = pool->given_back;
-    if (future) pool->given_back = future->next;
+/* One that was given back without the lock, and is counted still; NULL: none. */
+static inline struct future *pp_future_reuse(struct pool *pool) {
+    if (!pool->reusable && !pool->free_futures)
+        pool->reusable = atomic_exchange_explicit(&pool->freed, NULL, memory_order_acquire);
+    struct future *future = pool->reusable;
+    if (future) pool->reusable = future->next;
     return future;
 }
 
 /* A future that is one handle more; NULL: no memory. */
 static inline struct future *pp_future_new(struct pool *pool) {
-    struct future *future = pp_future_given_back(pool);
+    struct future *future = pp_future_reuse(pool);
     if (!future) {
         if (!pool->free_futures && !pp_futures_add(pool)) return NULL;
         future = pool->free_futures;

@@ -131,9 +131,9 @@ struct pool {
     struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
-    /* See handles.h: futures that are no handles; those that still are, though given back; those given back without the
-     * lock. Release by whoever gives back, acquire by who takes all of them. */
-    struct future *free_futures, *given_back;
+    /* See handles.h. Futures that are no handles; those that are counted still, though given back; and of these the
+     * stack onto which they are given back without the lock: release by who does so, acquire by who takes all. */
+    struct future *free_futures, *reusable;
     struct future *_Atomic freed;
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */

@@ -106,10 +106,11 @@ static void a_get_runs_the_callbacks_of_others(void **state) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     int calls = 0;
-    struct future *other = submit(pool, flag_task, NULL, 0, 0);
+    struct future *other = submit(pool, gate_task, &gate, sizeof gate, 0);
     assert_ok(future_on_done(other, count_call, &calls));
     submit_many(pool, futures, MANY);
     await_many(futures, MANY);
+    gate_open(gate);
     await_many(&other, 1);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_int_equal(calls, 1);
