@@ -6,7 +6,6 @@
 
 #include "notice.h"
 #include "pool.h"
-#include "state.h"
 
 enum { MANY = 1000, FAR = 900 };
 
@@ -40,11 +39,6 @@ static struct pool *begin(void) {
     return pool_of(2);
 }
 
-/* Not yet known to the caller. */
-static bool has_outcome(const struct future *future) {
-    return pp_phase_of(atomic_load(&future->pool->shared.outcomes[future->slot].state)) == PP_DONE;
-}
-
 static bool is_taken_in(const struct future *future) {
     return atomic_load(&future->done);
 }
@@ -54,10 +48,16 @@ static void submit_many(struct pool *pool, struct future **futures, int count) {
     for (int i = 0; i < count; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
 }
 
-static void await_many(struct future **futures, int count) {
-    int64_t start = now_ms();
-    for (int i = 0; i < count; i++)
-        while (!has_outcome(futures[i]) && now_ms() - start < PATIENCE) sleep_ms(1);
+static uint64_t announced(const struct pool *pool) {
+    uint64_t count = 0;
+    for (uint32_t w = 0; w < pool->workers; w++) count += atomic_load(&pool->shared.records[w].done_tail);
+    return count;
+}
+
+/* Until so many outcomes are there for the caller to take in. */
+static void await_announced(const struct pool *pool, uint64_t count) {
+    for (int64_t start = now_ms(); announced(pool) < count && now_ms() - start < PATIENCE;) sleep_ms(1);
+    assert_true(announced(pool) >= count);
 }
 
 static void end(struct pool *pool, struct future **futures, int count) {
@@ -71,7 +71,7 @@ static void a_get_takes_in_what_is_near_and_no_more(void **state) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
+    await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
     for (int i = 490; i < 510; i++) assert_true(is_taken_in(futures[i]));
     assert_false(is_taken_in(futures[0]));
@@ -87,7 +87,7 @@ static void a_get_of_what_is_not_done_takes_in_everything(void **state) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
+    await_announced(pool, MANY);
     struct future *last = submit(pool, gate_task, &gate, sizeof gate, 0);
     assert_code(future_get(last, NULL, 0), POOL_ETIMEDOUT);
     for (int i = 0; i < MANY; i++) assert_true(is_taken_in(futures[i]));
@@ -109,9 +109,8 @@ static void a_get_runs_the_callbacks_of_others(void **state) {
     struct future *other = submit(pool, gate_task, &gate, sizeof gate, 0);
     assert_ok(future_on_done(other, count_call, &calls));
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
     gate_open(gate);
-    await_many(&other, 1);
+    await_announced(pool, MANY + 1);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_int_equal(calls, 1);
     assert_ok(finish(other, NULL));
@@ -126,9 +125,8 @@ static void a_get_begins_what_comes_after_others(void **state) {
     struct pool_task task = {.fn = flag_task, .after = &first, .after_count = 1};
     assert_ok(pool_submit(pool, &task, &second));
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
     gate_open(gate);
-    await_many(&first, 1);
+    await_announced(pool, MANY + 1);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_true(becomes(flag, 1));
     assert_ok(finish(second, NULL));
@@ -143,7 +141,7 @@ static void a_get_learns_of_deaths(void **state) {
     struct pool_task task = {.fn = die_once_task, .retries = 1};
     struct future *victim;
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
+    await_announced(pool, MANY);
     assert_ok(pool_submit(pool, &task, &victim));
     for (int64_t start = now_ms(); !pp_notice_waits(&pool->shared) && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_int_equal(*flag, 1);
@@ -160,7 +158,7 @@ static void a_get_ends_jobs(void **state) {
     struct pool_job job = {.fn = flag_task, .count = 2};
     struct future *other;
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
+    await_announced(pool, MANY);
     assert_ok(pool_map_async(pool, &job, &other));
     assert_true(becomes(flag, 2));
     /* Until nobody is in it any more. */
@@ -179,8 +177,7 @@ static void a_get_stops_the_clock_of_others(void **state) {
     struct future *other;
     assert_ok(pool_submit(pool, &task, &other));
     submit_many(pool, futures, MANY);
-    await_many(futures, MANY);
-    await_many(&other, 1);
+    await_announced(pool, MANY + 1);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_int_equal(pool->shared.front->timed, 0);
     assert_ok(finish(other, NULL));
@@ -216,8 +213,9 @@ static void what_is_done_makes_room(void **state) {
                                        .context = argument, .context_size = 2 * SIZE};
     assert_ok(pool_create(&options, &pool));
     for (int round = 0; round < 3; round++) {
+        uint64_t before = announced(pool);
         for (int i = 0; i < FIT; i++) assert_ok(pool_submit(pool, &task, &futures[i]));
-        await_many(futures, FIT);
+        await_announced(pool, before + FIT);
         void *data = NULL;
         if (round == 0) assert_non_null(data = pool_alloc(pool, 2 * SIZE));
         else assert_ok(round == 1 ? pool_map(pool, &job) : pool_reduce(pool, &reduction));
@@ -235,11 +233,8 @@ static void a_get_takes_in_what_was_given_up(void **state) {
     static char argument[100000];
     struct future *other = submit(pool, flag_task, argument, sizeof argument, 0);
     submit_many(pool, futures, MANY);
-    uint32_t slot = other->slot;
     future_free(other);
-    await_many(futures, MANY);
-    for (int64_t start = now_ms(); now_ms() - start < PATIENCE; sleep_ms(1))
-        if (pp_phase_of(atomic_load(&pool->shared.outcomes[slot].state)) == PP_DONE) break;
+    await_announced(pool, MANY + 1);
     assert_true(pool->arena_left < left);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_int_equal(pool->arena_left, left);
@@ -253,8 +248,10 @@ enum { WAIT = 5000 };
 static struct future **submit_more_than_fit(struct pool *pool, int first, struct future *gates[2]) {
     struct future **futures = calloc((size_t)PP_SLOTS + WAIT, sizeof(struct future *));
     assert_non_null(futures);
+    gates[0] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1)); /* or one worker might take both, and the other run all that come after */
     submit_many(pool, futures, first);
-    for (int i = 0; i < 2; i++) gates[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    gates[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
     submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
     assert_int_equal(pool->fresh_slot, PP_SLOTS);
     assert_true(futures[(int)PP_SLOTS - 2 + WAIT - 1]->queued);
@@ -272,7 +269,7 @@ static void a_get_of_few_sends_as_many_of_those_that_wait(void **state) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, MANY, gates);
     assert_true(gate_reached(gate, 2));
-    await_many(futures, MANY);
+    await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
     assert_false(is_taken_in(futures[0]));
     assert_false(futures[(int)PP_SLOTS - 2]->queued);
@@ -287,7 +284,7 @@ static void a_get_keeps_the_workers_at_work(void **state) {
     struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
     gate_open(gate);
     assert_true(becomes(ran, (int)PP_SLOTS - 2));
-    await_many(futures, (int)PP_SLOTS - 2);
+    await_announced(pool, PP_SLOTS);
     assert_ok(future_get(futures[5000], NULL, 0));
     assert_true(becomes(ran, (int)PP_SLOTS - 2 + WAIT));
     end_more_than_fit(pool, futures, gates);
