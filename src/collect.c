@@ -125,26 +125,21 @@ static struct future *future_of(struct pool *pool, uint64_t ticket) {
 
 /* ---- the done rings */
 
-static bool slot_is_done(struct pool *pool, uint32_t slot, uint64_t *state) {
-    *state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    return pp_generation_of(*state) == pool->slots[slot].generation && pp_phase_of(*state) == PP_DONE;
+/* Whether there was a task's outcome in the slot, which is taken in now. */
+static bool collect_done(struct pool *pool, uint32_t slot) {
+    const struct future *future = pool->slots[slot].future;
+    if (!future || future->is_job) return false;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    if (pp_generation_of(state) != pool->slots[slot].generation || pp_phase_of(state) != PP_DONE) return false;
+    pp_collect_slot(pool, slot, state);
+    return true;
 }
 
 static void collect_ticket(struct pool *pool, uint64_t ticket) {
-    struct future *future = future_of(pool, ticket);
-    uint64_t state;
+    const struct future *future = future_of(pool, ticket);
     if (!future) return;
     if (future->is_job) pp_job_look(pool, future->job);
-    else if (slot_is_done(pool, pp_ticket_slot(ticket), &state)) pp_collect_slot(pool, pp_ticket_slot(ticket), state);
-}
-
-/* Whether there was an outcome in the slot, which is taken in now. */
-static bool collect_done(struct pool *pool, uint32_t slot) {
-    const struct future *future = pool->slots[slot].future;
-    uint64_t state;
-    if (!future || future->is_job || !slot_is_done(pool, slot, &state)) return false;
-    pp_collect_slot(pool, slot, state);
-    return true;
+    else collect_done(pool, pp_ticket_slot(ticket));
 }
 
 #define AHEAD 8 /* outcomes that are fetched before they are taken in */
@@ -354,12 +349,7 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     pool->broken_failure = *why;
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
         struct future *future = pool->slots[slot].future;
-        uint64_t state;
-        if (!future || future->is_job) continue;
-        if (slot_is_done(pool, slot, &state)) {
-            pp_collect_slot(pool, slot, state);
-            continue;
-        }
+        if (!future || future->is_job || collect_done(pool, slot)) continue;
         pp_slot_free(pool, slot);
         pp_future_finish(future, code, why);
     }

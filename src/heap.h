@@ -6,7 +6,7 @@
  *
  * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages
  * from `touched` on are still zero.
- * Called by: pool, submit, map; always under the pool's lock. */
+ * Called by: the files of the caller's layer, always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 

@@ -20,7 +20,6 @@
 #include "spread.h"
 #include "supervisor.h"
 #include "sys.h"
-#include "task.h"
 
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
 

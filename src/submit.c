@@ -13,7 +13,6 @@
 #include "size.h"
 #include "slots.h"
 #include "state.h"
-#include "sys.h"
 #include "timer.h"
 
 #define PP_MIXED_DEPTH 256

@@ -6,7 +6,7 @@
  * then look at the count: one of the two sees the other, so the command that starts the clock is never lost.
  *
  * Invariant: a worker is killed only after the state of exactly the task or item that was overdue has been swapped.
- * Called by: submit, map and job (begin, end), supervisor (check). */
+ * Called by: submit and map (begin), submit, job and collect (end), collect (whether it runs), supervisor (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
 
