@@ -2,30 +2,48 @@
 
 #include <string.h>
 
+#include "pages.h"
 #include "sys.h"
-
-#define FUTURES_A_BLOCK 128
 
 struct pp_block {
     struct pp_block *next;
-    char room[FUTURES_A_BLOCK * sizeof(struct future) + PP_LINE];
+    size_t size; /* bytes of all */
+    size_t count;
+    struct future *futures;
 };
 _Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a future is whole lines: each is a miss");
 
-/* Each begins with a line, where pointers have 64 bits. */
-static struct future *futures_of(struct pp_block *block) {
-    return (void *)(block->room + (PP_LINE - (uintptr_t)block->room % PP_LINE));
+/* Few futures come in small blocks; once there are many, as many at a time as a huge page holds: bench_limits,
+ * "submit". Somewhere in twice the room there is a whole one; what lies around it costs nothing. */
+#define SMALL_BLOCK ((size_t)24 << 10)
+#define LARGE_BLOCK (2 * PP_HUGE_PAGE)
+#define MANY_FUTURES 8192U
+
+static uintptr_t next_multiple(uintptr_t address, size_t of) {
+    return address + (of - address % of) % of;
+}
+
+/* Where pointers have 64 bits each future begins with a line. */
+static void lay_out(struct pool *pool, struct pp_block *block) {
+    bool large = block->size == LARGE_BLOCK;
+    uintptr_t begin = next_multiple((uintptr_t)(block + 1), large ? PP_HUGE_PAGE : PP_LINE);
+    size_t room = large ? PP_HUGE_PAGE : block->size - (size_t)(begin - (uintptr_t)block);
+    block->futures = (void *)begin;
+    block->count = room / sizeof(struct future);
+    if (large) pp_pages_take(&pool->no_huge_pages, (char *)begin, room);
 }
 
 bool pp_futures_add(struct pool *pool) {
-    struct pp_block *block = pp_zalloc(1, sizeof *block);
+    size_t size = pool->handles < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
+    struct pp_block *block = pp_table(size);
     if (!block) return false;
+    block->size = size;
+    lay_out(pool, block);
     block->next = pool->blocks;
     pool->blocks = block;
-    for (int i = FUTURES_A_BLOCK; i-- > 0;) {
-        struct future *future = &futures_of(block)[i];
-        future->next = pool->free_futures;
-        pool->free_futures = future;
+    for (size_t i = block->count; i-- > 0;) {
+        block->futures[i].next = pool->free_futures;
+        pool->free_futures = &block->futures[i];
     }
     return true;
 }
@@ -67,8 +85,8 @@ void pp_futures_close(struct pool *pool) {
 
 void pp_futures_keep_results(struct pool *pool) {
     for (struct pp_block *block = pool->blocks; block; block = block->next)
-        for (int i = 0; i < FUTURES_A_BLOCK; i++) {
-            struct future *f = &futures_of(block)[i];
+        for (size_t i = 0; i < block->count; i++) {
+            struct future *f = &block->futures[i];
             if (!f->pool || !f->result || f->result == f->small) continue;
             void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
             if (copy) memcpy(copy, f->result, f->out_size);
@@ -81,7 +99,7 @@ void pp_pool_free(struct pool *pool) {
     while (pool->blocks) {
         struct pp_block *block = pool->blocks;
         pool->blocks = block->next;
-        pp_release(block);
+        pp_table_release(block, block->size);
     }
     pp_unmap_unforked(pool->mark); /* not before: whoever frees a future looks at it */
     pthread_cond_destroy(&pool->changed);

@@ -1,12 +1,12 @@
-/* Pages of the shared memory, many at a time: to take and to map each by a fault of its own is the dearest way.
+/* Pages of memory, many at a time: to take and to map each by a fault of its own is the dearest way.
  *
  * The caller takes in huge pages what it knows to be used much or as a whole (pp_pages_take): large blocks, and the
- * tables of tasks once there are many. Each process then maps a huge page by one fault, instead of by 512. A worker maps
- * what it is about to write (pp_pages_map): it asks once for each granule. What nobody asks for, or what the system
- * refuses, is taken and mapped as it is touched (bench_limits, "squares-first", "flat-workers-submit").
+ * tables of tasks, and futures, once there are many. Each process then maps a huge page by one fault, instead of by 512.
+ * A worker maps what it is about to write (pp_pages_map): it asks once for each granule. What nobody asks for, or what
+ * the system refuses, is taken and mapped as it is touched (bench_limits, "squares-first", "flat-workers-submit").
  *
  * Invariant: neither changes what the memory holds. A mark says that a granule was asked for, no more.
- * Called by: pool, submit and map (take), work_jobs and work_tasks (map). */
+ * Called by: pool, slots, submit, handles and map (take), work_jobs and work_tasks (map). */
 #ifndef PP_PAGES_H
 #define PP_PAGES_H
 

@@ -579,6 +579,34 @@ static void without_huge_pages_large_blocks_are_given_all_the_same(void **state)
     }
 }
 
+/* Futures that are many come a large block at a time. */
+static void without_memory_for_more_futures_submits_fail_and_those_there_are_go_on(void **state) {
+    (void)state;
+    enum { MOST = 40000 };
+    static struct future *futures[MOST];
+    faults = shared(sizeof *faults);
+    arrange(CALLER, "mmap", 1, INT_MAX);
+    struct pool *pool = pool_of(2);
+    begin_faults();
+    long accepted = 0, held_before = pp_held;
+    struct pool_task task = {.fn = square_task, .in = &accepted, .in_size = sizeof accepted, .out_size = sizeof(long)};
+    int code = 0;
+    while (accepted < MOST && (code = pool_submit(pool, &task, &futures[accepted])) == 0) accepted++;
+    assert_code(code, POOL_ENOMEM);
+    assert_int_equal(faults->met, 2); /* it looks once more, in what is done */
+    pp_fault = NULL;
+    long blocks = pp_held - held_before;
+    assert_ok(pool_submit(pool, &task, &futures[accepted]));
+    assert_int_equal(pp_held - held_before, blocks + 1);
+    for (long i = 0; i <= accepted; i++) {
+        long result = -1;
+        assert_ok(finish(futures[i], &result));
+        assert_int_equal(result, i * i);
+    }
+    pool_destroy(pool);
+    assert_int_equal(pp_held, 0);
+}
+
 static int no_process(void *unused) {
     (void)unused;
     begin_faults();
@@ -684,6 +712,7 @@ int main(int argc, char **argv) {
         TEST(pool_create_says_what_is_lacking),
         TEST(a_default_arena_gives_way_where_address_space_is_scarce),
         TEST(without_huge_pages_large_blocks_are_given_all_the_same),
+        TEST(without_memory_for_more_futures_submits_fail_and_those_there_are_go_on),
         TEST(without_any_process_everything_ends_with_EAGAIN),
         TEST(a_supervisor_without_descriptors_is_EAGAIN_too),
         TEST(with_few_processes_the_pool_goes_on),

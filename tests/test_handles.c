@@ -69,6 +69,29 @@ static void futures_outlive_the_pool_each_as_a_handle(void **state) {
     }
 }
 
+/* So many that they no longer lie in small blocks. */
+static void very_many_futures_are_as_good_as_few(void **state) {
+    (void)state;
+    enum { VERY_MANY = 40000 };
+    static struct future *futures[VERY_MANY];
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 2; round++) {
+        submit_squares(pool, futures, VERY_MANY);
+        if (sizeof(void *) == 8)
+            for (long i = 0; i < VERY_MANY; i++) assert_int_equal((uintptr_t)futures[i] % PP_LINE, 0);
+        check_squares(futures, VERY_MANY);
+        if (round == 0) free_all(futures, VERY_MANY);
+    }
+    free_all(futures, VERY_MANY / 2);
+    pool_destroy(pool);
+    for (long i = VERY_MANY / 2; i < VERY_MANY; i++) {
+        long result = -1;
+        assert_ok(future_get(futures[i], &result, 0));
+        assert_int_equal(result, i * i);
+        future_free(futures[i]);
+    }
+}
+
 struct freer {
     pthread_t thread;
     struct future *futures[MANY];
@@ -234,6 +257,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(what_is_given_back_is_given_again),
         TEST(futures_outlive_the_pool_each_as_a_handle),
+        TEST(very_many_futures_are_as_good_as_few),
         TEST(threads_may_free_futures_while_the_pool_ends),
         TEST(a_task_that_comes_after_it_keeps_a_future),
         TEST(a_stream_learns_that_what_it_waits_for_was_freed),
