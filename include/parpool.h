@@ -53,6 +53,8 @@
  *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
  *   - On Linux, in a pool of fewer workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2), and
  *     gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
+ *   - Core dumps of the program and of workers have, on Linux, nothing of the arena in them: writing one would take
+ *     all memory that the arena might ever need. Elsewhere, and for mlockall(), give arena_size.
  *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
  *     children by pid. Its exit raises one SIGCHLD.
  */

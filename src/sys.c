@@ -96,8 +96,19 @@ static void *map(void *place, size_t size, int sharing) {
     return address == MAP_FAILED ? NULL : given(address);
 }
 
+/* A dump of a worker's memory would take every page of it, touched or not: with a default arena more than there is. */
+static void leave_out_of_dumps(void *address, size_t size) {
+#if defined(MADV_DONTDUMP) && !defined(PARPOOL_POSIX_ONLY)
+    madvise(address, size, MADV_DONTDUMP);
+#else
+    (void)address, (void)size;
+#endif
+}
+
 void *pp_map_shared(size_t size) {
-    return map(aligned_place(size), size, MAP_SHARED);
+    void *address = map(aligned_place(size), size, MAP_SHARED);
+    if (address) leave_out_of_dumps(address, size);
+    return address;
 }
 
 void *pp_map_private(size_t size) {

@@ -38,7 +38,8 @@ void pp_release(void *memory);
 void *pp_table(size_t size);
 void pp_table_release(void *table, size_t size);
 
-/* Anonymous, zeroed, and taken from memory only as it is touched. NULL on failure. */
+/* Anonymous, zeroed, and taken from memory only as it is touched; of what is shared, on Linux, no core dump has a part.
+ * NULL on failure. */
 void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 void pp_unmap(void *address, size_t size);

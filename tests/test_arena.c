@@ -1,6 +1,7 @@
 /* Memory that caller and workers see at the same address: pool_alloc(), pool_free(). */
 #include "support.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 
 static struct pool *pool_with_arena(int workers, size_t size) {
@@ -364,6 +365,49 @@ static void threads_may_allocate_at_once(void **state) {
     pool_destroy(pool);
 }
 
+#if LINUX
+/* Whether the kernel would leave the mapping that holds this address out of a core dump; -1: there is no such mapping. */
+static int is_left_out_of_dumps(const void *address) {
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    if (!maps) return -1;
+    char line[4096];
+    bool here = false;
+    int left_out = -1;
+    while (left_out < 0 && fgets(line, sizeof line, maps)) {
+        uintptr_t begin, end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2)
+            here = begin <= (uintptr_t)address && (uintptr_t)address < end;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0) left_out = strstr(line, " dd") != NULL;
+    }
+    fclose(maps);
+    return left_out;
+}
+
+/* in: a pointer into the arena. Its argument lies in what workers only read. */
+static int dump_task(const void *in, void *out) {
+    int *left_out = out;
+    left_out[0] = is_left_out_of_dumps(in);
+    left_out[1] = is_left_out_of_dumps(*(void *const *)in);
+    left_out[2] = is_left_out_of_dumps(&left_out);
+    return 0;
+}
+
+/* One crash would take as much memory as all of the arena, touched or not. */
+static void none_of_it_is_dumped(void **state) {
+    (void)state;
+    struct pool *pool = pool_with_arena(1, 0);
+    void *data = pool_alloc(pool, 1);
+    assert_non_null(data);
+    int left_out[3];
+    assert_ok(finish(submit(pool, dump_task, &data, sizeof data, sizeof left_out), left_out));
+    assert_int_equal(left_out[0], 1);
+    assert_int_equal(left_out[1], 1);
+    assert_int_equal(left_out[2], 0);
+    assert_int_equal(is_left_out_of_dumps(data), 1);
+    pool_destroy(pool);
+}
+#endif
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(what_it_gives_is_aligned_zeroed_and_apart),
@@ -377,6 +421,9 @@ int main(int argc, char **argv) {
         TEST(without_room_submit_and_map_say_so_and_then_work_again),
         TEST(large_items_by_the_thousand_do_not_wear_it_out),
         TEST(threads_may_allocate_at_once),
+#if LINUX
+        TEST(none_of_it_is_dumped),
+#endif
     };
     return run_group("arena", tests, COUNT(tests), argc, argv);
 }
