@@ -21,6 +21,7 @@
 #include "supervisor.h"
 #include "sys.h"
 
+#define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
 
 #define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
@@ -130,6 +131,8 @@ static int start_supervisor(struct pool *pool) {
     pool->bell = bell[0];
     pool->bell_end = bell[1];
     pool->control = control[0];
+    pool->lifeline = pp_watch_process(pid);
+    if (pool->lifeline < 0) pool->lifeline = pool->control;
     pp_close(&control[1]);
     pp_release(environment);
     return 0;
@@ -177,7 +180,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->owner = getpid();
     pool->made = pp_now();
     pool->event_fd = -1;
-    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = -1;
+    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = pool->lifeline = -1;
     pool->backend = backends[options->backend];
     pool->in_here = pool->backend->in_here;
     pool->waiting_jobs_end = &pool->waiting_jobs;
@@ -228,11 +231,23 @@ void pp_kill_orphans(struct pool *pool) {
     }
 }
 
-/* The supervisor kills and reaps the workers, then exits: its end of the socket closes. */
+/* The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made still holds
+ * the other end. For that there is the pidfd, and where the system has none, a look now and then. */
+bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
+    struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
+    bool is_certain = pool->lifeline != pool->control;
+    for (;;) {
+        if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
+        uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
+        if (pp_poll(&lifeline, 1, look < deadline ? look : deadline) > 0) return true;
+        if (pp_now() >= deadline) return false;
+    }
+}
+
+/* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
     pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
-    struct pollfd control = {.fd = pool->control};
-    bool gone = pp_poll(&control, 1, pp_now() + END_NS) > 0;
+    bool gone = pp_supervisor_has_gone(pool, pp_now() + END_NS);
     if (pool->supervisor > 0) {
         /* Only an unreaped child of ours has this number for certain. */
         if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
@@ -256,6 +271,8 @@ static void close_descriptors(struct pool *pool) {
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
     pp_close(&pool->bell_end);
+    if (pool->lifeline != pool->control) pp_close(&pool->lifeline);
+    pool->lifeline = -1;
     pp_close(&pool->control);
 }
 

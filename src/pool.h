@@ -96,6 +96,7 @@ struct pool {
     int task_pipe, task_pipe_end; /* write end, read end */
     int bell, bell_end; /* read end, write end */
     int control;
+    int lifeline;   /* readable once the supervisor has gone; `control`, where the system has nothing better */
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
 
@@ -271,6 +272,8 @@ uint64_t pp_deadline(int timeout);
 void pp_wake_waiting(struct pool *pool);
 /* Something new is to be seen to when anything is done: whoever sleeps for one future is now woken for all. */
 void pp_attend_all(struct pool *pool);
+/* Whether the supervisor has gone by the deadline. Needs no lock. In pool.c. */
+bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline);
 /* Without its supervisor no worker has anybody to end it but us, where the system does not. To be called as soon as the
  * supervisor is known to have gone: the numbers may soon be those of other processes. In pool.c. */
 void pp_kill_orphans(struct pool *pool);

@@ -95,9 +95,8 @@ int pp_retire_all(struct pool *pool, uint64_t deadline) {
 
 int pp_processes_retire(struct pool *pool, uint64_t deadline) {
     /* The supervisor goes when the last worker has gone. */
-    struct pollfd control = {.fd = pool->control};
     pthread_mutex_unlock(&pool->lock);
-    bool gone = pp_poll(&control, 1, deadline) > 0;
+    bool gone = pp_supervisor_has_gone(pool, deadline);
     pthread_mutex_lock(&pool->lock);
     return gone ? 0 : POOL_ETIMEDOUT;
 }

@@ -5,9 +5,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#include <sys/syscall.h>
-#endif
 
 #include "child.h"
 #include "control.h"
@@ -77,10 +74,7 @@ static void watch_children(struct supervisor *s) {
 /* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For
  * that there is the pidfd, and where the system has none, a look now and then. */
 static void watch_caller(struct supervisor *s) {
-    s->caller_pidfd = -1;
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY) && defined(SYS_pidfd_open)
-    s->caller_pidfd = (int)syscall(SYS_pidfd_open, s->options->caller, 0);
-#endif
+    s->caller_pidfd = pp_watch_process(s->options->caller);
     if (getppid() != s->options->caller) pp_child_exit(0);
 }
 

@@ -7,6 +7,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <sys/epoll.h>
+#endif
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -308,6 +311,46 @@ pid_t pp_wait_child(pid_t pid, int *status) {
     do got = waitpid(pid, status, 0);
     while (got < 0 && errno == EINTR);
     return got;
+}
+
+bool pp_has_ended(pid_t pid) {
+    siginfo_t info;
+    info.si_pid = 0;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
+}
+
+int pp_watch_process(pid_t pid) {
+    int fd = -1;
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    enum { PIDFD_OPEN = 434 }; /* the kernel's number: its headers are not everywhere where its calls are */
+    if (!FAULT("pidfd_open", ENOSYS)) fd = (int)syscall(PIDFD_OPEN, pid, 0); /* close-on-exec by itself */
+    if (fd >= 0 && above_standard(&fd)) pp_close(&fd);
+#else
+    (void)pid;
+#endif
+    return fd;
+}
+
+int pp_watch_both(int fd, int other) {
+    int both = -1;
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    struct epoll_event readable = {.events = EPOLLIN};
+    if (!FAULT("epoll", EMFILE)) both = epoll_create1(EPOLL_CLOEXEC);
+    if (both >= 0 && (above_standard(&both) || epoll_ctl(both, EPOLL_CTL_ADD, fd, &readable) ||
+                      epoll_ctl(both, EPOLL_CTL_ADD, other, &readable)))
+        pp_close(&both);
+#else
+    (void)fd, (void)other;
+#endif
+    return both;
+}
+
+void pp_watch_no_more(int both, int fd) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    epoll_ctl(both, EPOLL_CTL_DEL, fd, NULL);
+#else
+    (void)both, (void)fd;
+#endif
 }
 
 ssize_t pp_read(int fd, void *data, size_t size) {

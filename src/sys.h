@@ -81,6 +81,14 @@ int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
 
 /* Waits for this child; -1: it is none, or not any more. status: NULL or where it goes. */
 pid_t pp_wait_child(pid_t pid, int *status);
+/* Whether this child has ended. It stays to be waited for. */
+bool pp_has_ended(pid_t pid);
+/* A descriptor that is readable once this process has ended; -1: the system has none. */
+int pp_watch_process(pid_t pid);
+/* A descriptor that is readable while one of these two is; -1: the system has none, or has no more. */
+int pp_watch_both(int fd, int other);
+/* From now on whether this one is readable does not matter. */
+void pp_watch_no_more(int both, int fd);
 
 ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up again when interrupted */
 /* The beginning of a file as text, with room for room - 1 characters. False: there is none. */

@@ -1,6 +1,6 @@
 /* Sleeping until something is done: future_get() and its kin, pool_poll(), pool_fd().
  *
- * One thread at a time sleeps in poll(), on the bell and on the control socket, for all; others sleep on a condition
+ * One thread at a time sleeps in poll(), on the bell and on the lifeline, for all; others sleep on a condition
  * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring
  * the bell only for that. A program that has asked for pool_fd() is waited for at all times.
  *
@@ -9,9 +9,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#include <sys/epoll.h>
-#endif
 
 #include "cpu.h"
 #include "handles.h"
@@ -52,8 +49,7 @@ static void supervisor_gone(struct pool *pool) {
 
 void pp_check_supervisor(struct pool *pool) {
     if (pool->broken || pool->ended) return;
-    struct pollfd control = {.fd = pool->control};
-    if (pp_poll(&control, 1, 0) > 0 && (control.revents & (POLLHUP | POLLERR))) supervisor_gone(pool);
+    if (pool->lifeline >= 0 && pp_supervisor_has_gone(pool, 0)) supervisor_gone(pool);
 }
 
 /* ---- the bell */
@@ -138,7 +134,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
     expect(pool, whom_for(pool, future));
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
-        struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->control}};
+        struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->lifeline, .events = POLLIN}};
         pthread_mutex_unlock(&pool->lock);
         int n = pp_poll(fds, 2, until);
         pthread_mutex_lock(&pool->lock);
@@ -187,6 +183,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         else sleep_in_poll(pool, future, baseline, until);
         if (pp_now() >= audit_at) {
             pp_audit(pool);
+            pp_check_supervisor(pool);
             if (pause < AUDIT_MOST) pause *= 2;
         }
     }
@@ -194,40 +191,23 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
 
 /* ---- event loops */
 
-/* One descriptor for the bell and for the end of the supervisor, where the system can make one. */
-static int make_event_fd(struct pool *pool) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    int fd = epoll_create1(EPOLL_CLOEXEC);
-    if (fd >= 0) {
-        struct epoll_event bell = {.events = EPOLLIN}, control = {.events = 0}; /* of which the end is always told */
-        if (epoll_ctl(fd, EPOLL_CTL_ADD, pool->bell, &bell) == 0 &&
-            epoll_ctl(fd, EPOLL_CTL_ADD, pool->control, &control) == 0)
-            return fd;
-        pp_close(&fd);
-    }
-#endif
-    return pool->bell;
-}
-
 int pool_fd(const struct pool *pool) {
     if (!pool) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct pool *p = (struct pool *)(uintptr_t)pool; /* const to its caller, for whom nothing of it changes */
     pp_lock(p);
-    if (p->event_fd < 0 && !p->ended) p->event_fd = make_event_fd(p);
+    if (p->event_fd < 0 && !p->ended) {
+        p->event_fd = pp_watch_both(p->bell, p->lifeline);
+        if (p->event_fd < 0) p->event_fd = p->bell;
+    }
     int fd = p->event_fd;
     pp_unlock(p);
     return fd < 0 ? POOL_ECLOSED : fd;
 }
 
 /* What the supervisor's end makes readable must not stay so once it is known. */
-static void forget_control(struct pool *pool) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    if (pool->event_fd >= 0 && pool->event_fd != pool->bell)
-        epoll_ctl(pool->event_fd, EPOLL_CTL_DEL, pool->control, NULL);
-#else
-    (void)pool;
-#endif
+static void forget_lifeline(struct pool *pool) {
+    if (pool->event_fd >= 0 && pool->event_fd != pool->bell) pp_watch_no_more(pool->event_fd, pool->lifeline);
 }
 
 int pool_poll(struct pool *pool, int timeout) {
@@ -238,7 +218,7 @@ int pool_poll(struct pool *pool, int timeout) {
     pool->handles++; /* a callback may end the pool */
     if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
     if (!pool->ended) pp_check_supervisor(pool);
-    if (pool->broken) forget_control(pool);
+    if (pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {
         late = pp_wait(pool, NULL, pp_news(pool) - (pool->finished - pool->reported), deadline);
         if (pool->finished != pool->reported || pool->open == 0) break;

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 
 #include "memory.h"
 #include "sys.h"
@@ -579,6 +580,76 @@ static void without_huge_pages_large_blocks_are_given_all_the_same(void **state)
     }
 }
 
+/* A thread of the program may fork in the middle of pool_create(): its child keeps the supervisor's end of their
+ * socket. */
+static pid_t sister;
+static bool has_pidfds;
+
+static bool fork_meanwhile(const char *call) {
+    if (strcmp(call, "pidfd_open") == 0) return !has_pidfds;
+    if (strcmp(call, "fork") != 0 || sister || getpid() != faults->caller) return false;
+    sister = fork();
+    while (sister == 0) pause();
+    return false;
+}
+
+static struct pool *pool_with_sister(void) {
+    struct pool_options options = test_options(2);
+    struct pool *pool = NULL;
+    pp_fault = fork_meanwhile;
+    sister = 0;
+    int code = pool_create(&options, &pool);
+    pp_fault = NULL;
+    return code ? NULL : pool;
+}
+
+static bool end_sister(void) {
+    return sister > 0 && kill(sister, SIGKILL) == 0 && waitpid(sister, NULL, 0) == sister;
+}
+
+static int hidden_ends(void *unused) {
+    (void)unused;
+    faults->caller = getpid();
+    struct gate *gate = &faults->gate;
+    struct pool_task waits = {.fn = gate_task, .in = &gate, .in_size = sizeof gate};
+    struct future *future;
+    pid_t supervisor;
+    struct pool *pool = pool_with_sister();
+    EXPECT(pool);
+    EXPECT(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor) == 0);
+    EXPECT(pool_submit(pool, &waits, &future) == 0);
+    kill(supervisor, SIGKILL);
+    int64_t start = now_ms();
+    EXPECT(future_get(future, NULL, PATIENCE / 2) == POOL_EDIED);
+    EXPECT(instrumented() || now_ms() - start < 5000);
+    future_free(future);
+    start = now_ms();
+    pool_destroy(pool);
+    EXPECT(instrumented() || now_ms() - start < 1500);
+    EXPECT(end_sister());
+
+    pool = pool_with_sister();
+    EXPECT(pool);
+    start = now_ms();
+    EXPECT(pool_shutdown(pool, 0, PATIENCE / 2) == 0);
+    EXPECT(instrumented() || now_ms() - start < 5000);
+    start = now_ms();
+    pool_destroy(pool);
+    EXPECT(instrumented() || now_ms() - start < 1500);
+    EXPECT(end_sister());
+    return 0;
+}
+
+static void a_child_forked_meanwhile_does_not_hide_the_supervisors_end(void **state) {
+    (void)state;
+    faults = shared(sizeof *faults);
+    for (int i = 0; i < 2; i++) {
+        memset(faults, 0, sizeof *faults);
+        has_pidfds = i > 0;
+        assert_child_passes(hidden_ends, NULL);
+    }
+}
+
 /* Futures that are many come a large block at a time. */
 static void without_memory_for_more_futures_submits_fail_and_those_there_are_go_on(void **state) {
     (void)state;
@@ -712,6 +783,7 @@ int main(int argc, char **argv) {
         TEST(pool_create_says_what_is_lacking),
         TEST(a_default_arena_gives_way_where_address_space_is_scarce),
         TEST(without_huge_pages_large_blocks_are_given_all_the_same),
+        TEST(a_child_forked_meanwhile_does_not_hide_the_supervisors_end),
         TEST(without_memory_for_more_futures_submits_fail_and_those_there_are_go_on),
         TEST(without_any_process_everything_ends_with_EAGAIN),
         TEST(a_supervisor_without_descriptors_is_EAGAIN_too),

@@ -366,6 +366,7 @@ static int close_low(void *argument) {
     for (int i = 0; i < 3; i++) {
         struct pool *pool;
         EXPECT(make(&pool, 2) == 0);
+        EXPECT(pool_fd(pool) > 2);
         for (int k = 0; k < 10; k++) {
             EXPECT(run(pool, print_task, 0, NULL, 0) == 0);
             EXPECT(run(pool, write_low_task, 0, NULL, 0) == 0);
