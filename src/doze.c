@@ -63,10 +63,16 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
     /* What this call knows as a timespec. */
     long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
     if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until, NULL,
-                class_of(worker)) == 0)
+                class_of(worker)) == 0) {
         count_woken(shared);
-    else if (errno == ETIMEDOUT) return PP_OVERSLEPT;
-    return PP_WOKEN; /* that the caller has gone is the supervisor's to see */
+        return PP_WOKEN;
+    }
+    switch (errno) { /* that the caller has gone is the supervisor's to see */
+    case EAGAIN:
+    case EINTR: return PP_WOKEN;
+    case ETIMEDOUT: return PP_OVERSLEPT;
+    default: return PP_SLEEPLESS;
+    }
 }
 
 #else

@@ -21,9 +21,10 @@
 
 /* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_doze(). */
 uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker);
-enum pp_dozed { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED };
+enum pp_dozed { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED, PP_SLEEPLESS };
 /* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX:
- * none). ORPHANED: the caller has gone. With a deadline the pipe's read end must not block. */
+ * none). ORPHANED: the caller has gone. SLEEPLESS: the system does not let it: a task may have given up rights. With a
+ * deadline the pipe's read end must not block. */
 enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
 /* Worker. */
 void pp_doze_end(struct pp_shared *shared, uint32_t worker);

@@ -1,5 +1,6 @@
 #include "worker.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -99,6 +100,13 @@ bool pp_work_would_ring(const struct worker *w, uint64_t ticket) {
            ((uint32_t)waits == PP_WAITS_ANY || (uint32_t)waits == pp_ticket_slot(ticket));
 }
 
+/* Who cannot, because a task has closed the pipe or given up rights, ends: that rings the bell, too. */
+static void ring_bell(struct worker *w) {
+    retire_if_lost(w, w->bell, w->bell_file);
+    bool rung = pp_write(w->bell, "", 1) == 1 || errno == EAGAIN; /* a full pipe is readable all the same */
+    if (!rung && !w->ends) pp_work_retire(w, PP_RETIRED);
+}
+
 void pp_work_announce(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->shared->done[w->number][w->announced % PP_DONE_RING], ticket, memory_order_relaxed);
     /* Release: pairs with the caller's acquire of the tail in collect.c. */
@@ -109,8 +117,7 @@ void pp_work_announce(struct worker *w, uint64_t ticket) {
     PP_POINT("announced");
     if (!pp_work_would_ring(w, ticket)) return;
     w->rung = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
-    retire_if_lost(w, w->bell, w->bell_file); /* its end rings the bell, too */
-    pp_write(w->bell, "", 1); /* a full pipe is readable all the same */
+    ring_bell(w);
 }
 
 const char *pp_work_message(struct worker *w) {
@@ -185,6 +192,7 @@ static void rest(struct worker *w) {
     pp_doze_end(w->shared, w->number);
     if (how == PP_ORPHANED) pp_work_die(w, 0);
     if (how == PP_OVERSLEPT) pp_work_retire(w, PP_RETIRED_IDLE);
+    if (how == PP_SLEEPLESS) pp_work_retire(w, PP_RETIRED);
     /* Who was woken looks for work before it goes: the wake-up may have been meant for somebody who stays. */
     if (leave) pp_work_retire_if_due(w);
 }

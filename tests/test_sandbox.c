@@ -1,0 +1,116 @@
+/* A task may give up rights of its process, which then is no good as a worker: one that cannot sleep would take a CPU for
+ * ever, one that cannot ring the bell would not be heard. Another takes its place. */
+#include "support.h"
+
+#if LINUX
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* in: the number of a system call, which from then on fails with EPERM. out: the worker. */
+static int give_up_task(const void *in, void *out) {
+    *(pid_t *)out = getpid();
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)*(const int *)in, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = COUNT(filter), .filter = filter};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return errno;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) ? errno : 0;
+}
+
+/* The only worker, without its right to this call. 0: the system has no filters. */
+static pid_t give_up(struct pool *pool, int call) {
+    pid_t worker = 0;
+    int code = finish(submit(pool, give_up_task, &call, sizeof call, sizeof worker), &worker);
+    if (code == POOL_EFAILED) return 0;
+    assert_ok(code);
+    return worker;
+}
+
+static pid_t worker_of(struct pool *pool) {
+    struct pool_worker_stats worker = {0};
+    struct pool_stats stats = {.list = &worker, .room = 1};
+    assert_ok(pool_stats(pool, &stats));
+    return worker.pid;
+}
+
+/* Whether the worker ends, though nobody asks it for anything, and another comes. */
+static bool is_replaced(struct pool *pool, pid_t worker) {
+    int64_t until = now_ms() + PATIENCE;
+    while (worker_of(pool) == worker || worker_of(pool) == 0)
+        if (now_ms() > until) return false;
+        else sleep_ms(10);
+    return true;
+}
+
+static void who_cannot_sleep_is_replaced(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    pid_t worker = give_up(pool, SYS_futex);
+    if (worker) {
+        assert_true(is_replaced(pool, worker));
+        pid_t next = 0;
+        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof next), &next));
+        assert_true(next != worker);
+        sleep_ms(200);
+        assert_int_equal(worker_of(pool), next); /* which sleeps well */
+    }
+    pool_destroy(pool);
+}
+
+static int wait_task(const void *in, void *out) {
+    (void)in;
+    sleep_ms(50);
+    *(pid_t *)out = getpid();
+    return 0;
+}
+
+static void who_cannot_ring_is_replaced(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    pid_t worker = give_up(pool, SYS_write), next = 0;
+    if (worker) {
+        assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next)); /* so long that the caller sleeps */
+        assert_int_equal(next, worker);
+        assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next));
+        assert_true(next != worker);
+    }
+    pool_destroy(pool);
+}
+
+/* What an event loop waits for is the bell alone. */
+static void an_event_loop_hears_of_the_last_task_of_one_that_cannot(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    if (give_up(pool, SYS_write)) {
+        struct pollfd bell = {.fd = pool_fd(pool), .events = POLLIN};
+        assert_int_equal(pool_poll(pool, 0), 1); /* what gave the right up */
+        struct future *future = submit(pool, wait_task, NULL, 0, sizeof(pid_t));
+        assert_int_equal(poll(&bell, 1, PATIENCE), 1);
+        assert_true(future_done(future));
+        assert_ok(finish(future, NULL));
+    }
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(who_cannot_sleep_is_replaced),
+        TEST(who_cannot_ring_is_replaced),
+        TEST(an_event_loop_hears_of_the_last_task_of_one_that_cannot),
+    };
+    return run_group("sandbox", tests, COUNT(tests), argc, argv);
+}
+#else
+int main(void) {
+    return 0; /* there are no such filters here */
+}
+#endif
