@@ -101,19 +101,24 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     return 0;
 }
 
-void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+static void end_failed(struct pool *pool, uint32_t slot, int error) {
     struct future *future = pool->slots[slot].future;
-    int error = take_outcome(pool, slot, state);
-    if (!error) {
-        pp_slot_free(pool, slot);
-        pp_future_finish(future, 0, NULL);
-        return;
-    }
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
     pp_slot_free(pool, slot);
     pp_future_finish(future, error, &failure);
+}
+
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots[slot].future;
+    int error = take_outcome(pool, slot, state);
+    if (error) {
+        end_failed(pool, slot, error);
+        return;
+    }
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, 0, NULL);
 }
 
 /* The future in the slot that a ticket names, if that is still what it names. */
@@ -190,6 +195,8 @@ static void collect_workers(struct pool *pool) {
 
 /* ---- deaths */
 
+#define MOST_LOSSES 8
+
 static const struct {
     int number;
     const char *name;
@@ -250,10 +257,22 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
     pp_future_finish(future, failure.error, &failure);
 }
 
+/* The task is not begun, and yet was lost. That takes a death between two instructions, or others' scribbling; or a task
+ * that scribbles over what says that it runs, whenever it does. False: it happens too often, and the task has ended. */
+static bool bear_loss(struct pool *pool, uint32_t slot) {
+    if (++pool->slots[slot].losses <= MOST_LOSSES) return true;
+    end_failed(pool, slot, POOL_ECORRUPT);
+    return false;
+}
+
 static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *notice) {
     struct future *future = pool->slots[slot].future;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (!future || future->is_job || pp_generation_of(state) != pool->slots[slot].generation) return;
+    if (pp_phase_of(state) == PP_PENDING && notice->current == pp_ticket(slot, pp_generation_of(state))) {
+        bear_loss(pool, slot);
+        return;
+    }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
     switch (pp_phase_of(state)) {
     case PP_DONE: pp_collect_slot(pool, slot, state); break; /* it died before it could announce it */
@@ -362,6 +381,12 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
 
 /* ---- scribbling */
 
+/* Whether the slot's word is just what it was when the task was sent. */
+static bool is_pending(const struct pool *pool, uint32_t slot) {
+    return atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) ==
+           pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0);
+}
+
 /* Whether the life of the worker that holds `state` is over, and its death was read. */
 static bool holder_is_gone(struct pool *pool, uint64_t state) {
     uint32_t worker = pp_worker_of(state);
@@ -379,6 +404,38 @@ static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
            atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
 }
 
+/* Whoever has been about to begin a task at two looks runs it, and the task's word was scribbled upon: nothing else would
+ * end that. */
+static void audit_beginners(struct pool *pool) {
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
+        uint64_t ticket = atomic_load_explicit(&pool->shared.records[w].current, memory_order_acquire);
+        const struct future *future = future_of(pool, ticket);
+        if (!future || future->is_job || !is_pending(pool, pp_ticket_slot(ticket))) continue;
+        if (pool->slots[pp_ticket_slot(ticket)].losses++ > 0) pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+    }
+}
+
+enum having { NOBODY, HOLDS, BEGINS };
+
+/* What workers' records say of a ticket that is not in the ring. */
+static enum having who_has(const struct pool *pool, uint64_t ticket) {
+    enum having having = NOBODY;
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        const struct pp_record *record = &pool->shared.records[w];
+        if (atomic_load_explicit(&record->current, memory_order_acquire) == ticket) return BEGINS;
+        for (int i = 0; i < PP_HOLD; i++)
+            if (atomic_load_explicit(&record->hold[i], memory_order_acquire) == ticket) having = HOLDS;
+    }
+    return having;
+}
+
+/* The ring has no ticket, and this task is not begun. */
+static void audit_pending(struct pool *pool, uint32_t slot) {
+    enum having having = who_has(pool, pp_ticket(slot, pool->slots[slot].generation));
+    if (having == HOLDS || (having == NOBODY && bear_loss(pool, slot))) pp_ticket_again(pool, slot);
+}
+
 static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     struct future *future = pool->slots[slot].future;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
@@ -388,8 +445,8 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     if (pp_generation_of(state) == pool->slots[slot].generation) {
         switch (pp_phase_of(state)) {
         case PP_PENDING:
-            if (state != pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0)) break; /* nobody could begin it */
-            if (ring_is_empty) pp_ticket_again(pool, slot);
+            if (!is_pending(pool, slot)) break; /* nobody could begin it */
+            if (ring_is_empty) audit_pending(pool, slot);
             return;
         case PP_DONE: pp_collect_slot(pool, slot, state); return;
         case PP_RUNNING:
@@ -415,6 +472,7 @@ void pp_audit(struct pool *pool) {
     pp_collect(pool);
     if (!pp_ring_is_sound(&pool->shared)) pp_ring_repair(&pool->shared);
     bool ring_is_empty = pp_ring_is_empty(&pool->shared);
+    audit_beginners(pool);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
         struct future *future = pool->slots[slot].future;
         if (future && !future->is_job && !future->queued) audit_slot(pool, slot, ring_is_empty);

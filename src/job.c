@@ -9,6 +9,8 @@
 #include "sys.h"
 #include "timer.h"
 
+#define BARREN_PASSES 8 /* in a row, after which what is left is not tried again */
+
 /* ---- lists and the board */
 
 static void unlink_job(struct pool *pool, struct pp_job *j) {
@@ -128,8 +130,17 @@ static void fail_left(struct pp_job *j, int error) {
     pp_tally_fail_left(&j->tally, &failure);
 }
 
+/* A pass that ends no item takes a death between a claim and the record of it, which is a moment; or an item that
+ * scribbles over its worker's record, whenever it runs. */
+static bool is_hopeless(struct pp_job *j) {
+    bool fruitful = pp_tally_count_left(&j->tally) < j->plan->count || j->retried;
+    j->barren = fruitful ? 0 : j->barren + 1;
+    return j->barren > BARREN_PASSES;
+}
+
 static void end_pass(struct pool *pool, struct pp_job *j) {
     pp_pass_settle(j);
+    if (is_hopeless(j)) fail_left(j, POOL_ECORRUPT);
     pp_pass_free(pool, j);
     if (j->stopped) fail_left(j, POOL_ECANCELLED);
     if (pp_tally_count_left(&j->tally) > 0 && !pp_pass_make_next(pool, j)) fail_left(j, POOL_ENOMEM);

@@ -31,6 +31,8 @@ struct pp_job {
     uint64_t *index; /* the item at each position; NULL: the position is the item */
     char *work;      /* cursors, marks, flaws, codes */
     unsigned deaths;
+    bool retried;    /* a victim is to be tried again */
+    unsigned barren; /* passes in a row that ended nothing and tried nothing again */
 };
 
 struct pp_notice;

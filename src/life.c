@@ -7,10 +7,11 @@ uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
     uint32_t life = (atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
     atomic_store_explicit(&shared->front->lives[worker], life, memory_order_relaxed);
-    atomic_store_explicit(&record->ready, 0, memory_order_relaxed);
+    struct pp_start *start = &shared->starts[worker];
+    atomic_store_explicit(&start->ready, 0, memory_order_relaxed);
+    atomic_store_explicit(&start->init_code, 0, memory_order_relaxed);
     atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
     atomic_store_explicit(&record->fetching, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->init_code, 0, memory_order_relaxed);
     atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
     atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);
@@ -27,7 +28,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .life = atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed),
         .pid = pid,
         .status = status,
-        .init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed),
+        .init_code = atomic_load_explicit(&shared->starts[worker].init_code, memory_order_relaxed),
         .retired = atomic_load_explicit(&r->retired, memory_order_relaxed),
         .faulted = atomic_load_explicit(&r->faulted, memory_order_relaxed) != 0,
         .fault = atomic_load_explicit(&r->fault, memory_order_relaxed),
@@ -50,7 +51,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
 }
 
 bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, unsigned *failures) {
-    if (atomic_load_explicit(&shared->records[worker].ready, memory_order_relaxed)) *failures = 0;
+    if (atomic_load_explicit(&shared->starts[worker].ready, memory_order_relaxed)) *failures = 0;
     else ++*failures;
     return *failures < PP_INIT_TRIES;
 }

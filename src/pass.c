@@ -106,6 +106,7 @@ void pp_pass_begin(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
+    j->retried = false;
     j->plan->generation = generation;
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
@@ -231,6 +232,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     uint64_t item = item_at(j, position);
     if (phase == PP_RUNNING && !j->stopped && pp_tally_try_again(&j->tally, item, j->job.retries)) {
         j->future->pool->retried++;
+        j->retried = true;
         pp_tally_leave(&j->tally, item, 1);
         return;
     }
@@ -282,7 +284,21 @@ void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *n
     settle_chunk(j, notice);
 }
 
+/* Who is in the job has said before that its word is its own, and says so all the time. Where it does not the word was
+ * scribbled upon, and neither a time-out nor a kill would ever end what runs. */
+static void kill_scribblers(struct pool *pool, const struct pp_job *j) {
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        const struct pp_record *record = &pool->shared.records[w];
+        /* First the life: of a later one the kill is not. */
+        uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
+        if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) continue;
+        if (pp_is_item_of(atomic_load_explicit(&record->item, memory_order_acquire), w, life)) continue;
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+    }
+}
+
 void pp_pass_audit(struct pool *pool, struct pp_job *j) {
+    kill_scribblers(pool, j);
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     uint32_t generation = pool->slots[slot].generation;

@@ -64,11 +64,19 @@ static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, 
     return false;
 }
 
+/* What has a mark was claimed before: somebody scribbled upon the cursor. */
+static bool is_fresh(const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+    for (uint64_t b = chunk->first; b < chunk->last; b++)
+        if (atomic_load_explicit(&plan->marks[b], memory_order_relaxed) != PP_UNMARKED) return false;
+    return true;
+}
+
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk) {
     uint32_t region = worker < plan->regions ? worker : worker % plan->regions;
     for (uint32_t i = 0; i < plan->regions; i++) {
-        if (claim_in(plan, region, i == 0, pace, most, chunk)) return true;
+        while (claim_in(plan, region, i == 0, pace, most, chunk))
+            if (is_fresh(plan, chunk)) return true;
         if (++region == plan->regions) region = 0;
     }
     return false;

@@ -33,6 +33,7 @@ static void lay_out(struct pp_shared *s) {
     s->notices = part(s, &at, PP_NOTICES * sizeof *s->notices);
     s->descs = part(s, &at, PP_SLOTS * sizeof *s->descs);
     s->inputs = part(s, &at, s->inputs_size);
+    s->starts = part(s, &at, PP_WORKERS * sizeof *s->starts);
     s->writable = at;
     s->back = part(s, &at, sizeof *s->back);
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
@@ -80,5 +81,10 @@ void pp_shared_unmake(struct pp_shared *shared) {
 }
 
 void pp_shared_protect(const struct pp_shared *shared) {
-    mprotect(shared->base, shared->writable, PROT_READ);
+    mprotect(shared->base, (size_t)((char *)shared->starts - shared->base), PROT_READ);
+}
+
+void pp_shared_protect_starts(const struct pp_shared *shared) {
+    char *end = shared->base + shared->writable;
+    mprotect(shared->starts, (size_t)(end - (char *)shared->starts), PROT_READ);
 }

@@ -115,6 +115,13 @@ struct pp_outcome {
 };
 _Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it is what the caller fetches for a task");
 
+/* How the life of a worker began. Writer: that worker, which may only read it once its initializer has succeeded: whether
+ * a worker is to be started again must not be for tasks to say. Cleared for each life; see life.h */
+struct pp_start {
+    _Atomic uint32_t ready;    /* its initializer has succeeded */
+    _Atomic int32_t init_code; /* what its initializer returned */
+};
+
 /* Scalars that workers write. */
 struct pp_back {
     /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
@@ -147,9 +154,7 @@ struct pp_record {
     _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
     _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 
-    _Alignas(PP_LINE) _Atomic uint32_t ready; /* its initializer has succeeded */
-    _Atomic int32_t init_code;                /* what its initializer returned */
-    _Atomic uint64_t fault;                   /* the address of a memory fault, and whether there was one */
+    _Alignas(PP_LINE) _Atomic uint64_t fault; /* the address of a memory fault, and whether there was one */
     _Atomic uint32_t faulted;
     _Atomic uint32_t retired; /* it ends by its own will: why */
     _Atomic uint32_t fetching; /* it is about to fetch arguments, or could not; see fetch.h */
@@ -187,6 +192,7 @@ struct pp_shared {
     struct pp_desc *descs;
     char *inputs;
     size_t inputs_size;
+    struct pp_start *starts;
     struct pp_back *back;
     struct pp_record *records;
     /* Tickets of what a worker has announced, its last PP_DONE_RING. Writer: that worker. Apart from the records, which
@@ -227,7 +233,8 @@ static inline size_t pp_aligned(size_t size) {
 /* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);
-/* Takes away the right to write the first half. In a worker. */
+/* Takes away the right to write the first half but for `starts`; and to write those. In a worker. */
 void pp_shared_protect(const struct pp_shared *shared);
+void pp_shared_protect_starts(const struct pp_shared *shared);
 
 #endif

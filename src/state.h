@@ -68,7 +68,16 @@ static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) 
 static inline bool pp_state_kill(_Atomic uint64_t *word, uint64_t running, enum pp_phase reason) {
     return pp_phase_of(running) == PP_RUNNING && pp_swap(word, running, (running & ~(uint64_t)0xf) | (uint64_t)reason);
 }
-/* The item word of a worker's record: IDLE is FREE. Written by that worker alone, save pp_state_kill(). */
+/* The item word of a worker's record, which names that worker and its life from its birth on; FREE: it runs nothing.
+ * Written by that worker alone, save pp_state_kill(). */
+static inline void pp_item_none(_Atomic uint64_t *word, uint32_t worker, uint32_t life) {
+    atomic_store_explicit(word, pp_state(0, PP_FREE, worker, life), memory_order_release);
+}
+static inline bool pp_is_item_of(uint64_t word, uint32_t worker, uint32_t life) {
+    enum pp_phase phase = pp_phase_of(word);
+    return pp_is_held_by(word, worker, life) &&
+           (phase == PP_FREE || phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE);
+}
 static inline uint64_t pp_item_begin(_Atomic uint64_t *word, uint32_t item, uint32_t worker, uint32_t life) {
     uint64_t running = pp_state(item, PP_RUNNING, worker, life);
     atomic_store_explicit(word, running, memory_order_seq_cst);

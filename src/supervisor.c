@@ -201,13 +201,13 @@ static void kill_worker(void *context, uint32_t worker) {
 
 /* Whether the worker at this place is to be started once more. */
 static bool deserves_another(struct supervisor *s, uint32_t w) {
-    struct pp_record *r = &s->shared->records[w];
-    if (atomic_load_explicit(&r->ready, memory_order_relaxed)) {
+    const struct pp_start *start = &s->shared->starts[w];
+    if (atomic_load_explicit(&start->ready, memory_order_relaxed)) {
         s->init_failures[w] = s->start_failures[w] = 0;
         return true;
     }
     s->last_status = s->statuses[w];
-    s->last_init_code = atomic_load_explicit(&r->init_code, memory_order_relaxed);
+    s->last_init_code = atomic_load_explicit(&start->init_code, memory_order_relaxed);
     if (s->last_init_code != 0) s->init_failures[w]++;
     s->start_failures[w]++;
     return s->init_failures[w] < PP_INIT_TRIES && s->start_failures[w] < START_TRIES;

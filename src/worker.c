@@ -153,7 +153,7 @@ static void forget_all(struct worker *w) {
     struct pp_record *record = w->record;
     atomic_store_explicit(&record->hold[0], 0, memory_order_relaxed);
     atomic_store_explicit(&record->current, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    pp_item_none(&record->item, w->number, w->life);
     atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }
@@ -216,6 +216,7 @@ void pp_worker_begin(struct worker *w, const struct pp_place *place) {
                          .pages = {.shared = place->shared, .useless = place->ends || options->memory_limit > 0},
                          .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w->announced = atomic_load_explicit(&w->record->done_tail, memory_order_relaxed);
+    pp_item_none(&w->record->item, w->number, w->life);
 }
 
 void pp_worker_enter(struct worker *w) {
@@ -230,12 +231,14 @@ void pp_worker_initialize(struct worker *w) {
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
     pp_work_end_if_forked(w);
     pp_work_flush(w);
+    struct pp_start *start = &w->shared->starts[w->number];
     if (code != 0) {
-        atomic_store_explicit(&w->record->init_code, code, memory_order_relaxed);
+        atomic_store_explicit(&start->init_code, code, memory_order_relaxed);
         pp_work_die(w, 1);
     }
     w->call->running = true;
-    atomic_store_explicit(&w->record->ready, 1, memory_order_release);
+    atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* who reads it has waited for the worker's end */
+    if (!w->ends) pp_shared_protect_starts(w->shared);
 }
 
 bool pp_worker_step(struct worker *w) {

@@ -8,6 +8,7 @@
 #include "pool.h"
 #include "ring.h"
 #include "state.h"
+#include "task.h"
 
 enum { WORKERS = 2, SOON = 15000 };
 
@@ -151,7 +152,7 @@ static void a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up(void **sta
     check_and_destroy(pool);
 }
 
-static void a_job_whose_cursor_was_set_back_ends(void **state) {
+static void a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice(void **state) {
     (void)state;
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = sleeping_pool();
@@ -165,7 +166,7 @@ static void a_job_whose_cursor_was_set_back_ends(void **state) {
     let_them_sleep(pool); /* and both have noted that nothing is left */
     pp_plan_begin(plan);
     assert_ok(end_soon(future));
-    assert_int_equal(gate->arrived, 4);
+    assert_int_equal(gate->arrived, 2);
     check_and_destroy(pool);
 }
 
@@ -302,19 +303,139 @@ static void a_wrong_start_does_not_lift_a_time_out(void **state) {
     }
 }
 
+/* ---- the same wrong words, whenever it runs */
+
+enum hiding { STATE, STATE_AND_RECORD, BEGIN, END, PROGRESS, UNTIL, ITEM, CURSORS };
+enum leaving { DIES, RETURNS, HANGS };
+
+struct hider {
+    enum hiding what;
+    enum leaving how;
+    atomic_int runs;
+};
+
+static struct pp_record *own_record(const struct pp_shared *memory) {
+    uint32_t worker = 0;
+    while ((pid_t)atomic_load(&memory->front->pids[worker]) != getpid()) worker++;
+    return &memory->records[worker];
+}
+
+static void set_cursors_back(const struct pp_shared *memory, const struct pp_record *record) {
+    const struct pp_job_plan *plan = memory->descs[pp_ticket_slot(atomic_load(&record->job))].in;
+    pp_plan_begin(plan);
+}
+
+/* in: struct hider *, or NULL: nothing is done. Hides from others that it runs. */
+static int hide_task(const void *in, void *out) {
+    (void)out;
+    struct hider *hider = *(struct hider *const *)in;
+    if (!hider) return 0;
+    atomic_fetch_add(&hider->runs, 1);
+    const struct pp_shared *memory = pp_call_here()->shared;
+    struct pp_record *record = own_record(memory);
+    if (hider->what == CURSORS) set_cursors_back(memory, record);
+    if (hider->what == STATE || hider->what == STATE_AND_RECORD) {
+        _Atomic uint64_t *word = &memory->outcomes[pp_call_here()->desc - memory->descs].state;
+        atomic_store(word, pp_state(pp_generation_of(atomic_load(word)), PP_PENDING, 0, 0));
+    }
+    if (hider->what == STATE_AND_RECORD) memset(record, 0, offsetof(struct pp_record, fault));
+    if (hider->what == BEGIN) atomic_store(&record->begin, UINT64_MAX);
+    if (hider->what == END) atomic_store(&record->end, 0);
+    if (hider->what == PROGRESS) atomic_store(&record->progress, UINT64_MAX);
+    if (hider->what == UNTIL) atomic_store(&record->until, atomic_load(&record->progress));
+    if (hider->what == ITEM) atomic_store(&record->item, 0);
+    if (hider->how == DIES) raise(SIGKILL);
+    while (hider->how == HANGS) pause();
+    return 0;
+}
+
+static void a_task_that_hides_that_it_runs_ends(void **state) {
+    (void)state;
+    static const struct hider hiders[] = {{STATE, DIES, 0}, {STATE, RETURNS, 0}, {STATE, HANGS, 0},
+                                          {STATE_AND_RECORD, DIES, 0}};
+    for (size_t i = 0; i < COUNT(hiders); i++) {
+        struct hider *hider = shared(sizeof *hider);
+        *hider = hiders[i];
+        struct pool *pool = pool_of(WORKERS);
+        allow_seconds(120);
+        assert_code(finish(submit(pool, hide_task, &hider, sizeof hider, 0), NULL), POOL_ECORRUPT);
+        assert_in_range(hider->runs, 2, 20);
+        check_and_destroy(pool);
+    }
+}
+
+/* Its life counts as one that never began, if what says so can be overwritten: ten such in a row break a pool. */
+static int vanish_task(const void *in, void *out) {
+    (void)out;
+    struct pp_record *record = own_record(pp_call_here()->shared);
+    memset(record, *(const int *)in, sizeof *record);
+    raise(SIGKILL);
+    return 0;
+}
+
+static void tasks_that_overwrite_their_workers_record_do_not_break_the_pool(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(WORKERS);
+    for (int i = 0; i < 40; i++) {
+        struct pool_task task = {.fn = vanish_task, .in = &(int){i % 2 ? -1 : 0}, .in_size = sizeof(int)};
+        struct future *future;
+        assert_ok(pool_submit(pool, &task, &future));
+        int code = end_soon(future);
+        assert_true(code == POOL_EDIED || code == POOL_ECORRUPT);
+    }
+    check_and_destroy(pool);
+}
+
+static void an_item_that_hides_that_it_runs_ends_and_costs_no_other(void **state) {
+    (void)state;
+    static const struct hider hiders[] = {{BEGIN, DIES, 0}, {END, DIES, 0}, {PROGRESS, DIES, 0}, {UNTIL, DIES, 0},
+                                          {ITEM, DIES, 0}, {ITEM, HANGS, 0}};
+    for (size_t i = 0; i < COUNT(hiders); i++)
+        for (int timeout = 0; timeout <= 60000; timeout += 60000) {
+            if (timeout && hiders[i].what == UNTIL) continue; /* which is of no account then */
+            if (!timeout && hiders[i].how == HANGS) continue; /* it takes several audits */
+            struct hider *hider = shared(sizeof *hider), *items[20] = {[7] = hider};
+            *hider = hiders[i];
+            int status[COUNT(items)];
+            struct pool *pool = pool_of(WORKERS);
+            struct pool_job job = {.fn = hide_task, .in = items, .in_size = sizeof *items, .count = COUNT(items),
+                                   .chunk = 1, .timeout = timeout, .status = status};
+            allow_seconds(120);
+            assert_code(pool_map(pool, &job), POOL_ECORRUPT);
+            for (size_t k = 0; k < COUNT(items); k++) assert_int_equal(status[k], k == 7 ? POOL_ECORRUPT : 0);
+            assert_in_range(hider->runs, 2, 12);
+            check_and_destroy(pool);
+        }
+}
+
+static void an_item_that_sets_cursors_back_runs_once(void **state) {
+    (void)state;
+    struct hider *hider = shared(sizeof *hider), *items[20] = {[7] = hider};
+    *hider = (struct hider){.what = CURSORS, .how = RETURNS};
+    struct pool *pool = pool_of(WORKERS);
+    struct pool_job job = {.fn = hide_task, .in = items, .in_size = sizeof *items, .count = COUNT(items), .chunk = 1};
+    assert_ok(pool_map(pool, &job));
+    assert_in_range(hider->runs, 1, 2); /* again only before its mark is made */
+    check_and_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_task_with_a_wrong_state_ends),
         TEST(a_task_that_is_done_and_says_it_runs_ends),
         TEST(a_job_with_a_wrong_state_is_run),
         TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
-        TEST(a_job_whose_cursor_was_set_back_ends),
+        TEST(a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice),
         TEST(a_job_that_was_killed_and_whose_cursor_was_set_back_ends),
         TEST(wrong_cursors_cost_no_item),
         TEST(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once),
         TEST(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only),
         TEST(wrong_done_rings_hide_nothing),
         TEST(a_wrong_start_does_not_lift_a_time_out),
+        TEST(a_task_that_hides_that_it_runs_ends),
+        TEST(tasks_that_overwrite_their_workers_record_do_not_break_the_pool),
+        TEST(an_item_that_hides_that_it_runs_ends_and_costs_no_other),
+        TEST(an_item_that_sets_cursors_back_runs_once),
     };
     return run_group("mending", tests, COUNT(tests), argc, argv);
 }

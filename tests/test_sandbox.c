@@ -79,7 +79,6 @@ static void who_cannot_ring_is_replaced(void **state) {
     pid_t worker = give_up(pool, SYS_write), next = 0;
     if (worker) {
         assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next)); /* so long that the caller sleeps */
-        assert_int_equal(next, worker);
         assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next));
         assert_true(next != worker);
     }
