@@ -285,20 +285,22 @@ void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *n
 }
 
 /* Who is in the job has said before that its word is its own, and says so all the time. Where it does not the word was
- * scribbled upon, and neither a time-out nor a kill would ever end what runs. */
-static void kill_scribblers(struct pool *pool, const struct pp_job *j) {
+ * scribbled upon, and neither a time-out nor a kill would ever end what runs. And a kill may have been lost: who is to
+ * be killed goes nowhere. */
+static void kill_stuck(struct pool *pool, const struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         const struct pp_record *record = &pool->shared.records[w];
         /* First the life: of a later one the kill is not. */
         uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
         if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) continue;
-        if (pp_is_item_of(atomic_load_explicit(&record->item, memory_order_acquire), w, life)) continue;
+        uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
+        if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
 }
 
 void pp_pass_audit(struct pool *pool, struct pp_job *j) {
-    kill_scribblers(pool, j);
+    kill_stuck(pool, j);
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     uint32_t generation = pool->slots[slot].generation;

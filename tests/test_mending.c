@@ -189,6 +189,22 @@ static void a_job_that_was_killed_and_whose_cursor_was_set_back_ends(void **stat
     check_and_destroy(pool);
 }
 
+static void a_kill_that_was_lost_is_sent_again(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate), *gates[WORKERS] = {gate, gate};
+    struct pool *pool = sleeping_pool();
+    struct pool_job job = {.fn = forever_task, .in = gates, .in_size = sizeof *gates, .count = WORKERS, .chunk = 1};
+    struct future *future = NULL;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, WORKERS));
+    for (uint32_t w = 0; w < WORKERS; w++) {
+        _Atomic uint64_t *item = &pool->shared.records[w].item;
+        assert_true(pp_state_kill(item, atomic_load(item), PP_KILLED));
+    }
+    assert_code(end_soon(future), POOL_ECANCELLED);
+    check_and_destroy(pool);
+}
+
 static void wrong_cursors_cost_no_item(void **state) {
     (void)state;
     long values[50], squares[50];
@@ -427,6 +443,7 @@ int main(int argc, char **argv) {
         TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
         TEST(a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice),
         TEST(a_job_that_was_killed_and_whose_cursor_was_set_back_ends),
+        TEST(a_kill_that_was_lost_is_sent_again),
         TEST(wrong_cursors_cost_no_item),
         TEST(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once),
         TEST(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only),
