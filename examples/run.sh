@@ -15,6 +15,9 @@ for example in square bbp_pi; do
 done
 cat <<END
 
+See what it is about: run $build/examples/kill_worker, and kill -9 any of its processes
+from another terminal.
+
 Here they are, below $build:
   libparpool.a, libparpool.so   the library; "cmake --install" installs it
   examples/                     the programs of examples/

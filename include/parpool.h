@@ -32,6 +32,7 @@
  *     POOL_INLINE so do tasks.
  *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
  *     global state.
+ *   - No thread may be cancelled (pthread_cancel) while it is in a call.
  *
  * CAVEATS
  *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
@@ -42,6 +43,8 @@
  *     workers too. Threads of the program are not there.
  *   - A task that allocates or prints needs a pool that was created while no other thread was in the middle of the
  *     same: the C library makes fork() safe for its own locks, not for those of other libraries.
+ *   - What a task prints to stdout is written out when it is done. Other files it must flush itself; and the program
+ *     flushes its own before pool_create(), or a task that flushes them writes what was in their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc); elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
  *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
@@ -51,7 +54,7 @@
  *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
  *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
  *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
- *   - On Linux, in a pool of fewer workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2), and
+ *   - On Linux, in a pool of no more workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2), and
  *     gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
  *   - Core dumps of the program and of workers have, on Linux, nothing of the arena in them: writing one would take
  *     all memory that the arena might ever need. Elsewhere, and for mlockall(), give arena_size.
@@ -126,8 +129,8 @@ struct pool_failure {
     int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit
                           status (POOL_EDIED by exit) */
     int signal;        /* what killed the worker (POOL_EDIED), else 0 */
-    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal, worker and message are
-                          its too. Else 0 */
+    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal and worker are its too,
+                          and message names the error and what it said. Else 0 */
     pid_t worker;      /* the process it ran in; 0: none, or not known */
     char message[256]; /* one readable line; what task_fail() said, where the task used it */
 };
@@ -215,10 +218,12 @@ struct pool_job {
     void *out;       /* count results of out_size bytes each, written where the item succeeded; NULL: results are not
                         wanted (fn then writes to scratch of out_size bytes) */
     size_t out_size; /* bytes; > 0 if out is not NULL */
-    size_t count;    /* items, fewer than 2^40; 0: done at once */
+    size_t count;    /* items, fewer than 2^40; 0: done at once. 4 bytes an item must find room beside what runs, in
+                        arena_size or 256 MiB, whichever is more: POOL_ENOMEM */
     size_t chunk;    /* items a worker takes at a time; 0: chosen by measuring */
     int timeout;     /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
-    unsigned retries;             /* times an item is run again after its worker died under it */
+    unsigned retries;             /* times an item is run again after its worker died under it: not when it was killed,
+                                     on request or past its time-out */
     int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
     struct pool_failure *failures; /* the same for all failed items, those with the lowest indices if there is not room
@@ -272,7 +277,8 @@ struct pool_task {
     size_t in_size;   /* bytes; > 0 exactly if in is not NULL */
     size_t out_size;  /* bytes of result, at most: see task_resize(); 0: none */
     int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
-    unsigned retries; /* times it is run again after its worker died under it */
+    unsigned retries; /* times it is run again after its worker died under it: not when it was killed, on request or
+                         past its time-out */
     int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
     uint64_t seed;    /* what task_seed() starts from */
     struct future *const *after; /* after_count tasks and jobs of this pool: it begins when all are done, and finds
@@ -451,7 +457,7 @@ struct pool_stream {
                          fewer where in_size or out_size is large; with POOL_INLINE always 1. What the stream keeps in
                          memory is so many arguments and results, however long the input */
     int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
-    unsigned retries; /* times an item is run again after its worker died under it */
+    unsigned retries; /* times an item is run again after its worker died under it, as in struct pool_job */
     int priority;     /* as in struct pool_task */
     uint64_t seed;    /* what task_seed() starts from */
 };
@@ -474,8 +480,8 @@ PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream 
  * From any thread, one at a time. */
 PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
 
-/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. For the end of the input:
- * why, and how many items came before. failure: not NULL. POOL_EINVAL: also for a stream of future_as_completed();
+/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. Of an end of
+ * the input other than by POOL_END: why, and how many items came before. failure: not NULL. POOL_EINVAL: also for a stream of future_as_completed();
  * POOL_EBUSY: another call on the stream is in progress; POOL_EFOREIGN. Never blocks. From any thread, one at a
  * time. */
 PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
@@ -518,7 +524,7 @@ struct pool_reduction {
     size_t out_size;      /* bytes of a part and of the result; > 0 */
     int timeout;          /* ms one task may run, of a chunk or of one call of combine; 0: no limit. The worker is
                              killed: POOL_EDEADLINE */
-    unsigned retries;     /* times such a task is run again after its worker died under it */
+    unsigned retries;     /* times such a task is run again after its worker died under it, as in struct pool_job */
     struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first of those on its
                                      right; error 0: it did not; NULL: not wanted */
     uint64_t seed;        /* what task_seed() starts from */
@@ -540,7 +546,7 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
 
 /* A descriptor for poll(2) and its like, readable whenever pool_poll() would do something; without Linux's epoll not
  * for the death of the supervisor alone. The pool's, until pool_destroy(): never read from it, never close it.
- * POOL_EINVAL: pool is NULL; POOL_ECLOSED: it was shut down before the first call; POOL_EFOREIGN. Never blocks. From
+ * POOL_EINVAL: pool is NULL; POOL_ECLOSED: its workers had ended before the first call; POOL_EFOREIGN. Never blocks. From
  * any thread. */
 PARPOOL_API int pool_fd(const struct pool *pool);
 

@@ -1,7 +1,8 @@
 /* System calls that need care, in one place: interrupted calls are taken up again, every descriptor is close-on-exec
  * and above the standard three, and a build for tests (PP_FAULTS) can make any of them fail.
  *
- * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself.
+ * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself, save in a signal
+ * handler.
  * Called by: every layer. */
 #ifndef PP_SYS_H
 #define PP_SYS_H
