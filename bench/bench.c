@@ -253,10 +253,27 @@ static double shortest_turn(void) {
     return options.quick ? 0.5e-3 : 10e-3;
 }
 
-static double time_runs(struct bench_contestant *contestant, size_t runs) {
+static void spoil_item(const struct bench_contestant *contestant) {
+    if (contestant->spoil_item) contestant->spoil_item(contestant->context);
+}
+
+/* Ends the program if a check says no. */
+static void check(const struct bench_contestant *contestant, bool (*right)(void *context)) {
+    if (right && !right(contestant->context)) bench_fail("%s: its result is wrong", contestant->name);
+}
+
+double bench_time(const struct bench_contestant *contestant, size_t runs) {
+    spoil_item(contestant);
     double start = bench_now();
-    for (size_t i = 0; i < runs; i++) contestant->run(contestant->context);
-    return (bench_now() - start) / (double)runs;
+    for (size_t i = 1; i < runs; i++) {
+        contestant->run(contestant->context);
+        check(contestant, contestant->item_right);
+        spoil_item(contestant);
+    }
+    contestant->run(contestant->context);
+    double seconds = (bench_now() - start) / (double)runs;
+    check(contestant, contestant->item_right);
+    return seconds;
 }
 
 static double take_turn(struct bench_contestant *contestant) {
@@ -265,14 +282,12 @@ static double take_turn(struct bench_contestant *contestant) {
     if (contestant->prepare) contestant->prepare(contestant->context);
     double seconds;
     if (contestant->measure) {
-        seconds = contestant->measure(contestant->context);
+        seconds = contestant->measure(contestant);
     } else {
-        if (contestant->batch > 1) contestant->run(contestant->context);
-        seconds = time_runs(contestant, contestant->batch);
+        if (contestant->batch > 1) (void)bench_time(contestant, 1);
+        seconds = bench_time(contestant, contestant->batch);
     }
-    if (contestant->check && !contestant->check(contestant->context)) {
-        bench_fail("%s: its result is wrong", contestant->name);
-    }
+    check(contestant, contestant->check);
     return seconds;
 }
 
@@ -281,8 +296,8 @@ static void warm_up(struct bench_contestant *contestant) {
     contestant->batch = 1;
     for (int i = 0; i < BENCH_MAX_ROUNDS; i++) contestant->seconds[i] = 0;
     double seconds = take_turn(contestant);
-    if (!contestant->run || seconds >= shortest_turn()) return;
-    seconds = time_runs(contestant, 3); /* once more: the first time is not like the others */
+    if (contestant->measure || seconds >= shortest_turn()) return;
+    seconds = bench_time(contestant, 3); /* once more: the first time is not like the others */
     double runs = ceil(shortest_turn() / (seconds > 1e-9 ? seconds : 1e-9));
     contestant->batch = runs < MAX_BATCH ? (size_t)runs : MAX_BATCH;
 }

@@ -5,8 +5,11 @@
  *   often a short run must be repeated within a turn.
  * - Before each turn the machine rests for some milliseconds, until the threads and workers that the turn before left
  *   spinning are asleep; a short run is then done once untimed, so that what is measured is a program at work.
- * - A comparison begins when the machine is quiet, or when 40 s of a run have been spent waiting, which is said at its end.
- * - Each result is compared with the right one before its time counts. A wrong one ends the program with status 1.
+ * - A comparison begins when the machine is quiet, or when 40 s of a run have been spent waiting, which is said at its
+ *   end.
+ * - Each result is compared with the right one before its time counts: all of it after each turn, and after each run
+ *   one item, each time another, which was spoilt before that run. So no run can do without computing. A wrong result
+ *   ends the program with status 1.
  * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of the
  *   ratios within each round.
  *
@@ -62,10 +65,12 @@ struct bench_stats {
 struct bench_contestant {
     const char *name;
     void *context;
-    void (*run)(void *context);       /* what is timed … */
-    double (*measure)(void *context); /* … or, instead, what times itself; returns seconds */
-    void (*prepare)(void *context);   /* before each turn, untimed: spoil the results of the last; NULL: nothing */
-    bool (*check)(void *context);     /* after each turn, untimed: is the result right? NULL: nothing to check */
+    void (*run)(void *context); /* what is timed … */
+    double (*measure)(const struct bench_contestant *contestant); /* … or, if not NULL, what says how long a run took */
+    void (*prepare)(void *context);    /* before each turn, untimed: spoil the results of the last; NULL: nothing */
+    bool (*check)(void *context);      /* after each turn, untimed: is the result right? NULL: nothing to check */
+    void (*spoil_item)(void *context); /* before each run: spoil one item of the results, each time another … */
+    bool (*item_right)(void *context); /* … after it: is that item right? NULL, both of them: nothing to check */
 
     /* What bench_run() finds. */
     size_t batch;                     /* runs in a turn */
@@ -78,6 +83,10 @@ void bench_run(struct bench_contestant *contestants, size_t count);
 
 /* The same with another number of rounds than --rounds says: for what takes long, or is rare. */
 void bench_run_rounds(struct bench_contestant *contestants, size_t count, int rounds);
+
+/* The mean seconds of so many runs, for measure() too. The item of each is spoilt and checked: of one run alone outside
+ * the time. */
+double bench_time(const struct bench_contestant *contestant, size_t runs);
 
 /* What statistics say of some values. */
 struct bench_stats bench_statistics(const double *values, size_t count);

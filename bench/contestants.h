@@ -36,7 +36,9 @@ struct workload {
     size_t count;
     void (*plain)(const void *in, void *out,
                   size_t count); /* the loop as one would write it without a function; or NULL */
-    const void *expected;        /* what must come out; NULL: the workload has its own check */
+    const void *expected;        /* what must come out; NULL: right() says whether it is right */
+    bool (*right)(const void *out, size_t first, size_t count); /* are these items of out right? */
+    size_t probe;                                               /* the item that was spoilt before this run */
 
     /* What the contestants need; each may be missing where its contestant does not take part. */
     int workers;
@@ -90,22 +92,53 @@ static inline void *bench_alloc(size_t size) {
     return memory;
 }
 
-/* ---- Before and after a turn ------------------------------------------------------------------------------------- */
+/* ---- Before and after turns and runs ----------------------------------------------------------------------------- */
+
+/* Spoils so many bytes from an item on, where results are left and where children leave them. */
+static inline void spoil_bytes(struct workload *work, size_t item, size_t size) {
+    if (work->out) memset(workload_out(work, item), 0x5a, size);
+    if (work->shared) memset(work->shared + item * work->out_size, 0x5a, size);
+}
 
 static inline void workload_spoil(void *context) {
     struct workload *work = context;
-    if (work->out) memset(work->out, 0x5a, work->count * work->out_size);
+    spoil_bytes(work, 0, work->count * work->out_size);
 }
 
 static inline bool workload_right(void *context) {
     struct workload *work = context;
+    if (work->right) return work->right(work->out, 0, work->count);
     return !work->expected || memcmp(work->out, work->expected, work->count * work->out_size) == 0;
 }
 
-/* A contestant that computes a workload, its results spoilt before each turn and checked after. */
+/* Of a large item the beginning: short runs are not to be made longer. */
+static inline size_t probe_size(const struct workload *work) {
+    return work->out_size < 64 ? work->out_size : 64;
+}
+
+static inline void workload_spoil_item(void *context) {
+    struct workload *work = context;
+    work->probe = work->probe + 1 < work->count ? work->probe + 1 : 0;
+    spoil_bytes(work, work->probe, probe_size(work));
+}
+
+static inline bool workload_item_right(void *context) {
+    struct workload *work = context;
+    if (work->right) return work->right(work->out, work->probe, 1);
+    const unsigned char *expected = work->expected;
+    return !expected ||
+           memcmp(workload_out(work, work->probe), expected + work->probe * work->out_size, probe_size(work)) == 0;
+}
+
+/* A contestant that computes a workload, its results spoilt before each turn, an item before each run, and checked. */
 static inline struct bench_contestant contestant(const char *name, void (*run)(void *context), struct workload *work) {
-    return (struct bench_contestant){
-        .name = name, .context = work, .run = run, .prepare = workload_spoil, .check = workload_right};
+    return (struct bench_contestant){.name = name,
+                                     .context = work,
+                                     .run = run,
+                                     .prepare = workload_spoil,
+                                     .check = workload_right,
+                                     .spoil_item = workload_spoil_item,
+                                     .item_right = workload_item_right};
 }
 
 /* ---- One after another ------------------------------------------------------------------------------------------- */

@@ -150,41 +150,25 @@ static inline struct bench_stats spread_of(const struct bench_contestant *contes
     return bench_statistics(values, rounds);
 }
 
-/* ---- Naps -------------------------------------------------------------------------------------------------------- */
+/* ---- Contestants that are measured in a way of their own --------------------------------------------------------- */
 
-/* A contestant whose caller sleeps before each run, so that nobody spins any more. */
-struct nap {
-    struct workload *work;
-    void (*run)(void *context);
-    double shortest, longest; /* of the sleeps, seconds */
-    int runs;                 /* in a turn, of which the median counts */
-};
+static inline struct bench_contestant measured(const char *name, void (*run)(void *context), struct workload *work,
+                                               double (*measure)(const struct bench_contestant *contestant)) {
+    struct bench_contestant result = contestant(name, run, work);
+    result.measure = measure;
+    return result;
+}
 
-static inline double nap_and_run(void *context) {
-    struct nap *nap = context;
+/* The median of so many runs, before each of which the caller sleeps, so that nobody spins any more. */
+static inline double nap_and_run(const struct bench_contestant *contestant, double shortest, double longest, int runs) {
     static unsigned luck = 1; /* sleeps of varying length, or they would keep step with something */
     double seconds[BENCH_MAX_ROUNDS];
-    for (int i = 0; i < nap->runs; i++) {
+    for (int i = 0; i < runs; i++) {
         luck = luck * 1103515245u + 12345u;
-        bench_sleep(nap->shortest + (nap->longest - nap->shortest) * (double)(luck >> 16) / 65536);
-        double start = bench_now();
-        nap->run(nap->work);
-        seconds[i] = bench_now() - start;
+        bench_sleep(shortest + (longest - shortest) * (double)(luck >> 16) / 65536);
+        seconds[i] = bench_time(contestant, 1);
     }
-    return bench_statistics(seconds, (size_t)nap->runs).median;
-}
-
-static inline void nap_spoil(void *context) {
-    workload_spoil(((struct nap *)context)->work);
-}
-
-static inline bool nap_right(void *context) {
-    return workload_right(((struct nap *)context)->work);
-}
-
-static inline struct bench_contestant napping(const char *name, struct nap *nap) {
-    return (struct bench_contestant){
-        .name = name, .context = nap, .measure = nap_and_run, .prepare = nap_spoil, .check = nap_right};
+    return bench_statistics(seconds, (size_t)runs).median;
 }
 
 #endif

@@ -39,9 +39,10 @@ static inline void square_fill(void *in, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = (long)(i & 0x7fff);
 }
 
-static inline bool square_right(const void *out, size_t count) {
+/* By their formula: no third array. */
+static inline bool square_right(const void *out, size_t first, size_t count) {
     const long *y = out;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = first; i < first + count; i++) {
         if (y[i] != (long)((i & 0x7fff) * (i & 0x7fff))) return false;
     }
     return true;

@@ -68,6 +68,10 @@ static inline void limit_pi_100us(void) {
     limit_pi("pi-100us", 100e-6, 1);
 }
 
+static inline double nap_and_run_job(const struct bench_contestant *contestant) {
+    return nap_and_run(contestant, 2e-3, 2e-3, limits.options->quick ? 2 : 9);
+}
+
 /* The same when the caller has slept for 2 ms before, and the workers with it. To compare with: forked children of whom
  * each is sent its share of the job through a pipe, and answers. */
 static inline void limit_pi_asleep(const char *name, double seconds) {
@@ -77,18 +81,13 @@ static inline void limit_pi_asleep(const char *name, double seconds) {
     for (int i = 0; i < children; i++) shares.terms[i] = job.terms[0] * PI_ITEMS / children;
     shares.work = bbp_workload(shares.terms, shares.out, shares.expected, (size_t)children, children);
     pipe_workers_start(&shares.work);
-    int runs = limits.options->quick ? 2 : 9;
-    struct nap pool = {&job.work, run_pool_map, 2e-3, 2e-3, runs};
-    struct nap sequential = {&job.work, run_sequential, 2e-3, 2e-3, runs};
-    struct nap threads = {&job.work, run_thread_pool, 2e-3, 2e-3, runs};
-    struct nap pipes = {&shares.work, run_pipes, 2e-3, 2e-3, runs};
     struct bench_contestant contestants[] = {
-        napping("pool_map", &pool),
-        napping("sequential", &sequential),
-        napping("raw pipes, to each child its share", &pipes),
-        napping("thread pool", &threads),
+        measured("pool_map", run_pool_map, &job.work, nap_and_run_job),
+        measured("sequential", run_sequential, &job.work, nap_and_run_job),
+        measured("raw pipes, to each child its share", run_pipes, &shares.work, nap_and_run_job),
+        measured("thread pool", run_thread_pool, &job.work, nap_and_run_job),
 #ifdef _OPENMP
-        napping("OpenMP dynamic (still spins)", &(struct nap){&job.work, run_openmp_dynamic, 2e-3, 2e-3, runs}),
+        measured("OpenMP dynamic (still spins)", run_openmp_dynamic, &job.work, nap_and_run_job),
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;
@@ -188,24 +187,13 @@ static inline size_t many_longs(void) {
     return limits.options->quick ? 200000 : 20000000;
 }
 
-static inline bool squares_right(void *context) {
-    const struct workload *work = context;
-    return square_right(work->out, work->count);
-}
-
-/* Squares are checked by their formula: no third array. */
-static inline struct bench_contestant squaring(const char *name, void (*run)(void *context), struct workload *work) {
-    struct bench_contestant result = contestant(name, run, work);
-    result.check = squares_right;
-    return result;
-}
-
 static inline struct workload square_workload(size_t count) {
     return (struct workload){.fn = square,
                              .in_size = sizeof(long),
                              .out_size = sizeof(long),
                              .count = count,
                              .plain = square_plain,
+                             .right = square_right,
                              .workers = limits.workers};
 }
 
@@ -225,13 +213,13 @@ static inline void limit_squares(void) {
     arena.in = memcpy(arena_alloc(pool, bytes), in, bytes);
     arena.out = arena_alloc(pool, bytes);
     struct bench_contestant contestants[] = {
-        squaring("pool_map, arena", run_pool_map, &arena),
-        squaring("pool_map, malloc'ed", run_pool_map, &inlined),
-        squaring("sequential, a call an item", run_sequential, &called),
-        squaring("sequential, inlined", run_sequential, &inlined),
+        contestant("pool_map, arena", run_pool_map, &arena),
+        contestant("pool_map, malloc'ed", run_pool_map, &inlined),
+        contestant("sequential, a call an item", run_sequential, &called),
+        contestant("sequential, inlined", run_sequential, &inlined),
 #ifdef _OPENMP
-        squaring("OpenMP static, a call an item", run_openmp_inlined, &called),
-        squaring("OpenMP static, inlined", run_openmp_inlined, &inlined),
+        contestant("OpenMP static, a call an item", run_openmp_inlined, &called),
+        contestant("OpenMP static, inlined", run_openmp_inlined, &inlined),
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;
@@ -269,8 +257,8 @@ static inline void *fresh_memory(size_t bytes, bool is_shared) {
     return memory;
 }
 
-static inline double first_touch_pool(void *context) {
-    struct workload work = ((struct first_touch *)context)->work;
+static inline double first_touch_pool(const struct bench_contestant *contestant) {
+    struct workload work = ((const struct first_touch *)contestant->context)->work;
     size_t bytes = work.count * sizeof(long);
     struct pool *pool = work.pool = bench_pool(work.workers);
     void *in = arena_alloc(pool, bytes);
@@ -282,13 +270,13 @@ static inline double first_touch_pool(void *context) {
     work.out = arena_alloc(pool, bytes);
     run_pool_map(&work);
     double seconds = bench_now() - start;
-    if (!square_right(work.out, work.count)) bench_fail("pool_map, first touch: its result is wrong");
+    if (!square_right(work.out, 0, work.count)) bench_fail("pool_map, first touch: its result is wrong");
     pool_destroy(pool);
     return seconds;
 }
 
-static inline double first_touch_alone(void *context) {
-    const struct first_touch *touch = context;
+static inline double first_touch_alone(const struct bench_contestant *contestant) {
+    const struct first_touch *touch = contestant->context;
     struct workload work = touch->work;
     size_t bytes = work.count * sizeof(long);
     void *in = fresh_memory(bytes, touch->is_shared);
@@ -298,7 +286,7 @@ static inline double first_touch_alone(void *context) {
     work.out = fresh_memory(bytes, touch->is_shared);
     touch->run(&work);
     double seconds = bench_now() - start;
-    if (!square_right(work.out, work.count)) bench_fail("first touch: a result is wrong");
+    if (!square_right(work.out, 0, work.count)) bench_fail("first touch: a result is wrong");
     munmap(in, bytes);
     munmap(work.out, bytes);
     return seconds;
@@ -351,12 +339,12 @@ static inline void limit_items(void) {
     single.chunk = 1;
     called.plain = square_called;
     struct bench_contestant contestants[] = {
-        squaring("pool_map, arena", run_pool_map, &work),
-        squaring("pool_map, arena, chunk 1", run_pool_map, &single),
-        squaring("sequential, a call an item", run_sequential, &called),
+        contestant("pool_map, arena", run_pool_map, &work),
+        contestant("pool_map, arena, chunk 1", run_pool_map, &single),
+        contestant("sequential, a call an item", run_sequential, &called),
 #ifdef _OPENMP
-        squaring("OpenMP static, a call an item", run_openmp_inlined, &called),
-        squaring("OpenMP dynamic", run_openmp_dynamic, &work),
+        contestant("OpenMP static, a call an item", run_openmp_inlined, &called),
+        contestant("OpenMP dynamic", run_openmp_dynamic, &work),
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;

@@ -60,9 +60,9 @@ static inline void meet(struct pool *pool, int workers, struct attendance *prese
 
 /* ---- Making a pool ----------------------------------------------------------------------------------------------- */
 
-static inline double measure_create(void *context) {
+static inline double measure_create(const struct bench_contestant *contestant) {
     double start = bench_now();
-    struct pool *pool = bench_pool(*(int *)context);
+    struct pool *pool = bench_pool(*(const int *)contestant->context);
     double seconds = bench_now() - start;
     pool_destroy(pool);
     return seconds;
@@ -85,8 +85,8 @@ static inline int say_when(void *arg) {
     return 0;
 }
 
-static inline double measure_ready(void *context) {
-    int workers = *(int *)context;
+static inline double measure_ready(const struct bench_contestant *contestant) {
+    int workers = *(const int *)contestant->context;
     struct beginnings *beginnings = shared_alloc(sizeof *beginnings);
     memset(beginnings, 0, sizeof *beginnings);
     struct pool_options pool_options = {.workers = workers, .initializer = say_when, .initializer_arg = beginnings};
@@ -105,9 +105,9 @@ static inline double measure_ready(void *context) {
 }
 
 /* The floor: as many forks, by hand, until each child has written a byte. */
-static inline double measure_forks(void *context) {
+static inline double measure_forks(const struct bench_contestant *contestant) {
     pid_t children[1024];
-    int workers = *(int *)context, ends[2];
+    int workers = *(const int *)contestant->context, ends[2];
     char bytes[1024];
     if (pipe(ends) != 0) bench_fail("pipe: %s", strerror(errno));
     double start = bench_now();
@@ -128,8 +128,8 @@ static inline double measure_forks(void *context) {
 }
 
 /* The fork() call alone; its child ends at once. */
-static inline double measure_fork(void *context) {
-    (void)context;
+static inline double measure_fork(const struct bench_contestant *contestant) {
+    (void)contestant;
     double start = bench_now();
     pid_t child = fork();
     if (child == 0) _exit(0);

@@ -72,14 +72,10 @@ static inline void limit_submit(void) {
 /* ---- One at a time ----------------------------------------------------------------------------------------------- */
 
 /* So long that whoever is to be awake is, on the CPU where it stays: waking one that sleeps may take a fifth of it. */
-static inline double awake_and_run(void *context) {
-    enum { RUNS = 1000 };
-    const struct nap *awake = context;
+static inline double awake_and_run(const struct bench_contestant *contestant) {
     double until = bench_now() + 2e-3;
-    while (bench_now() < until) awake->run(awake->work);
-    double start = bench_now();
-    for (int i = 0; i < RUNS; i++) awake->run(awake->work);
-    return (bench_now() - start) / RUNS;
+    while (bench_now() < until) (void)bench_time(contestant, 1);
+    return bench_time(contestant, 1000);
 }
 
 /* One worker, so that on two CPUs one is idle and spinning is allowed. */
@@ -90,11 +86,10 @@ static inline void limit_round_awake(void) {
     pipe_workers_start(&squares.work);
     squares.work.threads = thread_pool_create(1);
     struct bench_contestant contestants[] = {
-        napping("submit, get; 1 worker", &(struct nap){.work = &squares.work, .run = run_pool_submit}),
-        napping("thread pool, 1 thread", &(struct nap){.work = &squares.work, .run = run_thread_pool}),
-        napping("raw pipe, there and back", &(struct nap){.work = &squares.work, .run = run_pipes}),
+        measured("submit, get; 1 worker", run_pool_submit, &squares.work, awake_and_run),
+        measured("thread pool, 1 thread", run_thread_pool, &squares.work, awake_and_run),
+        measured("raw pipe, there and back", run_pipes, &squares.work, awake_and_run),
     };
-    for (int i = 0; i < 3; i++) contestants[i].measure = awake_and_run;
     bench_run(contestants, 3);
     judge("round-awake", "submit to get, thread pool = 1", RATIO, multiple_of(&contestants[0], &contestants[1], 1),
           AT_MOST, 0.3);
@@ -106,6 +101,10 @@ static inline void limit_round_awake(void) {
     squares_end(&squares);
 }
 
+static inline double nap_and_run_task(const struct bench_contestant *contestant) {
+    return nap_and_run(contestant, 2e-3, 5e-3, limits.options->quick ? 2 : 15);
+}
+
 #ifdef __linux__
 static inline void pin(pid_t process, size_t cpu) {
     cpu_set_t set;
@@ -115,10 +114,10 @@ static inline void pin(pid_t process, size_t cpu) {
 }
 
 /* The caller on the first of its CPUs, the pipe worker on the last: the floor is a wake-up across cores. */
-static inline double nap_pinned(void *context) {
-    struct nap *nap = context;
+static inline double nap_pinned(const struct bench_contestant *contestant) {
+    pid_t worker = ((const struct workload *)contestant->context)->pipe_workers[0].pid;
     cpu_set_t all;
-    if (sched_getaffinity(0, sizeof all, &all) != 0) return nap_and_run(context);
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return nap_and_run_task(contestant);
     size_t first = CPU_SETSIZE, last = 0;
     for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, &all)) continue;
@@ -126,39 +125,33 @@ static inline double nap_pinned(void *context) {
         last = cpu;
     }
     pin(0, first);
-    pin(nap->work->pipe_workers[0].pid, last);
-    double seconds = nap_and_run(context);
-    (void)sched_setaffinity(nap->work->pipe_workers[0].pid, sizeof all, &all);
+    pin(worker, last);
+    double seconds = nap_and_run_task(contestant);
+    (void)sched_setaffinity(worker, sizeof all, &all);
     (void)sched_setaffinity(0, sizeof all, &all);
     return seconds;
 }
 #else
-static inline double nap_pinned(void *context) {
-    return nap_and_run(context);
+static inline double nap_pinned(const struct bench_contestant *contestant) {
+    return nap_and_run_task(contestant);
 }
 #endif
 
 static inline void limit_round_asleep(void) {
     struct squares one, all;
-    int runs = limits.options->quick ? 2 : 15;
     squares_begin(&one, 1, 1);
     squares_begin(&all, 1, limits.workers);
     one.work.pool = bench_pool(1);
     all.work.pool = bench_pool(limits.workers);
     pipe_workers_start(&one.work);
     one.work.threads = thread_pool_create(1);
-    struct nap own = {&one.work, run_pool_submit, 2e-3, 5e-3, runs};
-    struct nap many = {&all.work, run_pool_submit, 2e-3, 5e-3, runs};
-    struct nap pipes = {&one.work, run_pipes, 2e-3, 5e-3, runs};
-    struct nap threads = {&one.work, run_thread_pool, 2e-3, 5e-3, runs};
     struct bench_contestant contestants[] = {
-        napping("submit, get; 1 worker", &own),
-        napping("submit, get; all workers", &many),
-        napping("raw pipe, pinned to another core", &pipes),
-        napping("raw pipe, wherever", &pipes),
-        napping("thread pool, 1 thread", &threads),
+        measured("submit, get; 1 worker", run_pool_submit, &one.work, nap_and_run_task),
+        measured("submit, get; all workers", run_pool_submit, &all.work, nap_and_run_task),
+        measured("raw pipe, pinned to another core", run_pipes, &one.work, nap_pinned),
+        measured("raw pipe, wherever", run_pipes, &one.work, nap_and_run_task),
+        measured("thread pool, 1 thread", run_thread_pool, &one.work, nap_and_run_task),
     };
-    contestants[2].measure = nap_pinned;
     bench_run(contestants, 5);
     judge("round-asleep", "submit to get, pipe to other core = 1", RATIO,
           multiple_of(&contestants[0], &contestants[2], 1), AT_MOST, 1.1);
@@ -221,32 +214,16 @@ enum { SCALES = 7 };
 
 /* One run after another for a while, of which the median counts: a single one of some milliseconds is now and then half
  * as long again, for whatever else the machine does, and of seven scales one would be in most rounds. */
-static inline double median_run(void (*run)(void *context), void *context) {
-    struct workload *work = context;
+static inline double median_run(const struct bench_contestant *contestant) {
+    struct workload *work = contestant->context;
     double seconds[BENCH_MAX_ROUNDS], until = bench_now() + (limits.options->quick ? 1e-3 : 50e-3);
     size_t runs = 0;
     do {
-        double start = bench_now();
-        run(work);
-        seconds[runs] = bench_now() - start;
+        seconds[runs] = bench_time(contestant, 1);
         work->seconds += seconds[runs++];
         work->runs++;
     } while (runs < BENCH_MAX_ROUNDS && bench_now() < until);
     return bench_statistics(seconds, runs).median;
-}
-
-static inline double median_submits(void *context) {
-    return median_run(run_pool_submit, context);
-}
-
-static inline double median_map(void *context) {
-    return median_run(run_pool_map, context);
-}
-
-static inline struct bench_contestant scale(const char *name, double (*measure)(void *context), struct workload *work) {
-    struct bench_contestant result = contestant(name, NULL, work);
-    result.measure = measure;
-    return result;
 }
 
 /* Judges whether the cost of a task is the same in all scales; `tasks`: how many each does. Beside them, in the same
@@ -291,7 +268,7 @@ static inline void limit_flat_tasks(const char *name, const char *what, size_t w
         squares_begin(&squares[i], count, limits.workers);
         squares[i].work.pool = pool;
         squares[i].work.window = window;
-        contestants[i] = scale(names[i], median_submits, &squares[i].work);
+        contestants[i] = measured(names[i], run_pool_submit, &squares[i].work, median_run);
         tasks[i] = (double)count;
     }
     for (size_t i = 0; i < scales; i++) alike[i] = contestants[scales / 2];
@@ -322,7 +299,7 @@ static inline void limit_flat_map(void) {
     for (size_t i = 0; i < scales; i++, count *= 10) {
         works[i] = bbp_workload(terms, out, expected, count, limits.workers);
         works[i].pool = pool;
-        contestants[i] = scale(names[i], median_map, &works[i]);
+        contestants[i] = measured(names[i], run_pool_map, &works[i], median_run);
         tasks[i] = (double)count;
     }
     for (size_t i = 0; i < scales; i++) alike[i] = contestants[scales / 2];
@@ -349,7 +326,7 @@ static inline void limit_flat_workers(void) {
         works[i] = squares.work;
         works[i].workers = is_alike ? limits.workers : 1 << i;
         works[i].pool = bench_pool(works[i].workers);
-        contestants[i] = scale(is_alike ? as_cpus : worker_names[i], median_submits, &works[i]);
+        contestants[i] = measured(is_alike ? as_cpus : worker_names[i], run_pool_submit, &works[i], median_run);
         tasks[i] = (double)count;
     }
     judge_flat("flat-workers-submit", "dearest / cheapest task, 1 to 64 workers", contestants, scales, tasks,
@@ -374,7 +351,7 @@ static inline void limit_flat_workers_map(void) {
         int workers = is_alike ? limits.workers : 1 << (first + i);
         works[i] = bbp_workload(terms, out, expected, ITEMS, workers);
         works[i].pool = bench_pool(workers);
-        contestants[i] = scale(is_alike ? as_cpus : worker_names[first + i], median_map, &works[i]);
+        contestants[i] = measured(is_alike ? as_cpus : worker_names[first + i], run_pool_map, &works[i], median_run);
         tasks[i] = ITEMS;
     }
     judge_flat("flat-workers-map", "the same, items of 10 us in one job", contestants, scales, tasks,
