@@ -10,8 +10,8 @@
  * - Each result is compared with the right one before its time counts: all of it after each turn, and after each run
  *   one item, each time another, which was spoilt before that run. So no run can do without computing. A wrong result
  *   ends the program with status 1.
- * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of the
- *   ratios within each round.
+ * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of
+ *   the ratios within each round.
  *
  * Every program here is one .c file linked with this one. Include it first: it asks for what POSIX alone hides. */
 #ifndef PARPOOL_BENCH_H
@@ -43,8 +43,8 @@ struct bench_options {
     const char *only[BENCH_MAX_ONLY + 1]; /* names that bench_wanted() lets through; NULL ends them; none: all */
 };
 
-/* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program after
- * --help and on mistakes. about: what the program shows, for --help. */
+/* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program
+ * after --help and on mistakes. about: what the program shows, for --help. */
 const struct bench_options *bench_begin(int argc, char **argv, const char *about);
 
 /* Whether --only asks for name, or for something that name begins with; true without --only. */

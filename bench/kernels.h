@@ -138,15 +138,8 @@ static inline double random_sum(uint64_t state) {
     return sum;
 }
 
-/* The chunk that is this task's in its job. */
+/* The chunk of the seed *in. */
 static inline int random_chunk(const void *in, void *out) {
-    (void)in;
-    *(double *)out = random_sum(task_seed());
-    return 0;
-}
-
-/* The chunk of the seed *in, for programs without tasks. */
-static inline int random_seeded(const void *in, void *out) {
     *(double *)out = random_sum(*(const uint64_t *)in);
     return 0;
 }

@@ -362,27 +362,24 @@ static inline void limit_items(void) {
 static inline void limit_random_mean(void) {
     size_t chunks = limits.options->quick ? 4 : 100;
     uint64_t seeds[100];
-    double sums[100], expected[100], own[100];
-    struct workload work = {
-        .fn = random_chunk, .out = sums, .out_size = sizeof *sums, .count = chunks, .expected = expected};
-    work.pool = bench_pool(1);
-    run_pool_map(&work); /* one worker says what any number of them must say */
-    memcpy(expected, sums, chunks * sizeof *sums);
-    pool_destroy(work.pool);
-    work.pool = bench_pool(limits.workers);
+    double out[100], expected[100];
     for (size_t i = 0; i < chunks; i++) seeds[i] = i;
-    struct workload sequential = {.fn = random_seeded,
-                                  .in = seeds,
-                                  .in_size = sizeof *seeds,
-                                  .out = own,
-                                  .out_size = sizeof *own,
-                                  .count = chunks,
-                                  .workers = limits.workers};
+    struct workload work = {.fn = random_chunk,
+                            .in = seeds,
+                            .in_size = sizeof *seeds,
+                            .out = out,
+                            .out_size = sizeof *out,
+                            .count = chunks,
+                            .expected = expected,
+                            .workers = limits.workers};
+    run_sequential(&work);
+    memcpy(expected, out, chunks * sizeof *out);
+    work.pool = bench_pool(limits.workers);
     struct bench_contestant contestants[] = {
         contestant("pool_map", run_pool_map, &work),
-        contestant("sequential", run_sequential, &sequential),
+        contestant("sequential", run_sequential, &work),
 #ifdef _OPENMP
-        contestant("OpenMP dynamic", run_openmp_dynamic, &sequential),
+        contestant("OpenMP dynamic", run_openmp_dynamic, &work),
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;
