@@ -15,6 +15,7 @@
 #endif
 #include <parpool.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,9 +37,10 @@ struct workload {
     size_t count;
     void (*plain)(const void *in, void *out,
                   size_t count); /* the loop as one would write it without a function; or NULL */
-    const void *expected;        /* what must come out; NULL: right() says whether it is right */
+    const void *expected;        /* what must come out; NULL: right() or calls say whether it did */
     bool (*right)(const void *out, size_t first, size_t count); /* are these items of out right? */
     size_t probe;                                               /* the item that was spoilt before this run */
+    atomic_size_t *calls; /* for a function without results: where all processes count its calls; or NULL */
 
     /* What the contestants need; each may be missing where its contestant does not take part. */
     int workers;
@@ -94,10 +96,11 @@ static inline void *bench_alloc(size_t size) {
 
 /* ---- Before and after turns and runs ----------------------------------------------------------------------------- */
 
-/* Spoils so many bytes from an item on, where results are left and where children leave them. */
+/* Spoils so many bytes from an item on, where results are left and where children leave them, or forgets the calls. */
 static inline void spoil_bytes(struct workload *work, size_t item, size_t size) {
     if (work->out) memset(workload_out(work, item), 0x5a, size);
     if (work->shared) memset(work->shared + item * work->out_size, 0x5a, size);
+    if (work->calls) atomic_store(work->calls, 0);
 }
 
 static inline void workload_spoil(void *context) {
@@ -105,10 +108,15 @@ static inline void workload_spoil(void *context) {
     spoil_bytes(work, 0, work->count * work->out_size);
 }
 
+static inline bool each_was_called(const struct workload *work) {
+    return !work->calls || atomic_load(work->calls) == work->count;
+}
+
 static inline bool workload_right(void *context) {
     struct workload *work = context;
     if (work->right) return work->right(work->out, 0, work->count);
-    return !work->expected || memcmp(work->out, work->expected, work->count * work->out_size) == 0;
+    if (!work->expected) return each_was_called(work);
+    return memcmp(work->out, work->expected, work->count * work->out_size) == 0;
 }
 
 /* Of a large item the beginning: short runs are not to be made longer. */
@@ -125,9 +133,9 @@ static inline void workload_spoil_item(void *context) {
 static inline bool workload_item_right(void *context) {
     struct workload *work = context;
     if (work->right) return work->right(work->out, work->probe, 1);
-    const unsigned char *expected = work->expected;
-    return !expected ||
-           memcmp(workload_out(work, work->probe), expected + work->probe * work->out_size, probe_size(work)) == 0;
+    if (!work->expected) return each_was_called(work);
+    const unsigned char *expected = (const unsigned char *)work->expected + work->probe * work->out_size;
+    return memcmp(workload_out(work, work->probe), expected, probe_size(work)) == 0;
 }
 
 /* A contestant that computes a workload, its results spoilt before each turn, an item before each run, and checked. */

@@ -6,6 +6,7 @@
 #include "contestants.h"
 
 #include <parpool.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -53,6 +54,16 @@ static inline bool square_right(const void *out, size_t first, size_t count) {
 static inline int empty(const void *in, void *out) {
     (void)in;
     (void)out;
+    return 0;
+}
+
+/* Stands in for it where it is to be seen that it is called: in memory that all processes share. */
+static atomic_size_t *counted_calls;
+
+static inline int counted(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(counted_calls, 1);
     return 0;
 }
 
