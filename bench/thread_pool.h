@@ -2,7 +2,8 @@
  *
  * One queue, one mutex, one condition variable for the workers and one for whoever waits. Tasks are the submitter's, so
  * nothing is allocated. No trick is left out that is plain at this level: workers are signalled only when one waits,
- * waiters only for the task that they wait for, and a worker ends a task and takes the next under one lock.
+ * waiters only for the task that they wait for, all of them after the unlock, so that whoever wakes finds the lock free;
+ * and a worker ends a task that nobody waits for and takes the next under one lock.
  * Header only, so that a benchmark is one file beside bench.c. */
 #ifndef PARPOOL_BENCH_THREAD_POOL_H
 #define PARPOOL_BENCH_THREAD_POOL_H
@@ -46,7 +47,10 @@ static inline void *thread_pool_work(void *argument) {
         (void)task->fn(task->in, task->out);
         pthread_mutex_lock(&pool->lock);
         task->done = true;
-        if (task->wanted) pthread_cond_broadcast(&pool->finished);
+        if (!task->wanted) continue;
+        pthread_mutex_unlock(&pool->lock); /* from now on the task may be gone */
+        pthread_cond_broadcast(&pool->finished);
+        pthread_mutex_lock(&pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -71,8 +75,9 @@ static inline void thread_pool_submit(struct thread_pool *pool, struct thread_ta
     pthread_mutex_lock(&pool->lock);
     *pool->last = task;
     pool->last = &task->next;
-    if (pool->idle) pthread_cond_signal(&pool->work);
+    bool idle = pool->idle > 0;
     pthread_mutex_unlock(&pool->lock);
+    if (idle) pthread_cond_signal(&pool->work);
 }
 
 static inline void thread_pool_wait(struct thread_pool *pool, struct thread_task *task) {
