@@ -152,7 +152,7 @@ static void set_option(const char *option, const char *value) {
     if (!value) bench_fail("%s needs an argument; try --help", option);
     switch (which) {
     case 0:
-        options.workers = number(option, value, 1024);
+        options.workers = number(option, value, BENCH_MAX_WORKERS);
         break;
     case 1:
         options.rounds = number(option, value, BENCH_MAX_ROUNDS);

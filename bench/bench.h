@@ -30,7 +30,7 @@
 #define BENCH_PRINTF(string, first)
 #endif
 
-enum { BENCH_MAX_ROUNDS = 101, BENCH_MAX_ONLY = 16 };
+enum { BENCH_MAX_ROUNDS = 101, BENCH_MAX_ONLY = 16, BENCH_MAX_WORKERS = 1024 };
 
 /* ---- The program ------------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include <omp.h>
 #endif
 #include <parpool.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,7 +27,10 @@
 struct pipe_worker {
     int to, from;
     pid_t pid;
+    size_t item; /* what it has to compute */
 };
+
+enum { MOST_FORKED_AT_ONCE = 64 };
 
 struct workload {
     pool_fn *fn;
@@ -267,32 +271,74 @@ static inline void run_openmp_task(void *context) {
 
 /* ---- Processes without a library --------------------------------------------------------------------------------- */
 
-static inline void wait_for(pid_t child) {
-    while (waitpid(child, NULL, 0) < 0) {
+/* The status that a child ended with. */
+static inline int wait_for(pid_t child) {
+    int status;
+    while (waitpid(child, &status, 0) < 0) {
         if (errno != EINTR) bench_fail("waitpid: %s", strerror(errno));
+    }
+    return status;
+}
+
+/* For what a child should not have ended with. */
+static inline void bench_died(const char *who, int status) {
+    if (WIFSIGNALED(status)) bench_fail("%s was killed by signal %d", who, WTERMSIG(status));
+    bench_fail("%s ended with status %d", who, WEXITSTATUS(status));
+}
+
+static inline void bench_pipe(int ends[2]) {
+    if (pipe(ends) != 0) bench_fail("pipe: %s", strerror(errno));
+}
+
+/* Waits until at least one of some descriptors is ready; their revents say which. Those < 0 do not count. */
+static inline void wait_for_some(struct pollfd *descriptors, size_t count) {
+    while (poll(descriptors, count, -1) < 0) {
+        if (errno != EINTR) bench_fail("poll: %s", strerror(errno));
     }
 }
 
-static inline pid_t fork_item(const struct workload *work, size_t item) {
+/* A process that computes an item. The pipe's other end is the child's alone, so this one becomes readable when the
+ * child ends; to wait for any child would be to wait for a pool's supervisor, too. */
+static inline pid_t fork_item(const struct workload *work, size_t item, struct pollfd *end) {
+    int ends[2];
+    bench_pipe(ends);
     pid_t child = fork();
     if (child < 0) bench_fail("fork: %s", strerror(errno));
     if (child == 0) {
         (void)work->fn(workload_in(work, item), work->shared ? work->shared + item * work->out_size : NULL);
         _exit(0);
     }
+    close(ends[1]);
+    *end = (struct pollfd){.fd = ends[0], .events = POLLIN};
     return child;
+}
+
+static inline void reap_item(pid_t child, struct pollfd *end) {
+    int status = wait_for(child);
+    if (status != 0) bench_died("a child forked for an item", status);
+    close(end->fd);
+    end->fd = -1;
 }
 
 /* A fork for each item, as many at once as there are workers. Results come back through shared memory. */
 static inline void run_fork(void *context) {
     struct workload *work = context;
-    pid_t running[64];
-    size_t most = work->workers < 64 ? (size_t)work->workers : 64;
-    for (size_t i = 0; i < work->count; i++) {
-        if (i >= most) wait_for(running[i % most]);
-        running[i % most] = fork_item(work, i);
+    pid_t children[MOST_FORKED_AT_ONCE];
+    struct pollfd ends[MOST_FORKED_AT_ONCE];
+    size_t next = 0, most = work->workers < MOST_FORKED_AT_ONCE ? (size_t)work->workers : MOST_FORKED_AT_ONCE;
+    if (most > work->count) most = work->count;
+    for (; next < most; next++) children[next] = fork_item(work, next, &ends[next]);
+    for (size_t running = most; running > 0;) {
+        wait_for_some(ends, most);
+        for (size_t i = 0; i < most; i++) {
+            if (!ends[i].revents) continue;
+            reap_item(children[i], &ends[i]);
+            if (next < work->count)
+                children[i] = fork_item(work, next++, &ends[i]);
+            else
+                running--;
+        }
     }
-    for (size_t i = work->count > most ? work->count - most : 0; i < work->count; i++) wait_for(running[i % most]);
     if (work->out) memcpy(work->out, work->shared, work->count * work->out_size);
 }
 
@@ -336,7 +382,8 @@ static inline void pipe_workers_start(struct workload *work) {
     if (!work->pipe_workers) bench_fail("no memory");
     for (int i = 0; i < work->workers; i++) {
         int down[2], up[2];
-        if (pipe(down) != 0 || pipe(up) != 0) bench_fail("pipe: %s", strerror(errno));
+        bench_pipe(down);
+        bench_pipe(up);
         pid_t child = fork();
         if (child < 0) bench_fail("fork: %s", strerror(errno));
         if (child == 0) {
@@ -348,7 +395,7 @@ static inline void pipe_workers_start(struct workload *work) {
         }
         close(down[0]);
         close(up[1]);
-        work->pipe_workers[i] = (struct pipe_worker){down[1], up[0], child};
+        work->pipe_workers[i] = (struct pipe_worker){.to = down[1], .from = up[0], .pid = child};
     }
 }
 
@@ -363,28 +410,52 @@ static inline void pipe_workers_stop(struct workload *work) {
     work->pipe_workers = NULL;
 }
 
-static inline void pipe_send(const struct workload *work, size_t item) {
+static inline void pipe_send(const struct workload *work, struct pipe_worker *worker, size_t item) {
     static const char nothing;
-    const struct pipe_worker *worker = &work->pipe_workers[item % (size_t)work->workers];
+    worker->item = item;
     pipe_write(worker->to, work->in ? workload_in(work, item) : &nothing, pipe_size(work->in_size));
 }
 
-static inline void pipe_receive(const struct workload *work, size_t item) {
+static inline void pipe_receive(const struct workload *work, const struct pipe_worker *worker) {
     char nothing;
-    const struct pipe_worker *worker = &work->pipe_workers[item % (size_t)work->workers];
-    void *to = work->out ? workload_out(work, item) : &nothing;
-    if (!pipe_read(worker->from, to, pipe_size(work->out_size))) bench_fail("a pipe worker died");
+    void *to = work->out ? workload_out(work, worker->item) : &nothing;
+    if (!pipe_read(worker->from, to, pipe_size(work->out_size))) bench_died("a pipe worker", wait_for(worker->pid));
 }
 
-/* Ping-pong: each worker has one item at a time, in turn. What any pool over pipes must pay at least. */
+/* One worker has nothing that would have to be waited for before its answer. */
+static inline void ping_pong(struct workload *work, struct pipe_worker *worker) {
+    for (size_t i = 0; i < work->count; i++) {
+        pipe_send(work, worker, i);
+        pipe_receive(work, worker);
+    }
+}
+
+/* Each worker has one item at a time, and gets the next when it answers. What any pool over pipes must pay at least. */
 static inline void run_pipes(void *context) {
     struct workload *work = context;
-    size_t workers = (size_t)work->workers;
-    for (size_t i = 0; i < work->count; i++) {
-        if (i >= workers) pipe_receive(work, i - workers);
-        pipe_send(work, i);
+    struct pollfd ends[BENCH_MAX_WORKERS];
+    size_t next = 0, workers = (size_t)work->workers < work->count ? (size_t)work->workers : work->count;
+    if (workers == 1) {
+        ping_pong(work, work->pipe_workers);
+        return;
     }
-    for (size_t i = work->count > workers ? work->count - workers : 0; i < work->count; i++) pipe_receive(work, i);
+    for (; next < workers; next++) {
+        pipe_send(work, &work->pipe_workers[next], next);
+        ends[next] = (struct pollfd){.fd = work->pipe_workers[next].from, .events = POLLIN};
+    }
+    for (size_t busy = workers; busy > 0;) {
+        wait_for_some(ends, workers);
+        for (size_t i = 0; i < workers; i++) {
+            if (!ends[i].revents) continue;
+            pipe_receive(work, &work->pipe_workers[i]);
+            if (next < work->count) {
+                pipe_send(work, &work->pipe_workers[i], next++);
+            } else {
+                ends[i].fd = -1;
+                busy--;
+            }
+        }
+    }
 }
 
 /* ---- Making and ending ------------------------------------------------------------------------------------------- */

@@ -122,7 +122,7 @@ static inline void limit_pi_100us_asleep(void) {
 /* The makespan, as a share of all the work, if whoever is free takes the next item, in order, at no cost. No program
  * that does not know the items' times beforehand can promise better. */
 static inline double ideal_share(const long *costs, size_t count, int workers) {
-    double busy[1024] = {0}, sum = 0, longest = 0;
+    double busy[BENCH_MAX_WORKERS] = {0}, sum = 0, longest = 0;
     for (size_t i = 0; i < count; i++) {
         int first = 0;
         for (int j = 1; j < workers; j++) {

@@ -41,7 +41,7 @@ static inline int attend(const void *in, void *out) {
 /* Waits until all workers of a pool have run something. */
 static inline void meet(struct pool *pool, int workers, struct attendance *present) {
     struct meeting *meeting = arena_alloc(pool, sizeof *meeting);
-    struct future *futures[1024];
+    struct future *futures[BENCH_MAX_WORKERS];
     meeting->expected = workers;
     for (int i = 0; i < workers; i++) {
         bench_must(
@@ -75,7 +75,7 @@ static inline void run_create_destroy(void *context) {
 /* When workers begin, as they say themselves, where the caller can read it. */
 struct beginnings {
     atomic_int count;
-    double seconds[1024];
+    double seconds[BENCH_MAX_WORKERS];
 };
 
 static inline int say_when(void *arg) {
@@ -106,9 +106,9 @@ static inline double measure_ready(const struct bench_contestant *contestant) {
 
 /* The floor: as many forks, by hand, until each child has written a byte. */
 static inline double measure_forks(const struct bench_contestant *contestant) {
-    pid_t children[1024];
+    pid_t children[BENCH_MAX_WORKERS];
     int workers = *(const int *)contestant->context, ends[2];
-    char bytes[1024];
+    char bytes[BENCH_MAX_WORKERS];
     if (pipe(ends) != 0) bench_fail("pipe: %s", strerror(errno));
     double start = bench_now();
     for (int i = 0; i < workers; i++) {
@@ -218,7 +218,7 @@ static inline void limit_memory(void) {
     enum { ROUNDS = 5 }; /* of a new pool each: what earlier ones left behind in the caller weighs on later ones */
     double sizes[ROUNDS], supervisor = 0, bare = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        struct attendance present[1024];
+        struct attendance present[BENCH_MAX_WORKERS];
         struct pool *pool = bench_pool(limits.workers);
         meet(pool, limits.workers, present);
         bench_sleep(20e-3);
@@ -276,7 +276,7 @@ static inline double caller_seconds(void) {
 static inline void limit_idle(void) {
     enum { ROUNDS = 3 };
     double seconds[ROUNDS], switches = 0, caller = 0, length = limits.options->quick ? 0.1 : 1;
-    struct attendance present[1024];
+    struct attendance present[BENCH_MAX_WORKERS];
     struct pool *pool = bench_pool(limits.workers);
     struct workload some = {.fn = empty, .count = 1000, .pool = pool};
     run_pool_map(&some);
