@@ -32,6 +32,8 @@ static const struct {
     {limit_round_asleep, {"round-asleep", "round-asleep-all"}},
     {limit_skewed_first, {"skewed-first"}},
     {limit_skewed_middle, {"skewed-middle"}},
+    {limit_skewed_region, {"skewed-region"}},
+    {limit_skewed_last, {"skewed-last"}},
     {limit_skewed_rising, {"skewed-rising"}},
     {limit_echo, {"echo"}},
     {limit_random_mean, {"random-mean"}},
@@ -51,7 +53,7 @@ int main(int argc, char **argv) {
         "and whether it is met. Rows, for --only: memory, pi-{8ms,1ms,100us}[-asleep], "
         "squares-{arena,malloc}[-inlined],\n"
         "squares-first[-inlined], items[-chunk1], submit[-openmp], round-awake, round-asleep[-all],\n"
-        "skewed-{first,middle,rising}, echo, create-{2,64}[-ready], create-destroy, create-1GiB, random-mean,\n"
+        "skewed-{first,middle,region,last,rising}, echo, create-{2,64}[-ready], create-destroy, create-1GiB, random-mean,\n"
         "flat-{in-flight,submit,map,workers-submit,workers-map}, idle.");
     limits.workers = limits.options->workers ? limits.options->workers : 2;
     for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
