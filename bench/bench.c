@@ -19,8 +19,7 @@ static struct bench_options options;
 static struct plot_point *points; /* all that was recorded */
 static size_t point_count;
 static int compared, disturbed; /* comparisons, and those that began while others used the machine */
-static bool nothing_wanted = true;
-static double begun; /* when, and what the machine had done till then */
+static double begun;            /* when, and what the machine had done till then */
 static double begun_busy;
 
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
@@ -117,19 +116,40 @@ static void print_machine(void) {
 
 /* ---- The command line -------------------------------------------------------------------------------------------- */
 
-static void print_help(const char *program, const char *about) {
+static bool begins_with(const char *name, const char *beginning) {
+    return strncmp(name, beginning, strlen(beginning)) == 0;
+}
+
+/* In lines of a terminal's width. */
+static void print_names(const char *const *names) {
+    size_t column = 0;
+    fputs("\nNames:", stdout);
+    for (; *names; names++) {
+        column += strlen(*names) + 2;
+        printf(column > 110 ? "\n  %s" : " %s", *names);
+        if (names[1]) putchar(',');
+        if (column > 110) column = strlen(*names) + 3;
+    }
+    putchar('\n');
+}
+
+static void print_help(const char *name, const struct bench_program *program) {
+    printf("Usage: %s [OPTION]...\n%s\n\n"
+           "  --workers N    with N workers (default: the program's choice)\n"
+           "  --rounds N     rounds of measuring, 1 to %d (default %d); all that is measured takes turns in each\n",
+           name, program->about, BENCH_MAX_ROUNDS, DEFAULT_ROUNDS);
+    if (program->names) {
+        printf("  --only NAME    only what has a name that begins so; may be given up to %d times\n", BENCH_MAX_ONLY);
+    }
     printf(
-        "Usage: %s [OPTION]...\n%s\n\n"
-        "  --workers N    with N workers (default: the program's choice)\n"
-        "  --rounds N     rounds of measuring, 1 to %d (default %d); all that is measured takes turns in each\n"
-        "  --only NAME    only what has a name that begins so; may be given up to %d times\n"
         "  --quick        small sizes and %d rounds: a test of this program, its figures mean little\n"
         "  --json FILE    write an array of {name, size, workers, seconds, baseline_seconds, speedup}\n"
         "  --plot FILE    write the speed-ups as an SVG image\n"
         "  --help         print this and exit\n\n"
         "Times are medians, with quartiles in brackets; speed-ups are against the sequential program. Each result is\n"
         "checked before its time counts: a wrong one ends the program with status 1.\n",
-        program, about, BENCH_MAX_ROUNDS, DEFAULT_ROUNDS, BENCH_MAX_ONLY, QUICK_ROUNDS);
+        QUICK_ROUNDS);
+    if (program->names) print_names(program->names);
 }
 
 static int number(const char *option, const char *text, long max) {
@@ -142,10 +162,19 @@ static int number(const char *option, const char *text, long max) {
     return (int)value;
 }
 
-/* An option with its argument. */
-static void set_option(const char *option, const char *value) {
-    static const char *const names[] = {"--workers", "--rounds", "--json", "--plot", "--only"};
+static void set_only(const struct bench_program *program, const char *value) {
     static int only;
+    const char *const *names = program->names;
+    if (!names) bench_fail("--only: this program measures one thing");
+    while (*names && !begins_with(*names, value)) names++;
+    if (!*names) bench_fail("--only: no name begins with '%s'; try --help", value);
+    if (only == BENCH_MAX_ONLY) bench_fail("--only may be given %d times", BENCH_MAX_ONLY);
+    options.only[only++] = value;
+}
+
+/* An option with its argument. */
+static void set_option(const struct bench_program *program, const char *option, const char *value) {
+    static const char *const names[] = {"--workers", "--rounds", "--json", "--plot", "--only"};
     size_t which = 0, count = sizeof names / sizeof *names;
     while (which < count && strcmp(option, names[which]) != 0) which++;
     if (which == count) bench_fail("there is no option %s; try --help", option);
@@ -164,20 +193,19 @@ static void set_option(const char *option, const char *value) {
         options.plot = value;
         break;
     default:
-        if (only == BENCH_MAX_ONLY) bench_fail("--only may be given %d times", BENCH_MAX_ONLY);
-        options.only[only++] = value;
+        set_only(program, value);
     }
 }
 
-const struct bench_options *bench_begin(int argc, char **argv, const char *about) {
+const struct bench_options *bench_begin(int argc, char **argv, const struct bench_program *program) {
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0) {
-            print_help(argv[0], about);
+            print_help(argv[0], program);
             exit(0);
         } else if (strcmp(argv[i], "--quick") == 0) {
             options.quick = true;
         } else {
-            set_option(argv[i], argv[i + 1]);
+            set_option(program, argv[i], argv[i + 1]);
             i++;
         }
     }
@@ -191,10 +219,7 @@ const struct bench_options *bench_begin(int argc, char **argv, const char *about
 bool bench_wanted(const char *name) {
     if (!options.only[0]) return true;
     for (const char *const *only = options.only; *only; only++) {
-        if (strncmp(name, *only, strlen(*only)) == 0) {
-            nothing_wanted = false;
-            return true;
-        }
+        if (begins_with(name, *only)) return true;
     }
     return false;
 }
@@ -386,7 +411,6 @@ static bool write_file(const char *path, void (*write)(FILE *file)) {
 }
 
 int bench_end(void) {
-    if (options.only[0] && nothing_wanted) bench_fail("--only asks for nothing that is here; try --help");
     report_others();
     bool good = write_file(options.json, write_json);
     good = write_file(options.plot, write_plot) && good;

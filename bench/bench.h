@@ -43,11 +43,17 @@ struct bench_options {
     const char *only[BENCH_MAX_ONLY + 1]; /* names that bench_wanted() lets through; NULL ends them; none: all */
 };
 
-/* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program
- * after --help and on mistakes. about: what the program shows, for --help. */
-const struct bench_options *bench_begin(int argc, char **argv, const char *about);
+/* What a program has to say of itself. */
+struct bench_program {
+    const char *about;        /* what it shows, for --help */
+    const char *const *names; /* what --only may ask for; NULL ends them; NULL: --only is refused */
+};
 
-/* Whether --only asks for name, or for something that name begins with; true without --only. */
+/* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program
+ * after --help and on mistakes: a name that is not there is one. */
+const struct bench_options *bench_begin(int argc, char **argv, const struct bench_program *program);
+
+/* Whether --only asks for name, one of the program's, or for something that name begins with; true without --only. */
 bool bench_wanted(const char *name);
 
 /* Writes the files asked for and says how busy the machine was with others. Returns the exit status. */

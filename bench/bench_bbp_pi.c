@@ -39,10 +39,10 @@ static void measure(struct pool *pool, int workers, long terms) {
 }
 
 int main(int argc, char **argv) {
-    const struct bench_options *options =
-        bench_begin(argc, argv,
-                    "16 tasks, each pi by the formula of Bailey, Borwein and Plouffe: by a loop, pool_map and "
-                    "pool_submit, from 1 term a task to 1000000.");
+    static const struct bench_program program = {
+        .about = "16 tasks, each pi by the formula of Bailey, Borwein and Plouffe: by a loop, pool_map and\n"
+                 "pool_submit, from 1 term a task to 1000000."};
+    const struct bench_options *options = bench_begin(argc, argv, &program);
     int counts[] = {1, 2, 4};
     printf("%10s %8s  %-12s %9s %9s %9s  %-21s %9s %9s\n", "terms", "workers", "how", "seq. task", "sequential", "pool",
            "[quartiles]", "speed-up", "a task");

@@ -244,11 +244,13 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-    options =
-        bench_begin(argc, argv,
-                    "pool_map and pool_submit beside the sequential program, OpenMP (where it was compiled in), a "
-                    "plain thread\npool, raw pipes and a fork for each item. --only takes bbp_pi, square, empty, "
-                    "half, rising, large, memory.");
+    const char *names[sizeof kernels / sizeof *kernels + 1] = {NULL};
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) names[i] = kernels[i].name;
+    options = bench_begin(
+        argc, argv,
+        &(struct bench_program){.about = "pool_map and pool_submit beside the sequential program, OpenMP (where it was "
+                                         "compiled in), a plain thread\npool, raw pipes and a fork for each item.",
+                                .names = names});
     workers = options->workers ? options->workers : pool_cpu_count();
     counted_calls = shared_alloc(sizeof *counted_calls);
     pool = bench_pool(workers); /* before the threads, which no child needs */

@@ -45,16 +45,22 @@ static const struct {
     {limit_idle, {"idle"}},
 };
 
+/* The names of all rows; NULL ends them. */
+static void list_names(const char **names) {
+    for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
+        for (size_t j = 0; j < MOST_NAMES && measurements[i].names[j]; j++) *names++ = measurements[i].names[j];
+    }
+    *names = NULL;
+}
+
 int main(int argc, char **argv) {
+    const char *names[sizeof measurements / sizeof *measurements * MOST_NAMES + 1];
+    list_names(names);
     limits.options = bench_begin(
         argc, argv,
-        "What was to be reached, row by row: the figure, its floor or rival from the same interleaved run, the "
-        "target,\n"
-        "and whether it is met. Rows, for --only: memory, pi-{8ms,1ms,100us}[-asleep], "
-        "squares-{arena,malloc}[-inlined],\n"
-        "squares-first[-inlined], items[-chunk1], submit[-openmp], round-awake, round-asleep[-all],\n"
-        "skewed-{first,middle,region,last,rising}, echo, create-{2,64}[-ready], create-destroy, create-1GiB, random-mean,\n"
-        "flat-{in-flight,submit,map,workers-submit,workers-map}, idle.");
+        &(struct bench_program){.about = "What was to be reached, row by row: the figure, its floor or rival from the "
+                                         "same interleaved run, the target,\nand whether it is met.",
+                                .names = names});
     limits.workers = limits.options->workers ? limits.options->workers : 2;
     for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {
         bool wanted = false;

@@ -56,9 +56,10 @@ static void measure(size_t count, int workers) {
 }
 
 int main(int argc, char **argv) {
-    const struct bench_options *options = bench_begin(
-        argc, argv,
-        "Squares of longs: the plain loop beside pool_map, on arrays from malloc() and in the arena, and pool_submit.");
+    static const struct bench_program program = {
+        .about = "Squares of longs: the plain loop beside pool_map, on arrays from malloc() and in the arena, and "
+                 "pool_submit."};
+    const struct bench_options *options = bench_begin(argc, argv, &program);
     int counts[] = {1, 2, 4};
     size_t largest = options->quick ? 10000 : 10000000;
     printf("%10s %8s  %-18s %9s %9s  %-21s %9s %9s\n", "items", "workers", "how", "sequential", "pool", "[quartiles]",
