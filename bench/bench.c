@@ -141,14 +141,14 @@ static void print_help(const char *name, const struct bench_program *program) {
     if (program->names) {
         printf("  --only NAME    only what has a name that begins so; may be given up to %d times\n", BENCH_MAX_ONLY);
     }
-    printf(
-        "  --quick        small sizes and %d rounds: a test of this program, its figures mean little\n"
-        "  --json FILE    write an array of {name, size, workers, seconds, baseline_seconds, speedup}\n"
-        "  --plot FILE    write the speed-ups as an SVG image\n"
-        "  --help         print this and exit\n\n"
-        "Times are medians, with quartiles in brackets; speed-ups are against the sequential program. Each result is\n"
-        "checked before its time counts: a wrong one ends the program with status 1.\n",
-        QUICK_ROUNDS);
+    printf("  --quick        small sizes and %d rounds: a test of this program, its figures mean little\n"
+           "  --json FILE    write an array of {name, size, workers, seconds, baseline_seconds, speedup}\n",
+           QUICK_ROUNDS);
+    if (program->has_plot) printf("  --plot FILE    write the speed-ups as an SVG image\n");
+    printf("  --help         print this and exit\n\n"
+           "Times are medians, with quartiles in brackets. The baseline is whom something is compared with: the\n"
+           "sequential program, or what stands beside it. Each result is checked before its time counts: a wrong one\n"
+           "ends the program with status 1.\n");
     if (program->names) print_names(program->names);
 }
 
@@ -190,6 +190,7 @@ static void set_option(const struct bench_program *program, const char *option, 
         options.json = value;
         break;
     case 3:
+        if (!program->has_plot) bench_fail("--plot: this program has nothing to draw");
         options.plot = value;
         break;
     default:
@@ -380,7 +381,7 @@ void bench_record(const struct bench_measurement *measurement) {
     point->seconds = measurement->seconds;
     point->baseline = measurement->baseline;
     point->x = measurement->x;
-    point->y = measurement->baseline / measurement->seconds;
+    point->y = measurement->speedup;
 }
 
 static void write_json(FILE *file) {

@@ -47,6 +47,7 @@ struct bench_options {
 struct bench_program {
     const char *about;        /* what it shows, for --help */
     const char *const *names; /* what --only may ask for; NULL ends them; NULL: --only is refused */
+    bool has_plot;            /* whether what it records has an x; if not, --plot is refused */
 };
 
 /* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program
@@ -120,7 +121,8 @@ struct bench_measurement {
     size_t size;
     int workers;
     double seconds;
-    double baseline; /* seconds of the sequential program */
+    double baseline; /* seconds of whom it is compared with: the sequential program, or who stands beside it */
+    double speedup;  /* against that one: the median of the ratios within the rounds */
     double x;        /* where it stands on the plot's logarithmic axis; 0: not on the plot */
     const char *x_name;
 };

@@ -17,7 +17,8 @@ static void report(const struct workload *work, long terms, const struct bench_c
            bench_seconds(other->stats.median).text, bench_seconds(other->stats.q1).text,
            bench_seconds(other->stats.q3).text, speedup.median, bench_seconds(other->stats.median / TASKS).text);
     bench_record(&(struct bench_measurement){"bbp_pi", other->name, (size_t)terms, work->workers, other->stats.median,
-                                             sequential->stats.median, sequential_task, "sequential time of a task"});
+                                             sequential->stats.median, speedup.median, sequential_task,
+                                             "sequential time of a task"});
 }
 
 static void measure(struct pool *pool, int workers, long terms) {
@@ -41,7 +42,8 @@ static void measure(struct pool *pool, int workers, long terms) {
 int main(int argc, char **argv) {
     static const struct bench_program program = {
         .about = "16 tasks, each pi by the formula of Bailey, Borwein and Plouffe: by a loop, pool_map and\n"
-                 "pool_submit, from 1 term a task to 1000000."};
+                 "pool_submit, from 1 term a task to 1000000.",
+        .has_plot = true};
     const struct bench_options *options = bench_begin(argc, argv, &program);
     int counts[] = {1, 2, 4};
     printf("%10s %8s  %-12s %9s %9s %9s  %-21s %9s %9s\n", "terms", "workers", "how", "seq. task", "sequential", "pool",

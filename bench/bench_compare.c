@@ -114,7 +114,7 @@ static void report(const struct stage *stage) {
                bench_seconds(other->stats.q3).text, speedup.median, speedup.q1, speedup.q3,
                bench_seconds(other->stats.median / (double)work->count).text);
         bench_record(&(struct bench_measurement){stage->kernel, other->name, stage->size, i ? workers : 1,
-                                                 other->stats.median, sequential->stats.median,
+                                                 other->stats.median, sequential->stats.median, speedup.median,
                                                  i ? stage->x > 0 ? stage->x : item : 0, stage->x_name});
     }
 }
@@ -250,7 +250,8 @@ int main(int argc, char **argv) {
         argc, argv,
         &(struct bench_program){.about = "pool_map and pool_submit beside the sequential program, OpenMP (where it was "
                                          "compiled in), a plain thread\npool, raw pipes and a fork for each item.",
-                                .names = names});
+                                .names = names,
+                                .has_plot = true});
     workers = options->workers ? options->workers : pool_cpu_count();
     counted_calls = shared_alloc(sizeof *counted_calls);
     pool = bench_pool(workers); /* before the threads, which no child needs */

@@ -18,7 +18,7 @@ static void report(const struct workload *work, const struct bench_contestant *s
            bench_seconds(other->stats.q1).text, bench_seconds(other->stats.q3).text, speedup.median,
            bench_seconds(other->stats.median / (double)work->count).text);
     bench_record(&(struct bench_measurement){"square", other->name, work->count, work->workers, other->stats.median,
-                                             sequential->stats.median, (double)work->count, "items"});
+                                             sequential->stats.median, speedup.median, (double)work->count, "items"});
 }
 
 static void measure(size_t count, int workers) {
@@ -58,7 +58,8 @@ static void measure(size_t count, int workers) {
 int main(int argc, char **argv) {
     static const struct bench_program program = {
         .about = "Squares of longs: the plain loop beside pool_map, on arrays from malloc() and in the arena, and "
-                 "pool_submit."};
+                 "pool_submit.",
+        .has_plot = true};
     const struct bench_options *options = bench_begin(argc, argv, &program);
     int counts[] = {1, 2, 4};
     size_t largest = options->quick ? 10000 : 10000000;

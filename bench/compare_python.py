@@ -303,7 +303,7 @@ def print_table(figures):
         kernel = figure["name"].split("/", 1)[0]
         if kernel not in kernels:
             kernels.append(kernel)
-    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'who':<32}{'time':>10}{'an item':>10}{'speed-up':>10}")
+    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'who':<32}{'time':>10}{'an item':>10}{'ratio':>10}")
     for kernel in kernels:
         rows = [figure for figure in figures if figure["name"].split("/", 1)[0] == kernel]
         for row in sorted(rows, key=lambda row: (row["size"], row["seconds"])):
@@ -315,7 +315,8 @@ def print_table(figures):
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description="multiprocessing.Pool and ProcessPoolExecutor, and joblib and dask where they can be imported, on the "
-                    "kernels of the C benchmarks. Speed-ups are against the sequential program in the same language.")
+                    "kernels of the C benchmarks. A ratio is against the sequential program in the same language, in rows of "
+                    "bench_limits against what stands beside it there.")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                         else os.cpu_count(), help="default: the CPUs that this process may use")
     parser.add_argument("--rounds", type=int, default=None, help="of measuring (default 7); 0: only the figures of others")

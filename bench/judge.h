@@ -80,11 +80,17 @@ static inline void print_beside(const struct bench_contestant *contestants, size
     fflush(stdout);
 }
 
-/* For the JSON file: ours against a baseline. */
+/* For the JSON file: ours against a baseline, or against nothing. */
 static inline void record(const char *name, size_t size, int workers, const struct bench_contestant *own,
                           const struct bench_contestant *base) {
-    bench_record(&(struct bench_measurement){name, own->name, size, workers, own->stats.median,
-                                             base ? base->stats.median : own->stats.median, 0, NULL});
+    if (!base) base = own;
+    bench_record(&(struct bench_measurement){.kernel = name,
+                                             .contestant = own->name,
+                                             .size = size,
+                                             .workers = workers,
+                                             .seconds = own->stats.median,
+                                             .baseline = base->stats.median,
+                                             .speedup = bench_speedup(base, own).median});
 }
 
 static inline void print_summary(void) {
