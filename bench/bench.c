@@ -43,13 +43,13 @@ struct bench_text bench_seconds(double seconds) {
         const char *name;
     } units[] = {{1e9, "ns"}, {1e6, "us"}, {1e3, "ms"}, {1, "s "}};
     size_t unit = 0;
-    while (unit < 3 && seconds * units[unit].factor >= 999.5) unit++;
+    while (unit < 3 && fabs(seconds) * units[unit].factor >= 999.5) unit++;
     double value = seconds * units[unit].factor;
     struct bench_text result;
     snprintf(result.text, sizeof result.text, "%.*f %s",
-             value < 9.995   ? 2
-             : value < 99.95 ? 1
-                             : 0,
+             fabs(value) < 9.995   ? 2
+             : fabs(value) < 99.95 ? 1
+                                   : 0,
              value, units[unit].name);
     return result;
 }

@@ -108,7 +108,7 @@ void bench_sleep(double seconds);
 
 /* ---- Reporting --------------------------------------------------------------------------------------------------- */
 
-/* "12.3 us": at most 9 characters, in a buffer of the caller. */
+/* "12.3 us": at most 9 characters, one more below 0, in a buffer of the caller. */
 struct bench_text {
     char text[16];
 };
