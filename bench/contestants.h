@@ -342,6 +342,7 @@ static inline void run_fork(void *context) {
     if (work->out) memcpy(work->out, work->shared, work->count * work->out_size);
 }
 
+/* This and pipe_write() say false if nobody has the pipe's other end any more. */
 static inline bool pipe_read(int descriptor, void *data, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t got = read(descriptor, (char *)data + done, size - done);
@@ -352,12 +353,14 @@ static inline bool pipe_read(int descriptor, void *data, size_t size) {
     return true;
 }
 
-static inline void pipe_write(int descriptor, const void *data, size_t size) {
+static inline bool pipe_write(int descriptor, const void *data, size_t size) {
     for (size_t done = 0; done < size;) {
         ssize_t put = write(descriptor, (const char *)data + done, size - done);
+        if (put < 0 && errno == EPIPE) return false;
         if (put < 0 && errno != EINTR) bench_fail("write: %s", strerror(errno));
         if (put > 0) done += (size_t)put;
     }
+    return true;
 }
 
 /* One byte stands for an item or a result that has no bytes. */
@@ -372,7 +375,7 @@ static inline void pipe_serve(const struct workload *work, int in, int out) {
     memset(result, 0, pipe_size(work->out_size));
     while (pipe_read(in, argument, pipe_size(work->in_size))) {
         (void)work->fn(argument, result);
-        pipe_write(out, result, pipe_size(work->out_size));
+        if (!pipe_write(out, result, pipe_size(work->out_size))) break;
     }
     _exit(0);
 }
@@ -380,6 +383,7 @@ static inline void pipe_serve(const struct workload *work, int in, int out) {
 static inline void pipe_workers_start(struct workload *work) {
     work->pipe_workers = calloc((size_t)work->workers, sizeof *work->pipe_workers);
     if (!work->pipe_workers) bench_fail("no memory");
+    signal(SIGPIPE, SIG_IGN); /* that one has died is to be said, not to be died of */
     for (int i = 0; i < work->workers; i++) {
         int down[2], up[2];
         bench_pipe(down);
@@ -406,20 +410,26 @@ static inline void pipe_workers_stop(struct workload *work) {
         kill(work->pipe_workers[i].pid, SIGTERM); /* others may hold the pipe open: whoever was forked since */
         wait_for(work->pipe_workers[i].pid);
     }
+    signal(SIGPIPE, SIG_DFL);
     free(work->pipe_workers);
     work->pipe_workers = NULL;
+}
+
+static inline void pipe_worker_must(bool good, const struct pipe_worker *worker) {
+    if (!good) bench_died("a pipe worker", wait_for(worker->pid));
 }
 
 static inline void pipe_send(const struct workload *work, struct pipe_worker *worker, size_t item) {
     static const char nothing;
     worker->item = item;
-    pipe_write(worker->to, work->in ? workload_in(work, item) : &nothing, pipe_size(work->in_size));
+    const void *from = work->in ? workload_in(work, item) : &nothing;
+    pipe_worker_must(pipe_write(worker->to, from, pipe_size(work->in_size)), worker);
 }
 
 static inline void pipe_receive(const struct workload *work, const struct pipe_worker *worker) {
     char nothing;
     void *to = work->out ? workload_out(work, worker->item) : &nothing;
-    if (!pipe_read(worker->from, to, pipe_size(work->out_size))) bench_died("a pipe worker", wait_for(worker->pid));
+    pipe_worker_must(pipe_read(worker->from, to, pipe_size(work->out_size)), worker);
 }
 
 /* One worker has nothing that would have to be waited for before its answer. */
