@@ -15,7 +15,14 @@
 
 enum { DEFAULT_ROUNDS = 11, QUICK_ROUNDS = 3, MAX_BATCH = 1000000 };
 
+/* A file that is asked for is opened before anything is measured: all would be for nothing if it could not be. */
+struct output {
+    const char *path;
+    FILE *file; /* NULL: not asked for */
+};
+
 static struct bench_options options;
+static struct output json, plot;
 static struct plot_point *points; /* all that was recorded */
 static size_t point_count;
 static int compared, disturbed; /* comparisons, and those that began while others used the machine */
@@ -162,6 +169,12 @@ static int number(const char *option, const char *text, long max) {
     return (int)value;
 }
 
+static void open_output(struct output *output, const char *path) {
+    if (output->file) fclose(output->file); /* the last one counts */
+    *output = (struct output){path, fopen(path, "w")};
+    if (!output->file) bench_fail("cannot write %s: %s", path, strerror(errno));
+}
+
 static void set_only(const struct bench_program *program, const char *value) {
     static int only;
     const char *const *names = program->names;
@@ -187,11 +200,11 @@ static void set_option(const struct bench_program *program, const char *option, 
         options.rounds = number(option, value, BENCH_MAX_ROUNDS);
         break;
     case 2:
-        options.json = value;
+        open_output(&json, value);
         break;
     case 3:
         if (!program->has_plot) bench_fail("--plot: this program has nothing to draw");
-        options.plot = value;
+        open_output(&plot, value);
         break;
     default:
         set_only(program, value);
@@ -401,20 +414,19 @@ static void write_plot(FILE *file) {
     plot_write(file, points, point_count);
 }
 
-static bool write_file(const char *path, void (*write)(FILE *file)) {
-    if (!path) return true;
-    FILE *file = fopen(path, "w");
-    if (file) write(file);
-    bool good = file && !ferror(file);
-    if (file && fclose(file) != 0) good = false;
-    if (!good) fprintf(stderr, "bench: cannot write %s: %s\n", path, strerror(errno));
+static bool write_output(const struct output *output, void (*write)(FILE *file)) {
+    if (!output->file) return true;
+    write(output->file);
+    bool good = !ferror(output->file);
+    if (fclose(output->file) != 0) good = false;
+    if (!good) fprintf(stderr, "bench: cannot write %s: %s\n", output->path, strerror(errno));
     return good;
 }
 
 int bench_end(void) {
     report_others();
-    bool good = write_file(options.json, write_json);
-    good = write_file(options.plot, write_plot) && good;
+    bool good = write_output(&json, write_json);
+    good = write_output(&plot, write_plot) && good;
     free(points);
     points = NULL;
     return good && fflush(stdout) == 0 ? 0 : 1;

@@ -38,8 +38,6 @@ struct bench_options {
     bool quick;  /* sizes for a test of the program, not for figures */
     int workers; /* 0: the program's choice */
     int rounds;
-    const char *json;
-    const char *plot;
     const char *only[BENCH_MAX_ONLY + 1]; /* names that bench_wanted() lets through; NULL ends them; none: all */
 };
 
@@ -51,13 +49,13 @@ struct bench_program {
 };
 
 /* Reads the command line, prints what machine this is, and returns the options, which stay valid. Ends the program
- * after --help and on mistakes: a name that is not there is one. */
+ * after --help and on mistakes: a name that is not there is one, and so is a file that cannot be written. */
 const struct bench_options *bench_begin(int argc, char **argv, const struct bench_program *program);
 
 /* Whether --only asks for name, one of the program's, or for something that name begins with; true without --only. */
 bool bench_wanted(const char *name);
 
-/* Writes the files asked for and says how busy the machine was with others. Returns the exit status. */
+/* Writes into the files asked for and says how busy the machine was with others. Returns the exit status. */
 int bench_end(void);
 
 /* Says what went wrong, and ends the program with status 1. */
