@@ -18,7 +18,7 @@ static struct thread_pool *threads;
 
 struct stage {
     const char *kernel;
-    struct workload work; /* the caller fills fn, sizes, count, plain and in */
+    struct workload work; /* the caller fills fn, sizes, count, loop and in */
     struct workload arena;
     double x; /* for the plot; 0: the sequential time of an item */
     const char *x_name;
@@ -40,7 +40,7 @@ static void enter_openmp(struct stage *stage) {
     enter(stage, "OpenMP static", run_openmp_static, &stage->work);
     if (!stage->loops_only) enter(stage, "OpenMP dynamic", run_openmp_dynamic, &stage->work);
     enter(stage, "OpenMP guided", run_openmp_guided, &stage->work);
-    if (stage->work.plain) enter(stage, "OpenMP static, inlined", run_openmp_inlined, &stage->work);
+    if (stage->work.loop) enter(stage, "OpenMP static, inlined", run_openmp_loop, &stage->work);
     if (!stage->loops_only) enter(stage, "OpenMP task", run_openmp_task, &stage->work);
 #else
     (void)stage;
@@ -147,7 +147,7 @@ static void compare_square(void) {
                                        .in_size = sizeof(long),
                                        .out_size = sizeof(long),
                                        .count = count,
-                                       .plain = square_plain};
+                                       .loop = square_plain};
         run_stage(&stage);
         free(in);
     }
@@ -167,7 +167,7 @@ static void compare_memory(void) {
                                        .in_size = sizeof(long),
                                        .out_size = sizeof(long),
                                        .count = count,
-                                       .plain = square_plain};
+                                       .loop = square_plain};
         run_stage(&stage);
         free(in);
     }

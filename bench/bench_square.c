@@ -32,7 +32,7 @@ static void measure(size_t count, int workers) {
     square_plain(in, expected, count);
     own.in = in;
     own.out = out;
-    own.plain = square_plain;
+    own.loop = square_plain;
     own.expected = expected;
     struct workload arena = own;
     arena.in = memcpy(arena_alloc(pool, bytes), in, bytes);

@@ -2,7 +2,7 @@
  *
  * A workload is one function over an array of items. Each run_… below does all of it once, in its own way, and is what
  * bench_run() times; what it needs (a pool, threads, processes) is made before and lies in the workload. All but the
- * plain loop call the function through a pointer, as they must where the function is not known in advance. */
+ * workload's own loop call the function through a pointer, as they must where the function is not known in advance. */
 #ifndef PARPOOL_BENCH_CONTESTANTS_H
 #define PARPOOL_BENCH_CONTESTANTS_H
 
@@ -39,9 +39,8 @@ struct workload {
     void *out; /* the same */
     size_t out_size;
     size_t count;
-    void (*plain)(const void *in, void *out,
-                  size_t count); /* the loop as one would write it without a function; or NULL */
-    const void *expected;        /* what must come out; NULL: right() or calls say whether it did */
+    void (*loop)(const void *in, void *out, size_t count); /* over items, with or without a call for each; or NULL */
+    const void *expected; /* what must come out; NULL: right() or calls say whether it did */
     bool (*right)(const void *out, size_t first, size_t count); /* are these items of out right? */
     size_t probe;                                               /* the item that was spoilt before this run */
     atomic_size_t *calls; /* for a function without results: where all processes count its calls; or NULL */
@@ -157,8 +156,8 @@ static inline struct bench_contestant contestant(const char *name, void (*run)(v
 
 static inline void run_sequential(void *context) {
     struct workload *work = context;
-    if (work->plain) {
-        work->plain(work->in, work->out, work->count);
+    if (work->loop) {
+        work->loop(work->in, work->out, work->count);
         return;
     }
     struct items items = workload_items(work);
@@ -241,14 +240,14 @@ static inline void run_openmp_guided(void *context) {
     for (size_t i = 0; i < count; i++) item_run(items, i);
 }
 
-/* The plain loop itself under schedule(static), with nothing called through a pointer. */
-static inline void run_openmp_inlined(void *context) {
+/* The workload's own loop, each thread's over its share, as under schedule(static): it may have the function inlined. */
+static inline void run_openmp_loop(void *context) {
     struct workload *work = context;
 #pragma omp parallel num_threads(work->workers)
     {
         size_t threads = (size_t)omp_get_num_threads(), own = (size_t)omp_get_thread_num();
         size_t from = work->count * own / threads, to = work->count * (own + 1) / threads;
-        work->plain(workload_in(work, from), workload_out(work, from), to - from);
+        work->loop(workload_in(work, from), workload_out(work, from), to - from);
     }
 }
 

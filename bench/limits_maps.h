@@ -215,7 +215,7 @@ static inline struct workload square_workload(size_t count) {
                              .in_size = sizeof(long),
                              .out_size = sizeof(long),
                              .count = count,
-                             .plain = square_plain,
+                             .loop = square_plain,
                              .right = square_right,
                              .workers = limits.workers};
 }
@@ -232,7 +232,7 @@ static inline void limit_squares(void) {
     inlined.out = bench_alloc(bytes);
     inlined.pool = pool;
     arena = called = inlined;
-    called.plain = square_called;
+    called.loop = square_called;
     arena.in = memcpy(arena_alloc(pool, bytes), in, bytes);
     arena.out = arena_alloc(pool, bytes);
     struct bench_contestant contestants[] = {
@@ -241,8 +241,8 @@ static inline void limit_squares(void) {
         contestant("sequential, a call an item", run_sequential, &called),
         contestant("sequential, inlined", run_sequential, &inlined),
 #ifdef _OPENMP
-        contestant("OpenMP static, a call an item", run_openmp_inlined, &called),
-        contestant("OpenMP static, inlined", run_openmp_inlined, &inlined),
+        contestant("OpenMP static, a call an item", run_openmp_loop, &called),
+        contestant("OpenMP static, inlined", run_openmp_loop, &inlined),
 #endif
     };
     size_t count = sizeof contestants / sizeof *contestants;
@@ -318,20 +318,20 @@ static inline double first_touch_alone(const struct bench_contestant *contestant
 static inline void limit_squares_first(void) {
     struct first_touch inlined = {square_workload(many_longs()), run_sequential, false};
     struct first_touch called = inlined;
-    called.work.plain = square_called;
+    called.work.loop = square_called;
     struct bench_contestant contestants[] = {
         {.name = "pool_map, arena", .context = &inlined, .measure = first_touch_pool},
         {.name = "sequential, a call an item", .context = &called, .measure = first_touch_alone},
         {.name = "sequential, inlined", .context = &inlined, .measure = first_touch_alone},
 #ifdef _OPENMP
         {.name = "OpenMP static, a call an item",
-         .context = &(struct first_touch){called.work, run_openmp_inlined, false},
+         .context = &(struct first_touch){called.work, run_openmp_loop, false},
          .measure = first_touch_alone},
         {.name = "OpenMP static, inlined",
-         .context = &(struct first_touch){inlined.work, run_openmp_inlined, false},
+         .context = &(struct first_touch){inlined.work, run_openmp_loop, false},
          .measure = first_touch_alone},
         {.name = "OpenMP static, a call an item, shared memory",
-         .context = &(struct first_touch){called.work, run_openmp_inlined, true},
+         .context = &(struct first_touch){called.work, run_openmp_loop, true},
          .measure = first_touch_alone},
 #endif
     };
@@ -360,13 +360,13 @@ static inline void limit_items(void) {
     work.pool = pool;
     single = called = work;
     single.chunk = 1;
-    called.plain = square_called;
+    called.loop = square_called;
     struct bench_contestant contestants[] = {
         contestant("pool_map, arena", run_pool_map, &work),
         contestant("pool_map, arena, chunk 1", run_pool_map, &single),
         contestant("sequential, a call an item", run_sequential, &called),
 #ifdef _OPENMP
-        contestant("OpenMP static, a call an item", run_openmp_inlined, &called),
+        contestant("OpenMP static, a call an item", run_openmp_loop, &called),
         contestant("OpenMP dynamic", run_openmp_dynamic, &work),
 #endif
     };
