@@ -109,7 +109,7 @@ static void print_machine(void) {
     if (file) fclose(file);
     struct utsname system;
     uname(&system);
-    printf("# %s %s %s, %ld CPUs%s%s, %s; medians of %d interleaved rounds\n", system.sysname, system.release,
+    printf("# %s %s %s, %ld CPUs%s%s, %s, %s; medians of %d interleaved rounds\n", system.sysname, system.release,
            system.machine, sysconf(_SC_NPROCESSORS_ONLN), model[0] ? " " : "", model,
 #if defined(__clang__)
            "clang " __clang_version__,
@@ -117,6 +117,11 @@ static void print_machine(void) {
            "gcc " __VERSION__,
 #else
            "some compiler",
+#endif
+#ifdef _OPENMP
+           "OpenMP",
+#else
+           "no OpenMP",
 #endif
            options.rounds);
 }
