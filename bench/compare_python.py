@@ -51,7 +51,7 @@ def echo(data):
     return bytes(memoryview(data))
 
 
-# ---- Contestants: each maps a function over a list, and answers one call -----------------------------------------------
+# ---- Contestants: each maps a function over a list, and answers one call; most can hand out one item at a time -------
 
 
 class Sequential:
@@ -118,6 +118,8 @@ class Executor:
 
 
 class Joblib:
+    """Without submit_all(), since it makes batches of calls by itself; and a new one gets the processes of the last."""
+
     name = "joblib"
 
     def __init__(self, workers):
@@ -125,8 +127,6 @@ class Joblib:
 
     def map(self, function, items):
         return self.parallel(joblib.delayed(function)(item) for item in items)
-
-    submit_all = map
 
     def call(self, function, item):
         return self.map(function, [item])[0]
@@ -142,11 +142,12 @@ class Dask:
     def __init__(self, workers):
         self.executor = ProcessPoolExecutor(workers)
 
-    def map(self, function, items):
+    def map(self, function, items, **options):
         tasks = [dask.delayed(function)(item) for item in items]
-        return list(dask.compute(*tasks, scheduler="processes", pool=self.executor))
+        return list(dask.compute(*tasks, scheduler="processes", pool=self.executor, **options))
 
-    submit_all = map
+    def submit_all(self, function, items):
+        return self.map(function, items, chunksize=1)  # by default it hands out six at a time
 
     def call(self, function, item):
         return self.map(function, [item])[0]
@@ -164,31 +165,32 @@ def contestants():
     return kinds
 
 
-# ---- Stages: a kernel at one size --------------------------------------------------------------------------------------
+# ---- Stages: a kernel at one size ------------------------------------------------------------------------------------
 
 
 class Stage:
-    """What is measured: run(contestant) does it once, and returns what must equal `expected`."""
+    """What is measured: run(contestant) does it once, by its method `needs`; what it returns must equal `expected`."""
 
-    def __init__(self, kernel, size, run, expected):
-        self.kernel, self.size, self.run, self.expected = kernel, size, run, expected
-
+    def __init__(self, kernel, size, run, expected, needs):
+        self.kernel, self.size, self.run, self.expected, self.needs = kernel, size, run, expected, needs
 
     def takes(self, pool):
-        return len(self.expected) <= getattr(pool, "most_items", len(self.expected))
+        return hasattr(pool, self.needs) and len(self.expected) <= getattr(pool, "most_items", len(self.expected))
 
 
 def map_stage(kernel, size, function, items):
-    return Stage(kernel, size, lambda pool: pool.map(function, items), [function(item) for item in items])
+    return Stage(kernel, size, lambda pool: pool.map(function, items), [function(item) for item in items], "map")
 
 
 def submit_stage(kernel, size, function, items):
-    return Stage(kernel, size, lambda pool: pool.submit_all(function, items), [function(item) for item in items])
+    expected = [function(item) for item in items]
+    return Stage(kernel, size, lambda pool: pool.submit_all(function, items), expected, "submit_all")
 
 
 def call_stage(kernel, size, function, item, calls):
     """One call at a time; the time is that of one."""
-    stage = Stage(kernel, size, lambda pool: [pool.call(function, item) for _ in range(calls)], [function(item)] * calls)
+    expected = [function(item)] * calls
+    stage = Stage(kernel, size, lambda pool: [pool.call(function, item) for _ in range(calls)], expected, "call")
     stage.calls = calls
     return stage
 
@@ -236,9 +238,9 @@ def getpid_slowly(seconds):
 
 
 def measure_create(workers, rounds):
-    """A pool from nothing until each of its workers has run something: as create-2-ready of bench_limits. The tasks sleep
-    for a moment, or one worker would take them all; that moment is taken off."""
-    kinds = [kind for kind in contestants() if kind is not Sequential]
+    """A pool from nothing until each of its workers has run something: as create-2-ready of bench_limits. The tasks
+    sleep for a moment, or one worker would take them all; that moment is taken off."""
+    kinds = [kind for kind in contestants() if kind is not Sequential and hasattr(kind, "submit_all")]
     times = {kind.name: [] for kind in kinds}
     nap = 0.005
     for _ in range(rounds):
@@ -252,7 +254,7 @@ def measure_create(workers, rounds):
                         statistics.median(times[kind.name])) for kind in kinds]
 
 
-# ---- Figures -----------------------------------------------------------------------------------------------------------
+# ---- Figures ---------------------------------------------------------------------------------------------------------
 
 
 def measurement(kernel, contestant, size, workers, seconds, baseline):
@@ -314,14 +316,16 @@ def print_table(figures):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(
-        description="multiprocessing.Pool and ProcessPoolExecutor, and joblib and dask where they can be imported, on the "
-                    "kernels of the C benchmarks. A ratio is against the sequential program in the same language, in rows of "
-                    "bench_limits against what stands beside it there.")
+        description="multiprocessing.Pool and ProcessPoolExecutor, and joblib and dask where they can be imported, on "
+                    "the kernels of the C benchmarks. A ratio is against the sequential program in the same language, "
+                    "in rows of bench_limits against what stands beside it there.")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                         else os.cpu_count(), help="default: the CPUs that this process may use")
-    parser.add_argument("--rounds", type=int, default=None, help="of measuring (default 7); 0: only the figures of others")
+    parser.add_argument("--rounds", type=int, default=None,
+                        help="of measuring (default 7); 0: only the figures of others")
     parser.add_argument("--quick", action="store_true", help="small sizes: a test of this program")
-    parser.add_argument("--json", metavar="FILE", help="write {name, size, workers, seconds, baseline_seconds, speedup}")
+    parser.add_argument("--json", metavar="FILE",
+                        help="write {name, size, workers, seconds, baseline_seconds, speedup}")
     parser.add_argument("--with", dest="files", metavar="FILE", action="append", default=[],
                         help="a --json file of a C benchmark, for the same table")
     parser.add_argument("--parpool", metavar="PROGRAM", action="append", default=[],
