@@ -10,6 +10,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -280,13 +281,38 @@ def run_parpool(binary, options):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "figures.json")
         command = [binary, "--json", path, "--workers", str(options.workers)] + (["--quick"] if options.quick else [])
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        if status != 0:
+            sys.exit(f"{binary} ended with status {status}")
         return read_figures(path)
 
 
 def read_figures(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+# Files and programs are looked for before anything is measured: all would be for nothing if one were not there.
+
+
+def output_file(path):
+    try:
+        return open(path, "w", encoding="utf-8")
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write {path}: {error.strerror}")
+
+
+def figures_file(path):
+    try:
+        return read_figures(path)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"no figures in {path}: {error}")
+
+
+def program(path):
+    if not shutil.which(path):
+        raise argparse.ArgumentTypeError(f"there is no program {path}")
+    return path
 
 
 def readable(seconds):
@@ -324,11 +350,11 @@ def parse_arguments():
     parser.add_argument("--rounds", type=int, default=None,
                         help="of measuring (default 7); 0: only the figures of others")
     parser.add_argument("--quick", action="store_true", help="small sizes: a test of this program")
-    parser.add_argument("--json", metavar="FILE",
+    parser.add_argument("--json", metavar="FILE", type=output_file,
                         help="write {name, size, workers, seconds, baseline_seconds, speedup}")
-    parser.add_argument("--with", dest="files", metavar="FILE", action="append", default=[],
+    parser.add_argument("--with", dest="others", metavar="FILE", type=figures_file, action="append", default=[],
                         help="a --json file of a C benchmark, for the same table")
-    parser.add_argument("--parpool", metavar="PROGRAM", action="append", default=[],
+    parser.add_argument("--parpool", metavar="PROGRAM", type=program, action="append", default=[],
                         help="a C benchmark (bench_compare, bench_limits, ...), run for the same table")
     options = parser.parse_args()
     if options.rounds is None:
@@ -342,13 +368,13 @@ def main():
     options = parse_arguments()
     figures = measure_all(options)
     own = list(figures)
-    for path in options.files:
-        figures += read_figures(path)
+    for others in options.others:
+        figures += others
     for binary in options.parpool:
         figures += run_parpool(binary, options)
     print_table(figures)
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
+        with options.json as file:
             json.dump(own, file, indent=1)
 
 
