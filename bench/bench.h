@@ -70,7 +70,7 @@ struct bench_stats {
 struct bench_contestant {
     const char *name;
     void *context;
-    void (*run)(void *context); /* what is timed … */
+    void (*run)(void *context);                                   /* what is timed … */
     double (*measure)(const struct bench_contestant *contestant); /* … or, if not NULL, what says how long a run took */
     void (*prepare)(void *context);    /* before each turn, untimed: spoil the results of the last; NULL: nothing */
     bool (*check)(void *context);      /* after each turn, untimed: is the result right? NULL: nothing to check */

@@ -240,7 +240,7 @@ static inline void run_openmp_guided(void *context) {
     for (size_t i = 0; i < count; i++) item_run(items, i);
 }
 
-/* The workload's own loop, each thread's over its share, as under schedule(static): it may have the function inlined. */
+/* The workload's own loop, in each thread over its share, as under schedule(static): its function may be inlined. */
 static inline void run_openmp_loop(void *context) {
     struct workload *work = context;
 #pragma omp parallel num_threads(work->workers)

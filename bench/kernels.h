@@ -98,10 +98,13 @@ static inline long bbp_terms(double seconds) {
 }
 
 /* A workload of that, with its arrays of `count` terms, results and right results, which it fills in. */
-static inline struct workload bbp_workload(const long *terms, double *out, double *expected, size_t count, int workers) {
+static inline struct workload bbp_workload(const long *terms, double *out, double *expected, size_t count,
+                                           int workers) {
     for (size_t i = 0; i < count; i++) {
-        if (i > 0 && terms[i] == terms[i - 1]) expected[i] = expected[i - 1];
-        else (void)bbp_pi(&terms[i], &expected[i]);
+        if (i > 0 && terms[i] == terms[i - 1])
+            expected[i] = expected[i - 1];
+        else
+            (void)bbp_pi(&terms[i], &expected[i]);
     }
     return (struct workload){.fn = bbp_pi,
                              .in = terms,

@@ -2,8 +2,8 @@
  *
  * One queue, one mutex, one condition variable for the workers and one for whoever waits. Tasks are the submitter's, so
  * nothing is allocated. No trick is left out that is plain at this level: workers are signalled only when one waits,
- * waiters only for the task that they wait for, all of them after the unlock, so that whoever wakes finds the lock free;
- * and a worker ends a task that nobody waits for and takes the next under one lock.
+ * waiters only for the task that they wait for, both after the unlock, so that whoever wakes finds the lock free; and a
+ * worker ends a task that nobody waits for and takes the next under one lock.
  * Header only, so that a benchmark is one file beside bench.c. */
 #ifndef PARPOOL_BENCH_THREAD_POOL_H
 #define PARPOOL_BENCH_THREAD_POOL_H

@@ -1,5 +1,6 @@
-/* lazy: the benchmarks' harness must see through a contestant that computes once after its results were spoilt, and then
- * leaves them as they are. One of bench_run()'s own runs, and one that measures itself. Ends with status 1, saying so. */
+/* lazy: the benchmarks' harness must see through a contestant that computes once after its results were spoilt, and
+ * then leaves them as they are: in bench_run()'s own runs, and in those of one that measures itself. Each ends the
+ * program with status 1. */
 #include "bench.h"
 #include "contestants.h"
 #include "kernels.h"
