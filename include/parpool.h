@@ -54,8 +54,8 @@
  *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
  *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
  *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
- *   - On Linux, in a pool of no more workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2), and
- *     gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
+ *   - On Linux, in a pool of no more workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2),
+ *     and gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
  *   - Core dumps of the program and of workers have, on Linux, nothing of the arena in them: writing one would take
  *     all memory that the arena might ever need. Elsewhere, and for mlockall(), give arena_size.
  *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
@@ -199,8 +199,8 @@ PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
 
 /* Ends the pool and whatever still runs, in bounded time (in other backends, once tasks that run have returned); leaves
  * no process, descriptor, mapping or file, but for the private memory of futures. What was not done ends with
- * POOL_ECANCELLED. Futures stay valid until they are freed, with their results (POOL_ENOMEM, where there is no memory to
- * keep a large one); arena memory does not.
+ * POOL_ECANCELLED. Futures stay valid until they are freed, with their results (POOL_ENOMEM, where there is no memory
+ * to keep a large one); arena memory does not.
  * pool: NULL, or in another process or a task of it: nothing. Blocks, for moments. From any thread, but not in a
  * pool_job.progress or a stream's next(); the pool's last call. */
 PARPOOL_API void pool_destroy(struct pool *pool);
@@ -393,9 +393,9 @@ PARPOOL_API int task_resize(size_t size);
 /* size bytes in the arena, at the same address in caller and workers, aligned for any type, zeroed. Where inputs and
  * results of jobs are more than a few MiB, let them lie here: nothing is copied then. Memory is taken
  * as it is touched, but where the system has huge pages of 2 MiB for it (Linux 6.1 or later): those that a large new
- * block fills are taken at once, if it is no more than an eighth of what memory is left, and small blocks, once they are
- * many, lie in such. NULL: the arena is full, size is 0, pool is NULL, or another process. The caller's, to be given back
- * with pool_free() or with the pool. Never blocks. From any thread; tasks use what they are given. */
+ * block fills are taken at once, if it is no more than an eighth of what memory is left, and small blocks, once they
+ * are many, lie in such. NULL: the arena is full, size is 0, pool is NULL, or another process. The caller's, to be
+ * given back with pool_free() or with the pool. Never blocks. From any thread; tasks use what they are given. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
 /* Gives back what pool_alloc() returned, once no task uses it. pool or data NULL, or in another process: nothing. Never
@@ -480,10 +480,10 @@ PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream 
  * From any thread, one at a time. */
 PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
 
-/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. Of an end of
- * the input other than by POOL_END: why, and how many items came before. failure: not NULL. POOL_EINVAL: also for a stream of future_as_completed();
- * POOL_EBUSY: another call on the stream is in progress; POOL_EFOREIGN. Never blocks. From any thread, one at a
- * time. */
+/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. Of an end of the input other
+ * than by POOL_END: why, and how many items came before. failure: not NULL. POOL_EINVAL: also for a stream of
+ * future_as_completed(); POOL_EBUSY: another call on the stream is in progress; POOL_EFOREIGN. Never blocks. From any
+ * thread, one at a time. */
 PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
 
 /* Bytes of the result that stream_next() delivered last; 0: it failed, or there is none; NULL, in another process, or
@@ -546,8 +546,8 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
 
 /* A descriptor for poll(2) and its like, readable whenever pool_poll() would do something; without Linux's epoll not
  * for the death of the supervisor alone. The pool's, until pool_destroy(): never read from it, never close it.
- * POOL_EINVAL: pool is NULL; POOL_ECLOSED: its workers had ended before the first call; POOL_EFOREIGN. Never blocks. From
- * any thread. */
+ * POOL_EINVAL: pool is NULL; POOL_ECLOSED: its workers had ended before the first call; POOL_EFOREIGN. Never blocks.
+ * From any thread. */
 PARPOOL_API int pool_fd(const struct pool *pool);
 
 /* Moves things on. timeout: ms to wait until a future becomes done. Returns how many became done since the last call,

@@ -19,7 +19,8 @@ long long pp_cgroup_number(const char *directory, const char *file) {
 static long long least_upwards(const char *root, const char *mount, const char *path, reader *in) {
     char directory[PATH_MAX];
     size_t top = strlen(root) + strlen(mount);
-    if ((size_t)snprintf(directory, sizeof directory, "%s%s%s", root, mount, path) >= sizeof directory) return LLONG_MAX;
+    if ((size_t)snprintf(directory, sizeof directory, "%s%s%s", root, mount, path) >= sizeof directory)
+        return LLONG_MAX;
     long long least = LLONG_MAX;
     for (;;) {
         long long found = in(directory);

@@ -79,7 +79,8 @@ static void catch_faults(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = note_fault;
-    action.sa_flags = (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
+    action.sa_flags =
+        (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
     const int faults[] = {SIGSEGV, SIGBUS};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
 }

@@ -19,11 +19,11 @@ __attribute__((visibility("hidden")))
 #endif
 extern int pp_child_forked;
 
-/* A supervisor's: own process group; handled signals back to default, those of the terminal ignored; inherited unwritten
- * output dropped; exit() in a task, and children that a task forks, seen to. Signals stay blocked. */
+/* A supervisor's: own process group; handled signals back to default, those of the terminal ignored; inherited
+ * unwritten output dropped; exit() in a task, and children that a task forks, seen to. Signals stay blocked. */
 void pp_child_begin(void);
-/* A worker's, after that of its supervisor: ends with its parent where the system can do that, nothing blocked, notes the
- * address of a memory fault in its record. */
+/* A worker's, after that of its supervisor: ends with its parent where the system can do that, nothing blocked, notes
+ * the address of a memory fault in its record. */
 void pp_child_begin_worker(struct pp_record *record, pid_t parent);
 /* Writes what a task printed. */
 void pp_child_flush(void);

@@ -257,8 +257,9 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
     pp_future_finish(future, failure.error, &failure);
 }
 
-/* The task is not begun, and yet was lost. That takes a death between two instructions, or others' scribbling; or a task
- * that scribbles over what says that it runs, whenever it does. False: it happens too often, and the task has ended. */
+/* The task is not begun, and yet was lost. That takes a death between two instructions, or others' scribbling; or a
+ * task that scribbles over what says that it runs, whenever it does. False: it happens too often, and the task has
+ * ended. */
 static bool bear_loss(struct pool *pool, uint32_t slot) {
     if (++pool->slots[slot].losses <= MOST_LOSSES) return true;
     end_failed(pool, slot, POOL_ECORRUPT);
@@ -404,8 +405,8 @@ static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
            atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
 }
 
-/* Whoever has been about to begin a task at two looks runs it, and the task's word was scribbled upon: nothing else would
- * end that. */
+/* Whoever has been about to begin a task at two looks runs it, and the task's word was scribbled upon: nothing else
+ * would end that. */
 static void audit_beginners(struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);

@@ -126,7 +126,8 @@ int pp_cpu_here(void) {
 
 void pp_cpu_leave(int cpu, const _Atomic uint32_t *taken, uint32_t count) {
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    /* Without an allocation: a task may have damaged the heap. Where the kernel has more CPUs than this set, it fails. */
+    /* Without an allocation: a task may have damaged the heap. Where the kernel has more CPUs than this set, it
+     * fails. */
     cpu_set_t all, others, free_ones;
     if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
     others = all;

@@ -144,8 +144,8 @@ void pp_doze_died(struct pp_shared *shared, uint32_t worker) {
     pp_doze_end(shared, worker);
 }
 
-/* Counted side by side, in fields of 2, 4 and then 8 bits, whose sum the multiplication leaves in the highest: one after
- * another they would take as long as the submit that asks (bench_limits, "flat-workers-submit"). */
+/* Counted side by side, in fields of 2, 4 and then 8 bits, whose sum the multiplication leaves in the highest: one
+ * after another they would take as long as the submit that asks (bench_limits, "flat-workers-submit"). */
 static uint32_t bits_of(uint64_t word) {
     word -= word >> 1 & 0x5555555555555555U;
     word = (word & 0x3333333333333333U) + (word >> 2 & 0x3333333333333333U);

@@ -3,8 +3,8 @@
  * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there
  * is work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they
  * have taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and
- * one of the two sides sees the other. Who is about to sleep, and finds no time to, is not given one after another: once
- * a wake-up has found nobody asleep, there are none until somebody else is about to.
+ * one of the two sides sees the other. Who is about to sleep, and finds no time to, is not given one after another:
+ * once a wake-up has found nobody asleep, there are none until somebody else is about to.
  *
  * On Linux they sleep on a futex, and those of the lowest numbers are woken first: always the same few, who find their
  * memory in the CPU's caches. (A futex knows 32 classes of sleepers: whose numbers are alike modulo 32 take turns.)

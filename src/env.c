@@ -8,8 +8,8 @@
 
 extern char **environ;
 
-static const char *const names[] = {"OMP_NUM_THREADS",        "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
-                                    "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"};
+static const char *const names[] = {"OMP_NUM_THREADS",  "OPENBLAS_NUM_THREADS",   "MKL_NUM_THREADS",
+                                    "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"};
 
 #define NAMES (sizeof names / sizeof *names)
 #define ROOM 48 /* for the longest name, "=" and a number */

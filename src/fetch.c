@@ -4,8 +4,8 @@
 
 #include "sys.h"
 
-/* Not where the attempt may do harm: Yama, if it lets only a parent look into a child, writes a line to the system's log
- * for each, and a filter of system calls may kill who makes one that it does not know. */
+/* Not where the attempt may do harm: Yama, if it lets only a parent look into a child, writes a line to the system's
+ * log for each, and a filter of system calls may kill who makes one that it does not know. */
 static bool may_try(void) {
     char scope[8];
     return (!pp_read_text("/proc/sys/kernel/yama/ptrace_scope", scope, sizeof scope) || scope[0] == '0') &&

@@ -32,8 +32,8 @@ struct pp_fetched {
 /* Supervisor: whether this process can read the memory of its parent, at an address where both have the same. Returns
  * the parent; 0: it cannot, or better does not try. */
 pid_t pp_fetch_try(pid_t parent, const void *address);
-/* What lies at `from` in that process, until the next call; NULL: the system does not let us, or has no memory. size: at
- * most PP_FETCH. */
+/* What lies at `from` in that process, until the next call; NULL: the system does not let us, or has no memory. size:
+ * at most PP_FETCH. */
 const char *pp_fetch(struct pp_fetched *fetched, pid_t process, const char *from, size_t size);
 
 #endif

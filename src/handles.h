@@ -26,7 +26,8 @@ bool pp_futures_add(struct pool *pool);
 /* What the fourth call from now will write, if they go on as from this future to the next. bench_limits, "submit" */
 static inline void pp_future_prefetch_ahead(const struct future *future) {
     uintptr_t next = (uintptr_t)future->next, fourth = next + 3 * (next - (uintptr_t)future);
-    for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE) pp_prefetch_write((const void *)(fourth + offset));
+    for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE)
+        pp_prefetch_write((const void *)(fourth + offset));
 }
 
 /* bench_limits, "flat-in-flight" */

@@ -180,7 +180,8 @@ void pp_job_died(struct pool *pool, const struct pp_notice *notice) {
 bool pp_job_running(const struct pool *pool, const struct pp_job *j) {
     uint32_t slot = j->future->slot;
     if (slot == PP_NO_SLOT) return false;
-    return j->index || pp_phase_of(atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire)) == PP_RUNNING;
+    return j->index ||
+           pp_phase_of(atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire)) == PP_RUNNING;
 }
 
 /* Ends a job of which nothing has begun and nothing will. */

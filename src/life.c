@@ -6,7 +6,8 @@
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
     uint32_t life = (atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
-    /* Release: pairs with the acquire of the audits, collect.c and pass.c: who sees this life sees the notice of the last. */
+    /* Release: pairs with the acquire of the audits, collect.c and pass.c: who sees this life sees the notice of the
+     * last. */
     atomic_store_explicit(&shared->front->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];
     atomic_store_explicit(&start->ready, 0, memory_order_relaxed);

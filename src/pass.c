@@ -312,8 +312,8 @@ void pp_pass_audit(struct pool *pool, struct pp_job *j) {
     pp_plan_use_up(j->plan);
 }
 
-/* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word, and
- * the life before the swap: if that succeeds, the worker was in this job and in this life all the while. */
+/* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word,
+ * and the life before the swap: if that succeeds, the worker was in this job and in this life all the while. */
 static bool swap_to_killed(struct pool *pool, const struct pp_job *j, uint32_t worker, uint32_t *life) {
     struct pp_record *record = &pool->shared.records[worker];
     for (;;) {

@@ -134,6 +134,7 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
         if (end > plan->count) end = plan->count;
         *done += end - begin;
         if (mark != PP_MARK_FLAWED) continue;
-        for (uint64_t p = begin; p < end; p++) *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
+        for (uint64_t p = begin; p < end; p++)
+            *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
     }
 }

@@ -3,9 +3,9 @@
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
  * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into regions of one size, about one for
- * each worker, more where they would be too large to be counted, each with a cursor: a worker takes its own region from the front, and
- * when that is used up helps in the others from the back. So in one map after another it meets the same pages, which
- * the kernel has to map for it but once.
+ * each worker, more where they would be too large to be counted, each with a cursor: a worker takes its own region from
+ * the front, and when that is used up helps in the others from the back. So in one map after another it meets the same
+ * pages, which the kernel has to map for it but once.
  *
  * A claim is a compare-and-swap of the cursor, which holds both ends of what is left. How large: from one block at
  * first, doubled and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share
@@ -21,7 +21,8 @@
 
 #include "shared.h"
 
-enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have failed */
+enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have
+                                                                           failed */
 
 /* generation 16 bits | last 24 bits | next 24 bits: blocks from next to last are left, counted from the region's first.
  * Workers swap it; the caller may leave nothing. */

@@ -231,8 +231,8 @@ void pp_kill_orphans(struct pool *pool) {
     }
 }
 
-/* The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made still holds
- * the other end. For that there is the pidfd, and where the system has none, a look now and then. */
+/* The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made still
+ * holds the other end. For that there is the pidfd, and where the system has none, a look now and then. */
 bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
     struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
     bool is_certain = pool->lifeline != pool->control;

@@ -54,7 +54,8 @@ struct future {
     bool queued;
     int outcome;
     uint32_t slot;       /* PP_NO_SLOT: none */
-    uint32_t pins;       /* who needs it even if it is given up: calls that wait, callbacks, tasks that take its result */
+    uint32_t pins;       /* who needs it even if it is given up: calls that wait, callbacks, tasks that take its
+                            result */
     struct pp_ties *ties; /* callbacks, and what it comes after or before; NULL: none, or done and told */
     size_t out_size;     /* bytes of the result, or of the room for it */
     void *result;        /* where it lies: `small`, the work heap, or after the pool's end malloc'ed memory */
@@ -65,13 +66,15 @@ struct future {
     struct pp_watch *watches;     /* who wants to know of its end; see watch.h */
     /* In the queue; among those held; the free list; on the stack of those freed, which needs no lock. */
     struct future *next, *prev;
-    _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is done */
+    _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is
+                                                        done */
 };
 
 struct pp_slot {
     struct future *future; /* NULL: free */
     uint32_t generation;
-    uint32_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see collect.c */
+    uint32_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see
+                        collect.c */
 };
 
 struct pp_block; /* of futures */
@@ -233,10 +236,10 @@ void pp_ticket_again(struct pool *pool, uint32_t slot);
 
 /* Takes in what workers and supervisor have published. */
 void pp_collect(struct pool *pool);
-/* Takes in the outcome of this future, if it is there and nothing else matters now, and what is done in the slots beside
- * it. Whether it did. Futures are mostly asked for in the order in which they were submitted, which is that of their
- * slots, one way or the other; where many are done, to take in all of them first would move each through the CPU's
- * caches twice: bench_limits, "submit". */
+/* Takes in the outcome of this future, if it is there and nothing else matters now, and what is done in the slots
+ * beside it. Whether it did. Futures are mostly asked for in the order in which they were submitted, which is that of
+ * their slots, one way or the other; where many are done, to take in all of them first would move each through the
+ * CPU's caches twice: bench_limits, "submit". */
 bool pp_collect_near(struct pool *pool, const struct future *future);
 /* Ends a task in `slot` that a worker's or the caller's swap has ended. */
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);

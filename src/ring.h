@@ -34,7 +34,8 @@ static inline bool pp_ring_is_full(struct pp_shared *shared) {
     return tail - front->head_seen >= PP_TICKETS;
 }
 
-#define PP_ENTRIES_AHEAD 64U /* workers had their line last: it is fetched before it is written. bench_limits, "submit" */
+#define PP_ENTRIES_AHEAD 64U /* workers had their line last: it is fetched before it is written.
+                                bench_limits, "submit" */
 
 /* Caller. False: the ring is full. */
 static inline bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {

@@ -16,8 +16,8 @@ static size_t rounded(size_t size) {
     return (size + PAGE - 1) & ~(PAGE - 1);
 }
 
-/* Gives the next part of the mapping; with a base of NULL only counts. Large ones begin at huge pages, so that these can
- * be theirs alone. */
+/* Gives the next part of the mapping; with a base of NULL only counts. Large ones begin at huge pages, so that these
+ * can be theirs alone. */
 static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
     if (size >= PP_HUGE_PAGE) *offset = (*offset + PP_HUGE_PAGE - 1) & ~(PP_HUGE_PAGE - 1);
     void *address = shared->base ? shared->base + *offset : NULL;
@@ -67,7 +67,8 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
         lay_out(shared);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
-        if (errno == EMFILE || errno == ENFILE) return POOL_EAGAIN; /* where a mapping needs a descriptor for a moment */
+        if (errno == EMFILE || errno == ENFILE)
+            return POOL_EAGAIN; /* where a mapping needs a descriptor for a moment */
         /* A default gives way where address space is scarce; what was asked for does not. */
         if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
     }

@@ -4,8 +4,8 @@
  *     front  board  tickets  notices  descs  inputs            workers may only read
  *     back  records  done  outcomes  messages  work  results  arena  everybody may write
  *
- * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what lies
- * in the second half is untrusted, and caller and supervisor check every value that they read from it.
+ * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what
+ * lies in the second half is untrusted, and caller and supervisor check every value that they read from it.
  * Called by: every file that touches shared memory; pp_shared_make() by the pool, pp_shared_protect() by workers. */
 #ifndef PP_SHARED_H
 #define PP_SHARED_H
@@ -24,7 +24,8 @@
 #define PP_TICKETS (2 * PP_SLOTS) /* ring entries: each slot once, and room for tickets sent again after a death */
 #define PP_NOTICES 256U          /* deaths the supervisor may be ahead of the caller */
 #define PP_BOARD 256U            /* jobs in the workers' reach at a time */
-#define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for them */
+#define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for
+                                    them */
 #define PP_HOLD 8                /* tickets a worker may take at a time */
 #define PP_INLINE_IN 16
 #define PP_INLINE_OUT 48
@@ -70,15 +71,18 @@ struct pp_front {
     /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See
      * size.h */
     _Atomic uint32_t resting, starts_taken;
-    _Atomic uint32_t readable;          /* supervisor: the caller's process, if its memory can be read from here; see fetch.h */
-    _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0: none */
+    _Atomic uint32_t readable;          /* supervisor: the caller's process, if its memory can be read from here; see
+                                           fetch.h */
+    _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0:
+                                           none */
     _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
 };
 
 /* What one use of a slot is to do. Caller, before the slot's state says PENDING; stable until the use has ended. */
 struct pp_desc {
     pool_fn *fn;
-    const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct pp_job_plan */
+    const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct
+                       pp_job_plan */
     void *out;      /* where the result goes: the outcome's `out`, the work heap; NULL: none */
     uint64_t seed;
     uint64_t index;
@@ -113,10 +117,11 @@ struct pp_outcome {
     };
     _Alignas(16) unsigned char out[PP_INLINE_OUT];
 };
-_Static_assert(sizeof(struct pp_outcome) == PP_LINE, "an outcome is one line: it is what the caller fetches for a task");
+_Static_assert(sizeof(struct pp_outcome) == PP_LINE,
+               "an outcome is one line: it is what the caller fetches for a task");
 
-/* How the life of a worker began. Writer: that worker, which may only read it once its initializer has succeeded: whether
- * a worker is to be started again must not be for tasks to say. Cleared for each life; see life.h */
+/* How the life of a worker began. Writer: that worker, which may only read it once its initializer has succeeded:
+ * whether a worker is to be started again must not be for tasks to say. Cleared for each life; see life.h */
 struct pp_start {
     _Atomic uint32_t ready;    /* its initializer has succeeded */
     _Atomic int32_t init_code; /* what its initializer returned */
@@ -131,8 +136,8 @@ struct pp_back {
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
     _Atomic uint64_t dozes; /* workers: how often one was about to sleep, ever */
-    /* 1 + the CPU where the caller, and each worker, last looked around; 0: it sleeps, or not known. Writer: each its own,
-     * and of the dead whoever learns of it; see spread.h */
+    /* 1 + the CPU where the caller, and each worker, last looked around; 0: it sleeps, or not known. Writer: each its
+     * own, and of the dead whoever learns of it; see spread.h */
     _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
@@ -144,8 +149,10 @@ struct pp_record {
     _Alignas(PP_LINE) _Atomic uint64_t hold[PP_HOLD]; /* tickets taken and perhaps not begun; ends at the first 0 */
 
     _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
-    _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says so */
-    _Atomic uint64_t item;                      /* state word of its stay in the job, or of the item it runs; see state.h */
+    _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says
+                                                   so */
+    _Atomic uint64_t item;                      /* state word of its stay in the job, or of the item it runs; see
+                                                   state.h */
     _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
     _Atomic uint64_t begin, end;                /* positions of the chunk */
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
@@ -177,7 +184,8 @@ struct pp_notice {
     bool faulted;
     uint64_t fault;
     uint64_t hold[PP_HOLD];
-    uint64_t current, job, item, begin, end, progress, single, until, flawed; /* its record, as it was left: untrusted */
+    uint64_t current, job, item, begin, end, progress, single, until, flawed; /* its record, as it was left:
+                                                                                 untrusted */
     uint32_t fetching;                                                        /* likewise */
 };
 
@@ -216,7 +224,8 @@ static inline void pp_prefetch(const void *line) {
 }
 static inline void pp_prefetch_write(const void *line) {
 #if defined(__GNUC__) && defined(__x86_64__)
-    /* Compilers use it for __builtin_prefetch() only where they are told of the CPU; where it is not, it does nothing. */
+    /* Compilers use it for __builtin_prefetch() only where they are told of the CPU; where it is not, it does
+     * nothing. */
     __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
 #elif defined(__GNUC__)
     __builtin_prefetch(line, 1);

@@ -1,8 +1,8 @@
 /* On which CPUs the caller and its workers are: they tell each other, and keep apart where there is one for each.
  *
  * Invariant: what is told is a hint; a wrong one costs time, and nothing else.
- * Called by: wait (tells where the caller is), pool, size (the numbers), worker (keeps apart), work_jobs (asks where the
- * caller is), life (forgets the dead). */
+ * Called by: wait (tells where the caller is), pool, size (the numbers), worker (keeps apart), work_jobs (asks where
+ * the caller is), life (forgets the dead). */
 #ifndef PP_SPREAD_H
 #define PP_SPREAD_H
 
@@ -20,9 +20,9 @@ void pp_spread_tell_looking(struct pp_shared *shared);
 void pp_spread_tell_asleep(struct pp_shared *shared);
 void pp_spread_tell_awake(struct pp_shared *shared);
 
-/* Worker in a process of its own, while it looks around: tells where it is, and goes elsewhere if it shares its CPU with
- * another of this pool who is awake, though there is a CPU for each of them. Not while `moves` puts it off, which is for
- * longer where it does not help. All zero at first. */
+/* Worker in a process of its own, while it looks around: tells where it is, and goes elsewhere if it shares its CPU
+ * with another of this pool who is awake, though there is a CPU for each of them. Not while `moves` puts it off, which
+ * is for longer where it does not help. All zero at first. */
 void pp_spread_apart(struct pp_shared *shared, uint32_t worker, struct pp_pause *moves, uint64_t now);
 /* Worker: it is about to sleep, and to be woken wherever the system likes. Whoever learns of its death: likewise. */
 void pp_spread_forget(struct pp_shared *shared, uint32_t worker);

@@ -338,7 +338,8 @@ static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind
                                  .priority = options->priority,
                                  .seed = options->seed};
     s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size, s->task.out_size);
-    if (pool->options.backend == POOL_INLINE) s->window = 1; /* who runs the items itself gains nothing by reading ahead */
+    if (pool->options.backend == POOL_INLINE)
+        s->window = 1; /* who runs the items itself gains nothing by reading ahead */
 }
 
 static int make(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,

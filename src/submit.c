@@ -106,7 +106,8 @@ static void take_back(struct pool *pool) {
         struct future *future = slot->future;
         /* Tickets may stand in the ring twice, or for what was cancelled since. */
         if (!future || slot->generation != pp_ticket_generation(ticket) || future->queued || future->is_job) continue;
-        uint64_t state = atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
+        uint64_t state =
+            atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
         if (pp_phase_of(state) != PP_PENDING) continue;
         future->queued = true;
         future->next = taken;

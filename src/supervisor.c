@@ -98,8 +98,8 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
-    pp_worker_run(&(struct pp_place){.shared = s->shared, .options = &s->options->worker, .number = number, .life = life,
-                                     .task_pipe = s->options->task_pipe, .bell = s->options->bell});
+    pp_worker_run(&(struct pp_place){.shared = s->shared, .options = &s->options->worker, .number = number,
+                                     .life = life, .task_pipe = s->options->task_pipe, .bell = s->options->bell});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {

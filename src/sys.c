@@ -161,7 +161,8 @@ bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     if (FAULT("process_vm_readv", EPERM)) return false;
     while (size > 0) {
-        struct iovec here = {.iov_base = to, .iov_len = size}, there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
+        struct iovec here = {.iov_base = to, .iov_len = size},
+                     there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
         ssize_t got = process_vm_readv(process, &here, 1, &there, 1, 0);
         if (got <= 0) return false;
         from += got;

@@ -49,15 +49,16 @@ void pp_unmap(void *address, size_t size);
 bool pp_map_twice(size_t size, char **writable, const char **readable);
 /* Whether a filter may end this process for a system call. */
 bool pp_is_filtered(void);
-/* Copies `size` bytes from the memory of another process. False: the system does not let us, or not all of it is there. */
+/* Copies `size` bytes from the memory of another process. False: the system does not let us, or not all of it is
+ * there. */
 bool pp_read_process(pid_t process, const char *from, char *to, size_t size);
 /* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */
 bool pp_populate(char *begin, size_t size);
 /* Bytes of a huge page, on x86-64 and most others; where it is another, the system refuses. */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
 enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };
-/* Makes a huge page of the shared memory that begins here, whatever of it was touched. NOT_NOW: somebody is at one of its
- * pages; REFUSED: the system cannot, or has none. */
+/* Makes a huge page of the shared memory that begins here, whatever of it was touched. NOT_NOW: somebody is at one of
+ * its pages; REFUSED: the system cannot, or has none. */
 enum pp_collapsed pp_collapse(char *begin);
 /* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
 uint32_t *pp_map_unforked(void);

@@ -196,7 +196,8 @@ static bool all_retired(struct crew *crew, uint32_t workers) {
 
 /* They go within moments, or when their finalizers have returned. */
 static int retire(struct pool *pool, uint64_t deadline) {
-    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->crew, pool->workers); pause = pause < PAUSE_MOST ? pause * 2 : pause) {
+    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->crew, pool->workers);
+         pause = pause < PAUSE_MOST ? pause * 2 : pause) {
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         pp_collect(pool); /* makes room for their notices */

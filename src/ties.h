@@ -34,7 +34,8 @@ struct pp_callback {
 
 struct pp_edge {
     struct future *dependent, *dependency;
-    struct pp_edge *next, **link; /* among the dependency's dependents; link NULL: it is not there, the dependency is done */
+    struct pp_edge *next, **link; /* among the dependency's dependents; link NULL: it is not there, the dependency is
+                                     done */
 };
 
 struct pp_ties {

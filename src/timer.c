@@ -41,7 +41,8 @@ static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, u
     if (ticket == 0 || slot >= PP_SLOTS) return NULL;
     const struct pp_desc *desc = &shared->descs[slot];
     const char *plan = desc->in;
-    if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size) return NULL;
+    if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size)
+        return NULL;
     *timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
     return &record->item;
 }

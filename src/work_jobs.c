@@ -75,8 +75,8 @@ static void shorten(struct part *part, size_t size, size_t most) {
     if (count > 1 && count * size > most) part->end = part->begin + (size < most ? most / size : 1);
 }
 
-/* The part of the chunk that begins here. Pages of results are mapped if none is larger than a page: then all of them will
- * be written. */
+/* The part of the chunk that begins here. Pages of results are mapped if none is larger than a page: then all of them
+ * will be written. */
 static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin,
                               uint64_t end) {
     struct part part = {.begin = begin, .end = plan->index ? begin + 1 : end, .out = scratch};
@@ -99,8 +99,8 @@ static bool was_killed(const struct worker *w, uint64_t stay) {
     return atomic_load_explicit(&w->record->item, memory_order_relaxed) != stay;
 }
 
-/* A part that is finished though our stay was ended meanwhile. A process dies with it: nothing was lost. Of what runs in
- * a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
+/* A part that is finished though our stay was ended meanwhile. A process dies with it: nothing was lost. Of what runs
+ * in a thread, which cannot be killed, the last item is the victim, so that a kill is never without effect. */
 static noreturn void outlive_kill(struct worker *w, uint64_t end) {
     if (w->ends) atomic_store_explicit(&w->record->progress, end - 1, memory_order_release);
     pp_work_await_kill(w);
@@ -139,7 +139,8 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         /* What is left of the chunk is in the record: it goes to others, as after any death, but without a victim. */
         pp_work_retire_if_due(w);
         atomic_store_explicit(&w->record->started, pp_now(), memory_order_relaxed);
-        atomic_store_explicit(&w->record->single, item.begin, memory_order_relaxed); /* before the word that it belongs to */
+        atomic_store_explicit(&w->record->single, item.begin,
+                              memory_order_relaxed); /* before the word that it belongs to */
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
         if (must_stop(plan)) stop_unbegun(w, running);
         run_items(w, plan, &item);
@@ -251,8 +252,8 @@ static void look_at_clock(struct worker *w) {
     pp_pace_measure(&w->pace, now);
 }
 
-/* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. stay: the item word while it lasts;
- * 0: each item has its own. */
+/* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. stay: the item word while it
+ * lasts; 0: each item has its own. */
 static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t stay) {
     uint64_t turn_began = w->pace.began;
     struct pp_chunk chunk;
@@ -270,7 +271,8 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
 
 /* One swap for the whole stay: to whoever kills what this job runs, it does not matter which of its items that is. */
 static bool stay_in_job(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
-    atomic_store_explicit(&w->record->single, UINT64_MAX, memory_order_relaxed); /* before the word that it belongs to */
+    atomic_store_explicit(&w->record->single, UINT64_MAX,
+                          memory_order_relaxed); /* before the word that it belongs to */
     uint64_t stay = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
     bool nothing_left = must_stop(plan) || take_chunks(w, plan, scratch, stay);
     if (!pp_item_end(&w->record->item, stay)) pp_work_await_kill(w);

@@ -525,9 +525,11 @@ static void tell_of_open_ones(void) {
     for (size_t i = 0; i < FLIGHTS; i++) {
         const struct future *f = world.flights[i].future;
         if (!f || atomic_load(&f->done)) continue;
-        fprintf(stderr, "open: %s in slot %ld", f->is_job ? "job" : "task", f->slot == PP_NO_SLOT ? -1L : (long)f->slot);
+        fprintf(stderr, "open: %s in slot %ld", f->is_job ? "job" : "task",
+                f->slot == PP_NO_SLOT ? -1L : (long)f->slot);
         if (f->slot != PP_NO_SLOT)
-            fprintf(stderr, ", state %llx, generation %x", (unsigned long long)world.pool->shared.outcomes[f->slot].state,
+            fprintf(stderr, ", state %llx, generation %x",
+                    (unsigned long long)world.pool->shared.outcomes[f->slot].state,
                     (unsigned)world.pool->slots[f->slot].generation);
         fputc('\n', stderr);
     }

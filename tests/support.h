@@ -6,8 +6,8 @@
  *     uses EXPECT(), which prints and returns 1.
  *   - Each test is listed by TEST(): it has a time-out, and at its end nothing may be left that was not there at its
  *     start: no process, zombie, descriptor or shared mapping.
- *   - Nothing relies on a short time. What must come is waited for with PATIENCE; what must not come yet is held back by
- *     a gate.
+ *   - Nothing relies on a short time. What must come is waited for with PATIENCE; what must not come yet is held back
+ *     by a gate.
  *   - What tasks tell the test beside their results lies in shared() memory, made before the pool.
  *
  * Of cmocka only a few calls are used: assert_true, assert_false, assert_null, assert_non_null, assert_int_equal,

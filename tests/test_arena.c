@@ -366,7 +366,8 @@ static void threads_may_allocate_at_once(void **state) {
 }
 
 #if LINUX
-/* Whether the kernel would leave the mapping that holds this address out of a core dump; -1: there is no such mapping. */
+/* Whether the kernel would leave the mapping that holds this address out of a core dump; -1: there is no such
+ * mapping. */
 static int is_left_out_of_dumps(const void *address) {
     FILE *maps = fopen("/proc/self/smaps", "r");
     if (!maps) return -1;

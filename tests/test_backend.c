@@ -101,7 +101,8 @@ static void failures_are_the_same(void **state) {
         struct pool *pool = pool_in(b);
         struct pool_failure failure;
         int status[30];
-        assert_code(pool_map(pool, &(struct pool_job){.fn = fail_task, .count = 30, .status = status, .failure = &failure}),
+        assert_code(pool_map(pool, &(struct pool_job){.fn = fail_task, .count = 30, .status = status,
+                                                      .failure = &failure}),
                     POOL_EFAILED);
         for (int i = 0; i < 30; i++) assert_code(status[i], i % 10 == 4 ? POOL_EFAILED : 0);
         assert_int_equal(failure.index, 4);
@@ -281,7 +282,8 @@ static void pools_may_be_nested(void **state) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         long sums[6];
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, .out = sums, .out_size = sizeof *sums, .count = 6}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, .out = sums, .out_size = sizeof *sums,
+                                                    .count = 6}));
         for (int i = 0; i < 6; i++) assert_true(sums[i] == 30);
         pool_destroy(pool);
     }
@@ -394,7 +396,8 @@ static void inline_tasks_are_done_when_the_call_returns(void **state) {
     struct pool *pool = pool_in(POOL_INLINE);
     struct future *task, *job;
     long x = 4;
-    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, .in = &x, .in_size = sizeof x, .out_size = sizeof x},
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, .in = &x, .in_size = sizeof x,
+                                                    .out_size = sizeof x},
                           &task));
     assert_true(future_done(task));
     assert_code(future_cancel(task), POOL_EBUSY);

@@ -1,6 +1,6 @@
 /* Chaos: workers are killed at random, up to 500 a second, and the pool made larger and smaller, while threads submit,
- * map, cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in the
- * end it can be told:
+ * map, cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in
+ * the end it can be told:
  *   - each outcome came once, and agrees with what its task says of itself: what succeeded ran, with the right result;
  *     what was cancelled never began; nothing ran more often than its retries allow;
  *   - the pool has counted the same, what was given up included;

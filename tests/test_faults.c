@@ -296,7 +296,8 @@ static int run_stream(struct pool *pool, bool ordered) {
         struct pool_failure failure;
         EXPECT_RIGHT(code, 0);
         EXPECT(stream_failure(stream, &failure) == 0 && is_told(&failure, code));
-        if (code == 0) EXPECT(result == (long)(failure.index * failure.index) && (!ordered || items <= (long)failure.index));
+        if (code == 0)
+            EXPECT(result == (long)(failure.index * failure.index) && (!ordered || items <= (long)failure.index));
         EXPECT(++items <= 41);
     }
     EXPECT(items == 40 || atomic_load(&faults->met));
@@ -317,7 +318,8 @@ static int run_waits(struct pool *pool) {
         struct stream *done = NULL;
         int code = future_as_completed(parts, 3, &done);
         EXPECT_RIGHT(code, 0);
-        for (struct future *future; code == 0 && (code = stream_next_future(done, &future, PATIENCE / 2)) == 0;) count++;
+        for (struct future *future; code == 0 && (code = stream_next_future(done, &future, PATIENCE / 2)) == 0;)
+            count++;
         EXPECT(!done || (code == POOL_END && count == 3));
         stream_free(done);
         code = future_wait_many(parts, 3, POOL_ALL_COMPLETED, PATIENCE / 2);
@@ -455,8 +457,9 @@ static bool run_with(enum process process, const char *call, int n, bool for_eve
     arrange(process, call, n, for_ever ? INT_MAX : 1);
     struct ending ending = run_child(scenario, NULL, instrumented() ? 4 * PATIENCE : PATIENCE);
     if (ending.timed_out || ending.code != 0) {
-        print_error("%s%s %d of the %s fails: %s, exit status %d, signal %d\n", call[0] ? call : "call", for_ever ? " from" : "",
-                    n, name_of(process), ending.timed_out ? "it hung" : "it ended", ending.code, ending.signal);
+        print_error("%s%s %d of the %s fails: %s, exit status %d, signal %d\n", call[0] ? call : "call",
+                    for_ever ? " from" : "", n, name_of(process),
+                    ending.timed_out ? "it hung" : "it ended", ending.code, ending.signal);
         fail();
     }
     allow_seconds(120);

@@ -1,5 +1,5 @@
-/* Large arguments that are not copied: workers read the caller's memory, or find that they cannot. Linked with the library
- * that is compiled with PP_FAULTS. */
+/* Large arguments that are not copied: workers read the caller's memory, or find that they cannot. Linked with the
+ * library that is compiled with PP_FAULTS. */
 #include "support.h"
 
 #include <pthread.h>
@@ -33,7 +33,8 @@ static bool watch(const char *name) {
     if (getpid() == tester) return false;
     if (strcmp(name, "fetching") == 0 && plan->holds) gate_pass(&plan->gate);
     if (strcmp(name, "fetching") == 0 && atomic_fetch_add(&plan->deaths, 1) < plan->deaths_wanted) raise(SIGKILL);
-    if (strcmp(name, "finished") == 0 && atomic_fetch_add(&plan->finished, 1) == 0 && plan->dies_finished) raise(SIGKILL);
+    if (strcmp(name, "finished") == 0 && atomic_fetch_add(&plan->finished, 1) == 0 && plan->dies_finished)
+        raise(SIGKILL);
     if (strcmp(name, "mremap") == 0) return plan->fail_room;
     if (strcmp(name, "process_vm_readv") != 0) return false;
     if (getppid() == tester) return atomic_fetch_add(&plan->tried, 1) >= 0 && plan->fail_try;

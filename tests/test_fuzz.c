@@ -31,8 +31,8 @@ static void whatever_workers_write_everything_ends(void **state) {
     for (uint64_t end = first_seed + scaled(runs); *seed < end;) {
         struct ending ending = run_child(run_batch, seed, PATIENCE);
         if (ending.timed_out || ending.code != 0)
-            print_error("seed %llu: %s, signal %d\n", (unsigned long long)*seed, ending.timed_out ? "it hung" : "it ended",
-                        ending.signal);
+            print_error("seed %llu: %s, signal %d\n", (unsigned long long)*seed,
+                        ending.timed_out ? "it hung" : "it ended", ending.signal);
         assert_false(ending.timed_out);
         assert_int_equal(ending.code, 0);
         allow_seconds(120);

@@ -3,7 +3,8 @@
 
 #include <poll.h>
 
-static struct future *after(struct pool *pool, pool_fn *fn, size_t out_size, struct future *const *futures, size_t count) {
+static struct future *after(struct pool *pool, pool_fn *fn, size_t out_size, struct future *const *futures,
+                            size_t count) {
     struct pool_task task = {.fn = fn, .out_size = out_size, .after = futures, .after_count = count};
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));

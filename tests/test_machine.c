@@ -105,7 +105,7 @@ static void what_makes_no_sense_limits_nothing(void **state) {
     end_root();
 }
 
-/* ---- Memory that is left ------------------------------------------------------------------------------------------ */
+/* ---- Memory that is left ----------------------------------------------------------------------------------------- */
 
 enum { KIB = 1024 };
 
@@ -555,7 +555,8 @@ static int most_at_once(const struct pool_options *options, size_t count) {
         futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
     }
     for (size_t i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, .in = in, .in_size = sizeof *in, .count = count, .chunk = 1}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, .in = in, .in_size = sizeof *in, .count = count,
+                                                .chunk = 1}));
     assert_int_equal(atomic_load(running), 0);
     pool_destroy(pool);
     return atomic_load(running + 1);

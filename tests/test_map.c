@@ -281,7 +281,8 @@ static void without_failures_there_are_none_to_tell(void **state) {
     for (size_t count = 0; count < 20; count += 10) {
         size_t failed = 5;
         memset(failures, 0x5a, sizeof failures);
-        struct pool_job job = {.fn = nothing_task, .count = count, .failures = failures, .failures_room = 3, .failed = &failed};
+        struct pool_job job = {.fn = nothing_task, .count = count, .failures = failures, .failures_room = 3,
+                               .failed = &failed};
         assert_ok(pool_map(count ? pool : NULL, &job));
         assert_int_equal(failed, 0);
         for (int i = 0; i < 3; i++) assert_int_equal(failures[i].error, 0);

@@ -81,7 +81,7 @@ static void the_hard_limit_is_counted_from_the_start_without_proc_too(void **sta
     assert_child_passes(limit_without_proc, NULL);
 }
 
-/* ---- The kernel's out-of-memory killer, in a control group with little memory -------------------------------------- */
+/* ---- The kernel's out-of-memory killer, in a control group with little memory ------------------------------------ */
 
 enum { GROUP_MIB = 100, EATER = 5, MEALS = 20 };
 

@@ -90,7 +90,8 @@ static void a_task_with_a_wrong_state_ends(void **state) {
         signal_workers(pool, SIGSTOP);
         long x = 3;
         struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
-        atomic_store(&pool->shared.outcomes[future->slot].state, wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
+        atomic_store(&pool->shared.outcomes[future->slot].state,
+                     wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
         signal_workers(pool, SIGCONT);
         end_soon(future);
         check_and_destroy(pool);
@@ -129,7 +130,8 @@ static void a_job_with_a_wrong_state_is_run(void **state) {
         struct pool *pool = sleeping_pool();
         signal_workers(pool, SIGSTOP);
         struct future *future = map_squares(pool, values, squares);
-        atomic_store(&pool->shared.outcomes[future->slot].state, wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
+        atomic_store(&pool->shared.outcomes[future->slot].state,
+                     wrong_state(pool, pp_ticket_generation(ticket_of(future)), i));
         signal_workers(pool, SIGCONT);
         assert_ok(end_soon(future));
         for (long k = 0; k < 50; k++) assert_int_equal(squares[k], k * k);
@@ -242,9 +244,11 @@ static void a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_o
     struct pool *pool = pool_of(1);
     struct future *holder = submit(pool, gate_task, &once->gate, sizeof once->gate, 0), *future;
     assert_true(gate_reached(once->gate, 1));
-    struct pool_task task = {.fn = die_once_task, .in = &once, .in_size = sizeof once, .out_size = sizeof(int), .retries = 2};
+    struct pool_task task = {.fn = die_once_task, .in = &once, .in_size = sizeof once, .out_size = sizeof(int),
+                             .retries = 2};
     assert_ok(pool_submit(pool, &task, &future));
-    pthread_mutex_lock(&pool->lock); /* an audit finds the ring full of what nobody takes, and its ticket perhaps lost */
+    pthread_mutex_lock(&pool->lock); /* an audit finds the ring full of what nobody takes, and its ticket perhaps
+                                        lost */
     while (pp_ring_push(&pool->shared, ticket_of(future))) continue;
     pp_ticket_again(pool, future->slot);
     assert_true(future->queued);

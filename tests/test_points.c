@@ -257,7 +257,8 @@ static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
     gate = shared(sizeof *gate);
     watch_point(point, wait_at_point);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fn, .in = &gate, .in_size = sizeof gate, .count = 1}, other = {.fn = tell_and_last, .count = 1};
+    struct pool_job job = {.fn = fn, .in = &gate, .in_size = sizeof gate, .count = 1},
+                    other = {.fn = tell_and_last, .count = 1};
     struct future *killed, *next;
     assert_ok(pool_map_async(pool, &job, &killed));
     assert_true(gate_reached(gate, 1));

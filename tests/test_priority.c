@@ -38,7 +38,8 @@ static struct pool *held_pool(struct log *log, struct future **holder) {
     return pool;
 }
 
-static void run_in_order(struct log *log, struct pool *pool, struct future *holder, struct future **futures, int count) {
+static void run_in_order(struct log *log, struct pool *pool, struct future *holder, struct future **futures,
+                         int count) {
     gate_open(&log->gate);
     assert_ok(finish(holder, NULL));
     for (int i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
@@ -150,7 +151,8 @@ static void a_greedy_submitter_starves_nobody(void **state) {
     for (int i = 0; i <= SUBMITTERS; i++) {
         me[i] = (struct submitter){.pool = pool, .go = &go, .done_by_all = &done, .share = share};
         if (i == SUBMITTERS) me[i].share = SUBMITTERS * share; /* it goes on until all others are done */
-        assert_int_equal(pthread_create(&threads[i], NULL, i < SUBMITTERS ? submit_in_turn : submit_in_heaps, &me[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, i < SUBMITTERS ? submit_in_turn : submit_in_heaps, &me[i]),
+                         0);
     }
     for (int i = 0; i <= SUBMITTERS; i++) pthread_join(threads[i], NULL);
     for (int i = 0; i <= SUBMITTERS; i++) assert_int_equal(me[i].wrong, 0);

@@ -322,7 +322,8 @@ static void slow_progress_is_logged_by_time(void **state) {
     (void)state;
     struct pool_progress p[] = {
         {.done = 1, .count = 1000, .seconds = 9, .last_seconds = 8, .last_done = 1, .seconds_left = 3600, .rate = 0.1},
-        {.done = 1, .count = 1000, .seconds = 11, .last_seconds = 9, .last_done = 1, .seconds_left = 36000, .failed = 1},
+        {.done = 1, .count = 1000, .seconds = 11, .last_seconds = 9, .last_done = 1, .seconds_left = 36000,
+         .failed = 1},
         {.done = 0, .count = 1000, .seconds = 21, .last_seconds = 11, .seconds_left = -1}};
     char *text = bar_in_file(p, 3);
     assert_contains(text, "  0 %  1/1000  0.0/s  10:00:00 left  1 failed\n");

@@ -106,7 +106,8 @@ static int meet(const void *in, void *out) {
     memset(out, (int)task_index(), 1000);
     if (gate_pass(all_here)) return 99;
     for (int i = 0; i < 1000; i++)
-        if (((unsigned char *)out)[i] != (unsigned char)task_index()) return 98; /* somebody else has the same scratch */
+        if (((unsigned char *)out)[i] != (unsigned char)task_index())
+            return 98; /* somebody else has the same scratch */
     return task_index() % 2 ? task_fail((int)task_index(), "odd: %d", (int)task_index()) : 0;
 }
 

@@ -1,5 +1,5 @@
-/* A task may give up rights of its process, which then is no good as a worker: one that cannot sleep would take a CPU for
- * ever, one that cannot ring the bell would not be heard. Another takes its place. */
+/* A task may give up rights of its process, which then is no good as a worker: one that cannot sleep would take a CPU
+ * for ever, one that cannot ring the bell would not be heard. Another takes its place. */
 #include "support.h"
 
 #if LINUX

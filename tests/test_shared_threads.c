@@ -179,8 +179,8 @@ static size_t end_somehow(struct pool *pool, uint64_t seed) {
         int ms = (int)(dice % 3), error = 0;
         bool timed = dice >> 8 & 1;
         struct pool_task task = {.fn = wait_task, .in = &ms, .in_size = sizeof ms, .timeout = timed ? 2 : 0};
-        struct pool_job job = {.fn = wait_task, .in = (int[]){ms, 0, 0, 0, 0, 0, 0, 0}, .in_size = sizeof ms, .count = 8,
-                               .timeout = timed ? 2 : 0};
+        struct pool_job job = {.fn = wait_task, .in = (int[]){ms, 0, 0, 0, 0, 0, 0, 0}, .in_size = sizeof ms,
+                               .count = 8, .timeout = timed ? 2 : 0};
         struct future *future;
         error = dice >> 12 & 1 ? pool_submit(pool, &task, &future) : pool_map_async(pool, &job, &future);
         if (error) return wrong + 1;

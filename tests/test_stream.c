@@ -355,7 +355,8 @@ static void freeing_a_stream_stops_its_work(void **state) {
         assert_true(becomes(begun, 2));
         stream_free(stream);
         long value = 9, result = 0; /* the workers are free again */
-        for (int i = 0; i < 10; i++) assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+        for (int i = 0; i < 10; i++)
+            assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
         assert_int_equal(*begun, 2);
     }
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -688,7 +689,8 @@ static void *make_traffic(void *argument) {
     struct traffic *traffic = argument;
     while (!atomic_load(&traffic->stop)) {
         struct future *future;
-        if (pool_submit(traffic->pool, &(struct pool_task){.fn = pid_task, .out_size = sizeof(pid_t)}, &future)) continue;
+        if (pool_submit(traffic->pool, &(struct pool_task){.fn = pid_task, .out_size = sizeof(pid_t)}, &future))
+            continue;
         future_wait(future, PATIENCE);
         future_free(future);
     }
@@ -909,7 +911,8 @@ static void wrong_arguments_have_their_code(void **state) {
     struct future *future = NULL;
     struct pool_failure failure;
     long one = 1;
-    struct pool_stream good = {.fn = square_task, .in = &one, .in_size = sizeof one, .count = 1, .out_size = sizeof one};
+    struct pool_stream good = {.fn = square_task, .in = &one, .in_size = sizeof one, .count = 1,
+                               .out_size = sizeof one};
     struct pool_stream bad[] = {good, good, good, good};
     bad[0].fn = NULL;
     bad[1].timeout = -1;

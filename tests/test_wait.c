@@ -132,7 +132,8 @@ static void a_duplicate_counts_once(void **state) {
     struct future *twice[3 * GATES];
     for (int i = 0; i < 3 * GATES; i++) twice[i] = h.futures[i % GATES];
     struct stream *streams[2];
-    for (int s = 0; s < 2; s++) assert_ok(future_as_completed(twice, 3 * GATES, &streams[s])); /* two sets of the same */
+    for (int s = 0; s < 2; s++)
+        assert_ok(future_as_completed(twice, 3 * GATES, &streams[s])); /* two sets of the same */
     gate_open(&h.gates[0]);
     assert_ok(future_wait_many(twice, 3 * GATES, POOL_FIRST_COMPLETED, PATIENCE));
     for (int i = 1; i < GATES; i++) gate_open(&h.gates[i]);
