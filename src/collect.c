@@ -135,7 +135,7 @@ static bool collect_done(struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots[slot].future;
     if (!future || future->is_job) return false;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (pp_generation_of(state) != pool->slots[slot].generation || pp_phase_of(state) != PP_DONE) return false;
+    if (!pp_is_done(state, pool->slots[slot].generation)) return false;
     pp_collect_slot(pool, slot, state);
     return true;
 }
@@ -352,15 +352,27 @@ static bool others_matter(const struct pool *pool) {
            pp_notice_waits(&pool->shared) || pp_timer_runs(&pool->shared);
 }
 
-bool pp_collect_near(struct pool *pool, const struct future *future) {
+/* Takes in the outcome of this future, if it is there, and what is done in the slots beside it. Whether it did. */
+static bool collect_near(struct pool *pool, const struct future *future) {
     uint32_t first = future->slot;
-    if (first == PP_NO_SLOT || others_matter(pool) || !collect_done(pool, first)) return false;
+    if (first == PP_NO_SLOT || !collect_done(pool, first)) return false;
     for (uint32_t slot = first + 1; slot < pool->fresh_slot && slot - first < NEAR && collect_done(pool, slot); slot++)
         prefetch(pool, (slot + AHEAD) % PP_SLOTS);
     for (uint32_t slot = first; slot-- > 0 && first - slot < NEAR && collect_done(pool, slot);)
         prefetch(pool, (slot - AHEAD) % PP_SLOTS);
     if (pool->queue.count) pp_dispatch(pool);
     return true;
+}
+
+bool pp_collect_near(struct pool *pool, const struct future *future) {
+    return !others_matter(pool) && collect_near(pool, future);
+}
+
+void pp_collect_for(struct pool *pool, const struct future *future) {
+    bool all = others_matter(pool);
+    if (!all && collect_near(pool, future)) return;
+    pp_collect(pool);
+    if (all && future->slot != PP_NO_SLOT) collect_done(pool, future->slot); /* perhaps it is not announced yet */
 }
 
 void pp_break(struct pool *pool, int code, const struct pool_failure *why) {

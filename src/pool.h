@@ -160,6 +160,7 @@ struct pool {
     struct pool_failure broken_failure;
 
     struct pp_pause crowd;
+    uint32_t sends; /* tickets since somebody last waited awake: at the second they come no longer one by one */
     bool somebody_polls; /* a thread waits in poll() for all */
     unsigned others_wait;
     uint32_t wait_epoch;
@@ -241,6 +242,8 @@ void pp_collect(struct pool *pool);
  * their slots, one way or the other; where many are done, to take in all of them first would move each through the
  * CPU's caches twice: bench_limits, "submit". */
 bool pp_collect_near(struct pool *pool, const struct future *future);
+/* Takes in its outcome, if it is there, and as much else as it has to. */
+void pp_collect_for(struct pool *pool, const struct future *future);
 /* Ends a task in `slot` that a worker's or the caller's swap has ended. */
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
 /* Looks through everything for what scribbling may have hidden; called when a wait takes unexpectedly long. */

@@ -60,6 +60,8 @@ struct pp_front {
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
     _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
     _Atomic uint32_t caller_sleeps; /* 1 + the CPU where it went to sleep; 0: it does not, or not known; see spread.h */
+    _Atomic uint32_t one_by_one; /* whether the caller waits for a task before it sends the next: then there is nothing
+                                    to gather; see work_tasks.c */
     _Atomic uint32_t cpus;       /* that the pool may use, when its size was last set */
     /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
     _Alignas(PP_LINE) _Atomic uint64_t timed;

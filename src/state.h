@@ -44,6 +44,10 @@ static inline bool pp_is_held_by(uint64_t state, uint32_t worker, uint32_t life)
     return ((state >> 4) & 0xfffffffU) == (((uint64_t)(life & 0xffffU) << 12) | (worker & 0xfffU));
 }
 
+static inline bool pp_is_done(uint64_t state, uint32_t generation) {
+    return pp_generation_of(state) == generation && pp_phase_of(state) == PP_DONE;
+}
+
 static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }

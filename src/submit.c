@@ -89,6 +89,7 @@ static inline bool send_ticket(struct pool *pool, struct future *future) {
         describe(pool, future);
     }
     push_ticket(pool, future->slot);
+    if (++pool->sends == 2) atomic_store_explicit(&pool->shared.front->one_by_one, 0, memory_order_relaxed);
     pool->ring_priority = future->task.priority;
     return true;
 }

@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "progress.h"
 #include "spread.h"
+#include "state.h"
 #include "sys.h"
 
 #define NS_PER_MS 1000000U
@@ -107,16 +108,35 @@ static bool sees_news(const struct pool *pool) {
     return pp_notice_waits(&pool->shared);
 }
 
+/* Workers are to take what comes at once. Written only where it changes: they read it all the time. */
+static void tell_one_by_one(struct pool *pool) {
+    _Atomic uint32_t *one_by_one = &pool->shared.front->one_by_one;
+    if (!atomic_load_explicit(one_by_one, memory_order_relaxed))
+        atomic_store_explicit(one_by_one, 1, memory_order_relaxed);
+    pool->sends = 0;
+}
+
+/* The state word of a task that has a slot; what pp_collect_for() would take in is there sooner than what announces
+ * it. NULL: none. */
+static const _Atomic uint64_t *word_of(const struct pool *pool, const struct future *future) {
+    bool has_one = future && !future->is_job && future->slot != PP_NO_SLOT;
+    return has_one ? &pool->shared.outcomes[future->slot].state : NULL;
+}
+
 /* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
  * short. */
-static bool spin(struct pool *pool) {
+static bool spin(struct pool *pool, const struct future *future) {
     if (!pp_spread_can_spare(&pool->shared)) return false;
+    const _Atomic uint64_t *word = word_of(pool, future);
+    uint32_t generation = word ? pool->slots[future->slot].generation : 0;
     uint64_t now = pp_now(), until = now + SPIN_NS;
+    tell_one_by_one(pool);
     pp_spread_tell_looking(&pool->shared);
     do {
         if (now < pool->crowd.until) return false;
         for (int i = 0; i < PP_LOOKS; i++)
-            if (sees_news(pool)) return true;
+            if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
+                return true;
         now = pp_cpu_offer(&pool->crowd); /* whoever else wants it */
     } while (now < until);
     return false;
@@ -163,7 +183,8 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
     if (pp_in_report(pool)) deadline = 0;
     for (;;) {
         if (pool->driven) pp_drive(pool);
-        pp_collect(pool);
+        if (future) pp_collect_for(pool, future);
+        else pp_collect(pool);
         if (pool->reports) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
@@ -178,7 +199,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
         if (pool->reports && pp_reports_due(pool) < until) until = pp_reports_due(pool);
-        if (spin(pool)) continue;
+        if (spin(pool, future)) continue;
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
         if (pp_now() >= audit_at) {

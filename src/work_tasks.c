@@ -89,10 +89,12 @@ static void prefetch(struct worker *w, uint64_t ticket) {
 }
 
 /* A worker that takes each short task as soon as it is there keeps the caller's lines going to and fro, and both slow:
- * where they come that fast, some are let come together. bench_limits, "flat-submit" */
+ * where they come that fast, some are let come together. bench_limits, "flat-submit". Not where the caller waits for
+ * each: "round-awake" */
 void pp_work_let_gather(const struct worker *w) {
     if (w->batch == 1 || w->took_all) return;
-    while (pp_now() - w->took < GATHER_NS) continue;
+    const _Atomic uint32_t *one_by_one = &w->shared->front->one_by_one;
+    while (!atomic_load_explicit(one_by_one, memory_order_relaxed) && pp_now() - w->took < GATHER_NS) continue;
 }
 
 static void count_tasks(struct worker *w, uint64_t tasks, uint64_t began, uint64_t now) {

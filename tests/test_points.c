@@ -382,6 +382,37 @@ static void overdue_between_running_an_item_and_ending_it(void **state) {
     pp_fault = NULL;
 }
 
+static bool stop_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) == 0) raise(SIGSTOP);
+    return false;
+}
+
+/* Its worker does not come to announce it. With `others` a task waits for another, so that all outcomes are taken
+ * in. */
+static void get_unannounced(bool others) {
+    watch_point("published", stop_at_point);
+    struct pool *pool = pool_of(1);
+    pid_t worker = -1;
+    struct future *first = submit(pool, pid_task, NULL, 0, sizeof worker), *after = NULL;
+    struct pool_task task = {.fn = pid_task, .out_size = sizeof worker, .after = &first, .after_count = 1};
+    if (others) assert_ok(pool_submit(pool, &task, &after));
+    assert_true(becomes(&plan->deaths, 1));
+    assert_ok(future_get(first, &worker, PATIENCE));
+    assert_int_equal(kill(worker, SIGCONT), 0);
+    future_free(first);
+    if (others) assert_ok(finish(after, NULL));
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+static void an_outcome_that_nobody_has_announced_is_got(void **state) {
+    (void)state;
+    get_unannounced(false);
+    get_unannounced(true);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(before_it_reads_anything),
@@ -390,6 +421,7 @@ int main(int argc, char **argv) {
         TEST(between_running_and_publishing),
         TEST(between_publishing_and_announcing),
         TEST(between_announcing_and_waking_the_caller),
+        TEST(an_outcome_that_nobody_has_announced_is_got),
         TEST(upon_entering_a_job),
         TEST(between_claiming_items_and_recording_them),
         TEST(between_recording_items_and_beginning_them),

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "shared.h"
+#include "pool.h"
 
 static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) {
     (void)state;
@@ -468,6 +468,27 @@ static void tasks_and_jobs_mix(void **state) {
     pool_destroy(pool);
 }
 
+/* Workers let short tasks gather only where several are sent before one is waited for. */
+static void workers_know_whether_tasks_come_one_by_one(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    const _Atomic uint32_t *one_by_one = &pool->shared.front->one_by_one;
+    long x = 3, result;
+    if (pool_cpu_count() > 1) /* else no wait is awake */
+        for (int64_t start = now_ms(); atomic_load(one_by_one) == 0;) {
+            assert_true(now_ms() - start < PATIENCE);
+            assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
+        }
+    uint32_t before = atomic_load(one_by_one);
+    struct future *futures[2];
+    futures[0] = submit(pool, square_task, &x, sizeof x, sizeof x);
+    assert_int_equal(atomic_load(one_by_one), before);
+    futures[1] = submit(pool, square_task, &x, sizeof x, sizeof x);
+    assert_int_equal(atomic_load(one_by_one), 0);
+    for (int i = 0; i < 2; i++) assert_ok(finish(futures[i], &result));
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_hundred_thousand_submits_give_the_results_of_a_loop),
@@ -489,6 +510,7 @@ int main(int argc, char **argv) {
         TEST(submits_alone_find_the_room_of_what_is_done),
         TEST(threads_may_submit_at_once),
         TEST(tasks_and_jobs_mix),
+        TEST(workers_know_whether_tasks_come_one_by_one),
     };
     return run_group("submit", tests, COUNT(tests), argc, argv);
 }
