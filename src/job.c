@@ -133,8 +133,8 @@ static void fail_left(struct pp_job *j, int error) {
 /* A pass that ends no item takes a death between a claim and the record of it, which is a moment; or an item that
  * scribbles over its worker's record, whenever it runs. */
 static bool is_hopeless(struct pp_job *j) {
-    bool fruitful = pp_tally_count_left(&j->tally) < j->plan->count || j->retried;
-    j->barren = fruitful ? 0 : j->barren + 1;
+    uint64_t left_of_this = pp_tally_count_left(&j->tally) - j->put_off;
+    j->barren = left_of_this < j->plan->count || j->retried ? 0 : j->barren + 1;
     return j->barren > BARREN_PASSES;
 }
 

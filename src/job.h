@@ -31,8 +31,9 @@ struct pp_job {
     uint64_t *index; /* the item at each position; NULL: the position is the item */
     char *work;      /* cursors, marks, flaws, codes */
     unsigned deaths;
-    bool retried;    /* a victim is to be tried again */
-    unsigned barren; /* passes in a row that ended nothing and tried nothing again */
+    uint64_t put_off; /* items that are left, and not of this pass */
+    bool retried;     /* a victim is to be tried again */
+    unsigned barren;  /* passes in a row that ended nothing and tried nothing again */
 };
 
 struct pp_notice;

@@ -107,6 +107,7 @@ void pp_pass_begin(struct pool *pool, struct pp_job *j) {
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->retried = false;
+    j->put_off = pp_tally_count_left(&j->tally);
     j->plan->generation = generation;
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);

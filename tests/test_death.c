@@ -691,6 +691,27 @@ static void a_child_that_returns_from_a_task_is_no_worker(void **state) {
     }
 }
 
+static int die_at_first_item(const void *in, void *out) {
+    (void)in, (void)out;
+    if (task_index() == 0) raise(SIGKILL);
+    return 0;
+}
+
+/* A pass takes up only so many of the items that a death has left over: these are for a dozen. */
+static void what_a_death_leaves_over_is_run_however_much_it_is(void **state) {
+    (void)state;
+    enum { ITEMS = 800000 };
+    struct pool *pool = pool_of(2);
+    size_t failed = 0;
+    struct pool_failure failure;
+    struct pool_job job = {.fn = die_at_first_item, .count = ITEMS, .chunk = ITEMS, .failed = &failed,
+                           .failure = &failure};
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    assert_int_equal(failed, 1);
+    assert_int_equal(failure.index, 0);
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(whatever_kills_a_worker_is_told),
@@ -710,6 +731,7 @@ int main(int argc, char **argv) {
         TEST(a_task_that_closes_all_descriptors_costs_no_other),
         TEST(a_worker_whose_pipes_a_task_took_is_replaced),
         TEST(a_child_that_returns_from_a_task_is_no_worker),
+        TEST(what_a_death_leaves_over_is_run_however_much_it_is),
     };
     return run_group("death", tests, COUNT(tests), argc, argv);
 }
