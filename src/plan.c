@@ -56,19 +56,24 @@ static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, 
         if (atomic_compare_exchange_weak_explicit(word, &seen, rest, memory_order_acq_rel, memory_order_acquire)) {
             chunk->first = region * plan->region + (own ? next_of(seen) : last_of(rest));
             chunk->last = chunk->first + blocks;
-            chunk->begin = chunk->first * plan->block;
-            chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
             return true;
         }
     }
     return false;
 }
 
-/* What has a mark was claimed before: somebody scribbled upon the cursor. */
-static bool is_fresh(const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
-    for (uint64_t b = chunk->first; b < chunk->last; b++)
-        if (atomic_load_explicit(&plan->marks[b], memory_order_relaxed) != PP_UNMARKED) return false;
-    return true;
+static bool is_marked(const struct pp_job_plan *plan, uint64_t block) {
+    return atomic_load_explicit(&plan->marks[block], memory_order_relaxed) != PP_UNMARKED;
+}
+
+/* What has a mark was claimed before: somebody scribbled upon the cursor. False: nothing is left of the chunk. */
+static bool trim(const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+    uint64_t end = chunk->last;
+    while (chunk->first < end && is_marked(plan, chunk->first)) chunk->first++;
+    for (chunk->last = chunk->first; chunk->last < end && !is_marked(plan, chunk->last);) chunk->last++;
+    chunk->begin = chunk->first * plan->block;
+    chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
+    return chunk->first < chunk->last;
 }
 
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
@@ -76,7 +81,7 @@ bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pa
     uint32_t region = worker < plan->regions ? worker : worker % plan->regions;
     for (uint32_t i = 0; i < plan->regions; i++) {
         while (claim_in(plan, region, i == 0, pace, most, chunk))
-            if (is_fresh(plan, chunk)) return true;
+            if (trim(plan, chunk)) return true;
         if (++region == plan->regions) region = 0;
     }
     return false;

@@ -234,11 +234,35 @@ static void a_tick_makes_the_next_look_due(void **state) {
     assert_false(pp_pace_is_due(&pace, &chunk, 4000000));
 }
 
+/* As if a cursor had been set back: what was claimed and finished is not claimed again, and what follows it is. */
+static void what_has_a_mark_is_claimed_by_nobody(void **state) {
+    (void)state;
+    static const uint64_t chunks[] = {1, 4, 0};
+    for (size_t i = 0; i < COUNT(chunks); i++) {
+        make_job(300, 3, chunks[i], 2, 1);
+        static const uint64_t marked[] = {0, 1, 5, 49, 50, 98, 99};
+        for (size_t m = 0; m < COUNT(marked); m++) pp_plan_mark(&job.plan, marked[m], marked[m] + 1, false);
+        struct pp_pace pace = {.blocks = 3};
+        struct pp_chunk chunk;
+        uint64_t claimed = 0;
+        while (pp_plan_claim(&job.plan, i % 2, &pace, UINT64_MAX, &chunk)) {
+            assert_true(is_chunk(&job.plan, &chunk));
+            for (uint64_t b = chunk.first; b < chunk.last; b++) assert_int_equal(job.marks[b], PP_UNMARKED);
+            pp_plan_mark(&job.plan, chunk.first, chunk.last, false);
+            claimed += chunk.last - chunk.first;
+        }
+        assert_true(pp_plan_is_used_up(&job.plan));
+        if (chunks[i] == 1) assert_int_equal(claimed, 100 - COUNT(marked));
+        assert_true(claimed >= 80); /* of a chunk, what comes before the first mark in its middle */
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(claims_of_several_threads_cover_each_position_once),
         TEST(what_is_used_up_is_claimed_by_nobody),
         TEST(scribbled_cursors_claim_nothing_outside),
+        TEST(what_has_a_mark_is_claimed_by_nobody),
         TEST(regions_are_small_enough_to_be_counted_and_hold_all),
         TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
         TEST(chunks_grow_until_they_take_long_enough),
