@@ -275,6 +275,12 @@ static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *
         return;
     }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
+    if (pp_phase_of(state) == PP_KILLED && pool->slots[slot].doubted) {
+        pp_state_submit(&pool->shared.outcomes[slot].state, pp_generation_of(state)); /* whoever held it is dead */
+        pool->slots[slot].doubted = false;
+        if (bear_loss(pool, slot)) pp_ticket_again(pool, slot);
+        return;
+    }
     switch (pp_phase_of(state)) {
     case PP_DONE: pp_collect_slot(pool, slot, state); break; /* it died before it could announce it */
     case PP_RUNNING:
@@ -365,10 +371,11 @@ static bool collect_near(struct pool *pool, const struct future *future) {
 }
 
 bool pp_collect_near(struct pool *pool, const struct future *future) {
-    return !others_matter(pool) && collect_near(pool, future);
+    return !pool->ended && !others_matter(pool) && collect_near(pool, future);
 }
 
 void pp_collect_for(struct pool *pool, const struct future *future) {
+    if (pool->ended) return;
     bool all = others_matter(pool);
     if (!all && collect_near(pool, future)) return;
     pp_collect(pool);
@@ -417,15 +424,19 @@ static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
            atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
 }
 
-/* Whoever has been about to begin a task at two looks runs it, and the task's word was scribbled upon: nothing else
- * would end that. */
+/* Who has been about to begin a task at two looks most likely runs it, and the task's word was scribbled upon: nothing
+ * else would end that. If it does not, it finds the word swapped, and stops before it begins anything. */
 static void audit_beginners(struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
         uint64_t ticket = atomic_load_explicit(&pool->shared.records[w].current, memory_order_acquire);
         const struct future *future = future_of(pool, ticket);
         if (!future || future->is_job || !is_pending(pool, pp_ticket_slot(ticket))) continue;
-        if (pool->slots[pp_ticket_slot(ticket)].losses++ > 0) pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+        struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
+        _Atomic uint64_t *state = &pool->shared.outcomes[pp_ticket_slot(ticket)].state;
+        if (slot->losses++ == 0 || !pp_state_doubt(state, slot->generation, w, life)) continue;
+        slot->doubted = true;
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
 }
 

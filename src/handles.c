@@ -36,6 +36,7 @@ static void lay_out(struct pool *pool, struct pp_block *block) {
 bool pp_futures_add(struct pool *pool) {
     size_t size = pool->handles < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
     struct pp_block *block = pp_table(size);
+    if (!block) block = pp_table(size = SMALL_BLOCK); /* where address space is scarce */
     if (!block) return false;
     block->size = size;
     lay_out(pool, block);

@@ -130,7 +130,7 @@ static void fail_left(struct pp_job *j, int error) {
     pp_tally_fail_left(&j->tally, &failure);
 }
 
-/* A pass that ends no item takes a death between a claim and the record of it, which is a moment; or an item that
+/* A pass that ends none of its items takes a death between a claim and the record of it, a moment; or an item that
  * scribbles over its worker's record, whenever it runs. */
 static bool is_hopeless(struct pp_job *j) {
     uint64_t left_of_this = pp_tally_count_left(&j->tally) - j->put_off;

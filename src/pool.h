@@ -73,7 +73,8 @@ struct future {
 struct pp_slot {
     struct future *future; /* NULL: free */
     uint32_t generation;
-    uint32_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see
+    bool doubted;    /* pp_state_doubt() */
+    uint16_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see
                         collect.c */
 };
 

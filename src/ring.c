@@ -37,7 +37,9 @@ void pp_ring_repair(struct pp_shared *shared) {
 
 bool pp_ring_is_empty(const struct pp_shared *shared) {
     uint64_t ticket;
-    return !is_there(shared, atomic_load_explicit(&shared->back->head, memory_order_relaxed), &ticket);
+    /* Acquire: who finds the last ticket taken finds it in the record of who took it; pairs with the swap of the
+     * head. */
+    return !is_there(shared, atomic_load_explicit(&shared->back->head, memory_order_acquire), &ticket);
 }
 
 /* How many to take from `head` on, where there is one: as many as leave twice as many for each other worker. */

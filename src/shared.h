@@ -1,7 +1,7 @@
 /* The memory that caller, supervisor and workers share: one mapping, made before the first fork, at the same address in
  * all of them, with no name anywhere.
  *
- *     front  board  tickets  notices  descs  inputs            workers may only read
+ *     front  board  tickets  notices  descs  inputs  starts    workers may only read
  *     back  records  done  outcomes  messages  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what

@@ -8,6 +8,8 @@
  *                        v                  v only then is the worker killed, and it stops if its own swap failed
  *                    CANCELLED        KILLED, OVERDUE
  *
+ * Where a worker seems to run what is PENDING, after scribbling, the caller swaps it to KILLED, and kills that worker.
+ *
  * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); a worker's stay in it, or the item that it
  * runs there where each may be its last or be overdue, has a word of the same phases in the worker's record, where the
  * generation counts stays and items.
@@ -63,6 +65,10 @@ static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, u
 /* RUNNING → DONE. The worker that runs it, and for a job the caller, with the word that it read. */
 static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
+}
+/* PENDING → KILLED. Caller: what this worker seems to run all the same. */
+static inline bool pp_state_doubt(_Atomic uint64_t *word, uint32_t generation, uint32_t worker, uint32_t life) {
+    return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_KILLED, worker, life));
 }
 /* PENDING → CANCELLED. Caller. */
 static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {

@@ -31,6 +31,7 @@ struct worker {
     unsigned batch;      /* tickets to take at a time */
     uint64_t took;       /* ns when it last took some */
     bool took_all;       /* as many as it might have */
+    bool has_run;        /* a task, or an item that may be its last */
     bool has_quota;
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;

@@ -144,6 +144,7 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         uint64_t running = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
         if (must_stop(plan)) stop_unbegun(w, running);
         run_items(w, plan, &item);
+        w->has_run = true;
         PP_POINT("item ran");
         pp_work_heed_time_out(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);

@@ -51,6 +51,13 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     pp_work_announce(w, ticket);
 }
 
+/* Whether the caller took us to be running this when we were about to begin it, and is about to kill us: not what would
+ * come next. */
+static bool is_doubted(const struct worker *w, uint64_t ticket, const _Atomic uint64_t *state) {
+    return atomic_load_explicit(state, memory_order_acquire) ==
+           pp_state(pp_ticket_generation(ticket), PP_KILLED, w->number, w->life);
+}
+
 /* False: it is no longer to be run, or somebody else runs it. Else the worker is busy, since `began` if it was not: who
  * only tries is not. */
 static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
@@ -62,12 +69,17 @@ static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
     }
     /* Before the swap: a death right after it must find what was running. */
     atomic_store_explicit(&w->record->current, ticket, memory_order_relaxed);
-    if (!pp_state_begin(&w->shared->outcomes[slot].state, pp_ticket_generation(ticket), w->number, w->life))
+    PP_POINT("about to begin");
+    _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
+    if (!pp_state_begin(state, pp_ticket_generation(ticket), w->number, w->life)) {
+        if (is_doubted(w, ticket, state)) pp_work_await_kill(w);
         return false;
+    }
     PP_POINT("begun");
     if (atomic_load_explicit(&w->record->busy_since, memory_order_relaxed) == 0)
         atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
     run_claimed(w, slot, ticket);
+    w->has_run = true;
     if (w->has_quota) w->quota--;
     return true;
 }

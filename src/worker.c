@@ -64,8 +64,9 @@ static bool is_surplus(const struct worker *w) {
 }
 
 void pp_work_retire_if_due(struct worker *w) {
-    if ((w->has_quota && w->quota == 0) || (w->soft_limit && pp_memory_used() > w->soft_limit) || is_surplus(w))
-        pp_work_retire(w, PP_RETIRED);
+    /* Not before it has run something, or none that follows would: it may be the initializer that needs more. */
+    bool is_large = w->soft_limit && w->has_run && pp_memory_used() > w->soft_limit;
+    if ((w->has_quota && w->quota == 0) || is_large || is_surplus(w)) pp_work_retire(w, PP_RETIRED);
 }
 
 static bool is_same(struct pp_file a, struct pp_file b) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -449,6 +450,36 @@ static void a_worker_is_not_stopped_by_the_terminal(void **state) {
     assert_child_passes(use_terminal, NULL);
 }
 
+struct looker {
+    struct future *future;
+    atomic_bool begun;
+};
+
+static void *look_until_done(void *argument) {
+    struct looker *looker = argument;
+    int code;
+    do {
+        code = future_wait(looker->future, 0);
+        atomic_store(&looker->begun, true);
+    } while (code == POOL_ETIMEDOUT);
+    return NULL;
+}
+
+static void a_look_at_a_future_may_come_while_the_pool_ends(void **state) {
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        struct pool *pool = pool_of(1);
+        struct looker looker = {.future = submit(pool, forever_task, NULL, 0, 0)};
+        pthread_t thread;
+        assert_ok(pthread_create(&thread, NULL, look_until_done, &looker));
+        while (!atomic_load(&looker.begun)) sched_yield();
+        pool_destroy(pool);
+        pthread_join(thread, NULL);
+        assert_code(future_get(looker.future, NULL, 0), POOL_ECANCELLED);
+        future_free(looker.future);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(nothing_is_left_of_a_caller_that_is_killed),
@@ -464,6 +495,7 @@ int main(int argc, char **argv) {
         TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
         TEST(destroy_is_bounded_whatever_the_tasks_do),
         TEST(a_child_that_left_its_group_does_not_keep_destroy),
+        TEST(a_look_at_a_future_may_come_while_the_pool_ends),
     };
     return run_group("ending", tests, COUNT(tests), argc, argv);
 }

@@ -197,6 +197,26 @@ static int sometimes_large_task(const void *in, void *out) {
     return allocate_task(&size, out);
 }
 
+static int allocate_initializer(void *argument) {
+    return allocate_task(argument, &(pid_t){0});
+}
+
+/* No worker would ever run an item. */
+static void a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item(void **state) {
+    (void)state;
+    size_t large = 100 * mib;
+    struct pool_options options = test_options(2);
+    options.initializer = allocate_initializer;
+    options.initializer_arg = &large;
+    options.memory_soft_limit = 20 * mib;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    pid_t pids[6];
+    struct pool_job job = {.fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = COUNT(pids), .chunk = 3};
+    assert_ok(pool_map(pool, &job));
+    pool_destroy(pool);
+}
+
 static void in_a_job_replacing_loses_no_item(void **state) {
     (void)state;
     static const size_t chunks[] = {0, 1, 8, 1000};
@@ -322,6 +342,7 @@ int main(int argc, char **argv) {
         TEST(whom_the_kernel_kills_for_want_of_memory_loses_only_its_item),
         TEST(shared_data_does_not_count_for_the_hard_limit),
         TEST(a_worker_above_the_soft_limit_is_replaced_after_its_task),
+        TEST(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item),
         TEST(in_a_job_replacing_loses_no_item),
         TEST(replacing_after_every_task_loses_none_of_ten_thousand),
         TEST(more_limits_at_once_do),

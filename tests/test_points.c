@@ -6,7 +6,10 @@
 #include <signal.h>
 
 #include "cpu.h"
+#include "shared.h"
+#include "state.h"
 #include "sys.h"
+#include "task.h"
 
 enum { TASKS = 200, ITEMS = 2000 };
 
@@ -413,6 +416,47 @@ static void an_outcome_that_nobody_has_announced_is_got(void **state) {
     get_unannounced(true);
 }
 
+/* Once: until the caller has lost patience with what is about to begin; and the kill comes later still. */
+static bool dawdle_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0 || atomic_fetch_add(&plan->deaths, 1) > 0) return false;
+    const struct pp_shared *memory = pp_call_here()->shared;
+    uint64_t ticket = atomic_load(&memory->records[0].current);
+    const _Atomic uint64_t *state = &memory->outcomes[pp_ticket_slot(ticket)].state;
+    pid_t supervisor = getppid();
+    kill(supervisor, SIGSTOP);
+    for (int64_t start = now_ms(); pp_phase_of(atomic_load(state)) == PP_PENDING && now_ms() - start < PATIENCE;)
+        sleep_ms(1);
+    if (fork() != 0) return false;
+    sleep_ms(130);
+    kill(supervisor, SIGCONT);
+    _exit(0);
+}
+
+static int slow_pid_task(const void *in, void *out) {
+    sleep_ms(50);
+    return pid_task(in, out);
+}
+
+/* It is killed, since it seems to run what it has not begun; but no task with it, not even the next that it could
+ * begin. */
+static void who_is_late_to_begin_loses_nothing(void **state) {
+    (void)state;
+    watch_point("about to begin", dawdle_at_point);
+    struct pool *pool = pool_of(1);
+    struct future *futures[4];
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, slow_pid_task, NULL, 0, sizeof(pid_t));
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        pid_t worker = 0;
+        assert_ok(finish(futures[i], &worker));
+        assert_true(worker > 0);
+    }
+    struct pool_stats stats = {.room = 0};
+    assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.died, 1);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(before_it_reads_anything),
@@ -422,6 +466,7 @@ int main(int argc, char **argv) {
         TEST(between_publishing_and_announcing),
         TEST(between_announcing_and_waking_the_caller),
         TEST(an_outcome_that_nobody_has_announced_is_got),
+        TEST(who_is_late_to_begin_loses_nothing),
         TEST(upon_entering_a_job),
         TEST(between_claiming_items_and_recording_them),
         TEST(between_recording_items_and_beginning_them),
