@@ -17,11 +17,21 @@ static int check(const struct future *future) {
     return pp_is_foreign(future->pool) ? POOL_EFOREIGN : 0;
 }
 
-/* Takes the lock and waits, with the future pinned: a callback may free it. let_go() undoes both. */
-static int wait_for(struct future *future, int timeout) {
-    uint64_t deadline = pp_deadline(timeout);
+static bool is_at_rest(const struct future *future) {
+    /* Acquire: pairs with the release in pp_rest(). */
+    return atomic_load_explicit(&future->done, memory_order_acquire) == PP_AT_REST;
+}
+
+/* Takes the lock, and pins the future: a callback may free it. let_go() undoes both. */
+static void hold(struct future *future) {
     pp_lock(future->pool);
     pp_pin(future);
+}
+
+/* The same, and waits. */
+static int wait_for(struct future *future, int timeout) {
+    uint64_t deadline = pp_deadline(timeout);
+    hold(future);
     return pp_collect_near(future->pool, future) ? 0 : pp_wait(future->pool, future, 0, deadline);
 }
 
@@ -48,17 +58,18 @@ static int take(const struct future *future, void *out) {
 int future_get(struct future *future, void *out, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error) return error;
-    if (is_done(future)) {
+    if (is_at_rest(future)) { /* and so its result lies in itself, where the pool's end lets it be */
         pp_future_prefetch_beside(future);
         return take(future, out);
     }
-    error = wait_for(future, timeout);
+    if (is_done(future)) hold(future);
+    else error = wait_for(future, timeout);
     if (!error) {
         /* Before callbacks run; and without the lock where it may take long. */
         bool large = future->result && future->result != future->small;
-        if (large) pthread_mutex_unlock(&future->pool->lock);
+        if (large) pp_step_out(future->pool);
         error = take(future, out);
-        if (large) pthread_mutex_lock(&future->pool->lock);
+        if (large) pp_step_in(future->pool);
     }
     let_go(future);
     return error;
@@ -172,9 +183,7 @@ int future_failure(struct future *future, struct pool_failure *failure) {
 void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
-    /* Acquire: pairs with the release in pp_rest(). */
-    bool at_rest = atomic_load_explicit(&future->done, memory_order_acquire) == PP_AT_REST;
-    if (at_rest && pp_future_give_back(future)) return;
+    if (is_at_rest(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
     if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);

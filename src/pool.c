@@ -338,6 +338,7 @@ void pool_destroy(struct pool *pool) {
     pool->closed = true;
     end_workers(pool);
     break_as_cancelled(pool);
+    pp_await_others(pool);
     pp_reports_run(pool);
     pp_futures_close(pool);
     pp_futures_keep_results(pool);

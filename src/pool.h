@@ -84,7 +84,7 @@ struct crew; /* the backend's own, where it needs one */
 
 struct pool {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* somebody who waited in poll() has come back */
+    pthread_cond_t changed; /* somebody who waited in poll() has come back; at the pool's end, the last of `outside` */
 
     /* Constant. */
     struct pp_shared shared;
@@ -164,11 +164,25 @@ struct pool {
     uint32_t sends; /* tickets since somebody last waited awake: at the second they come no longer one by one */
     bool somebody_polls; /* a thread waits in poll() for all */
     unsigned others_wait;
+    unsigned outside; /* calls that are under way without the lock, and come back to use the pool */
     uint32_t wait_epoch;
 };
 
 static inline void pp_lock(struct pool *pool) {
     pthread_mutex_lock(&pool->lock);
+}
+/* A call goes on without the lock for a while: the pool's end waits for it to come back. */
+static inline void pp_step_out(struct pool *pool) {
+    pool->outside++;
+    pthread_mutex_unlock(&pool->lock);
+}
+/* The lock is held again. */
+static inline void pp_stepped_in(struct pool *pool) {
+    if (--pool->outside == 0 && pool->ended) pthread_cond_broadcast(&pool->changed);
+}
+static inline void pp_step_in(struct pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    pp_stepped_in(pool);
 }
 /* Keeps the promise of pool_fd(), where it was made; in wait.c. */
 void pp_rearm(struct pool *pool);
@@ -278,6 +292,8 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
 uint64_t pp_deadline(int timeout);
 /* What was done is not a worker's doing, who would have rung the bell: other threads may sleep for it. */
 void pp_wake_waiting(struct pool *pool);
+/* The pool has ended: until calls of other threads that are in the middle of something have come back. */
+void pp_await_others(struct pool *pool);
 /* Something new is to be seen to when anything is done: whoever sleeps for one future is now woken for all. */
 void pp_attend_all(struct pool *pool);
 /* Whether the supervisor has gone by the deadline. Needs no lock. In pool.c. */

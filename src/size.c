@@ -95,8 +95,8 @@ int pp_retire_all(struct pool *pool, uint64_t deadline) {
 
 int pp_processes_retire(struct pool *pool, uint64_t deadline) {
     /* The supervisor goes when the last worker has gone. */
-    pthread_mutex_unlock(&pool->lock);
+    pp_step_out(pool);
     bool gone = pp_supervisor_has_gone(pool, deadline);
-    pthread_mutex_lock(&pool->lock);
+    pp_step_in(pool);
     return gone ? 0 : POOL_ETIMEDOUT;
 }

@@ -262,9 +262,9 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
     int error = future->outcome;
     s->size = error ? 0 : future->out_size;
     if (s->size && out) {
-        if (s->size > LARGE) pthread_mutex_unlock(&s->pool->lock);
+        if (s->size > LARGE) pp_step_out(s->pool);
         memcpy(out, future->result, s->size);
-        if (s->size > LARGE) pp_lock(s->pool);
+        if (s->size > LARGE) pp_step_in(s->pool);
     }
     pp_watch_remove(&item->watch);
     pp_future_recycle(future);

@@ -142,6 +142,13 @@ static bool spin(struct pool *pool, const struct future *future) {
     return false;
 }
 
+void pp_await_others(struct pool *pool) {
+    while (pool->outside > 0) {
+        pp_wake_waiting(pool);
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    }
+}
+
 void pp_wake_waiting(struct pool *pool) {
     if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
     if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
@@ -155,9 +162,9 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->lifeline, .events = POLLIN}};
-        pthread_mutex_unlock(&pool->lock);
+        pp_step_out(pool);
         int n = pp_poll(fds, 2, until);
-        pthread_mutex_lock(&pool->lock);
+        pp_step_in(pool);
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
     pp_spread_tell_awake(&pool->shared);
@@ -173,7 +180,9 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
+        pool->outside++;
         pthread_cond_timedwait(&pool->changed, &pool->lock, &time);
+        pp_stepped_in(pool);
     }
     pool->others_wait--;
 }

@@ -455,6 +455,89 @@ struct looker {
     atomic_bool begun;
 };
 
+enum { LARGE = 3000000 };
+
+static int large_task(const void *in, void *out) {
+    memset(out, *(const int *)in, LARGE);
+    return 0;
+}
+
+struct waiter {
+    struct pool *pool;
+    struct future *future;
+    pthread_t thread;
+    atomic_bool begun;
+    int code;
+    bool right;
+};
+
+static void *wait_for_ever(void *argument) {
+    struct waiter *waiter = argument;
+    atomic_store(&waiter->begun, true);
+    waiter->code = waiter->future ? future_get(waiter->future, NULL, -1) : pool_poll(waiter->pool, -1);
+    return NULL;
+}
+
+/* The first sleeps for the others. */
+static void threads_may_wait_while_the_pool_ends(void **state) {
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct pool *pool = pool_of(1);
+        struct waiter waiters[4] = {{.pool = pool}};
+        for (size_t i = 0; i < COUNT(waiters); i++) {
+            waiters[i].pool = pool;
+            if (i > 0) waiters[i].future = submit(pool, forever_task, NULL, 0, 0);
+        }
+        for (size_t i = 0; i < COUNT(waiters); i++) {
+            assert_ok(pthread_create(&waiters[i].thread, NULL, wait_for_ever, &waiters[i]));
+            while (!atomic_load(&waiters[i].begun)) sched_yield();
+        }
+        if (round % 2) sleep_ms(2);
+        pool_destroy(pool);
+        for (size_t i = 0; i < COUNT(waiters); i++) {
+            pthread_join(waiters[i].thread, NULL);
+            if (i > 0) assert_code(waiters[i].code, POOL_ECANCELLED);
+            future_free(waiters[i].future);
+        }
+    }
+}
+
+static void *get_large(void *argument) {
+    struct waiter *waiter = argument;
+    static unsigned char results[4][LARGE];
+    unsigned char *result = results[waiter->code];
+    atomic_store(&waiter->begun, true);
+    do waiter->code = future_get(waiter->future, result, 0);
+    while (waiter->code == POOL_ETIMEDOUT);
+    waiter->right = result[0] == 7 && result[LARGE / 2] == 7 && result[LARGE - 1] == 7;
+    return NULL;
+}
+
+static void large_results_may_be_copied_while_the_pool_ends(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct pool *pool = pool_of(2);
+        struct waiter waiters[4] = {{.pool = pool}};
+        int seven = 7;
+        for (int i = 0; i < 4; i++) {
+            waiters[i].future = submit(pool, large_task, &seven, sizeof seven, LARGE);
+            waiters[i].code = i;
+        }
+        for (int i = 0; i < 4; i++) assert_ok(future_wait(waiters[i].future, PATIENCE));
+        for (int i = 0; i < 4; i++) {
+            assert_ok(pthread_create(&waiters[i].thread, NULL, get_large, &waiters[i]));
+            if (i < 3) while (!atomic_load(&waiters[i].begun)) sched_yield();
+        }
+        pool_destroy(pool);
+        for (int i = 0; i < 4; i++) {
+            pthread_join(waiters[i].thread, NULL);
+            assert_ok(waiters[i].code);
+            assert_true(waiters[i].right);
+            future_free(waiters[i].future);
+        }
+    }
+}
+
 static void *look_until_done(void *argument) {
     struct looker *looker = argument;
     int code;
@@ -495,6 +578,8 @@ int main(int argc, char **argv) {
         TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
         TEST(destroy_is_bounded_whatever_the_tasks_do),
         TEST(a_child_that_left_its_group_does_not_keep_destroy),
+        TEST(threads_may_wait_while_the_pool_ends),
+        TEST(large_results_may_be_copied_while_the_pool_ends),
         TEST(a_look_at_a_future_may_come_while_the_pool_ends),
     };
     return run_group("ending", tests, COUNT(tests), argc, argv);
