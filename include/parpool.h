@@ -199,8 +199,8 @@ PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
 
 /* Ends the pool and whatever still runs, in bounded time (in other backends, once tasks that run have returned); leaves
  * no process, descriptor, mapping or file, but for the private memory of futures. What was not done ends with
- * POOL_ECANCELLED. Futures stay valid until they are freed, with their results (POOL_ENOMEM, where there is no memory
- * to keep a large one); arena memory does not.
+ * POOL_ECANCELLED, and calls of other threads that wait for it return. Futures stay valid until they are freed, with
+ * their results (POOL_ENOMEM, where there is no memory to keep a large one); arena memory does not.
  * pool: NULL, or in another process or a task of it: nothing. Blocks, for moments. From any thread, but not in a
  * pool_job.progress or a stream's next(); the pool's last call. */
 PARPOOL_API void pool_destroy(struct pool *pool);

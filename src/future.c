@@ -32,7 +32,7 @@ static void hold(struct future *future) {
 static int wait_for(struct future *future, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     hold(future);
-    return pp_collect_near(future->pool, future) ? 0 : pp_wait(future->pool, future, 0, deadline);
+    return pp_wait(future->pool, future, 0, deadline);
 }
 
 static void let_go(struct future *future) {

@@ -252,12 +252,7 @@ void pp_ticket_again(struct pool *pool, uint32_t slot);
 
 /* Takes in what workers and supervisor have published. */
 void pp_collect(struct pool *pool);
-/* Takes in the outcome of this future, if it is there and nothing else matters now, and what is done in the slots
- * beside it. Whether it did. Futures are mostly asked for in the order in which they were submitted, which is that of
- * their slots, one way or the other; where many are done, to take in all of them first would move each through the
- * CPU's caches twice: bench_limits, "submit". */
-bool pp_collect_near(struct pool *pool, const struct future *future);
-/* Takes in its outcome, if it is there, and as much else as it has to. */
+/* Takes in the outcome of this future, if it is there, announced or not, and as much else as has to be taken in now. */
 void pp_collect_for(struct pool *pool, const struct future *future);
 /* Ends a task in `slot` that a worker's or the caller's swap has ended. */
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);

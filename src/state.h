@@ -54,7 +54,8 @@ static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
-/* FREE or any end of the slot's last use → PENDING. Caller; nobody else writes the word then. */
+/* FREE or any end of the slot's last use → PENDING; and KILLED, where that was a doubt and the worker has died. Caller;
+ * nobody else writes the word then. */
 static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) {
     atomic_store_explicit(word, pp_state(generation, PP_PENDING, 0, 0), memory_order_release);
 }
@@ -83,6 +84,7 @@ static inline bool pp_state_kill(_Atomic uint64_t *word, uint64_t running, enum 
 static inline void pp_item_none(_Atomic uint64_t *word, uint32_t worker, uint32_t life) {
     atomic_store_explicit(word, pp_state(0, PP_FREE, worker, life), memory_order_release);
 }
+/* Whether it is a word that this worker writes, or that others make of it. */
 static inline bool pp_is_item_of(uint64_t word, uint32_t worker, uint32_t life) {
     enum pp_phase phase = pp_phase_of(word);
     return pp_is_held_by(word, worker, life) &&

@@ -116,8 +116,7 @@ static void tell_one_by_one(struct pool *pool) {
     pool->sends = 0;
 }
 
-/* The state word of a task that has a slot; what pp_collect_for() would take in is there sooner than what announces
- * it. NULL: none. */
+/* The state word of a task, which tells of its outcome sooner than the announcement. NULL: it has no slot. */
 static const _Atomic uint64_t *word_of(const struct pool *pool, const struct future *future) {
     bool has_one = future && !future->is_job && future->slot != PP_NO_SLOT;
     return has_one ? &pool->shared.outcomes[future->slot].state : NULL;

@@ -31,7 +31,8 @@ static enum process this_process(void) {
 }
 
 static bool is_call(const char *name) { /* or one of the points of test_points.c */
-    static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write", "madvise"};
+    static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write", "madvise",
+                                        "pidfd_open", "epoll"};
     for (size_t i = 0; i < COUNT(calls); i++)
         if (strcmp(name, calls[i]) == 0) return true;
     return false;
