@@ -185,8 +185,8 @@ static inline void limit_skewed_middle(void) {
     limit_skewed_half("skewed-middle", SKEWED_ITEMS / 2);
 }
 
-/* The last of those that the first worker begins with, if each begins with a region as large: it is begun when the
- * others have ended theirs. */
+/* The last of those that the first worker has, if each is given as many neighbours: it is begun when the others have
+ * ended theirs. */
 static inline void limit_skewed_region(void) {
     size_t region = limits.workers < SKEWED_ITEMS ? SKEWED_ITEMS / (size_t)limits.workers : 1;
     limit_skewed_half("skewed-region", region - 1);

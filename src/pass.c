@@ -18,9 +18,11 @@
 
 /* The plan for `count` positions in blocks of `block`. False: no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
-    uint64_t blocks = (count + block - 1) / block, region;
-    uint32_t regions = pp_plan_divide(blocks, pool->workers, &region);
-    size_t cursors_at = 0, marks_at = pp_aligned(regions * sizeof(struct pp_cursor));
+    struct pp_job_plan *plan = j->plan;
+    memset(plan, 0, sizeof *plan);
+    uint64_t blocks = plan->blocks = (count + block - 1) / block;
+    pp_plan_deal(plan, pool->workers);
+    size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
     size_t flaws_at = marks_at + pp_aligned((size_t)blocks);
     uint32_t flaws_room = pp_flaws_room(j->tally.told_most < count ? j->tally.told_most : (size_t)count);
     size_t codes_at = flaws_at + pp_aligned(pp_flaws_size(flaws_room));
@@ -30,9 +32,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     memset(j->work, 0, flaws_at);
     pp_flaws_begin((void *)(j->work + flaws_at), flaws_room);
 
-    struct pp_job_plan *plan = j->plan;
     const struct pool_job *job = &j->job;
-    memset(plan, 0, sizeof *plan);
     plan->fn = job->fn;
     plan->in = j->in ? j->in : job->in;
     plan->in_process = j->in ? 0 : j->in_process;
@@ -46,10 +46,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->index = j->index;
     plan->count = count;
     plan->block = block;
-    plan->blocks = blocks;
     plan->chunk_blocks = chunk_blocks;
-    plan->region = region;
-    plan->regions = regions;
     plan->timeout = job->timeout;
     plan->seed = job->seed;
     plan->cursors = (void *)(j->work + cursors_at);

@@ -7,6 +7,8 @@
 
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
+#define STRIPES 16U /* of a region at least, if it has as many blocks; fewer than twice as many */
+#define REGION_MOST (INDEX_MASK / 2) /* blocks on average: some regions have a stripe more */
 
 static uint64_t cursor(const struct pp_job_plan *plan, uint64_t next, uint64_t last) {
     return (uint64_t)plan->generation << 2 * INDEX_BITS | last << INDEX_BITS | next;
@@ -20,15 +22,31 @@ static uint64_t last_of(uint64_t word) {
     return word >> INDEX_BITS & INDEX_MASK;
 }
 
-uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region) {
-    *region = (blocks + workers - 1) / workers;
-    if (*region > INDEX_MASK) *region = INDEX_MASK;
-    return (uint32_t)((blocks + *region - 1) / *region);
+void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers) {
+    uint64_t region = (plan->blocks + workers - 1) / workers;
+    if (region > REGION_MOST) region = REGION_MOST;
+    plan->regions = (uint32_t)((plan->blocks + region - 1) / region);
+    for (plan->stripe_bits = 0; region >> plan->stripe_bits >= 2 * STRIPES;) plan->stripe_bits++;
+    uint64_t stripes = ((plan->blocks - 1) >> plan->stripe_bits) + 1;
+    plan->stripes_each = stripes / plan->regions;
+    plan->one_more = (uint32_t)(stripes % plan->regions);
+    plan->short_of = (stripes << plan->stripe_bits) - plan->blocks;
 }
 
 static uint64_t region_size(const struct pp_job_plan *plan, uint32_t region) {
-    uint64_t begin = region * plan->region;
-    return plan->blocks - begin < plan->region ? plan->blocks - begin : plan->region;
+    uint64_t blocks = (plan->stripes_each + (region < plan->one_more)) << plan->stripe_bits;
+    uint32_t has_the_last = (plan->one_more ? plan->one_more : plan->regions) - 1;
+    return region == has_the_last ? blocks - plan->short_of : blocks;
+}
+
+static uint64_t within_stripe(const struct pp_job_plan *plan, uint64_t block) {
+    return block & (((uint64_t)1 << plan->stripe_bits) - 1);
+}
+
+/* The region's block with this number, as numbered in the plan. */
+static uint64_t block_of(const struct pp_job_plan *plan, uint32_t region, uint64_t number) {
+    uint64_t stripe = (number >> plan->stripe_bits) * plan->regions + region;
+    return (stripe << plan->stripe_bits) + within_stripe(plan, number);
 }
 
 /* Blocks left in the region; 0 also if the word is of another generation or out of its region: scribbled. */
@@ -46,15 +64,22 @@ static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *p
     return blocks ? blocks : 1;
 }
 
+/* At most as many as lie together: what remains of one stripe. */
+static uint64_t share_of_stripe(const struct pp_job_plan *plan, uint64_t word, bool own, uint64_t share) {
+    uint64_t together = own ? ((uint64_t)1 << plan->stripe_bits) - within_stripe(plan, next_of(word))
+                            : within_stripe(plan, last_of(word) - 1) + 1;
+    return share < together ? share : together;
+}
+
 static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, const struct pp_pace *pace,
                      uint64_t most, struct pp_chunk *chunk) {
     _Atomic uint64_t *word = &plan->cursors[region].word;
     uint64_t seen = atomic_load_explicit(word, memory_order_acquire), left;
     while ((left = left_in(plan, region, seen)) > 0) {
-        uint64_t blocks = share_of(plan, pace, left, most);
+        uint64_t blocks = share_of_stripe(plan, seen, own, share_of(plan, pace, left, most));
         uint64_t rest = own ? seen + blocks : seen - (blocks << INDEX_BITS);
         if (atomic_compare_exchange_weak_explicit(word, &seen, rest, memory_order_acq_rel, memory_order_acquire)) {
-            chunk->first = region * plan->region + (own ? next_of(seen) : last_of(rest));
+            chunk->first = block_of(plan, region, own ? next_of(seen) : last_of(rest));
             chunk->last = chunk->first + blocks;
             return true;
         }

@@ -2,10 +2,11 @@
  * done.
  *
  * The items of a pass are its positions 0 … count - 1; the first pass runs them all, a later one those that deaths left
- * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into regions of one size, about one for
- * each worker, more where they would be too large to be counted, each with a cursor: a worker takes its own region from
- * the front, and when that is used up helps in the others from the back. So in one map after another it meets the same
- * pages, which the kernel has to map for it but once.
+ * over, listed in `index`. Positions are claimed in blocks. The blocks are cut into stripes, and these dealt to regions
+ * in turn, about one region for each worker, more where they would be too large to be counted. Each region has a
+ * cursor: a worker takes its own region from the front, and when that is used up helps in the others from the back. So
+ * in one map after another it meets the same pages, which the kernel has to map for it but once, and all workers
+ * together begin items in about their order: a long one is not begun later than one worker after the other would.
  *
  * A claim is a compare-and-swap of the cursor, which holds both ends of what is left. How large: from one block at
  * first, doubled and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share
@@ -24,8 +25,8 @@
 enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have
                                                                            failed */
 
-/* generation 16 bits | last 24 bits | next 24 bits: blocks from next to last are left, counted from the region's first.
- * Workers swap it; the caller may leave nothing. */
+/* generation 16 bits | last 24 bits | next 24 bits: of the region's blocks, counted within it, those from next to last
+ * are left. Workers swap it; the caller may leave nothing. */
 struct pp_cursor {
     _Alignas(PP_LINE) _Atomic uint64_t word;
 };
@@ -46,8 +47,11 @@ struct pp_job_plan {
     uint64_t block;        /* positions a block */
     uint64_t blocks;
     uint64_t chunk_blocks; /* blocks a claim takes; 0: measured */
-    uint64_t region;       /* blocks a region; the last may have fewer */
+    unsigned stripe_bits;  /* a stripe has 1 << stripe_bits blocks; stripe s belongs to region s modulo `regions` */
     uint32_t regions;
+    uint64_t stripes_each; /* of every region */
+    uint32_t one_more;     /* of the first so many regions */
+    uint64_t short_of;     /* blocks that the last stripe has fewer */
     uint32_t generation;
     pid_t in_process; /* whose memory `in` is in; 0: in what workers see; see fetch.h */
     const void *context;
@@ -81,8 +85,8 @@ struct pp_pace {
 #define PP_SHORT_NS 2000U
 #define PP_UNMEASURED_MOST 7U
 
-/* How many regions so many blocks make for so many workers; *region: blocks of each. */
-uint32_t pp_plan_divide(uint64_t blocks, uint32_t workers, uint64_t *region);
+/* Caller: deals the plan's blocks to regions, for so many workers. */
+void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers);
 
 /* Claims the next chunk for worker, at most `most` positions unless a single block is more. False: nothing is left. */
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,

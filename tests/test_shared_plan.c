@@ -59,7 +59,7 @@ static void make_job(uint64_t count, uint64_t block, uint64_t chunk_blocks, uint
     job.plan = (struct pp_job_plan){.count = count, .block = block, .blocks = (count + block - 1) / block,
                                     .chunk_blocks = chunk_blocks, .generation = generation,
                                     .cursors = job.cursors, .marks = job.marks};
-    job.plan.regions = pp_plan_divide(job.plan.blocks, workers, &job.plan.region);
+    pp_plan_deal(&job.plan, workers);
     for (size_t i = 0; i < count; i++) job.claims[i] = job.marks[i] = 0;
     pp_plan_begin(&job.plan);
 }
@@ -156,31 +156,54 @@ static void regions_are_small_enough_to_be_counted_and_hold_all(void **state) {
     static const uint32_t workers[] = {1, 2, 3, 64, PP_WORKERS};
     for (size_t b = 0; b < COUNT(blocks); b++)
         for (size_t w = 0; w < COUNT(workers); w++) {
-            uint64_t region, regions = pp_plan_divide(blocks[b], workers[w], &region);
-            assert_true(region > 0 && region < (uint64_t)1 << 24);
-            assert_true(regions * region >= blocks[b] && (regions - 1) * region < blocks[b]);
-            assert_true(regions <= workers[w] || region == ((uint64_t)1 << 24) - 1);
+            struct pp_job_plan plan = {.blocks = blocks[b]};
+            pp_plan_deal(&plan, workers[w]);
+            uint64_t stripes = plan.regions * plan.stripes_each + plan.one_more;
+            assert_true(plan.stripes_each > 0 && plan.one_more < plan.regions);
+            assert_true((plan.stripes_each + 1) << plan.stripe_bits < (uint64_t)1 << 24);
+            assert_true(plan.short_of < (uint64_t)1 << plan.stripe_bits);
+            assert_int_equal((stripes << plan.stripe_bits) - plan.short_of, blocks[b]);
+            assert_true(plan.regions <= workers[w] || plan.stripes_each << plan.stripe_bits >= (uint64_t)1 << 22);
+            assert_true(plan.stripe_bits == 0 || (plan.stripes_each >= 15 && plan.stripes_each <= 32));
         }
 }
 
 static void own_regions_are_taken_from_the_front_and_others_from_the_back(void **state) {
     (void)state;
-    make_job(1000, 1, 10, 2, 7);
+    make_job(1024, 1, 8, 2, 7); /* stripes of 32 blocks */
     struct pp_pace pace = {.blocks = 0};
     struct pp_chunk chunk;
     static const struct {
         uint32_t worker;
         uint64_t begin;
-    } expected[] = {{0, 0}, {1, 500}, {0, 10}, {1, 510}};
+    } expected[] = {{0, 0}, {1, 32}, {0, 8}, {1, 40}, {0, 16}, {0, 24}, {0, 64}, {1, 48}};
     for (size_t i = 0; i < COUNT(expected); i++) {
         assert_true(pp_plan_claim(&job.plan, expected[i].worker, &pace, UINT64_MAX, &chunk));
         assert_int_equal(chunk.begin, expected[i].begin);
     }
-    for (uint64_t begin = 20; begin < 500; begin += 10)
+    for (uint64_t begin = 72; begin < 1024; begin += begin % 32 == 24 ? 40 : 8)
         assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
-    for (uint64_t begin = 990; begin >= 520; begin -= 10)
+    for (uint64_t begin = 1016; begin >= 56; begin -= begin % 32 == 0 ? 40 : 8)
         assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
     assert_false(pp_plan_claim(&job.plan, 1, &pace, UINT64_MAX, &chunk));
+}
+
+/* Workers that are equally fast begin every item when about all before it were begun. */
+static void items_are_begun_in_about_their_order(void **state) {
+    (void)state;
+    static const uint64_t counts[] = {40, 1000, 5000};
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        const uint32_t workers = 3;
+        make_job(counts[i], 1, 1, workers, 1);
+        struct pp_pace pace = {.blocks = 0};
+        struct pp_chunk chunk;
+        uint64_t begun = 0, off = counts[i] / 16 + workers;
+        while (pp_plan_claim(&job.plan, (uint32_t)(begun % workers), &pace, UINT64_MAX, &chunk)) {
+            assert_true(chunk.begin + off >= begun && chunk.begin <= begun + off);
+            begun++;
+        }
+        assert_int_equal(begun, counts[i]);
+    }
 }
 
 static void chunks_grow_until_they_take_long_enough(void **state) {
@@ -265,6 +288,7 @@ int main(int argc, char **argv) {
         TEST(what_has_a_mark_is_claimed_by_nobody),
         TEST(regions_are_small_enough_to_be_counted_and_hold_all),
         TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
+        TEST(items_are_begun_in_about_their_order),
         TEST(chunks_grow_until_they_take_long_enough),
         TEST(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not),
         TEST(a_tick_makes_the_next_look_due),
