@@ -425,7 +425,8 @@ static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
 
 /* Who has been about to begin a task at two looks most likely runs it, and the task's word was scribbled upon: nothing
  * else would end that. If it does not, it finds the word swapped, and stops before it begins anything. */
-static void audit_beginners(struct pool *pool) {
+static bool audit_beginners(struct pool *pool) {
+    bool killed = false;
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
         uint64_t ticket = atomic_load_explicit(&pool->shared.records[w].current, memory_order_acquire);
@@ -434,9 +435,10 @@ static void audit_beginners(struct pool *pool) {
         struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
         _Atomic uint64_t *state = &pool->shared.outcomes[pp_ticket_slot(ticket)].state;
         if (slot->losses++ == 0 || !pp_state_doubt(state, slot->generation, w, life)) continue;
-        slot->doubted = true;
+        slot->doubted = killed = true;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
+    return killed;
 }
 
 enum having { NOBODY, HOLDS, BEGINS };
@@ -454,12 +456,13 @@ static enum having who_has(const struct pool *pool, uint64_t ticket) {
 }
 
 /* The ring has no ticket, and this task is not begun. */
-static void audit_pending(struct pool *pool, uint32_t slot) {
+static bool audit_pending(struct pool *pool, uint32_t slot) {
     enum having having = who_has(pool, pp_ticket(slot, pool->slots[slot].generation));
     if (having == HOLDS || (having == NOBODY && bear_loss(pool, slot))) pp_ticket_again(pool, slot);
+    return having == NOBODY;
 }
 
-static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
+static bool audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     struct future *future = pool->slots[slot].future;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     struct pool_failure failure;
@@ -469,15 +472,15 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
         switch (pp_phase_of(state)) {
         case PP_PENDING:
             if (!is_pending(pool, slot)) break; /* nobody could begin it */
-            if (ring_is_empty) audit_pending(pool, slot);
-            return;
-        case PP_DONE: pp_collect_slot(pool, slot, state); return;
+            return ring_is_empty && audit_pending(pool, slot);
+        case PP_DONE: pp_collect_slot(pool, slot, state); return false;
         case PP_RUNNING:
         case PP_KILLED:
         case PP_OVERDUE:
             if (!holder_is_gone(pool, state)) {
-                if (pp_phase_of(state) == PP_KILLED || !holder_agrees(pool, slot, state)) pp_kill_worker(pool, state);
-                return;
+                bool stuck = pp_phase_of(state) == PP_KILLED || !holder_agrees(pool, slot, state);
+                if (stuck) pp_kill_worker(pool, state);
+                return stuck;
             }
             error = pp_phase_of(state) == PP_KILLED    ? POOL_ECANCELLED
                     : pp_phase_of(state) == PP_OVERDUE ? POOL_EDEADLINE
@@ -488,20 +491,22 @@ static void audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     }
     pp_slot_free(pool, slot);
     pp_future_finish(future, error, &failure);
+    return true;
 }
 
-void pp_audit(struct pool *pool) {
-    if (pool->broken || pool->ended) return;
+bool pp_audit(struct pool *pool) {
+    if (pool->broken || pool->ended) return false;
     pp_collect(pool);
     if (!pp_ring_is_sound(&pool->shared)) pp_ring_repair(&pool->shared);
     bool ring_is_empty = pp_ring_is_empty(&pool->shared);
-    audit_beginners(pool);
+    bool mended = audit_beginners(pool);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
         struct future *future = pool->slots[slot].future;
-        if (future && !future->is_job && !future->queued) audit_slot(pool, slot, ring_is_empty);
+        if (future && !future->is_job && !future->queued) mended |= audit_slot(pool, slot, ring_is_empty);
     }
-    pp_jobs_audit(pool);
+    mended |= pp_jobs_audit(pool);
     pp_dispatch(pool);
     /* The bits of who sleeps may be wrong: everybody looks once. */
     if (pool->open) pp_wake_all(&pool->shared, pool->task_pipe);
+    return mended;
 }

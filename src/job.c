@@ -166,9 +166,11 @@ void pp_jobs_look(struct pool *pool) {
     start_waiting(pool);
 }
 
-void pp_jobs_audit(struct pool *pool) {
-    for (struct pp_job *j = pool->jobs; j; j = j->next) pp_pass_audit(pool, j);
+bool pp_jobs_audit(struct pool *pool) {
+    bool mended = false;
+    for (struct pp_job *j = pool->jobs; j; j = j->next) mended |= pp_pass_audit(pool, j);
     pp_jobs_look(pool);
+    return mended;
 }
 
 void pp_job_died(struct pool *pool, const struct pp_notice *notice) {

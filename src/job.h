@@ -50,8 +50,8 @@ void pp_job_free(struct pool *pool, struct pp_job *job);
 void pp_job_look(struct pool *pool, struct pp_job *job);
 /* The same for all, and starts those that wait. */
 void pp_jobs_look(struct pool *pool);
-/* The same, and mends what scribbling may have stopped. */
-void pp_jobs_audit(struct pool *pool);
+/* The same, and mends what scribbling may have stopped. True: there was something. */
+bool pp_jobs_audit(struct pool *pool);
 /* A worker died that may have been in a job. */
 void pp_job_died(struct pool *pool, const struct pp_notice *notice);
 

@@ -285,7 +285,8 @@ void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *n
 /* Who is in the job has said before that its word is its own, and says so all the time. Where it does not the word was
  * scribbled upon, and neither a time-out nor a kill would ever end what runs. And a kill may have been lost: who is to
  * be killed goes nowhere. */
-static void kill_stuck(struct pool *pool, const struct pp_job *j) {
+static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
+    bool killed = false;
     for (uint32_t w = 0; w < pool->workers; w++) {
         const struct pp_record *record = &pool->shared.records[w];
         /* First the life: of a later one the kill is not. */
@@ -294,20 +295,23 @@ static void kill_stuck(struct pool *pool, const struct pp_job *j) {
         uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
         if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+        killed = true;
     }
+    return killed;
 }
 
-void pp_pass_audit(struct pool *pool, struct pp_job *j) {
-    kill_stuck(pool, j);
+bool pp_pass_audit(struct pool *pool, struct pp_job *j) {
+    bool killed = kill_stuck(pool, j);
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     uint32_t generation = pool->slots[slot].generation;
     /* Scribbled cursors may say that something is left, which nobody begins. */
     if (j->stopped) pp_plan_use_up(j->plan);
-    if (state == pp_state(generation, PP_PENDING, 0, 0)) return;
-    if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return;
+    if (state == pp_state(generation, PP_PENDING, 0, 0)) return killed;
+    if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return killed;
     j->deaths++; /* as after a death, what has no mark was lost */
     pp_plan_use_up(j->plan);
+    return true;
 }
 
 /* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word,

@@ -28,8 +28,9 @@ bool pp_pass_is_over(struct pool *pool, struct pp_job *job);
 void pp_pass_settle(struct pp_job *job);
 /* A worker died, perhaps in this pass. */
 void pp_pass_died(struct pool *pool, struct pp_job *job, const struct pp_notice *notice);
-/* A pass whose state word lets nobody in is used up: what is left of it goes to the next. */
-void pp_pass_audit(struct pool *pool, struct pp_job *job);
+/* A pass whose state word lets nobody in is used up: what is left of it goes to the next. True: there was something to
+ * mend. */
+bool pp_pass_audit(struct pool *pool, struct pp_job *job);
 /* Every item that runs is killed. */
 void pp_pass_kill(struct pool *pool, struct pp_job *job);
 /* What the marks and records tell of it: positions done, and of those, failed. */

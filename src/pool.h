@@ -256,8 +256,9 @@ void pp_collect(struct pool *pool);
 void pp_collect_for(struct pool *pool, const struct future *future);
 /* Ends a task in `slot` that a worker's or the caller's swap has ended. */
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
-/* Looks through everything for what scribbling may have hidden; called when a wait takes unexpectedly long. */
-void pp_audit(struct pool *pool);
+/* Looks through everything for what scribbling may have hidden; called when a wait takes unexpectedly long. True: there
+ * was something to mend, and what does it once may do it again. */
+bool pp_audit(struct pool *pool);
 /* Ends everything that is open. */
 void pp_break(struct pool *pool, int code, const struct pool_failure *why);
 /* The one function that makes a future done. failure: NULL, or why. One that was given up is gone afterwards. */

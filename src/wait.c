@@ -211,9 +211,9 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
         if (pp_now() >= audit_at) {
-            pp_audit(pool);
+            if (pp_audit(pool)) pause = AUDIT_FIRST;
+            else if (pause < AUDIT_MOST) pause *= 2;
             pp_check_supervisor(pool);
-            if (pause < AUDIT_MOST) pause *= 2;
         }
     }
 }
