@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "audit.h"
 #include "control.h"
 #include "doze.h"
 #include "handles.h"
@@ -101,7 +102,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     return 0;
 }
 
-static void end_failed(struct pool *pool, uint32_t slot, int error) {
+void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
     struct future *future = pool->slots[slot].future;
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
@@ -114,18 +115,11 @@ void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots[slot].future;
     int error = take_outcome(pool, slot, state);
     if (error) {
-        end_failed(pool, slot, error);
+        pp_task_fail(pool, slot, error);
         return;
     }
     pp_slot_free(pool, slot);
     pp_future_finish(future, 0, NULL);
-}
-
-/* The future in the slot that a ticket names, if that is still what it names. */
-static struct future *future_of(struct pool *pool, uint64_t ticket) {
-    uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS || pool->slots[slot].generation != pp_ticket_generation(ticket)) return NULL;
-    return pool->slots[slot].future;
 }
 
 /* ---- the done rings */
@@ -141,7 +135,7 @@ static bool collect_done(struct pool *pool, uint32_t slot) {
 }
 
 static void collect_ticket(struct pool *pool, uint64_t ticket) {
-    const struct future *future = future_of(pool, ticket);
+    const struct future *future = pp_slot_future(pool, ticket);
     if (!future) return;
     if (future->is_job) pp_job_look(pool, future->job);
     else collect_done(pool, pp_ticket_slot(ticket));
@@ -194,8 +188,6 @@ static void collect_workers(struct pool *pool) {
 }
 
 /* ---- deaths */
-
-#define MOST_LOSSES 8
 
 static const struct {
     int number;
@@ -257,28 +249,19 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
     pp_future_finish(future, failure.error, &failure);
 }
 
-/* The task is not begun, and yet was lost. That takes a death between two instructions, or others' scribbling; or a
- * task that scribbles over what says that it runs, whenever it does. False: it happens too often, and the task has
- * ended. */
-static bool bear_loss(struct pool *pool, uint32_t slot) {
-    if (++pool->slots[slot].losses <= MOST_LOSSES) return true;
-    end_failed(pool, slot, POOL_ECORRUPT);
-    return false;
-}
-
 static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *notice) {
     struct future *future = pool->slots[slot].future;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (!future || future->is_job || pp_generation_of(state) != pool->slots[slot].generation) return;
-    if (pp_phase_of(state) == PP_PENDING && notice->current == pp_ticket(slot, pp_generation_of(state))) {
-        bear_loss(pool, slot);
+    if (pp_phase_of(state) == PP_PENDING && notice->current == pp_slot_ticket(pool, slot)) {
+        pp_audit_bear_loss(pool, slot);
         return;
     }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
     if (pp_phase_of(state) == PP_KILLED && pool->slots[slot].doubted) {
         pp_state_submit(&pool->shared.outcomes[slot].state, pp_generation_of(state)); /* whoever held it is dead */
         pool->slots[slot].doubted = false;
-        if (bear_loss(pool, slot)) pp_ticket_again(pool, slot);
+        if (pp_audit_bear_loss(pool, slot)) pp_ticket_again(pool, slot);
         return;
     }
     switch (pp_phase_of(state)) {
@@ -299,7 +282,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);
     for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
-        struct future *future = future_of(pool, notice->hold[i]);
+        struct future *future = pp_slot_future(pool, notice->hold[i]);
         if (!future || future->is_job) continue;
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
         if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
@@ -396,117 +379,4 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     while (pool->held) pp_future_finish(pool->held, code, why);
     while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
     while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
-}
-
-/* ---- scribbling */
-
-/* Whether the slot's word is just what it was when the task was sent. */
-static bool is_pending(const struct pool *pool, uint32_t slot) {
-    return atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) ==
-           pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0);
-}
-
-/* Whether the life of the worker that holds `state` is over, and its death was read. */
-static bool holder_is_gone(struct pool *pool, uint64_t state) {
-    uint32_t worker = pp_worker_of(state);
-    if (worker >= pool->workers) return true;
-    uint32_t life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_acquire);
-    return !pp_is_held_by(state, worker, life) && !pp_notice_waits(&pool->shared);
-}
-
-/* Whether the worker that `state` names says that it is at this slot's task: it does so before its swap, and until it
- * begins another or rests. If it does not, one of the two was scribbled upon, and neither would ever end the other. */
-static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
-    struct pp_record *record = &pool->shared.records[pp_worker_of(state)];
-    uint64_t current = atomic_load_explicit(&record->current, memory_order_acquire);
-    return current == pp_ticket(slot, pool->slots[slot].generation) ||
-           atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
-}
-
-/* Who has been about to begin a task at two looks most likely runs it, and the task's word was scribbled upon: nothing
- * else would end that. If it does not, it finds the word swapped, and stops before it begins anything. */
-static bool audit_beginners(struct pool *pool) {
-    bool killed = false;
-    for (uint32_t w = 0; w < pool->workers; w++) {
-        uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
-        uint64_t ticket = atomic_load_explicit(&pool->shared.records[w].current, memory_order_acquire);
-        const struct future *future = future_of(pool, ticket);
-        if (!future || future->is_job || !is_pending(pool, pp_ticket_slot(ticket))) continue;
-        struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
-        _Atomic uint64_t *state = &pool->shared.outcomes[pp_ticket_slot(ticket)].state;
-        if (slot->losses++ == 0 || !pp_state_doubt(state, slot->generation, w, life)) continue;
-        slot->doubted = killed = true;
-        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
-    }
-    return killed;
-}
-
-enum having { NOBODY, HOLDS, BEGINS };
-
-/* What workers' records say of a ticket that is not in the ring. */
-static enum having who_has(const struct pool *pool, uint64_t ticket) {
-    enum having having = NOBODY;
-    for (uint32_t w = 0; w < pool->workers; w++) {
-        const struct pp_record *record = &pool->shared.records[w];
-        if (atomic_load_explicit(&record->current, memory_order_acquire) == ticket) return BEGINS;
-        for (int i = 0; i < PP_HOLD; i++)
-            if (atomic_load_explicit(&record->hold[i], memory_order_acquire) == ticket) having = HOLDS;
-    }
-    return having;
-}
-
-/* The ring has no ticket, and this task is not begun. */
-static bool audit_pending(struct pool *pool, uint32_t slot) {
-    enum having having = who_has(pool, pp_ticket(slot, pool->slots[slot].generation));
-    if (having == HOLDS || (having == NOBODY && bear_loss(pool, slot))) pp_ticket_again(pool, slot);
-    return having == NOBODY;
-}
-
-static bool audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
-    struct future *future = pool->slots[slot].future;
-    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
-    int error = POOL_ECORRUPT;
-    if (pp_generation_of(state) == pool->slots[slot].generation) {
-        switch (pp_phase_of(state)) {
-        case PP_PENDING:
-            if (!is_pending(pool, slot)) break; /* nobody could begin it */
-            return ring_is_empty && audit_pending(pool, slot);
-        case PP_DONE: pp_collect_slot(pool, slot, state); return false;
-        case PP_RUNNING:
-        case PP_KILLED:
-        case PP_OVERDUE:
-            if (!holder_is_gone(pool, state)) {
-                bool stuck = pp_phase_of(state) == PP_KILLED || !holder_agrees(pool, slot, state);
-                if (stuck) pp_kill_worker(pool, state);
-                return stuck;
-            }
-            error = pp_phase_of(state) == PP_KILLED    ? POOL_ECANCELLED
-                    : pp_phase_of(state) == PP_OVERDUE ? POOL_EDEADLINE
-                                                       : POOL_EDIED;
-            break;
-        default: break;
-        }
-    }
-    pp_slot_free(pool, slot);
-    pp_future_finish(future, error, &failure);
-    return true;
-}
-
-bool pp_audit(struct pool *pool) {
-    if (pool->broken || pool->ended) return false;
-    pp_collect(pool);
-    if (!pp_ring_is_sound(&pool->shared)) pp_ring_repair(&pool->shared);
-    bool ring_is_empty = pp_ring_is_empty(&pool->shared);
-    bool mended = audit_beginners(pool);
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        struct future *future = pool->slots[slot].future;
-        if (future && !future->is_job && !future->queued) mended |= audit_slot(pool, slot, ring_is_empty);
-    }
-    mended |= pp_jobs_audit(pool);
-    pp_dispatch(pool);
-    /* The bits of who sleeps may be wrong: everybody looks once. */
-    if (pool->open) pp_wake_all(&pool->shared, pool->task_pipe);
-    return mended;
 }

@@ -6,7 +6,7 @@
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
     uint32_t life = (atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
-    /* Release: pairs with the acquire of the audits, collect.c and pass.c: who sees this life sees the notice of the
+    /* Release: pairs with the acquire of the audits, audit.c and pass.c: who sees this life sees the notice of the
      * last. */
     atomic_store_explicit(&shared->front->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];

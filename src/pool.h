@@ -75,7 +75,7 @@ struct pp_slot {
     uint32_t generation;
     bool doubted;    /* pp_state_doubt() */
     uint16_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see
-                        collect.c */
+                        audit.c */
 };
 
 struct pp_block; /* of futures */
@@ -256,9 +256,8 @@ void pp_collect(struct pool *pool);
 void pp_collect_for(struct pool *pool, const struct future *future);
 /* Ends a task in `slot` that a worker's or the caller's swap has ended. */
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
-/* Looks through everything for what scribbling may have hidden; called when a wait takes unexpectedly long. True: there
- * was something to mend, and what does it once may do it again. */
-bool pp_audit(struct pool *pool);
+/* Ends the task in `slot` with this error; of POOL_EFAILED its outcome says more. */
+void pp_task_fail(struct pool *pool, uint32_t slot, int error);
 /* Ends everything that is open. */
 void pp_break(struct pool *pool, int code, const struct pool_failure *why);
 /* The one function that makes a future done. failure: NULL, or why. One that was given up is gone afterwards. */

@@ -3,7 +3,7 @@
  *
  * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another
  * generation.
- * Called by: submit and job (take), collect and job (free); always under the pool's lock. */
+ * Called by: submit and job (take), collect and job (free), audit; always under the pool's lock. */
 #ifndef PP_SLOTS_H
 #define PP_SLOTS_H
 
@@ -39,6 +39,17 @@ static inline uint32_t pp_slot_take(struct pool *pool, struct future *future) {
     if (++s->generation == 0) s->generation = 1;
     future->slot = slot;
     return slot;
+}
+
+static inline uint64_t pp_slot_ticket(const struct pool *pool, uint32_t slot) {
+    return pp_ticket(slot, pool->slots[slot].generation);
+}
+
+/* The future in the slot that a ticket names, if that is still what it names. */
+static inline struct future *pp_slot_future(const struct pool *pool, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS || pool->slots[slot].generation != pp_ticket_generation(ticket)) return NULL;
+    return pool->slots[slot].future;
 }
 
 static inline void pp_slot_free(struct pool *pool, uint32_t slot) {

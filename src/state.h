@@ -67,9 +67,11 @@ static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, u
 static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
 }
-/* PENDING → KILLED. Caller: what this worker seems to run all the same. */
-static inline bool pp_state_doubt(_Atomic uint64_t *word, uint32_t generation, uint32_t worker, uint32_t life) {
-    return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_KILLED, worker, life));
+/* PENDING, or what is no state of a task that was sent, → KILLED. Caller: what this worker seems to run all the
+ * same. */
+static inline bool pp_state_doubt(_Atomic uint64_t *word, uint64_t seen, uint32_t generation, uint32_t worker,
+                                  uint32_t life) {
+    return pp_swap(word, seen, pp_state(generation, PP_KILLED, worker, life));
 }
 /* PENDING → CANCELLED. Caller. */
 static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {

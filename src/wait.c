@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "audit.h"
 #include "cpu.h"
 #include "handles.h"
 #include "notice.h"

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "audit.h"
 #include "backend.h"
 #include "control.h"
 #include "doze.h"

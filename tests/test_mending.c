@@ -325,7 +325,7 @@ static void a_wrong_start_does_not_lift_a_time_out(void **state) {
 
 /* ---- the same wrong words, whenever it runs */
 
-enum hiding { STATE, STATE_AND_RECORD, BEGIN, END, PROGRESS, UNTIL, ITEM, CURSORS };
+enum hiding { STATE, STATE_AND_RECORD, NO_STATE, BEGIN, END, PROGRESS, UNTIL, ITEM, CURSORS };
 enum leaving { DIES, RETURNS, HANGS };
 
 struct hider {
@@ -354,9 +354,10 @@ static int hide_task(const void *in, void *out) {
     const struct pp_shared *memory = pp_call_here()->shared;
     struct pp_record *record = own_record(memory);
     if (hider->what == CURSORS) set_cursors_back(memory, record);
-    if (hider->what == STATE || hider->what == STATE_AND_RECORD) {
+    if (hider->what <= NO_STATE) {
         _Atomic uint64_t *word = &memory->outcomes[pp_call_here()->desc - memory->descs].state;
-        atomic_store(word, pp_state(pp_generation_of(atomic_load(word)), PP_PENDING, 0, 0));
+        uint64_t pending = pp_state(pp_generation_of(atomic_load(word)), PP_PENDING, 0, 0);
+        atomic_store(word, hider->what == NO_STATE ? 0 : pending);
     }
     if (hider->what == STATE_AND_RECORD) memset(record, 0, offsetof(struct pp_record, fault));
     if (hider->what == BEGIN) atomic_store(&record->begin, UINT64_MAX);
@@ -367,6 +368,20 @@ static int hide_task(const void *in, void *out) {
     if (hider->how == DIES) raise(SIGKILL);
     while (hider->how == HANGS) pause();
     return 0;
+}
+
+static void await_runs(const struct hider *hider, int runs) {
+    for (int64_t start = now_ms(); hider->runs < runs; sleep_ms(1)) assert_true(now_ms() - start < PATIENCE);
+}
+
+/* The same with each worker: none is left where it was. */
+static void check_all_and_destroy(struct pool *pool) {
+    struct pool_stats stats = {.busy = 1};
+    for (int64_t start = now_ms(); stats.busy > 0; sleep_ms(1)) {
+        assert_true(now_ms() - start < PATIENCE);
+        assert_ok(pool_stats(pool, &stats));
+    }
+    check_and_destroy(pool);
 }
 
 static void a_task_that_hides_that_it_runs_ends(void **state) {
@@ -380,7 +395,34 @@ static void a_task_that_hides_that_it_runs_ends(void **state) {
         allow_seconds(120);
         assert_code(finish(submit(pool, hide_task, &hider, sizeof hider, 0), NULL), POOL_ECORRUPT);
         assert_in_range(hider->runs, 2, 200);
-        check_and_destroy(pool);
+        check_all_and_destroy(pool);
+    }
+}
+
+/* An idle worker takes over what another holds, and seems not to have begun. */
+static void all_who_hang_in_a_task_that_hides_are_freed(void **state) {
+    (void)state;
+    struct hider *hider = shared(sizeof *hider);
+    *hider = (struct hider){.what = STATE, .how = HANGS};
+    struct pool *pool = pool_of(WORKERS);
+    struct future *future = submit(pool, hide_task, &hider, sizeof hider, 0);
+    await_runs(hider, 1);
+    assert_ok(finish(submit(pool, hide_task, &(struct hider *){NULL}, sizeof hider, 0), NULL));
+    await_runs(hider, WORKERS);
+    assert_code(end_soon(future), POOL_ECORRUPT);
+    check_all_and_destroy(pool);
+}
+
+/* Nobody could begin what has such a word: it has run, and does not run again. */
+static void a_task_that_overwrites_its_state_frees_its_worker(void **state) {
+    (void)state;
+    for (enum leaving how = DIES; how <= HANGS; how++) {
+        struct hider *hider = shared(sizeof *hider);
+        *hider = (struct hider){.what = NO_STATE, .how = how};
+        struct pool *pool = pool_of(1);
+        assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
+        assert_int_equal(hider->runs, 1);
+        check_all_and_destroy(pool);
     }
 }
 
@@ -467,6 +509,8 @@ int main(int argc, char **argv) {
         TEST(wrong_done_rings_hide_nothing),
         TEST(a_wrong_start_does_not_lift_a_time_out),
         TEST(a_task_that_hides_that_it_runs_ends),
+        TEST(all_who_hang_in_a_task_that_hides_are_freed),
+        TEST(a_task_that_overwrites_its_state_frees_its_worker),
         TEST(tasks_that_overwrite_their_workers_record_do_not_break_the_pool),
         TEST(whether_a_worker_began_well_is_not_for_tasks_to_say),
         TEST(an_item_that_hides_that_it_runs_ends_and_costs_no_other),
