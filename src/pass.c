@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fetch.h"
 #include "flaws.h"
 #include "notice.h"
 #include "size.h"
@@ -11,7 +12,6 @@
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
 #define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
-#define COPIED_MEANWHILE 4096U /* bytes: as many are copied in the time of fetching one small argument, 0.8 us */
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */
@@ -67,7 +67,7 @@ bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
 /* Items that are left may be anywhere, and are fetched one by one: many of them take longer than a copy of all. */
 static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t left) {
     if (!j->in_process || j->in) return true;
-    bool are_many = left > j->job.count * j->job.in_size / COPIED_MEANWHILE;
+    bool are_many = left > j->job.count * j->job.in_size / PP_COPIED_MEANWHILE;
     bool copied = (pool->no_fetching || are_many) && pp_job_copy_in(pool, j);
     return copied || !pool->no_fetching;
 }
