@@ -121,6 +121,7 @@ void pp_task_kill(struct pool *pool, struct future *future) {
     if (future->slot == PP_NO_SLOT) return;
     uint64_t state = state_of(future);
     if (pp_generation_of(state) != pool->slots[future->slot].generation) return; /* scribbled upon: the audit's */
+    pool->slots[future->slot].doubted = false; /* who is being killed for it leaves nothing to run again */
     if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }
 

@@ -426,6 +426,25 @@ static void a_task_that_overwrites_its_state_frees_its_worker(void **state) {
     }
 }
 
+static void what_is_killed_while_its_worker_is_in_doubt_does_not_run_again(void **state) {
+    (void)state;
+    struct hider *hider = shared(sizeof *hider);
+    *hider = (struct hider){.what = STATE, .how = HANGS};
+    struct pool *pool = pool_of(1);
+    struct future *future = submit(pool, hide_task, &hider, sizeof hider, 0);
+    await_runs(hider, 1);
+    kill(pool->supervisor, SIGSTOP); /* who would kill the worker */
+    for (int64_t start = now_ms(); !pool->slots[future->slot].doubted;) {
+        assert_true(now_ms() - start < PATIENCE);
+        assert_code(future_get(future, NULL, 200), POOL_ETIMEDOUT);
+    }
+    assert_ok(future_kill(future));
+    kill(pool->supervisor, SIGCONT);
+    assert_code(end_soon(future), POOL_ECANCELLED);
+    assert_int_equal(hider->runs, 1);
+    check_all_and_destroy(pool);
+}
+
 /* Its life counts as one that never began, if what says so can be overwritten: ten such in a row break a pool. */
 static int vanish_task(const void *in, void *out) {
     (void)out;
@@ -511,6 +530,7 @@ int main(int argc, char **argv) {
         TEST(a_task_that_hides_that_it_runs_ends),
         TEST(all_who_hang_in_a_task_that_hides_are_freed),
         TEST(a_task_that_overwrites_its_state_frees_its_worker),
+        TEST(what_is_killed_while_its_worker_is_in_doubt_does_not_run_again),
         TEST(tasks_that_overwrite_their_workers_record_do_not_break_the_pool),
         TEST(whether_a_worker_began_well_is_not_for_tasks_to_say),
         TEST(an_item_that_hides_that_it_runs_ends_and_costs_no_other),
