@@ -7,7 +7,9 @@
 
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
-#define STRIPES 16U /* of a region at least, if it has as many blocks; fewer than twice as many */
+/* Of a region at least, if it has as many blocks; fewer than twice as many. With more, chunks of short items would stay
+ * small where there are few of them: bench_limits, "flat-map". */
+#define STRIPES 4U
 #define REGION_MOST (INDEX_MASK / 2) /* blocks on average: some regions have a stripe more */
 
 static uint64_t cursor(const struct pp_job_plan *plan, uint64_t next, uint64_t last) {

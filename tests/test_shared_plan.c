@@ -164,13 +164,13 @@ static void regions_are_small_enough_to_be_counted_and_hold_all(void **state) {
             assert_true(plan.short_of < (uint64_t)1 << plan.stripe_bits);
             assert_int_equal((stripes << plan.stripe_bits) - plan.short_of, blocks[b]);
             assert_true(plan.regions <= workers[w] || plan.stripes_each << plan.stripe_bits >= (uint64_t)1 << 22);
-            assert_true(plan.stripe_bits == 0 || (plan.stripes_each >= 15 && plan.stripes_each <= 32));
+            assert_true(plan.stripe_bits == 0 || (plan.stripes_each >= 3 && plan.stripes_each <= 8));
         }
 }
 
 static void own_regions_are_taken_from_the_front_and_others_from_the_back(void **state) {
     (void)state;
-    make_job(1024, 1, 8, 2, 7); /* stripes of 32 blocks */
+    make_job(256, 1, 8, 2, 7); /* stripes of 32 blocks */
     struct pp_pace pace = {.blocks = 0};
     struct pp_chunk chunk;
     static const struct {
@@ -181,9 +181,9 @@ static void own_regions_are_taken_from_the_front_and_others_from_the_back(void *
         assert_true(pp_plan_claim(&job.plan, expected[i].worker, &pace, UINT64_MAX, &chunk));
         assert_int_equal(chunk.begin, expected[i].begin);
     }
-    for (uint64_t begin = 72; begin < 1024; begin += begin % 32 == 24 ? 40 : 8)
+    for (uint64_t begin = 72; begin < 256; begin += begin % 32 == 24 ? 40 : 8)
         assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
-    for (uint64_t begin = 1016; begin >= 56; begin -= begin % 32 == 0 ? 40 : 8)
+    for (uint64_t begin = 248; begin >= 56; begin -= begin % 32 == 0 ? 40 : 8)
         assert_true(pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk) && chunk.begin == begin);
     assert_false(pp_plan_claim(&job.plan, 1, &pace, UINT64_MAX, &chunk));
 }
@@ -197,7 +197,7 @@ static void items_are_begun_in_about_their_order(void **state) {
         make_job(counts[i], 1, 1, workers, 1);
         struct pp_pace pace = {.blocks = 0};
         struct pp_chunk chunk;
-        uint64_t begun = 0, off = counts[i] / 16 + workers;
+        uint64_t begun = 0, off = counts[i] / 6 + workers;
         while (pp_plan_claim(&job.plan, (uint32_t)(begun % workers), &pace, UINT64_MAX, &chunk)) {
             assert_true(chunk.begin + off >= begun && chunk.begin <= begun + off);
             begun++;
