@@ -253,12 +253,12 @@ struct pool_job {
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
  * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. in, out, status,
  * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied:
- * out by this call, and in, where it is large and the system lets them, by workers as they come to it. So nobody, its
- * progress callback included, may change in meanwhile, and a task may read its own argument only, not those beside it.
- * 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are in place. What
- * cannot be run for want of memory ends with POOL_ENOMEM, which status then tells. Or, and then nothing was run, nor
- * status written: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT,
- * POOL_EAGAIN, POOL_EDIED; with pool NULL the codes of pool_create(); in a pool_job.progress of this pool
+ * out by this call, and in, where it and its chunks are large and the system lets them, by workers as they come to it.
+ * So nobody, its progress callback included, may change in meanwhile, and a task may read its own argument only, not
+ * those beside it. 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are
+ * in place. What cannot be run for want of memory ends with POOL_ENOMEM, which status then tells. Or, and then nothing
+ * was run, nor status written: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken:
+ * POOL_EINIT, POOL_EAGAIN, POOL_EDIED; with pool NULL the codes of pool_create(); in a pool_job.progress of this pool
  * POOL_ETIMEDOUT. From any thread. */
 PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
 

@@ -35,24 +35,36 @@ static bool doubt_beginner(struct pool *pool, uint32_t slot, uint64_t seen) {
     return true;
 }
 
-bool pp_audit_bear_loss(struct pool *pool, uint32_t slot) {
+bool pp_audit_bear_loss(struct pool *pool, uint32_t slot, uint64_t seen) {
     if (++pool->slots[slot].losses <= MOST_LOSSES) return true;
-    if (doubt_beginner(pool, slot, pending(pool, slot))) return false;
-    if (pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation))
+    if (doubt_beginner(pool, slot, seen)) return false;
+    /* Not if a worker begins it just now. */
+    if (seen != pending(pool, slot) || pp_state_cancel(&pool->shared.outcomes[slot].state, pp_generation_of(seen)))
         pp_task_fail(pool, slot, POOL_ECORRUPT);
     return false;
 }
 
-/* Whether the life of the worker that holds `state` is over, and its death was read. */
-static bool holder_is_gone(struct pool *pool, uint64_t state) {
+/* Whether an earlier audit has found the same of this slot, or something like it: at one look workers may be in between
+ * two steps. */
+static bool is_found_again(struct pool *pool, uint32_t slot) {
+    uint8_t *suspected = &pool->slots[slot].suspected;
+    if (*suspected == 0) *suspected = pool->audit;
+    return *suspected != pool->audit;
+}
+
+/* Whether the life of the worker that holds `state` is over, and its death was read. The system's word comes before the
+ * notice. */
+static bool holder_is_gone(struct pool *pool, uint32_t slot, uint64_t state) {
     uint32_t worker = pp_worker_of(state);
     if (worker >= pool->workers) return true;
     uint32_t life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_acquire);
-    return !pp_is_held_by(state, worker, life) && !pp_notice_waits(&pool->shared);
+    bool lives = atomic_load_explicit(&pool->shared.front->pids[worker], memory_order_acquire) != 0;
+    if (pp_notice_waits(&pool->shared)) return false;
+    return !pp_is_held_by(state, worker, life) || (!lives && is_found_again(pool, slot));
 }
 
 /* Whether the worker that `state` names says that it is at this slot's task: it does so before its swap, and until it
- * begins another or rests. If it does not, one of the two was scribbled upon, and neither would ever end the other. */
+ * begins another or rests. */
 static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
     struct pp_record *record = &pool->shared.records[pp_worker_of(state)];
     uint64_t current = atomic_load_explicit(&record->current, memory_order_acquire);
@@ -72,8 +84,14 @@ static bool seems_unbegun(const struct pool *pool, uint32_t slot, uint64_t state
     }
 }
 
-/* Who has been about to begin at two looks what seems not to be begun, most likely runs it. What may have run, and was
- * not just lost, is not run again. */
+/* Whether by its word nobody who lives runs the task in the slot. */
+static bool seems_not_to_run(struct pool *pool, uint32_t slot, uint64_t state) {
+    if (seems_unbegun(pool, slot, state)) return true;
+    return pp_phase_of(state) != PP_DONE && holder_is_gone(pool, slot, state);
+}
+
+/* Who has been about to begin, at two looks, what seems not to run, most likely runs it. What may have run, and was not
+ * just lost, is not run again. */
 static bool audit_beginners(struct pool *pool) {
     bool mended = false;
     for (uint32_t w = 0; w < pool->workers; w++) {
@@ -83,8 +101,9 @@ static bool audit_beginners(struct pool *pool) {
         if (!future || future->is_job) continue;
         uint32_t slot = pp_ticket_slot(ticket);
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-        if (!seems_unbegun(pool, slot, state) || pool->slots[slot].losses++ == 0) continue;
-        if (state != pending(pool, slot)) pool->slots[slot].losses = MOST_LOSSES;
+        if (!seems_not_to_run(pool, slot, state) || !is_found_again(pool, slot)) continue;
+        if (state == pending(pool, slot)) pool->slots[slot].losses++;
+        else pool->slots[slot].losses = MOST_LOSSES;
         mended |= doubt_beginner(pool, slot, state);
     }
     return mended;
@@ -109,7 +128,8 @@ static enum having who_has(const struct pool *pool, uint32_t slot) {
 /* The ring has no ticket, and this task is not begun. */
 static bool audit_pending(struct pool *pool, uint32_t slot) {
     enum having having = who_has(pool, slot);
-    if (having == HOLDS || (having == NOBODY && pp_audit_bear_loss(pool, slot))) pp_ticket_again(pool, slot);
+    if (having == HOLDS || (having == NOBODY && pp_audit_bear_loss(pool, slot, pending(pool, slot))))
+        pp_ticket_again(pool, slot);
     return having == NOBODY;
 }
 
@@ -121,34 +141,31 @@ static int why_lost(const struct pp_slot *slot, enum pp_phase phase) {
     }
 }
 
-/* The word names who has the task. */
-static bool audit_begun(struct pool *pool, uint32_t slot, uint64_t state) {
-    enum pp_phase phase = pp_phase_of(state);
-    if (holder_is_gone(pool, state)) {
-        pp_task_fail(pool, slot, why_lost(&pool->slots[slot], phase));
-        return true;
-    }
-    bool stuck = phase == PP_KILLED || !holder_agrees(pool, slot, state);
-    if (stuck) pp_kill_worker(pool, state);
-    return stuck;
+/* The word names a worker that lives. A kill that was lost is sent again; and where word and worker do not agree,
+ * neither would ever end the other. */
+static void audit_holder(struct pool *pool, uint32_t slot, uint64_t state) {
+    if (pp_phase_of(state) == PP_KILLED || !holder_agrees(pool, slot, state)) pp_kill_worker(pool, state);
 }
 
+/* Whether it was mended, and may want mending again. */
 static bool audit_slot(struct pool *pool, uint32_t slot, bool ring_is_empty) {
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (state == pending(pool, slot)) return ring_is_empty && audit_pending(pool, slot);
     if (pp_is_done(state, pool->slots[slot].generation)) {
         pp_collect_slot(pool, slot, state);
-        return false;
+    } else if (!seems_not_to_run(pool, slot, state)) {
+        audit_holder(pool, slot, state);
+    } else if (who_has(pool, slot) != BEGINS) { /* else audit_beginners() sees to it */
+        bool unbegun = seems_unbegun(pool, slot, state);
+        pp_task_fail(pool, slot, unbegun ? POOL_ECORRUPT : why_lost(&pool->slots[slot], pp_phase_of(state)));
     }
-    if (!seems_unbegun(pool, slot, state)) return audit_begun(pool, slot, state);
-    if (who_has(pool, slot) == BEGINS) return false; /* audit_beginners() sees to it */
-    pp_task_fail(pool, slot, POOL_ECORRUPT);
-    return true;
+    return false;
 }
 
 bool pp_audit(struct pool *pool) {
     if (pool->broken || pool->ended) return false;
     pp_collect(pool);
+    if (++pool->audit == 0) pool->audit = 1;
     if (!pp_ring_is_sound(&pool->shared)) pp_ring_repair(&pool->shared);
     bool ring_is_empty = pp_ring_is_empty(&pool->shared);
     bool mended = audit_beginners(pool);

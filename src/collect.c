@@ -249,19 +249,22 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
     pp_future_finish(future, failure.error, &failure);
 }
 
-static void task_died(struct pool *pool, uint32_t slot, const struct pp_notice *notice) {
-    struct future *future = pool->slots[slot].future;
+static void task_died(struct pool *pool, const struct pp_notice *notice) {
+    struct future *future = pp_slot_future(pool, notice->current);
+    if (!future || future->is_job) return;
+    uint32_t slot = future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (!future || future->is_job || pp_generation_of(state) != pool->slots[slot].generation) return;
-    if (pp_phase_of(state) == PP_PENDING && notice->current == pp_slot_ticket(pool, slot)) {
-        pp_audit_bear_loss(pool, slot);
+    if (pp_generation_of(state) != pool->slots[slot].generation) return;
+    if (pp_phase_of(state) == PP_PENDING) {
+        pp_audit_bear_loss(pool, slot, state);
         return;
     }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
     if (pp_phase_of(state) == PP_KILLED && pool->slots[slot].doubted) {
-        pp_state_submit(&pool->shared.outcomes[slot].state, pp_generation_of(state)); /* whoever held it is dead */
         pool->slots[slot].doubted = false;
-        if (pp_audit_bear_loss(pool, slot)) pp_ticket_again(pool, slot);
+        if (!pp_audit_bear_loss(pool, slot, state)) return;
+        pp_state_submit(&pool->shared.outcomes[slot].state, pp_generation_of(state)); /* whoever held it is dead */
+        pp_ticket_again(pool, slot);
         return;
     }
     switch (pp_phase_of(state)) {
@@ -280,7 +283,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
      * only. */
     pp_job_died(pool, notice);
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
-    if (pp_ticket_slot(notice->current) < PP_SLOTS) task_died(pool, pp_ticket_slot(notice->current), notice);
+    task_died(pool, notice);
     for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
         struct future *future = pp_slot_future(pool, notice->hold[i]);
         if (!future || future->is_job) continue;

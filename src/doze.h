@@ -13,7 +13,7 @@
  * then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
  *
  * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead.
- * Called by: worker (sleep), submit, map and collect (wake). */
+ * Called by: worker (sleep), submit, map, collect and audit (wake). */
 #ifndef PP_DOZE_H
 #define PP_DOZE_H
 

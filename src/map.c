@@ -25,10 +25,9 @@ static int check_job(const struct pool_job *job) {
 /* How workers come to arguments that do not lie in the arena. */
 enum way { COPIED, INHERITED, FETCHED };
 
-/* Whether fetching them, a chunk at a time, is better than to copy all. A measured chunk is soon large enough. */
-static bool are_worth_fetching(const struct pool_job *job) {
-    bool small = job->chunk > 0 && job->chunk < (PP_COPIED_MEANWHILE + job->in_size - 1) / job->in_size;
-    return job->count * job->in_size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !small;
+/* Whether to fetch a chunk takes longer than to copy it. One that is measured is soon large enough. */
+static bool has_small_chunks(const struct pool_job *job) {
+    return job->chunk > 0 && job->chunk < (PP_COPIED_MEANWHILE + job->in_size - 1) / job->in_size;
 }
 
 /* Leaves the arguments where workers can see or fetch them, or copies them there. False: no memory. */
@@ -36,8 +35,10 @@ static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
     const struct pool_job *job = &j->job;
     size_t size = job->count * job->in_size;
     if (!job->in || way == INHERITED || pp_heap_holds(&pool->arena, job->in, size)) return true;
-    if (way == FETCHED && are_worth_fetching(job) && !pool->no_fetching)
+    if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching) {
+        if (has_small_chunks(job) && pp_job_copy_in(pool, j)) return true;
         j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
+    }
     return j->in_process || pp_job_copy_in(pool, j);
 }
 

@@ -2,7 +2,7 @@
  *
  * Invariant: a notice is in the ring before the dead worker's record is cleared, and the record before its next life
  * begins; so a caller that sees a record cleared, and then that it has read all notices, knows what the dead left.
- * Called by: supervisor (write), collect (read). */
+ * Called by: supervisor (write), collect (read), audit (whether any waits). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
 

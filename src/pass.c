@@ -295,7 +295,7 @@ static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
         uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
         if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
-        killed = true;
+        killed = !pool->in_here; /* there it ends when it returns, however often it is told to */
     }
     return killed;
 }

@@ -73,9 +73,9 @@ struct future {
 struct pp_slot {
     struct future *future; /* NULL: free */
     uint32_t generation;
-    bool doubted;    /* pp_state_doubt() */
-    uint16_t losses; /* times that the task was found not begun though a worker had its ticket, or nobody; see
-                        audit.c */
+    bool doubted;      /* pp_state_doubt() */
+    uint8_t suspected; /* the audit that first found what is to be found twice; 0: none did */
+    uint16_t losses;   /* times that the task was lost; see audit.c */
 };
 
 struct pp_block; /* of futures */
@@ -151,6 +151,7 @@ struct pool {
     uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */
     uint64_t items_done, items_failed;     /* of jobs that are done */
     uint64_t died, retried;                /* workers; tasks and items */
+    uint8_t audit; /* the number of the last; none has 0 */
 
     size_t streams_doomed; /* times stream_free() came while a call on the stream was in progress */
 

@@ -8,7 +8,7 @@
  *
  * Invariant: head <= tail <= head + PP_TICKETS, unless a worker scribbled; then the ring looks empty to workers, or
  * gives them tickets that fail, and pp_ring_repair() mends it.
- * Called by: worker (take), submit (push, recall), collect (length, repair). */
+ * Called by: worker (take), submit (push, recall), collect (length), audit (repair). */
 #ifndef PP_RING_H
 #define PP_RING_H
 

@@ -8,7 +8,8 @@
  *                        v                  v only then is the worker killed, and it stops if its own swap failed
  *                    CANCELLED        KILLED, OVERDUE
  *
- * Where a worker seems to run what is PENDING, after scribbling, the caller swaps it to KILLED, and kills that worker.
+ * Where a worker seems to run what by its word nobody runs, after scribbling, the caller swaps the word to KILLED, and
+ * kills that worker.
  *
  * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); a worker's stay in it, or the item that it
  * runs there where each may be its last or be overdue, has a word of the same phases in the worker's record, where the
@@ -67,8 +68,7 @@ static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, u
 static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
 }
-/* PENDING, or what is no state of a task that was sent, → KILLED. Caller: what this worker seems to run all the
- * same. */
+/* PENDING, or what names nobody who lives, → KILLED. Caller: what this worker seems to run all the same. */
 static inline bool pp_state_doubt(_Atomic uint64_t *word, uint64_t seen, uint32_t generation, uint32_t worker,
                                   uint32_t life) {
     return pp_swap(word, seen, pp_state(generation, PP_KILLED, worker, life));

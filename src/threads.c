@@ -107,7 +107,7 @@ static bool bury(struct thread *t) {
     return false;
 }
 
-/* For pool_stats(). */
+/* For pool_stats(), and for the audit, which looks who lives. */
 static void set_process(const struct thread *t, pid_t pid) {
     atomic_store_explicit(&t->crew->shared->front->pids[t->number], (uint32_t)pid, memory_order_release);
 }
@@ -122,10 +122,11 @@ static void live(struct thread *t) {
 
 static void *run_thread(void *argument) {
     struct thread *t = argument;
-    set_process(t, getpid());
-    do live(t);
-    while (bury(t));
-    set_process(t, 0);
+    do {
+        set_process(t, getpid());
+        live(t);
+        set_process(t, 0);
+    } while (bury(t));
     return NULL;
 }
 

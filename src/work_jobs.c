@@ -183,6 +183,8 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     if (slot >= PP_SLOTS) return NULL;
     _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
     atomic_store_explicit(&w->record->end, 0, memory_order_relaxed);
+    /* No more at any task: who seems to be at one that hangs may be killed. */
+    atomic_store_explicit(&w->record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
     PP_POINT("entered");
     /* Pairs with pp_pass_is_over(): the caller ends the job's state, then looks who is in it. */

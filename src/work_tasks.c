@@ -133,6 +133,13 @@ bool pp_work_on_tickets(struct worker *w) {
     return true;
 }
 
+/* Looked at before it is tried: most of what others hold they are at, and each try takes its line from them. */
+static bool is_unbegun(const struct worker *w, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    return slot < PP_SLOTS && atomic_load_explicit(&w->shared->outcomes[slot].state, memory_order_relaxed) ==
+                                  pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+}
+
 bool pp_work_steal(struct worker *w) {
     if (w->watch.is_over) return false; /* and whoever holds it is at work */
     uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
@@ -142,6 +149,7 @@ bool pp_work_steal(struct worker *w) {
         for (int i = 0; i < PP_HOLD; i++) {
             uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
             if (ticket == 0) break;
+            if (!is_unbegun(w, ticket)) continue;
             uint64_t began = pp_now();
             if (!run_task(w, ticket, began)) continue;
             count_tasks(w, 1, began, pp_now());

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "audit.h"
 #include "plan.h"
 #include "pool.h"
 #include "ring.h"
@@ -325,12 +326,13 @@ static void a_wrong_start_does_not_lift_a_time_out(void **state) {
 
 /* ---- the same wrong words, whenever it runs */
 
-enum hiding { STATE, STATE_AND_RECORD, NO_STATE, BEGIN, END, PROGRESS, UNTIL, ITEM, CURSORS };
+enum hiding { STATE, STATE_AND_RECORD, NO_STATE, OTHERS_STATE, BEGIN, END, PROGRESS, UNTIL, ITEM, CURSORS };
 enum leaving { DIES, RETURNS, HANGS };
 
 struct hider {
     enum hiding what;
     enum leaving how;
+    enum pp_phase phase; /* of OTHERS_STATE: of the other worker of two */
     atomic_int runs;
 };
 
@@ -354,10 +356,12 @@ static int hide_task(const void *in, void *out) {
     const struct pp_shared *memory = pp_call_here()->shared;
     struct pp_record *record = own_record(memory);
     if (hider->what == CURSORS) set_cursors_back(memory, record);
-    if (hider->what <= NO_STATE) {
+    if (hider->what <= OTHERS_STATE) {
         _Atomic uint64_t *word = &memory->outcomes[pp_call_here()->desc - memory->descs].state;
-        uint64_t pending = pp_state(pp_generation_of(atomic_load(word)), PP_PENDING, 0, 0);
-        atomic_store(word, hider->what == NO_STATE ? 0 : pending);
+        uint32_t generation = pp_generation_of(atomic_load(word)), other = record == memory->records;
+        uint64_t others = pp_state(generation, hider->phase, other, atomic_load(&memory->front->lives[other]));
+        uint64_t pending = pp_state(generation, PP_PENDING, 0, 0);
+        atomic_store(word, hider->what == NO_STATE ? 0 : hider->what == OTHERS_STATE ? others : pending);
     }
     if (hider->what == STATE_AND_RECORD) memset(record, 0, offsetof(struct pp_record, fault));
     if (hider->what == BEGIN) atomic_store(&record->begin, UINT64_MAX);
@@ -386,8 +390,8 @@ static void check_all_and_destroy(struct pool *pool) {
 
 static void a_task_that_hides_that_it_runs_ends(void **state) {
     (void)state;
-    static const struct hider hiders[] = {{STATE, DIES, 0}, {STATE, RETURNS, 0}, {STATE, HANGS, 0},
-                                          {STATE_AND_RECORD, DIES, 0}};
+    static const struct hider hiders[] = {{.what = STATE, .how = DIES}, {.what = STATE, .how = RETURNS},
+                                          {.what = STATE, .how = HANGS}, {.what = STATE_AND_RECORD, .how = DIES}};
     for (size_t i = 0; i < COUNT(hiders); i++) {
         struct hider *hider = shared(sizeof *hider);
         *hider = hiders[i];
@@ -424,6 +428,104 @@ static void a_task_that_overwrites_its_state_frees_its_worker(void **state) {
         assert_int_equal(hider->runs, 1);
         check_all_and_destroy(pool);
     }
+}
+
+/* The other has not been started, or has nothing to do with it; and is killed, where it lives. */
+static void a_task_that_says_that_another_worker_has_it_frees_its_own(void **state) {
+    (void)state;
+    static const enum pp_phase phases[] = {PP_RUNNING, PP_KILLED, PP_OVERDUE};
+    for (int lazy = 0; lazy <= 1; lazy++)
+        for (size_t i = 0; i < COUNT(phases); i++) {
+            struct hider *hider = shared(sizeof *hider);
+            *hider = (struct hider){.what = OTHERS_STATE, .how = HANGS, .phase = phases[i]};
+            struct pool_options options = test_options(2);
+            options.lazy = lazy;
+            struct pool *pool;
+            assert_ok(pool_create(&options, &pool));
+            assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
+            assert_int_equal(hider->runs, 1);
+            check_all_and_destroy(pool);
+        }
+}
+
+static bool audit(struct pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    bool mended = pp_audit(pool);
+    pthread_mutex_unlock(&pool->lock);
+    return mended;
+}
+
+static void an_audit_looks_twice_before_it_doubts_and_says_that_it_did(void **state) {
+    (void)state;
+    struct hider *hider = shared(sizeof *hider);
+    *hider = (struct hider){.what = STATE, .how = HANGS};
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *honest = submit(pool, forever_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    for (int i = 0; i < 3; i++) assert_false(audit(pool));
+    struct future *future = submit(pool, hide_task, &hider, sizeof hider, 0);
+    await_runs(hider, 1);
+    kill(pool->supervisor, SIGSTOP); /* who would kill the worker, for the task to run again */
+    assert_false(audit(pool) || pool->slots[future->slot].doubted);
+    assert_true(audit(pool) && pool->slots[future->slot].doubted);
+    assert_ok(future_kill(future));
+    assert_ok(future_kill(honest));
+    kill(pool->supervisor, SIGCONT);
+    assert_code(end_soon(future), POOL_ECANCELLED);
+    assert_code(end_soon(honest), POOL_ECANCELLED);
+    check_all_and_destroy(pool);
+}
+
+/* 100 ms after one that mended; after one that did not, each time twice as long. */
+static void audits_follow_each_other_as_long_as_they_mend(void **state) {
+    (void)state;
+    struct hider *hider = shared(sizeof *hider);
+    *hider = (struct hider){.what = STATE, .how = RETURNS};
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    int64_t start = now_ms();
+    assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
+    assert_true(pool->audit >= 2 && (now_ms() - start) / pool->audit < 800);
+    struct future *honest = submit(pool, forever_task, &gate, sizeof gate, 0);
+    pool->audit = 0;
+    assert_code(future_get(honest, NULL, 1000), POOL_ETIMEDOUT);
+    assert_in_range(pool->audit, 1, 4);
+    assert_ok(future_kill(honest));
+    assert_code(end_soon(honest), POOL_ECANCELLED);
+    check_all_and_destroy(pool);
+}
+
+static void a_kill_of_a_task_that_was_lost_is_sent_again(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, 1));
+    _Atomic uint64_t *word = &pool->shared.outcomes[future->slot].state;
+    assert_true(pp_state_kill(word, atomic_load(word), PP_KILLED));
+    assert_code(end_soon(future), POOL_ECANCELLED);
+    check_all_and_destroy(pool);
+}
+
+static int current_task(const void *in, void *out) {
+    (void)in;
+    *(uint64_t *)out = atomic_load(&own_record(pp_call_here()->shared)->current);
+    return 0;
+}
+
+static void who_is_in_a_job_says_that_it_is_at_no_task(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(1);
+    uint64_t current = 0;
+    struct pool_job job = {.fn = current_task, .out = &current, .out_size = sizeof current, .count = 1};
+    for (int i = 0; i < 20; i++) {
+        assert_ok(finish(submit(pool, current_task, NULL, 0, sizeof current), &current));
+        assert_true(current != 0);
+        assert_ok(pool_map(pool, &job));
+        assert_int_equal(current, 0);
+    }
+    pool_destroy(pool);
 }
 
 static void what_is_killed_while_its_worker_is_in_doubt_does_not_run_again(void **state) {
@@ -482,8 +584,9 @@ static void whether_a_worker_began_well_is_not_for_tasks_to_say(void **state) {
 
 static void an_item_that_hides_that_it_runs_ends_and_costs_no_other(void **state) {
     (void)state;
-    static const struct hider hiders[] = {{BEGIN, DIES, 0}, {END, DIES, 0}, {PROGRESS, DIES, 0}, {UNTIL, DIES, 0},
-                                          {ITEM, DIES, 0}, {ITEM, HANGS, 0}};
+    static const struct hider hiders[] = {{.what = BEGIN, .how = DIES}, {.what = END, .how = DIES},
+                                          {.what = PROGRESS, .how = DIES}, {.what = UNTIL, .how = DIES},
+                                          {.what = ITEM, .how = DIES}, {.what = ITEM, .how = HANGS}};
     for (size_t i = 0; i < COUNT(hiders); i++)
         for (int timeout = 0; timeout <= 60000; timeout += 60000) {
             if (timeout && hiders[i].what == UNTIL) continue; /* which is of no account then */
@@ -530,6 +633,11 @@ int main(int argc, char **argv) {
         TEST(a_task_that_hides_that_it_runs_ends),
         TEST(all_who_hang_in_a_task_that_hides_are_freed),
         TEST(a_task_that_overwrites_its_state_frees_its_worker),
+        TEST(a_task_that_says_that_another_worker_has_it_frees_its_own),
+        TEST(an_audit_looks_twice_before_it_doubts_and_says_that_it_did),
+        TEST(audits_follow_each_other_as_long_as_they_mend),
+        TEST(a_kill_of_a_task_that_was_lost_is_sent_again),
+        TEST(who_is_in_a_job_says_that_it_is_at_no_task),
         TEST(what_is_killed_while_its_worker_is_in_doubt_does_not_run_again),
         TEST(tasks_that_overwrite_their_workers_record_do_not_break_the_pool),
         TEST(whether_a_worker_began_well_is_not_for_tasks_to_say),
