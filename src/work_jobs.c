@@ -232,10 +232,11 @@ static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
     if (nothing_left && company_in(w, ticket) == NOBODY) pp_work_announce(w, ticket);
 }
 
-/* Whether this worker should look at other work before the next chunk. */
-static bool turn_is_over(struct worker *w, uint64_t turn_began) {
+/* Whether this worker should look at other work before the next chunk. looked: at the clock, just now; where it did not
+ * chunks are short, and the next look is near. */
+static bool turn_is_over(struct worker *w, uint64_t turn_began, bool looked) {
     if (w->has_quota && w->quota == 0) return true;
-    return !pp_ring_is_empty(w->shared) || w->pace.began - turn_began > SLICE_NS;
+    return looked && (!pp_ring_is_empty(w->shared) || w->pace.began - turn_began > SLICE_NS);
 }
 
 /* Where results go that are not wanted; NULL: there is no memory. A job has no part for those who came after it. */
@@ -260,6 +261,7 @@ static void look_at_clock(struct worker *w) {
 static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t stay) {
     uint64_t turn_began = w->pace.began;
     struct pp_chunk chunk;
+    bool looked;
     do {
         if (!pp_plan_claim(plan, w->number, &w->pace, w->has_quota ? w->quota : UINT64_MAX, &chunk)) return true;
         PP_POINT("claimed");
@@ -267,8 +269,9 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
         PP_POINT("recorded");
         run_chunk(w, plan, scratch, &chunk, stay);
         pp_work_count(w, chunk.end - chunk.begin);
-        if (pp_pace_is_due(&w->pace, &chunk, pp_last_tick())) look_at_clock(w);
-    } while (!turn_is_over(w, turn_began));
+        looked = pp_pace_is_due(&w->pace, &chunk, pp_last_tick());
+        if (looked) look_at_clock(w);
+    } while (!turn_is_over(w, turn_began, looked));
     return pp_plan_is_used_up(plan);
 }
 
