@@ -7,6 +7,7 @@
 #include "flaws.h"
 #include "notice.h"
 #include "size.h"
+#include "slots.h"
 #include "state.h"
 #include "sys.h"
 
@@ -96,7 +97,7 @@ void pp_pass_free(struct pool *pool, struct pp_job *j) {
 /* ---- begin and end */
 
 uint64_t pp_pass_ticket(const struct pool *pool, const struct pp_job *j) {
-    return pp_ticket(j->future->slot, pool->slots[j->future->slot].generation);
+    return pp_slot_ticket(pool, j->future->slot);
 }
 
 void pp_pass_begin(struct pool *pool, struct pp_job *j) {

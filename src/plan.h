@@ -6,7 +6,7 @@
  * in turn, about one region for each worker, more where they would be too large to be counted. Each region has a
  * cursor: a worker takes its own region from the front, and when that is used up helps in the others from the back. So
  * in one map after another it meets the same pages, which the kernel has to map for it but once, and all workers
- * together begin items in about their order: a long one is not begun later than one worker after the other would.
+ * together begin items in about their order: a long one hardly later than if whoever is free took the next.
  *
  * A claim is a compare-and-swap of the cursor, which holds both ends of what is left. How large: from one block at
  * first, doubled and redoubled until a chunk takes PP_CHUNK_NS by the worker's own clock, and never more than a share

@@ -3,7 +3,8 @@
  *
  * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another
  * generation.
- * Called by: submit and job (take), collect and job (free), audit; always under the pool's lock. */
+ * Called by: submit and job (take), collect and job (free), submit, pass, collect and audit (tickets); always under the
+ * pool's lock. */
 #ifndef PP_SLOTS_H
 #define PP_SLOTS_H
 

@@ -77,7 +77,7 @@ static void describe(struct pool *pool, struct future *future) {
 
 static inline bool push_ticket(struct pool *pool, uint32_t slot) {
     if (pp_ring_sent(&pool->shared) == MANY_TICKETS) take_rings(pool);
-    return pp_ring_push(&pool->shared, pp_ticket(slot, pool->slots[slot].generation));
+    return pp_ring_push(&pool->shared, pp_slot_ticket(pool, slot));
 }
 
 /* Slot and ticket for the future. False: no room. Inline, as a compiler would not have it of itself: bench_limits,

@@ -133,7 +133,8 @@ bool pp_work_on_tickets(struct worker *w) {
     return true;
 }
 
-/* Looked at before it is tried: most of what others hold they are at, and each try takes its line from them. */
+/* Looked at before it is tried: most of what others hold they are at, and each try takes its line from them:
+ * bench_limits, "round-awake". */
 static bool is_unbegun(const struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
     return slot < PP_SLOTS && atomic_load_explicit(&w->shared->outcomes[slot].state, memory_order_relaxed) ==

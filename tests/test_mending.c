@@ -8,6 +8,7 @@
 #include "plan.h"
 #include "pool.h"
 #include "ring.h"
+#include "slots.h"
 #include "state.h"
 #include "task.h"
 
@@ -40,7 +41,7 @@ static struct pool *sleeping_pool(void) {
 }
 
 static uint64_t ticket_of(struct future *future) {
-    return pp_ticket(future->slot, future->pool->slots[future->slot].generation);
+    return pp_slot_ticket(future->pool, future->slot);
 }
 
 static int end_soon(struct future *future) {
