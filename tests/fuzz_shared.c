@@ -13,17 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "audit.h"
-#include "backend.h"
-#include "control.h"
-#include "doze.h"
-#include "flaws.h"
-#include "life.h"
-#include "notice.h"
-#include "pool.h"
-#include "ring.h"
-#include "sys.h"
-#include "timer.h"
+#include "pool/audit.h"
+#include "pool/backend.h"
+#include "shared/command.h"
+#include "shared/park.h"
+#include "shared/item_errors.h"
+#include "shared/worker_life.h"
+#include "shared/notice.h"
+#include "pool/pool.h"
+#include "shared/ring.h"
+#include "base/sys.h"
+#include "shared/timer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -33,7 +33,7 @@ for function in $(sed -n 's/^PARPOOL_API \([^(]*[ *]\)\([a-z_]*\)(.*/\2/p' "$hea
     grep -q "^| .*\`$function\`" "$readme" || wrong "README.md does not list $function()"
 done
 
-for file in "$top"/src/*.[ch]; do
+for file in "$top"/src/*/*.[ch]; do
     name=$(basename "$file")
     grep -q "^| .*\`${name%.*}\(\.h\)\{0,1\}\`" "$top/src/README.md" || wrong "src/README.md does not list $name"
 done

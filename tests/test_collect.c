@@ -4,8 +4,8 @@
 
 #include <signal.h>
 
-#include "notice.h"
-#include "pool.h"
+#include "shared/notice.h"
+#include "pool/pool.h"
 
 enum { MANY = 1000, FAR = 900 };
 

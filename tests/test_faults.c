@@ -10,8 +10,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "memory.h"
-#include "sys.h"
+#include "base/memory.h"
+#include "base/sys.h"
 
 enum process { CALLER, SUPERVISOR, WORKER };
 

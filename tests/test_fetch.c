@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "fetch.h"
-#include "pool.h"
-#include "sys.h"
+#include "shared/fetch.h"
+#include "pool/pool.h"
+#include "base/sys.h"
 
 enum { ITEMS = 300000, NEVER = 1000000 };
 

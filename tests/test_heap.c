@@ -2,7 +2,7 @@
  * never exceed the budget, and all of the memory is one piece again when all is given back. */
 #include "support.h"
 
-#include "heap.h"
+#include "pool/heap.h"
 
 enum { BLOCKS = 600, PAGE = 4096 };
 

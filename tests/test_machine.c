@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "cpu.h"
-#include "memory.h"
-#include "pool.h"
-#include "spread.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "pool/pool.h"
+#include "shared/placement.h"
 #include "threads.h"
 
 /* ---- Quotas of control groups, in a directory that stands for the root ------------------------------------------- */

@@ -4,13 +4,13 @@
 
 #include <signal.h>
 
-#include "audit.h"
-#include "plan.h"
-#include "pool.h"
-#include "ring.h"
-#include "slots.h"
-#include "state.h"
-#include "task.h"
+#include "pool/audit.h"
+#include "shared/plan.h"
+#include "pool/pool.h"
+#include "shared/ring.h"
+#include "pool/slots.h"
+#include "shared/state.h"
+#include "worker/task.h"
 
 enum { WORKERS = 2, SOON = 15000 };
 

@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "memory.h"
-#include "pages.h"
-#include "sys.h"
+#include "base/memory.h"
+#include "shared/pages.h"
+#include "base/sys.h"
 
 enum { GRANULES = 8, PAGE = 4096, PAGES = GRANULES * (int)PP_GRANULE / PAGE };
 

@@ -5,11 +5,11 @@
 
 #include <signal.h>
 
-#include "cpu.h"
-#include "shared.h"
-#include "state.h"
-#include "sys.h"
-#include "task.h"
+#include "base/cpu.h"
+#include "shared/shared.h"
+#include "shared/state.h"
+#include "base/sys.h"
+#include "worker/task.h"
 
 enum { TASKS = 200, ITEMS = 2000 };
 

@@ -1,7 +1,7 @@
 /* The queue of tasks that wait: the highest priority first, equal ones in the order in which they came. */
 #include "support.h"
 
-#include "pool.h"
+#include "pool/pool.h"
 
 enum { FUTURES = 400 };
 

@@ -2,7 +2,7 @@
  * chunks and regions. */
 #include "threads.h"
 
-#include "plan.h"
+#include "shared/plan.h"
 
 enum { CLAIMERS = 4, MOST_COUNT = 70000 };
 

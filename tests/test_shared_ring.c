@@ -1,8 +1,8 @@
 /* The ring of tickets and the ring of notices, driven by threads: what goes in comes out once, in order, whole. */
 #include "threads.h"
 
-#include "notice.h"
-#include "ring.h"
+#include "shared/notice.h"
+#include "shared/ring.h"
 
 enum { TAKERS = 3, MOST = 3 * (int)PP_TICKETS / 2 };
 

@@ -1,7 +1,7 @@
 /* State words: whoever races, each task begins at most once and ends exactly once. */
 #include "threads.h"
 
-#include "state.h"
+#include "shared/state.h"
 
 /* ---- one use of each word */
 

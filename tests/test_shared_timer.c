@@ -3,11 +3,11 @@
 
 #include <sys/socket.h>
 
-#include "control.h"
-#include "plan.h"
-#include "state.h"
-#include "sys.h"
-#include "timer.h"
+#include "shared/command.h"
+#include "shared/plan.h"
+#include "shared/state.h"
+#include "base/sys.h"
+#include "shared/timer.h"
 
 #define MS ((uint64_t)1000000)
 #define NOW ((uint64_t)1000000000000)

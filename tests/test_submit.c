@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-#include "pool.h"
+#include "pool/pool.h"
 
 static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) {
     (void)state;

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "shared.h"
+#include "shared/shared.h"
 #include "support.h"
 
 /* Shared memory as a pool has it, for `workers`. */

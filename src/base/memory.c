@@ -1,0 +1,116 @@
+#include "base/memory.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cgroup.h"
+#include "base/sys.h"
+
+/* The numbers of /proc/self/statm, in pages: size, resident, shared, text, lib, data. Their count, 0 where there is no
+ * such. */
+static int read_statm(unsigned long long numbers[6]) {
+    char text[256];
+    if (!pp_read_text("/proc/self/statm", text, sizeof text)) return 0;
+    int count = sscanf(text, "%llu %llu %llu %llu %llu %llu", &numbers[0], &numbers[1], &numbers[2], &numbers[3],
+                       &numbers[4], &numbers[5]);
+    return count > 0 ? count : 0;
+}
+
+size_t pp_memory_used(void) {
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage)) return 0;
+    size_t most = (size_t)usage.ru_maxrss * 1024;
+    unsigned long long pages[6];
+    size_t shared = read_statm(pages) >= 3 ? (size_t)pages[2] * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    return most > shared ? most - shared : 0;
+}
+
+/* The number of kibibytes that follows the name, in the text of /proc/PID/status; 0: none does. */
+static size_t kibibytes(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    unsigned long long number = 0;
+    return at && sscanf(at + strlen(name), "%llu", &number) == 1 ? (size_t)number : 0;
+}
+
+size_t pp_memory_peak(pid_t pid) {
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    if (!pp_read_text(path, text, sizeof text)) return 0;
+    size_t most = kibibytes(text, "VmHWM:"), shared = kibibytes(text, "RssFile:") + kibibytes(text, "RssShmem:");
+    return most > shared ? (most - shared) * 1024 : 0;
+}
+
+/* Whether a page more of private data fits below the limit. */
+static bool fits(struct rlimit limit, rlim_t bytes, size_t page) {
+    limit.rlim_cur = bytes;
+    if (setrlimit(RLIMIT_DATA, &limit)) return true;
+    void *memory = pp_map_private(page);
+    pp_unmap(memory, page);
+    return memory != NULL;
+}
+
+/* Where the system does not say how much private data there is, the limit does: it is the least below which none can be
+ * added. 0: the system counts otherwise. */
+static rlim_t find_data(struct rlimit limit) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    rlim_t low = page, high = limit.rlim_cur < (rlim_t)SIZE_MAX / 4 ? limit.rlim_cur : (rlim_t)SIZE_MAX / 4;
+    if (fits(limit, low, page)) high = 0;
+    while (high > low && high - low > page) {
+        rlim_t middle = low + (high - low) / 2;
+        if (fits(limit, middle, page)) high = middle;
+        else low = middle;
+    }
+    setrlimit(RLIMIT_DATA, &limit);
+    return high;
+}
+
+size_t pp_memory_available(const char *root) {
+    char path[PP_CGROUP_ROOM], text[1024];
+    unsigned long long kib;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    const char *line = pp_read_text(path, text, sizeof text) ? strstr(text, "MemAvailable:") : NULL;
+    if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return SIZE_MAX;
+    return kib >= SIZE_MAX / 1024 ? SIZE_MAX - 1 : (size_t)kib * 1024;
+}
+
+/* What a group may have beyond what it has; what it could give back at once, copies of files, counts as had not. */
+static long long left_in(const char *directory, const char *most, const char *used, const char *cached) {
+    long long may = pp_cgroup_number(directory, most), has = pp_cgroup_number(directory, used), copies = 0;
+    if (may < 0 || has < 0) return LLONG_MAX;
+    char path[PP_CGROUP_ROOM], text[8192];
+    snprintf(path, sizeof path, "%s/memory.stat", directory);
+    const char *at = pp_read_text(path, text, sizeof text) ? strstr(text, cached) : NULL;
+    if (!at || sscanf(at + strlen(cached), "%lld", &copies) != 1 || copies < 0 || copies > has) copies = 0;
+    return may > has - copies ? may - (has - copies) : 0;
+}
+
+static long long left_v1(const char *directory) {
+    return left_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ");
+}
+
+static long long left_v2(const char *directory) {
+    long long below_max = left_in(directory, "memory.max", "memory.current", "\ninactive_file ");
+    long long below_high = left_in(directory, "memory.high", "memory.current", "\ninactive_file ");
+    return below_max < below_high ? below_max : below_high;
+}
+
+size_t pp_memory_left(const char *root) {
+    size_t available = pp_memory_available(root);
+    long long left = pp_cgroup_least(root, "memory", left_v1, left_v2);
+    return left < LLONG_MAX && (unsigned long long)left < available ? (size_t)left : available;
+}
+
+void pp_memory_limit(size_t bytes) {
+    unsigned long long pages[6];
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_DATA, &limit)) return;
+    rlim_t now = read_statm(pages) == 6 ? (rlim_t)pages[5] * (rlim_t)sysconf(_SC_PAGESIZE) : find_data(limit);
+    rlim_t wanted = bytes > (size_t)-1 / 2 - now ? RLIM_INFINITY : now + (rlim_t)bytes;
+    if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max) wanted = limit.rlim_max;
+    limit.rlim_cur = limit.rlim_max = wanted;
+    setrlimit(RLIMIT_DATA, &limit);
+}

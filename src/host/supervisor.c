@@ -1,0 +1,341 @@
+#include "host/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "worker/child.h"
+#include "shared/command.h"
+#include "shared/fetch.h"
+#include "shared/worker_life.h"
+#include "shared/notice.h"
+#include "pool/resize.h"
+#include "base/sys.h"
+#include "shared/timer.h"
+
+#define START_TRIES 10      /* times in a row that a worker may die before it is ready */
+#define FORK_TRIES 5        /* times in a row that the system may refuse a process */
+#define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
+#define LOOK_NS 1000000000U /* how often the caller is looked for, where the system does not tell of its end */
+
+/* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD
+ * one first has to be told of; a RESTING one is filled when there is work. */
+enum place { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
+
+struct supervisor {
+    struct pp_shared *shared;
+    const struct pp_supervisor_options *options;
+    int signal_pipe[2], caller_pidfd;
+    uint32_t workers, wanted; /* as in struct pp_front */
+    enum place places[PP_WORKERS];
+    pid_t pids[PP_WORKERS];
+    int statuses[PP_WORKERS];
+    unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
+    unsigned fork_failures;
+    uint64_t fork_again; /* ns; when a refused fork is tried again */
+    uint32_t shortest;   /* see timer.h */
+    uint64_t next_check;
+    bool broken;
+    int32_t last_init_code;
+    int last_status;
+};
+
+/* The write end of the pipe that turns SIGCHLD into something to poll for. */
+static int signal_pipe_end;
+
+static void on_child(int signal) {
+    (void)signal;
+    int code = errno;
+    ssize_t n = write(signal_pipe_end, "", 1);
+    (void)n; /* full: it will be looked at anyway */
+    errno = code;
+}
+
+static void watch_children(struct supervisor *s) {
+    if (pp_pipe(s->signal_pipe, -1)) {
+        /* The caller finds it when it finds us gone. */
+        pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
+        pp_child_exit(1);
+    }
+    signal_pipe_end = s->signal_pipe[1];
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_child;
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGCHLD, &action, NULL);
+    sigset_t all_but_child;
+    sigfillset(&all_but_child);
+    sigdelset(&all_but_child, SIGCHLD);
+    sigprocmask(SIG_SETMASK, &all_but_child, NULL);
+}
+
+/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For
+ * that there is the pidfd, and where the system has none, a look now and then. */
+static void watch_caller(struct supervisor *s) {
+    s->caller_pidfd = pp_watch_process(s->options->caller);
+    if (getppid() != s->options->caller) pp_child_exit(0);
+}
+
+static bool caller_has_gone(const struct supervisor *s) {
+    return s->caller_pidfd < 0 && getppid() != s->options->caller;
+}
+
+static void ring_bell(struct supervisor *s) {
+    pp_write(s->options->bell, "", 1); /* a full pipe is readable all the same */
+}
+
+/* ---- life of a worker */
+
+static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
+    /* Should the supervisor be stopped or killed before it can note the number, the caller has to know whom to end. */
+    atomic_store_explicit(&s->shared->front->pids[number], (uint32_t)getpid(), memory_order_release);
+    pp_child_begin_worker(&s->shared->records[number], supervisor);
+    int control = s->options->control;
+    pp_close(&control);
+    pp_close(&s->signal_pipe[0]);
+    pp_close(&s->signal_pipe[1]);
+    pp_close(&s->caller_pidfd);
+    pp_shared_protect(s->shared);
+    pp_worker_run(&(struct pp_place){.shared = s->shared, .options = &s->options->worker, .number = number,
+                                     .life = life, .task_pipe = s->options->task_pipe, .bell = s->options->bell});
+}
+
+static bool start_worker(struct supervisor *s, uint32_t number) {
+    struct pp_front *front = s->shared->front;
+    uint32_t life = pp_life_begin(s->shared, number);
+    pid_t self = getpid(), pid = pp_fork();
+    if (pid < 0) return false;
+    if (pid == 0) be_worker(s, number, life, self);
+    setpgid(pid, pid); /* the child does it too: whoever is first */
+    s->pids[number] = pid;
+    s->places[number] = ALIVE;
+    atomic_store_explicit(&front->pids[number], (uint32_t)pid, memory_order_release);
+    return true;
+}
+
+static uint32_t count_places(const struct supervisor *s, enum place kind, uint32_t end) {
+    uint32_t count = 0;
+    for (uint32_t w = 0; w < end; w++) count += s->places[w] == kind;
+    return count;
+}
+
+/* Without a worker, and without hope of one, the caller must not wait. */
+static void tell_if_broken(struct supervisor *s) {
+    bool no_process = s->fork_failures > FORK_TRIES && count_places(s, ALIVE, s->workers) == 0;
+    bool none_is_fit = s->wanted > 0 && count_places(s, GIVEN_UP, s->wanted) == s->wanted;
+    if (s->broken || (!no_process && !none_is_fit)) return;
+    int32_t code = no_process ? POOL_EAGAIN : s->options->worker.initializer ? POOL_EINIT : POOL_EDIED;
+    struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
+                               .status = s->last_status};
+    s->broken = pp_notice_write(s->shared, &notice);
+    if (s->broken) ring_bell(s);
+}
+
+static void start_missing(struct supervisor *s) {
+    uint64_t now = pp_now();
+    for (uint32_t w = 0; w < s->wanted; w++) {
+        if (s->places[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
+        if (start_worker(s, w)) {
+            s->fork_failures = 0;
+            continue;
+        }
+        s->fork_again = now + ((uint64_t)FORK_PAUSE << s->fork_failures++);
+    }
+}
+
+static bool waits_to_fork(const struct supervisor *s) {
+    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_places(s, EMPTY, s->wanted) > 0;
+}
+
+/* ---- how many there are to be */
+
+static void tell_resting(struct supervisor *s) {
+    atomic_store_explicit(&s->shared->front->resting, count_places(s, RESTING, s->wanted), memory_order_release);
+}
+
+/* Resting places are to be filled, so many of them at most. */
+static void rouse(struct supervisor *s, uint32_t count) {
+    for (uint32_t w = 0; w < s->wanted && count > 0; w++) {
+        if (s->places[w] != RESTING) continue;
+        s->places[w] = EMPTY;
+        count--;
+    }
+    tell_resting(s);
+}
+
+/* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the
+ * work. */
+static void rouse_for_work(struct supervisor *s) {
+    tell_resting(s);
+    atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */
+    rouse(s, pp_work_waiting(s->shared));
+}
+
+/* Places beyond the size that the pool now has are filled no more. */
+static void resize(struct supervisor *s) {
+    uint32_t before = s->wanted;
+    s->wanted = atomic_load_explicit(&s->shared->front->wanted, memory_order_acquire);
+    s->workers = atomic_load_explicit(&s->shared->front->workers, memory_order_acquire);
+    s->fork_failures = 0;
+    for (uint32_t w = 0; w < s->workers; w++) {
+        s->init_failures[w] = s->start_failures[w] = 0;
+        if (s->places[w] == GIVEN_UP || (s->places[w] == RESTING && w >= s->wanted)) s->places[w] = EMPTY;
+        if (s->places[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->places[w] = RESTING;
+    }
+    rouse_for_work(s);
+}
+
+/* ---- death of a worker */
+
+static void kill_group(pid_t pid) {
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL); /* in case it has not come to lead its group */
+}
+
+static void kill_worker(void *context, uint32_t worker) {
+    struct supervisor *s = context;
+    if (s->places[worker] == ALIVE) kill_group(s->pids[worker]);
+}
+
+/* Whether the worker at this place is to be started once more. */
+static bool deserves_another(struct supervisor *s, uint32_t w) {
+    const struct pp_start *start = &s->shared->starts[w];
+    if (atomic_load_explicit(&start->ready, memory_order_relaxed)) {
+        s->init_failures[w] = s->start_failures[w] = 0;
+        return true;
+    }
+    s->last_status = s->statuses[w];
+    s->last_init_code = atomic_load_explicit(&start->init_code, memory_order_relaxed);
+    if (s->last_init_code != 0) s->init_failures[w]++;
+    s->start_failures[w]++;
+    return s->init_failures[w] < PP_INIT_TRIES && s->start_failures[w] < START_TRIES;
+}
+
+/* DEAD → EMPTY or GIVEN_UP, once the caller has been told; stays DEAD while notices have no room. */
+static void bury(struct supervisor *s, uint32_t w) {
+    struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
+    if (!pp_notice_write(s->shared, &notice)) return;
+    pp_life_end(s->shared, w);
+    bool rests = notice.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
+    s->places[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
+    if (s->places[w] == RESTING) rouse_for_work(s);
+    if (s->places[w] == GIVEN_UP) rouse(s, 1); /* another in its stead */
+    /* There is a process less: the system may have one to give again. */
+    s->fork_failures = 0;
+    s->fork_again = 0;
+    ring_bell(s);
+}
+
+static void bury_dead(struct supervisor *s) {
+    for (uint32_t w = 0; w < s->workers; w++)
+        if (s->places[w] == DEAD) bury(s, w);
+}
+
+static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
+    uint32_t w = 0;
+    while (w < s->workers && !(s->places[w] == ALIVE && s->pids[w] == pid)) w++;
+    return w;
+}
+
+static void reap(struct supervisor *s) {
+    for (;;) {
+        siginfo_t info;
+        info.si_pid = 0;
+        /* First only looked at: while the leader is not reaped, its number and its group's are nobody else's. */
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) return;
+        uint32_t w = worker_of(s, info.si_pid);
+        if (w < s->workers) kill(-info.si_pid, SIGKILL);
+        int status = 0;
+        pp_wait_child(info.si_pid, &status);
+        if (w == s->workers) continue;
+        s->places[w] = DEAD;
+        s->statuses[w] = status;
+        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+    }
+}
+
+static noreturn void end_all(struct supervisor *s) {
+    for (uint32_t w = 0; w < s->workers; w++)
+        if (s->places[w] == ALIVE) kill_group(s->pids[w]);
+    for (uint32_t w = 0; w < s->workers; w++) {
+        if (s->places[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
+        /* The caller kills what this table names once we are gone. */
+        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+    }
+    pp_child_exit(0);
+}
+
+/* ---- the loop */
+
+static void obey(struct supervisor *s, const struct pp_command *command) {
+    switch (command->kind) {
+    case PP_KILL:
+        if (command->worker < s->workers && s->places[command->worker] == ALIVE &&
+            command->life == atomic_load_explicit(&s->shared->front->lives[command->worker], memory_order_relaxed))
+            kill_group(s->pids[command->worker]);
+        break;
+    case PP_TIMER:
+        if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
+        s->next_check = 0;
+        break;
+    case PP_RESIZE: resize(s); break;
+    case PP_START:
+        s->fork_failures = 0;
+        rouse(s, command->value);
+        atomic_fetch_add_explicit(&s->shared->front->starts_taken, command->value, memory_order_release);
+        break;
+    case PP_END: end_all(s);
+    default: break; /* PP_ROOM: the loop looks at the dead anyway */
+    }
+}
+
+static void take_commands(struct supervisor *s) {
+    struct pp_command command;
+    int got;
+    while ((got = pp_command_receive(s->options->control, &command)) > 0) obey(s, &command);
+    if (got < 0) end_all(s);
+}
+
+static void wait_for_events(struct supervisor *s) {
+    uint64_t deadline = s->next_check;
+    if (waits_to_fork(s) && s->fork_again < deadline) deadline = s->fork_again;
+    struct pollfd fds[] = {{.fd = s->options->control, .events = POLLIN},
+                           {.fd = s->signal_pipe[0], .events = POLLIN},
+                           {.fd = s->caller_pidfd, .events = POLLIN}};
+    uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
+    int found = pp_poll(fds, 3, look < deadline ? look : deadline);
+    if (caller_has_gone(s)) end_all(s);
+    if (found <= 0) return;
+    char bytes[256];
+    if (fds[1].revents) while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    if (fds[0].revents) take_commands(s);
+    if (fds[2].revents) end_all(s);
+}
+
+void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options) {
+    static struct supervisor s; /* too large for a stack of unknown size; this process has just one */
+    memset(&s, 0, sizeof s);
+    s.shared = shared;
+    s.options = options;
+    s.next_check = UINT64_MAX;
+    s.workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    s.wanted = s.workers;
+    for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.places[w] = RESTING;
+    pp_child_begin();
+    watch_children(&s);
+    watch_caller(&s);
+    uint32_t readable = (uint32_t)pp_fetch_try(options->caller, shared->base);
+    atomic_store_explicit(&shared->front->readable, readable, memory_order_release);
+    for (;;) {
+        reap(&s);
+        bury_dead(&s);
+        start_missing(&s);
+        tell_if_broken(&s);
+        if (s.wanted == 0 && count_places(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* shut down */
+        if (pp_now() >= s.next_check || s.next_check == 0)
+            s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
+        wait_for_events(&s);
+    }
+}

@@ -1,0 +1,248 @@
+/* Workers that are threads of the program.
+ *
+ * They run the loop of worker.c over the same shared memory, and what the supervisor does for processes each does for
+ * itself between two lives: it tells of its end and begins anew. Nobody can kill a thread: what is to be killed is
+ * swapped to KILLED, what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
+ *
+ * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's
+ * end may wait for it under that lock.
+ * Called by: pool, through struct pp_backend. */
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pool/backend.h"
+#include "shared/park.h"
+#include "shared/worker_life.h"
+#include "shared/notice.h"
+#include "pool/pool.h"
+#include "base/sys.h"
+
+#define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
+#define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */
+#define PAUSE_MOST 10000000U
+
+/*             start_one()             the pool is too small for it
+ *     EMPTY --------------> ALIVE -----------------------------> RETIRED
+ *                             |
+ *                             | there is no thread to be had, or the initializer keeps failing
+ *                             v
+ *                          GIVEN_UP
+ * A larger pool starts those again that are not ALIVE. */
+enum place { EMPTY, ALIVE, RETIRED, GIVEN_UP };
+
+struct thread {
+    struct crew *crew;
+    uint32_t number;
+    enum place place; /* under the crew's lock */
+    bool exists;      /* it is still to be joined; the pool's */
+    unsigned init_failures;
+    jmp_buf ends;
+    pthread_t id;
+};
+
+struct crew {
+    struct pp_shared *shared;
+    struct pp_worker_options options;
+    int task_pipe, bell;
+    pthread_mutex_t lock; /* notices have one writer at a time; and the places */
+    struct thread threads[PP_WORKERS];
+};
+
+static bool is_ending(const struct crew *crew) {
+    return atomic_load_explicit(&crew->shared->front->ending, memory_order_acquire) != 0;
+}
+
+/* Waits for room where there is none. False: the pool ends. */
+static bool tell(struct crew *crew, const struct pp_notice *notice) {
+    for (;;) {
+        if (is_ending(crew)) return false;
+        pthread_mutex_lock(&crew->lock);
+        bool told = pp_notice_write(crew->shared, notice);
+        pthread_mutex_unlock(&crew->lock);
+        if (told) return true;
+        pp_write(crew->bell, "", 1);
+        pp_poll(NULL, 0, pp_now() + ROOM_NS);
+    }
+}
+
+/* Whether the pool has no worker and cannot get one. Under the crew's lock. */
+static bool is_hopeless(const struct crew *crew) {
+    uint32_t wanted = atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
+    uint32_t lost = 0;
+    while (lost < wanted && crew->threads[lost].place == GIVEN_UP) lost++;
+    return wanted > 0 && lost == wanted;
+}
+
+/* Without a worker, and without hope of one, the caller must not wait. */
+static void give_up(struct thread *t, int32_t init_code) {
+    struct crew *crew = t->crew;
+    pthread_mutex_lock(&crew->lock);
+    t->place = GIVEN_UP;
+    bool hopeless = is_hopeless(crew);
+    pthread_mutex_unlock(&crew->lock);
+    if (hopeless) tell(crew, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
+    pp_write(crew->bell, "", 1);
+}
+
+/* Who finds the pool too small says so under the lock: resize() sees that it has gone, or it sees that it may stay. */
+static bool may_stay(struct thread *t) {
+    struct crew *crew = t->crew;
+    pthread_mutex_lock(&crew->lock);
+    bool stays = t->number < atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
+    if (!stays) t->place = RETIRED;
+    pthread_mutex_unlock(&crew->lock);
+    return stays;
+}
+
+/* Whether the thread is to live once more. */
+static bool bury(struct thread *t) {
+    struct crew *crew = t->crew;
+    struct pp_notice notice = pp_life_describe(crew->shared, t->number, getpid(), 0);
+    if (!tell(crew, &notice)) return false;
+    pp_life_end(crew->shared, t->number);
+    pp_write(crew->bell, "", 1);
+    if (pp_life_deserves_another(crew->shared, t->number, &t->init_failures)) return may_stay(t);
+    give_up(t, notice.init_code);
+    return false;
+}
+
+/* For pool_stats(), and for the audit, which looks who lives. */
+static void set_process(const struct thread *t, pid_t pid) {
+    atomic_store_explicit(&t->crew->shared->front->pids[t->number], (uint32_t)pid, memory_order_release);
+}
+
+static void live(struct thread *t) {
+    struct crew *crew = t->crew;
+    struct pp_place place = {.shared = crew->shared, .options = &crew->options, .number = t->number,
+                             .life = pp_life_begin(crew->shared, t->number), .task_pipe = crew->task_pipe,
+                             .bell = crew->bell, .ends = &t->ends};
+    if (setjmp(t->ends) == 0) pp_worker_run(&place);
+}
+
+static void *run_thread(void *argument) {
+    struct thread *t = argument;
+    do {
+        set_process(t, getpid());
+        live(t);
+        set_process(t, 0);
+    } while (bury(t));
+    return NULL;
+}
+
+static void stop(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
+    atomic_store_explicit(&pool->shared.front->ending, 1, memory_order_seq_cst);
+    pp_wake_all(&pool->shared, pool->task_pipe);
+    for (uint32_t i = 0; i < pool->workers; i++)
+        if (crew->threads[i].exists) pthread_join(crew->threads[i].id, NULL);
+    pthread_mutex_destroy(&crew->lock);
+    pp_release(crew);
+    pool->crew = NULL;
+}
+
+static void end(struct pool *pool) {
+    pp_stop_all(pool); /* so that they soon find nothing more to do */
+    stop(pool);
+}
+
+static bool start_one(struct crew *crew, uint32_t number) {
+    struct thread *t = &crew->threads[number];
+    if (t->exists) pthread_join(t->id, NULL);
+    pthread_mutex_lock(&crew->lock);
+    *t = (struct thread){.crew = crew, .number = number, .place = ALIVE};
+    pthread_mutex_unlock(&crew->lock);
+    return t->exists = pp_thread(&t->id, run_thread, t) == 0;
+}
+
+static bool is_in(struct crew *crew, uint32_t number, enum place place) {
+    pthread_mutex_lock(&crew->lock);
+    bool is = crew->threads[number].place == place;
+    pthread_mutex_unlock(&crew->lock);
+    return is;
+}
+
+/* As many as the system allows. How many there are then. */
+static uint32_t start_threads(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    uint32_t alive = 0;
+    bool allowed = true;
+    for (uint32_t i = 0; i < pool->wanted; i++) {
+        if (is_in(crew, i, ALIVE) || (allowed && (allowed = start_one(crew, i)))) {
+            alive++;
+            continue;
+        }
+        pthread_mutex_lock(&crew->lock);
+        crew->threads[i].place = GIVEN_UP;
+        pthread_mutex_unlock(&crew->lock);
+    }
+    return alive;
+}
+
+static void resize(struct pool *pool) {
+    struct crew *crew = pool->crew;
+    start_threads(pool);
+    pthread_mutex_lock(&crew->lock);
+    if (is_hopeless(crew))
+        pp_notice_write(crew->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
+    pthread_mutex_unlock(&crew->lock);
+}
+
+static bool all_retired(struct crew *crew, uint32_t workers) {
+    uint32_t i = 0;
+    while (i < workers && !is_in(crew, i, ALIVE)) i++;
+    return i == workers;
+}
+
+/* They go within moments, or when their finalizers have returned. */
+static int retire(struct pool *pool, uint64_t deadline) {
+    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->crew, pool->workers);
+         pause = pause < PAUSE_MOST ? pause * 2 : pause) {
+        uint64_t now = pp_now();
+        if (now >= deadline) return POOL_ETIMEDOUT;
+        pp_collect(pool); /* makes room for their notices */
+        pthread_mutex_unlock(&pool->lock);
+        pp_poll(NULL, 0, deadline - now < pause ? deadline : now + pause);
+        pthread_mutex_lock(&pool->lock);
+    }
+    return 0;
+}
+
+static int start(struct pool *pool) {
+    struct crew *crew = pp_zalloc(1, sizeof *crew);
+    if (!crew) return POOL_ENOMEM;
+    if (pthread_mutex_init(&crew->lock, NULL)) goto no_lock;
+    if (!pp_make_bell(pool)) goto no_bell;
+    int tasks[2];
+    if (pp_pipe(tasks, 1)) goto no_pipe;
+    pool->task_pipe = tasks[1];
+    crew->task_pipe = pool->task_pipe_end = tasks[0];
+    crew->shared = &pool->shared;
+    crew->options = pp_worker_options_of(pool);
+    crew->bell = pool->bell_end;
+    pool->crew = crew;
+    uint32_t alive = start_threads(pool);
+    /* Those that began may have given up meanwhile. */
+    pthread_mutex_lock(&crew->lock);
+    bool hopeless = is_hopeless(crew);
+    pthread_mutex_unlock(&crew->lock);
+    if (!hopeless || alive == pool->wanted) return 0;
+    stop(pool);
+    pp_close(&pool->task_pipe);
+    pp_close(&pool->task_pipe_end);
+    pp_close(&pool->bell);
+    pp_close(&pool->bell_end);
+    return alive ? POOL_EINIT : POOL_EAGAIN;
+
+no_pipe:
+    pp_close(&pool->bell);
+    pp_close(&pool->bell_end);
+no_bell:
+    pthread_mutex_destroy(&crew->lock);
+no_lock:
+    pp_release(crew);
+    return POOL_EAGAIN;
+}
+
+const struct pp_backend pp_threads = {.start = start, .end = end, .resize = resize, .retire = retire, .in_here = true};

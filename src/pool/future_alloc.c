@@ -1,0 +1,120 @@
+#include "pool/future_alloc.h"
+
+#include <string.h>
+
+#include "shared/pages.h"
+#include "base/sys.h"
+
+struct pp_block {
+    struct pp_block *next;
+    size_t size; /* bytes of all */
+    size_t count;
+    struct future *futures;
+};
+_Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a future is whole lines: each is a miss");
+
+/* Few futures come in small blocks; once there are many, as many at a time as a huge page holds: bench_limits,
+ * "submit". Somewhere in twice the room there is a whole one; what lies around it costs nothing. */
+#define SMALL_BLOCK ((size_t)24 << 10)
+#define LARGE_BLOCK (2 * PP_HUGE_PAGE)
+#define MANY_FUTURES 8192U
+
+static uintptr_t next_multiple(uintptr_t address, size_t of) {
+    return address + (of - address % of) % of;
+}
+
+/* Where pointers have 64 bits each future begins with a line. */
+static void lay_out(struct pool *pool, struct pp_block *block) {
+    bool large = block->size == LARGE_BLOCK;
+    uintptr_t begin = next_multiple((uintptr_t)(block + 1), large ? PP_HUGE_PAGE : PP_LINE);
+    size_t room = large ? PP_HUGE_PAGE : block->size - (size_t)(begin - (uintptr_t)block);
+    block->futures = (void *)begin;
+    block->count = room / sizeof(struct future);
+    if (large) pp_pages_take(&pool->no_huge_pages, (char *)begin, room);
+}
+
+bool pp_futures_add(struct pool *pool) {
+    size_t size = pool->handles < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
+    struct pp_block *block = pp_table(size);
+    if (!block) block = pp_table(size = SMALL_BLOCK); /* where address space is scarce */
+    if (!block) return false;
+    block->size = size;
+    lay_out(pool, block);
+    block->next = pool->blocks;
+    pool->blocks = block;
+    for (size_t i = block->count; i-- > 0;) {
+        block->futures[i].next = pool->free_futures;
+        pool->free_futures = &block->futures[i];
+    }
+    return true;
+}
+
+void pp_future_empty(struct future *future) {
+    struct pool *pool = future->pool;
+    if (pool->destroyed && future->result != future->small) pp_release(future->result);
+    else if (future->result && future->result != future->small) pp_heap_free(&pool->results, future->result);
+    if (future->failure) pp_release(future->failure);
+}
+
+/* What pool->freed is once the pool has ended. */
+static struct future closed;
+
+bool pp_future_give_back(struct future *future) {
+    struct pool *pool = future->pool;
+    struct future *top = atomic_load_explicit(&pool->freed, memory_order_relaxed);
+    /* Release: pairs with the acquire of who takes the stack. */
+    const memory_order given = memory_order_release, refused = memory_order_relaxed;
+    do {
+        if (top == &closed) return false;
+        future->next = top;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->freed, &top, future, given, refused));
+    return true;
+}
+
+static void recycle_all(struct future *first) {
+    for (struct future *future = first, *next; future; future = next) {
+        next = future->next;
+        pp_future_recycle(future);
+    }
+}
+
+void pp_futures_close(struct pool *pool) {
+    recycle_all(pool->reusable);
+    pool->reusable = NULL;
+    recycle_all(atomic_exchange_explicit(&pool->freed, &closed, memory_order_acquire));
+}
+
+void pp_futures_keep_results(struct pool *pool) {
+    for (struct pp_block *block = pool->blocks; block; block = block->next)
+        for (size_t i = 0; i < block->count; i++) {
+            struct future *f = &block->futures[i];
+            if (!f->pool || !f->result || f->result == f->small) continue;
+            void *copy = pp_zalloc(1, f->out_size ? f->out_size : 1);
+            if (copy) memcpy(copy, f->result, f->out_size);
+            else f->outcome = POOL_ENOMEM;
+            f->result = copy;
+        }
+}
+
+void pp_pool_free(struct pool *pool) {
+    while (pool->blocks) {
+        struct pp_block *block = pool->blocks;
+        pool->blocks = block->next;
+        pp_table_release(block, block->size);
+    }
+    pp_unmap_unforked(pool->mark); /* not before: whoever frees a future looks at it */
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    pp_release(pool);
+}
+
+void pp_unlock_and_call(struct pool *pool) {
+    pool->handles++; /* a callback may end the pool */
+    do {
+        pp_callbacks_run(pool);
+        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
+    } while (pool->callbacks);
+    bool last = --pool->handles == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (last) pp_pool_free(pool);
+}

@@ -1,0 +1,76 @@
+/* A job in the caller: struct pp_job, and what happens to it from the board to its end.
+ *
+ * A job runs in passes (pass.h). The first has all items; a worker that dies leaves some over: its victim, where that
+ * is to be tried again, and what it had claimed and not begun. They are the items of the next pass. What came of each
+ * is kept in a tally (tally.h).
+ *
+ * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with a place on the board and a slot, or
+ * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not.
+ * Called by: map (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
+#ifndef PP_JOB_H
+#define PP_JOB_H
+
+#include "pool/pool.h"
+#include "pool/progress.h"
+#include "pool/job_result.h"
+
+struct pp_job {
+    struct future *future;
+    struct pool_job job;
+    uint32_t place;                     /* on the board */
+    char *in, *out, *scratch, *context; /* copies; NULL: none */
+    pid_t in_process;                   /* as in struct pp_job_plan, where there is no copy */
+    uint32_t scratch_parts;             /* workers there were when it was made */
+    struct pp_tally tally;
+    struct pp_report report;
+    bool stopped;                /* what has not begun is cancelled */
+    struct pp_job *next, **link; /* in the list it is on */
+
+    /* This pass: pass.c. */
+    struct pp_job_plan *plan;
+    uint64_t *index; /* the item at each position; NULL: the position is the item */
+    char *work;      /* cursors, marks, flaws, codes */
+    unsigned deaths;
+    uint64_t put_off; /* items that are left, and not of this pass */
+    bool retried;     /* a victim is to be tried again */
+    unsigned barren;  /* passes in a row that ended nothing and tried nothing again */
+};
+
+struct pp_notice;
+
+/* Copies its arguments to where workers can read them. False: no memory. */
+bool pp_job_copy_in(struct pool *pool, struct pp_job *job);
+/* Puts it on the board, or in line for a place there. It has a first pass. */
+void pp_job_begin(struct pool *pool, struct pp_job *job);
+/* What was put off until its last report. */
+void pp_job_finish(struct pool *pool, struct pp_job *job);
+void pp_job_free(struct pool *pool, struct pp_job *job);
+
+/* Ends the job's pass, if that is over. */
+void pp_job_look(struct pool *pool, struct pp_job *job);
+/* The same for all, and starts those that wait. */
+void pp_jobs_look(struct pool *pool);
+/* The same, and mends what scribbling may have stopped. True: there was something. */
+bool pp_jobs_audit(struct pool *pool);
+/* A worker died that may have been in a job. */
+void pp_job_died(struct pool *pool, const struct pp_notice *notice);
+
+bool pp_job_running(const struct pool *pool, const struct pp_job *job);
+/* 0 or POOL_EBUSY: it has begun. */
+int pp_job_cancel(struct pool *pool, struct pp_job *job);
+/* What has not begun is cancelled, and with `kill` what runs is killed. */
+void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill);
+void pp_jobs_stop(struct pool *pool, bool kill);
+/* What runs is killed, and only that: what was not begun goes on, unless its job was stopped. */
+void pp_jobs_kill(struct pool *pool);
+/* Nothing of it will be run any more, and this is why. */
+void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
+
+/* Items that have their outcome, and of those, what failed. */
+void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
+/* The same for all jobs that are not done. */
+void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed);
+/* Blocks of all jobs on the board: how many workers could be of use. */
+uint64_t pp_jobs_blocks(const struct pool *pool);
+
+#endif

@@ -1,0 +1,167 @@
+/* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
+#include <string.h>
+
+#include "shared/fetch.h"
+#include "pool/future_alloc.h"
+#include "pool/job.h"
+#include "pool/round.h"
+#include "base/sys.h"
+#include "shared/timer.h"
+
+#define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
+
+static int check_job(const struct pool_job *job) {
+    if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
+    if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
+    if (job->context_size && !job->context) return POOL_EINVAL;
+    if (!job->failures != !job->failures_room) return POOL_EINVAL;
+    if (job->failures_room > SIZE_MAX / sizeof *job->failures) return POOL_EINVAL;
+    if (job->count >= COUNT_MOST) return POOL_EINVAL;
+    if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
+    if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
+    return 0;
+}
+
+/* How workers come to arguments that do not lie in the arena. */
+enum way { COPIED, INHERITED, FETCHED };
+
+/* Whether to fetch a chunk takes longer than to copy it. One that is measured is soon large enough. */
+static bool has_small_chunks(const struct pool_job *job) {
+    return job->chunk > 0 && job->chunk < (PP_COPIED_MEANWHILE + job->in_size - 1) / job->in_size;
+}
+
+/* Leaves the arguments where workers can see or fetch them, or copies them there. False: no memory. */
+static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
+    const struct pool_job *job = &j->job;
+    size_t size = job->count * job->in_size;
+    if (!job->in || way == INHERITED || pp_heap_holds(&pool->arena, job->in, size)) return true;
+    if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching) {
+        if (has_small_chunks(job) && pp_job_copy_in(pool, j)) return true;
+        j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
+    }
+    return j->in_process || pp_job_copy_in(pool, j);
+}
+
+/* Copies in what lies elsewhere, and finds room for what comes out. */
+static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
+    const struct pool_job *job = &j->job;
+    size_t out_bytes = job->count * job->out_size;
+    if (!place_arguments(pool, j, way)) return POOL_ENOMEM;
+    if (job->context_size && way != INHERITED && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
+        j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size);
+        if (!j->context) return POOL_ENOMEM;
+        memcpy(j->context, job->context, job->context_size);
+    }
+    if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
+        j->out = pp_alloc_whole(pool, &pool->results, out_bytes);
+        if (!j->out) return POOL_ENOMEM;
+    } else if (!job->out && job->out_size) {
+        size_t part = pp_aligned(job->out_size);
+        if (part > SIZE_MAX / pool->workers) return POOL_ENOMEM;
+        j->scratch_parts = pool->workers;
+        j->scratch = pp_heap_alloc(&pool->work, part * j->scratch_parts, false);
+        if (!j->scratch) return POOL_ENOMEM;
+    }
+    return 0;
+}
+
+static int make_job(struct pool *pool, const struct pool_job *job, enum way way, struct pp_job **made) {
+    struct pp_job *j = pp_zalloc(1, sizeof *j);
+    if (!j) return POOL_ENOMEM;
+    j->job = *job;
+    bool tallied = pp_tally_make(&j->tally, job);
+    j->plan = pp_heap_alloc(&pool->inputs, sizeof *j->plan, false);
+    if (!tallied || !j->plan || place_data(pool, j, way) || !pp_pass_make_first(pool, j)) {
+        pp_job_free(pool, j);
+        return POOL_ENOMEM;
+    }
+    *made = j;
+    return 0;
+}
+
+/* There is nothing to do, and nothing to tell. */
+static void tell_empty(const struct pool_job *job) {
+    static const struct pp_tally none;
+    pp_tally_tell(&none, job);
+}
+
+static int map_async(struct pool *pool, const struct pool_job *job, enum way way, struct future **future) {
+    int error = pp_refusal(pool);
+    if (error) return error;
+    struct pp_job *j = NULL;
+    if (job->count > 0) error = make_job(pool, job, way, &j);
+    if (error == POOL_ENOMEM) { /* there may be room in what is done */
+        pp_collect(pool);
+        error = make_job(pool, job, way, &j);
+    }
+    if (error) return error;
+    struct future *f = pp_future_new(pool);
+    if (!f) {
+        if (j) pp_job_free(pool, j);
+        return POOL_ENOMEM;
+    }
+    f->is_job = true;
+    f->job = j;
+    pool->open++;
+    pool->open_jobs++;
+    *future = f;
+    if (!j) {
+        tell_empty(job);
+        pp_future_finish(f, 0, NULL);
+        return 0;
+    }
+    j->future = f;
+    if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
+    if (job->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, job->timeout);
+    pp_job_begin(pool, j);
+    return 0;
+}
+
+int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future) {
+    if (!pool || !job || !future) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    int error = check_job(job);
+    if (error) return error;
+    pp_lock(pool);
+    error = map_async(pool, job, COPIED, future);
+    pp_unlock(pool);
+    return error;
+}
+
+static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way way) {
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    struct future *future;
+    int error = check_job(job);
+    if (error) return error;
+    pp_lock(pool);
+    /* Who may not wait must not begin either: items would be at the caller's data after the call has returned. */
+    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, way, &future);
+    pp_unlock(pool);
+    if (error) return error;
+    error = future_get(future, NULL, -1);
+    future_free(future);
+    return error;
+}
+
+/* A pool for this call: its workers inherit all inputs, and there are no more of them than items. */
+static int map_alone(const struct pool_job *job) {
+    int error = check_job(job);
+    if (error || job->count == 0) {
+        if (!error) tell_empty(job);
+        return error;
+    }
+    int workers = pp_worker_count(job->workers);
+    if (workers < 0) return workers;
+    struct pool_options options = {.workers = (size_t)workers < job->count ? workers : (int)job->count};
+    struct pool *pool;
+    error = pool_create(&options, &pool);
+    if (error) return error;
+    error = map_and_wait(pool, job, INHERITED);
+    pool_destroy(pool);
+    return error;
+}
+
+int pool_map(struct pool *pool, const struct pool_job *job) {
+    if (!job) return POOL_EINVAL;
+    return pool ? map_and_wait(pool, job, FETCHED) : map_alone(job);
+}

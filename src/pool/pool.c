@@ -1,0 +1,413 @@
+/* The life of a pool: its making, its end, and the memory that it lends. */
+#include "pool/pool.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pool/backend.h"
+#include "worker/child.h"
+#include "shared/command.h"
+#include "base/env.h"
+#include "pool/future_alloc.h"
+#include "pool/job.h"
+#include "shared/pages.h"
+#include "pool/progress.h"
+#include "pool/resize.h"
+#include "shared/placement.h"
+#include "host/supervisor.h"
+#include "base/sys.h"
+
+#define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
+#define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
+
+#define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
+#define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
+
+/* ---- making */
+
+int pp_worker_count(int workers) {
+    if (workers > PP_WORKERS) return POOL_EINVAL;
+    if (workers > 0) return workers;
+    int cpus = pool_cpu_count();
+    if (workers < -cpus) workers = -cpus; /* at least one, as in joblib */
+    int count = workers == 0 ? cpus : cpus + 1 + workers;
+    return count > PP_WORKERS ? PP_WORKERS : count < 1 ? 1 : count;
+}
+
+static bool make_lock(struct pool *pool) {
+    pthread_condattr_t attributes;
+    if (pthread_mutex_init(&pool->lock, NULL)) return false;
+    if (pthread_condattr_init(&attributes)) goto no_attributes;
+    bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
+                pthread_cond_init(&pool->changed, &attributes) == 0;
+    pthread_condattr_destroy(&attributes);
+    if (made) return true;
+no_attributes:
+    pthread_mutex_destroy(&pool->lock);
+    return false;
+}
+
+/* The caller's own tables and the shared memory. */
+static int make_memory(struct pool *pool) {
+    int error = pp_shared_make(&pool->shared, pool->options.arena_size);
+    if (error) return error;
+    /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
+    pool->slots = pp_map_private(SLOTS_SIZE);
+    pool->free_slots = pp_map_private(FREE_SLOTS_SIZE);
+    if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
+    struct pp_shared *shared = &pool->shared;
+    pool->arena_left = shared->arena_size;
+    pp_heap_begin(&pool->inputs, shared->inputs, shared->inputs_size, &pool->arena_left);
+    pp_heap_begin(&pool->results, shared->results, shared->arena_size, &pool->arena_left);
+    pp_heap_begin(&pool->arena, shared->arena, shared->arena_size, &pool->arena_left);
+    pp_heap_begin(&pool->work, shared->work, shared->work_size, NULL);
+    return 0;
+}
+
+static void unmake_memory(struct pool *pool) {
+    pp_heap_end(&pool->inputs);
+    pp_heap_end(&pool->results);
+    pp_heap_end(&pool->work);
+    pp_heap_end(&pool->arena);
+    pp_queue_end(&pool->queue);
+    pp_unmap(pool->slots, SLOTS_SIZE);
+    pp_unmap(pool->free_slots, FREE_SLOTS_SIZE);
+    pool->slots = NULL;
+    pool->free_slots = NULL;
+    pp_shared_unmake(&pool->shared);
+}
+
+struct pp_worker_options pp_worker_options_of(const struct pool *pool) {
+    const struct pool_options *o = &pool->options;
+    return (struct pp_worker_options){.initializer = o->initializer,
+                                      .initializer_arg = o->initializer_arg,
+                                      .max_tasks = o->max_tasks_per_worker,
+                                      .memory_limit = o->memory_limit,
+                                      .memory_soft_limit = o->memory_soft_limit,
+                                      .finalizer = o->finalizer,
+                                      .finalizer_arg = o->finalizer_arg,
+                                      .idle_timeout = o->idle_timeout,
+                                      .pin = o->pin,
+                                      .limit = {.load = o->max_load, .free_memory = o->min_free_memory}};
+}
+
+bool pp_make_bell(struct pool *pool) {
+    int bell[2];
+    if (pp_pipe(bell, -1)) return false;
+    pool->bell = bell[0];
+    pool->bell_end = bell[1];
+    return true;
+}
+
+/* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
+static int start_supervisor(struct pool *pool) {
+    int tasks[2], bell[2], control[2];
+    char **environment = pp_env_make(pp_spread_cpus(&pool->shared) / (int)pool->workers);
+    if (!environment) return POOL_ENOMEM;
+    /* A worker that waits for a time must not block in the pipe. */
+    if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) goto no_tasks;
+    if (pp_pipe(bell, -1)) goto no_bell;
+    if (pp_socketpair(control)) goto no_control;
+    pid_t caller = getpid(), pid = pp_fork();
+    if (pid < 0) goto no_process;
+    if (pid == 0) {
+        pp_close(&tasks[1]);
+        pp_close(&bell[0]);
+        pp_close(&control[0]);
+        pp_env_use(environment);
+        struct pp_supervisor_options options = {
+            .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
+            .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
+        pp_supervisor_run(&pool->shared, &options);
+    }
+    pool->supervisor = pid;
+    /* The caller keeps the read end of the task pipe as well: writing must never raise SIGPIPE. */
+    pool->task_pipe = tasks[1];
+    pool->task_pipe_end = tasks[0];
+    pool->bell = bell[0];
+    pool->bell_end = bell[1];
+    pool->control = control[0];
+    pool->lifeline = pp_watch_process(pid);
+    if (pool->lifeline < 0) pool->lifeline = pool->control;
+    pp_close(&control[1]);
+    pp_release(environment);
+    return 0;
+
+no_process:
+    pp_close(&control[0]);
+    pp_close(&control[1]);
+no_control:
+    pp_close(&bell[0]);
+    pp_close(&bell[1]);
+no_bell:
+    pp_close(&tasks[0]);
+    pp_close(&tasks[1]);
+no_tasks:
+    pp_release(environment);
+    return POOL_EAGAIN;
+}
+
+static void end_processes(struct pool *pool);
+const struct pp_backend pp_processes = {
+    .start = start_supervisor, .end = end_processes, .resize = pp_processes_resize, .retire = pp_processes_retire};
+
+static const struct pp_backend *const backends[] = {
+    [POOL_PROCESSES] = &pp_processes, [POOL_THREADS] = &pp_threads, [POOL_INLINE] = &pp_inline};
+
+void pp_drive(struct pool *pool) {
+    pool->backend->drive(pool);
+}
+
+static bool are_valid(const struct pool_options *options) {
+    if (options->backend < POOL_PROCESSES || options->backend > POOL_INLINE) return false;
+    return options->max_load >= 0 && options->idle_timeout >= 0;
+}
+
+static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
+    struct pool *pool = pp_zalloc(1, sizeof *pool);
+    if (!pool) return POOL_ENOMEM;
+    pool->options = *options;
+    if (options->backend != POOL_PROCESSES) { /* a thread at rest costs little */
+        pool->options.lazy = false;
+        pool->options.idle_timeout = 0;
+    }
+    pool->workers = pool->wanted = (uint32_t)workers;
+    pool->elastic = pool->options.lazy || pool->options.idle_timeout > 0;
+    pool->owner = getpid();
+    pool->made = pp_now();
+    pool->event_fd = -1;
+    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = pool->lifeline = -1;
+    pool->backend = backends[options->backend];
+    pool->in_here = pool->backend->in_here;
+    pool->waiting_jobs_end = &pool->waiting_jobs;
+    pool->callbacks_end = &pool->callbacks;
+    pool->settled_end = &pool->settled;
+    pool->handles = 1;
+    int error = POOL_ENOMEM;
+    if (!make_lock(pool)) {
+        pp_release(pool);
+        return error;
+    }
+    error = make_memory(pool);
+    if (error) goto fail;
+    pool->mark = pp_map_unforked();
+    if (pool->mark) *pool->mark = 1;
+    atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
+    if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
+    pp_spread_set_cpus(&pool->shared, pool_cpu_count());
+    error = pool->backend->start(pool);
+    if (error) goto fail;
+    pool->driven = pool->backend->drive != NULL;
+    *made = pool;
+    return 0;
+fail:
+    unmake_memory(pool);
+    pp_pool_free(pool);
+    return error;
+}
+
+int pool_create(const struct pool_options *options, struct pool **pool) {
+    static const struct pool_options defaults;
+    if (!pool) return POOL_EINVAL;
+    if (!options) options = &defaults;
+    if (!are_valid(options)) return POOL_EINVAL;
+    int workers = pp_worker_count(options->workers);
+    if (workers > 0 && options->backend == POOL_INLINE) workers = 1;
+    return workers < 0 ? workers : make_pool(options, workers, pool);
+}
+
+/* ---- ending */
+
+void pp_kill_orphans(struct pool *pool) {
+    if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.front->pids[w], 0, memory_order_relaxed);
+        if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
+    }
+}
+
+/* The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made still
+ * holds the other end. For that there is the pidfd, and where the system has none, a look now and then. */
+bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
+    struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
+    bool is_certain = pool->lifeline != pool->control;
+    for (;;) {
+        if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
+        uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
+        if (pp_poll(&lifeline, 1, look < deadline ? look : deadline) > 0) return true;
+        if (pp_now() >= deadline) return false;
+    }
+}
+
+/* The supervisor kills and reaps the workers, then exits. */
+static void end_processes(struct pool *pool) {
+    pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
+    bool gone = pp_supervisor_has_gone(pool, pp_now() + END_NS);
+    if (pool->supervisor > 0) {
+        /* Only an unreaped child of ours has this number for certain. */
+        if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
+        pp_wait_child(pool->supervisor, NULL);
+        pool->supervisor = 0;
+    }
+    pp_kill_orphans(pool);
+}
+
+static void end_workers(struct pool *pool) {
+    if (pool->ended) return;
+    pool->backend->end(pool);
+    pp_collect(pool);
+    pool->ended = true;
+}
+
+static void close_descriptors(struct pool *pool) {
+    if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
+    pool->event_fd = -1;
+    pp_close(&pool->task_pipe);
+    pp_close(&pool->task_pipe_end);
+    pp_close(&pool->bell);
+    pp_close(&pool->bell_end);
+    if (pool->lifeline != pool->control) pp_close(&pool->lifeline);
+    pool->lifeline = -1;
+    pp_close(&pool->control);
+}
+
+static void break_as_cancelled(struct pool *pool) {
+    struct pool_failure why;
+    memset(&why, 0, sizeof why);
+    why.error = POOL_ECANCELLED;
+    strcpy(why.message, "the pool was ended");
+    pp_break(pool, POOL_ECANCELLED, &why);
+}
+
+static void cancel_pending(struct pool *pool) {
+    struct future *f;
+    /* The youngest first: so each is cancelled itself, before what it comes after. */
+    while (pool->held) pp_task_cancel(pool, pool->held);
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
+        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
+    while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
+    pp_jobs_stop(pool, false);
+}
+
+static void kill_running(struct pool *pool) {
+    struct future *f;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
+        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_kill(pool, f);
+    pp_jobs_kill(pool);
+}
+
+void pp_stop_all(struct pool *pool) {
+    cancel_pending(pool);
+    kill_running(pool);
+}
+
+int pool_shutdown(struct pool *pool, int flags, int timeout) {
+    if (!pool || timeout < -1 || (flags & ~(POOL_CANCEL_PENDING | POOL_KILL_RUNNING))) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    uint64_t deadline = pp_deadline(timeout);
+    pp_lock(pool);
+    pool->handles++; /* a callback may end the pool */
+    pool->closed = true;
+    if (!pool->ended) {
+        pp_collect(pool);
+        if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
+        if (flags & POOL_KILL_RUNNING) kill_running(pool);
+        pp_wake_waiting(pool);
+    }
+    int error = 0;
+    while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);
+    if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
+    if (!error) end_workers(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
+    return error;
+}
+
+void pool_destroy(struct pool *pool) {
+    if (!pool || pp_is_foreign(pool)) return;
+    pp_lock(pool);
+    if (pool->destroyed) { /* by a callback that pool_destroy() itself runs */
+        pp_unlock(pool);
+        return;
+    }
+    pool->closed = true;
+    end_workers(pool);
+    break_as_cancelled(pool);
+    pp_await_others(pool);
+    pp_reports_run(pool);
+    pp_futures_close(pool);
+    pp_futures_keep_results(pool);
+    pool->destroyed = true;
+    close_descriptors(pool);
+    unmake_memory(pool);
+    pool->handles--;
+    pp_unlock_last(pool);
+}
+
+/* ---- memory that it lends */
+
+/* Once so much of a heap was given, the next huge page is taken as soon as the first of it is. */
+#define AHEAD_FROM (2 * PP_HUGE_PAGE)
+#define AHEAD_MOST ((size_t)65536) /* for blocks up to this: larger ones are not so many, and perhaps not all used */
+
+/* Which huge page of the heap is given next, in part or as a whole. */
+static size_t next_huge_page(const struct pp_heap *heap) {
+    return (size_t)(pp_heap_fresh(heap) - heap->base) / PP_HUGE_PAGE;
+}
+
+/* What of a heap is to be taken in huge pages; nothing, if its size is 0. */
+struct to_take {
+    char *begin;
+    size_t size;
+};
+
+/* Memory that was given before may have been touched, page by page. */
+static void *alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct to_take *take) {
+    size_t next = next_huge_page(heap);
+    char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
+    *take = (struct to_take){NULL, 0};
+    if (!block || pp_heap_fresh(heap) == fresh) return block;
+    if (size >= PP_HUGE_PAGE) {
+        take->begin = block > fresh ? block : fresh;
+        take->size = (size_t)(block + size - take->begin);
+    } else if (size <= AHEAD_MOST && next_huge_page(heap) != next) {
+        take->begin = heap->base + next_huge_page(heap) * PP_HUGE_PAGE;
+        if (take->begin >= heap->base + AHEAD_FROM && pp_heap_holds(heap, take->begin, PP_HUGE_PAGE))
+            take->size = PP_HUGE_PAGE;
+    }
+    return block;
+}
+
+void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size) {
+    struct to_take take;
+    void *block = alloc_fresh(heap, size, false, &take);
+    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
+    return block;
+}
+
+void *pool_alloc(struct pool *pool, size_t size) {
+    if (!pool || pp_is_foreign(pool)) return NULL;
+    pp_lock(pool);
+    struct to_take take;
+    void *data = alloc_fresh(&pool->arena, size, true, &take);
+    if (!data) { /* there may be room in what is done */
+        pp_collect(pool);
+        data = alloc_fresh(&pool->arena, size, true, &take);
+    }
+    pp_unlock(pool);
+    /* The kernel clears them: other threads need not wait for that. */
+    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
+    return data;
+}
+
+void pool_free(struct pool *pool, void *data) {
+    if (!pool || !data || pp_is_foreign(pool)) return;
+    pp_lock(pool);
+    pp_heap_free(&pool->arena, data);
+    pp_unlock(pool);
+}

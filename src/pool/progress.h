@@ -1,0 +1,41 @@
+/* Reports of how far jobs are, to the callbacks that their callers gave.
+ *
+ * Nothing counts for it: what is told is read from the marks of blocks, when a report is due and some thread is in a
+ * call that waits or looks. The lock is released around the callback. A job whose items are all done ends only after
+ * its last report: until then its future is not done, so nobody who waits for it returns while its callback is being
+ * called, or still to be.
+ *
+ * Invariant: a report is in pool->reports from the job's submission to its end, or to the first look after the future
+ * was given up; while `calling`, its job is not freed.
+ * Called by: map (begin), job (end), wait and inline (run, due), pool_destroy() (run); whatever would
+ * wait (in_report). */
+#ifndef PP_PROGRESS_H
+#define PP_PROGRESS_H
+
+#include "pool/pool.h"
+
+struct pp_report {
+    struct future *future;
+    const struct pool_job *job;
+    uint64_t began, due; /* ns */
+    size_t last_done;
+    double last_seconds;
+    bool calling;
+    bool ended; /* its job's end waits for the last call */
+    pthread_t thread; /* that calls */
+    struct pp_report *next, **link;
+};
+
+/* job: has a callback; stays where it is. */
+void pp_report_begin(struct pool *pool, struct pp_report *report, struct future *future, const struct pool_job *job);
+/* All items are done. True: pp_job_finish() will be called, after the last report; false: nobody wants it. */
+bool pp_report_end(struct pool *pool, struct pp_report *report);
+
+/* Calls whatever is due. Unlocks meanwhile. */
+void pp_reports_run(struct pool *pool);
+/* When the next is due; UINT64_MAX: none will be. */
+uint64_t pp_reports_due(const struct pool *pool);
+/* Whether this thread is in a callback. */
+bool pp_in_report(const struct pool *pool);
+
+#endif

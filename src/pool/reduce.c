@@ -1,0 +1,430 @@
+/* pool_reduce(): map and combine in a tree whose shape depends on the number of items and the chunk alone.
+ *
+ *     leaves   chunk items each: in one task, the parts of its items are combined from left to right
+ *     inside   like adding one to a binary counter: two neighbours that stand for equally many leaves are combined as
+ *              soon as both are there, in a task that comes after theirs; at the end the rest, from right to left
+ *
+ * The tree is one of tasks and dependencies (ties.h): parts stay in shared memory, workers combine them, and the caller
+ * only submits. It keeps two sorts of futures: at most `window` that it has not seen done, in a ring, the oldest of
+ * which is awaited before the next is submitted; and on a stack those that are still to be combined, one for each digit
+ * of the counter. So whatever the length of the input, so many parts are there at a time.
+ *
+ * Invariant: outcomes are looked at in the order of submission, so the failure that is told is the same in every run.
+ * Called by: programs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/future_alloc.h"
+#include "pool/pool.h"
+#include "pool/progress.h"
+#include "base/sys.h"
+#include "worker/task.h"
+
+#define LEAVES 1024U           /* of an array whose chunk was not given */
+#define WINDOW_MOST 1024U      /* tasks under way, where that much memory is nothing to speak of */
+#define WINDOW_BYTES (1U << 20)
+#define DIGITS 66              /* of the counter, and two to combine */
+
+/* What all tasks of a reduction need to know. In the inputs heap. */
+struct recipe {
+    pool_fn *fn;
+    int (*combine)(void *result, const void *right);
+    const char *in; /* NULL: items come with the leaf, if at all */
+    size_t in_size, out_size;
+    const void *context;
+    uint64_t seed;
+};
+
+/* For the leaf that is at this place of the ring. In the work heap: workers write it. */
+struct spot {
+    _Alignas(PP_LINE) _Atomic uint64_t at; /* the item that it is at: task_index(), and what is told should it die */
+    _Alignas(PP_LINE) unsigned char part[]; /* an item's, before it is combined */
+};
+
+/* The argument of a leaf. Items that lie nowhere else follow. */
+struct leaf {
+    _Alignas(16) const struct recipe *recipe;
+    struct spot *spot;
+    uint64_t first, count;
+};
+
+/* The argument of what combines. */
+struct join {
+    const struct recipe *recipe;
+    _Atomic uint64_t right; /* first item of the right part */
+};
+_Static_assert(sizeof(struct join) <= PP_INLINE_IN, "it needs no memory of its own");
+
+struct node {
+    struct future *future;
+    uint64_t first, count; /* its items; count: of a leaf */
+    uint64_t right;        /* first item of the right part; of a leaf: `first` */
+    unsigned digit;
+    bool awaited, wanted; /* it is in the ring, on the stack */
+    struct spot *spot;    /* NULL: no leaf */
+    struct node *next_free;
+};
+
+struct reduction {
+    struct pool *pool;
+    const struct pool_reduction *options;
+    size_t chunk;
+    bool copies_items;
+    struct recipe *recipe;
+    char *context; /* copy; NULL: none */
+    char *spots;
+    size_t spot_size;
+    struct leaf *argument;
+    struct node *nodes, *free_nodes; /* [window + DIGITS] */
+    struct node **ring;              /* [window] */
+    size_t window, head, length;
+    struct node *stack[DIGITS];
+    unsigned depth;
+    uint64_t taken; /* items */
+    int error;
+    struct pool_failure failure;
+};
+
+/* ---- in a worker */
+
+static int make_part(const struct recipe *recipe, const void *item, void *part) {
+    if (recipe->fn) return recipe->fn(item, part);
+    memcpy(part, item, recipe->out_size);
+    return 0;
+}
+
+static int run_leaf(const struct leaf *leaf, char *out) {
+    const struct recipe *recipe = leaf->recipe;
+    const char *items = recipe->in ? recipe->in + leaf->first * recipe->in_size : (const char *)(leaf + 1);
+    for (uint64_t i = 0; i < leaf->count; i++) {
+        void *part = i == 0 ? (void *)out : leaf->spot->part;
+        atomic_store_explicit(&leaf->spot->at, leaf->first + i, memory_order_relaxed);
+        int code = make_part(recipe, recipe->in_size ? items + i * recipe->in_size : NULL, part);
+        if (!code && i > 0) code = recipe->combine(out, part);
+        if (code) return code;
+    }
+    return 0;
+}
+
+/* The worker takes it back: the context where it knows of one, the rest before its next task. */
+static void describe_call(const struct recipe *recipe, const _Atomic uint64_t *index) {
+    struct pp_call *call = pp_call_here();
+    call->position = index;
+    call->items = NULL;
+    call->seed = recipe->seed;
+    call->context = recipe->context;
+}
+
+static int leaf_task(const void *in, void *out) {
+    const struct leaf *leaf = in;
+    describe_call(leaf->recipe, &leaf->spot->at);
+    int code = run_leaf(leaf, out);
+    pp_call_here()->context = NULL;
+    return code;
+}
+
+static int join_task(const void *in, void *out) {
+    const struct join *join = in;
+    describe_call(join->recipe, &join->right);
+    memcpy(out, task_input(0, NULL), join->recipe->out_size);
+    return join->recipe->combine(out, task_input(1, NULL));
+}
+
+/* ---- failures */
+
+static void fail(struct reduction *d, int error, uint64_t index, const struct pool_failure *failure) {
+    if (d->error) return;
+    d->error = error;
+    if (failure) d->failure = *failure;
+    d->failure.error = error;
+    d->failure.index = (size_t)index;
+    if (!d->failure.message[0])
+        snprintf(d->failure.message, sizeof d->failure.message, "%s", pool_strerror(error));
+}
+
+static void fail_in(struct reduction *d, const struct node *node, int error) {
+    struct pool_failure failure;
+    if (d->error || future_failure(node->future, &failure)) return;
+    uint64_t at = node->right;
+    if (node->spot && !d->pool->destroyed) at = atomic_load_explicit(&node->spot->at, memory_order_relaxed);
+    /* It lies where workers can write, and says nothing of a leaf that did not begin. */
+    if (node->spot && (at < node->first || at - node->first >= node->count)) at = node->first;
+    fail(d, error, at, &failure);
+}
+
+/* ---- nodes */
+
+static void drop_node(struct reduction *d, struct node *node) {
+    if (node->awaited || node->wanted) return;
+    future_free(node->future);
+    node->next_free = d->free_nodes;
+    d->free_nodes = node;
+}
+
+/* Waits for the oldest. */
+static void await_one(struct reduction *d) {
+    struct node *node = d->ring[d->head];
+    int error = future_get(node->future, NULL, -1);
+    if (error) fail_in(d, node, error);
+    d->head = (d->head + 1) % d->window;
+    d->length--;
+    node->awaited = false;
+    drop_node(d, node);
+}
+
+static struct spot *next_spot(const struct reduction *d) {
+    return (void *)(d->spots + (d->head + d->length) % d->window * d->spot_size);
+}
+
+static void make_room(struct reduction *d) {
+    if (d->length == d->window) await_one(d);
+}
+
+/* Submits the task, with room in the ring, and puts its node on the stack. Little memory is no failure but a reason to
+ * wait for what runs. False: it failed. */
+static bool add(struct reduction *d, struct pool_task *task, const struct node *like) {
+    struct future *future;
+    task->out_size = d->options->out_size;
+    task->timeout = d->options->timeout;
+    task->retries = d->options->retries;
+    int error;
+    while ((error = pool_submit(d->pool, task, &future)) == POOL_ENOMEM && d->length > 0 && !d->error) await_one(d);
+    if (error) fail(d, error, like->first, NULL);
+    if (error) return false;
+    struct node *node = d->free_nodes;
+    d->free_nodes = node->next_free;
+    *node = *like;
+    node->future = future;
+    node->awaited = node->wanted = true;
+    d->ring[(d->head + d->length++) % d->window] = node;
+    d->stack[d->depth++] = node;
+    return true;
+}
+
+/* Combines the two that are on top. */
+static void join_top(struct reduction *d) {
+    make_room(d);
+    if (d->error) return;
+    struct node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
+    struct future *both[] = {left->future, right->future};
+    struct join join = {.recipe = d->recipe, .right = right->first};
+    struct node like = {.first = left->first, .right = right->first, .digit = left->digit + 1};
+    struct pool_task task = {.fn = join_task, .in = &join, .in_size = sizeof join, .after = both, .after_count = 2};
+    add(d, &task, &like);
+    left->wanted = right->wanted = false;
+    drop_node(d, left);
+    drop_node(d, right);
+}
+
+/* ---- leaves */
+
+/* Takes up to a chunk of items. How many; what the input says at its end goes to *end. */
+static size_t take_items(struct reduction *d, char *items, int *end) {
+    const struct pool_reduction *options = d->options;
+    size_t count = 0;
+    if (options->next) {
+        while (count < d->chunk && (*end = options->next(options->next_arg, items + count * options->in_size)) == 0)
+            count++;
+        return count;
+    }
+    size_t left = options->count - (size_t)d->taken;
+    count = left < d->chunk ? left : d->chunk;
+    if (d->copies_items)
+        memcpy(items, (const char *)options->in + (size_t)d->taken * options->in_size, count * options->in_size);
+    if (left == count) *end = POOL_END;
+    return count;
+}
+
+static void add_leaf(struct reduction *d, size_t count) {
+    make_room(d);
+    if (d->error) return;
+    struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = next_spot(d)};
+    struct leaf *argument = d->argument;
+    *argument = (struct leaf){.recipe = d->recipe, .spot = like.spot, .first = d->taken, .count = count};
+    struct pool_task task = {.fn = leaf_task, .in = argument, .in_size = sizeof *argument};
+    if (d->copies_items) task.in_size += count * d->options->in_size;
+    if (!add(d, &task, &like)) return;
+    d->taken += count;
+    while (!d->error && d->depth >= 2 && d->stack[d->depth - 1]->digit == d->stack[d->depth - 2]->digit) join_top(d);
+}
+
+static void fail_input(struct reduction *d, int code) {
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    failure.code = code;
+    snprintf(failure.message, sizeof failure.message, "the input failed: it returned %d", code);
+    fail(d, code < 0 ? code : POOL_EFAILED, d->taken, &failure);
+}
+
+static void cancel_all(struct reduction *d) {
+    for (size_t i = 0; i < d->length; i++) future_cancel(d->ring[(d->head + i) % d->window]->future);
+}
+
+/* Waits for all that was submitted. After a failure what has not begun is not wanted. */
+static void await_all(struct reduction *d) {
+    for (bool cancelled = false; d->length > 0; await_one(d)) {
+        if (!d->error || cancelled) continue;
+        cancel_all(d);
+        cancelled = true;
+    }
+}
+
+static void grow_tree(struct reduction *d) {
+    int end = 0;
+    while (!d->error && end == 0) {
+        size_t count = take_items(d, (char *)(d->argument + 1), &end);
+        if (count > 0 && (end == 0 || end == POOL_END)) add_leaf(d, count);
+        else d->taken += count; /* of an input that failed they are not needed any more */
+    }
+    while (!d->error && end == POOL_END && d->depth > 1) join_top(d);
+    await_all(d);
+    if (end != POOL_END) fail_input(d, end); /* unless something before it has failed */
+    if (d->depth == 0 && !d->options->identity) fail(d, POOL_EINVAL, 0, NULL);
+}
+
+/* ---- memory */
+
+static size_t choose_window(const struct reduction *d) {
+    size_t least = 8 * (size_t)d->pool->workers + 16, bytes = d->options->out_size;
+    if (d->copies_items) bytes += d->chunk * d->options->in_size;
+    size_t fits = WINDOW_BYTES / (bytes ? bytes : 1);
+    if (fits > WINDOW_MOST) fits = WINDOW_MOST;
+    return fits > least ? fits : least;
+}
+
+static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
+    const struct pool_reduction *options = d->options;
+    struct pool *pool = d->pool;
+    struct recipe *recipe = d->recipe = pp_heap_alloc(&pool->inputs, sizeof *recipe, true);
+    if (!recipe) return false;
+    recipe->fn = options->fn;
+    recipe->combine = options->combine;
+    recipe->in = d->copies_items ? NULL : options->in;
+    recipe->in_size = options->in || options->next ? options->in_size : 0;
+    recipe->out_size = options->out_size;
+    recipe->seed = options->seed;
+    recipe->context = options->context;
+    if (options->context_size == 0 || in_is_inherited) return true;
+    if (pp_heap_holds(&pool->arena, options->context, options->context_size)) return true;
+    d->context = pp_heap_alloc(&pool->inputs, options->context_size, false);
+    if (d->context) recipe->context = memcpy(d->context, options->context, options->context_size);
+    return d->context != NULL;
+}
+
+static bool make_nodes(struct reduction *d) {
+    d->argument = pp_zalloc(1, sizeof *d->argument + (d->copies_items ? d->chunk * d->options->in_size : 0));
+    d->nodes = pp_zalloc(d->window + DIGITS, sizeof *d->nodes);
+    d->ring = pp_zalloc(d->window, sizeof *d->ring);
+    if (!d->argument || !d->nodes || !d->ring) return false;
+    for (size_t i = 0; i < d->window + DIGITS; i++) {
+        d->nodes[i].next_free = d->free_nodes;
+        d->free_nodes = &d->nodes[i];
+    }
+    return true;
+}
+
+/* Under the lock. 0 or why it cannot begin. */
+static int begin(struct reduction *d, bool in_is_inherited) {
+    const struct pool_reduction *options = d->options;
+    int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool); /* who may not wait must not begin */
+    if (error) return error;
+    pp_collect(d->pool); /* there may be room in what is done */
+    bool lies_there = in_is_inherited || pp_heap_holds(&d->pool->arena, options->in, options->count * options->in_size);
+    d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
+    d->window = choose_window(d);
+    d->spot_size = (sizeof(struct spot) + (d->chunk > 1 ? options->out_size : 0) + PP_LINE - 1) / PP_LINE * PP_LINE;
+    if (d->spot_size > SIZE_MAX / d->window) return POOL_ENOMEM;
+    if (!fill_recipe(d, in_is_inherited) || !make_nodes(d)) return POOL_ENOMEM;
+    d->spots = pp_heap_alloc(&d->pool->work, d->window * d->spot_size, false);
+    return d->spots ? 0 : POOL_ENOMEM;
+}
+
+/* Under the lock. */
+static void end(struct reduction *d) {
+    pp_heap_free(&d->pool->inputs, d->recipe);
+    pp_heap_free(&d->pool->inputs, d->context);
+    pp_heap_free(&d->pool->work, d->spots);
+    pp_release(d->argument);
+    pp_release(d->nodes);
+    pp_release(d->ring);
+}
+
+static void tell(struct reduction *d) {
+    const struct pool_reduction *options = d->options;
+    int error;
+    if (!d->error && d->depth == 0) memcpy(options->out, options->identity, options->out_size);
+    else if (!d->error && (error = future_get(d->stack[0]->future, options->out, -1)) != 0) fail(d, error, 0, NULL);
+    while (d->depth > 0) {
+        struct node *node = d->stack[--d->depth];
+        node->wanted = false;
+        drop_node(d, node);
+    }
+    if (options->failure) *options->failure = d->failure;
+}
+
+/* ---- the call */
+
+static size_t choose_chunk(const struct pool_reduction *options) {
+    if (options->next) return options->chunk ? options->chunk : 1;
+    size_t chunk = options->chunk ? options->chunk : options->count / LEAVES + (options->count % LEAVES != 0);
+    if (chunk > options->count) chunk = options->count;
+    return chunk ? chunk : 1;
+}
+
+static int check(const struct pool_reduction *options, size_t chunk) {
+    if (!options->combine || !options->out || options->out_size == 0 || options->timeout < 0) return POOL_EINVAL;
+    if (options->out_size > SIZE_MAX / 4) return POOL_EINVAL;
+    if (options->next && (options->in || options->count)) return POOL_EINVAL;
+    if (options->in && options->in_size == 0) return POOL_EINVAL;
+    if (!options->fn && (options->in_size != options->out_size || (!options->in && !options->next))) return POOL_EINVAL;
+    if (options->context_size && !options->context) return POOL_EINVAL;
+    if (!options->next && options->count == 0 && !options->identity) return POOL_EINVAL;
+    if (options->in_size == 0) return 0;
+    if (chunk > SIZE_MAX / 2 / options->in_size || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
+    return 0;
+}
+
+static int reduce(struct pool *pool, const struct pool_reduction *options, size_t chunk, bool in_is_inherited) {
+    struct reduction d;
+    memset(&d, 0, sizeof d);
+    d.pool = pool;
+    d.options = options;
+    d.chunk = chunk;
+    pp_lock(pool);
+    pool->handles++; /* the input or a callback may end the pool */
+    int error = begin(&d, in_is_inherited);
+    pp_unlock(pool);
+    if (!error) {
+        grow_tree(&d);
+        tell(&d);
+        error = d.error;
+    }
+    pp_lock(pool);
+    end(&d);
+    pool->handles--;
+    pp_unlock_last(pool);
+    return error;
+}
+
+/* A pool for this call: its workers inherit all inputs. */
+static int reduce_alone(const struct pool_reduction *options, size_t chunk) {
+    int workers = pp_worker_count(options->workers);
+    if (workers < 0) return workers;
+    size_t leaves = options->count / chunk + (options->count % chunk != 0);
+    if (!options->next && leaves < (size_t)workers) workers = leaves ? (int)leaves : 1;
+    struct pool *pool;
+    int error = pool_create(&(struct pool_options){.workers = workers}, &pool);
+    if (error) return error;
+    error = reduce(pool, options, chunk, true);
+    pool_destroy(pool);
+    return error;
+}
+
+int pool_reduce(struct pool *pool, const struct pool_reduction *options) {
+    if (!options) return POOL_EINVAL;
+    if (pool && pp_is_foreign(pool)) return POOL_EFOREIGN;
+    size_t chunk = choose_chunk(options);
+    int error = check(options, chunk);
+    if (error) return error;
+    return pool ? reduce(pool, options, chunk, false) : reduce_alone(options, chunk);
+}

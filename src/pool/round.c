@@ -1,0 +1,341 @@
+#include "pool/round.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/fetch.h"
+#include "shared/item_errors.h"
+#include "shared/notice.h"
+#include "pool/resize.h"
+#include "pool/slots.h"
+#include "shared/state.h"
+#include "base/sys.h"
+
+#define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
+#define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
+#define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
+
+/* ---- memory */
+
+/* The plan for `count` positions in blocks of `block`. False: no memory. */
+static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
+    struct pp_job_plan *plan = j->plan;
+    memset(plan, 0, sizeof *plan);
+    uint64_t blocks = plan->blocks = (count + block - 1) / block;
+    pp_plan_deal(plan, pool->workers);
+    size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
+    size_t flaws_at = marks_at + pp_aligned((size_t)blocks);
+    uint32_t flaws_room = pp_flaws_room(j->tally.told_most < count ? j->tally.told_most : (size_t)count);
+    size_t codes_at = flaws_at + pp_aligned(pp_flaws_size(flaws_room));
+    if (count > SIZE_MAX / 8) return false;
+    j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
+    if (!j->work) return false;
+    memset(j->work, 0, flaws_at);
+    pp_flaws_begin((void *)(j->work + flaws_at), flaws_room);
+
+    const struct pool_job *job = &j->job;
+    plan->fn = job->fn;
+    plan->in = j->in ? j->in : job->in;
+    plan->in_process = j->in ? 0 : j->in_process;
+    plan->in_size = job->in_size;
+    plan->out = j->out ? j->out : job->out;
+    plan->out_size = job->out_size;
+    plan->scratch = j->scratch;
+    plan->scratch_size = pp_aligned(job->out_size);
+    plan->scratch_parts = j->scratch_parts;
+    plan->context = j->context ? j->context : job->context;
+    plan->index = j->index;
+    plan->count = count;
+    plan->block = block;
+    plan->chunk_blocks = chunk_blocks;
+    plan->timeout = job->timeout;
+    plan->seed = job->seed;
+    plan->cursors = (void *)(j->work + cursors_at);
+    plan->marks = (void *)(j->work + marks_at);
+    plan->codes = (void *)(j->work + codes_at);
+    plan->flaws = (void *)(j->work + flaws_at);
+    plan->flaws_room = flaws_room;
+    return true;
+}
+
+bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
+    uint64_t count = j->job.count, chunk = j->job.chunk;
+    uint64_t block = chunk ? chunk : (count + MOST_BLOCKS - 1) / MOST_BLOCKS;
+    if (block > count) block = count;
+    return make_plan(pool, j, count, block, chunk ? 1 : 0);
+}
+
+/* Items that are left may be anywhere, and are fetched one by one: many of them take longer than a copy of all. */
+static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t left) {
+    if (!j->in_process || j->in) return true;
+    bool are_many = left > j->job.count * j->job.in_size / PP_COPIED_MEANWHILE;
+    bool copied = (pool->no_fetching || are_many) && pp_job_copy_in(pool, j);
+    return copied || !pool->no_fetching;
+}
+
+/* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
+bool pp_pass_make_next(struct pool *pool, struct pp_job *j) {
+    uint64_t count = pp_tally_count_left(&j->tally);
+    if (!can_have_arguments(pool, j, count)) return false;
+    if (count > MOST_AGAIN) count = MOST_AGAIN;
+    uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
+    if (!index) return false;
+    pp_tally_take(&j->tally, index, count);
+    j->index = index;
+    if (make_plan(pool, j, count, 1, 1)) return true;
+    for (uint64_t i = 0; i < count; i++) pp_tally_fail_as(&j->tally, index[i], POOL_ENOMEM); /* they are left no more */
+    return false;
+}
+
+void pp_pass_free(struct pool *pool, struct pp_job *j) {
+    pp_heap_free(&pool->work, j->work);
+    pp_heap_free(&pool->inputs, j->index);
+    j->work = NULL;
+    j->index = NULL;
+}
+
+/* ---- begin and end */
+
+uint64_t pp_pass_ticket(const struct pool *pool, const struct pp_job *j) {
+    return pp_slot_ticket(pool, j->future->slot);
+}
+
+void pp_pass_begin(struct pool *pool, struct pp_job *j) {
+    uint32_t slot = j->future->slot, generation = pool->slots[slot].generation;
+    struct pp_desc *desc = &pool->shared.descs[slot];
+    j->deaths = 0;
+    j->retried = false;
+    j->put_off = pp_tally_count_left(&j->tally);
+    j->plan->generation = generation;
+    pp_plan_begin(j->plan);
+    memset(desc, 0, sizeof *desc);
+    desc->in = j->plan;
+    desc->timeout = PP_IS_JOB;
+    pp_state_submit(&pool->shared.outcomes[slot].state, generation);
+    struct pp_front *front = pool->shared.front;
+    if (j->place >= atomic_load_explicit(&front->board_end, memory_order_relaxed))
+        atomic_store_explicit(&front->board_end, j->place + 1, memory_order_release);
+    atomic_store_explicit(&pool->shared.board[j->place], pp_pass_ticket(pool, j), memory_order_release);
+    uint64_t chunks = j->plan->blocks;
+    pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
+}
+
+static bool anybody_in(const struct pool *pool, uint64_t ticket) {
+    for (uint32_t w = 0; w < pool->workers; w++)
+        if (atomic_load_explicit(&pool->shared.records[w].job, memory_order_seq_cst) == ticket) return true;
+    return false;
+}
+
+/* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see
+ * it. */
+static void close_pass(struct pool *pool, struct pp_job *j) {
+    atomic_store_explicit(&pool->shared.board[j->place], 0, memory_order_seq_cst);
+    _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;
+    uint32_t generation = pool->slots[j->future->slot].generation;
+    uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
+    while (pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED) {
+        if (pp_generation_of(seen) != generation) return; /* scribbled upon: nobody can enter */
+        if (!pp_state_end(state, seen)) pp_state_cancel(state, generation);
+        seen = atomic_load_explicit(state, memory_order_seq_cst);
+    }
+}
+
+bool pp_pass_is_over(struct pool *pool, struct pp_job *j) {
+    uint64_t ticket = pp_pass_ticket(pool, j);
+    if (!pp_plan_is_used_up(j->plan) || anybody_in(pool, ticket)) return false;
+    close_pass(pool, j);
+    /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again. */
+    return !anybody_in(pool, ticket) && !pp_notice_waits(&pool->shared);
+}
+
+/* ---- outcomes */
+
+static uint64_t item_at(const struct pp_job *j, uint64_t position) {
+    return j->index ? j->index[position] : position;
+}
+
+static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
+    if (!j->index) pp_tally_leave(&j->tally, begin, end - begin);
+    else
+        for (uint64_t p = begin; p < end; p++) pp_tally_leave(&j->tally, j->index[p], 1);
+}
+
+static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    failure.error = POOL_EFAILED;
+    failure.code = code;
+    bool told = pp_tally_wants(&j->tally, item_at(j, position));
+    const struct pp_flaw *flaw = told ? pp_flaws_find(j->plan->flaws, j->plan->flaws_room, position) : NULL;
+    if (flaw) {
+        failure.worker = flaw->pid;
+        memcpy(failure.message, flaw->message, sizeof failure.message);
+        failure.message[sizeof failure.message - 1] = '\0';
+    }
+    if (told && !failure.message[0]) snprintf(failure.message, sizeof failure.message, "the task returned %d", code);
+    pp_tally_fail(&j->tally, item_at(j, position), &failure);
+}
+
+static void settle_block(struct pp_job *j, uint64_t block) {
+    const struct pp_job_plan *plan = j->plan;
+    uint64_t begin = block * plan->block;
+    uint64_t end = begin + plan->block < plan->count ? begin + plan->block : plan->count;
+    switch (atomic_load_explicit(&plan->marks[block], memory_order_relaxed)) {
+    case PP_MARK_DONE: return;
+    case PP_MARK_FLAWED:
+        for (uint64_t p = begin; p < end; p++) {
+            int code = atomic_load_explicit(&plan->codes[p], memory_order_relaxed);
+            if (code != 0) settle_flawed_item(j, p, code);
+        }
+        return;
+    case PP_UNMARKED:
+        if (j->deaths > 0 || j->stopped) {
+            leave_positions(j, begin, end);
+            return;
+        }
+        break; /* nobody died and yet it was not run */
+    default: break;
+    }
+    for (uint64_t p = begin; p < end; p++) pp_tally_fail_as(&j->tally, item_at(j, p), POOL_ECORRUPT);
+}
+
+void pp_pass_settle(struct pp_job *j) {
+    for (uint64_t b = 0; b < j->plan->blocks; b++)
+        if (atomic_load_explicit(&j->plan->marks[b], memory_order_relaxed) != PP_MARK_DONE) settle_block(j, b);
+}
+
+/* What the worker has done of a chunk that it has not finished; what its record says is untrusted. */
+static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
+    const struct pp_record *record = &pool->shared.records[worker];
+    const struct pp_job_plan *plan = j->plan;
+    if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) return 0;
+    uint64_t at = atomic_load_explicit(&record->progress, memory_order_acquire);
+    uint64_t begin = atomic_load_explicit(&record->begin, memory_order_acquire);
+    uint64_t end = atomic_load_explicit(&record->end, memory_order_acquire);
+    if (begin >= end || end > plan->count || at < begin || at > end) return 0;
+    bool marked = atomic_load_explicit(&plan->marks[begin / plan->block], memory_order_acquire) != PP_UNMARKED;
+    return marked ? 0 : at - begin;
+}
+
+void pp_pass_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
+    pp_plan_count(j->plan, done, failed);
+    /* After the marks: a chunk that was marked before is not looked at here, so nothing counts twice. */
+    for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
+    if (*done > j->plan->count) *done = j->plan->count;
+}
+
+/* ---- deaths and kills */
+
+static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint64_t position) {
+    enum pp_phase phase = pp_phase_of(notice->item);
+    uint64_t item = item_at(j, position);
+    if (phase == PP_RUNNING && !j->stopped && pp_tally_try_again(&j->tally, item, j->job.retries)) {
+        j->future->pool->retried++;
+        j->retried = true;
+        pp_tally_leave(&j->tally, item, 1);
+        return;
+    }
+    struct pool_failure failure;
+    pp_describe_death(&failure, notice, phase, j->job.timeout);
+    pp_tally_fail(&j->tally, item, &failure);
+}
+
+/* What a dead worker's record says of the chunk it had: untrusted, so it counts only where it is within the plan. */
+static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
+    const struct pp_job_plan *plan = j->plan;
+    uint64_t begin = notice->begin, end = notice->end, at = notice->progress;
+    if (begin >= end || end > plan->count || at < begin || at > end || begin % plan->block != 0) return;
+    uint64_t first = begin / plan->block, last = (end + plan->block - 1) / plan->block;
+    /* Whoever finished the chunk has marked it, unless it died right before; nobody else marks these blocks. */
+    pp_plan_mark(plan, first, last, notice->flawed != 0);
+    bool held = pp_is_held_by(notice->item, notice->worker, notice->life);
+    enum pp_phase phase = pp_phase_of(notice->item);
+    if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) {
+        /* A single item may have been lost after it was counted as finished and before its word was swapped. */
+        bool is_single = notice->single != UINT64_MAX;
+        uint64_t victim = is_single ? notice->single : at;
+        /* Between two parts of its stay it ran nothing; what comes next was not begun. */
+        bool runs = is_single ? victim == at || victim + 1 == at : at != notice->until;
+        if (victim < end && runs) {
+            settle_victim(j, notice, victim);
+            at = victim + 1;
+        }
+    }
+    leave_positions(j, at, end);
+}
+
+/* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance, or by us. */
+static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
+    if (pp_phase_of(notice->item) == PP_KILLED) return;
+    if (!notice->retired && ++pool->lost_fetching < MOST_LOST) return;
+    pool->no_fetching = true;
+    if (!j->plan->in_process || j->in || j->stopped) return;
+    /* Release: pairs with the acquire in fetch(), work_jobs.c. */
+    if (pp_job_copy_in(pool, j)) atomic_store_explicit(&j->plan->copy, j->in, memory_order_release);
+    else pp_plan_use_up(j->plan); /* and so it is tried once more, for the next pass */
+}
+
+void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
+    /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
+    j->deaths++;
+    if (pp_pass_ticket(pool, j) != notice->job) return;
+    if (notice->fetching) lost_fetching(pool, j, notice);
+    settle_chunk(j, notice);
+}
+
+/* Who is in the job has said before that its word is its own, and says so all the time. Where it does not the word was
+ * scribbled upon, and neither a time-out nor a kill would ever end what runs. And a kill may have been lost: who is to
+ * be killed goes nowhere. */
+static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
+    bool killed = false;
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        const struct pp_record *record = &pool->shared.records[w];
+        /* First the life: of a later one the kill is not. */
+        uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
+        if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) continue;
+        uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
+        if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+        killed = !pool->in_here; /* there it ends when it returns, however often it is told to */
+    }
+    return killed;
+}
+
+bool pp_pass_audit(struct pool *pool, struct pp_job *j) {
+    bool killed = kill_stuck(pool, j);
+    uint32_t slot = j->future->slot;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    uint32_t generation = pool->slots[slot].generation;
+    /* Scribbled cursors may say that something is left, which nobody begins. */
+    if (j->stopped) pp_plan_use_up(j->plan);
+    if (state == pp_state(generation, PP_PENDING, 0, 0)) return killed;
+    if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return killed;
+    j->deaths++; /* as after a death, what has no mark was lost */
+    pp_plan_use_up(j->plan);
+    return true;
+}
+
+/* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word,
+ * and the life before the swap: if that succeeds, the worker was in this job and in this life all the while. */
+static bool swap_to_killed(struct pool *pool, const struct pp_job *j, uint32_t worker, uint32_t *life) {
+    struct pp_record *record = &pool->shared.records[worker];
+    for (;;) {
+        uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
+        *life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_relaxed);
+        PP_POINT("to be killed");
+        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_pass_ticket(pool, j)) return false;
+        if (pp_phase_of(running) != PP_RUNNING) return false;
+        if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
+    }
+}
+
+/* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
+void pp_pass_kill(struct pool *pool, struct pp_job *j) {
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        uint32_t life;
+        if (!swap_to_killed(pool, j, w, &life)) continue;
+        PP_POINT("swapped to killed");
+        /* The word names its worker, but a worker may have scribbled upon it. */
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+    }
+}

@@ -1,0 +1,63 @@
+/* Slots: the places of what is in the workers' reach. A task has one from its ticket to its end, a job from its place
+ * on the board to its end.
+ *
+ * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another
+ * generation.
+ * Called by: submit and job (take), collect and job (free), submit, pass, collect and audit (tickets); always under the
+ * pool's lock. */
+#ifndef PP_SLOTS_H
+#define PP_SLOTS_H
+
+#include "pool/pool.h"
+
+#define PP_SLOTS_AHEAD 8U
+
+/* One that was never used; PP_NO_SLOT: there is none. */
+uint32_t pp_slot_fresh(struct pool *pool);
+
+/* The lines of the slot are soon to be written: workers had them last. bench_limits, "submit" */
+static inline void pp_slot_prefetch(const struct pool *pool, uint32_t slot) {
+    pp_prefetch_write(&pool->shared.descs[slot]);
+    pp_prefetch_write(&pool->shared.outcomes[slot]);
+    pp_prefetch(&pool->slots[slot]);
+}
+
+/* PP_NO_SLOT: none is free. */
+static inline uint32_t pp_slot_take(struct pool *pool, struct future *future) {
+    uint32_t slot, free = pool->free_slot_count;
+    if (free > 0) {
+        slot = pool->free_slots[free - 1];
+        pool->free_slot_count = free - 1;
+        if (free > PP_SLOTS_AHEAD) pp_slot_prefetch(pool, pool->free_slots[free - 1 - PP_SLOTS_AHEAD]);
+    } else {
+        slot = pp_slot_fresh(pool);
+        if (slot == PP_NO_SLOT) return slot;
+    }
+    struct pp_slot *s = &pool->slots[slot];
+    s->future = future;
+    s->doubted = false;
+    s->suspected = 0;
+    s->losses = 0;
+    if (++s->generation == 0) s->generation = 1;
+    future->slot = slot;
+    return slot;
+}
+
+static inline uint64_t pp_slot_ticket(const struct pool *pool, uint32_t slot) {
+    return pp_ticket(slot, pool->slots[slot].generation);
+}
+
+/* The future in the slot that a ticket names, if that is still what it names. */
+static inline struct future *pp_slot_future(const struct pool *pool, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS || pool->slots[slot].generation != pp_ticket_generation(ticket)) return NULL;
+    return pool->slots[slot].future;
+}
+
+static inline void pp_slot_free(struct pool *pool, uint32_t slot) {
+    pool->slots[slot].future->slot = PP_NO_SLOT;
+    pool->slots[slot].future = NULL;
+    pool->free_slots[pool->free_slot_count++] = slot;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* pool_stats(): what a pool does and has done.
+ *
+ * The caller counts what has ended; of what runs it reads the marks of jobs and the workers' records. Workers count in
+ * lines of their own that they write anyway.
+ *
+ * Invariant: whatever a record says, no figure is more than what the caller knows to be possible. */
+#include <limits.h>
+
+#include "base/memory.h"
+#include "pool/job.h"
+#include "pool/pool.h"
+#include "base/sys.h"
+
+static uint64_t at_most(uint64_t value, uint64_t most) {
+    return value < most ? value : most;
+}
+
+/* `given`: tasks and items that the pool ever had, retries counted. */
+static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uint64_t now, uint64_t given) {
+    const struct pp_record *record = &pool->shared.records[w];
+    struct pool_worker_stats worker = {0};
+    worker.pid = (pid_t)atomic_load_explicit(&pool->shared.front->pids[w], memory_order_acquire);
+    if (worker.pid == 0 || pool->ended) return (struct pool_worker_stats){0};
+    uint64_t since = atomic_load_explicit(&record->busy_since, memory_order_acquire);
+    uint64_t busy = atomic_load_explicit(&record->busy, memory_order_relaxed);
+    worker.busy = since != 0;
+    worker.tasks = at_most(atomic_load_explicit(&record->tasks, memory_order_relaxed), given);
+    uint64_t current = since != 0 && since < now ? now - since : 0;
+    worker.busy_ns = at_most(busy > UINT64_MAX - current ? UINT64_MAX : busy + current, now - pool->made);
+    return worker;
+}
+
+static void count_work(const struct pool *pool, struct pool_stats *stats, uint64_t *given) {
+    uint64_t items, done, failed;
+    pp_jobs_count(pool, &items, &done, &failed);
+    done = at_most(done, items);
+    stats->done = pool->finished - pool->jobs_finished + pool->items_done + done;
+    stats->failed = pool->tasks_failed + pool->items_failed + at_most(failed, done);
+    stats->queued = pool->open - pool->open_jobs + items - done; /* and what runs */
+    stats->retried = pool->retried;
+    stats->died = pool->died;
+    *given = stats->done + stats->queued + stats->retried;
+}
+
+static void count_workers(const struct pool *pool, struct pool_stats *stats, uint64_t given) {
+    uint64_t now = pp_now();
+    stats->workers = (int)pool->wanted;
+    stats->busy = stats->idle = stats->listed = 0;
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        struct pool_worker_stats worker = look_at(pool, w, now, given);
+        if (worker.pid != 0) *(worker.busy ? &stats->busy : &stats->idle) += 1;
+        if (stats->listed >= stats->room || (worker.pid == 0 && w >= pool->wanted)) continue;
+        if (worker.pid != 0) worker.peak_memory = pp_memory_peak(worker.pid);
+        stats->list[stats->listed++] = worker;
+    }
+}
+
+int pool_stats(struct pool *pool, struct pool_stats *stats) {
+    if (!pool || !stats || stats->room < 0 || (!stats->list && stats->room > 0)) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    uint64_t given;
+    pp_lock(pool);
+    pp_collect(pool);
+    count_work(pool, stats, &given);
+    count_workers(pool, stats, given);
+    pp_unlock(pool);
+    stats->running = at_most((uint64_t)stats->busy, stats->queued);
+    stats->queued -= stats->running;
+    return 0;
+}

@@ -1,0 +1,371 @@
+/* pool_imap() and pool_imap_unordered(): an input of any length through a window of tasks.
+ *
+ * Each call that asks for a result pulls from the input until one can be had, and then at least PULLS, where the window
+ * has room: so the window fills although results are taken, and no result waits for more than that of a slow input.
+ * Room for argument and result is found before the input is asked for the item: where there is none the stream
+ * waits for results to be taken, and nothing is lost. */
+#include "pool/stream.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/future_alloc.h"
+#include "base/sys.h"
+
+#define PULLS 2
+/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results
+ * are not large. The room for results counts less, since it may be generous. */
+#define ITEMS_A_WORKER 64
+#define ITEMS_LEAST 256
+#define ITEMS_A_WORKER_LEAST 4
+#define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes of them all */
+#define RESULTS_MOST ((size_t)256 << 20)
+#define LARGE 4096 /* bytes of result that are copied without the lock */
+
+/* ---- items */
+
+static void item_told(struct pp_watch *watch, enum pp_watch_event event) {
+    struct pp_item *item = (struct pp_item *)(void *)watch; /* its first member */
+    struct stream *s = item->stream;
+    if (item->is_ready && event == PP_WATCH_DONE) return;
+    pp_items_remove(item->is_ready ? &s->ready : &s->pending, item);
+    if (event == PP_WATCH_FREED) return;
+    item->is_ready = true;
+    pp_items_add(&s->ready, item);
+    if (item->future->outcome != 0) s->failed++;
+}
+
+void pp_item_watch(struct stream *s, struct pp_item *item, struct future *future) {
+    item->stream = s;
+    item->future = future;
+    item->is_ready = false;
+    item->watch.tell = item_told;
+    pp_items_add(&s->pending, item);
+    pp_watch_add(future, &item->watch);
+    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->watch, PP_WATCH_DONE);
+}
+
+bool pp_item_exists(const struct stream *s, const struct future *future) {
+    const struct pp_watch *watch = future->watches;
+    return watch && watch->tell == item_told && ((const struct pp_item *)(const void *)watch)->stream == s;
+}
+
+static struct pp_item *new_item(struct stream *s) {
+    struct pp_item *item = s->spare.first;
+    if (!item) return pp_zalloc(1, sizeof *item);
+    pp_items_remove(&s->spare, item);
+    return item;
+}
+
+/* The item whose outcome is next; NULL: none is known yet. */
+static struct pp_item *next_item(const struct stream *s) {
+    if (s->kind != PP_ORDERED) return s->ready.first;
+    struct pp_item *item = s->pending.first;
+    return item && atomic_load_explicit(&item->future->done, memory_order_relaxed) ? item : NULL;
+}
+
+/* ---- calls */
+
+int pp_stream_enter(struct stream *s) {
+    if (!s->pool) return 0;
+    if (pp_is_foreign(s->pool)) return POOL_EFOREIGN;
+    pp_lock(s->pool);
+    if (s->busy) {
+        pp_unlock(s->pool);
+        return POOL_EBUSY;
+    }
+    s->busy = true;
+    return 0;
+}
+
+/* Nobody will ask for this task's result. */
+static void abandon(struct pool *pool, struct future *future) {
+    if (atomic_load_explicit(&future->done, memory_order_relaxed)) {
+        pp_future_recycle(future);
+        return;
+    }
+    pp_give_up(future);
+    if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
+}
+
+static void stop_items(struct stream *s) {
+    for (struct pp_item *item = s->pending.first, *next; item; item = next) {
+        next = item->next; /* the end of an item moves none but itself */
+        bool is_done = atomic_load_explicit(&item->future->done, memory_order_relaxed);
+        if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
+    }
+}
+
+static void end_items(struct stream *s, struct pp_items *items) {
+    for (struct pp_item *item = items->first, *next; item; item = next) {
+        next = item->next;
+        pp_watch_remove(&item->watch);
+        if (items != &s->spare) abandon(s->pool, item->future);
+        pp_release(item);
+    }
+}
+
+/* Releases the lock. */
+static void end_stream(struct stream *s) {
+    struct pool *pool = s->pool;
+    if (pool) pp_collect(pool);
+    if (s->kind == PP_FUTURES) {
+        pp_futures_end(s);
+    } else {
+        end_items(s, &s->pending);
+        end_items(s, &s->ready);
+        end_items(s, &s->spare);
+    }
+    pp_release(s);
+    if (!pool) return;
+    pool->handles--;
+    pp_unlock_last(pool);
+}
+
+int pp_stream_leave(struct stream *s, int error) {
+    if (!s->pool) return error;
+    s->busy = false;
+    if (s->doomed) {
+        end_stream(s);
+        return POOL_ECANCELLED;
+    }
+    pp_unlock(s->pool);
+    return error;
+}
+
+void stream_free(struct stream *s) {
+    if (!s || (s->pool && pp_is_foreign(s->pool))) return;
+    if (s->pool) pp_lock(s->pool);
+    if (!s->busy) {
+        end_stream(s);
+        return;
+    }
+    /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never
+     * end. */
+    s->doomed = true;
+    s->pool->streams_doomed++;
+    if (s->kind != PP_FUTURES) stop_items(s);
+    pp_wake_waiting(s->pool);
+    pp_unlock(s->pool);
+}
+
+bool pp_stream_wait(struct stream *s, struct future *future, uint64_t deadline) {
+    if (pp_wait(s->pool, future, pp_news(s->pool), deadline)) return true;
+    return deadline != UINT64_MAX && pp_now() >= deadline;
+}
+
+/* ---- input */
+
+static void end_input(struct stream *s, int error, int code, const char *what) {
+    s->ended = true;
+    memset(&s->input, 0, sizeof s->input);
+    s->input.error = error;
+    s->input.index = (size_t)s->pulled;
+    s->input.code = code;
+    if (code > 0) snprintf(s->input.message, sizeof s->input.message, "%s: it returned %d", what, code);
+    else if (error) snprintf(s->input.message, sizeof s->input.message, "%s: %s", what, pool_strerror(error));
+}
+
+static bool has_room(const struct stream *s) {
+    return !s->ended && !s->doomed && s->held < s->window;
+}
+
+/* Writes the next argument to `in`. 0, POOL_END, or why the input fails. Releases the lock for the program's
+ * function. */
+static int read_input(struct stream *s, struct future *future) {
+    const struct pool_stream *options = &s->options;
+    void *in = (void *)(uintptr_t)future->task.in;
+    if (options->next) {
+        pthread_mutex_unlock(&s->pool->lock); /* no pp_unlock(): a callback might end the pool, and `in` with it */
+        int code = options->next(options->next_arg, in);
+        pp_lock(s->pool);
+        return code;
+    }
+    if (s->pulled == options->count) return POOL_END;
+    if (!options->in) return 0;
+    const char *from = (const char *)options->in + (size_t)s->pulled * options->in_size;
+    if (s->in_is_shared) future->task.in = from;
+    else memcpy(in, from, options->in_size);
+    return 0;
+}
+
+static void take_input(struct stream *s, struct pp_item *item, struct future *future) {
+    int code = read_input(s, future);
+    int error = s->doomed ? POOL_ECANCELLED : 0;
+    if (code == POOL_END) end_input(s, 0, 0, "");
+    else if (code > 0) end_input(s, POOL_EFAILED, code, "the input failed");
+    else if (code < 0) end_input(s, code, code, "the input failed");
+    else if (!error && !(error = pp_refusal(s->pool))) error = pp_task_send(s->pool, future);
+    if (code == 0 && !error) {
+        s->pulled++;
+        s->held++;
+        item->future = future;
+        if (s->kind == PP_ORDERED) pp_items_add(&s->pending, item);
+        else pp_item_watch(s, item, future);
+        return;
+    }
+    if (code == 0) end_input(s, error, 0, "an item could not be submitted");
+    pp_task_drop(s->pool, future);
+    pp_items_add(&s->spare, item);
+}
+
+/* Takes the next item from the input, if there is memory for it. Whether it is worth while to try another. */
+static bool pull(struct stream *s) {
+    struct pp_item *item = new_item(s);
+    struct future *future;
+    int error = item ? pp_task_new(s->pool, &s->task, s->pulled, &future) : POOL_ENOMEM;
+    if (!error) {
+        take_input(s, item, future);
+        return true;
+    }
+    if (item) pp_items_add(&s->spare, item);
+    /* Where results that are taken make room, there is no hurry. */
+    if (error != POOL_ENOMEM || s->held == 0) end_input(s, error, 0, "an item could not be submitted");
+    return false;
+}
+
+static void pull_some(struct stream *s) {
+    for (int pulled = 0; has_room(s) && (pulled < PULLS || !next_item(s)); pulled++) {
+        if (!pull(s)) return;
+        pp_collect(s->pool);
+    }
+}
+
+/* ---- results */
+
+/* Waits until an item is done, or the input has ended and none is left: 0; or POOL_ETIMEDOUT. */
+static int await_item(struct stream *s, uint64_t deadline) {
+    for (bool is_late = false;;) {
+        pp_collect(s->pool);
+        pull_some(s);
+        if (s->doomed || next_item(s) || (s->ended && s->held == 0)) return 0;
+        if (is_late) return POOL_ETIMEDOUT;
+        is_late = pp_stream_wait(s, s->kind == PP_ORDERED ? s->pending.first->future : NULL, deadline);
+    }
+}
+
+/* Why the item has failed, where it has. */
+static void tell_failure(struct stream *s, const struct future *future) {
+    if (s->last.error) memset(&s->last, 0, sizeof s->last);
+    if (future->failure) s->last = *future->failure;
+    s->last.error = future->outcome;
+    s->last.index = (size_t)future->index;
+    if (future->outcome && !s->last.message[0])
+        snprintf(s->last.message, sizeof s->last.message, "%s", pool_strerror(future->outcome));
+}
+
+static int deliver(struct stream *s, struct pp_item *item, void *out) {
+    struct future *future = item->future;
+    pp_items_remove(s->kind == PP_ORDERED ? &s->pending : &s->ready, item);
+    s->held--;
+    tell_failure(s, future);
+    int error = future->outcome;
+    s->size = error ? 0 : future->out_size;
+    if (s->size && out) {
+        if (s->size > LARGE) pp_step_out(s->pool);
+        memcpy(out, future->result, s->size);
+        if (s->size > LARGE) pp_step_in(s->pool);
+    }
+    pp_watch_remove(&item->watch);
+    pp_future_recycle(future);
+    pp_items_add(&s->spare, item);
+    return error;
+}
+
+/* The input's failure once, then POOL_END for ever. */
+static int deliver_end(struct stream *s) {
+    s->last = s->input;
+    s->size = 0;
+    memset(&s->input, 0, sizeof s->input);
+    return s->last.error ? s->last.error : POOL_END;
+}
+
+int stream_next(struct stream *s, void *out, int timeout) {
+    if (!s || timeout < -1 || s->kind == PP_FUTURES) return POOL_EINVAL;
+    int error = pp_stream_enter(s);
+    if (error) return error;
+    error = await_item(s, pp_deadline(timeout));
+    struct pp_item *item = error || s->doomed ? NULL : next_item(s);
+    if (item) error = deliver(s, item, out);
+    else if (!error && !s->doomed) error = deliver_end(s);
+    return pp_stream_leave(s, error);
+}
+
+int stream_failure(struct stream *s, struct pool_failure *failure) {
+    if (!s || !failure || s->kind == PP_FUTURES) return POOL_EINVAL;
+    int error = pp_stream_enter(s);
+    if (error) return error;
+    *failure = s->last;
+    return pp_stream_leave(s, 0);
+}
+
+size_t stream_size(struct stream *s) {
+    if (!s || pp_stream_enter(s)) return 0;
+    size_t size = s->size;
+    pp_stream_leave(s, 0);
+    return size;
+}
+
+/* ---- making */
+
+static int check(const struct pool_stream *options) {
+    if (!options->fn || options->timeout < 0) return POOL_EINVAL;
+    if (options->next || !options->in) return 0;
+    if (options->in_size == 0 || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
+    return 0;
+}
+
+static size_t default_window(size_t workers, size_t in_size, size_t out_size) {
+    size_t items = workers * ITEMS_A_WORKER, least = workers * ITEMS_A_WORKER_LEAST;
+    if (items < ITEMS_LEAST) items = ITEMS_LEAST;
+    if (in_size && items > ARGUMENTS_MOST / in_size) items = ARGUMENTS_MOST / in_size;
+    if (out_size && items > RESULTS_MOST / out_size) items = RESULTS_MOST / out_size;
+    return items < least ? least : items;
+}
+
+static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind, const struct pool_stream *options) {
+    s->pool = pool;
+    s->kind = kind;
+    s->options = *options;
+    s->in_is_shared = !options->next && options->in &&
+                      pp_heap_holds(&pool->arena, options->in, options->count * options->in_size);
+    bool copied = options->next || (options->in && !s->in_is_shared);
+    s->task = (struct pool_task){.fn = options->fn,
+                                 .in_size = copied ? options->in_size : 0,
+                                 .out_size = options->out_size,
+                                 .timeout = options->timeout,
+                                 .retries = options->retries,
+                                 .priority = options->priority,
+                                 .seed = options->seed};
+    s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size, s->task.out_size);
+    if (pool->options.backend == POOL_INLINE)
+        s->window = 1; /* who runs the items itself gains nothing by reading ahead */
+}
+
+static int make(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,
+                struct stream **stream) {
+    if (!pool || !options || !stream) return POOL_EINVAL;
+    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
+    int error = check(options);
+    if (error) return error;
+    struct stream *s = pp_zalloc(1, sizeof *s);
+    if (!s) return POOL_ENOMEM;
+    pp_lock(pool);
+    error = pp_refusal(pool);
+    if (!error) {
+        set_up(s, pool, kind, options);
+        pool->handles++;
+        *stream = s;
+    }
+    pp_unlock(pool);
+    if (error) pp_release(s);
+    return error;
+}
+
+int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream) {
+    return make(pool, options, PP_ORDERED, stream);
+}
+
+int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream) {
+    return make(pool, options, PP_UNORDERED, stream);
+}

@@ -1,0 +1,23 @@
+#include "shared/command.h"
+
+#include <errno.h>
+
+#include "base/sys.h"
+
+bool pp_command_send(int control, const struct pp_command *command) {
+    if (control < 0) return false;
+    /* A stream socket takes so small a piece whole while it has room at all; the supervisor never leaves it full for
+     * long. */
+    uint64_t deadline = pp_now() + 1000000000U;
+    struct pollfd room = {.fd = control, .events = POLLOUT};
+    do
+        if (pp_send(control, command, sizeof *command) == (ssize_t)sizeof *command) return true;
+    while ((errno == EAGAIN || errno == EWOULDBLOCK) && pp_poll(&room, 1, deadline) > 0 && pp_now() < deadline);
+    return false;
+}
+
+int pp_command_receive(int control, struct pp_command *command) {
+    ssize_t n = pp_read(control, command, sizeof *command);
+    if (n == (ssize_t)sizeof *command) return 1;
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? 0 : -1;
+}

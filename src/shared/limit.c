@@ -1,0 +1,52 @@
+#include "shared/limit.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "shared/shared.h"
+#include "shared/state.h"
+#include "base/sys.h"
+
+#define LOOK_NS 100000000U
+
+static bool load_is_over(double most) {
+#if !defined(PARPOOL_POSIX_ONLY)
+    double load;
+    return getloadavg(&load, 1) == 1 && load >= most;
+#else
+    (void)most; /* POSIX has no load */
+    return false;
+#endif
+}
+
+static bool is_over(const struct pp_limit *limit) {
+    if (limit->load > 0 && load_is_over(limit->load)) return true;
+    return limit->free_memory > 0 && pp_memory_available("") < limit->free_memory;
+}
+
+static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
+    const struct pp_record *record = &shared->records[worker];
+    if (atomic_load_explicit(&record->job, memory_order_relaxed) != 0) return true;
+    uint64_t ticket = atomic_load_explicit(&record->current, memory_order_relaxed);
+    if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return false;
+    uint64_t state = atomic_load_explicit(&shared->outcomes[pp_ticket_slot(ticket)].state, memory_order_relaxed);
+    return pp_generation_of(state) == pp_ticket_generation(ticket) && pp_phase_of(state) == PP_RUNNING &&
+           pp_worker_of(state) == worker;
+}
+
+static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {
+    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    for (uint32_t w = 0; w < workers; w++)
+        if (w != self && is_at_work(shared, w)) return true;
+    return false;
+}
+
+bool pp_limit_allows(const struct pp_limit *limit, struct pp_limit_watch *watch, const struct pp_shared *shared,
+                     uint32_t worker) {
+    uint64_t now = pp_now();
+    if (now >= watch->look_again) {
+        watch->is_over = is_over(limit);
+        watch->look_again = now + LOOK_NS;
+    }
+    return !watch->is_over || !others_are_at_work(shared, worker);
+}

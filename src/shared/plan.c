@@ -1,0 +1,172 @@
+#include "shared/plan.h"
+
+#include <string.h>
+
+#include "shared/state.h"
+#include "base/sys.h"
+
+#define INDEX_BITS 24
+#define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
+/* Of a region at least, if it has as many blocks; fewer than twice as many. With more, chunks of short items would stay
+ * small where there are few of them: bench_limits, "flat-map". */
+#define STRIPES 4U
+#define REGION_MOST (INDEX_MASK / 2) /* blocks on average: some regions have a stripe more */
+
+static uint64_t cursor(const struct pp_job_plan *plan, uint64_t next, uint64_t last) {
+    return (uint64_t)plan->generation << 2 * INDEX_BITS | last << INDEX_BITS | next;
+}
+
+static uint64_t next_of(uint64_t word) {
+    return word & INDEX_MASK;
+}
+
+static uint64_t last_of(uint64_t word) {
+    return word >> INDEX_BITS & INDEX_MASK;
+}
+
+void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers) {
+    uint64_t region = (plan->blocks + workers - 1) / workers;
+    if (region > REGION_MOST) region = REGION_MOST;
+    plan->regions = (uint32_t)((plan->blocks + region - 1) / region);
+    for (plan->stripe_bits = 0; region >> plan->stripe_bits >= 2 * STRIPES;) plan->stripe_bits++;
+    uint64_t stripes = ((plan->blocks - 1) >> plan->stripe_bits) + 1;
+    plan->stripes_each = stripes / plan->regions;
+    plan->one_more = (uint32_t)(stripes % plan->regions);
+    plan->short_of = (stripes << plan->stripe_bits) - plan->blocks;
+}
+
+static uint64_t region_size(const struct pp_job_plan *plan, uint32_t region) {
+    uint64_t blocks = (plan->stripes_each + (region < plan->one_more)) << plan->stripe_bits;
+    uint32_t has_the_last = (plan->one_more ? plan->one_more : plan->regions) - 1;
+    return region == has_the_last ? blocks - plan->short_of : blocks;
+}
+
+static uint64_t within_stripe(const struct pp_job_plan *plan, uint64_t block) {
+    return block & (((uint64_t)1 << plan->stripe_bits) - 1);
+}
+
+/* The region's block with this number, as numbered in the plan. */
+static uint64_t block_of(const struct pp_job_plan *plan, uint32_t region, uint64_t number) {
+    uint64_t stripe = (number >> plan->stripe_bits) * plan->regions + region;
+    return (stripe << plan->stripe_bits) + within_stripe(plan, number);
+}
+
+/* Blocks left in the region; 0 also if the word is of another generation or out of its region: scribbled. */
+static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_t word) {
+    uint64_t next = next_of(word), last = last_of(word);
+    return cursor(plan, next, last) == word && next < last && last <= region_size(plan, region) ? last - next : 0;
+}
+
+static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *pace, uint64_t left, uint64_t most) {
+    if (plan->chunk_blocks) return plan->chunk_blocks < left ? plan->chunk_blocks : left;
+    uint64_t blocks = pace->blocks ? pace->blocks : 1;
+    /* Half of what is left, so that whoever comes to help finds something. */
+    if (blocks > (left + 1) / 2) blocks = (left + 1) / 2;
+    if (blocks > 1 && blocks * plan->block > most) blocks = most / plan->block;
+    return blocks ? blocks : 1;
+}
+
+/* At most as many as lie together: what remains of one stripe. */
+static uint64_t share_of_stripe(const struct pp_job_plan *plan, uint64_t word, bool own, uint64_t share) {
+    uint64_t together = own ? ((uint64_t)1 << plan->stripe_bits) - within_stripe(plan, next_of(word))
+                            : within_stripe(plan, last_of(word) - 1) + 1;
+    return share < together ? share : together;
+}
+
+static bool claim_in(const struct pp_job_plan *plan, uint32_t region, bool own, const struct pp_pace *pace,
+                     uint64_t most, struct pp_chunk *chunk) {
+    _Atomic uint64_t *word = &plan->cursors[region].word;
+    uint64_t seen = atomic_load_explicit(word, memory_order_acquire), left;
+    while ((left = left_in(plan, region, seen)) > 0) {
+        uint64_t blocks = share_of_stripe(plan, seen, own, share_of(plan, pace, left, most));
+        uint64_t rest = own ? seen + blocks : seen - (blocks << INDEX_BITS);
+        if (atomic_compare_exchange_weak_explicit(word, &seen, rest, memory_order_acq_rel, memory_order_acquire)) {
+            chunk->first = block_of(plan, region, own ? next_of(seen) : last_of(rest));
+            chunk->last = chunk->first + blocks;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_marked(const struct pp_job_plan *plan, uint64_t block) {
+    return atomic_load_explicit(&plan->marks[block], memory_order_relaxed) != PP_UNMARKED;
+}
+
+/* What has a mark was claimed before: somebody scribbled upon the cursor. False: nothing is left of the chunk. */
+static bool trim(const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+    uint64_t end = chunk->last;
+    while (chunk->first < end && is_marked(plan, chunk->first)) chunk->first++;
+    for (chunk->last = chunk->first; chunk->last < end && !is_marked(plan, chunk->last);) chunk->last++;
+    chunk->begin = chunk->first * plan->block;
+    chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
+    return chunk->first < chunk->last;
+}
+
+bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
+                   struct pp_chunk *chunk) {
+    uint32_t region = worker < plan->regions ? worker : worker % plan->regions;
+    for (uint32_t i = 0; i < plan->regions; i++) {
+        while (claim_in(plan, region, i == 0, pace, most, chunk))
+            if (trim(plan, chunk)) return true;
+        if (++region == plan->regions) region = 0;
+    }
+    return false;
+}
+
+bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t tick) {
+    pace->finished += chunk->last - chunk->first;
+    bool ticked = tick != pace->ticked;
+    pace->ticked = tick;
+    return ++pace->unmeasured > pace->unmeasured_most || ticked;
+}
+
+bool pp_pace_is_behind(const struct pp_pace *pace) {
+    return pace->unmeasured > 0;
+}
+
+void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
+    uint64_t took = now - pace->began + 1, fit = pace->finished * 8;
+    if (took > PP_CHUNK_NS / 8) fit = pace->finished * PP_CHUNK_NS / took;
+    pace->blocks = fit ? fit : 1;
+    if (took > PP_SHORT_NS) pace->unmeasured_most = 0;
+    else if (pace->unmeasured_most < PP_UNMEASURED_MOST) pace->unmeasured_most = 2 * pace->unmeasured_most + 1;
+    pace->began = now;
+    pace->finished = pace->unmeasured = 0;
+}
+
+void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {
+    for (uint64_t i = first; i < last; i++)
+        /* Release: who reads the mark of a job that runs, pp_plan_count(), finds the codes. */
+        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_FLAWED : PP_MARK_DONE, memory_order_release);
+}
+
+bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        if (left_in(plan, i, atomic_load_explicit(&plan->cursors[i].word, memory_order_acquire))) return false;
+    return true;
+}
+
+void pp_plan_use_up(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, 0), memory_order_release);
+}
+
+void pp_plan_begin(const struct pp_job_plan *plan) {
+    for (uint32_t i = 0; i < plan->regions; i++)
+        atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, region_size(plan, i)), memory_order_release);
+}
+
+void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed) {
+    *done = *failed = 0;
+    for (uint64_t b = 0; b < plan->blocks; b++) {
+        unsigned char mark = atomic_load_explicit(&plan->marks[b], memory_order_acquire);
+        if (mark == PP_UNMARKED) continue;
+        uint64_t begin = b * plan->block, end = begin + plan->block;
+        if (end > plan->count) end = plan->count;
+        *done += end - begin;
+        if (mark != PP_MARK_FLAWED) continue;
+        for (uint64_t p = begin; p < end; p++)
+            *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
+    }
+}

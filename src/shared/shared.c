@@ -1,0 +1,91 @@
+#include "shared/shared.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+
+#define PAGE ((size_t)65536) /* parts begin at multiples of the largest page size in common use */
+#define MIB ((size_t)1 << 20)
+#define WORK_MIN (256 * MIB)
+#define ARENA_MIN (16 * MIB)
+
+static size_t rounded(size_t size) {
+    return (size + PAGE - 1) & ~(PAGE - 1);
+}
+
+/* Gives the next part of the mapping; with a base of NULL only counts. Large ones begin at huge pages, so that these
+ * can be theirs alone. */
+static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
+    if (size >= PP_HUGE_PAGE) *offset = (*offset + PP_HUGE_PAGE - 1) & ~(PP_HUGE_PAGE - 1);
+    void *address = shared->base ? shared->base + *offset : NULL;
+    *offset += rounded(size);
+    return address;
+}
+
+static void lay_out(struct pp_shared *s) {
+    size_t at = 0;
+    s->front = part(s, &at, sizeof *s->front);
+    s->board = part(s, &at, PP_BOARD * sizeof *s->board);
+    s->tickets = part(s, &at, PP_TICKETS * sizeof *s->tickets);
+    s->notices = part(s, &at, PP_NOTICES * sizeof *s->notices);
+    s->descs = part(s, &at, PP_SLOTS * sizeof *s->descs);
+    s->inputs = part(s, &at, s->inputs_size);
+    s->starts = part(s, &at, PP_WORKERS * sizeof *s->starts);
+    s->writable = at;
+    s->back = part(s, &at, sizeof *s->back);
+    s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
+    s->done = part(s, &at, PP_WORKERS * sizeof *s->done);
+    s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
+    s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
+    s->work = part(s, &at, s->work_size);
+    s->results = part(s, &at, s->arena_size);
+    s->arena = part(s, &at, s->arena_size);
+    s->size = at;
+}
+
+/* As much address space as there is memory: no more could be used. */
+static size_t default_arena_size(void) {
+    long pages = -1, page = sysconf(_SC_PAGESIZE);
+#ifdef _SC_PHYS_PAGES
+    pages = sysconf(_SC_PHYS_PAGES);
+#endif
+    size_t size = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4096 * MIB;
+    size_t most = sizeof(void *) > 4 ? (size_t)1 << 38 : 256 * MIB;
+    return size > most ? most : size;
+}
+
+int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
+    if (arena_size > SIZE_MAX / 8) return POOL_EINVAL;
+    size_t size = rounded(arena_size ? arena_size : default_arena_size());
+    for (;; size = rounded(size / 2)) {
+        memset(shared, 0, sizeof *shared);
+        shared->arena_size = shared->inputs_size = size;
+        shared->work_size = size > WORK_MIN ? size : WORK_MIN;
+        lay_out(shared);
+        shared->base = pp_map_shared(shared->size);
+        if (shared->base) break;
+        if (errno == EMFILE || errno == ENFILE)
+            return POOL_EAGAIN; /* where a mapping needs a descriptor for a moment */
+        /* A default gives way where address space is scarce; what was asked for does not. */
+        if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
+    }
+    lay_out(shared);
+    return 0;
+}
+
+void pp_shared_unmake(struct pp_shared *shared) {
+    pp_unmap(shared->base, shared->size);
+    shared->base = NULL;
+}
+
+void pp_shared_protect(const struct pp_shared *shared) {
+    mprotect(shared->base, (size_t)((char *)shared->starts - shared->base), PROT_READ);
+}
+
+void pp_shared_protect_starts(const struct pp_shared *shared) {
+    char *end = shared->base + shared->writable;
+    mprotect(shared->starts, (size_t)(end - (char *)shared->starts), PROT_READ);
+}

@@ -1,0 +1,95 @@
+#include "shared/timer.h"
+
+#include "shared/command.h"
+#include "shared/plan.h"
+#include "shared/state.h"
+
+#define NS_PER_MS 1000000U
+
+void pp_timer_begin(struct pp_shared *shared, int control, int32_t *shortest, int32_t timeout) {
+    struct pp_front *front = shared->front;
+    atomic_fetch_add_explicit(&front->timed, 1, memory_order_seq_cst);
+    bool runs = atomic_load_explicit(&front->timers_on, memory_order_seq_cst) != 0;
+    if (runs && timeout >= *shortest) return;
+    *shortest = timeout;
+    atomic_store_explicit(&front->timers_on, 1, memory_order_seq_cst);
+    pp_command_send(control, &(struct pp_command){.kind = PP_TIMER, .value = (uint32_t)timeout});
+}
+
+void pp_timer_end(struct pp_shared *shared) {
+    atomic_fetch_sub_explicit(&shared->front->timed, 1, memory_order_seq_cst);
+}
+
+/* The state word of what the worker runs and the time-out of that, if it has one. */
+static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
+    struct pp_record *record = &shared->records[worker];
+    uint64_t ticket = atomic_load_explicit(&record->current, memory_order_relaxed);
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS) return NULL;
+    _Atomic uint64_t *state = &shared->outcomes[slot].state;
+    *running = atomic_load_explicit(state, memory_order_acquire);
+    if (pp_generation_of(*running) != pp_ticket_generation(ticket)) return NULL;
+    *timeout = shared->descs[slot].timeout;
+    return state; /* PP_IS_JOB is no time-out */
+}
+
+static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
+    struct pp_record *record = &shared->records[worker];
+    *running = atomic_load_explicit(&record->item, memory_order_acquire);
+    uint64_t ticket = atomic_load_explicit(&record->job, memory_order_acquire);
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (ticket == 0 || slot >= PP_SLOTS) return NULL;
+    const struct pp_desc *desc = &shared->descs[slot];
+    const char *plan = desc->in;
+    if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size)
+        return NULL;
+    *timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
+    return &record->item;
+}
+
+/* When the worker's task or item is due; UINT64_MAX: it has none. Past that it is swapped and its worker killed. */
+static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t now, _Atomic uint64_t *state,
+                          uint64_t running, int32_t timeout, void (*kill)(void *, uint32_t), void *context) {
+    uint32_t life = atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed);
+    if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
+        return UINT64_MAX;
+    uint64_t started = atomic_load_explicit(&shared->records[worker].started, memory_order_acquire);
+    /* Not written yet, or scribbled upon: it counts as having begun now, also at the next look, or it would never be
+     * due. The worker's own store comes after this swap, or makes it fail. */
+    if (started == 0 || started > now) {
+        pp_swap(&shared->records[worker].started, started, now);
+        started = now;
+    }
+    uint64_t due = started + (uint64_t)timeout * NS_PER_MS;
+    /* The swap fails if it has ended since it was read, and a new item of the same word has another number. */
+    if (now < due) return due;
+    if (pp_state_kill(state, running, PP_OVERDUE)) kill(context, worker);
+    return UINT64_MAX;
+}
+
+uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
+                        void (*kill)(void *context, uint32_t worker), void *context) {
+    struct pp_front *front = shared->front;
+    if (*shortest == 0) return UINT64_MAX;
+    if (atomic_load_explicit(&front->timed, memory_order_seq_cst) == 0) {
+        atomic_store_explicit(&front->timers_on, 0, memory_order_seq_cst);
+        if (atomic_load_explicit(&front->timed, memory_order_seq_cst) == 0) {
+            *shortest = 0;
+            return UINT64_MAX;
+        }
+        atomic_store_explicit(&front->timers_on, 1, memory_order_seq_cst);
+    }
+    uint64_t next = now + (uint64_t)*shortest * NS_PER_MS;
+    uint32_t workers = atomic_load_explicit(&front->workers, memory_order_relaxed);
+    for (uint32_t w = 0; w < workers; w++) {
+        uint64_t running = 0;
+        int32_t timeout = 0;
+        _Atomic uint64_t *state = timed_task(shared, w, &running, &timeout);
+        uint64_t due = check_one(shared, w, now, state, running, timeout, kill, context);
+        if (due < next) next = due;
+        state = timed_item(shared, w, &running, &timeout);
+        due = check_one(shared, w, now, state, running, timeout, kill, context);
+        if (due < next) next = due;
+    }
+    return next;
+}

@@ -1,0 +1,155 @@
+#include "worker/child.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+#include <stdio_ext.h>
+#include <sys/prctl.h>
+#endif
+
+#include "shared/shared.h"
+
+#if defined(PP_COVERAGE)
+void __gcov_dump(void);
+#endif
+
+#ifdef SIGRTMAX
+#define SIGNAL_LAST SIGRTMAX
+#else
+#define SIGNAL_LAST 31
+#endif
+
+static void reset_signals(void) {
+    for (int s = 1; s <= SIGNAL_LAST; s++) {
+        struct sigaction action;
+        if (sigaction(s, NULL, &action)) continue;
+        if (!(action.sa_flags & SA_SIGINFO) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) continue;
+        memset(&action, 0, sizeof action);
+        action.sa_handler = SIG_DFL;
+        sigaction(s, &action, NULL);
+    }
+}
+
+/* The program's unwritten output is the program's to write. */
+static void drop_output(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    __fpurge(stdout);
+    __fpurge(stderr);
+#else
+    /* Without a way to drop it, it is written to where nothing is kept. */
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int kept = null < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (kept >= 0) {
+        dup2(null, STDOUT_FILENO);
+        if (ftrylockfile(stdout) == 0) {
+            fflush(stdout);
+            funlockfile(stdout);
+        }
+        dup2(kept, STDOUT_FILENO);
+        close(kept);
+    }
+    if (null >= 0) close(null);
+#endif
+}
+
+/* The record of the worker that this process is, for its fault handler. */
+static struct pp_record *own_record;
+
+static void note_fault(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    /* Sent by somebody: the default action, which SA_RESETHAND has restored. Else the fault happens again at return. */
+    if (info->si_code <= 0) {
+        raise(signal);
+        return;
+    }
+    if (pp_child_forked) return;
+    atomic_store_explicit(&own_record->fault, (uint64_t)(uintptr_t)info->si_addr, memory_order_relaxed);
+    atomic_store_explicit(&own_record->faulted, 1, memory_order_relaxed);
+}
+
+static void catch_faults(void) {
+    static _Alignas(16) char stack[16384]; /* a stack that has overflowed has no room for the handler */
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternate, NULL);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = note_fault;
+    action.sa_flags =
+        (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
+    const int faults[] = {SIGSEGV, SIGBUS};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
+}
+
+#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
+/* exit() in a task: the program's own exit handlers and unwritten files are not the worker's to run and write. */
+static void exit_at_once(int status, void *unused) {
+    (void)unused;
+    fflush(stdout);
+    pp_child_exit(status);
+}
+#endif
+
+int pp_child_forked;
+
+static void note_fork(void) {
+    pp_child_forked = 1;
+}
+
+/* Asked of the C library, not of the system: a look costs a task nothing. */
+static void watch_forks(void) {
+    static bool watched; /* in the worker whose task made this pool, maybe */
+    if (!watched) watched = pthread_atfork(NULL, NULL, note_fork) == 0;
+}
+
+/* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an error,
+ * writing and setting are allowed. */
+static void leave_terminal(void) {
+    signal(SIGTTIN, SIG_IGN);
+    signal(SIGTTOU, SIG_IGN);
+}
+
+void pp_child_begin(void) {
+    setpgid(0, 0);
+    reset_signals();
+    drop_output();
+    /* The rest is for workers, which inherit it: each would touch some pages more for it. */
+    leave_terminal();
+    watch_forks();
+#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
+    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
+#endif
+}
+
+void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
+    setpgid(0, 0);
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
+    signal(SIGCHLD, SIG_DFL); /* all else the supervisor has reset; a task that waits for its children must find them */
+    own_record = record;
+    pp_child_forked = 0; /* this is no child of a worker, though the C library has told it so */
+    catch_faults();
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void pp_child_flush(void) {
+#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
+    if (__fpending(stdout) == 0) return;
+#endif
+    fflush(stdout);
+}
+
+void pp_child_exit(int status) {
+#if defined(PP_COVERAGE)
+    __gcov_dump();
+#endif
+    _exit(status);
+}

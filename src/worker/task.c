@@ -1,0 +1,75 @@
+#include "worker/task.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "parpool.h"
+#include "shared/shared.h"
+
+static _Thread_local struct pp_call call;
+
+struct pp_call *pp_call_here(void) {
+    return &call;
+}
+
+bool pp_call_is_within(const struct pp_shared *shared) {
+    for (const struct pp_call *c = &call; c; c = c->outer)
+        if (c->shared == shared) return true;
+    return false;
+}
+
+size_t task_index(void) {
+    if (!call.running) return 0;
+    if (!call.position) return call.index;
+    uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
+    return (size_t)(call.items ? call.items[position] : position);
+}
+
+const void *task_context(void) {
+    return call.running ? call.context : NULL;
+}
+
+size_t task_input_count(void) {
+    return call.running && call.extra ? call.extra->count : 0;
+}
+
+const void *task_input(size_t i, size_t *size) {
+    static const struct pp_input none;
+    const struct pp_input *input = i < task_input_count() ? &call.extra->inputs[i] : &none;
+    if (size) *size = input->size;
+    return input->data;
+}
+
+int task_fail(int code, const char *format, ...) {
+    if (!call.running || !format) return code;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(call.message, sizeof call.message, format, arguments);
+    va_end(arguments);
+    call.has_message = true;
+    call.message_index = task_index();
+    return code;
+}
+
+int task_resize(size_t size) {
+    if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
+    uint64_t room = call.desc->shape.out_size;
+    if (room == PP_SIZE_ASIDE) memcpy(&room, call.desc->argument, sizeof room);
+    if (size > room) return POOL_EINVAL;
+    call.size = size;
+    call.resized = true;
+    return 0;
+}
+
+/* The output function of SplitMix64 (Steele, Lea, Flood 2014): a bijection, so that different items differ. */
+static uint64_t mixed(uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;
+    return x ^ (x >> 31);
+}
+
+uint64_t task_seed(void) {
+    uint64_t seed = call.running ? call.seed : 0;
+    return mixed(mixed(seed) + (task_index() + 1) * 0x9e3779b97f4a7c15U);
+}

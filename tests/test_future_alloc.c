@@ -1,0 +1,270 @@
+/* Futures that are freed when nothing else leads to them are given back without the lock, and given again; what does
+ * lead to one keeps it; and the last handle, whichever way it goes, takes the pool's memory with it (which valgrind and
+ * AddressSanitizer look after). */
+#include "support.h"
+
+#include <pthread.h>
+
+#include "pool/future_alloc.h"
+
+enum { MANY = 300, LARGE = 1000 };
+
+static bool is_at_rest(const struct future *future) {
+    return atomic_load(&future->done) == PP_AT_REST;
+}
+
+static void submit_squares(struct pool *pool, struct future **futures, long count) {
+    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+}
+
+static void check_squares(struct future **futures, long count) {
+    for (long i = 0; i < count; i++) {
+        long result = -1;
+        assert_ok(future_get(futures[i], &result, PATIENCE));
+        assert_int_equal(result, i * i);
+        assert_true(is_at_rest(futures[i]));
+    }
+}
+
+static void free_all(struct future **futures, long count) {
+    for (long i = 0; i < count; i++) future_free(futures[i]);
+}
+
+static void what_is_given_back_is_given_again(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[MANY];
+    for (int round = 0; round < 5; round++) {
+        submit_squares(pool, futures, MANY);
+        check_squares(futures, MANY);
+        free_all(futures, MANY);
+        assert_true(atomic_load(&pool->freed) == futures[MANY - 1]);
+    }
+    assert_true(pool->handles <= 1 + 2 * MANY); /* what was left of the first, and no more */
+    pool_destroy(pool);
+}
+
+static void futures_outlive_the_pool_each_as_a_handle(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[MANY];
+    submit_squares(pool, futures, MANY);
+    check_squares(futures, MANY);
+    free_all(futures, 200);
+    submit_squares(pool, futures, 150); /* of those that were given back, some */
+    assert_non_null(pool->reusable);
+    check_squares(futures, 150);
+    free_all(&futures[100], 50);
+    assert_non_null(atomic_load(&pool->freed));
+    pool_destroy(pool);
+    assert_int_equal(pool->handles, 100 + MANY - 200);
+    check_squares(futures, 100);
+    free_all(futures, 100);
+    assert_int_equal(pool->handles, MANY - 200);
+    for (long i = 200; i < MANY; i++) {
+        long result = -1;
+        assert_ok(future_get(futures[i], &result, 0));
+        assert_int_equal(result, i * i);
+        future_free(futures[i]);
+    }
+}
+
+/* So many that they no longer lie in small blocks. */
+static void very_many_futures_are_as_good_as_few(void **state) {
+    (void)state;
+    enum { VERY_MANY = 40000 };
+    static struct future *futures[VERY_MANY];
+    struct pool *pool = pool_of(2);
+    for (int round = 0; round < 2; round++) {
+        submit_squares(pool, futures, VERY_MANY);
+        if (sizeof(void *) == 8)
+            for (long i = 0; i < VERY_MANY; i++) assert_int_equal((uintptr_t)futures[i] % PP_LINE, 0);
+        check_squares(futures, VERY_MANY);
+        if (round == 0) free_all(futures, VERY_MANY);
+    }
+    free_all(futures, VERY_MANY / 2);
+    pool_destroy(pool);
+    for (long i = VERY_MANY / 2; i < VERY_MANY; i++) {
+        long result = -1;
+        assert_ok(future_get(futures[i], &result, 0));
+        assert_int_equal(result, i * i);
+        future_free(futures[i]);
+    }
+}
+
+struct freer {
+    pthread_t thread;
+    struct future *futures[MANY];
+    atomic_int begun;
+};
+
+static void *free_them(void *argument) {
+    struct freer *freer = argument;
+    for (int i = 0; i < MANY; i++) {
+        atomic_store(&freer->begun, i);
+        future_free(freer->futures[i]);
+    }
+    return NULL;
+}
+
+static void threads_may_free_futures_while_the_pool_ends(void **state) {
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        struct pool *pool = pool_of(1);
+        struct freer freers[2];
+        for (int t = 0; t < 2; t++) {
+            submit_squares(pool, freers[t].futures, MANY);
+            check_squares(freers[t].futures, MANY);
+            atomic_store(&freers[t].begun, 0);
+        }
+        for (int t = 0; t < 2; t++) assert_ok(pthread_create(&freers[t].thread, NULL, free_them, &freers[t]));
+        while (atomic_load(&freers[0].begun) < round * MANY / 60) continue;
+        pool_destroy(pool);
+        for (int t = 0; t < 2; t++) pthread_join(freers[t].thread, NULL);
+    }
+}
+
+static int first_input_task(const void *in, void *out) {
+    (void)in;
+    size_t size = 0;
+    const void *input = task_input(0, &size);
+    if (size != sizeof(long)) return 1;
+    memcpy(out, input, size);
+    return 0;
+}
+
+static void a_task_that_comes_after_it_keeps_a_future(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *futures[MANY], *after[2], *dependent;
+    long x = 7, result = 0;
+    after[0] = submit(pool, square_task, &x, sizeof x, sizeof x);
+    after[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_ok(future_wait(after[0], PATIENCE));
+    assert_true(is_at_rest(after[0]));
+    struct pool_task task = {.fn = first_input_task, .out_size = sizeof x, .after = after, .after_count = 2};
+    assert_ok(pool_submit(pool, &task, &dependent));
+    assert_false(is_at_rest(after[0]));
+    future_free(after[0]);
+    submit_squares(pool, futures, MANY); /* would be given its place, were it free */
+    gate_open(gate);
+    assert_ok(finish(dependent, &result));
+    assert_int_equal(result, x * x);
+    check_squares(futures, MANY);
+    free_all(futures, MANY);
+    assert_ok(finish(after[1], NULL));
+    pool_destroy(pool);
+}
+
+static void a_stream_learns_that_what_it_waits_for_was_freed(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[2];
+    struct stream *stream;
+    submit_squares(pool, futures, 2);
+    check_squares(futures, 2);
+    assert_ok(future_as_completed(futures, 2, &stream));
+    assert_false(is_at_rest(futures[0]));
+    future_free(futures[0]);
+    struct future *next = NULL;
+    assert_ok(stream_next_future(stream, &next, PATIENCE));
+    assert_true(next == futures[1]);
+    stream_free(stream);
+    future_free(futures[1]);
+    pool_destroy(pool);
+}
+
+/* A call that waits for it may have been given the outcome by another, and not be back yet. */
+static void a_call_that_waits_keeps_a_future(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[MANY];
+    submit_squares(pool, futures, MANY);
+    pp_lock(pool);
+    pp_pin(futures[0]);
+    pp_unlock(pool);
+    assert_ok(future_wait(futures[0], PATIENCE));
+    assert_false(is_at_rest(futures[0]));
+    future_free(futures[0]);
+    assert_true(futures[0]->pool == pool);
+    pp_lock(pool);
+    pp_unpin(futures[0]);
+    pp_unlock(pool);
+    assert_null(futures[0]->pool);
+    free_all(&futures[1], MANY - 1);
+    pool_destroy(pool);
+}
+
+static void a_future_that_is_watched_is_not_at_rest_once_it_is_done(void **state) {
+    (void)state;
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(2);
+    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0), *next = NULL;
+    struct stream *stream;
+    assert_ok(future_as_completed(&future, 1, &stream));
+    gate_open(gate);
+    assert_ok(future_wait(future, PATIENCE));
+    future_free(future);
+    assert_code(stream_next_future(stream, &next, 0), POOL_END);
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
+static void free_it(struct future *future, void *argument) {
+    *(int *)argument += !is_at_rest(future);
+    future_free(future);
+}
+
+static void a_callback_may_free_what_was_at_rest(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    struct future *futures[MANY];
+    int calls = 0;
+    submit_squares(pool, futures, MANY);
+    check_squares(futures, MANY);
+    for (int i = 0; i < MANY; i++) assert_ok(future_on_done(futures[i], free_it, &calls));
+    assert_int_equal(calls, MANY);
+    pool_destroy(pool);
+}
+
+static int fail_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return task_fail(3, "no");
+}
+
+static int large_task(const void *in, void *out) {
+    (void)in;
+    memset(out, 1, LARGE);
+    return 0;
+}
+
+static void what_has_more_than_its_own_memory_is_not_at_rest(void **state) {
+    (void)state;
+    struct pool *pool = pool_of(2);
+    size_t left = pool->arena_left;
+    struct future *failed = submit(pool, fail_task, NULL, 0, 0), *large = submit(pool, large_task, NULL, 0, LARGE);
+    assert_ok(future_wait(failed, PATIENCE));
+    assert_ok(future_wait(large, PATIENCE));
+    assert_false(is_at_rest(failed) || is_at_rest(large));
+    future_free(failed);
+    future_free(large);
+    assert_int_equal(pool->arena_left, left);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_given_back_is_given_again),
+        TEST(futures_outlive_the_pool_each_as_a_handle),
+        TEST(very_many_futures_are_as_good_as_few),
+        TEST(threads_may_free_futures_while_the_pool_ends),
+        TEST(a_task_that_comes_after_it_keeps_a_future),
+        TEST(a_stream_learns_that_what_it_waits_for_was_freed),
+        TEST(a_future_that_is_watched_is_not_at_rest_once_it_is_done),
+        TEST(a_call_that_waits_keeps_a_future),
+        TEST(a_callback_may_free_what_was_at_rest),
+        TEST(what_has_more_than_its_own_memory_is_not_at_rest),
+    };
+    return run_group("future_alloc", tests, COUNT(tests), argc, argv);
+}

@@ -1,0 +1,239 @@
+/* Sleeping and waking: whatever is published while workers fall asleep is found by one of them. */
+#include "threads.h"
+
+#include "shared/park.h"
+#include "shared/ring.h"
+#include "base/sys.h"
+
+#ifndef GROUP
+#define GROUP "shared_park"
+#endif
+
+enum { SLEEPERS = 4 };
+
+static struct {
+    struct pp_shared memory;
+    int pipe[2];
+    atomic_size_t taken, taken_by[SLEEPERS];
+    atomic_bool over;
+    bool hesitates; /* between the last look and the sleep */
+} bed;
+
+static void *sleep_and_take(void *argument) {
+    uint32_t number = (uint32_t)(uintptr_t)argument;
+    struct pp_record *record = &bed.memory.records[number];
+    uint64_t tickets[PP_HOLD], random = number;
+    while (!atomic_load(&bed.over)) {
+        unsigned count = pp_ring_take(&bed.memory, record, PP_HOLD, tickets);
+        atomic_fetch_add(&bed.taken_by[number], count);
+        atomic_fetch_add(&bed.taken, count);
+        if (count) continue;
+        if (bed.hesitates) stumble(&random);
+        uint32_t seen = pp_doze_begin(&bed.memory, number);
+        bool stay = true;
+        if (pp_ring_is_empty(&bed.memory) && !atomic_load(&bed.over)) {
+            if (bed.hesitates) stumble(&random);
+            stay = pp_doze(&bed.memory, number, bed.pipe[0], seen, UINT64_MAX) != PP_ORPHANED;
+        }
+        pp_doze_end(&bed.memory, number);
+        if (!stay) return NULL;
+    }
+    return NULL;
+}
+
+static void begin_bed(struct threads *threads, bool hesitates) {
+    memset(&bed, 0, sizeof bed);
+    bed.memory = make_memory(SLEEPERS);
+    bed.hesitates = hesitates;
+    assert_int_equal(pp_pipe(bed.pipe, 1), 0);
+    for (uintptr_t i = 0; i < SLEEPERS; i++) start_thread(threads, sleep_and_take, (void *)i);
+}
+
+static void end_bed(struct threads *threads) {
+    atomic_store(&bed.over, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int i = 0; i < 20; i++) {
+        pp_wake_all(&bed.memory, bed.pipe[1]);
+        sleep_ms(1);
+    }
+    pp_close(&bed.pipe[1]);
+    join_all(threads);
+    pp_close(&bed.pipe[0]);
+    pp_shared_unmake(&bed.memory);
+}
+
+static void wait_for(size_t published) {
+    int64_t start = now_ms();
+    for (unsigned i = 0; atomic_load(&bed.taken) < published; i++) {
+        if (i % 1000 == 999) assert_true(now_ms() - start < PATIENCE / 2);
+        sched_yield();
+    }
+}
+
+/* Publishes one after another and waits for each: any lost wake-up would leave the next there for ever. */
+static void publish(size_t count, uint64_t most_at_once) {
+    uint64_t random = 21;
+    struct pp_wakes wakes = {0};
+    size_t published = 0;
+    while (published < count) {
+        uint64_t burst = 1 + next_random(&random) % most_at_once;
+        for (uint64_t i = 0; i < burst; i++) assert_true(pp_ring_push(&bed.memory, ticket_number(++published)));
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, (uint32_t)burst);
+        wait_for(published);
+        if (next_random(&random) % 8 == 0) sleep_ms(1); /* all are asleep */
+        else for (uint64_t i = next_random(&random) % 8; i; i--) stumble(&random); /* some are about to be */
+    }
+}
+
+static void no_wake_up_is_lost(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_bed(&threads, false);
+    publish(scaled(20000), 1);
+    end_bed(&threads);
+}
+
+static void no_wake_up_is_lost_among_several(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_bed(&threads, true);
+    publish(scaled(50000), 6);
+    end_bed(&threads);
+}
+
+static uint64_t taken_by_all(void) {
+    return atomic_load(&bed.memory.back->woken);
+}
+
+static bool all_are_asleep(void) {
+    for (int64_t start = now_ms(); now_ms() - start < PATIENCE;) {
+        if (atomic_load(&bed.memory.back->asleep[0]) == (1U << SLEEPERS) - 1) {
+            sleep_ms(5); /* from the bit to the sleep */
+            return true;
+        }
+        sleep_ms(1);
+    }
+    return false;
+}
+
+static void for_one_task_one_is_woken(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_bed(&threads, false);
+    struct pp_wakes wakes = {0};
+    uint64_t before;
+    assert_true(all_are_asleep());
+    before = taken_by_all();
+    for (int i = 1; i <= 20; i++) {
+        assert_true(pp_ring_push(&bed.memory, ticket_number((uint64_t)i)));
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
+        wait_for((size_t)i);
+        assert_true(all_are_asleep());
+    }
+    assert_true(taken_by_all() - before <= 20); /* one that was about to sleep is not counted */
+    /* Always the same one, which finds its memory in the CPU's caches, where the system lets us choose. */
+    if (LINUX) assert_true(atomic_load(&bed.taken_by[0]) > 10);
+    end_bed(&threads);
+}
+
+/* The system finds nobody to wake, and each call of it would cost the caller more than most tasks. */
+static void who_is_about_to_sleep_is_woken_once(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    struct pp_wakes wakes = {0};
+    int pipe[2];
+    assert_int_equal(pp_pipe(pipe, -1), 0);
+    uint32_t seen[3];
+    for (int i = 0; i < 3; i++) {
+        seen[0] = pp_doze_begin(&memory, 0);
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        seen[1] = memory.front->wakes;
+        for (int j = 0; j < 5; j++) pp_wake(&memory, pipe[1], &wakes, 1);
+        seen[2] = memory.front->wakes;
+        assert_int_equal(seen[1] - seen[0], LINUX);
+        assert_int_equal(seen[2] - seen[1], 0);
+        assert_int_equal(pp_doze(&memory, 0, pipe[0], seen[0], UINT64_MAX), PP_WOKEN);
+        pp_doze_end(&memory, 0);
+    }
+    char byte;
+    assert_int_equal(pp_read(pipe[0], &byte, 1), -1); /* where they are bytes, one each was written */
+    pp_close(&pipe[0]);
+    pp_close(&pipe[1]);
+    pp_shared_unmake(&memory);
+}
+
+static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(1);
+    int pipe[2];
+    struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps, and dies before it can take it */
+    assert_int_equal(pp_pipe(pipe, -1), 0);
+    pp_doze_begin(&memory, 0);
+    pp_doze_died(&memory, 0);
+    pp_doze_begin(&memory, 0); /* the one in its place */
+    uint32_t before = memory.front->wakes;
+    char byte;
+    pp_wake(&memory, pipe[1], &wakes, 1);
+    assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+    pp_close(&pipe[0]);
+    pp_close(&pipe[1]);
+    pp_shared_unmake(&memory);
+}
+
+/* Of many words of bits, each may be the only one. */
+static void whoever_sleeps_is_found(void **state) {
+    (void)state;
+    struct pp_shared memory = make_memory(PP_WORKERS);
+    for (uint32_t worker = 0; worker < PP_WORKERS; worker += 61) {
+        struct pp_wakes wakes = {0};
+        int pipe[2];
+        assert_int_equal(pp_pipe(pipe, -1), 0);
+        pp_doze_begin(&memory, worker);
+        uint32_t before = memory.front->wakes;
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        char byte;
+        assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+        pp_doze_end(&memory, worker);
+        before = memory.front->wakes;
+        pp_wake(&memory, pipe[1], &wakes, 1);
+        assert_int_equal(memory.front->wakes, before);
+        pp_close(&pipe[0]);
+        pp_close(&pipe[1]);
+    }
+    pp_shared_unmake(&memory);
+}
+
+static void wrong_counts_lose_no_wake_up_for_long(void **state) {
+    (void)state;
+    struct threads threads = {.count = 0};
+    begin_bed(&threads, false);
+    struct pp_wakes wakes = {0};
+    uint64_t random = 31;
+    for (uint64_t i = 1; i <= scaled(200); i++) {
+        sleep_ms(2); /* most are asleep */
+        /* Somebody scribbles. */
+        atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : wakes.given);
+        atomic_store(&bed.memory.back->asleep[0], next_random(&random));
+        if (next_random(&random) % 2) atomic_store(&bed.memory.back->dozes, wakes.spent);
+        assert_true(pp_ring_push(&bed.memory, ticket_number(i)));
+        pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
+        sleep_ms(1);
+        pp_wake_all(&bed.memory, bed.pipe[1]); /* as an audit does */
+        wait_for(i);
+        atomic_fetch_and(&bed.memory.back->asleep[0], (1U << SLEEPERS) - 1);
+    }
+    end_bed(&threads);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(no_wake_up_is_lost),
+        TEST(no_wake_up_is_lost_among_several),
+        TEST(for_one_task_one_is_woken),
+        TEST(who_is_about_to_sleep_is_woken_once),
+        TEST(what_was_given_to_one_who_died_keeps_nobody_asleep),
+        TEST(whoever_sleeps_is_found),
+        TEST(wrong_counts_lose_no_wake_up_for_long),
+    };
+    return run_group(GROUP, tests, COUNT(tests), argc, argv);
+}
