@@ -53,7 +53,7 @@ struct flight {
 struct hand { /* a worker, as far as it is not in its record */
     uint64_t announced;
     uint32_t items;
-    bool dozes;
+    bool parkings;
     bool stopped; /* in the middle of something, until it dies */
 };
 
@@ -105,7 +105,7 @@ static struct pp_record *record_of(uint32_t w) {
 }
 
 static uint32_t life_of(uint32_t w) {
-    return atomic_load(&world.pool->shared.front->lives[w]);
+    return atomic_load(&world.pool->shared.control->lives[w]);
 }
 
 static void start(uint32_t w) {
@@ -188,22 +188,22 @@ static bool run_ticket(uint32_t w, uint64_t ticket) {
 }
 
 static bool run_tickets(uint32_t w) {
-    uint64_t tickets[PP_HOLD];
+    uint64_t tickets[PP_CLAIMED_MOST];
     unsigned count;
-    while ((count = pp_ring_take(&world.pool->shared, record_of(w), PP_HOLD, tickets)) > 0)
+    while ((count = pp_ring_take(&world.pool->shared, record_of(w), PP_CLAIMED_MOST, tickets)) > 0)
         for (unsigned i = 0; i < count; i++)
             if (!run_ticket(w, tickets[i])) return false;
-    record_of(w)->hold[0] = 0;
+    record_of(w)->claimed[0] = 0;
     return true;
 }
 
 static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk, uint64_t p) {
     struct pp_record *r = record_of(w);
-    if (!r->flawed)
+    if (!r->has_errors)
         for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->codes[i] = 0;
-    r->flawed = 1;
+    r->has_errors = 1;
     plan->codes[p] = 7;
-    pp_flaws_note(plan->flaws, plan->flaws_room, p, (char[PP_MESSAGE]){"flawed"});
+    pp_item_errors_note(plan->errors, plan->errors_room, p, (char[PP_MESSAGE]){"flawed"});
 }
 
 static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
@@ -222,7 +222,7 @@ static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct p
         r->progress = p + 1;
     }
     POINT();
-    pp_plan_mark(plan, chunk->first, chunk->last, r->flawed != 0);
+    pp_plan_mark(plan, chunk->first, chunk->last, r->has_errors != 0);
     POINT();
     return pp_item_end(&r->item, running);
 }
@@ -245,7 +245,7 @@ static bool run_job(uint32_t w, uint64_t ticket) {
             POINT();
             r->end = 0;
             r->begin = r->progress = chunk.begin;
-            r->flawed = 0;
+            r->has_errors = 0;
             POINT();
             r->end = chunk.end;
             if (!run_items(w, plan, &chunk)) return false;
@@ -259,18 +259,18 @@ static bool run_job(uint32_t w, uint64_t ticket) {
 
 static bool look_for_work(uint32_t w) {
     struct pp_shared *s = &world.pool->shared;
-    if (world.hands[w].dozes) pp_doze_end(s, w);
-    world.hands[w].dozes = false;
+    if (world.hands[w].parkings) pp_park_end(s, w);
+    world.hands[w].parkings = false;
     if (!run_tickets(w)) return false;
-    for (uint32_t place = 0; place < atomic_load(&s->front->board_end); place++) {
-        uint64_t ticket = s->board[place];
+    for (uint32_t place = 0; place < atomic_load(&s->control->job_table_end); place++) {
+        uint64_t ticket = s->job_table[place];
         if (ticket && !run_job(w, ticket)) return false;
     }
     /* It rests. */
     struct pp_record *r = record_of(w);
-    r->hold[0] = r->current = r->item = r->job = 0;
-    pp_doze_begin(s, w);
-    world.hands[w].dozes = true;
+    r->claimed[0] = r->current = r->item = r->job = 0;
+    pp_park_begin(s, w);
+    world.hands[w].parkings = true;
     return true;
 }
 
@@ -291,7 +291,7 @@ static char *target(void) {
     case 0: return (char *)record_of(kind / 8 % WORKERS) + offset % 320;
     case 1: return (char *)&s->done[kind / 8 % WORKERS][offset % 64];
     case 2: return (char *)&s->outcomes[kind / 8 % 32] + offset % 64;
-    case 3: return (char *)s->back + offset % 32 * 8;
+    case 3: return (char *)s->status + offset % 32 * 8;
     case 4: return (char *)s->messages[kind / 8 % 32] + offset % PP_MESSAGE;
     case 5: return s->work + offset % 16384;
     case 6: return s->results + offset % 16384;
@@ -495,7 +495,7 @@ static int start_nobody(struct pool *pool) {
     MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_socketpair(control) == 0);
     pool->task_pipe = tasks[1];
     pool->task_pipe_end = world.task_end = tasks[0];
-    pool->control = control[0];
+    pool->command_socket = control[0];
     world.control_end = control[1];
     pool->supervisor = getpid(); /* nobody that could be waited for or killed */
     return 0;

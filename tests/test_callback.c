@@ -303,26 +303,26 @@ static void an_event_loop_runs_them(void **state) {
 }
 
 /* Threads: one after the other in whatever thread, and each once. */
-struct crowd {
+struct backoff {
     struct pool *pool;
     atomic_int inside, overlaps, calls;
 };
 
 static void enter(struct future *future, void *arg) {
-    struct crowd *crowd = arg;
-    if (atomic_fetch_add(&crowd->inside, 1) != 0) atomic_fetch_add(&crowd->overlaps, 1);
-    atomic_fetch_add(&crowd->calls, 1);
-    atomic_fetch_sub(&crowd->inside, 1);
+    struct backoff *backoff = arg;
+    if (atomic_fetch_add(&backoff->inside, 1) != 0) atomic_fetch_add(&backoff->overlaps, 1);
+    atomic_fetch_add(&backoff->calls, 1);
+    atomic_fetch_sub(&backoff->inside, 1);
     future_free(future);
 }
 
 static void *throng(void *arg) {
-    struct crowd *crowd = arg;
+    struct backoff *backoff = arg;
     for (long i = 0; i < 500; i++) {
         struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
         struct future *watched, *waited;
-        if (pool_submit(crowd->pool, &task, &watched) || future_on_done(watched, enter, crowd)) return arg;
-        if (pool_submit(crowd->pool, &task, &waited) || future_get(waited, NULL, PATIENCE)) return arg;
+        if (pool_submit(backoff->pool, &task, &watched) || future_on_done(watched, enter, backoff)) return arg;
+        if (pool_submit(backoff->pool, &task, &waited) || future_get(waited, NULL, PATIENCE)) return arg;
         future_free(waited);
     }
     return NULL;
@@ -330,18 +330,18 @@ static void *throng(void *arg) {
 
 static void threads_run_them_one_at_a_time_and_each_once(void **state) {
     (void)state;
-    struct crowd crowd = {.pool = pool_of(2)};
+    struct backoff backoff = {.pool = pool_of(2)};
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, throng, &crowd), 0);
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, throng, &backoff), 0);
     for (int i = 0; i < 4; i++) {
-        void *failed = &crowd;
+        void *failed = &backoff;
         assert_int_equal(pthread_join(threads[i], &failed), 0);
         assert_null(failed);
     }
-    assert_ok(pool_shutdown(crowd.pool, 0, PATIENCE));
-    assert_int_equal(atomic_load(&crowd.calls), 4 * 500);
-    assert_int_equal(atomic_load(&crowd.overlaps), 0);
-    pool_destroy(crowd.pool);
+    assert_ok(pool_shutdown(backoff.pool, 0, PATIENCE));
+    assert_int_equal(atomic_load(&backoff.calls), 4 * 500);
+    assert_int_equal(atomic_load(&backoff.overlaps), 0);
+    pool_destroy(backoff.pool);
 }
 
 static int on_done_in_a_child(void *arg) {

@@ -162,7 +162,7 @@ static void a_get_ends_jobs(void **state) {
     assert_ok(pool_map_async(pool, &job, &other));
     assert_true(becomes(flag, 2));
     /* Until nobody is in it any more. */
-    for (int64_t start = now_ms(); pool->shared.back->asleep[0] != 3 && now_ms() - start < PATIENCE;) sleep_ms(1);
+    for (int64_t start = now_ms(); pool->shared.status->asleep[0] != 3 && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_true(is_taken_in(other));
     assert_ok(finish(other, NULL));
@@ -179,7 +179,7 @@ static void a_get_stops_the_clock_of_others(void **state) {
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY + 1);
     assert_ok(future_get(futures[FAR], NULL, 0));
-    assert_int_equal(pool->shared.front->timed, 0);
+    assert_int_equal(pool->shared.control->timed, 0);
     assert_ok(finish(other, NULL));
     end(pool, futures, MANY);
 }

@@ -10,7 +10,7 @@
 enum { MANY = 300, LARGE = 1000 };
 
 static bool is_at_rest(const struct future *future) {
-    return atomic_load(&future->done) == PP_AT_REST;
+    return atomic_load(&future->done) == PP_DETACHED;
 }
 
 static void submit_squares(struct pool *pool, struct future **futures, long count) {
@@ -40,7 +40,7 @@ static void what_is_given_back_is_given_again(void **state) {
         free_all(futures, MANY);
         assert_true(atomic_load(&pool->freed) == futures[MANY - 1]);
     }
-    assert_true(pool->handles <= 1 + 2 * MANY); /* what was left of the first, and no more */
+    assert_true(pool->references <= 1 + 2 * MANY); /* what was left of the first, and no more */
     pool_destroy(pool);
 }
 
@@ -57,10 +57,10 @@ static void futures_outlive_the_pool_each_as_a_handle(void **state) {
     free_all(&futures[100], 50);
     assert_non_null(atomic_load(&pool->freed));
     pool_destroy(pool);
-    assert_int_equal(pool->handles, 100 + MANY - 200);
+    assert_int_equal(pool->references, 100 + MANY - 200);
     check_squares(futures, 100);
     free_all(futures, 100);
-    assert_int_equal(pool->handles, MANY - 200);
+    assert_int_equal(pool->references, MANY - 200);
     for (long i = 200; i < MANY; i++) {
         long result = -1;
         assert_ok(future_get(futures[i], &result, 0));

@@ -292,26 +292,26 @@ static void what_takes_little_of_the_time_is_no_crowd(void **state) {
         {61000, 66000, 0},       {66100, 69100, 8000},    {120000, 121000, 0},     {140000, 141000, 0},
         {141100, 142000, 4000},
     };
-    struct pp_pause crowd = {0};
+    struct pp_backoff backoff = {0};
     for (size_t i = 0; i < COUNT(takings); i++) {
         uint64_t since = takings[i].since * 1000, now = takings[i].now * 1000;
-        pp_cpu_was_taken(&crowd, since, now);
-        assert_int_equal(crowd.until > now ? crowd.until - now : 0, takings[i].off * 1000);
+        pp_backoff_was_preempted(&backoff, since, now);
+        assert_int_equal(backoff.until > now ? backoff.until - now : 0, takings[i].off * 1000);
     }
 }
 
 /* In a child, on a CPU with another that wants it: that is seen, and more is put off from time to time. */
 static int shared_cpu(void *unused) {
     (void)unused;
-    struct pp_pause crowd = {0};
+    struct pp_backoff backoff = {0};
     EXPECT(only_one_cpu(NULL) == 0);
     pid_t other = fork();
     while (other == 0) continue;
     int64_t start = now_ms();
-    while (crowd.last < 8000000 && now_ms() - start < PATIENCE / 2) pp_cpu_offer(&crowd);
+    while (backoff.last < 8000000 && now_ms() - start < PATIENCE / 2) pp_backoff_yield(&backoff);
     kill(other, SIGKILL);
     EXPECT(waitpid(other, NULL, 0) == other);
-    EXPECT(crowd.last >= 8000000 && crowd.until > 0);
+    EXPECT(backoff.last >= 8000000 && backoff.until > 0);
     return 0;
 }
 
@@ -348,7 +348,7 @@ static void who_looks_around_says_where(void **state) {
     int cpus[MOST_CPUS], count = allowed(cpus), cpu;
     if (count < 2 || pool_cpu_count() < 2) return;
     struct pool *pool = pool_of(1);
-    _Atomic uint32_t *told = pool->shared.back->cpus; /* the caller, and the worker */
+    _Atomic uint32_t *told = pool->shared.status->cpus; /* the caller, and the worker */
     uint32_t seen[2] = {0};
     for (int64_t start = now_ms(); (!seen[0] || !seen[1]) && now_ms() - start < PATIENCE;) {
         assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
@@ -366,7 +366,7 @@ static void the_dead_are_nowhere(void **state) {
     int cpus[MOST_CPUS], cpu;
     if (allowed(cpus) == 0) return;
     struct pool *pool = pool_of(2);
-    _Atomic uint32_t *told = pool->shared.back->cpus;
+    _Atomic uint32_t *told = pool->shared.status->cpus;
     assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
     for (int64_t start = now_ms(); told[2] && now_ms() - start < PATIENCE;) sleep_ms(1);
     told[2] = 1; /* as if it had not come to say that it sleeps */
@@ -378,8 +378,8 @@ static void the_dead_are_nowhere(void **state) {
 
 /* Worker 1 of two. */
 static bool would_leave(struct pp_shared *memory) {
-    struct pp_pause moves = {0};
-    pp_spread_apart(memory, 1, &moves, 1);
+    struct pp_backoff moves = {0};
+    pp_placement_apart(memory, 1, &moves, 1);
     return moves.until != 0;
 }
 
@@ -387,43 +387,43 @@ static bool would_leave(struct pp_shared *memory) {
 static int on_one_cpu(void *unused) {
     (void)unused;
     struct pp_shared memory = make_memory(2);
-    _Atomic uint32_t *told = memory.back->cpus; /* the caller, worker 0, worker 1 */
+    _Atomic uint32_t *told = memory.status->cpus; /* the caller, worker 0, worker 1 */
     EXPECT(only_one_cpu(NULL) == 0);
     uint32_t here = (uint32_t)pp_cpu_here() + 1;
     for (int cpus = 1; cpus <= 3; cpus++) {
-        pp_spread_set_cpus(&memory, cpus);
-        EXPECT(pp_spread_can_spare(&memory) == (cpus == 3));
+        pp_placement_set_cpus(&memory, cpus);
+        EXPECT(pp_placement_can_spare(&memory) == (cpus == 3));
         for (uint32_t other = 0; other <= here; other++) {
             told[1] = other;
             /* The caller is at work, on a CPU of its own. */
             EXPECT(would_leave(&memory) == (other == here && cpus == 3));
             EXPECT(told[2] == here);
-            pp_spread_tell_asleep(&memory);
+            pp_placement_tell_asleep(&memory);
             EXPECT(would_leave(&memory) == (other == here && cpus >= 2));
-            pp_spread_tell_awake(&memory);
+            pp_placement_tell_awake(&memory);
         }
         told[1] = 0;
-        EXPECT(!pp_spread_is_with_caller(&memory));
-        pp_spread_tell_looking(&memory);
+        EXPECT(!pp_placement_is_with_caller(&memory));
+        pp_placement_tell_looking(&memory);
         EXPECT(told[0] == here);
         EXPECT(would_leave(&memory) == (cpus == 3));
-        EXPECT(!pp_spread_is_with_caller(&memory));
-        pp_spread_tell_asleep(&memory);
+        EXPECT(!pp_placement_is_with_caller(&memory));
+        pp_placement_tell_asleep(&memory);
         EXPECT(!would_leave(&memory));
-        EXPECT(pp_spread_is_with_caller(&memory) == (cpus >= 2));
-        memory.front->caller_sleeps = here + 1;
-        EXPECT(!pp_spread_is_with_caller(&memory));
+        EXPECT(pp_placement_is_with_caller(&memory) == (cpus >= 2));
+        memory.control->caller_sleeps = here + 1;
+        EXPECT(!pp_placement_is_with_caller(&memory));
     }
     told[1] = here;
-    struct pp_pause moves = {.until = 5000000};
-    pp_spread_apart(&memory, 1, &moves, 4999999);
+    struct pp_backoff moves = {.until = 5000000};
+    pp_placement_apart(&memory, 1, &moves, 4999999);
     EXPECT(moves.until == 5000000); /* it has only just come */
-    pp_spread_apart(&memory, 1, &moves, 5000000);
+    pp_placement_apart(&memory, 1, &moves, 5000000);
     uint64_t first = moves.last;
     EXPECT(first > 0 && moves.until == 5000000 + first);
-    pp_spread_apart(&memory, 1, &moves, moves.until);
+    pp_placement_apart(&memory, 1, &moves, moves.until);
     EXPECT(moves.last > first); /* it was of no use */
-    pp_spread_forget(&memory, 1);
+    pp_placement_forget(&memory, 1);
     EXPECT(told[2] == 0);
     pp_shared_unmake(&memory);
     return 0;

@@ -293,7 +293,7 @@ static void without_failures_there_are_none_to_tell(void **state) {
 /* More than can be in the workers' reach at a time: the last of them wait for a place. */
 enum { CROWD = 300, CROWD_ITEMS = 5 };
 
-struct crowd {
+struct backoff {
     struct pool *pool;
     struct gate *gate;
     struct future *first, *jobs[CROWD];
@@ -307,7 +307,7 @@ static int number_task(const void *in, void *out) {
     return 0;
 }
 
-static void make_crowd(struct crowd *c) {
+static void make_crowd(struct backoff *c) {
     memset(c, 0, sizeof *c);
     c->gate = shared(sizeof *c->gate);
     c->pool = pool_of(1);
@@ -321,7 +321,7 @@ static void make_crowd(struct crowd *c) {
     }
 }
 
-static void check_crowd(struct crowd *c, int i, int expected) {
+static void check_crowd(struct backoff *c, int i, int expected) {
     assert_code(future_get(c->jobs[i], NULL, PATIENCE), expected);
     for (int k = 0; k < CROWD_ITEMS; k++) {
         assert_code(c->status[i][k], expected);
@@ -329,7 +329,7 @@ static void check_crowd(struct crowd *c, int i, int expected) {
     }
 }
 
-static void end_crowd(struct crowd *c) {
+static void end_crowd(struct backoff *c) {
     future_free(c->first);
     for (int i = 0; i < CROWD; i++) future_free(c->jobs[i]);
     pool_destroy(c->pool);
@@ -337,7 +337,7 @@ static void end_crowd(struct crowd *c) {
 
 static void jobs_beyond_the_reach_of_workers_wait_in_line(void **state) {
     (void)state;
-    static struct crowd c;
+    static struct backoff c;
     make_crowd(&c);
     assert_ok(future_cancel(c.jobs[3])); /* makes a place for the next in line */
     assert_ok(future_cancel(c.jobs[CROWD - 2]));
@@ -349,7 +349,7 @@ static void jobs_beyond_the_reach_of_workers_wait_in_line(void **state) {
 
 static void jobs_that_wait_in_line_end_with_their_pool(void **state) {
     (void)state;
-    static struct crowd c;
+    static struct backoff c;
     make_crowd(&c);
     assert_ok(pool_shutdown(c.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
     for (int i = 0; i < CROWD; i++) check_crowd(&c, i, POOL_ECANCELLED);

@@ -15,17 +15,17 @@
 enum { WORKERS = 2, SOON = 15000 };
 
 static pid_t process_of(struct pool *pool, uint32_t worker) {
-    return (pid_t)atomic_load(&pool->shared.front->pids[worker]);
+    return (pid_t)atomic_load(&pool->shared.control->pids[worker]);
 }
 
 static uint32_t life_of(struct pool *pool, uint32_t worker) {
-    return atomic_load(&pool->shared.front->lives[worker]);
+    return atomic_load(&pool->shared.control->lives[worker]);
 }
 
 /* Until all sleep: then each word is as they left it. */
 static void let_them_sleep(struct pool *pool) {
     for (int64_t start = now_ms(); now_ms() - start < PATIENCE; sleep_ms(1))
-        if (atomic_load(&pool->shared.back->asleep[0]) == (1U << WORKERS) - 1) break;
+        if (atomic_load(&pool->shared.status->asleep[0]) == (1U << WORKERS) - 1) break;
     sleep_ms(5);
 }
 
@@ -273,15 +273,15 @@ static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state
     for (int i = 0; i < 6; i++) {
         struct pool *pool = sleeping_pool();
         signal_workers(pool, SIGSTOP);
-        struct pp_back *back = pool->shared.back;
-        if (i == 0) atomic_store(&back->asleep[0], 0);
-        if (i == 1) atomic_store(&back->woken, UINT64_MAX / 2);
-        if (i == 2) atomic_store(&back->head, 1000);
-        if (i == 3) atomic_store(&back->head, UINT64_MAX - 3);
+        struct pp_status *status = pool->shared.status;
+        if (i == 0) atomic_store(&status->asleep[0], 0);
+        if (i == 1) atomic_store(&status->woken, UINT64_MAX / 2);
+        if (i == 2) atomic_store(&status->head, 1000);
+        if (i == 3) atomic_store(&status->head, UINT64_MAX - 3);
         long x = 5, result = 0;
         struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
-        if (i == 4) atomic_store(&back->head, 1); /* as if it had been taken */
-        if (i == 5) atomic_store(&pool->shared.records[1].hold[0], ticket_of(future));
+        if (i == 4) atomic_store(&status->head, 1); /* as if it had been taken */
+        if (i == 5) atomic_store(&pool->shared.records[1].claimed[0], ticket_of(future));
         signal_workers(pool, SIGCONT);
         assert_ok(future_get(future, &result, SOON));
         assert_int_equal(result, 25);
@@ -339,7 +339,7 @@ struct hider {
 
 static struct pp_record *own_record(const struct pp_shared *memory) {
     uint32_t worker = 0;
-    while ((pid_t)atomic_load(&memory->front->pids[worker]) != getpid()) worker++;
+    while ((pid_t)atomic_load(&memory->control->pids[worker]) != getpid()) worker++;
     return &memory->records[worker];
 }
 
@@ -360,7 +360,7 @@ static int hide_task(const void *in, void *out) {
     if (hider->what <= OTHERS_STATE) {
         _Atomic uint64_t *word = &memory->outcomes[pp_call_here()->desc - memory->descs].state;
         uint32_t generation = pp_generation_of(atomic_load(word)), other = record == memory->records;
-        uint64_t others = pp_state(generation, hider->phase, other, atomic_load(&memory->front->lives[other]));
+        uint64_t others = pp_state(generation, hider->phase, other, atomic_load(&memory->control->lives[other]));
         uint64_t pending = pp_state(generation, PP_PENDING, 0, 0);
         atomic_store(word, hider->what == NO_STATE ? 0 : hider->what == OTHERS_STATE ? others : pending);
     }

@@ -9,29 +9,29 @@
 enum { ADDERS = 4, POSITIONS = 4000 };
 
 static struct {
-    struct pp_flaws *flaws;
+    struct pp_item_errors *flaws;
     uint32_t room;
     atomic_uint next; /* into `order` */
     uint32_t order[POSITIONS];
 } set;
 
 static void make_set(size_t wanted) {
-    set.room = pp_flaws_room(wanted);
-    set.flaws = aligned_alloc(PP_LINE, (pp_flaws_size(set.room) + PP_LINE - 1) / PP_LINE * PP_LINE);
+    set.room = pp_item_errors_room(wanted);
+    set.flaws = aligned_alloc(PP_LINE, (pp_item_errors_size(set.room) + PP_LINE - 1) / PP_LINE * PP_LINE);
     assert_non_null(set.flaws);
-    pp_flaws_begin(set.flaws, set.room);
+    pp_item_errors_begin(set.flaws, set.room);
 }
 
 static void note(uint32_t position) {
     char message[PP_MESSAGE];
     snprintf(message, sizeof message, "said by %u", (unsigned)position);
-    pp_flaws_note(set.flaws, set.room, position, message);
+    pp_item_errors_note(set.flaws, set.room, position, message);
 }
 
 static void check(uint32_t position) {
     char expected[64];
     snprintf(expected, sizeof expected, "said by %u", (unsigned)position);
-    const struct pp_flaw *flaw = pp_flaws_find(set.flaws, set.room, position);
+    const struct pp_item_error *flaw = pp_item_errors_find(set.flaws, set.room, position);
     assert_non_null(flaw);
     assert_string_equal(flaw->message, expected);
     assert_int_equal(flaw->pid, getpid());
@@ -64,7 +64,7 @@ static void the_lowest_positions_are_kept_whoever_adds_them(void **state) {
         for (int i = 0; i < ADDERS; i++) start_thread(&threads, add, NULL);
         join_all(&threads);
         for (uint32_t p = 0; p < kept; p++) check(p);
-        assert_null(pp_flaws_find(set.flaws, set.room, POSITIONS - 1));
+        assert_null(pp_item_errors_find(set.flaws, set.room, POSITIONS - 1));
         free(set.flaws);
     }
 }
@@ -87,12 +87,12 @@ static void whatever_is_scribbled_on_it_only_messages_are_lost(void **state) {
     uint64_t random = 22;
     make_set(8);
     for (uint64_t round = 0; round < scaled(20000); round++) {
-        unsigned char *byte = (unsigned char *)set.flaws + next_random(&random) % pp_flaws_size(set.room);
+        unsigned char *byte = (unsigned char *)set.flaws + next_random(&random) % pp_item_errors_size(set.room);
         *byte = (unsigned char)random;
         note((uint32_t)(next_random(&random) % 100));
-        pp_flaws_find(set.flaws, set.room, random % 100);
+        pp_item_errors_find(set.flaws, set.room, random % 100);
     }
-    pp_flaws_begin(set.flaws, set.room);
+    pp_item_errors_begin(set.flaws, set.room);
     note(5);
     check(5);
     free(set.flaws);

@@ -22,20 +22,20 @@ static struct {
 static void *sleep_and_take(void *argument) {
     uint32_t number = (uint32_t)(uintptr_t)argument;
     struct pp_record *record = &bed.memory.records[number];
-    uint64_t tickets[PP_HOLD], random = number;
+    uint64_t tickets[PP_CLAIMED_MOST], random = number;
     while (!atomic_load(&bed.over)) {
-        unsigned count = pp_ring_take(&bed.memory, record, PP_HOLD, tickets);
+        unsigned count = pp_ring_take(&bed.memory, record, PP_CLAIMED_MOST, tickets);
         atomic_fetch_add(&bed.taken_by[number], count);
         atomic_fetch_add(&bed.taken, count);
         if (count) continue;
         if (bed.hesitates) stumble(&random);
-        uint32_t seen = pp_doze_begin(&bed.memory, number);
+        uint32_t seen = pp_park_begin(&bed.memory, number);
         bool stay = true;
         if (pp_ring_is_empty(&bed.memory) && !atomic_load(&bed.over)) {
             if (bed.hesitates) stumble(&random);
-            stay = pp_doze(&bed.memory, number, bed.pipe[0], seen, UINT64_MAX) != PP_ORPHANED;
+            stay = pp_park(&bed.memory, number, bed.pipe[0], seen, UINT64_MAX) != PP_ORPHANED;
         }
-        pp_doze_end(&bed.memory, number);
+        pp_park_end(&bed.memory, number);
         if (!stay) return NULL;
     }
     return NULL;
@@ -102,12 +102,12 @@ static void no_wake_up_is_lost_among_several(void **state) {
 }
 
 static uint64_t taken_by_all(void) {
-    return atomic_load(&bed.memory.back->woken);
+    return atomic_load(&bed.memory.status->woken);
 }
 
 static bool all_are_asleep(void) {
     for (int64_t start = now_ms(); now_ms() - start < PATIENCE;) {
-        if (atomic_load(&bed.memory.back->asleep[0]) == (1U << SLEEPERS) - 1) {
+        if (atomic_load(&bed.memory.status->asleep[0]) == (1U << SLEEPERS) - 1) {
             sleep_ms(5); /* from the bit to the sleep */
             return true;
         }
@@ -145,15 +145,15 @@ static void who_is_about_to_sleep_is_woken_once(void **state) {
     assert_int_equal(pp_pipe(pipe, -1), 0);
     uint32_t seen[3];
     for (int i = 0; i < 3; i++) {
-        seen[0] = pp_doze_begin(&memory, 0);
+        seen[0] = pp_park_begin(&memory, 0);
         pp_wake(&memory, pipe[1], &wakes, 1);
-        seen[1] = memory.front->wakes;
+        seen[1] = memory.control->wakes;
         for (int j = 0; j < 5; j++) pp_wake(&memory, pipe[1], &wakes, 1);
-        seen[2] = memory.front->wakes;
+        seen[2] = memory.control->wakes;
         assert_int_equal(seen[1] - seen[0], LINUX);
         assert_int_equal(seen[2] - seen[1], 0);
-        assert_int_equal(pp_doze(&memory, 0, pipe[0], seen[0], UINT64_MAX), PP_WOKEN);
-        pp_doze_end(&memory, 0);
+        assert_int_equal(pp_park(&memory, 0, pipe[0], seen[0], UINT64_MAX), PP_WOKEN);
+        pp_park_end(&memory, 0);
     }
     char byte;
     assert_int_equal(pp_read(pipe[0], &byte, 1), -1); /* where they are bytes, one each was written */
@@ -168,13 +168,13 @@ static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
     int pipe[2];
     struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps, and dies before it can take it */
     assert_int_equal(pp_pipe(pipe, -1), 0);
-    pp_doze_begin(&memory, 0);
-    pp_doze_died(&memory, 0);
-    pp_doze_begin(&memory, 0); /* the one in its place */
-    uint32_t before = memory.front->wakes;
+    pp_park_begin(&memory, 0);
+    pp_park_died(&memory, 0);
+    pp_park_begin(&memory, 0); /* the one in its place */
+    uint32_t before = memory.control->wakes;
     char byte;
     pp_wake(&memory, pipe[1], &wakes, 1);
-    assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+    assert_true(memory.control->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
     pp_close(&pipe[0]);
     pp_close(&pipe[1]);
     pp_shared_unmake(&memory);
@@ -188,15 +188,15 @@ static void whoever_sleeps_is_found(void **state) {
         struct pp_wakes wakes = {0};
         int pipe[2];
         assert_int_equal(pp_pipe(pipe, -1), 0);
-        pp_doze_begin(&memory, worker);
-        uint32_t before = memory.front->wakes;
+        pp_park_begin(&memory, worker);
+        uint32_t before = memory.control->wakes;
         pp_wake(&memory, pipe[1], &wakes, 1);
         char byte;
-        assert_true(memory.front->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
-        pp_doze_end(&memory, worker);
-        before = memory.front->wakes;
+        assert_true(memory.control->wakes != before || pp_read(pipe[0], &byte, 1) == 1);
+        pp_park_end(&memory, worker);
+        before = memory.control->wakes;
         pp_wake(&memory, pipe[1], &wakes, 1);
-        assert_int_equal(memory.front->wakes, before);
+        assert_int_equal(memory.control->wakes, before);
         pp_close(&pipe[0]);
         pp_close(&pipe[1]);
     }
@@ -212,15 +212,15 @@ static void wrong_counts_lose_no_wake_up_for_long(void **state) {
     for (uint64_t i = 1; i <= scaled(200); i++) {
         sleep_ms(2); /* most are asleep */
         /* Somebody scribbles. */
-        atomic_store(&bed.memory.back->woken, next_random(&random) % 2 ? random : wakes.given);
-        atomic_store(&bed.memory.back->asleep[0], next_random(&random));
-        if (next_random(&random) % 2) atomic_store(&bed.memory.back->dozes, wakes.spent);
+        atomic_store(&bed.memory.status->woken, next_random(&random) % 2 ? random : wakes.given);
+        atomic_store(&bed.memory.status->asleep[0], next_random(&random));
+        if (next_random(&random) % 2) atomic_store(&bed.memory.status->parkings, wakes.spent);
         assert_true(pp_ring_push(&bed.memory, ticket_number(i)));
         pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
         sleep_ms(1);
         pp_wake_all(&bed.memory, bed.pipe[1]); /* as an audit does */
         wait_for(i);
-        atomic_fetch_and(&bed.memory.back->asleep[0], (1U << SLEEPERS) - 1);
+        atomic_fetch_and(&bed.memory.status->asleep[0], (1U << SLEEPERS) - 1);
     }
     end_bed(&threads);
 }

@@ -71,7 +71,7 @@ static void check_claims(bool all) {
         if (all) assert_int_equal(job.claims[p], 1);
         assert_true(job.claims[p] <= 1);
         unsigned char mark = job.marks[p / job.plan.block];
-        assert_int_equal(mark, !job.claims[p] ? PP_UNMARKED : job.data[p] % 2 ? PP_MARK_DONE : PP_MARK_FLAWED);
+        assert_int_equal(mark, !job.claims[p] ? PP_UNMARKED : job.data[p] % 2 ? PP_MARK_DONE : PP_MARK_ERRORS);
     }
 }
 

@@ -19,21 +19,21 @@ static struct {
 static void *take_tickets(void *argument) {
     uint32_t worker = (uint32_t)(uintptr_t)argument;
     struct pp_record *record = &ring.memory.records[worker];
-    uint64_t random = worker, tickets[PP_HOLD], last = 0;
+    uint64_t random = worker, tickets[PP_CLAIMED_MOST], last = 0;
     while (atomic_load(&ring.total) < ring.count) {
-        unsigned most = 1 + (unsigned)(next_random(&random) % PP_HOLD);
+        unsigned most = 1 + (unsigned)(next_random(&random) % PP_CLAIMED_MOST);
         unsigned count = pp_ring_take(&ring.memory, record, most, tickets);
         if (count == 0) sched_yield();
         if (count > most) atomic_fetch_add(&ring.wrong, 1);
         for (unsigned i = 0; i < count; i++) {
             uint64_t number = number_of(tickets[i]);
-            bool right = number > 0 && number <= ring.count && record->hold[i] == tickets[i];
+            bool right = number > 0 && number <= ring.count && record->claimed[i] == tickets[i];
             if (!right || (ring.keeps_order && number <= last) || ring.data[number] != number % 251)
                 atomic_fetch_add(&ring.wrong, 1);
             if (right) atomic_fetch_add(&ring.taken[number], 1);
             last = number;
         }
-        if (count && count < PP_HOLD && record->hold[count] != 0) atomic_fetch_add(&ring.wrong, 1);
+        if (count && count < PP_CLAIMED_MOST && record->claimed[count] != 0) atomic_fetch_add(&ring.wrong, 1);
         atomic_fetch_add(&ring.total, count);
     }
     return NULL;
@@ -108,15 +108,15 @@ static void a_full_ring_takes_no_more(void **state) {
 static void laps_that_begin_anew_are_told_apart(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
-    uint64_t tickets[PP_HOLD], laps = (UINT64_C(1) << 14) - 1;
+    uint64_t tickets[PP_CLAIMED_MOST], laps = (UINT64_C(1) << 14) - 1;
     uint64_t start = laps * PP_TICKETS;
-    memory.front->tail = start;
-    memory.front->head_seen = start;
-    memory.back->head = start;
+    memory.control->tail = start;
+    memory.control->head_seen = start;
+    memory.status->head = start;
     for (uint64_t i = 1; i <= 3 * PP_TICKETS; i++) {
         assert_true(pp_ring_is_empty(&memory));
         assert_true(pp_ring_push(&memory, ticket_number(i)));
-        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 1);
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_CLAIMED_MOST, tickets), 1);
         assert_int_equal(tickets[0], ticket_number(i));
     }
     pp_shared_unmake(&memory);
@@ -125,19 +125,20 @@ static void laps_that_begin_anew_are_told_apart(void **state) {
 static void a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired(void **state) {
     (void)state;
     struct pp_shared memory = make_memory(1);
-    uint64_t random = 4, tickets[PP_HOLD];
+    uint64_t random = 4, tickets[PP_CLAIMED_MOST];
     for (int i = 0; i < 100; i++) {
         for (int k = 0; k < 10; k++) (void)pp_ring_push(&memory, 1);
-        uint64_t far = next_random(&random), wrong[] = {far, memory.front->tail + 1 + far % 9, UINT64_MAX - far % 1000};
-        atomic_store(&memory.back->head, wrong[i % 3]);
+        uint64_t far = next_random(&random);
+        uint64_t wrong[] = {far, memory.control->tail + 1 + far % 9, UINT64_MAX - far % 1000};
+        atomic_store(&memory.status->head, wrong[i % 3]);
         assert_true(!pp_ring_is_sound(&memory) && pp_ring_is_empty(&memory));
-        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 0);
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_CLAIMED_MOST, tickets), 0);
         assert_int_equal(pp_ring_recall(&memory), 0);
         pp_ring_repair(&memory);
         assert_true(pp_ring_is_sound(&memory));
         assert_int_equal(pp_ring_length(&memory), 0);
         assert_true(pp_ring_push(&memory, 7));
-        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_HOLD, tickets), 1);
+        assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_CLAIMED_MOST, tickets), 1);
         assert_int_equal(tickets[0], 7);
     }
     pp_shared_unmake(&memory);
@@ -157,7 +158,7 @@ static void *write_notices(void *unused) {
     (void)unused;
     for (uint32_t i = 0; i < notices.count; i++) {
         struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = i, .life = i * 3, .pid = (pid_t)i, .end = i};
-        notice.hold[PP_HOLD - 1] = i;
+        notice.claimed[PP_CLAIMED_MOST - 1] = i;
         while (!pp_notice_write(&notices.memory, &notice)) {
             atomic_fetch_add(&notices.waits, 1);
             int64_t start = now_ms();
@@ -189,7 +190,7 @@ static void notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room(void
         }
         if (waits) atomic_store(&notices.room, 1);
         assert_true(notice.worker == i && notice.life == i * 3 && notice.pid == (pid_t)i && notice.end == i &&
-                    notice.hold[PP_HOLD - 1] == i);
+                    notice.claimed[PP_CLAIMED_MOST - 1] == i);
         i++;
         if (next_random(&random) % 1000 == 0) sleep_ms(1); /* the ring runs full */
     }

@@ -29,7 +29,7 @@ static uint64_t check_at(uint64_t now) {
 
 /* One worker of life 9 is at a task in slot 5, of generation 3, since `started`. */
 static _Atomic uint64_t *run_task(uint32_t worker, int32_t timeout, uint64_t started) {
-    atomic_store(&memory.front->lives[worker], 9);
+    atomic_store(&memory.control->lives[worker], 9);
     atomic_store(&memory.records[worker].current, pp_ticket(5, 3));
     atomic_store(&memory.records[worker].started, started);
     memory.descs[5].timeout = timeout;
@@ -40,8 +40,8 @@ static _Atomic uint64_t *run_task(uint32_t worker, int32_t timeout, uint64_t sta
 static void begin(void) {
     memory = make_memory(WORKERS);
     memset(kills, 0, sizeof kills);
-    atomic_store(&memory.front->timed, 1);
-    atomic_store(&memory.front->timers_on, 1);
+    atomic_store(&memory.control->timed, 1);
+    atomic_store(&memory.control->timers_on, 1);
     shortest = 50;
 }
 
@@ -109,7 +109,7 @@ static struct pp_job_plan *run_item(uint32_t worker, int32_t timeout, uint64_t s
     plan->timeout = timeout;
     memory.descs[6].timeout = PP_IS_JOB;
     memory.descs[6].in = plan;
-    atomic_store(&memory.front->lives[worker], 9);
+    atomic_store(&memory.control->lives[worker], 9);
     atomic_store(&memory.records[worker].job, pp_ticket(6, 1));
     atomic_store(&memory.records[worker].started, started);
     atomic_store(&memory.records[worker].item, pp_state(77, PP_RUNNING, worker, 9));
@@ -149,11 +149,11 @@ static void a_job_that_makes_no_sense_is_not_looked_at(void **state) {
 static void without_anything_timed_the_clock_stops(void **state) {
     (void)state;
     begin();
-    atomic_store(&memory.front->timed, 0);
+    atomic_store(&memory.control->timed, 0);
     assert_true(check_at(NOW) == UINT64_MAX);
     assert_int_equal(shortest, 0);
-    assert_int_equal(memory.front->timers_on, 0);
-    atomic_store(&memory.front->timed, 1); /* it goes on only when it is told */
+    assert_int_equal(memory.control->timers_on, 0);
+    atomic_store(&memory.control->timed, 1); /* it goes on only when it is told */
     assert_true(check_at(NOW) == UINT64_MAX);
     pp_shared_unmake(&memory);
 }
@@ -217,12 +217,12 @@ static void *supervise(void *unused) {
 static void no_time_out_is_forgotten(void **state) {
     (void)state;
     begin();
-    atomic_store(&memory.front->timed, 0);
-    atomic_store(&memory.front->timers_on, 0);
+    atomic_store(&memory.control->timed, 0);
+    atomic_store(&memory.control->timers_on, 0);
     atomic_store(&clock_.kills, 0);
     assert_int_equal(pp_socketpair(clock_.control), 0);
     for (int32_t timeout = 1; timeout <= 5; timeout++) memory.descs[5 + timeout].timeout = timeout;
-    atomic_store(&memory.front->lives[1], 9);
+    atomic_store(&memory.control->lives[1], 9);
     struct threads threads = {.count = 0};
     start_thread(&threads, supervise, NULL);
     uint64_t random = 12;
@@ -256,7 +256,7 @@ static void no_time_out_is_forgotten(void **state) {
     pp_close(&clock_.control[0]);
     pp_close(&clock_.control[1]);
     assert_int_equal(clock_.kills, overdue);
-    assert_int_equal(memory.front->timed, 0);
+    assert_int_equal(memory.control->timed, 0);
     pp_shared_unmake(&memory);
 }
 

@@ -472,7 +472,7 @@ static void tasks_and_jobs_mix(void **state) {
 static void workers_know_whether_tasks_come_one_by_one(void **state) {
     (void)state;
     struct pool *pool = pool_of(1);
-    const _Atomic uint32_t *one_by_one = &pool->shared.front->one_by_one;
+    const _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     long x = 3, result;
     if (pool_cpu_count() > 1) /* else no wait is awake */
         for (int64_t start = now_ms(); atomic_load(one_by_one) == 0;) {

@@ -89,30 +89,30 @@ void pp_cpu_pin(uint32_t worker) {
 #endif
 }
 
-void pp_pause_again(struct pp_pause *pause, uint64_t since, uint64_t now) {
+void pp_backoff_again(struct pp_backoff *pause, uint64_t since, uint64_t now) {
     bool again = since < pause->until + 4 * pause->last;
     pause->last = !again ? PAUSE_FIRST : pause->last < PAUSE_MOST ? 2 * pause->last : PAUSE_MOST;
     pause->until = now + pause->last;
 }
 
-void pp_cpu_was_taken(struct pp_pause *crowd, uint64_t since, uint64_t now) {
+void pp_backoff_was_preempted(struct pp_backoff *backoff, uint64_t since, uint64_t now) {
     if (now - since < LONG_NS) return;
     /* Whoever takes it once in a while, as a daemon does or the host of a virtual machine, is no crowd: to sleep would
      * cost more than they do. */
-    bool is_rare = since > crowd->until && since - crowd->until > FEW_TIMES * (now - since);
+    bool is_rare = since > backoff->until && since - backoff->until > FEW_TIMES * (now - since);
     if (!is_rare) {
-        pp_pause_again(crowd, since, now);
+        pp_backoff_again(backoff, since, now);
         return;
     }
-    crowd->until = now;
-    crowd->last /= 2; /* not forgotten at once: the time before may be the program's, which waited for nothing */
+    backoff->until = now;
+    backoff->last /= 2; /* not forgotten at once: the time before may be the program's, which waited for nothing */
 }
 
-uint64_t pp_cpu_offer(struct pp_pause *crowd) {
+uint64_t pp_backoff_yield(struct pp_backoff *backoff) {
     uint64_t since = pp_now();
     sched_yield();
     uint64_t now = pp_now();
-    pp_cpu_was_taken(crowd, since, now);
+    pp_backoff_was_preempted(backoff, since, now);
     return now;
 }
 

@@ -46,17 +46,18 @@ static void begin_life(struct pool *pool) {
     struct crew *crew = pool->crew;
     struct pp_shared *shared = &pool->shared;
     for (;;) {
-        struct pp_place place = {.shared = shared, .options = &crew->options, .life = pp_life_begin(shared, 0),
+        struct pp_worker_setup setup = {.shared = shared, .options = &crew->options, .life = pp_life_begin(shared, 0),
                                  .task_pipe = -1, .bell = pool->bell_end, .ends = &crew->ends};
         bool began;
-        atomic_store_explicit(&shared->front->pids[0], (uint32_t)getpid(), memory_order_relaxed); /* for pool_stats() */
-        pp_worker_begin(crew->worker, &place);
+        atomic_store_explicit(&shared->control->pids[0], (uint32_t)getpid(),
+                              memory_order_relaxed); /* for pool_stats() */
+        pp_worker_begin(crew->worker, &setup);
         pp_worker_enter(crew->worker);
         if (survives(crew, initialize, &began)) return;
         struct pp_notice notice = pp_life_describe(shared, 0, getpid(), 0);
         pp_life_end(shared, 0);
         if (pp_life_deserves_another(shared, 0, &crew->init_failures)) continue;
-        atomic_store_explicit(&shared->front->pids[0], 0, memory_order_relaxed);
+        atomic_store_explicit(&shared->control->pids[0], 0, memory_order_relaxed);
         notice.kind = PP_POOL_BROKEN;
         notice.code = POOL_EINIT;
         pp_notice_write(shared, &notice);

@@ -22,14 +22,14 @@
 
 /* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD
  * one first has to be told of; a RESTING one is filled when there is work. */
-enum place { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
+enum worker_state { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
 
 struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_options *options;
     int signal_pipe[2], caller_pidfd;
-    uint32_t workers, wanted; /* as in struct pp_front */
-    enum place places[PP_WORKERS];
+    uint32_t workers, wanted; /* as in struct pp_control */
+    enum worker_state states[PP_WORKERS];
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
     unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
@@ -90,41 +90,41 @@ static void ring_bell(struct supervisor *s) {
 
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* Should the supervisor be stopped or killed before it can note the number, the caller has to know whom to end. */
-    atomic_store_explicit(&s->shared->front->pids[number], (uint32_t)getpid(), memory_order_release);
+    atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(&s->shared->records[number], supervisor);
-    int control = s->options->control;
-    pp_close(&control);
+    int command_socket = s->options->command_socket;
+    pp_close(&command_socket);
     pp_close(&s->signal_pipe[0]);
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
-    pp_worker_run(&(struct pp_place){.shared = s->shared, .options = &s->options->worker, .number = number,
+    pp_worker_run(&(struct pp_worker_setup){.shared = s->shared, .options = &s->options->worker, .number = number,
                                      .life = life, .task_pipe = s->options->task_pipe, .bell = s->options->bell});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
-    struct pp_front *front = s->shared->front;
+    struct pp_control *control = s->shared->control;
     uint32_t life = pp_life_begin(s->shared, number);
     pid_t self = getpid(), pid = pp_fork();
     if (pid < 0) return false;
     if (pid == 0) be_worker(s, number, life, self);
     setpgid(pid, pid); /* the child does it too: whoever is first */
     s->pids[number] = pid;
-    s->places[number] = ALIVE;
-    atomic_store_explicit(&front->pids[number], (uint32_t)pid, memory_order_release);
+    s->states[number] = ALIVE;
+    atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
 }
 
-static uint32_t count_places(const struct supervisor *s, enum place kind, uint32_t end) {
+static uint32_t count_states(const struct supervisor *s, enum worker_state kind, uint32_t end) {
     uint32_t count = 0;
-    for (uint32_t w = 0; w < end; w++) count += s->places[w] == kind;
+    for (uint32_t w = 0; w < end; w++) count += s->states[w] == kind;
     return count;
 }
 
 /* Without a worker, and without hope of one, the caller must not wait. */
 static void tell_if_broken(struct supervisor *s) {
-    bool no_process = s->fork_failures > FORK_TRIES && count_places(s, ALIVE, s->workers) == 0;
-    bool none_is_fit = s->wanted > 0 && count_places(s, GIVEN_UP, s->wanted) == s->wanted;
+    bool no_process = s->fork_failures > FORK_TRIES && count_states(s, ALIVE, s->workers) == 0;
+    bool none_is_fit = s->wanted > 0 && count_states(s, GIVEN_UP, s->wanted) == s->wanted;
     if (s->broken || (!no_process && !none_is_fit)) return;
     int32_t code = no_process ? POOL_EAGAIN : s->options->worker.initializer ? POOL_EINIT : POOL_EDIED;
     struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
@@ -136,7 +136,7 @@ static void tell_if_broken(struct supervisor *s) {
 static void start_missing(struct supervisor *s) {
     uint64_t now = pp_now();
     for (uint32_t w = 0; w < s->wanted; w++) {
-        if (s->places[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
+        if (s->states[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
         if (start_worker(s, w)) {
             s->fork_failures = 0;
             continue;
@@ -146,20 +146,20 @@ static void start_missing(struct supervisor *s) {
 }
 
 static bool waits_to_fork(const struct supervisor *s) {
-    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_places(s, EMPTY, s->wanted) > 0;
+    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_states(s, EMPTY, s->wanted) > 0;
 }
 
 /* ---- how many there are to be */
 
 static void tell_resting(struct supervisor *s) {
-    atomic_store_explicit(&s->shared->front->resting, count_places(s, RESTING, s->wanted), memory_order_release);
+    atomic_store_explicit(&s->shared->control->resting, count_states(s, RESTING, s->wanted), memory_order_release);
 }
 
 /* Resting places are to be filled, so many of them at most. */
-static void rouse(struct supervisor *s, uint32_t count) {
+static void start_resting(struct supervisor *s, uint32_t count) {
     for (uint32_t w = 0; w < s->wanted && count > 0; w++) {
-        if (s->places[w] != RESTING) continue;
-        s->places[w] = EMPTY;
+        if (s->states[w] != RESTING) continue;
+        s->states[w] = EMPTY;
         count--;
     }
     tell_resting(s);
@@ -167,24 +167,24 @@ static void rouse(struct supervisor *s, uint32_t count) {
 
 /* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the
  * work. */
-static void rouse_for_work(struct supervisor *s) {
+static void start_resting_for_work(struct supervisor *s) {
     tell_resting(s);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */
-    rouse(s, pp_work_waiting(s->shared));
+    start_resting(s, pp_work_waiting(s->shared));
 }
 
 /* Places beyond the size that the pool now has are filled no more. */
 static void resize(struct supervisor *s) {
     uint32_t before = s->wanted;
-    s->wanted = atomic_load_explicit(&s->shared->front->wanted, memory_order_acquire);
-    s->workers = atomic_load_explicit(&s->shared->front->workers, memory_order_acquire);
+    s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
+    s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
     s->fork_failures = 0;
     for (uint32_t w = 0; w < s->workers; w++) {
         s->init_failures[w] = s->start_failures[w] = 0;
-        if (s->places[w] == GIVEN_UP || (s->places[w] == RESTING && w >= s->wanted)) s->places[w] = EMPTY;
-        if (s->places[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->places[w] = RESTING;
+        if (s->states[w] == GIVEN_UP || (s->states[w] == RESTING && w >= s->wanted)) s->states[w] = EMPTY;
+        if (s->states[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->states[w] = RESTING;
     }
-    rouse_for_work(s);
+    start_resting_for_work(s);
 }
 
 /* ---- death of a worker */
@@ -196,7 +196,7 @@ static void kill_group(pid_t pid) {
 
 static void kill_worker(void *context, uint32_t worker) {
     struct supervisor *s = context;
-    if (s->places[worker] == ALIVE) kill_group(s->pids[worker]);
+    if (s->states[worker] == ALIVE) kill_group(s->pids[worker]);
 }
 
 /* Whether the worker at this place is to be started once more. */
@@ -214,28 +214,28 @@ static bool deserves_another(struct supervisor *s, uint32_t w) {
 }
 
 /* DEAD → EMPTY or GIVEN_UP, once the caller has been told; stays DEAD while notices have no room. */
-static void bury(struct supervisor *s, uint32_t w) {
+static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     if (!pp_notice_write(s->shared, &notice)) return;
     pp_life_end(s->shared, w);
     bool rests = notice.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
-    s->places[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
-    if (s->places[w] == RESTING) rouse_for_work(s);
-    if (s->places[w] == GIVEN_UP) rouse(s, 1); /* another in its stead */
+    s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
+    if (s->states[w] == RESTING) start_resting_for_work(s);
+    if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its stead */
     /* There is a process less: the system may have one to give again. */
     s->fork_failures = 0;
     s->fork_again = 0;
     ring_bell(s);
 }
 
-static void bury_dead(struct supervisor *s) {
+static void finish_reaped(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
-        if (s->places[w] == DEAD) bury(s, w);
+        if (s->states[w] == DEAD) finish_reap(s, w);
 }
 
 static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
     uint32_t w = 0;
-    while (w < s->workers && !(s->places[w] == ALIVE && s->pids[w] == pid)) w++;
+    while (w < s->workers && !(s->states[w] == ALIVE && s->pids[w] == pid)) w++;
     return w;
 }
 
@@ -250,19 +250,19 @@ static void reap(struct supervisor *s) {
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (w == s->workers) continue;
-        s->places[w] = DEAD;
+        s->states[w] = DEAD;
         s->statuses[w] = status;
-        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+        atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
 }
 
 static noreturn void end_all(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
-        if (s->places[w] == ALIVE) kill_group(s->pids[w]);
+        if (s->states[w] == ALIVE) kill_group(s->pids[w]);
     for (uint32_t w = 0; w < s->workers; w++) {
-        if (s->places[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
+        if (s->states[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
         /* The caller kills what this table names once we are gone. */
-        atomic_store_explicit(&s->shared->front->pids[w], 0, memory_order_relaxed);
+        atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
     pp_child_exit(0);
 }
@@ -272,8 +272,8 @@ static noreturn void end_all(struct supervisor *s) {
 static void obey(struct supervisor *s, const struct pp_command *command) {
     switch (command->kind) {
     case PP_KILL:
-        if (command->worker < s->workers && s->places[command->worker] == ALIVE &&
-            command->life == atomic_load_explicit(&s->shared->front->lives[command->worker], memory_order_relaxed))
+        if (command->worker < s->workers && s->states[command->worker] == ALIVE &&
+            command->life == atomic_load_explicit(&s->shared->control->lives[command->worker], memory_order_relaxed))
             kill_group(s->pids[command->worker]);
         break;
     case PP_TIMER:
@@ -283,8 +283,8 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
     case PP_RESIZE: resize(s); break;
     case PP_START:
         s->fork_failures = 0;
-        rouse(s, command->value);
-        atomic_fetch_add_explicit(&s->shared->front->starts_taken, command->value, memory_order_release);
+        start_resting(s, command->value);
+        atomic_fetch_add_explicit(&s->shared->control->starts_taken, command->value, memory_order_release);
         break;
     case PP_END: end_all(s);
     default: break; /* PP_ROOM: the loop looks at the dead anyway */
@@ -294,14 +294,14 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
 static void take_commands(struct supervisor *s) {
     struct pp_command command;
     int got;
-    while ((got = pp_command_receive(s->options->control, &command)) > 0) obey(s, &command);
+    while ((got = pp_command_receive(s->options->command_socket, &command)) > 0) obey(s, &command);
     if (got < 0) end_all(s);
 }
 
 static void wait_for_events(struct supervisor *s) {
     uint64_t deadline = s->next_check;
     if (waits_to_fork(s) && s->fork_again < deadline) deadline = s->fork_again;
-    struct pollfd fds[] = {{.fd = s->options->control, .events = POLLIN},
+    struct pollfd fds[] = {{.fd = s->options->command_socket, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
     uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
@@ -320,20 +320,20 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     s.shared = shared;
     s.options = options;
     s.next_check = UINT64_MAX;
-    s.workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    s.workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
     s.wanted = s.workers;
-    for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.places[w] = RESTING;
+    for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.states[w] = RESTING;
     pp_child_begin();
     watch_children(&s);
     watch_caller(&s);
     uint32_t readable = (uint32_t)pp_fetch_try(options->caller, shared->base);
-    atomic_store_explicit(&shared->front->readable, readable, memory_order_release);
+    atomic_store_explicit(&shared->control->readable, readable, memory_order_release);
     for (;;) {
         reap(&s);
-        bury_dead(&s);
+        finish_reaped(&s);
         start_missing(&s);
         tell_if_broken(&s);
-        if (s.wanted == 0 && count_places(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* shut down */
+        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* shut down */
         if (pp_now() >= s.next_check || s.next_check == 0)
             s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
         wait_for_events(&s);

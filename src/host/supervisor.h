@@ -18,7 +18,7 @@ struct pp_supervisor_options {
     bool lazy;     /* workers are started when there is work */
     int task_pipe; /* read end, for the workers */
     int bell;      /* write end, for the workers, and for notices */
-    int control;   /* its end */
+    int command_socket;   /* its end */
     pid_t caller;
 };
 

@@ -29,12 +29,12 @@
  *                             v
  *                          GIVEN_UP
  * A larger pool starts those again that are not ALIVE. */
-enum place { EMPTY, ALIVE, RETIRED, GIVEN_UP };
+enum thread_state { EMPTY, ALIVE, RETIRED, GIVEN_UP };
 
 struct thread {
     struct crew *crew;
     uint32_t number;
-    enum place place; /* under the crew's lock */
+    enum thread_state state; /* under the crew's lock */
     bool exists;      /* it is still to be joined; the pool's */
     unsigned init_failures;
     jmp_buf ends;
@@ -50,7 +50,7 @@ struct crew {
 };
 
 static bool is_ending(const struct crew *crew) {
-    return atomic_load_explicit(&crew->shared->front->ending, memory_order_acquire) != 0;
+    return atomic_load_explicit(&crew->shared->control->ending, memory_order_acquire) != 0;
 }
 
 /* Waits for room where there is none. False: the pool ends. */
@@ -68,9 +68,9 @@ static bool tell(struct crew *crew, const struct pp_notice *notice) {
 
 /* Whether the pool has no worker and cannot get one. Under the crew's lock. */
 static bool is_hopeless(const struct crew *crew) {
-    uint32_t wanted = atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
+    uint32_t wanted = atomic_load_explicit(&crew->shared->control->wanted, memory_order_acquire);
     uint32_t lost = 0;
-    while (lost < wanted && crew->threads[lost].place == GIVEN_UP) lost++;
+    while (lost < wanted && crew->threads[lost].state == GIVEN_UP) lost++;
     return wanted > 0 && lost == wanted;
 }
 
@@ -78,7 +78,7 @@ static bool is_hopeless(const struct crew *crew) {
 static void give_up(struct thread *t, int32_t init_code) {
     struct crew *crew = t->crew;
     pthread_mutex_lock(&crew->lock);
-    t->place = GIVEN_UP;
+    t->state = GIVEN_UP;
     bool hopeless = is_hopeless(crew);
     pthread_mutex_unlock(&crew->lock);
     if (hopeless) tell(crew, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
@@ -89,14 +89,14 @@ static void give_up(struct thread *t, int32_t init_code) {
 static bool may_stay(struct thread *t) {
     struct crew *crew = t->crew;
     pthread_mutex_lock(&crew->lock);
-    bool stays = t->number < atomic_load_explicit(&crew->shared->front->wanted, memory_order_acquire);
-    if (!stays) t->place = RETIRED;
+    bool stays = t->number < atomic_load_explicit(&crew->shared->control->wanted, memory_order_acquire);
+    if (!stays) t->state = RETIRED;
     pthread_mutex_unlock(&crew->lock);
     return stays;
 }
 
 /* Whether the thread is to live once more. */
-static bool bury(struct thread *t) {
+static bool finish_reap(struct thread *t) {
     struct crew *crew = t->crew;
     struct pp_notice notice = pp_life_describe(crew->shared, t->number, getpid(), 0);
     if (!tell(crew, &notice)) return false;
@@ -109,15 +109,15 @@ static bool bury(struct thread *t) {
 
 /* For pool_stats(), and for the audit, which looks who lives. */
 static void set_process(const struct thread *t, pid_t pid) {
-    atomic_store_explicit(&t->crew->shared->front->pids[t->number], (uint32_t)pid, memory_order_release);
+    atomic_store_explicit(&t->crew->shared->control->pids[t->number], (uint32_t)pid, memory_order_release);
 }
 
 static void live(struct thread *t) {
     struct crew *crew = t->crew;
-    struct pp_place place = {.shared = crew->shared, .options = &crew->options, .number = t->number,
+    struct pp_worker_setup setup = {.shared = crew->shared, .options = &crew->options, .number = t->number,
                              .life = pp_life_begin(crew->shared, t->number), .task_pipe = crew->task_pipe,
                              .bell = crew->bell, .ends = &t->ends};
-    if (setjmp(t->ends) == 0) pp_worker_run(&place);
+    if (setjmp(t->ends) == 0) pp_worker_run(&setup);
 }
 
 static void *run_thread(void *argument) {
@@ -126,14 +126,14 @@ static void *run_thread(void *argument) {
         set_process(t, getpid());
         live(t);
         set_process(t, 0);
-    } while (bury(t));
+    } while (finish_reap(t));
     return NULL;
 }
 
 static void stop(struct pool *pool) {
     struct crew *crew = pool->crew;
     /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
-    atomic_store_explicit(&pool->shared.front->ending, 1, memory_order_seq_cst);
+    atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
     pp_wake_all(&pool->shared, pool->task_pipe);
     for (uint32_t i = 0; i < pool->workers; i++)
         if (crew->threads[i].exists) pthread_join(crew->threads[i].id, NULL);
@@ -151,14 +151,14 @@ static bool start_one(struct crew *crew, uint32_t number) {
     struct thread *t = &crew->threads[number];
     if (t->exists) pthread_join(t->id, NULL);
     pthread_mutex_lock(&crew->lock);
-    *t = (struct thread){.crew = crew, .number = number, .place = ALIVE};
+    *t = (struct thread){.crew = crew, .number = number, .state = ALIVE};
     pthread_mutex_unlock(&crew->lock);
     return t->exists = pp_thread(&t->id, run_thread, t) == 0;
 }
 
-static bool is_in(struct crew *crew, uint32_t number, enum place place) {
+static bool is_in(struct crew *crew, uint32_t number, enum thread_state state) {
     pthread_mutex_lock(&crew->lock);
-    bool is = crew->threads[number].place == place;
+    bool is = crew->threads[number].state == state;
     pthread_mutex_unlock(&crew->lock);
     return is;
 }
@@ -174,7 +174,7 @@ static uint32_t start_threads(struct pool *pool) {
             continue;
         }
         pthread_mutex_lock(&crew->lock);
-        crew->threads[i].place = GIVEN_UP;
+        crew->threads[i].state = GIVEN_UP;
         pthread_mutex_unlock(&crew->lock);
     }
     return alive;

@@ -16,8 +16,8 @@ static uint64_t pending(const struct pool *pool, uint32_t slot) {
 /* What a worker that lives says that it is about to begin, or runs, and its life; 0: there is none. */
 static uint64_t current_of(const struct pool *pool, uint32_t worker, uint32_t *life) {
     /* First the life: of a later one a kill is not. */
-    *life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_acquire);
-    bool lives = atomic_load_explicit(&pool->shared.front->pids[worker], memory_order_relaxed) != 0;
+    *life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_acquire);
+    bool lives = atomic_load_explicit(&pool->shared.control->pids[worker], memory_order_relaxed) != 0;
     return lives ? atomic_load_explicit(&pool->shared.records[worker].current, memory_order_acquire) : 0;
 }
 
@@ -57,8 +57,8 @@ static bool is_found_again(struct pool *pool, uint32_t slot) {
 static bool holder_is_gone(struct pool *pool, uint32_t slot, uint64_t state) {
     uint32_t worker = pp_worker_of(state);
     if (worker >= pool->workers) return true;
-    uint32_t life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_acquire);
-    bool lives = atomic_load_explicit(&pool->shared.front->pids[worker], memory_order_acquire) != 0;
+    uint32_t life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_acquire);
+    bool lives = atomic_load_explicit(&pool->shared.control->pids[worker], memory_order_acquire) != 0;
     if (pp_notice_waits(&pool->shared)) return false;
     return !pp_is_held_by(state, worker, life) || (!lives && is_found_again(pool, slot));
 }
@@ -119,8 +119,8 @@ static enum having who_has(const struct pool *pool, uint32_t slot) {
         uint32_t life;
         if (current_of(pool, w, &life) == ticket) return BEGINS;
         const struct pp_record *record = &pool->shared.records[w];
-        for (int i = 0; i < PP_HOLD; i++)
-            if (atomic_load_explicit(&record->hold[i], memory_order_acquire) == ticket) having = HOLDS;
+        for (int i = 0; i < PP_CLAIMED_MOST; i++)
+            if (atomic_load_explicit(&record->claimed[i], memory_order_acquire) == ticket) having = HOLDS;
     }
     return having;
 }

@@ -20,10 +20,10 @@ struct pp_backend {
     /* Runs what waits, in this thread; NULL: workers run by themselves. Called under the pool's lock, which it gives up
      * while it runs something. */
     void (*drive)(struct pool *pool);
-    /* Brings the workers to their number, front->wanted; those too many go by themselves when they have finished what
+    /* Brings the workers to their number, control->wanted; those too many go by themselves when they have finished what
      * they hold. NULL: there is always one. Under the pool's lock. */
     void (*resize)(struct pool *pool);
-    /* Waits until all have ended of themselves, their finalizers run; front->wanted is 0, and nothing is open. 0 or
+    /* Waits until all have ended of themselves, their finalizers run; control->wanted is 0, and nothing is open. 0 or
      * POOL_ETIMEDOUT. Under the pool's lock, which it gives up meanwhile. */
     int (*retire)(struct pool *pool, uint64_t deadline);
     bool in_here; /* tasks run in the program's own process */

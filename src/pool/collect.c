@@ -59,9 +59,9 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
-    if (future->watches) pp_watches_tell(future, PP_WATCH_DONE);
+    if (future->observers) pp_observers_notify(future, PP_OBSERVED_DONE);
     if (future->ties) pp_ties_finish(pool, future);
-    else pp_rest(future);
+    else pp_detach(future);
 }
 
 /* ---- tasks */
@@ -149,7 +149,7 @@ static void prefetch(const struct pool *pool, uint32_t slot) {
     if (!future) return;
     pp_prefetch(&pool->shared.outcomes[slot]);
     pp_prefetch(future);
-    pp_prefetch(&future->watches);
+    pp_prefetch(&future->observers);
     pp_prefetch(future->small);
 }
 
@@ -284,8 +284,8 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     pp_job_died(pool, notice);
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     task_died(pool, notice);
-    for (int i = 0; i < PP_HOLD && notice->hold[i] != 0; i++) {
-        struct future *future = pp_slot_future(pool, notice->hold[i]);
+    for (int i = 0; i < PP_CLAIMED_MOST && notice->claimed[i] != 0; i++) {
+        struct future *future = pp_slot_future(pool, notice->claimed[i]);
         if (!future || future->is_job) continue;
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
         if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
@@ -315,7 +315,7 @@ static void read_notices(struct pool *pool) {
     struct pp_notice notice;
     bool supervisor_waits;
     while (pp_notice_read(&pool->shared, &notice, &supervisor_waits)) {
-        if (supervisor_waits) pp_command_send(pool->control, &(struct pp_command){.kind = PP_ROOM});
+        if (supervisor_waits) pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_ROOM});
         if (notice.kind == PP_WORKER_DIED) worker_died(pool, &notice);
         else pool_broke(pool, &notice);
         if (!pp_notice_waits(&pool->shared)) pp_jobs_look(pool);
@@ -323,7 +323,7 @@ static void read_notices(struct pool *pool) {
 }
 
 void pp_kill_worker(struct pool *pool, uint64_t running) {
-    pp_command_send(pool->control, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
+    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
                                                         .life = (uint32_t)(running >> 16) & 0xffffU});
 }
 

@@ -18,8 +18,8 @@ static int check(const struct future *future) {
 }
 
 static bool is_at_rest(const struct future *future) {
-    /* Acquire: pairs with the release in pp_rest(). */
-    return atomic_load_explicit(&future->done, memory_order_acquire) == PP_AT_REST;
+    /* Acquire: pairs with the release in pp_detach(). */
+    return atomic_load_explicit(&future->done, memory_order_acquire) == PP_DETACHED;
 }
 
 /* Takes the lock, and pins the future: a callback may free it. let_go() undoes both. */
@@ -186,7 +186,7 @@ void future_free(struct future *future) {
     struct pool *pool = future->pool;
     if (is_at_rest(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
-    if (future->watches) pp_watches_tell(future, PP_WATCH_FREED);
+    if (future->observers) pp_observers_notify(future, PP_OBSERVED_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else pp_give_up(future);
     pp_unlock_last(pool);

@@ -34,7 +34,7 @@ static void lay_out(struct pool *pool, struct pp_block *block) {
 }
 
 bool pp_futures_add(struct pool *pool) {
-    size_t size = pool->handles < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
+    size_t size = pool->references < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
     struct pp_block *block = pp_table(size);
     if (!block) block = pp_table(size = SMALL_BLOCK); /* where address space is scarce */
     if (!block) return false;
@@ -109,12 +109,12 @@ void pp_pool_free(struct pool *pool) {
 }
 
 void pp_unlock_and_call(struct pool *pool) {
-    pool->handles++; /* a callback may end the pool */
+    pool->references++; /* a callback may end the pool */
     do {
         pp_callbacks_run(pool);
         if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
     } while (pool->callbacks);
-    bool last = --pool->handles == 0;
+    bool last = --pool->references == 0;
     pthread_mutex_unlock(&pool->lock);
     if (last) pp_pool_free(pool);
 }

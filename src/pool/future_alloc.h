@@ -8,8 +8,8 @@
  * the pool ends, which closes the stack. (Nobody takes a single one from it, so none can come back between look and
  * swap.)
  *
- * Invariant: pool->handles counts them, under the lock; a future on the free list has no pool. At rest a future is not
- * pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest
+ * Invariant: pool->references counts them, under the lock; a future on the free list has no pool. At rest a future is
+ * not pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest
  * first, and the program does not free it at the same time, since freeing is the last that it does with a future.
  * Called by: submit and map (new); whoever is done with a future, or with a call that was a handle. */
 #ifndef PP_FUTURE_ALLOC_H
@@ -55,7 +55,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
         if (!pool->free_futures && !pp_futures_add(pool)) return NULL;
         future = pool->free_futures;
         pool->free_futures = future->next;
-        pool->handles++;
+        pool->references++;
     }
     pp_future_prefetch_ahead(future);
     future->pool = pool;
@@ -67,7 +67,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
     future->ties = NULL;
     future->result = NULL;
     future->failure = NULL;
-    future->watches = NULL;
+    future->observers = NULL;
     return future;
 }
 
@@ -81,27 +81,27 @@ static inline void pp_future_recycle(struct future *future) {
     future->pool = NULL;
     future->next = pool->free_futures;
     pool->free_futures = future;
-    pool->handles--;
+    pool->references--;
 }
 
 /* ---- being at rest */
 
 /* It is done: it is at rest now if nothing else leads to it. The last that the caller does with it. */
-static inline void pp_rest(struct future *future) {
-    if (future->pins || future->watches || future->failure) return; /* what has ties is pinned until they are told */
+static inline void pp_detach(struct future *future) {
+    if (future->pins || future->observers || future->failure) return; /* what has ties is pinned until they are told */
     if (future->result && future->result != future->small) return;
     /* Release: pairs with the acquire of future_free(), which then changes it without the lock. */
-    atomic_store_explicit(&future->done, PP_AT_REST, memory_order_release);
+    atomic_store_explicit(&future->done, PP_DETACHED, memory_order_release);
 }
 
-static inline void pp_end_rest(struct future *future) {
-    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_AT_REST)
+static inline void pp_attach(struct future *future) {
+    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_DETACHED)
         /* Release: who then finds it done without the lock has not seen how it came to rest. */
         atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
 }
 
 static inline void pp_pin(struct future *future) {
-    pp_end_rest(future);
+    pp_attach(future);
     future->pins++;
 }
 
@@ -109,7 +109,7 @@ static inline void pp_pin(struct future *future) {
 static inline void pp_unpin(struct future *future) {
     if (--future->pins > 0 || atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) return;
     if (future->given_up) pp_future_recycle(future);
-    else pp_rest(future);
+    else pp_detach(future);
 }
 
 /* The program has done its last with a future that cannot be taken back yet. */
@@ -135,7 +135,7 @@ void pp_pool_free(struct pool *pool);
 
 /* Unlocks, and frees the pool with the last handle. */
 static inline void pp_unlock_last(struct pool *pool) {
-    bool last = pool->handles == 0;
+    bool last = pool->references == 0;
     pp_unlock(pool);
     if (last) pp_pool_free(pool);
 }

@@ -21,11 +21,11 @@ static int check(struct future *const *futures, size_t count) {
 static void watch_all(struct stream *s, struct future *const *futures, size_t count) {
     pp_collect(s->pool);
     for (size_t i = 0; i < count; i++)
-        if (!pp_item_exists(s, futures[i])) pp_item_watch(s, &s->futures[i], futures[i]);
+        if (!pp_item_exists(s, futures[i])) pp_item_observer(s, &s->futures[i], futures[i]);
 }
 
 static void forget(struct pp_items *items) {
-    for (struct pp_item *item = items->first; item; item = item->next) pp_watch_remove(&item->watch);
+    for (struct pp_item *item = items->first; item; item = item->next) pp_observer_remove(&item->watch);
 }
 
 void pp_futures_end(struct stream *s) {
@@ -81,7 +81,7 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
         }
         s->pool = futures[0]->pool;
         pp_lock(s->pool);
-        s->pool->handles++;
+        s->pool->references++;
         watch_all(s, futures, count);
         pp_unlock(s->pool);
     }
@@ -107,7 +107,7 @@ int stream_next_future(struct stream *s, struct future **future, int timeout) {
     struct pp_item *item = error || s->doomed ? NULL : s->ready.first;
     if (item) {
         pp_items_remove(&s->ready, item);
-        pp_watch_remove(&item->watch);
+        pp_observer_remove(&item->watch);
         *future = item->future;
     } else if (!error) {
         error = POOL_END;

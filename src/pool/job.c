@@ -37,18 +37,18 @@ static void link_waiting(struct pool *pool, struct pp_job *j) {
 
 static uint32_t free_place(struct pool *pool) {
     uint32_t place = 0;
-    while (place < PP_BOARD && pool->placed[place]) place++;
+    while (place < PP_JOB_TABLE && pool->placed[place]) place++;
     return place;
 }
 
 /* Gives the job a slot and a place on the board. False: there is none. */
 static bool start_job(struct pool *pool, struct pp_job *j) {
     uint32_t place = free_place(pool);
-    if (place == PP_BOARD || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
+    if (place == PP_JOB_TABLE || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
     j->place = place;
     pool->placed[place] = j;
     link_active(pool, j);
-    pp_pass_begin(pool, j);
+    pp_round_begin(pool, j);
     return true;
 }
 
@@ -84,22 +84,22 @@ static void copy_results(const struct pp_job *j) {
     const struct pool_job *job = &j->job;
     if (!j->out) return;
     size_t size = job->out_size;
-    if (j->tally.failed == 0) {
+    if (j->result.failed == 0) {
         memcpy(job->out, j->out, job->count * size);
         return;
     }
     for (size_t i = 0; i < job->count; i++)
-        if (j->tally.outcomes[i] == 0) memcpy((char *)job->out + i * size, j->out + i * size, size);
+        if (j->result.outcomes[i] == 0) memcpy((char *)job->out + i * size, j->out + i * size, size);
 }
 
 void pp_job_free(struct pool *pool, struct pp_job *j) {
-    pp_pass_free(pool, j);
+    pp_round_free(pool, j);
     pp_heap_free(&pool->inputs, j->plan);
     pp_heap_free(&pool->inputs, j->in);
     pp_heap_free(&pool->inputs, j->context);
     pp_heap_free(&pool->results, j->out);
     pp_heap_free(&pool->work, j->scratch);
-    pp_tally_free(&j->tally);
+    pp_job_result_free(&j->result);
     pp_release(j);
 }
 
@@ -107,9 +107,9 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
     struct future *future = j->future;
     if (!future->given_up) {
         copy_results(j);
-        pp_tally_tell(&j->tally, &j->job);
+        pp_job_result_write(&j->result, &j->job);
     }
-    struct pool_failure lowest = j->tally.lowest;
+    struct pool_failure lowest = j->result.lowest;
     if (j->job.timeout) pp_timer_end(&pool->shared);
     pp_job_free(pool, j);
     future->job = NULL;
@@ -118,7 +118,7 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
 
 static void end_job(struct pool *pool, struct pp_job *j) {
     pool->items_done += j->job.count;
-    pool->items_failed += j->tally.failed;
+    pool->items_failed += j->result.failed;
     if (!j->job.progress || !pp_report_end(pool, &j->report)) pp_job_finish(pool, j);
 }
 
@@ -127,27 +127,27 @@ static void fail_left(struct pp_job *j, int error) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     failure.error = error;
-    pp_tally_fail_left(&j->tally, &failure);
+    pp_job_result_fail_left(&j->result, &failure);
 }
 
 /* A pass that ends none of its items takes a death between a claim and the record of it, a moment; or an item that
  * scribbles over its worker's record, whenever it runs. */
 static bool is_hopeless(struct pp_job *j) {
-    uint64_t left_of_this = pp_tally_count_left(&j->tally) - j->put_off;
+    uint64_t left_of_this = pp_job_result_count_left(&j->result) - j->put_off;
     j->barren = left_of_this < j->plan->count || j->retried ? 0 : j->barren + 1;
     return j->barren > BARREN_PASSES;
 }
 
 static void end_pass(struct pool *pool, struct pp_job *j) {
-    pp_pass_settle(j);
+    pp_round_settle(j);
     if (is_hopeless(j)) fail_left(j, POOL_ECORRUPT);
-    pp_pass_free(pool, j);
+    pp_round_free(pool, j);
     if (j->stopped) fail_left(j, POOL_ECANCELLED);
-    if (pp_tally_count_left(&j->tally) > 0 && !pp_pass_make_next(pool, j)) fail_left(j, POOL_ENOMEM);
+    if (pp_job_result_count_left(&j->result) > 0 && !pp_round_make_next(pool, j)) fail_left(j, POOL_ENOMEM);
     pp_slot_free(pool, j->future->slot);
     if (j->work) { /* there is a next pass; the slot that was just freed is there for it, with a new generation */
         pp_slot_take(pool, j->future);
-        pp_pass_begin(pool, j);
+        pp_round_begin(pool, j);
         return;
     }
     unlink_job(pool, j);
@@ -155,7 +155,7 @@ static void end_pass(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_job_look(struct pool *pool, struct pp_job *j) {
-    if (pp_pass_is_over(pool, j)) end_pass(pool, j);
+    if (pp_round_is_over(pool, j)) end_pass(pool, j);
 }
 
 void pp_jobs_look(struct pool *pool) {
@@ -168,13 +168,13 @@ void pp_jobs_look(struct pool *pool) {
 
 bool pp_jobs_audit(struct pool *pool) {
     bool mended = false;
-    for (struct pp_job *j = pool->jobs; j; j = j->next) mended |= pp_pass_audit(pool, j);
+    for (struct pp_job *j = pool->jobs; j; j = j->next) mended |= pp_round_audit(pool, j);
     pp_jobs_look(pool);
     return mended;
 }
 
 void pp_job_died(struct pool *pool, const struct pp_notice *notice) {
-    for (struct pp_job *j = pool->jobs; j; j = j->next) pp_pass_died(pool, j, notice);
+    for (struct pp_job *j = pool->jobs; j; j = j->next) pp_round_died(pool, j, notice);
 }
 
 /* ---- cancelling */
@@ -188,7 +188,7 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *j) {
 
 /* Ends a job of which nothing has begun and nothing will. */
 static void end_unbegun(struct pool *pool, struct pp_job *j) {
-    pp_tally_leave(&j->tally, 0, j->job.count);
+    pp_job_result_leave(&j->result, 0, j->job.count);
     fail_left(j, POOL_ECANCELLED);
     unlink_job(pool, j);
     end_job(pool, j);
@@ -204,7 +204,7 @@ int pp_job_cancel(struct pool *pool, struct pp_job *j) {
     if (j->index) return POOL_EBUSY; /* its first pass is over */
     /* The first worker to come swaps the job to RUNNING; until then nobody has looked at anything but the state. */
     if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation)) return POOL_EBUSY;
-    atomic_store_explicit(&pool->shared.board[j->place], 0, memory_order_seq_cst);
+    atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
     pp_slot_free(pool, slot);
     end_unbegun(pool, j);
     return 0;
@@ -220,7 +220,7 @@ void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
     pp_plan_use_up(j->plan);
     if (kill) {
         atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
-        pp_pass_kill(pool, j);
+        pp_round_kill(pool, j);
     }
     pp_job_look(pool, j);
 }
@@ -237,20 +237,20 @@ void pp_jobs_kill(struct pool *pool) {
     for (struct pp_job *j = pool->jobs; j; j = j->next) {
         /* Of what is cancelled as well, nothing further is begun by whoever does not run anything just now. */
         if (j->stopped) atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
-        pp_pass_kill(pool, j);
+        pp_round_kill(pool, j);
     }
 }
 
 void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure *why) {
     if (j->future->slot != PP_NO_SLOT) {
         j->stopped = true; /* what is not marked is left */
-        pp_pass_settle(j);
-        atomic_store_explicit(&pool->shared.board[j->place], 0, memory_order_seq_cst);
+        pp_round_settle(j);
+        atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
         pp_slot_free(pool, j->future->slot);
     } else {
-        pp_tally_leave(&j->tally, 0, j->job.count);
+        pp_job_result_leave(&j->result, 0, j->job.count);
     }
-    pp_tally_fail_left(&j->tally, why);
+    pp_job_result_fail_left(&j->result, why);
     unlink_job(pool, j);
     end_job(pool, j);
 }
@@ -260,12 +260,12 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 /* What was settled in earlier passes, and what is known of this one. */
 void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
     *done = j->report.ended ? j->job.count : 0;
-    *failed = j->tally.failed;
+    *failed = j->result.failed;
     if (j->future->slot == PP_NO_SLOT) return; /* it waits, or has ended */
-    pp_pass_count(j->future->pool, j, done, failed);
-    uint64_t left = j->plan->count - *done + pp_tally_count_left(&j->tally);
+    pp_round_count(j->future->pool, j, done, failed);
+    uint64_t left = j->plan->count - *done + pp_job_result_count_left(&j->result);
     *done = j->job.count > left ? j->job.count - left : 0;
-    *failed += j->tally.failed;
+    *failed += j->result.failed;
 }
 
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed) {

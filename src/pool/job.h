@@ -21,7 +21,7 @@ struct pp_job {
     char *in, *out, *scratch, *context; /* copies; NULL: none */
     pid_t in_process;                   /* as in struct pp_job_plan, where there is no copy */
     uint32_t scratch_parts;             /* workers there were when it was made */
-    struct pp_tally tally;
+    struct pp_job_result result;
     struct pp_report report;
     bool stopped;                /* what has not begun is cancelled */
     struct pp_job *next, **link; /* in the list it is on */

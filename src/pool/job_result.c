@@ -6,7 +6,7 @@
 
 #include "base/sys.h"
 
-bool pp_tally_make(struct pp_tally *t, const struct pool_job *job) {
+bool pp_job_result_make(struct pp_job_result *t, const struct pool_job *job) {
     memset(t, 0, sizeof *t);
     t->count = job->count;
     t->told_most = job->failures_room;
@@ -14,7 +14,7 @@ bool pp_tally_make(struct pp_tally *t, const struct pool_job *job) {
     return t->outcomes != NULL;
 }
 
-void pp_tally_free(struct pp_tally *t) {
+void pp_job_result_free(struct pp_job_result *t) {
     pp_table_release(t->outcomes, (size_t)t->count);
     pp_release(t->tries);
     pp_release(t->told);
@@ -23,17 +23,17 @@ void pp_tally_free(struct pp_tally *t) {
 
 /* ---- what failed */
 
-static bool is_lowest(const struct pp_tally *t, uint64_t item) {
+static bool is_lowest(const struct pp_job_result *t, uint64_t item) {
     return t->lowest.error == 0 || item <= t->lowest.index;
 }
 
-bool pp_tally_wants(const struct pp_tally *t, uint64_t item) {
+bool pp_job_result_wants(const struct pp_job_result *t, uint64_t item) {
     return is_lowest(t, item) || t->told_count < t->told_most ||
            (t->told_count > 0 && item <= t->told[t->told_count - 1].index);
 }
 
 /* Where the list has the item, or would have it. Most come in their order. */
-static size_t find_told(const struct pp_tally *t, size_t item) {
+static size_t find_told(const struct pp_job_result *t, size_t item) {
     size_t low = 0, high = t->told_count;
     if (high > 0 && t->told[high - 1].index < item) return high;
     while (low < high) {
@@ -44,7 +44,7 @@ static size_t find_told(const struct pp_tally *t, size_t item) {
     return low;
 }
 
-static bool grow_told(struct pp_tally *t) {
+static bool grow_told(struct pp_job_result *t) {
     size_t room = t->told_room ? 2 * t->told_room : 16;
     if (room > t->told_most) room = t->told_most;
     struct pool_failure *told = room > t->told_room ? pp_realloc(t->told, room * sizeof *told) : NULL;
@@ -55,7 +55,7 @@ static bool grow_told(struct pp_tally *t) {
 }
 
 /* Where there is no room, the highest has to go. */
-static void tell_of(struct pp_tally *t, const struct pool_failure *failure) {
+static void tell_of(struct pp_job_result *t, const struct pool_failure *failure) {
     size_t at = find_told(t, failure->index);
     if (at == t->told_count || t->told[at].index != failure->index) {
         if (t->told_count == t->told_room && !grow_told(t)) {
@@ -68,10 +68,10 @@ static void tell_of(struct pp_tally *t, const struct pool_failure *failure) {
     t->told[at] = *failure;
 }
 
-void pp_tally_fail(struct pp_tally *t, uint64_t item, const struct pool_failure *failure) {
+void pp_job_result_fail(struct pp_job_result *t, uint64_t item, const struct pool_failure *failure) {
     if (t->outcomes[item] == 0) t->failed++;
     t->outcomes[item] = (unsigned char)-failure->error;
-    if (!pp_tally_wants(t, item)) return;
+    if (!pp_job_result_wants(t, item)) return;
     struct pool_failure why = *failure;
     why.index = (size_t)item;
     if (!why.message[0]) snprintf(why.message, sizeof why.message, "%s", pool_strerror(failure->error));
@@ -79,22 +79,22 @@ void pp_tally_fail(struct pp_tally *t, uint64_t item, const struct pool_failure 
     tell_of(t, &why);
 }
 
-void pp_tally_fail_as(struct pp_tally *t, uint64_t item, int error) {
+void pp_job_result_fail_as(struct pp_job_result *t, uint64_t item, int error) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     failure.error = error;
-    pp_tally_fail(t, item, &failure);
+    pp_job_result_fail(t, item, &failure);
 }
 
 /* ---- what is left */
 
-bool pp_tally_try_again(struct pp_tally *t, uint64_t item, unsigned retries) {
+bool pp_job_result_try_again(struct pp_job_result *t, uint64_t item, unsigned retries) {
     if (retries == 0) return false;
     if (!t->tries) t->tries = pp_zalloc((size_t)t->count, sizeof *t->tries);
     return t->tries && t->tries[item]++ < retries;
 }
 
-void pp_tally_leave(struct pp_tally *t, uint64_t first, uint64_t count) {
+void pp_job_result_leave(struct pp_job_result *t, uint64_t first, uint64_t count) {
     if (count == 0) return;
     struct pp_range *last = t->left_count ? &t->left[t->left_count - 1] : NULL;
     if (last && last->first + last->count == first) {
@@ -105,7 +105,7 @@ void pp_tally_leave(struct pp_tally *t, uint64_t first, uint64_t count) {
         size_t room = t->left_room ? 2 * t->left_room : 16;
         struct pp_range *left = pp_realloc(t->left, room * sizeof *left);
         if (!left) {
-            for (uint64_t i = 0; i < count; i++) pp_tally_fail_as(t, first + i, POOL_ENOMEM);
+            for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(t, first + i, POOL_ENOMEM);
             return;
         }
         t->left = left;
@@ -114,7 +114,7 @@ void pp_tally_leave(struct pp_tally *t, uint64_t first, uint64_t count) {
     t->left[t->left_count++] = (struct pp_range){first, count};
 }
 
-uint64_t pp_tally_count_left(const struct pp_tally *t) {
+uint64_t pp_job_result_count_left(const struct pp_job_result *t) {
     uint64_t count = 0;
     for (size_t i = 0; i < t->left_count; i++) count += t->left[i].count;
     return count;
@@ -125,7 +125,7 @@ static int by_first(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-void pp_tally_take(struct pp_tally *t, uint64_t *items, uint64_t count) {
+void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count) {
     uint64_t taken = 0;
     size_t used = 0;
     qsort(t->left, t->left_count, sizeof *t->left, by_first);
@@ -138,21 +138,21 @@ void pp_tally_take(struct pp_tally *t, uint64_t *items, uint64_t count) {
     memmove(t->left, t->left + used, t->left_count * sizeof *t->left);
 }
 
-void pp_tally_fail_left(struct pp_tally *t, const struct pool_failure *failure) {
+void pp_job_result_fail_left(struct pp_job_result *t, const struct pool_failure *failure) {
     for (size_t i = 0; i < t->left_count; i++)
-        for (uint64_t k = 0; k < t->left[i].count; k++) pp_tally_fail(t, t->left[i].first + k, failure);
+        for (uint64_t k = 0; k < t->left[i].count; k++) pp_job_result_fail(t, t->left[i].first + k, failure);
     t->left_count = 0;
 }
 
 /* ---- telling */
 
-static void tell_status(const struct pp_tally *t, int *status) {
+static void tell_status(const struct pp_job_result *t, int *status) {
     if (t->failed == 0) memset(status, 0, (size_t)t->count * sizeof *status);
     else
         for (size_t i = 0; i < t->count; i++) status[i] = -(int)t->outcomes[i];
 }
 
-void pp_tally_tell(const struct pp_tally *t, const struct pool_job *job) {
+void pp_job_result_write(const struct pp_job_result *t, const struct pool_job *job) {
     if (job->status) tell_status(t, job->status);
     if (job->failure) *job->failure = t->lowest;
     if (job->failed) *job->failed = (size_t)t->failed;

@@ -16,7 +16,7 @@ struct pp_range {
     uint64_t first, count;
 };
 
-struct pp_tally {
+struct pp_job_result {
     uint64_t count, failed;
     unsigned char *outcomes; /* [count] -POOL_E…, 0: success, or not known yet */
     uint32_t *tries;         /* [count], made when the first victim is tried again */
@@ -28,26 +28,26 @@ struct pp_tally {
 };
 
 /* For that job's items. False: no memory; nothing is left behind. */
-bool pp_tally_make(struct pp_tally *tally, const struct pool_job *job);
-void pp_tally_free(struct pp_tally *tally);
+bool pp_job_result_make(struct pp_job_result *tally, const struct pool_job *job);
+void pp_job_result_free(struct pp_job_result *tally);
 
 /* Whether the program wants to be told why this one failed. */
-bool pp_tally_wants(const struct pp_tally *tally, uint64_t item);
-void pp_tally_fail(struct pp_tally *tally, uint64_t item, const struct pool_failure *failure);
-void pp_tally_fail_as(struct pp_tally *tally, uint64_t item, int error);
+bool pp_job_result_wants(const struct pp_job_result *tally, uint64_t item);
+void pp_job_result_fail(struct pp_job_result *tally, uint64_t item, const struct pool_failure *failure);
+void pp_job_result_fail_as(struct pp_job_result *tally, uint64_t item, int error);
 
 /* Counts a try. Whether there is one more for this item. */
-bool pp_tally_try_again(struct pp_tally *tally, uint64_t item, unsigned retries);
+bool pp_job_result_try_again(struct pp_job_result *tally, uint64_t item, unsigned retries);
 
 /* These items are left over. */
-void pp_tally_leave(struct pp_tally *tally, uint64_t first, uint64_t count);
-uint64_t pp_tally_count_left(const struct pp_tally *tally);
+void pp_job_result_leave(struct pp_job_result *tally, uint64_t first, uint64_t count);
+uint64_t pp_job_result_count_left(const struct pp_job_result *tally);
 /* Takes the `count` lowest of them, in their order. There are so many. */
-void pp_tally_take(struct pp_tally *tally, uint64_t *items, uint64_t count);
+void pp_job_result_take(struct pp_job_result *tally, uint64_t *items, uint64_t count);
 /* All that are left will not be run. */
-void pp_tally_fail_left(struct pp_tally *tally, const struct pool_failure *failure);
+void pp_job_result_fail_left(struct pp_job_result *tally, const struct pool_failure *failure);
 
 /* Writes what the job's status, failure, failures and failed are to be. */
-void pp_tally_tell(const struct pp_tally *tally, const struct pool_job *job);
+void pp_job_result_write(const struct pp_job_result *tally, const struct pool_job *job);
 
 #endif

@@ -37,7 +37,7 @@ static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
     if (!job->in || way == INHERITED || pp_heap_holds(&pool->arena, job->in, size)) return true;
     if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching) {
         if (has_small_chunks(job) && pp_job_copy_in(pool, j)) return true;
-        j->in_process = (pid_t)atomic_load_explicit(&pool->shared.front->readable, memory_order_acquire);
+        j->in_process = (pid_t)atomic_load_explicit(&pool->shared.control->readable, memory_order_acquire);
     }
     return j->in_process || pp_job_copy_in(pool, j);
 }
@@ -69,9 +69,9 @@ static int make_job(struct pool *pool, const struct pool_job *job, enum way way,
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
-    bool tallied = pp_tally_make(&j->tally, job);
+    bool tallied = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->inputs, sizeof *j->plan, false);
-    if (!tallied || !j->plan || place_data(pool, j, way) || !pp_pass_make_first(pool, j)) {
+    if (!tallied || !j->plan || place_data(pool, j, way) || !pp_round_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
     }
@@ -81,8 +81,8 @@ static int make_job(struct pool *pool, const struct pool_job *job, enum way way,
 
 /* There is nothing to do, and nothing to tell. */
 static void tell_empty(const struct pool_job *job) {
-    static const struct pp_tally none;
-    pp_tally_tell(&none, job);
+    static const struct pp_job_result none;
+    pp_job_result_write(&none, job);
 }
 
 static int map_async(struct pool *pool, const struct pool_job *job, enum way way, struct future **future) {
@@ -112,7 +112,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     }
     j->future = f;
     if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
-    if (job->timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, job->timeout);
+    if (job->timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, job->timeout);
     pp_job_begin(pool, j);
     return 0;
 }

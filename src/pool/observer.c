@@ -2,15 +2,15 @@
 
 #include "pool/future_alloc.h"
 
-void pp_watch_add(struct future *future, struct pp_watch *watch) {
-    pp_end_rest(future);
-    watch->next = future->watches;
-    watch->link = &future->watches;
+void pp_observer_add(struct future *future, struct pp_observer *watch) {
+    pp_attach(future);
+    watch->next = future->observers;
+    watch->link = &future->observers;
     if (watch->next) watch->next->link = &watch->next;
-    future->watches = watch;
+    future->observers = watch;
 }
 
-void pp_watch_remove(struct pp_watch *watch) {
+void pp_observer_remove(struct pp_observer *watch) {
     if (!watch->link) return;
     *watch->link = watch->next;
     if (watch->next) watch->next->link = watch->link;
@@ -18,10 +18,10 @@ void pp_watch_remove(struct pp_watch *watch) {
     watch->link = NULL;
 }
 
-void pp_watches_tell(struct future *future, enum pp_watch_event event) {
-    for (struct pp_watch *watch = future->watches, *next; watch; watch = next) {
+void pp_observers_notify(struct future *future, enum pp_observer_event event) {
+    for (struct pp_observer *watch = future->observers, *next; watch; watch = next) {
         next = watch->next;
-        if (event == PP_WATCH_FREED) pp_watch_remove(watch);
+        if (event == PP_OBSERVED_FREED) pp_observer_remove(watch);
         watch->tell(watch, event);
     }
 }

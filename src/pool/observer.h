@@ -12,20 +12,20 @@
 
 struct future;
 
-enum pp_watch_event {
-    PP_WATCH_DONE, /* it has its outcome; the node stays on it */
-    PP_WATCH_FREED /* its handle is given up; the node was taken off it */
+enum pp_observer_event {
+    PP_OBSERVED_DONE, /* it has its outcome; the node stays on it */
+    PP_OBSERVED_FREED /* its handle is given up; the node was taken off it */
 };
 
-struct pp_watch {
+struct pp_observer {
     /* Under the lock; may take this node off its future, but no other. */
-    void (*tell)(struct pp_watch *watch, enum pp_watch_event event);
-    struct pp_watch *next, **link; /* link: what points at this node; NULL: it is on no future */
+    void (*tell)(struct pp_observer *watch, enum pp_observer_event event);
+    struct pp_observer *next, **link; /* link: what points at this node; NULL: it is on no future */
 };
 
-void pp_watch_add(struct future *future, struct pp_watch *watch);
+void pp_observer_add(struct future *future, struct pp_observer *watch);
 /* Nothing if it is on no future. */
-void pp_watch_remove(struct pp_watch *watch);
-void pp_watches_tell(struct future *future, enum pp_watch_event event);
+void pp_observer_remove(struct pp_observer *watch);
+void pp_observers_notify(struct future *future, enum pp_observer_event event);
 
 #endif

@@ -106,7 +106,7 @@ bool pp_make_bell(struct pool *pool) {
 /* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
 static int start_supervisor(struct pool *pool) {
     int tasks[2], bell[2], control[2];
-    char **environment = pp_env_make(pp_spread_cpus(&pool->shared) / (int)pool->workers);
+    char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
     if (!environment) return POOL_ENOMEM;
     /* A worker that waits for a time must not block in the pipe. */
     if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) goto no_tasks;
@@ -121,7 +121,7 @@ static int start_supervisor(struct pool *pool) {
         pp_env_use(environment);
         struct pp_supervisor_options options = {
             .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
-            .task_pipe = tasks[0], .bell = bell[1], .control = control[1], .caller = caller};
+            .task_pipe = tasks[0], .bell = bell[1], .command_socket = control[1], .caller = caller};
         pp_supervisor_run(&pool->shared, &options);
     }
     pool->supervisor = pid;
@@ -130,9 +130,9 @@ static int start_supervisor(struct pool *pool) {
     pool->task_pipe_end = tasks[0];
     pool->bell = bell[0];
     pool->bell_end = bell[1];
-    pool->control = control[0];
+    pool->command_socket = control[0];
     pool->lifeline = pp_watch_process(pid);
-    if (pool->lifeline < 0) pool->lifeline = pool->control;
+    if (pool->lifeline < 0) pool->lifeline = pool->command_socket;
     pp_close(&control[1]);
     pp_release(environment);
     return 0;
@@ -180,13 +180,13 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->owner = getpid();
     pool->made = pp_now();
     pool->event_fd = -1;
-    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->control = pool->lifeline = -1;
+    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->command_socket = pool->lifeline = -1;
     pool->backend = backends[options->backend];
     pool->in_here = pool->backend->in_here;
     pool->waiting_jobs_end = &pool->waiting_jobs;
     pool->callbacks_end = &pool->callbacks;
     pool->settled_end = &pool->settled;
-    pool->handles = 1;
+    pool->references = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
         pp_release(pool);
@@ -196,10 +196,10 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     if (error) goto fail;
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
-    atomic_store_explicit(&pool->shared.front->workers, pool->workers, memory_order_relaxed);
-    atomic_store_explicit(&pool->shared.front->wanted, pool->wanted, memory_order_relaxed);
-    if (pool->options.lazy) atomic_store_explicit(&pool->shared.front->resting, pool->wanted, memory_order_relaxed);
-    pp_spread_set_cpus(&pool->shared, pool_cpu_count());
+    atomic_store_explicit(&pool->shared.control->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.control->wanted, pool->wanted, memory_order_relaxed);
+    if (pool->options.lazy) atomic_store_explicit(&pool->shared.control->resting, pool->wanted, memory_order_relaxed);
+    pp_placement_set_cpus(&pool->shared, pool_cpu_count());
     error = pool->backend->start(pool);
     if (error) goto fail;
     pool->driven = pool->backend->drive != NULL;
@@ -226,7 +226,7 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 void pp_kill_orphans(struct pool *pool) {
     if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
     for (uint32_t w = 0; w < pool->workers; w++) {
-        pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.front->pids[w], 0, memory_order_relaxed);
+        pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.control->pids[w], 0, memory_order_relaxed);
         if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
     }
 }
@@ -235,7 +235,7 @@ void pp_kill_orphans(struct pool *pool) {
  * holds the other end. For that there is the pidfd, and where the system has none, a look now and then. */
 bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
     struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
-    bool is_certain = pool->lifeline != pool->control;
+    bool is_certain = pool->lifeline != pool->command_socket;
     for (;;) {
         if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
         uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
@@ -246,7 +246,7 @@ bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
 
 /* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
-    pp_command_send(pool->control, &(struct pp_command){.kind = PP_END});
+    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_END});
     bool gone = pp_supervisor_has_gone(pool, pp_now() + END_NS);
     if (pool->supervisor > 0) {
         /* Only an unreaped child of ours has this number for certain. */
@@ -271,9 +271,9 @@ static void close_descriptors(struct pool *pool) {
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
     pp_close(&pool->bell_end);
-    if (pool->lifeline != pool->control) pp_close(&pool->lifeline);
+    if (pool->lifeline != pool->command_socket) pp_close(&pool->lifeline);
     pool->lifeline = -1;
-    pp_close(&pool->control);
+    pp_close(&pool->command_socket);
 }
 
 static void break_as_cancelled(struct pool *pool) {
@@ -311,7 +311,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
-    pool->handles++; /* a callback may end the pool */
+    pool->references++; /* a callback may end the pool */
     pool->closed = true;
     if (!pool->ended) {
         pp_collect(pool);
@@ -323,7 +323,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);
     if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
     if (!error) end_workers(pool);
-    pool->handles--;
+    pool->references--;
     pp_unlock_last(pool);
     return error;
 }
@@ -345,7 +345,7 @@ void pool_destroy(struct pool *pool) {
     pool->destroyed = true;
     close_descriptors(pool);
     unmake_memory(pool);
-    pool->handles--;
+    pool->references--;
     pp_unlock_last(pool);
 }
 

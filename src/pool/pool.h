@@ -42,12 +42,12 @@ struct pp_task {
 };
 
 /* How far a future is. AT_REST: nothing but the program's handle leads to it any more. */
-enum pp_done { PP_OPEN, PP_ENDED, PP_AT_REST };
+enum pp_done { PP_OPEN, PP_ENDED, PP_DETACHED };
 
 struct future {
     struct pool *pool; /* constant */
-    /* enum pp_done. Not OPEN: it has its outcome, which then is constant. Release by pp_future_finish(), pp_rest() and
-     * pp_end_rest(); acquire by whoever asks. */
+    /* enum pp_done. Not OPEN: it has its outcome, which then is constant. Release by pp_future_finish(), pp_detach()
+     * and pp_attach(); acquire by whoever asks. */
     _Atomic unsigned char done;
     bool is_job;
     bool given_up; /* its handle is gone, and it is not done or is pinned */
@@ -63,7 +63,7 @@ struct future {
     uint64_t index; /* what task_index() is in the task */
     struct pp_job *job;
     struct pool_failure *failure; /* NULL: none, or there was no memory for it */
-    struct pp_watch *watches;     /* who wants to know of its end; see watch.h */
+    struct pp_observer *observers;     /* who wants to know of its end; see watch.h */
     /* In the queue; among those held; the free list; on the stack of those freed, which needs no lock. */
     struct future *next, *prev;
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is
@@ -100,8 +100,8 @@ struct pool {
 
     int task_pipe, task_pipe_end; /* write end, read end */
     int bell, bell_end; /* read end, write end */
-    int control;
-    int lifeline;   /* readable once the supervisor has gone; `control`, where the system has nothing better */
+    int command_socket;
+    int lifeline;   /* readable once the supervisor has gone; `command_socket`, where the system has nothing better */
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
 
@@ -125,7 +125,7 @@ struct pool {
     struct pp_queue queue;
     int ring_priority;  /* of the last ticket in the ring */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
-    uint32_t workers, wanted; /* as in struct pp_front */
+    uint32_t workers, wanted; /* as in struct pp_control */
     bool retiring;            /* its workers were asked to end */
     uint32_t starts_sent;     /* workers asked for; see size.h */
     struct pp_wakes wakes;
@@ -134,7 +134,7 @@ struct pool {
     struct pp_report *reports;   /* jobs with a callback that are not done; see progress.h */
     size_t reports_ended;        /* of those, all of whose items are done */
     struct pp_job *jobs;         /* on the board */
-    struct pp_job *placed[PP_BOARD]; /* whose place on the board it is, until it ends: between passes it is empty */
+    struct pp_job *placed[PP_JOB_TABLE]; /* whose place on the board it is, until it ends: between passes it is empty */
     struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
 
     /* See handles.h. Futures that are no handles; those that are counted still, though given back; and of these the
@@ -145,7 +145,7 @@ struct pool {
     size_t open;      /* futures that are not done */
     size_t open_jobs; /* of those, jobs */
     size_t given_up;  /* futures that are not done and have no handle */
-    size_t handles;   /* see handles.h */
+    size_t references; /* see handles.h */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */
     uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */
@@ -161,7 +161,7 @@ struct pool {
     int broken;         /* why it can do no more work, or 0 */
     struct pool_failure broken_failure;
 
-    struct pp_pause crowd;
+    struct pp_backoff backoff;
     uint32_t sends; /* tickets since somebody last waited awake: at the second they come no longer one by one */
     bool somebody_polls; /* a thread waits in poll() for all */
     unsigned others_wait;

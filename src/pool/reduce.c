@@ -391,7 +391,7 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
     d.options = options;
     d.chunk = chunk;
     pp_lock(pool);
-    pool->handles++; /* the input or a callback may end the pool */
+    pool->references++; /* the input or a callback may end the pool */
     int error = begin(&d, in_is_inherited);
     pp_unlock(pool);
     if (!error) {
@@ -401,7 +401,7 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
     }
     pp_lock(pool);
     end(&d);
-    pool->handles--;
+    pool->references--;
     pp_unlock_last(pool);
     return error;
 }

@@ -1,8 +1,8 @@
 /* How many workers a pool has: pool_resize(), workers that are started when there is work (lazy), and workers that end
  * when there has been none (idle_timeout).
  *
- * Numbers below front->wanted are the pool's. A worker of a higher number retires when it has finished what it holds,
- * and its place is not filled again. front->workers, one more than the highest number ever used, only grows: whoever
+ * Numbers below control->wanted are the pool's. A worker of a higher number retires when it has finished what it holds,
+ * and its place is not filled again. control->workers, one more than the highest number ever used, only grows: whoever
  * looks at all workers goes up to there, and jobs that were begun before have fewer parts of scratch than there are
  * workers.
  *

@@ -24,14 +24,14 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     uint64_t blocks = plan->blocks = (count + block - 1) / block;
     pp_plan_deal(plan, pool->workers);
     size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
-    size_t flaws_at = marks_at + pp_aligned((size_t)blocks);
-    uint32_t flaws_room = pp_flaws_room(j->tally.told_most < count ? j->tally.told_most : (size_t)count);
-    size_t codes_at = flaws_at + pp_aligned(pp_flaws_size(flaws_room));
+    size_t errors_at = marks_at + pp_aligned((size_t)blocks);
+    uint32_t errors_room = pp_item_errors_room(j->result.told_most < count ? j->result.told_most : (size_t)count);
+    size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
     if (!j->work) return false;
-    memset(j->work, 0, flaws_at);
-    pp_flaws_begin((void *)(j->work + flaws_at), flaws_room);
+    memset(j->work, 0, errors_at);
+    pp_item_errors_begin((void *)(j->work + errors_at), errors_room);
 
     const struct pool_job *job = &j->job;
     plan->fn = job->fn;
@@ -53,12 +53,12 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->cursors = (void *)(j->work + cursors_at);
     plan->marks = (void *)(j->work + marks_at);
     plan->codes = (void *)(j->work + codes_at);
-    plan->flaws = (void *)(j->work + flaws_at);
-    plan->flaws_room = flaws_room;
+    plan->errors = (void *)(j->work + errors_at);
+    plan->errors_room = errors_room;
     return true;
 }
 
-bool pp_pass_make_first(struct pool *pool, struct pp_job *j) {
+bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
     uint64_t count = j->job.count, chunk = j->job.chunk;
     uint64_t block = chunk ? chunk : (count + MOST_BLOCKS - 1) / MOST_BLOCKS;
     if (block > count) block = count;
@@ -74,20 +74,21 @@ static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t lef
 }
 
 /* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
-bool pp_pass_make_next(struct pool *pool, struct pp_job *j) {
-    uint64_t count = pp_tally_count_left(&j->tally);
+bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
+    uint64_t count = pp_job_result_count_left(&j->result);
     if (!can_have_arguments(pool, j, count)) return false;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
-    pp_tally_take(&j->tally, index, count);
+    pp_job_result_take(&j->result, index, count);
     j->index = index;
     if (make_plan(pool, j, count, 1, 1)) return true;
-    for (uint64_t i = 0; i < count; i++) pp_tally_fail_as(&j->tally, index[i], POOL_ENOMEM); /* they are left no more */
+    /* They are left no more. */
+    for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(&j->result, index[i], POOL_ENOMEM);
     return false;
 }
 
-void pp_pass_free(struct pool *pool, struct pp_job *j) {
+void pp_round_free(struct pool *pool, struct pp_job *j) {
     pp_heap_free(&pool->work, j->work);
     pp_heap_free(&pool->inputs, j->index);
     j->work = NULL;
@@ -96,26 +97,26 @@ void pp_pass_free(struct pool *pool, struct pp_job *j) {
 
 /* ---- begin and end */
 
-uint64_t pp_pass_ticket(const struct pool *pool, const struct pp_job *j) {
+uint64_t pp_round_ticket(const struct pool *pool, const struct pp_job *j) {
     return pp_slot_ticket(pool, j->future->slot);
 }
 
-void pp_pass_begin(struct pool *pool, struct pp_job *j) {
+void pp_round_begin(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->retried = false;
-    j->put_off = pp_tally_count_left(&j->tally);
+    j->put_off = pp_job_result_count_left(&j->result);
     j->plan->generation = generation;
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
     desc->in = j->plan;
     desc->timeout = PP_IS_JOB;
     pp_state_submit(&pool->shared.outcomes[slot].state, generation);
-    struct pp_front *front = pool->shared.front;
-    if (j->place >= atomic_load_explicit(&front->board_end, memory_order_relaxed))
-        atomic_store_explicit(&front->board_end, j->place + 1, memory_order_release);
-    atomic_store_explicit(&pool->shared.board[j->place], pp_pass_ticket(pool, j), memory_order_release);
+    struct pp_control *control = pool->shared.control;
+    if (j->place >= atomic_load_explicit(&control->job_table_end, memory_order_relaxed))
+        atomic_store_explicit(&control->job_table_end, j->place + 1, memory_order_release);
+    atomic_store_explicit(&pool->shared.job_table[j->place], pp_round_ticket(pool, j), memory_order_release);
     uint64_t chunks = j->plan->blocks;
     pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
@@ -129,7 +130,7 @@ static bool anybody_in(const struct pool *pool, uint64_t ticket) {
 /* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see
  * it. */
 static void close_pass(struct pool *pool, struct pp_job *j) {
-    atomic_store_explicit(&pool->shared.board[j->place], 0, memory_order_seq_cst);
+    atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
     _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;
     uint32_t generation = pool->slots[j->future->slot].generation;
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
@@ -140,8 +141,8 @@ static void close_pass(struct pool *pool, struct pp_job *j) {
     }
 }
 
-bool pp_pass_is_over(struct pool *pool, struct pp_job *j) {
-    uint64_t ticket = pp_pass_ticket(pool, j);
+bool pp_round_is_over(struct pool *pool, struct pp_job *j) {
+    uint64_t ticket = pp_round_ticket(pool, j);
     if (!pp_plan_is_used_up(j->plan) || anybody_in(pool, ticket)) return false;
     close_pass(pool, j);
     /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again. */
@@ -155,9 +156,9 @@ static uint64_t item_at(const struct pp_job *j, uint64_t position) {
 }
 
 static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
-    if (!j->index) pp_tally_leave(&j->tally, begin, end - begin);
+    if (!j->index) pp_job_result_leave(&j->result, begin, end - begin);
     else
-        for (uint64_t p = begin; p < end; p++) pp_tally_leave(&j->tally, j->index[p], 1);
+        for (uint64_t p = begin; p < end; p++) pp_job_result_leave(&j->result, j->index[p], 1);
 }
 
 static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
@@ -165,15 +166,16 @@ static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
     memset(&failure, 0, sizeof failure);
     failure.error = POOL_EFAILED;
     failure.code = code;
-    bool told = pp_tally_wants(&j->tally, item_at(j, position));
-    const struct pp_flaw *flaw = told ? pp_flaws_find(j->plan->flaws, j->plan->flaws_room, position) : NULL;
-    if (flaw) {
-        failure.worker = flaw->pid;
-        memcpy(failure.message, flaw->message, sizeof failure.message);
+    bool told = pp_job_result_wants(&j->result, item_at(j, position));
+    const struct pp_item_error *error = NULL;
+    if (told) error = pp_item_errors_find(j->plan->errors, j->plan->errors_room, position);
+    if (error) {
+        failure.worker = error->pid;
+        memcpy(failure.message, error->message, sizeof failure.message);
         failure.message[sizeof failure.message - 1] = '\0';
     }
     if (told && !failure.message[0]) snprintf(failure.message, sizeof failure.message, "the task returned %d", code);
-    pp_tally_fail(&j->tally, item_at(j, position), &failure);
+    pp_job_result_fail(&j->result, item_at(j, position), &failure);
 }
 
 static void settle_block(struct pp_job *j, uint64_t block) {
@@ -182,7 +184,7 @@ static void settle_block(struct pp_job *j, uint64_t block) {
     uint64_t end = begin + plan->block < plan->count ? begin + plan->block : plan->count;
     switch (atomic_load_explicit(&plan->marks[block], memory_order_relaxed)) {
     case PP_MARK_DONE: return;
-    case PP_MARK_FLAWED:
+    case PP_MARK_ERRORS:
         for (uint64_t p = begin; p < end; p++) {
             int code = atomic_load_explicit(&plan->codes[p], memory_order_relaxed);
             if (code != 0) settle_flawed_item(j, p, code);
@@ -196,10 +198,10 @@ static void settle_block(struct pp_job *j, uint64_t block) {
         break; /* nobody died and yet it was not run */
     default: break;
     }
-    for (uint64_t p = begin; p < end; p++) pp_tally_fail_as(&j->tally, item_at(j, p), POOL_ECORRUPT);
+    for (uint64_t p = begin; p < end; p++) pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT);
 }
 
-void pp_pass_settle(struct pp_job *j) {
+void pp_round_settle(struct pp_job *j) {
     for (uint64_t b = 0; b < j->plan->blocks; b++)
         if (atomic_load_explicit(&j->plan->marks[b], memory_order_relaxed) != PP_MARK_DONE) settle_block(j, b);
 }
@@ -208,7 +210,7 @@ void pp_pass_settle(struct pp_job *j) {
 static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
     const struct pp_record *record = &pool->shared.records[worker];
     const struct pp_job_plan *plan = j->plan;
-    if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) return 0;
+    if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_round_ticket(pool, j)) return 0;
     uint64_t at = atomic_load_explicit(&record->progress, memory_order_acquire);
     uint64_t begin = atomic_load_explicit(&record->begin, memory_order_acquire);
     uint64_t end = atomic_load_explicit(&record->end, memory_order_acquire);
@@ -217,7 +219,7 @@ static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uin
     return marked ? 0 : at - begin;
 }
 
-void pp_pass_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
+void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
     pp_plan_count(j->plan, done, failed);
     /* After the marks: a chunk that was marked before is not looked at here, so nothing counts twice. */
     for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
@@ -229,15 +231,15 @@ void pp_pass_count(const struct pool *pool, const struct pp_job *j, uint64_t *do
 static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint64_t position) {
     enum pp_phase phase = pp_phase_of(notice->item);
     uint64_t item = item_at(j, position);
-    if (phase == PP_RUNNING && !j->stopped && pp_tally_try_again(&j->tally, item, j->job.retries)) {
+    if (phase == PP_RUNNING && !j->stopped && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->retried++;
         j->retried = true;
-        pp_tally_leave(&j->tally, item, 1);
+        pp_job_result_leave(&j->result, item, 1);
         return;
     }
     struct pool_failure failure;
     pp_describe_death(&failure, notice, phase, j->job.timeout);
-    pp_tally_fail(&j->tally, item, &failure);
+    pp_job_result_fail(&j->result, item, &failure);
 }
 
 /* What a dead worker's record says of the chunk it had: untrusted, so it counts only where it is within the plan. */
@@ -247,7 +249,7 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (begin >= end || end > plan->count || at < begin || at > end || begin % plan->block != 0) return;
     uint64_t first = begin / plan->block, last = (end + plan->block - 1) / plan->block;
     /* Whoever finished the chunk has marked it, unless it died right before; nobody else marks these blocks. */
-    pp_plan_mark(plan, first, last, notice->flawed != 0);
+    pp_plan_mark(plan, first, last, notice->has_errors != 0);
     bool held = pp_is_held_by(notice->item, notice->worker, notice->life);
     enum pp_phase phase = pp_phase_of(notice->item);
     if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) {
@@ -275,10 +277,10 @@ static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_n
     else pp_plan_use_up(j->plan); /* and so it is tried once more, for the next pass */
 }
 
-void pp_pass_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
+void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
     /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
     j->deaths++;
-    if (pp_pass_ticket(pool, j) != notice->job) return;
+    if (pp_round_ticket(pool, j) != notice->job) return;
     if (notice->fetching) lost_fetching(pool, j, notice);
     settle_chunk(j, notice);
 }
@@ -291,8 +293,8 @@ static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         const struct pp_record *record = &pool->shared.records[w];
         /* First the life: of a later one the kill is not. */
-        uint32_t life = atomic_load_explicit(&pool->shared.front->lives[w], memory_order_acquire);
-        if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_pass_ticket(pool, j)) continue;
+        uint32_t life = atomic_load_explicit(&pool->shared.control->lives[w], memory_order_acquire);
+        if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_round_ticket(pool, j)) continue;
         uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
         if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
@@ -301,7 +303,7 @@ static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
     return killed;
 }
 
-bool pp_pass_audit(struct pool *pool, struct pp_job *j) {
+bool pp_round_audit(struct pool *pool, struct pp_job *j) {
     bool killed = kill_stuck(pool, j);
     uint32_t slot = j->future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
@@ -321,16 +323,16 @@ static bool swap_to_killed(struct pool *pool, const struct pp_job *j, uint32_t w
     struct pp_record *record = &pool->shared.records[worker];
     for (;;) {
         uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
-        *life = atomic_load_explicit(&pool->shared.front->lives[worker], memory_order_relaxed);
+        *life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_relaxed);
         PP_POINT("to be killed");
-        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_pass_ticket(pool, j)) return false;
+        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_round_ticket(pool, j)) return false;
         if (pp_phase_of(running) != PP_RUNNING) return false;
         if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
     }
 }
 
 /* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
-void pp_pass_kill(struct pool *pool, struct pp_job *j) {
+void pp_round_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life;
         if (!swap_to_killed(pool, j, w, &life)) continue;

@@ -14,26 +14,26 @@ struct pp_notice;
 
 /* The plan of a pass with all items, or with what is left over of the one before. False: no memory; in a next pass what
  * was to be run may have failed for it. */
-bool pp_pass_make_first(struct pool *pool, struct pp_job *job);
-bool pp_pass_make_next(struct pool *pool, struct pp_job *job);
-void pp_pass_free(struct pool *pool, struct pp_job *job);
+bool pp_round_make_first(struct pool *pool, struct pp_job *job);
+bool pp_round_make_next(struct pool *pool, struct pp_job *job);
+void pp_round_free(struct pool *pool, struct pp_job *job);
 
 /* The ticket of the slot that the job has. */
-uint64_t pp_pass_ticket(const struct pool *pool, const struct pp_job *job);
+uint64_t pp_round_ticket(const struct pool *pool, const struct pp_job *job);
 /* Publishes the pass. The slot's generation is new, so whoever still thinks of an older pass finds nothing. */
-void pp_pass_begin(struct pool *pool, struct pp_job *job);
+void pp_round_begin(struct pool *pool, struct pp_job *job);
 /* Whether it is over; if nothing is left to claim, it is closed to workers that come late. */
-bool pp_pass_is_over(struct pool *pool, struct pp_job *job);
+bool pp_round_is_over(struct pool *pool, struct pp_job *job);
 /* Puts what its marks tell into the tally. */
-void pp_pass_settle(struct pp_job *job);
+void pp_round_settle(struct pp_job *job);
 /* A worker died, perhaps in this pass. */
-void pp_pass_died(struct pool *pool, struct pp_job *job, const struct pp_notice *notice);
+void pp_round_died(struct pool *pool, struct pp_job *job, const struct pp_notice *notice);
 /* A pass whose state word lets nobody in is used up: what is left of it goes to the next. True: there was something to
  * mend. */
-bool pp_pass_audit(struct pool *pool, struct pp_job *job);
+bool pp_round_audit(struct pool *pool, struct pp_job *job);
 /* Every item that runs is killed. */
-void pp_pass_kill(struct pool *pool, struct pp_job *job);
+void pp_round_kill(struct pool *pool, struct pp_job *job);
 /* What the marks and records tell of it: positions done, and of those, failed. */
-void pp_pass_count(const struct pool *pool, const struct pp_job *job, uint64_t *done, uint64_t *failed);
+void pp_round_count(const struct pool *pool, const struct pp_job *job, uint64_t *done, uint64_t *failed);
 
 #endif

@@ -19,7 +19,7 @@ static uint64_t at_most(uint64_t value, uint64_t most) {
 static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uint64_t now, uint64_t given) {
     const struct pp_record *record = &pool->shared.records[w];
     struct pool_worker_stats worker = {0};
-    worker.pid = (pid_t)atomic_load_explicit(&pool->shared.front->pids[w], memory_order_acquire);
+    worker.pid = (pid_t)atomic_load_explicit(&pool->shared.control->pids[w], memory_order_acquire);
     if (worker.pid == 0 || pool->ended) return (struct pool_worker_stats){0};
     uint64_t since = atomic_load_explicit(&record->busy_since, memory_order_acquire);
     uint64_t busy = atomic_load_explicit(&record->busy, memory_order_relaxed);

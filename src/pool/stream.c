@@ -24,29 +24,29 @@
 
 /* ---- items */
 
-static void item_told(struct pp_watch *watch, enum pp_watch_event event) {
+static void item_told(struct pp_observer *watch, enum pp_observer_event event) {
     struct pp_item *item = (struct pp_item *)(void *)watch; /* its first member */
     struct stream *s = item->stream;
-    if (item->is_ready && event == PP_WATCH_DONE) return;
+    if (item->is_ready && event == PP_OBSERVED_DONE) return;
     pp_items_remove(item->is_ready ? &s->ready : &s->pending, item);
-    if (event == PP_WATCH_FREED) return;
+    if (event == PP_OBSERVED_FREED) return;
     item->is_ready = true;
     pp_items_add(&s->ready, item);
     if (item->future->outcome != 0) s->failed++;
 }
 
-void pp_item_watch(struct stream *s, struct pp_item *item, struct future *future) {
+void pp_item_observer(struct stream *s, struct pp_item *item, struct future *future) {
     item->stream = s;
     item->future = future;
     item->is_ready = false;
     item->watch.tell = item_told;
     pp_items_add(&s->pending, item);
-    pp_watch_add(future, &item->watch);
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->watch, PP_WATCH_DONE);
+    pp_observer_add(future, &item->watch);
+    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->watch, PP_OBSERVED_DONE);
 }
 
 bool pp_item_exists(const struct stream *s, const struct future *future) {
-    const struct pp_watch *watch = future->watches;
+    const struct pp_observer *watch = future->observers;
     return watch && watch->tell == item_told && ((const struct pp_item *)(const void *)watch)->stream == s;
 }
 
@@ -99,7 +99,7 @@ static void stop_items(struct stream *s) {
 static void end_items(struct stream *s, struct pp_items *items) {
     for (struct pp_item *item = items->first, *next; item; item = next) {
         next = item->next;
-        pp_watch_remove(&item->watch);
+        pp_observer_remove(&item->watch);
         if (items != &s->spare) abandon(s->pool, item->future);
         pp_release(item);
     }
@@ -118,7 +118,7 @@ static void end_stream(struct stream *s) {
     }
     pp_release(s);
     if (!pool) return;
-    pool->handles--;
+    pool->references--;
     pp_unlock_last(pool);
 }
 
@@ -201,7 +201,7 @@ static void take_input(struct stream *s, struct pp_item *item, struct future *fu
         s->held++;
         item->future = future;
         if (s->kind == PP_ORDERED) pp_items_add(&s->pending, item);
-        else pp_item_watch(s, item, future);
+        else pp_item_observer(s, item, future);
         return;
     }
     if (code == 0) end_input(s, error, 0, "an item could not be submitted");
@@ -266,7 +266,7 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
         memcpy(out, future->result, s->size);
         if (s->size > LARGE) pp_step_in(s->pool);
     }
-    pp_watch_remove(&item->watch);
+    pp_observer_remove(&item->watch);
     pp_future_recycle(future);
     pp_items_add(&s->spare, item);
     return error;
@@ -354,7 +354,7 @@ static int make(struct pool *pool, const struct pool_stream *options, enum pp_st
     error = pp_refusal(pool);
     if (!error) {
         set_up(s, pool, kind, options);
-        pool->handles++;
+        pool->references++;
         *stream = s;
     }
     pp_unlock(pool);

@@ -15,7 +15,7 @@
 #include "pool/observer.h"
 
 struct pp_item {
-    struct pp_watch watch;
+    struct pp_observer watch;
     struct stream *stream;
     struct future *future;
     struct pp_item *next, *prev;
@@ -67,9 +67,9 @@ static inline void pp_items_remove(struct pp_items *items, struct pp_item *item)
 }
 
 /* Begins to watch the future for this item, which is in no list. A done one is ready at once. */
-void pp_item_watch(struct stream *stream, struct pp_item *item, struct future *future);
+void pp_item_observer(struct stream *stream, struct pp_item *item, struct future *future);
 
-/* Whether the item that watches this future was the last to do so, and is of this stream. */
+/* Whether the item that observers this future was the last to do so, and is of this stream. */
 bool pp_item_exists(const struct stream *stream, const struct future *future);
 
 /* Waits until the future is done, or with NULL until any of the pool's is. Whether it is the last time: the deadline is

@@ -89,7 +89,7 @@ static inline bool send_ticket(struct pool *pool, struct future *future) {
         describe(pool, future);
     }
     push_ticket(pool, future->slot);
-    if (++pool->sends == 2) atomic_store_explicit(&pool->shared.front->one_by_one, 0, memory_order_relaxed);
+    if (++pool->sends == 2) atomic_store_explicit(&pool->shared.control->one_by_one, 0, memory_order_relaxed);
     pool->ring_priority = future->task.priority;
     return true;
 }
@@ -99,7 +99,7 @@ static bool outranks_ring(const struct pool *pool, int priority) {
 }
 
 /* Puts what no worker has taken yet back in front of its equals in the queue. */
-static void take_back(struct pool *pool) {
+static void recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
     uint64_t ticket;
     while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
@@ -125,7 +125,7 @@ static void take_back(struct pool *pool) {
 void pp_dispatch(struct pool *pool) {
     struct future *first = pp_queue_first(&pool->queue);
     if (!first) return;
-    if (outranks_ring(pool, first->task.priority)) take_back(pool);
+    if (outranks_ring(pool, first->task.priority)) recall_tickets(pool);
     uint32_t sent = 0;
     while ((first = pp_queue_first(&pool->queue)) != NULL) {
         bool mixed = pool->queue.count > 1 || first->task.priority != pool->ring_priority;
@@ -217,7 +217,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_ties = future->ties != NULL;
-    if (timeout) pp_timer_begin(&pool->shared, pool->control, &pool->shortest_timeout, timeout);
+    if (timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
     pool->open++;
     if (!has_ties) error = pp_dispatch_new(pool, future);
     if (error) {

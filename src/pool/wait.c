@@ -58,13 +58,13 @@ void pp_check_supervisor(struct pool *pool) {
 
 static void expect(struct pool *pool, uint32_t whom) {
     if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
-    atomic_store_explicit(&pool->shared.front->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.control->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
     /* Orders the wish before the last look at outcomes; pairs with the fence in pp_work_announce(). */
     atomic_thread_fence(memory_order_seq_cst);
 }
 
 static void expect_nobody(struct pool *pool) {
-    atomic_store_explicit(&pool->shared.front->waits, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
 }
 
 static void silence_bell(struct pool *pool) {
@@ -77,7 +77,7 @@ static void silence_bell(struct pool *pool) {
 void pp_rearm(struct pool *pool) {
     if (pool->ended || pool->broken) return;
     if (pool->finished == pool->reported &&
-        atomic_load_explicit(&pool->shared.front->waits, memory_order_relaxed) == 0) {
+        atomic_load_explicit(&pool->shared.control->waits, memory_order_relaxed) == 0) {
         expect(pool, PP_WAITS_ANY);
         pp_collect(pool);
     }
@@ -111,7 +111,7 @@ static bool sees_news(const struct pool *pool) {
 
 /* Workers are to take what comes at once. Written only where it changes: they read it all the time. */
 static void tell_one_by_one(struct pool *pool) {
-    _Atomic uint32_t *one_by_one = &pool->shared.front->one_by_one;
+    _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     if (!atomic_load_explicit(one_by_one, memory_order_relaxed))
         atomic_store_explicit(one_by_one, 1, memory_order_relaxed);
     pool->sends = 0;
@@ -126,18 +126,18 @@ static const _Atomic uint64_t *word_of(const struct pool *pool, const struct fut
 /* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
  * short. */
 static bool spin(struct pool *pool, const struct future *future) {
-    if (!pp_spread_can_spare(&pool->shared)) return false;
+    if (!pp_placement_can_spare(&pool->shared)) return false;
     const _Atomic uint64_t *word = word_of(pool, future);
     uint32_t generation = word ? pool->slots[future->slot].generation : 0;
     uint64_t now = pp_now(), until = now + SPIN_NS;
     tell_one_by_one(pool);
-    pp_spread_tell_looking(&pool->shared);
+    pp_placement_tell_looking(&pool->shared);
     do {
-        if (now < pool->crowd.until) return false;
+        if (now < pool->backoff.until) return false;
         for (int i = 0; i < PP_LOOKS; i++)
             if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
                 return true;
-        now = pp_cpu_offer(&pool->crowd); /* whoever else wants it */
+        now = pp_backoff_yield(&pool->backoff); /* whoever else wants it */
     } while (now < until);
     return false;
 }
@@ -157,7 +157,7 @@ void pp_wake_waiting(struct pool *pool) {
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
-    pp_spread_tell_asleep(&pool->shared);
+    pp_placement_tell_asleep(&pool->shared);
     expect(pool, whom_for(pool, future));
     pp_collect(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
@@ -167,7 +167,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
         pp_step_in(pool);
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
-    pp_spread_tell_awake(&pool->shared);
+    pp_placement_tell_awake(&pool->shared);
     silence_bell(pool);
     pool->somebody_polls = false;
     if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
@@ -245,7 +245,7 @@ int pool_poll(struct pool *pool, int timeout) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
-    pool->handles++; /* a callback may end the pool */
+    pool->references++; /* a callback may end the pool */
     if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_lifeline(pool);
@@ -255,7 +255,7 @@ int pool_poll(struct pool *pool, int timeout) {
     }
     size_t news = pool->finished - pool->reported;
     pool->reported = pool->finished;
-    pool->handles--;
+    pool->references--;
     pp_unlock_last(pool);
     return news > INT32_MAX ? INT32_MAX : (int)news;
 }

@@ -13,7 +13,7 @@ enum pp_command_kind {
     PP_KILL,  /* this life of this worker: the caller has swapped what it runs to KILLED */
     PP_TIMER, /* something with a time-out of `value` ms has been submitted */
     PP_ROOM,  /* notices were read */
-    PP_RESIZE, /* front->workers and front->wanted have changed */
+    PP_RESIZE, /* control->workers and control->wanted have changed */
     PP_START, /* there is work for `value` workers more than live */
     PP_END    /* kill all workers and exit */
 };
@@ -23,8 +23,8 @@ struct pp_command {
 };
 
 /* False: the supervisor has gone, or does not read. */
-bool pp_command_send(int control, const struct pp_command *command);
+bool pp_command_send(int command_socket, const struct pp_command *command);
 /* 1: one was received; 0: none is there; -1: the caller has gone. */
-int pp_command_receive(int control, struct pp_command *command);
+int pp_command_receive(int command_socket, struct pp_command *command);
 
 #endif

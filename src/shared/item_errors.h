@@ -12,26 +12,26 @@
 
 #include "shared/shared.h"
 
-struct pp_flaw {
+struct pp_item_error {
     _Atomic uint64_t position; /* + 1, and whether it is being written; 0: the place is free */
     int32_t pid;
     char message[PP_MESSAGE];
 };
 
 /* In the work heap: everybody may write. */
-struct pp_flaws {
+struct pp_item_errors {
     _Alignas(PP_LINE) _Atomic uint64_t limit; /* positions beyond it find no room. By whoever found none */
-    struct pp_flaw places[];
+    struct pp_item_error places[];
 };
 
 /* Places to make for `wanted` messages, and the bytes they take. */
-uint32_t pp_flaws_room(size_t wanted);
-size_t pp_flaws_size(uint32_t room);
+uint32_t pp_item_errors_room(size_t wanted);
+size_t pp_item_errors_size(uint32_t room);
 /* Caller: empties the set. */
-void pp_flaws_begin(struct pp_flaws *flaws, uint32_t room);
+void pp_item_errors_begin(struct pp_item_errors *flaws, uint32_t room);
 /* Worker: the item at that position has failed. message: PP_MESSAGE bytes. */
-void pp_flaws_note(struct pp_flaws *flaws, uint32_t room, uint64_t position, const char *message);
+void pp_item_errors_note(struct pp_item_errors *flaws, uint32_t room, uint64_t position, const char *message);
 /* Caller, when no worker is in the job: NULL: its message was not kept. */
-const struct pp_flaw *pp_flaws_find(const struct pp_flaws *flaws, uint32_t room, uint64_t position);
+const struct pp_item_error *pp_item_errors_find(const struct pp_item_errors *flaws, uint32_t room, uint64_t position);
 
 #endif

@@ -35,7 +35,7 @@ static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
 }
 
 static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
     for (uint32_t w = 0; w < workers; w++)
         if (w != self && is_at_work(shared, w)) return true;
     return false;

@@ -1,27 +1,27 @@
 #include "shared/notice.h"
 
 bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice) {
-    struct pp_front *front = shared->front;
-    uint64_t tail = atomic_load_explicit(&front->notices_tail, memory_order_relaxed);
-    if (tail - atomic_load_explicit(&front->notices_head, memory_order_acquire) >= PP_NOTICES) {
+    struct pp_control *control = shared->control;
+    uint64_t tail = atomic_load_explicit(&control->notices_tail, memory_order_relaxed);
+    if (tail - atomic_load_explicit(&control->notices_head, memory_order_acquire) >= PP_NOTICES) {
         /* Say so, then look again: the caller moves the head, then looks whether somebody waits. */
-        atomic_store_explicit(&front->notices_full, 1, memory_order_seq_cst);
-        if (tail - atomic_load_explicit(&front->notices_head, memory_order_seq_cst) >= PP_NOTICES) return false;
+        atomic_store_explicit(&control->notices_full, 1, memory_order_seq_cst);
+        if (tail - atomic_load_explicit(&control->notices_head, memory_order_seq_cst) >= PP_NOTICES) return false;
     }
     shared->notices[tail % PP_NOTICES] = *notice;
     /* Release: pairs with the acquire in pp_notice_read(). */
-    atomic_store_explicit(&front->notices_tail, tail + 1, memory_order_release);
+    atomic_store_explicit(&control->notices_tail, tail + 1, memory_order_release);
     return true;
 }
 
 bool pp_notice_read(struct pp_shared *shared, struct pp_notice *notice, bool *supervisor_waits) {
-    struct pp_front *front = shared->front;
+    struct pp_control *control = shared->control;
     *supervisor_waits = false;
     if (!pp_notice_waits(shared)) return false;
-    uint64_t head = atomic_load_explicit(&front->notices_head, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&control->notices_head, memory_order_relaxed);
     *notice = shared->notices[head % PP_NOTICES];
-    atomic_store_explicit(&front->notices_head, head + 1, memory_order_seq_cst);
-    *supervisor_waits = atomic_load_explicit(&front->notices_full, memory_order_seq_cst) != 0;
-    if (*supervisor_waits) atomic_store_explicit(&front->notices_full, 0, memory_order_seq_cst);
+    atomic_store_explicit(&control->notices_head, head + 1, memory_order_seq_cst);
+    *supervisor_waits = atomic_load_explicit(&control->notices_full, memory_order_seq_cst) != 0;
+    if (*supervisor_waits) atomic_store_explicit(&control->notices_full, 0, memory_order_seq_cst);
     return true;
 }

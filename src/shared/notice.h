@@ -14,8 +14,8 @@ bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice);
 bool pp_notice_read(struct pp_shared *shared, struct pp_notice *notice, bool *supervisor_waits);
 /* Caller. */
 static inline bool pp_notice_waits(const struct pp_shared *shared) {
-    return atomic_load_explicit(&shared->front->notices_tail, memory_order_acquire) !=
-           atomic_load_explicit(&shared->front->notices_head, memory_order_relaxed);
+    return atomic_load_explicit(&shared->control->notices_tail, memory_order_acquire) !=
+           atomic_load_explicit(&shared->control->notices_head, memory_order_relaxed);
 }
 
 #endif

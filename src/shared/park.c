@@ -11,7 +11,7 @@
 
 /* Before the worker clears its bit. */
 static void count_woken(struct pp_shared *shared) {
-    atomic_fetch_add_explicit(&shared->back->woken, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared->status->woken, 1, memory_order_relaxed);
 }
 
 /* ---- the system's part: giving `count` wake-ups, how many of them were given; and waiting for one. `under_way`:
@@ -31,9 +31,9 @@ static uint32_t class_of(uint32_t worker) {
 
 /* The classes of `count` sleepers, of the lowest numbers but for the first `skipped`. */
 static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uint32_t count) {
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed), classes = 0;
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), classes = 0;
     for (uint32_t w = 0; w < workers && count > 0; w++) {
-        if (!(atomic_load_explicit(&shared->back->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
+        if (!(atomic_load_explicit(&shared->status->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
         if (skipped > 0) skipped--;
         else classes |= class_of(w), count--;
     }
@@ -50,7 +50,7 @@ static uint32_t wake_classes(_Atomic uint32_t *wakes, uint32_t classes, uint32_t
 /* The lowest first, and not each in its turn, as a futex would have it. */
 static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way, uint32_t count) {
     (void)task_pipe;
-    _Atomic uint32_t *wakes = &shared->front->wakes;
+    _Atomic uint32_t *wakes = &shared->control->wakes;
     uint32_t classes = classes_of(shared, under_way, count);
     /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
     atomic_fetch_add_explicit(wakes, 1, memory_order_release);
@@ -58,12 +58,12 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way
     return given + wake_classes(wakes, UINT32_MAX, count - given);
 }
 
-enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
+enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
     (void)task_pipe;
     /* What this call knows as a timespec. */
     long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
-    if (syscall(SYS_futex, &shared->front->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until, NULL,
-                class_of(worker)) == 0) {
+    if (syscall(SYS_futex, &shared->control->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until,
+                NULL, class_of(worker)) == 0) {
         count_woken(shared);
         return PP_WOKEN;
     }
@@ -80,16 +80,16 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
 enum { ONLY_SLEEPERS_TAKE = 0 }; /* they lie in the pipe */
 
 static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_acquire);
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_acquire);
     for (uint32_t w = wanted; w < workers; w++)
-        if (atomic_load_explicit(&shared->back->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1) return true;
+        if (atomic_load_explicit(&shared->status->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1) return true;
     return false;
 }
 
 /* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may
  * be scribbled upon. */
 static void let_surplus_wake(const struct pp_shared *shared, uint32_t worker) {
-    uint32_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_acquire);
+    uint32_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_acquire);
     if (worker >= wanted) return;
     for (int i = 0; i < 100 && surplus_sleeps(shared, wanted); i++) pp_poll(NULL, 0, pp_now() + 1000000U);
 }
@@ -101,7 +101,7 @@ static uint32_t give(struct pp_shared *shared, int task_pipe, uint32_t under_way
     return given;
 }
 
-enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
+enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
     (void)seen;
     char byte;
     ssize_t n;
@@ -122,26 +122,27 @@ enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, 
 
 /* ---- who sleeps */
 
-uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker) {
-    uint32_t seen = atomic_load_explicit(&shared->front->wakes, memory_order_acquire);
+uint32_t pp_park_begin(struct pp_shared *shared, uint32_t worker) {
+    uint32_t seen = atomic_load_explicit(&shared->control->wakes, memory_order_acquire);
     /* Release, both: whoever sees the bit sees this counted, and who sees it counted gives another number of wakes than
      * was seen. Pair with the acquires in count_asleep() and pp_wake(). */
-    atomic_fetch_add_explicit(&shared->back->dozes, 1, memory_order_release);
-    atomic_fetch_or_explicit(&shared->back->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_release);
+    atomic_fetch_add_explicit(&shared->status->parkings, 1, memory_order_release);
+    atomic_fetch_or_explicit(&shared->status->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_release);
     /* Orders count and bit before the last look at ring and board; pairs with the fence in pp_wake(). */
     atomic_thread_fence(memory_order_seq_cst);
     return seen;
 }
 
-void pp_doze_end(struct pp_shared *shared, uint32_t worker) {
+void pp_park_end(struct pp_shared *shared, uint32_t worker) {
     /* Release: whoever sees the bit cleared sees the wake-up taken; pairs with the acquire in count_asleep(). */
-    atomic_fetch_and_explicit(&shared->back->asleep[worker / 64], ~((uint64_t)1 << worker % 64), memory_order_release);
+    atomic_fetch_and_explicit(&shared->status->asleep[worker / 64], ~((uint64_t)1 << worker % 64),
+                              memory_order_release);
 }
 
-void pp_doze_died(struct pp_shared *shared, uint32_t worker) {
-    uint64_t bits = atomic_load_explicit(&shared->back->asleep[worker / 64], memory_order_relaxed);
+void pp_park_died(struct pp_shared *shared, uint32_t worker) {
+    uint64_t bits = atomic_load_explicit(&shared->status->asleep[worker / 64], memory_order_relaxed);
     if (bits >> worker % 64 & 1) count_woken(shared);
-    pp_doze_end(shared, worker);
+    pp_park_end(shared, worker);
 }
 
 /* Counted side by side, in fields of 2, 4 and then 8 bits, whose sum the multiplication leaves in the highest: one
@@ -156,34 +157,34 @@ static uint32_t bits_of(uint64_t word) {
 static uint32_t count_asleep(const struct pp_shared *shared, uint32_t workers) {
     uint32_t asleep = 0;
     for (uint32_t i = 0; i < (workers + 63) / 64; i++)
-        asleep += bits_of(atomic_load_explicit(&shared->back->asleep[i], memory_order_acquire));
+        asleep += bits_of(atomic_load_explicit(&shared->status->asleep[i], memory_order_acquire));
     return asleep;
 }
 
 void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
     uint32_t asleep = count_asleep(shared, workers);
     if (asleep == 0) return;
-    uint64_t taken = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
+    uint64_t taken = atomic_load_explicit(&shared->status->woken, memory_order_relaxed);
     /* More taken than given: some were given without being counted. Far less: somebody scribbled. */
     if (taken > wakes->given || wakes->given - taken > workers) wakes->given = taken;
     uint64_t under_way = wakes->given - taken;
     if (asleep <= under_way) return;
     /* Who is counted here has been woken, or will not sleep; who is not sees the work in its last look. */
-    uint64_t dozes = atomic_load_explicit(&shared->back->dozes, memory_order_acquire);
-    if (dozes == wakes->spent) return;
+    uint64_t parkings = atomic_load_explicit(&shared->status->parkings, memory_order_acquire);
+    if (parkings == wakes->spent) return;
     uint32_t wanted = (uint32_t)(asleep - under_way);
     if (work < wanted) wanted = work;
     uint32_t given = give(shared, task_pipe, (uint32_t)under_way, wanted);
     wakes->given += given;
-    if (ONLY_SLEEPERS_TAKE && given < wanted) wakes->spent = dozes;
+    if (ONLY_SLEEPERS_TAKE && given < wanted) wakes->spent = parkings;
 }
 
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes) {
-    wakes->given = atomic_load_explicit(&shared->back->woken, memory_order_relaxed);
+    wakes->given = atomic_load_explicit(&shared->status->woken, memory_order_relaxed);
     give(shared, task_pipe, 0, 1);
 }
 
 void pp_wake_all(struct pp_shared *shared, int task_pipe) {
-    give(shared, task_pipe, 0, atomic_load_explicit(&shared->front->workers, memory_order_relaxed));
+    give(shared, task_pipe, 0, atomic_load_explicit(&shared->control->workers, memory_order_relaxed));
 }

@@ -19,33 +19,33 @@
 
 #include "shared/shared.h"
 
-/* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_doze(). */
-uint32_t pp_doze_begin(struct pp_shared *shared, uint32_t worker);
-enum pp_dozed { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED, PP_SLEEPLESS };
+/* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_park(). */
+uint32_t pp_park_begin(struct pp_shared *shared, uint32_t worker);
+enum pp_parked { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED, PP_SLEEPLESS };
 /* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX:
  * none). ORPHANED: the caller has gone. SLEEPLESS: the system does not let it: a task may have given up rights. With a
  * deadline the pipe's read end must not block. */
-enum pp_dozed pp_doze(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
+enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
 /* Worker. */
-void pp_doze_end(struct pp_shared *shared, uint32_t worker);
+void pp_park_end(struct pp_shared *shared, uint32_t worker);
 /* Supervisor, for one that died: a wake-up that it may have been given and did not take counts as taken, or another
  * would not be woken in its stead until the caller learns of the death. */
-void pp_doze_died(struct pp_shared *shared, uint32_t worker);
+void pp_park_died(struct pp_shared *shared, uint32_t worker);
 
 /* The caller's own. All zero at first. */
 struct pp_wakes {
     uint64_t given; /* wake-ups, ever */
-    uint64_t spent; /* back->dozes when one was given last that nobody slept for: who is counted there needs none */
+    uint64_t spent; /* status->parkings when one was given last that found no sleeper */
 };
 /* Caller: gives wake-ups to who sleeps. `work`: how many workers could be of use. */
 void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);
 /* The same, after it has published work. */
 static inline void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
-    /* Orders ring or board before the look at the bits; pairs with the fence in pp_doze_begin(). */
+    /* Orders ring or board before the look at the bits; pairs with the fence in pp_park_begin(). */
     atomic_thread_fence(memory_order_seq_cst);
-    uint32_t workers = atomic_load_explicit(&shared->front->workers, memory_order_relaxed), i = 0;
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), i = 0;
     do {
-        if (atomic_load_explicit(&shared->back->asleep[i], memory_order_relaxed) == 0) continue;
+        if (atomic_load_explicit(&shared->status->asleep[i], memory_order_relaxed) == 0) continue;
         pp_wake_some(shared, task_pipe, wakes, work);
         return;
     } while (++i * 64 < workers);

@@ -10,23 +10,23 @@
 #include "shared/shared.h"
 
 /* Caller: how many CPUs the pool may use. */
-void pp_spread_set_cpus(struct pp_shared *shared, int cpus);
-int pp_spread_cpus(const struct pp_shared *shared);
+void pp_placement_set_cpus(struct pp_shared *shared, int cpus);
+int pp_placement_cpus(const struct pp_shared *shared);
 /* Whether there are more CPUs than workers: then the caller may wait awake. */
-bool pp_spread_can_spare(const struct pp_shared *shared);
+bool pp_placement_can_spare(const struct pp_shared *shared);
 /* Caller: it looks around here. */
-void pp_spread_tell_looking(struct pp_shared *shared);
+void pp_placement_tell_looking(struct pp_shared *shared);
 /* Caller: it is about to sleep here; it is awake again. */
-void pp_spread_tell_asleep(struct pp_shared *shared);
-void pp_spread_tell_awake(struct pp_shared *shared);
+void pp_placement_tell_asleep(struct pp_shared *shared);
+void pp_placement_tell_awake(struct pp_shared *shared);
 
 /* Worker in a process of its own, while it looks around: tells where it is, and goes elsewhere if it shares its CPU
  * with another of this pool who is awake, though there is a CPU for each of them. Not while `moves` puts it off, which
  * is for longer where it does not help. All zero at first. */
-void pp_spread_apart(struct pp_shared *shared, uint32_t worker, struct pp_pause *moves, uint64_t now);
+void pp_placement_apart(struct pp_shared *shared, uint32_t worker, struct pp_backoff *moves, uint64_t now);
 /* Worker: it is about to sleep, and to be woken wherever the system likes. Whoever learns of its death: likewise. */
-void pp_spread_forget(struct pp_shared *shared, uint32_t worker);
+void pp_placement_forget(struct pp_shared *shared, uint32_t worker);
 /* Worker: whether it is on the CPU where the caller sleeps, and no worker has to share. */
-bool pp_spread_is_with_caller(const struct pp_shared *shared);
+bool pp_placement_is_with_caller(const struct pp_shared *shared);
 
 #endif

@@ -138,7 +138,7 @@ void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {
     for (uint64_t i = first; i < last; i++)
         /* Release: who reads the mark of a job that runs, pp_plan_count(), finds the codes. */
-        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_FLAWED : PP_MARK_DONE, memory_order_release);
+        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
 bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
@@ -165,7 +165,7 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
         uint64_t begin = b * plan->block, end = begin + plan->block;
         if (end > plan->count) end = plan->count;
         *done += end - begin;
-        if (mark != PP_MARK_FLAWED) continue;
+        if (mark != PP_MARK_ERRORS) continue;
         for (uint64_t p = begin; p < end; p++)
             *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
     }

@@ -22,7 +22,7 @@
 
 #include "shared/shared.h"
 
-enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_FLAWED = 0x5a }; /* FLAWED: done, and some of its items have
+enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_ERRORS = 0x5a }; /* FLAWED: done, and some of its items have
                                                                            failed */
 
 /* generation 16 bits | last 24 bits | next 24 bits: of the region's blocks, counted within it, those from next to last
@@ -61,8 +61,8 @@ struct pp_job_plan {
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
     _Atomic int32_t *codes;       /* [count] what items returned; only in chunks with a flaw does it hold anything */
-    struct pp_flaws *flaws;       /* what failed items have said; see flaws.h */
-    uint32_t flaws_room;
+    struct pp_item_errors *errors;       /* what failed items have said; see flaws.h */
+    uint32_t errors_room;
 };
 
 /* Positions [begin, end) of blocks [first, last). */

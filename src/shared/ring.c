@@ -12,55 +12,56 @@ static bool is_there(const struct pp_shared *shared, uint64_t position, uint64_t
 
 uint64_t pp_ring_recall(struct pp_shared *shared) {
     for (;;) {
-        uint64_t head = atomic_load_explicit(&shared->back->head, memory_order_acquire), ticket;
-        uint64_t left = atomic_load_explicit(&shared->front->tail, memory_order_relaxed) - head;
+        uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_acquire), ticket;
+        uint64_t left = atomic_load_explicit(&shared->control->tail, memory_order_relaxed) - head;
         if (left == 0 || left > PP_TICKETS || !is_there(shared, head, &ticket)) return 0;
-        if (pp_swap(&shared->back->head, head, head + 1)) return ticket;
+        if (pp_swap(&shared->status->head, head, head + 1)) return ticket;
     }
 }
 
 uint64_t pp_ring_length(const struct pp_shared *shared) {
-    uint64_t head = atomic_load_explicit(&shared->back->head, memory_order_acquire);
-    return atomic_load_explicit(&shared->front->tail, memory_order_relaxed) - head;
+    uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_acquire);
+    return atomic_load_explicit(&shared->control->tail, memory_order_relaxed) - head;
 }
 
 bool pp_ring_is_sound(const struct pp_shared *shared) {
-    uint64_t head = atomic_load_explicit(&shared->back->head, memory_order_acquire), ticket;
-    uint64_t left = atomic_load_explicit(&shared->front->tail, memory_order_relaxed) - head;
+    uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_acquire), ticket;
+    uint64_t left = atomic_load_explicit(&shared->control->tail, memory_order_relaxed) - head;
     return left == 0 || (left <= PP_TICKETS && is_there(shared, head, &ticket));
 }
 
 void pp_ring_repair(struct pp_shared *shared) {
-    shared->front->head_seen = atomic_load_explicit(&shared->front->tail, memory_order_relaxed);
-    atomic_store_explicit(&shared->back->head, shared->front->head_seen, memory_order_release);
+    shared->control->head_seen = atomic_load_explicit(&shared->control->tail, memory_order_relaxed);
+    atomic_store_explicit(&shared->status->head, shared->control->head_seen, memory_order_release);
 }
 
 bool pp_ring_is_empty(const struct pp_shared *shared) {
     uint64_t ticket;
     /* Acquire: who finds the last ticket taken finds it in the record of who took it; pairs with the swap of the
      * head. */
-    return !is_there(shared, atomic_load_explicit(&shared->back->head, memory_order_acquire), &ticket);
+    return !is_there(shared, atomic_load_explicit(&shared->status->head, memory_order_acquire), &ticket);
 }
 
 /* How many to take from `head` on, where there is one: as many as leave twice as many for each other worker. */
 static unsigned share_of(const struct pp_shared *shared, uint64_t head, unsigned most) {
-    uint64_t wanted = atomic_load_explicit(&shared->front->wanted, memory_order_relaxed), ticket;
+    uint64_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_relaxed), ticket;
     unsigned count = wanted ? most : 1;
     while (count > 1 && !is_there(shared, head + 2 * wanted * count - 1, &ticket)) count /= 2;
     return count;
 }
 
-unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most, uint64_t tickets[PP_HOLD]) {
+unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most,
+                      uint64_t tickets[PP_CLAIMED_MOST]) {
     for (;;) {
-        uint64_t head = atomic_load_explicit(&shared->back->head, memory_order_relaxed);
+        uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_relaxed);
         if (most == 0 || !is_there(shared, head, &tickets[0])) return 0;
         unsigned count = share_of(shared, head, most), i = 0;
         while (i < count && is_there(shared, head + i, &tickets[i])) {
-            atomic_store_explicit(&record->hold[i], tickets[i], memory_order_relaxed);
+            atomic_store_explicit(&record->claimed[i], tickets[i], memory_order_relaxed);
             i++;
         }
-        if (i < PP_HOLD) atomic_store_explicit(&record->hold[i], 0, memory_order_relaxed);
+        if (i < PP_CLAIMED_MOST) atomic_store_explicit(&record->claimed[i], 0, memory_order_relaxed);
         /* Release: whoever sees the head moved, the supervisor included, sees who holds what it moved past. */
-        if (i > 0 && pp_swap(&shared->back->head, head, head + i)) return i;
+        if (i > 0 && pp_swap(&shared->status->head, head, head + i)) return i;
     }
 }

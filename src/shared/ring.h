@@ -26,12 +26,12 @@ static inline uint64_t pp_ring_lap(uint64_t position) {
 
 /* Caller. Looks at the head, which workers change all the time, only where what was seen of it last does not do. */
 static inline bool pp_ring_is_full(struct pp_shared *shared) {
-    struct pp_front *front = shared->front;
-    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
-    if (tail - front->head_seen < PP_TICKETS) return false;
+    struct pp_control *control = shared->control;
+    uint64_t tail = atomic_load_explicit(&control->tail, memory_order_relaxed);
+    if (tail - control->head_seen < PP_TICKETS) return false;
     /* Acquire: a worker has read what it took before its swap of the head; only then is the entry written again. */
-    front->head_seen = atomic_load_explicit(&shared->back->head, memory_order_acquire);
-    return tail - front->head_seen >= PP_TICKETS;
+    control->head_seen = atomic_load_explicit(&shared->status->head, memory_order_acquire);
+    return tail - control->head_seen >= PP_TICKETS;
 }
 
 #define PP_ENTRIES_AHEAD 64U /* workers had their line last: it is fetched before it is written.
@@ -39,18 +39,18 @@ static inline bool pp_ring_is_full(struct pp_shared *shared) {
 
 /* Caller. False: the ring is full. */
 static inline bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {
-    struct pp_front *front = shared->front;
-    uint64_t tail = atomic_load_explicit(&front->tail, memory_order_relaxed);
+    struct pp_control *control = shared->control;
+    uint64_t tail = atomic_load_explicit(&control->tail, memory_order_relaxed);
     if (pp_ring_is_full(shared)) return false;
     pp_prefetch_write(&shared->tickets[(tail + PP_ENTRIES_AHEAD) % PP_TICKETS]);
     /* Release: pairs with the acquire of whoever looks whether it is there. */
     atomic_store_explicit(&shared->tickets[tail % PP_TICKETS], ticket | pp_ring_lap(tail), memory_order_release);
-    atomic_store_explicit(&front->tail, tail + 1, memory_order_release);
+    atomic_store_explicit(&control->tail, tail + 1, memory_order_release);
     return true;
 }
 /* Caller: how many tickets were pushed, ever. */
 static inline uint64_t pp_ring_sent(const struct pp_shared *shared) {
-    return atomic_load_explicit(&shared->front->tail, memory_order_relaxed);
+    return atomic_load_explicit(&shared->control->tail, memory_order_relaxed);
 }
 /* Caller: takes the oldest ticket back; 0: none is left. */
 uint64_t pp_ring_recall(struct pp_shared *shared);
@@ -63,7 +63,8 @@ void pp_ring_repair(struct pp_shared *shared);
 
 /* Worker: takes up to `most` tickets, but leaves others their share, into record->hold and `tickets`. Returns how
  * many. */
-unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most, uint64_t tickets[PP_HOLD]);
+unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most,
+                      uint64_t tickets[PP_CLAIMED_MOST]);
 bool pp_ring_is_empty(const struct pp_shared *shared);
 
 #endif

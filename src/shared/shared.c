@@ -27,15 +27,15 @@ static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
 
 static void lay_out(struct pp_shared *s) {
     size_t at = 0;
-    s->front = part(s, &at, sizeof *s->front);
-    s->board = part(s, &at, PP_BOARD * sizeof *s->board);
+    s->control = part(s, &at, sizeof *s->control);
+    s->job_table = part(s, &at, PP_JOB_TABLE * sizeof *s->job_table);
     s->tickets = part(s, &at, PP_TICKETS * sizeof *s->tickets);
     s->notices = part(s, &at, PP_NOTICES * sizeof *s->notices);
     s->descs = part(s, &at, PP_SLOTS * sizeof *s->descs);
     s->inputs = part(s, &at, s->inputs_size);
     s->starts = part(s, &at, PP_WORKERS * sizeof *s->starts);
     s->writable = at;
-    s->back = part(s, &at, sizeof *s->back);
+    s->status = part(s, &at, sizeof *s->status);
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
     s->done = part(s, &at, PP_WORKERS * sizeof *s->done);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);

@@ -1,8 +1,8 @@
 /* The memory that caller, supervisor and workers share: one mapping, made before the first fork, at the same address in
  * all of them, with no name anywhere.
  *
- *     front  board  tickets  notices  descs  inputs  starts    workers may only read
- *     back  records  done  outcomes  messages  work  results  arena  everybody may write
+ *     control  job_table  tickets  notices  descs  inputs  starts    workers may only read
+ *     status  records  done  outcomes  messages  work  results  arena  everybody may write
  *
  * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what
  * lies in the second half is untrusted, and caller and supervisor check every value that they read from it.
@@ -23,10 +23,10 @@
 #define PP_SLOTS 131072U         /* tasks in the workers' reach at a time; more wait in the caller's memory */
 #define PP_TICKETS (2 * PP_SLOTS) /* ring entries: each slot once, and room for tickets sent again after a death */
 #define PP_NOTICES 256U          /* deaths the supervisor may be ahead of the caller */
-#define PP_BOARD 256U            /* jobs in the workers' reach at a time */
+#define PP_JOB_TABLE 256U            /* jobs in the workers' reach at a time */
 #define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for
                                     them */
-#define PP_HOLD 8                /* tickets a worker may take at a time */
+#define PP_CLAIMED_MOST 8                /* tickets a worker may take at a time */
 #define PP_INLINE_IN 16
 #define PP_INLINE_OUT 48
 #define PP_MESSAGE 256
@@ -47,14 +47,14 @@ static inline uint32_t pp_ticket_generation(uint64_t ticket) {
 #define PP_WAITS_ANY 0xffffffffU
 
 /* Scalars that workers may only read. Writer: the caller, where not said otherwise. */
-struct pp_front {
+struct pp_control {
     /* Ring entries written so far. After the entry. For the supervisor; workers see by the entries. */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
     uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.h */
     /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
      * epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
-    _Atomic uint32_t board_end;  /* entries of the board from here on are empty */
+    _Atomic uint32_t job_table_end;  /* entries of the board from here on are empty */
     _Atomic uint32_t workers;    /* one more than the highest number that a worker has had; see size.h */
     _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
     _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
@@ -130,14 +130,14 @@ struct pp_start {
 };
 
 /* Scalars that workers write. */
-struct pp_back {
+struct pp_status {
     /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
     _Alignas(PP_LINE) _Atomic uint64_t head;
     /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its
      * death; see doze.h */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
-    _Atomic uint64_t dozes; /* workers: how often one was about to sleep, ever */
+    _Atomic uint64_t parkings; /* workers: how often one was about to sleep, ever */
     /* 1 + the CPU where the caller, and each worker, last looked around; 0: it sleeps, or not known. Writer: each its
      * own, and of the dead whoever learns of it; see spread.h */
     _Atomic uint32_t cpus[1 + PP_WORKERS];
@@ -148,7 +148,8 @@ enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
 /* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who
  * kills. */
 struct pp_record {
-    _Alignas(PP_LINE) _Atomic uint64_t hold[PP_HOLD]; /* tickets taken and perhaps not begun; ends at the first 0 */
+    _Alignas(PP_LINE) _Atomic uint64_t claimed[PP_CLAIMED_MOST]; /* tickets taken and perhaps not started; ends at the
+                                                                    first 0 */
 
     _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
     _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says
@@ -160,7 +161,7 @@ struct pp_record {
     _Atomic uint64_t progress;                  /* the first of them that is not finished */
     _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of a stay, and */
     _Atomic uint64_t until;                     /* from `progress` to here is what it runs; none: it runs nothing */
-    _Atomic uint64_t flawed;                    /* whether one of those finished has failed */
+    _Atomic uint64_t has_errors;                    /* whether one of those finished has failed */
     _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
 
     _Alignas(PP_LINE) _Atomic uint64_t fault; /* the address of a memory fault, and whether there was one */
@@ -185,8 +186,8 @@ struct pp_notice {
     uint32_t retired; /* PP_RETIRED…; 0: it did not */
     bool faulted;
     uint64_t fault;
-    uint64_t hold[PP_HOLD];
-    uint64_t current, job, item, begin, end, progress, single, until, flawed; /* its record, as it was left:
+    uint64_t claimed[PP_CLAIMED_MOST];
+    uint64_t current, job, item, begin, end, progress, single, until, has_errors; /* its record, as it was left:
                                                                                  untrusted */
     uint32_t fetching;                                                        /* likewise */
 };
@@ -195,15 +196,15 @@ struct pp_notice {
 struct pp_shared {
     char *base;
     size_t size, writable; /* bytes of all, and where what workers may write begins */
-    struct pp_front *front;
-    _Atomic uint64_t *board; /* tickets of jobs */
+    struct pp_control *control;
+    _Atomic uint64_t *job_table; /* tickets of jobs */
     _Atomic uint64_t *tickets; /* entries of the ring: see ring.h */
     struct pp_notice *notices;
     struct pp_desc *descs;
     char *inputs;
     size_t inputs_size;
     struct pp_start *starts;
-    struct pp_back *back;
+    struct pp_status *status;
     struct pp_record *records;
     /* Tickets of what a worker has announced, its last PP_DONE_RING. Writer: that worker. Apart from the records, which
      * all workers read, so that those share few pages. */

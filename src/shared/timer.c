@@ -6,18 +6,18 @@
 
 #define NS_PER_MS 1000000U
 
-void pp_timer_begin(struct pp_shared *shared, int control, int32_t *shortest, int32_t timeout) {
-    struct pp_front *front = shared->front;
-    atomic_fetch_add_explicit(&front->timed, 1, memory_order_seq_cst);
-    bool runs = atomic_load_explicit(&front->timers_on, memory_order_seq_cst) != 0;
+void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout) {
+    struct pp_control *control = shared->control;
+    atomic_fetch_add_explicit(&control->timed, 1, memory_order_seq_cst);
+    bool runs = atomic_load_explicit(&control->timers_on, memory_order_seq_cst) != 0;
     if (runs && timeout >= *shortest) return;
     *shortest = timeout;
-    atomic_store_explicit(&front->timers_on, 1, memory_order_seq_cst);
-    pp_command_send(control, &(struct pp_command){.kind = PP_TIMER, .value = (uint32_t)timeout});
+    atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
+    pp_command_send(command_socket, &(struct pp_command){.kind = PP_TIMER, .value = (uint32_t)timeout});
 }
 
 void pp_timer_end(struct pp_shared *shared) {
-    atomic_fetch_sub_explicit(&shared->front->timed, 1, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(&shared->control->timed, 1, memory_order_seq_cst);
 }
 
 /* The state word of what the worker runs and the time-out of that, if it has one. */
@@ -50,7 +50,7 @@ static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, u
 /* When the worker's task or item is due; UINT64_MAX: it has none. Past that it is swapped and its worker killed. */
 static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t now, _Atomic uint64_t *state,
                           uint64_t running, int32_t timeout, void (*kill)(void *, uint32_t), void *context) {
-    uint32_t life = atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed);
+    uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
     if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
         return UINT64_MAX;
     uint64_t started = atomic_load_explicit(&shared->records[worker].started, memory_order_acquire);
@@ -69,18 +69,18 @@ static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t no
 
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
                         void (*kill)(void *context, uint32_t worker), void *context) {
-    struct pp_front *front = shared->front;
+    struct pp_control *control = shared->control;
     if (*shortest == 0) return UINT64_MAX;
-    if (atomic_load_explicit(&front->timed, memory_order_seq_cst) == 0) {
-        atomic_store_explicit(&front->timers_on, 0, memory_order_seq_cst);
-        if (atomic_load_explicit(&front->timed, memory_order_seq_cst) == 0) {
+    if (atomic_load_explicit(&control->timed, memory_order_seq_cst) == 0) {
+        atomic_store_explicit(&control->timers_on, 0, memory_order_seq_cst);
+        if (atomic_load_explicit(&control->timed, memory_order_seq_cst) == 0) {
             *shortest = 0;
             return UINT64_MAX;
         }
-        atomic_store_explicit(&front->timers_on, 1, memory_order_seq_cst);
+        atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
     }
     uint64_t next = now + (uint64_t)*shortest * NS_PER_MS;
-    uint32_t workers = atomic_load_explicit(&front->workers, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&control->workers, memory_order_relaxed);
     for (uint32_t w = 0; w < workers; w++) {
         uint64_t running = 0;
         int32_t timeout = 0;

@@ -1,8 +1,8 @@
 /* Time-outs of tasks and items, enforced by the supervisor even while the caller is busy elsewhere.
  *
- * The caller counts what has a time-out and is not done (front->timed). While there is any, the supervisor wakes when
+ * The caller counts what has a time-out and is not done (control->timed). While there is any, the supervisor wakes when
  * the earliest deadline of what it sees running is due, or else when something that began just now would be; with none
- * left it clears front->timers_on and sleeps. Caller: count up, then look at timers_on; supervisor: clear timers_on,
+ * left it clears control->timers_on and sleeps. Caller: count up, then look at timers_on; supervisor: clear timers_on,
  * then look at the count: one of the two sees the other, so the command that starts the clock is never lost.
  *
  * Invariant: a worker is killed only after the state of exactly the task or item that was overdue has been swapped.
@@ -13,11 +13,11 @@
 #include "shared/shared.h"
 
 /* Caller. `shortest` is its note of the shortest time-out that the supervisor knows of, 0 at first. */
-void pp_timer_begin(struct pp_shared *shared, int control, int32_t *shortest, int32_t timeout);
+void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout);
 void pp_timer_end(struct pp_shared *shared);
 /* Whether anything has a time-out and is not done. */
 static inline bool pp_timer_runs(const struct pp_shared *shared) {
-    return atomic_load_explicit(&shared->front->timed, memory_order_relaxed) > 0;
+    return atomic_load_explicit(&shared->control->timed, memory_order_relaxed) > 0;
 }
 
 /* Supervisor. Swaps what is overdue at `now` and calls `kill` for its worker. Returns when to check again, UINT64_MAX:

@@ -5,10 +5,10 @@
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
-    uint32_t life = (atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
+    uint32_t life = (atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
     /* Release: pairs with the acquire of the audits, audit.c and pass.c: who sees this life sees the notice of the
      * last. */
-    atomic_store_explicit(&shared->front->lives[worker], life, memory_order_release);
+    atomic_store_explicit(&shared->control->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];
     atomic_store_explicit(&start->ready, 0, memory_order_relaxed);
     atomic_store_explicit(&start->init_code, 0, memory_order_relaxed);
@@ -27,7 +27,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
     struct pp_notice notice = {
         .kind = PP_WORKER_DIED,
         .worker = worker,
-        .life = atomic_load_explicit(&shared->front->lives[worker], memory_order_relaxed),
+        .life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed),
         .pid = pid,
         .status = status,
         .init_code = atomic_load_explicit(&shared->starts[worker].init_code, memory_order_relaxed),
@@ -42,12 +42,12 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .progress = atomic_load_explicit(&r->progress, memory_order_relaxed),
         .single = atomic_load_explicit(&r->single, memory_order_relaxed),
         .until = atomic_load_explicit(&r->until, memory_order_relaxed),
-        .flawed = atomic_load_explicit(&r->flawed, memory_order_relaxed),
+        .has_errors = atomic_load_explicit(&r->has_errors, memory_order_relaxed),
         .fetching = atomic_load_explicit(&r->fetching, memory_order_relaxed),
     };
-    for (int i = 0; i < PP_HOLD; i++) {
-        notice.hold[i] = atomic_load_explicit(&r->hold[i], memory_order_relaxed);
-        if (notice.hold[i] == 0) break;
+    for (int i = 0; i < PP_CLAIMED_MOST; i++) {
+        notice.claimed[i] = atomic_load_explicit(&r->claimed[i], memory_order_relaxed);
+        if (notice.claimed[i] == 0) break;
     }
     return notice;
 }
@@ -60,9 +60,9 @@ bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, u
 
 void pp_life_end(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *r = &shared->records[worker];
-    pp_doze_died(shared, worker);
-    pp_spread_forget(shared, worker);
-    atomic_store_explicit(&r->hold[0], 0, memory_order_relaxed);
+    pp_park_died(shared, worker);
+    pp_placement_forget(shared, worker);
+    atomic_store_explicit(&r->claimed[0], 0, memory_order_relaxed);
     atomic_store_explicit(&r->current, 0, memory_order_relaxed);
     atomic_store_explicit(&r->item, 0, memory_order_relaxed);
     atomic_store_explicit(&r->lingers, 0, memory_order_relaxed);

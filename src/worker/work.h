@@ -21,7 +21,7 @@ struct worker {
     uint32_t number, life;
     int task_pipe, bell;
     struct pp_file task_pipe_file, bell_file; /* what they led to before the first task */
-    jmp_buf *ends;       /* see struct pp_place */
+    jmp_buf *ends;       /* see struct pp_worker_setup */
     const struct pp_worker_options *options;
     struct pp_limit_watch watch;
     uint64_t rung;       /* the caller's wait for which the bell was rung */
@@ -36,15 +36,15 @@ struct worker {
     uint64_t quota;      /* tasks left before it retires */
     size_t soft_limit;
     uint64_t idle_since; /* ns; 0: it has worked since it last slept */
-    struct pp_pause crowd, moves; /* when it looks around again; when it may go to another CPU by itself */
+    struct pp_backoff backoff, moves; /* when it looks around again; when it may go to another CPU by itself */
     struct pp_pages pages;
     struct pp_fetched fetched;
     char *spare;         /* scratch of its own, for jobs that have none for it */
     size_t spare_size;
-    uint32_t board_next;
+    uint32_t job_table_next;
     uint64_t pace_job;
     struct pp_pace pace;
-    uint64_t used_up[PP_BOARD]; /* jobs of the board in which nothing was left to claim */
+    uint64_t used_up[PP_JOB_TABLE]; /* jobs of the board in which nothing was left to claim */
 };
 
 /* ---- worker.c */
@@ -54,7 +54,7 @@ noreturn void pp_work_die(struct worker *w, int status);
 /* Somebody has swapped our state to KILLED or OVERDUE and is about to kill us: nothing may be touched any more. */
 noreturn void pp_work_await_kill(struct worker *w);
 /* Who cannot be killed does to itself, once the task has returned, what the supervisor would have done. */
-void pp_work_heed_time_out(struct worker *w, _Atomic uint64_t *state, uint64_t running, int32_t timeout);
+void pp_work_check_deadline(struct worker *w, _Atomic uint64_t *state, uint64_t running, int32_t timeout);
 /* Writes what a task printed before its process may die. */
 void pp_work_flush(const struct worker *w);
 /* Ends its life by its own will. why: PP_RETIRED… */
@@ -82,7 +82,7 @@ static inline void pp_work_end_if_forked(const struct worker *w) {
 /* Takes tickets from the ring, and runs their tasks. False: there was none. */
 bool pp_work_on_tickets(struct worker *w);
 /* Waits a moment where tasks come so fast that several can be taken together. */
-void pp_work_let_gather(const struct worker *w);
+void pp_work_batch_delay(const struct worker *w);
 /* Takes what another worker holds and has not begun. */
 bool pp_work_steal(struct worker *w);
 

@@ -1,4 +1,4 @@
-/* A worker's jobs: chunks of items, and a turn in each job of the board; see work.h. */
+/* A worker's jobs: chunks of items, and a turn in each job of the table; see work.h. */
 #include <string.h>
 
 #include "shared/item_errors.h"
@@ -14,14 +14,14 @@
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 static void note_flaw(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
-    if (!atomic_load_explicit(&w->record->flawed, memory_order_relaxed)) {
+    if (!atomic_load_explicit(&w->record->has_errors, memory_order_relaxed)) {
         uint64_t end = atomic_load_explicit(&w->record->end, memory_order_relaxed);
         uint64_t p = atomic_load_explicit(&w->record->begin, memory_order_relaxed);
         for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->codes[p], 0, memory_order_relaxed);
-        atomic_store_explicit(&w->record->flawed, 1, memory_order_release);
+        atomic_store_explicit(&w->record->has_errors, 1, memory_order_release);
     }
     atomic_store_explicit(&plan->codes[position], code, memory_order_relaxed);
-    pp_flaws_note(plan->flaws, plan->flaws_room, position, pp_work_message(w));
+    pp_item_errors_note(plan->errors, plan->errors_room, position, pp_work_message(w));
 }
 
 /* What few items do: their process is a child that a task has forked, or they fail. */
@@ -117,7 +117,7 @@ static void run_part(struct worker *w, const struct pp_job_plan *plan, const str
     if (was_killed(w, stay)) outlive_kill(w, part->end);
 }
 
-/* Pairs with pp_pass_kill(): it sees running what we have just published, or we see that we are to stop. */
+/* Pairs with pp_round_kill(): it sees running what we have just published, or we see that we are to stop. */
 static bool must_stop(const struct pp_job_plan *plan) {
     return atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
 }
@@ -146,7 +146,7 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         run_items(w, plan, &item);
         w->has_run = true;
         PP_POINT("item ran");
-        pp_work_heed_time_out(w, &w->record->item, running, plan->timeout);
+        pp_work_check_deadline(w, &w->record->item, running, plan->timeout);
         if (!pp_item_end(&w->record->item, running)) pp_work_await_kill(w);
         if (w->has_quota) w->quota--;
         pp_work_flush(w);
@@ -163,7 +163,7 @@ static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
         else run_part_carefully(w, plan, &part);
         begin = part.end;
     }
-    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->flawed, memory_order_relaxed));
+    pp_plan_mark(plan, chunk->first, chunk->last, atomic_load_explicit(&w->record->has_errors, memory_order_relaxed));
     PP_POINT("marked");
 }
 
@@ -173,7 +173,7 @@ static void record_chunk(struct pp_record *record, const struct pp_chunk *chunk)
     atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->until, chunk->begin, memory_order_release);
-    atomic_store_explicit(&record->flawed, 0, memory_order_release);
+    atomic_store_explicit(&record->has_errors, 0, memory_order_release);
     atomic_store_explicit(&record->end, chunk->end, memory_order_release);
 }
 
@@ -187,7 +187,7 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&w->record->job, ticket, memory_order_seq_cst);
     PP_POINT("entered");
-    /* Pairs with pp_pass_is_over(): the caller ends the job's state, then looks who is in it. */
+    /* Pairs with pp_round_is_over(): the caller ends the job's state, then looks who is in it. */
     pp_state_begin(state, generation, w->number, w->life);
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     if (pp_generation_of(seen) != generation || pp_phase_of(seen) != PP_RUNNING) return NULL;
@@ -198,7 +198,7 @@ static const struct pp_job_plan *enter_job(struct worker *w, uint64_t ticket) {
 enum company { NOBODY, LINGERERS, WORKERS };
 
 static enum company company_in(const struct worker *w, uint64_t ticket) {
-    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&w->shared->control->workers, memory_order_relaxed);
     enum company company = NOBODY;
     for (uint32_t v = 0; v < workers; v++) {
         const struct pp_record *other = &w->shared->records[v];
@@ -213,14 +213,14 @@ static enum company company_in(const struct worker *w, uint64_t ticket) {
  * worker that is there stays in a job in which nothing is left until those who are at it are out, if it is not for
  * long. */
 static void linger(struct worker *w, uint64_t ticket) {
-    if (!pp_spread_is_with_caller(w->shared) || company_in(w, ticket) != WORKERS) return;
+    if (!pp_placement_is_with_caller(w->shared) || company_in(w, ticket) != WORKERS) return;
     uint64_t now = pp_now(), until = now + LINGER_NS;
-    if (now < w->crowd.until) return;
+    if (now < w->backoff.until) return;
     atomic_store_explicit(&w->record->lingers, 1, memory_order_relaxed);
     PP_POINT("lingering");
     for (int i = 1; pp_work_would_ring(w, ticket) && company_in(w, ticket) == WORKERS; i++) {
         if (!pp_ring_is_empty(w->shared) || pp_work_sees_job(w)) break;
-        if (i % PP_LOOKS == 0 && pp_cpu_offer(&w->crowd) >= until) break;
+        if (i % PP_LOOKS == 0 && pp_backoff_yield(&w->backoff) >= until) break;
     }
     atomic_store_explicit(&w->record->lingers, 0, memory_order_relaxed);
 }
@@ -276,7 +276,7 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
 }
 
 /* One swap for the whole stay: to whoever kills what this job runs, it does not matter which of its items that is. */
-static bool stay_in_job(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
+static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
     atomic_store_explicit(&w->record->single, UINT64_MAX,
                           memory_order_relaxed); /* before the word that it belongs to */
     uint64_t stay = pp_item_begin(&w->record->item, ++w->items, w->number, w->life);
@@ -287,14 +287,14 @@ static bool stay_in_job(struct worker *w, const struct pp_job_plan *plan, char *
 
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
     bool careful = plan->timeout || w->has_quota || w->soft_limit;
-    return careful ? take_chunks(w, plan, scratch, 0) : stay_in_job(w, plan, scratch);
+    return careful ? take_chunks(w, plan, scratch, 0) : visit_job(w, plan, scratch);
 }
 
-static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
+static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
     const struct pp_job_plan *plan = enter_job(w, ticket);
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
-        w->used_up[place] = ticket;
+        w->used_up[entry] = ticket;
         leave_job(w, ticket, true);
         return;
     }
@@ -311,34 +311,34 @@ static void work_on_job(struct worker *w, uint32_t place, uint64_t ticket) {
     w->call->context = NULL;
     atomic_store_explicit(&w->record->busy_since, 0, memory_order_relaxed);
     if (nothing_left) {
-        w->used_up[place] = ticket;
+        w->used_up[entry] = ticket;
         linger(w, ticket);
     }
     leave_job(w, ticket, nothing_left);
 }
 
-/* The place of a job of the board in which something may be left, from `board_next` on; PP_BOARD: none. */
+/* The entry of a job of the table in which something may be left, from `job_table_next` on; PP_JOB_TABLE: none. */
 static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
-    uint32_t end = atomic_load_explicit(&w->shared->front->board_end, memory_order_acquire);
-    if (end > PP_BOARD) end = PP_BOARD;
+    uint32_t end = atomic_load_explicit(&w->shared->control->job_table_end, memory_order_acquire);
+    if (end > PP_JOB_TABLE) end = PP_JOB_TABLE;
     for (uint32_t i = 0; i < end; i++) {
-        uint32_t place = (w->board_next + i) % end;
-        *ticket = atomic_load_explicit(&w->shared->board[place], memory_order_acquire);
-        if (*ticket != 0 && *ticket != w->used_up[place]) return place;
+        uint32_t entry = (w->job_table_next + i) % end;
+        *ticket = atomic_load_explicit(&w->shared->job_table[entry], memory_order_acquire);
+        if (*ticket != 0 && *ticket != w->used_up[entry]) return entry;
     }
-    return PP_BOARD;
+    return PP_JOB_TABLE;
 }
 
 bool pp_work_sees_job(const struct worker *w) {
     uint64_t ticket;
-    return find_job(w, &ticket) != PP_BOARD;
+    return find_job(w, &ticket) != PP_JOB_TABLE;
 }
 
 bool pp_work_on_jobs(struct worker *w) {
     uint64_t ticket;
-    uint32_t place = find_job(w, &ticket);
-    if (place == PP_BOARD) return false;
-    w->board_next = place + 1;
-    work_on_job(w, place, ticket);
+    uint32_t entry = find_job(w, &ticket);
+    if (entry == PP_JOB_TABLE) return false;
+    w->job_table_next = entry + 1;
+    work_on_job(w, entry, ticket);
     return true;
 }

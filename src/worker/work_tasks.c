@@ -45,7 +45,7 @@ static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
     pp_work_flush(w);
     outcome->code = code;
     PP_POINT("ran");
-    if (desc->timeout) pp_work_heed_time_out(w, &outcome->state, running, desc->timeout);
+    if (desc->timeout) pp_work_check_deadline(w, &outcome->state, running, desc->timeout);
     if (!pp_state_end(&outcome->state, running)) pp_work_await_kill(w);
     PP_POINT("published");
     pp_work_announce(w, ticket);
@@ -103,9 +103,9 @@ static void prefetch(struct worker *w, uint64_t ticket) {
 /* A worker that takes each short task as soon as it is there keeps the caller's lines going to and fro, and both slow:
  * where they come that fast, some are let come together. bench_limits, "flat-submit". Not where the caller waits for
  * each: "round-awake" */
-void pp_work_let_gather(const struct worker *w) {
+void pp_work_batch_delay(const struct worker *w) {
     if (w->batch == 1 || w->took_all) return;
-    const _Atomic uint32_t *one_by_one = &w->shared->front->one_by_one;
+    const _Atomic uint32_t *one_by_one = &w->shared->control->one_by_one;
     while (!atomic_load_explicit(one_by_one, memory_order_relaxed) && pp_now() - w->took < GATHER_NS) continue;
 }
 
@@ -116,7 +116,7 @@ static void count_tasks(struct worker *w, uint64_t tasks, uint64_t began, uint64
 
 /* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
 bool pp_work_on_tickets(struct worker *w) {
-    uint64_t tickets[PP_HOLD];
+    uint64_t tickets[PP_CLAIMED_MOST];
     unsigned most = w->has_quota && w->quota < w->batch ? (unsigned)w->quota : w->batch;
     unsigned count = pp_ring_take(w->shared, w->record, most, tickets);
     if (count == 0) return false;
@@ -126,10 +126,10 @@ bool pp_work_on_tickets(struct worker *w) {
     w->took = began;
     w->took_all = count == most;
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
-    atomic_store_explicit(&w->record->hold[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&w->record->claimed[0], 0, memory_order_relaxed);
     uint64_t now = pp_now();
     if (ran) count_tasks(w, ran, began, now);
-    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_HOLD;
+    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_CLAIMED_MOST;
     return true;
 }
 
@@ -143,12 +143,12 @@ static bool is_unbegun(const struct worker *w, uint64_t ticket) {
 
 bool pp_work_steal(struct worker *w) {
     if (w->watch.is_over) return false; /* and whoever holds it is at work */
-    uint32_t workers = atomic_load_explicit(&w->shared->front->workers, memory_order_relaxed);
+    uint32_t workers = atomic_load_explicit(&w->shared->control->workers, memory_order_relaxed);
     for (uint32_t v = 0; v < workers; v++) {
         if (v == w->number) continue;
         struct pp_record *record = &w->shared->records[v];
-        for (int i = 0; i < PP_HOLD; i++) {
-            uint64_t ticket = atomic_load_explicit(&record->hold[i], memory_order_acquire);
+        for (int i = 0; i < PP_CLAIMED_MOST; i++) {
+            uint64_t ticket = atomic_load_explicit(&record->claimed[i], memory_order_acquire);
             if (ticket == 0) break;
             if (!is_unbegun(w, ticket)) continue;
             uint64_t began = pp_now();

@@ -35,7 +35,7 @@ noreturn void pp_work_await_kill(struct worker *w) {
     pp_work_die(w, 1);
 }
 
-void pp_work_heed_time_out(struct worker *w, _Atomic uint64_t *state, uint64_t running, int32_t timeout) {
+void pp_work_check_deadline(struct worker *w, _Atomic uint64_t *state, uint64_t running, int32_t timeout) {
     if (!w->ends || timeout <= 0) return;
     uint64_t took = pp_now() - atomic_load_explicit(&w->record->started, memory_order_relaxed);
     if (took >= (uint64_t)timeout * NS_PER_MS) pp_state_kill(state, running, PP_OVERDUE);
@@ -60,7 +60,7 @@ noreturn void pp_work_retire(struct worker *w, uint32_t why) {
 
 /* Whether the pool has become too small for this worker. */
 static bool is_surplus(const struct worker *w) {
-    return w->number >= atomic_load_explicit(&w->shared->front->wanted, memory_order_relaxed);
+    return w->number >= atomic_load_explicit(&w->shared->control->wanted, memory_order_relaxed);
 }
 
 void pp_work_retire_if_due(struct worker *w) {
@@ -96,7 +96,7 @@ void pp_work_count_time(struct worker *w, uint64_t began, uint64_t now, uint64_t
 }
 
 bool pp_work_would_ring(const struct worker *w, uint64_t ticket) {
-    uint64_t waits = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
+    uint64_t waits = atomic_load_explicit(&w->shared->control->waits, memory_order_relaxed);
     return waits != 0 && waits != w->rung &&
            ((uint32_t)waits == PP_WAITS_ANY || (uint32_t)waits == pp_ticket_slot(ticket));
 }
@@ -117,7 +117,7 @@ void pp_work_announce(struct worker *w, uint64_t ticket) {
     atomic_thread_fence(memory_order_seq_cst);
     PP_POINT("announced");
     if (!pp_work_would_ring(w, ticket)) return;
-    w->rung = atomic_load_explicit(&w->shared->front->waits, memory_order_relaxed);
+    w->rung = atomic_load_explicit(&w->shared->control->waits, memory_order_relaxed);
     ring_bell(w);
 }
 
@@ -139,11 +139,11 @@ static bool sees_work(const struct worker *w) {
 static bool look_around(struct worker *w) {
     uint64_t now = pp_now(), until = now + LOOK_NS;
     do {
-        if (now < w->crowd.until && pp_spread_can_spare(w->shared)) return false;
+        if (now < w->backoff.until && pp_placement_can_spare(w->shared)) return false;
         for (int i = 0; i < PP_LOOKS; i++)
             if (sees_work(w)) return true;
-        if (!w->ends && now >= w->crowd.until) pp_spread_apart(w->shared, w->number, &w->moves, now);
-        now = pp_cpu_offer(&w->crowd);
+        if (!w->ends && now >= w->backoff.until) pp_placement_apart(w->shared, w->number, &w->moves, now);
+        now = pp_backoff_yield(&w->backoff);
     } while (now < until);
     return false;
 }
@@ -152,7 +152,7 @@ static bool look_around(struct worker *w) {
  * caller would wait for it, and what it has noted of jobs may hold no more. */
 static void forget_all(struct worker *w) {
     struct pp_record *record = w->record;
-    atomic_store_explicit(&record->hold[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&record->claimed[0], 0, memory_order_relaxed);
     atomic_store_explicit(&record->current, 0, memory_order_relaxed);
     pp_item_none(&record->item, w->number, w->life);
     atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
@@ -162,7 +162,7 @@ static void forget_all(struct worker *w) {
 /* A process is ended by its supervisor. */
 static void end_if_asked(struct worker *w) {
     /* Acquire: pairs with the release of whoever then wakes all. */
-    if (w->ends && atomic_load_explicit(&w->shared->front->ending, memory_order_acquire)) pp_work_die(w, 0);
+    if (w->ends && atomic_load_explicit(&w->shared->control->ending, memory_order_acquire)) pp_work_die(w, 0);
 }
 
 /* When the worker has been idle for too long; fruitless wake-ups do not make it busy. */
@@ -174,10 +174,10 @@ static uint64_t idle_deadline(struct worker *w) {
 
 static void rest(struct worker *w) {
     if (look_around(w)) return;
-    uint32_t seen = pp_doze_begin(w->shared, w->number);
+    uint32_t seen = pp_park_begin(w->shared, w->number);
     PP_POINT("dozing");
     end_if_asked(w);
-    enum pp_dozed how = PP_WOKEN;
+    enum pp_parked how = PP_WOKEN;
     bool leave = false;
     if (!sees_work(w)) {
         leave = pp_work_steal(w) || is_surplus(w);
@@ -185,12 +185,12 @@ static void rest(struct worker *w) {
             retire_if_lost(w, w->bell, w->bell_file);
             retire_if_lost(w, w->task_pipe, w->task_pipe_file);
             forget_all(w);
-            pp_spread_forget(w->shared, w->number);
-            how = pp_doze(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
+            pp_placement_forget(w->shared, w->number);
+            how = pp_park(w->shared, w->number, w->task_pipe, seen, idle_deadline(w));
             memset(w->used_up, 0, sizeof w->used_up);
         }
     }
-    pp_doze_end(w->shared, w->number);
+    pp_park_end(w->shared, w->number);
     if (how == PP_ORPHANED) pp_work_die(w, 0);
     if (how == PP_OVERSLEPT) pp_work_retire(w, PP_RETIRED_IDLE);
     if (how == PP_SLEEPLESS) pp_work_retire(w, PP_RETIRED);
@@ -208,13 +208,13 @@ static bool held_back(struct worker *w) {
     return true;
 }
 
-void pp_worker_begin(struct worker *w, const struct pp_place *place) {
-    const struct pp_worker_options *options = place->options;
-    *w = (struct worker){.shared = place->shared, .record = &place->shared->records[place->number],
-                         .number = place->number, .life = place->life, .task_pipe = place->task_pipe,
-                         .bell = place->bell, .ends = place->ends, .options = options, .batch = 1,
+void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
+    const struct pp_worker_options *options = setup->options;
+    *w = (struct worker){.shared = setup->shared, .record = &setup->shared->records[setup->number],
+                         .number = setup->number, .life = setup->life, .task_pipe = setup->task_pipe,
+                         .bell = setup->bell, .ends = setup->ends, .options = options, .batch = 1,
                          /* Threads share theirs; and what a task may allocate is not to be less for the marks. */
-                         .pages = {.shared = place->shared, .useless = place->ends || options->memory_limit > 0},
+                         .pages = {.shared = setup->shared, .useless = setup->ends || options->memory_limit > 0},
                          .has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w->announced = atomic_load_explicit(&w->record->done_tail, memory_order_relaxed);
     pp_item_none(&w->record->item, w->number, w->life);
@@ -259,10 +259,10 @@ struct worker *pp_worker_new(void) {
     return pp_zalloc(1, sizeof(struct worker));
 }
 
-void pp_worker_run(const struct pp_place *place) {
-    const struct pp_worker_options *options = place->options;
+void pp_worker_run(const struct pp_worker_setup *setup) {
+    const struct pp_worker_options *options = setup->options;
     struct worker w;
-    pp_worker_begin(&w, place);
+    pp_worker_begin(&w, setup);
     if (options->pin) pp_cpu_pin(w.number);
     if (!w.ends && options->memory_soft_limit) w.soft_limit = pp_memory_used() + options->memory_soft_limit;
     if (!w.ends && options->memory_limit) pp_memory_limit(options->memory_limit);
@@ -272,7 +272,7 @@ void pp_worker_run(const struct pp_place *place) {
     w.bell_file = pp_file_of(w.bell);
     w.task_pipe_file = pp_file_of(w.task_pipe);
     for (;;) {
-        pp_work_let_gather(&w);
+        pp_work_batch_delay(&w);
         if (!held_back(&w) && !pp_worker_step(&w)) rest(&w);
     }
 }

@@ -26,23 +26,23 @@ struct pp_worker_options {
 };
 
 /* Who the worker is, and what it has. */
-struct pp_place {
+struct pp_worker_setup {
     struct pp_shared *shared;
     const struct pp_worker_options *options;
     uint32_t number, life;
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
     /* NULL: a process of its own, which exits where its life ends, and which a supervisor kills. Else nobody can kill
-     * it: it watches its own time-outs, stops when front->ending says so, and its life ends by a longjmp() to here,
+     * it: it observers its own time-outs, stops when control->ending says so, and its life ends by a longjmp() to here,
      * never from within a task. What it leaves is what a death at that point leaves. */
     jmp_buf *ends;
 };
 
-noreturn void pp_worker_run(const struct pp_place *place);
+noreturn void pp_worker_run(const struct pp_worker_setup *setup);
 
 /* The same step by step, for whoever has something else to do between tasks. NULL: no memory. Freed by pp_release(). */
 struct worker *pp_worker_new(void);
-void pp_worker_begin(struct worker *worker, const struct pp_place *place);
+void pp_worker_begin(struct worker *worker, const struct pp_worker_setup *setup);
 /* Before the first step, and again when another thread or another task's call has used this thread meanwhile. */
 void pp_worker_enter(struct worker *worker);
 void pp_worker_initialize(struct worker *worker);
