@@ -23,7 +23,7 @@ for sample in "$work"/sample*; do
 done
 
 for test in $(sed -n 's/.*| *`test_\([a-z_]*\): \([a-z_0-9]*\)` *|.*/\1:\2/p' "$readme"); do
-    grep -q "^static void ${test#*:}(" "$top/tests/test_${test%%:*}.c" || wrong "README.md names no test: $test"
+    grep -q "^TEST_CASE(${test#*:})" "$top/tests/test_${test%%:*}.c" || wrong "README.md names no test: $test"
 done
 
 for program in "$top"/examples/*.c; do

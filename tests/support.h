@@ -39,6 +39,15 @@
 
 /* ---- Running -------------------------------------------------------------------------------------------------- */
 
+/* Opens the body of a test; the name says what must hold. */
+#define TEST_CASE(name)                                                                                                \
+    static void name##_body(void);                                                                                     \
+    static void name(void **state) {                                                                                   \
+        (void)state;                                                                                                   \
+        name##_body();                                                                                                 \
+    }                                                                                                                  \
+    static void name##_body(void)
+
 #define TEST(function)                                                                                                 \
     { #function, function, test_begin, test_end, (void *)#function }
 

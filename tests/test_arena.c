@@ -19,8 +19,7 @@ static bool is_zero(const void *data, size_t size) {
     return true;
 }
 
-static void what_it_gives_is_aligned_zeroed_and_apart(void **state) {
-    (void)state;
+TEST_CASE(what_it_gives_is_aligned_zeroed_and_apart) {
     struct pool *pool = pool_of(1);
     static const size_t some[] = {1, 2, 7, 8, 15, 16, 17, 100, 1000, 4095, 4096, 4097, 100000, 1 << 20};
     char *blocks[COUNT(some)][3];
@@ -44,8 +43,7 @@ static void what_it_gives_is_aligned_zeroed_and_apart(void **state) {
     pool_destroy(pool);
 }
 
-static void nothing_is_given_for_nothing(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_given_for_nothing) {
     struct pool *pool = pool_of(1);
     assert_null(pool_alloc(pool, 0));
     assert_null(pool_alloc(NULL, 8));
@@ -74,8 +72,7 @@ static size_t largest(struct pool *pool, size_t most) {
     return fits;
 }
 
-static void a_full_one_gives_nothing_and_then_again_what_came_back(void **state) {
-    (void)state;
+TEST_CASE(a_full_one_gives_nothing_and_then_again_what_came_back) {
     enum { ARENA = 16 << 20, BLOCK = 64 << 10 };
     struct pool *pool = pool_with_arena(1, ARENA);
     size_t at_first = largest(pool, 2 * ARENA);
@@ -103,8 +100,7 @@ static void a_full_one_gives_nothing_and_then_again_what_came_back(void **state)
     pool_destroy(pool);
 }
 
-static void it_bears_a_long_random_life(void **state) {
-    (void)state;
+TEST_CASE(it_bears_a_long_random_life) {
     enum { BLOCKS = 500 };
     struct pool *pool = pool_with_arena(1, 64 << 20);
     size_t at_first = largest(pool, 128 << 20);
@@ -144,8 +140,7 @@ static void it_bears_a_long_random_life(void **state) {
     pool_destroy(pool);
 }
 
-static void it_never_wears_out(void **state) {
-    (void)state;
+TEST_CASE(it_never_wears_out) {
     struct pool *pool = pool_with_arena(1, 16 << 20);
     void *kept = NULL;
     for (size_t i = 0; i < scaled(20000); i++) {
@@ -162,8 +157,7 @@ static void it_never_wears_out(void **state) {
     pool_destroy(pool);
 }
 
-static void small_ones_by_the_ten_thousand_do(void **state) {
-    (void)state;
+TEST_CASE(small_ones_by_the_ten_thousand_do) {
     enum { BLOCKS = 50000 };
     struct pool *pool = pool_with_arena(1, 64 << 20);
     long **blocks = malloc(BLOCKS * sizeof *blocks);
@@ -196,8 +190,7 @@ static int walk_task(const void *in, void *out) {
     return 0;
 }
 
-static void pointers_into_it_mean_the_same_in_tasks(void **state) {
-    (void)state;
+TEST_CASE(pointers_into_it_mean_the_same_in_tasks) {
     struct pool *pool = pool_of(2); /* the workers are there before the memory is given */
     for (long round = 0; round < 20; round++) {
         struct node *list = NULL;
@@ -226,8 +219,7 @@ static int in_place_task(const void *in, void *out) {
     return in == place->in + 24 * task_index() && out == place->out + 40 * task_index() ? 0 : 1;
 }
 
-static void items_that_lie_in_it_are_used_in_place(void **state) {
-    (void)state;
+TEST_CASE(items_that_lie_in_it_are_used_in_place) {
     place = shared(sizeof *place);
     struct pool *pool = pool_of(2);
     place->in = pool_alloc(pool, 24 * 1001);
@@ -253,8 +245,7 @@ static int large_result_task(const void *in, void *out) {
     return 0;
 }
 
-static void without_room_submit_and_map_say_so_and_then_work_again(void **state) {
-    (void)state;
+TEST_CASE(without_room_submit_and_map_say_so_and_then_work_again) {
     enum { ARENA = 32 << 20, LARGE = 1 << 20 };
     struct pool *pool = pool_with_arena(1, ARENA);
     void *blocks[2 * ARENA / 4096];
@@ -292,8 +283,7 @@ static void without_room_submit_and_map_say_so_and_then_work_again(void **state)
 }
 
 /* What submits and maps take from it for themselves comes back. */
-static void large_items_by_the_thousand_do_not_wear_it_out(void **state) {
-    (void)state;
+TEST_CASE(large_items_by_the_thousand_do_not_wear_it_out) {
     enum { ARENA = 32 << 20, LARGE = 1 << 20 };
     struct pool *pool = pool_with_arena(2, ARENA);
     unsigned char *data = malloc(4 * LARGE);
@@ -350,8 +340,7 @@ static void *allocate_often(void *argument) {
     return NULL;
 }
 
-static void threads_may_allocate_at_once(void **state) {
-    (void)state;
+TEST_CASE(threads_may_allocate_at_once) {
     struct pool *pool = pool_of(1);
     struct allocator allocators[4];
     for (uint64_t t = 0; t < 4; t++) {
@@ -394,8 +383,7 @@ static int dump_task(const void *in, void *out) {
 }
 
 /* One crash would take as much memory as all of the arena, touched or not. */
-static void none_of_it_is_dumped(void **state) {
-    (void)state;
+TEST_CASE(none_of_it_is_dumped) {
     struct pool *pool = pool_with_arena(1, 0);
     void *data = pool_alloc(pool, 1);
     assert_non_null(data);

@@ -20,8 +20,7 @@ static struct pool *pool_in(size_t backend) {
     return pool;
 }
 
-static void an_unknown_backend_is_refused(void **state) {
-    (void)state;
+TEST_CASE(an_unknown_backend_is_refused) {
     static const int unknown[] = {-1, 3, 1000};
     for (size_t i = 0; i < COUNT(unknown); i++) {
         struct pool_options options = test_options(1);
@@ -34,8 +33,7 @@ static void an_unknown_backend_is_refused(void **state) {
 
 /* ---- The same results ------------------------------------------------------------------------------------------- */
 
-static void a_map_gives_the_same(void **state) {
-    (void)state;
+TEST_CASE(a_map_gives_the_same) {
     static long in[5000], out[5000];
     for (long i = 0; i < 5000; i++) in[i] = i;
     FOR_EACH_BACKEND(b) {
@@ -51,8 +49,7 @@ static void a_map_gives_the_same(void **state) {
     }
 }
 
-static void submitted_tasks_give_the_same(void **state) {
-    (void)state;
+TEST_CASE(submitted_tasks_give_the_same) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *futures[200];
@@ -76,8 +73,7 @@ static int index_and_seed(const void *in, void *out) {
     return 0;
 }
 
-static void index_and_seed_are_the_same(void **state) {
-    (void)state;
+TEST_CASE(index_and_seed_are_the_same) {
     uint64_t expected[100][2], got[100][2];
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
@@ -95,8 +91,7 @@ static int fail_task(const void *in, void *out) {
     return task_index() % 10 == 4 ? task_fail(9, "item %zu says no", task_index()) : 0;
 }
 
-static void failures_are_the_same(void **state) {
-    (void)state;
+TEST_CASE(failures_are_the_same) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct pool_failure failure;
@@ -113,8 +108,7 @@ static void failures_are_the_same(void **state) {
     }
 }
 
-static void data_in_the_arena_is_used_in_place(void **state) {
-    (void)state;
+TEST_CASE(data_in_the_arena_is_used_in_place) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         long *data = pool_alloc(pool, 1000 * sizeof *data);
@@ -127,8 +121,7 @@ static void data_in_the_arena_is_used_in_place(void **state) {
     }
 }
 
-static void a_descriptor_tells_of_what_is_done(void **state) {
-    (void)state;
+TEST_CASE(a_descriptor_tells_of_what_is_done) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         assert_true(pool_fd(pool) >= 0);
@@ -150,8 +143,7 @@ static int slow_first_task(const void *in, void *out) {
     return 0;
 }
 
-static void what_takes_too_long_is_overdue(void **state) {
-    (void)state;
+TEST_CASE(what_takes_too_long_is_overdue) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *future;
@@ -168,8 +160,7 @@ static void what_takes_too_long_is_overdue(void **state) {
     }
 }
 
-static void what_is_cancelled_never_runs(void **state) {
-    (void)state;
+TEST_CASE(what_is_cancelled_never_runs) {
     static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
     for (size_t b = 0; b < COUNT(with_workers); b++) {
         struct gate *gate = shared(sizeof *gate);
@@ -192,8 +183,7 @@ static void what_is_cancelled_never_runs(void **state) {
     }
 }
 
-static void what_runs_in_a_thread_is_killed_once_it_returns(void **state) {
-    (void)state;
+TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *task = submit(pool, gate_task, &gate, sizeof gate, 0), *job;
@@ -238,8 +228,7 @@ static int by_way_of_another(const void *in, void *out) {
     return error ? 1 : task_index() == 1 ? 0 : 2;
 }
 
-static void a_task_is_a_foreigner_to_its_own_pool(void **state) {
-    (void)state;
+TEST_CASE(a_task_is_a_foreigner_to_its_own_pool) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int code = 0;
@@ -249,8 +238,7 @@ static void a_task_is_a_foreigner_to_its_own_pool(void **state) {
     }
 }
 
-static void it_is_so_by_way_of_another_pool_too(void **state) {
-    (void)state;
+TEST_CASE(it_is_so_by_way_of_another_pool_too) {
     static const int in_here[] = {POOL_THREADS, POOL_INLINE};
     for (size_t b = 0; b < COUNT(in_here); b++) {
         own_pool = pool_in((size_t)in_here[b]);
@@ -277,8 +265,7 @@ static int nested_task(const void *in, void *out) {
     return error != 0;
 }
 
-static void pools_may_be_nested(void **state) {
-    (void)state;
+TEST_CASE(pools_may_be_nested) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         long sums[6];
@@ -301,8 +288,7 @@ static int count_up_and_fail(void *counter) {
     return 6;
 }
 
-static void the_initializer_runs_in_each_worker(void **state) {
-    (void)state;
+TEST_CASE(the_initializer_runs_in_each_worker) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
         struct pool_options options = options_of(b);
@@ -318,8 +304,7 @@ static void the_initializer_runs_in_each_worker(void **state) {
     }
 }
 
-static void an_initializer_that_keeps_failing_breaks_the_pool(void **state) {
-    (void)state;
+TEST_CASE(an_initializer_that_keeps_failing_breaks_the_pool) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
         struct pool_options options = options_of(b);
@@ -344,8 +329,7 @@ static void an_initializer_that_keeps_failing_breaks_the_pool(void **state) {
     }
 }
 
-static void workers_are_replaced_after_so_many_tasks(void **state) {
-    (void)state;
+TEST_CASE(workers_are_replaced_after_so_many_tasks) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
         struct pool_options options = options_of(b);
@@ -377,8 +361,7 @@ static int write_global(const void *in, void *out) {
     return 0;
 }
 
-static void globals_are_shared_but_for_processes(void **state) {
-    (void)state;
+TEST_CASE(globals_are_shared_but_for_processes) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int value = 77;
@@ -391,8 +374,7 @@ static void globals_are_shared_but_for_processes(void **state) {
     }
 }
 
-static void inline_tasks_are_done_when_the_call_returns(void **state) {
-    (void)state;
+TEST_CASE(inline_tasks_are_done_when_the_call_returns) {
     struct pool *pool = pool_in(POOL_INLINE);
     struct future *task, *job;
     long x = 4;
@@ -422,8 +404,7 @@ static int child_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_task_may_have_children(void **state) {
-    (void)state;
+TEST_CASE(a_task_may_have_children) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int code = 0;
@@ -433,8 +414,7 @@ static void a_task_may_have_children(void **state) {
     }
 }
 
-static void what_was_not_done_is_cancelled_by_the_end(void **state) {
-    (void)state;
+TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *futures[20];
     int ms = 30;
@@ -449,8 +429,7 @@ static void what_was_not_done_is_cancelled_by_the_end(void **state) {
     assert_true(cancelled >= 17);
 }
 
-static void running_threads_are_waited_for_by_shutdown(void **state) {
-    (void)state;
+TEST_CASE(running_threads_are_waited_for_by_shutdown) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct gate *gate = shared(sizeof *gate);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);

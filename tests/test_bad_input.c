@@ -33,8 +33,7 @@ static void refused_options(struct pool_options options, int code) {
     assert_true(made == UNTOUCHED_POOL);
 }
 
-static void a_pool_needs_a_place_and_sound_options(void **state) {
-    (void)state;
+TEST_CASE(a_pool_needs_a_place_and_sound_options) {
     assert_code(pool_create(NULL, NULL), POOL_EINVAL);
     struct pool_options options = test_options(1);
     assert_code(pool_create(&options, NULL), POOL_EINVAL);
@@ -45,8 +44,7 @@ static void a_pool_needs_a_place_and_sound_options(void **state) {
     still_good();
 }
 
-static void an_arena_that_cannot_be_is_refused(void **state) {
-    (void)state;
+TEST_CASE(an_arena_that_cannot_be_is_refused) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 60};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct pool *made = UNTOUCHED_POOL;
@@ -57,8 +55,7 @@ static void an_arena_that_cannot_be_is_refused(void **state) {
     still_good();
 }
 
-static void a_tiny_arena_works_or_is_refused(void **state) {
-    (void)state;
+TEST_CASE(a_tiny_arena_works_or_is_refused) {
     static const size_t sizes[] = {1, 100, 4095, 4096, 65536};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct pool *made = UNTOUCHED_POOL;
@@ -113,8 +110,7 @@ static void refused_job(struct pool_job job) {
     assert_true(untouched(&failure, sizeof failure));
 }
 
-static void a_job_that_cannot_be_is_refused(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_cannot_be_is_refused) {
     struct pool_job job = good_job();
     assert_code(pool_map(pool, NULL), POOL_EINVAL);
     assert_code(pool_map(NULL, NULL), POOL_EINVAL);
@@ -159,8 +155,7 @@ static void a_job_that_cannot_be_is_refused(void **state) {
     still_good();
 }
 
-static void an_asynchronous_job_needs_a_pool_and_a_future(void **state) {
-    (void)state;
+TEST_CASE(an_asynchronous_job_needs_a_pool_and_a_future) {
     struct pool_job job = good_job();
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_map_async(NULL, &job, &future), POOL_EINVAL);
@@ -177,8 +172,7 @@ static void refused_task(struct pool_task task) {
     assert_true(future == UNTOUCHED_FUTURE);
 }
 
-static void a_task_that_cannot_be_is_refused(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_cannot_be_is_refused) {
     const struct pool_task good = {.fn = square_task, .in = in, .in_size = sizeof *in, .out_size = sizeof *out};
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_submit(NULL, &good, &future), POOL_EINVAL);
@@ -200,8 +194,7 @@ static void a_task_that_cannot_be_is_refused(void **state) {
     still_good();
 }
 
-static void a_task_too_large_for_any_memory_is_refused_unread(void **state) {
-    (void)state;
+TEST_CASE(a_task_too_large_for_any_memory_is_refused_unread) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2, (size_t)1 << 60};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct future *future = UNTOUCHED_FUTURE;
@@ -216,8 +209,7 @@ static void a_task_too_large_for_any_memory_is_refused_unread(void **state) {
     still_good();
 }
 
-static void wrong_arguments_about_futures_are_refused(void **state) {
-    (void)state;
+TEST_CASE(wrong_arguments_about_futures_are_refused) {
     long result = -1;
     struct pool_failure why;
     memset(&why, 0x5a, sizeof why);
@@ -243,8 +235,7 @@ static void wrong_arguments_about_futures_are_refused(void **state) {
     assert_int_equal(result, 9);
 }
 
-static void a_wrong_shutdown_is_refused_and_the_pool_stays_open(void **state) {
-    (void)state;
+TEST_CASE(a_wrong_shutdown_is_refused_and_the_pool_stays_open) {
     assert_code(pool_shutdown(NULL, 0, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, 4, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, -1, 0), POOL_EINVAL);
@@ -254,8 +245,7 @@ static void a_wrong_shutdown_is_refused_and_the_pool_stays_open(void **state) {
     still_good();
 }
 
-static void the_rest_is_checked_as_well(void **state) {
-    (void)state;
+TEST_CASE(the_rest_is_checked_as_well) {
     assert_code(pool_fd(NULL), POOL_EINVAL);
     assert_code(pool_poll(NULL, 0), POOL_EINVAL);
     assert_code(pool_poll(pool, -2), POOL_EINVAL);
@@ -269,8 +259,7 @@ static void the_rest_is_checked_as_well(void **state) {
 }
 
 /* None of the refusals may keep anything. */
-static void refusals_by_the_hundred_thousand_cost_nothing(void **state) {
-    (void)state;
+TEST_CASE(refusals_by_the_hundred_thousand_cost_nothing) {
     long before = 0;
     int errors = 0;
     for (int i = 0; i < 100000; i++) {

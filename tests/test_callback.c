@@ -31,8 +31,7 @@ static struct future *square(struct pool *pool, long value) {
     return submit(pool, square_task, &value, sizeof value, sizeof value);
 }
 
-static void they_run_in_the_order_added_once_and_within_a_call(void **state) {
-    (void)state;
+TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -56,8 +55,7 @@ static void they_run_in_the_order_added_once_and_within_a_call(void **state) {
     pool_destroy(pool);
 }
 
-static void one_that_is_added_late_runs_at_once(void **state) {
-    (void)state;
+TEST_CASE(one_that_is_added_late_runs_at_once) {
     struct pool *pool = pool_of(1);
     struct future *future = square(pool, 2);
     assert_ok(future_wait(future, PATIENCE));
@@ -72,8 +70,7 @@ static void one_that_is_added_late_runs_at_once(void **state) {
     future_free(future);
 }
 
-static void every_outcome_and_jobs_have_them(void **state) {
-    (void)state;
+TEST_CASE(every_outcome_and_jobs_have_them) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     int calls = 0;
@@ -103,8 +100,7 @@ static void open_it(struct future *future, void *arg) {
     gate_open(arg);
 }
 
-static void they_run_while_a_call_waits_for_something_else(void **state) {
-    (void)state;
+TEST_CASE(they_run_while_a_call_waits_for_something_else) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *slow = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -124,8 +120,7 @@ static void free_it(struct future *future, void *arg) {
     future_free(future);
 }
 
-static void one_may_free_its_own_future(void **state) {
-    (void)state;
+TEST_CASE(one_may_free_its_own_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     long sum = 0, result = -1;
@@ -153,8 +148,7 @@ static void free_only(struct future *future, void *arg) {
     future_free(future);
 }
 
-static void each_call_bears_that_its_future_is_freed(void **state) {
-    (void)state;
+TEST_CASE(each_call_bears_that_its_future_is_freed) {
     for (int way = 0; way < 6; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
@@ -182,8 +176,7 @@ static void each_call_bears_that_its_future_is_freed(void **state) {
     }
 }
 
-static void freed_futures_have_no_callbacks(void **state) {
-    (void)state;
+TEST_CASE(freed_futures_have_no_callbacks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0), *waiting = square(pool, 1);
@@ -221,8 +214,7 @@ static void go_on(struct future *future, void *arg) {
     chain->depth--;
 }
 
-static void one_may_submit_wait_and_add_more_without_end_or_depth(void **state) {
-    (void)state;
+TEST_CASE(one_may_submit_wait_and_add_more_without_end_or_depth) {
     struct chain chain = {.pool = pool_of(1), .length = (long)scaled(20000)};
     assert_ok(future_on_done(square(chain.pool, 1), go_on, &chain));
     while (chain.length > 0 && !chain.error) assert_true(pool_poll(chain.pool, PATIENCE) >= 0);
@@ -238,8 +230,7 @@ static void destroy_it(struct future *future, void *arg) {
     *pool = NULL;
 }
 
-static void one_may_destroy_the_pool(void **state) {
-    (void)state;
+TEST_CASE(one_may_destroy_the_pool) {
     for (int way = 0; way < 4; way++) {
         struct pool *pool = pool_of(2), *made = pool;
         struct future *future = square(pool, 4), *other = submit(pool, forever_task, NULL, 0, 0);
@@ -273,8 +264,7 @@ static void submit_more(struct future *future, void *arg) {
     pool_destroy(late->pool); /* it is being destroyed: nothing */
 }
 
-static void what_ends_with_the_pool_has_its_callbacks_too(void **state) {
-    (void)state;
+TEST_CASE(what_ends_with_the_pool_has_its_callbacks_too) {
     struct late late = {.pool = pool_of(1)};
     struct future *future = submit(late.pool, forever_task, NULL, 0, 0);
     assert_ok(future_on_done(future, submit_more, &late));
@@ -284,8 +274,7 @@ static void what_ends_with_the_pool_has_its_callbacks_too(void **state) {
     future_free(future);
 }
 
-static void an_event_loop_runs_them(void **state) {
-    (void)state;
+TEST_CASE(an_event_loop_runs_them) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
@@ -328,8 +317,7 @@ static void *throng(void *arg) {
     return NULL;
 }
 
-static void threads_run_them_one_at_a_time_and_each_once(void **state) {
-    (void)state;
+TEST_CASE(threads_run_them_one_at_a_time_and_each_once) {
     struct backoff backoff = {.pool = pool_of(2)};
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, throng, &backoff), 0);
@@ -351,8 +339,7 @@ static int on_done_in_a_child(void *arg) {
     return 0;
 }
 
-static void bad_arguments_have_their_codes(void **state) {
-    (void)state;
+TEST_CASE(bad_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct future *future = square(pool, 1);
     int calls = 0;

@@ -350,8 +350,7 @@ static void check_stats(struct pool *pool, const struct tally *all, size_t extra
     assert_true(stats.queued == 0 && stats.running == 0);
 }
 
-static void chaos_costs_no_more_than_the_victims(void **state) {
-    (void)state;
+TEST_CASE(chaos_costs_no_more_than_the_victims) {
     allow_seconds(tasks_wanted ? 900 : (unsigned)((end_time - now_ms()) / 1000) + 300);
     traces = shared(MOST_TASKS * sizeof *traces);
     seen_pids = shared(SEEN * sizeof *seen_pids);

@@ -66,8 +66,7 @@ static void end(struct pool *pool, struct future **futures, int count) {
     pool_destroy(pool);
 }
 
-static void a_get_takes_in_what_is_near_and_no_more(void **state) {
-    (void)state;
+TEST_CASE(a_get_takes_in_what_is_near_and_no_more) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
@@ -82,8 +81,7 @@ static void a_get_takes_in_what_is_near_and_no_more(void **state) {
     end(pool, futures, MANY);
 }
 
-static void a_get_of_what_is_not_done_takes_in_everything(void **state) {
-    (void)state;
+TEST_CASE(a_get_of_what_is_not_done_takes_in_everything) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
@@ -101,8 +99,7 @@ static void count_call(struct future *future, void *argument) {
     ++*(int *)argument;
 }
 
-static void a_get_runs_the_callbacks_of_others(void **state) {
-    (void)state;
+TEST_CASE(a_get_runs_the_callbacks_of_others) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     int calls = 0;
@@ -117,8 +114,7 @@ static void a_get_runs_the_callbacks_of_others(void **state) {
     end(pool, futures, MANY);
 }
 
-static void a_get_begins_what_comes_after_others(void **state) {
-    (void)state;
+TEST_CASE(a_get_begins_what_comes_after_others) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *second;
@@ -134,8 +130,7 @@ static void a_get_begins_what_comes_after_others(void **state) {
     end(pool, futures, MANY);
 }
 
-static void a_get_learns_of_deaths(void **state) {
-    (void)state;
+TEST_CASE(a_get_learns_of_deaths) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = die_once_task, .retries = 1};
@@ -151,8 +146,7 @@ static void a_get_learns_of_deaths(void **state) {
     end(pool, futures, MANY);
 }
 
-static void a_get_ends_jobs(void **state) {
-    (void)state;
+TEST_CASE(a_get_ends_jobs) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_job job = {.fn = flag_task, .count = 2};
@@ -169,8 +163,7 @@ static void a_get_ends_jobs(void **state) {
     end(pool, futures, MANY);
 }
 
-static void a_get_stops_the_clock_of_others(void **state) {
-    (void)state;
+TEST_CASE(a_get_stops_the_clock_of_others) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = flag_task, .timeout = PATIENCE};
@@ -196,8 +189,7 @@ static int add(void *result, const void *right) {
 }
 
 /* Three arguments fit at a time, done or not. */
-static void what_is_done_makes_room(void **state) {
-    (void)state;
+TEST_CASE(what_is_done_makes_room) {
     enum { SIZE = 300000, FIT = 3 };
     ran = shared(sizeof *ran);
     struct pool_options options = test_options(1);
@@ -225,8 +217,7 @@ static void what_is_done_makes_room(void **state) {
     pool_destroy(pool);
 }
 
-static void a_get_takes_in_what_was_given_up(void **state) {
-    (void)state;
+TEST_CASE(a_get_takes_in_what_was_given_up) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     size_t left = pool->arena_left;
@@ -264,8 +255,7 @@ static void end_more_than_fit(struct pool *pool, struct future **futures, struct
     free(futures);
 }
 
-static void a_get_of_few_sends_as_many_of_those_that_wait(void **state) {
-    (void)state;
+TEST_CASE(a_get_of_few_sends_as_many_of_those_that_wait) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, MANY, gates);
     assert_true(gate_reached(gate, 2));
@@ -278,8 +268,7 @@ static void a_get_of_few_sends_as_many_of_those_that_wait(void **state) {
     end_more_than_fit(pool, futures, gates);
 }
 
-static void a_get_keeps_the_workers_at_work(void **state) {
-    (void)state;
+TEST_CASE(a_get_keeps_the_workers_at_work) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
     gate_open(gate);

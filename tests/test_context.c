@@ -41,8 +41,7 @@ static struct pool_job lookups(const long *in, long *out, size_t count, const st
                              .count = count, .context = table, .context_size = sizeof *table};
 }
 
-static void all_items_of_a_job_see_a_copy_of_it(void **state) {
-    (void)state;
+TEST_CASE(all_items_of_a_job_see_a_copy_of_it) {
     struct pool *pool = pool_of(2);
     struct table *table = make_table(); /* after the workers were forked */
     long *in = malloc(WORDS * sizeof *in), *out = malloc(WORDS * sizeof *out);
@@ -59,8 +58,7 @@ static void all_items_of_a_job_see_a_copy_of_it(void **state) {
     pool_destroy(pool);
 }
 
-static void each_job_has_its_own_and_the_next_has_none(void **state) {
-    (void)state;
+TEST_CASE(each_job_has_its_own_and_the_next_has_none) {
     struct pool *pool = pool_of(2);
     long contexts[2] = {1, 2};
     const void *seen[2][100];
@@ -83,8 +81,7 @@ static void each_job_has_its_own_and_the_next_has_none(void **state) {
     pool_destroy(pool);
 }
 
-static void what_is_shared_already_is_not_copied(void **state) {
-    (void)state;
+TEST_CASE(what_is_shared_already_is_not_copied) {
     static long inherited;
     struct pool *pool = pool_of(1);
     struct table *arena = pool_alloc(pool, sizeof *arena);
@@ -104,8 +101,7 @@ static void what_is_shared_already_is_not_copied(void **state) {
     assert_true(seen == &inherited);
 }
 
-static void tasks_have_one_too(void **state) {
-    (void)state;
+TEST_CASE(tasks_have_one_too) {
     struct pool *pool = pool_of(1);
     struct table *table = make_table();
     long index = 77, result = -1;
@@ -125,8 +121,7 @@ static void tasks_have_one_too(void **state) {
     pool_destroy(pool);
 }
 
-static void it_is_read_only(void **state) {
-    (void)state;
+TEST_CASE(it_is_read_only) {
     struct pool *pool = pool_of(1);
     long value = 0;
     struct pool_job job = {.fn = overwrite, .count = 1, .context = &value, .context_size = sizeof value};
@@ -137,8 +132,7 @@ static void it_is_read_only(void **state) {
     pool_destroy(pool);
 }
 
-static void it_survives_the_death_of_a_worker(void **state) {
-    (void)state;
+TEST_CASE(it_survives_the_death_of_a_worker) {
     struct pool *pool = pool_of(2);
     pid_t pid = 0;
     assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
@@ -154,8 +148,7 @@ static void it_survives_the_death_of_a_worker(void **state) {
     pool_destroy(pool);
 }
 
-static void bad_arguments_have_their_codes(void **state) {
-    (void)state;
+TEST_CASE(bad_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct future *future = NULL;
     struct pool_job job = {.fn = where_is_it, .count = 1, .context_size = 8};

@@ -126,8 +126,7 @@ static void it_works(struct pool *pool) {
     }
 }
 
-static void whatever_kills_a_worker_is_told(void **state) {
-    (void)state;
+TEST_CASE(whatever_kills_a_worker_is_told) {
     struct pool *pool = pool_of(2);
     for (enum way way = LIVE + 1; way < WAYS; way++) {
         if (!possible_here(way)) continue;
@@ -146,8 +145,7 @@ static void whatever_kills_a_worker_is_told(void **state) {
     pool_destroy(pool);
 }
 
-static void the_address_of_a_segmentation_fault_is_told(void **state) {
-    (void)state;
+TEST_CASE(the_address_of_a_segmentation_fault_is_told) {
     struct pool *pool = pool_of(1);
     enum way way = SEGMENTATION_FAULT;
     struct pool_failure failure;
@@ -173,8 +171,7 @@ static int item_task(const void *in, void *out) {
     return die(item->way);
 }
 
-static void in_a_job_only_the_item_that_ran_is_lost(void **state) {
-    (void)state;
+TEST_CASE(in_a_job_only_the_item_that_ran_is_lost) {
     enum { ITEMS = 60 };
     runs = shared(ITEMS * sizeof *runs);
     struct pool *pool = pool_of(2);
@@ -214,8 +211,7 @@ static void in_a_job_only_the_item_that_ran_is_lost(void **state) {
     pool_destroy(pool);
 }
 
-static void a_job_may_lose_all_its_items(void **state) {
-    (void)state;
+TEST_CASE(a_job_may_lose_all_its_items) {
     struct pool *pool = pool_of(2);
     enum way in[50];
     int status[50];
@@ -235,8 +231,7 @@ static int die_often_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_retry_runs_the_victim_again_up_to_its_budget(void **state) {
-    (void)state;
+TEST_CASE(a_retry_runs_the_victim_again_up_to_its_budget) {
     runs = shared(20 * sizeof *runs);
     struct pool *pool = pool_of(2);
     for (int deaths = 0; deaths < 4; deaths++) {
@@ -289,8 +284,7 @@ static int fail_task(const void *in, void *out) {
     return 9;
 }
 
-static void a_task_that_fails_by_itself_is_not_retried(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_fails_by_itself_is_not_retried) {
     runs = shared(sizeof *runs);
     struct pool *pool = pool_of(1);
     struct pool_task task = {.fn = fail_task, .retries = 5};
@@ -324,8 +318,7 @@ static void call_roll(struct pool *pool, struct roll *roll, int workers) {
     for (int i = 0; i < workers; i++) assert_ok(finish(futures[i], NULL));
 }
 
-static void idle_workers_that_die_are_replaced_and_nothing_is_lost(void **state) {
-    (void)state;
+TEST_CASE(idle_workers_that_die_are_replaced_and_nothing_is_lost) {
     struct roll *roll = shared(sizeof *roll);
     struct pool *pool = pool_of(4);
     for (int victims = 1; victims <= 4; victims++) { /* the last time: all at once */
@@ -350,8 +343,7 @@ static void idle_workers_that_die_are_replaced_and_nothing_is_lost(void **state)
     pool_destroy(pool);
 }
 
-static void all_workers_may_die_at_once_at_work(void **state) {
-    (void)state;
+TEST_CASE(all_workers_may_die_at_once_at_work) {
     struct roll *roll = shared(sizeof *roll);
     struct pool *pool = pool_of(4);
     for (int round = 0; round < 5; round++) {
@@ -388,8 +380,7 @@ static int short_task(const void *in, void *out) {
     return 0;
 }
 
-static void kills_during_a_job_cost_one_item_each_at_most(void **state) {
-    (void)state;
+TEST_CASE(kills_during_a_job_cost_one_item_each_at_most) {
     enum { ITEMS = 200000, KILLS = 30 };
     struct pool *pool = pool_of(3);
     size_t *out = calloc(ITEMS, sizeof *out);
@@ -429,8 +420,7 @@ static void *map_until_broken(void *argument) {
     return result;
 }
 
-static void when_the_supervisor_dies_all_that_is_open_ends(void **state) {
-    (void)state;
+TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
     for (int busy = 0; busy < 2; busy++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(2);
@@ -501,8 +491,7 @@ static int wait_for_gate(void *argument) {
     return gate_pass(argument);
 }
 
-static void without_its_supervisor_no_worker_lingers(void **state) {
-    (void)state;
+TEST_CASE(without_its_supervisor_no_worker_lingers) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     pid_t supervisor = 0, worker = 0;
@@ -520,8 +509,7 @@ static void without_its_supervisor_no_worker_lingers(void **state) {
     assert_int_equal(end_child(child, PATIENCE).code, 0);
 }
 
-static void a_supervisor_that_is_stopped_does_not_keep_destroy(void **state) {
-    (void)state;
+TEST_CASE(a_supervisor_that_is_stopped_does_not_keep_destroy) {
     struct pool *pool = pool_of(2);
     struct future *stopped = submit(pool, stop_parent_task, NULL, 0, 0), *busy = submit(pool, forever_task, NULL, 0, 0);
     (void)future_wait(stopped, 1000);
@@ -539,8 +527,7 @@ static int dies_at_start(void *argument) {
     return die(*(const enum way *)argument);
 }
 
-static void a_pool_whose_workers_all_die_at_start_says_so(void **state) {
-    (void)state;
+TEST_CASE(a_pool_whose_workers_all_die_at_start_says_so) {
     starts = shared(sizeof *starts);
     enum way *way = shared(sizeof *way);
     static const enum way ways[] = {KILL_SELF, SEGMENTATION_FAULT, EXIT_3, EXIT_0, ABORT};
@@ -571,8 +558,7 @@ static int dies_at_first_start(void *argument) {
     return atomic_fetch_add(starts, 1) == 0 ? raise(SIGKILL) : 0;
 }
 
-static void a_worker_that_dies_at_start_is_tried_again(void **state) {
-    (void)state;
+TEST_CASE(a_worker_that_dies_at_start_is_tried_again) {
     starts = shared(sizeof *starts);
     for (int workers = 1; workers < 3; workers++) {
         *starts = 0;
@@ -592,8 +578,7 @@ static int close_all_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_task_that_closes_all_descriptors_costs_no_other(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_closes_all_descriptors_costs_no_other) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 5; i++) {
         struct future *future = submit(pool, close_all_task, NULL, 0, 0);
@@ -621,8 +606,7 @@ static int replace_all_task(const void *in, void *out) {
 }
 
 /* Nobody would hear it, and nobody could wake it: it goes when it would have to sleep, or to wake us. */
-static void a_worker_whose_pipes_a_task_took_is_replaced(void **state) {
-    (void)state;
+TEST_CASE(a_worker_whose_pipes_a_task_took_is_replaced) {
     struct pool *pool = pool_of(1);
     for (int i = 0; i < 5; i++) {
         pid_t cut_off = 0, pid = 0;
@@ -662,8 +646,7 @@ static int fork_in_job_task(const void *in, void *out) {
     return task_index() == 3 ? fork_and_return_task(in, out) : atomic_fetch_add(&twin->gate.arrived, 1) < 0;
 }
 
-static void a_child_that_returns_from_a_task_is_no_worker(void **state) {
-    (void)state;
+TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
     for (int in_job = 0; in_job < 2; in_job++) {
         struct twin *twin = shared(sizeof *twin), *in[10];
         struct pool *pool = pool_of(1);
@@ -698,8 +681,7 @@ static int die_at_first_item(const void *in, void *out) {
 }
 
 /* A pass takes up only so many of the items that a death has left over: these are for a dozen. */
-static void what_a_death_leaves_over_is_run_however_much_it_is(void **state) {
-    (void)state;
+TEST_CASE(what_a_death_leaves_over_is_run_however_much_it_is) {
     enum { ITEMS = 800000 };
     struct pool *pool = pool_of(2);
     size_t failed = 0;

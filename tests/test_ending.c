@@ -184,38 +184,31 @@ static void check_endings(enum end end) {
     for (enum load load = IDLE; load < LOADS; load++) check_ending(load, end);
 }
 
-static void nothing_is_left_of_a_caller_that_is_killed(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_is_killed) {
     check_endings(KILLED);
 }
 
-static void nothing_is_left_of_a_caller_that_is_terminated(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_is_terminated) {
     check_endings(TERMINATED);
 }
 
-static void nothing_is_left_of_a_caller_that_aborts(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_aborts) {
     check_endings(ABORTED);
 }
 
-static void nothing_is_left_of_a_caller_that_returns_from_main(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_returns_from_main) {
     check_endings(RETURNS);
 }
 
-static void nothing_is_left_of_a_caller_that_exits_in_another_thread(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_exits_in_another_thread) {
     check_endings(EXITS_IN_THREAD);
 }
 
-static void nothing_is_left_of_a_caller_that_exits_without_ado(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_of_a_caller_that_exits_without_ado) {
     check_endings(UNDERSCORE_EXITS);
 }
 
-static void nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes) {
     check_endings(EXECUTES);
 }
 
@@ -245,8 +238,7 @@ static int be_parent(void *argument) {
     return 1;
 }
 
-static void a_child_that_outlives_the_caller_keeps_no_process_of_the_pool(void **state) {
-    (void)state;
+TEST_CASE(a_child_that_outlives_the_caller_keeps_no_process_of_the_pool) {
     struct parent *parent = shared(sizeof *parent);
     pid_t host = start_child(be_parent, parent);
     assert_true(gate_reached(&parent->itself, 1));
@@ -302,8 +294,7 @@ static int handle_signals(void *argument) {
     return 0;
 }
 
-static void signals_of_the_terminal_reach_the_program_alone(void **state) {
-    (void)state;
+TEST_CASE(signals_of_the_terminal_reach_the_program_alone) {
     struct host *host = shared(sizeof *host);
     pid_t child = start_child(handle_signals, host);
     for (int i = 1; i <= 100; i += 10) {
@@ -327,8 +318,7 @@ static int have_defaults(void *argument) {
     return 1;
 }
 
-static void interrupted_by_default_the_program_ends_and_takes_all_with_it(void **state) {
-    (void)state;
+TEST_CASE(interrupted_by_default_the_program_ends_and_takes_all_with_it) {
     struct host *host = shared(sizeof *host);
     int output[2];
     assert_int_equal(pipe(output), 0);
@@ -356,8 +346,7 @@ static void interrupted_by_default_the_program_ends_and_takes_all_with_it(void *
 
 /* ---- pool_destroy() ---------------------------------------------------------------------------------------------- */
 
-static void destroy_is_bounded_whatever_the_tasks_do(void **state) {
-    (void)state;
+TEST_CASE(destroy_is_bounded_whatever_the_tasks_do) {
     for (enum load load = IDLE; load < LOADS; load++) {
         struct host *host = shared(sizeof *host);
         host->load = load;
@@ -395,8 +384,7 @@ static int own_group_child_task(const void *in, void *out) {
 }
 
 /* A child that has left the group of its worker is its own master; but it must not keep the pool from ending. */
-static void a_child_that_left_its_group_does_not_keep_destroy(void **state) {
-    (void)state;
+TEST_CASE(a_child_that_left_its_group_does_not_keep_destroy) {
     struct pool *pool = pool_of(1);
     pid_t child = 0;
     assert_ok(finish(submit(pool, own_group_child_task, NULL, 0, sizeof child), &child));
@@ -445,8 +433,7 @@ static int use_terminal(void *argument) {
     return 0;
 }
 
-static void a_worker_is_not_stopped_by_the_terminal(void **state) {
-    (void)state;
+TEST_CASE(a_worker_is_not_stopped_by_the_terminal) {
     assert_child_passes(use_terminal, NULL);
 }
 
@@ -479,8 +466,7 @@ static void *wait_for_ever(void *argument) {
 }
 
 /* The first sleeps for the others. */
-static void threads_may_wait_while_the_pool_ends(void **state) {
-    (void)state;
+TEST_CASE(threads_may_wait_while_the_pool_ends) {
     for (int round = 0; round < 50; round++) {
         struct pool *pool = pool_of(1);
         struct waiter waiters[4] = {{.pool = pool}};
@@ -513,8 +499,7 @@ static void *get_large(void *argument) {
     return NULL;
 }
 
-static void large_results_may_be_copied_while_the_pool_ends(void **state) {
-    (void)state;
+TEST_CASE(large_results_may_be_copied_while_the_pool_ends) {
     for (int round = 0; round < 20; round++) {
         struct pool *pool = pool_of(2);
         struct waiter waiters[4] = {{.pool = pool}};
@@ -548,8 +533,7 @@ static void *look_until_done(void *argument) {
     return NULL;
 }
 
-static void a_look_at_a_future_may_come_while_the_pool_ends(void **state) {
-    (void)state;
+TEST_CASE(a_look_at_a_future_may_come_while_the_pool_ends) {
     for (int round = 0; round < 100; round++) {
         struct pool *pool = pool_of(1);
         struct looker looker = {.future = submit(pool, forever_task, NULL, 0, 0)};

@@ -473,64 +473,53 @@ static void each(enum process process, const char *call, bool for_ever) {
     while (run_with(process, call, n, for_ever)) n += n < 40 ? step : 5 * step; /* after that comes more of the same */
 }
 
-static void every_malloc_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_malloc_may_fail) {
     each(CALLER, "malloc", false);
 }
 
-static void memory_may_end_at_any_malloc(void **state) {
-    (void)state;
+TEST_CASE(memory_may_end_at_any_malloc) {
     each(CALLER, "malloc", true);
 }
 
-static void every_mmap_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_mmap_may_fail) {
     each(CALLER, "mmap", false);
 }
 
-static void every_pipe_socket_and_fork_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_pipe_socket_and_fork_may_fail) {
     each(CALLER, "pipe", false);
     each(CALLER, "socketpair", false);
     each(CALLER, "fork", false);
 }
 
-static void every_read_of_the_caller_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_read_of_the_caller_may_fail) {
     each(CALLER, "read", false);
 }
 
-static void every_write_of_the_caller_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_write_of_the_caller_may_fail) {
     each(CALLER, "write", false);
 }
 
-static void every_call_of_the_caller_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_call_of_the_caller_may_fail) {
     each(CALLER, "", false);
 }
 
-static void every_fork_of_the_supervisor_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_fork_of_the_supervisor_may_fail) {
     each(SUPERVISOR, "fork", false);
 }
 
-static void every_other_call_of_the_supervisor_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_other_call_of_the_supervisor_may_fail) {
     each(SUPERVISOR, "pipe", false);
     each(SUPERVISOR, "read", false);
     each(SUPERVISOR, "write", false);
 }
 
-static void every_call_of_a_worker_may_fail(void **state) {
-    (void)state;
+TEST_CASE(every_call_of_a_worker_may_fail) {
     each(WORKER, "", false);
 }
 
 /* ---- what certain failures come to */
 
-static void pool_create_says_what_is_lacking(void **state) {
-    (void)state;
+TEST_CASE(pool_create_says_what_is_lacking) {
     static const struct {
         const char *call;
         int code;
@@ -549,8 +538,7 @@ static void pool_create_says_what_is_lacking(void **state) {
     }
 }
 
-static void a_default_arena_gives_way_where_address_space_is_scarce(void **state) {
-    (void)state;
+TEST_CASE(a_default_arena_gives_way_where_address_space_is_scarce) {
     faults = shared(sizeof *faults);
     arrange(CALLER, "mmap", 1, 3);
     begin_faults();
@@ -561,8 +549,7 @@ static void a_default_arena_gives_way_where_address_space_is_scarce(void **state
     pool_destroy(pool);
 }
 
-static void without_huge_pages_large_blocks_are_given_all_the_same(void **state) {
-    (void)state;
+TEST_CASE(without_huge_pages_large_blocks_are_given_all_the_same) {
     enum { LONGS = (8 << 20) / sizeof(long) };
     size_t left = pp_memory_left("");
     faults = shared(sizeof *faults);
@@ -644,8 +631,7 @@ static int hidden_ends(void *unused) {
     return 0;
 }
 
-static void a_child_forked_meanwhile_does_not_hide_the_supervisors_end(void **state) {
-    (void)state;
+TEST_CASE(a_child_forked_meanwhile_does_not_hide_the_supervisors_end) {
     faults = shared(sizeof *faults);
     for (int i = 0; i < 2; i++) {
         memset(faults, 0, sizeof *faults);
@@ -655,8 +641,7 @@ static void a_child_forked_meanwhile_does_not_hide_the_supervisors_end(void **st
 }
 
 /* Futures that are many come a large block at a time. */
-static void without_a_large_block_for_futures_small_ones_do(void **state) {
-    (void)state;
+TEST_CASE(without_a_large_block_for_futures_small_ones_do) {
     enum { MOST = 20000 };
     static struct future *futures[MOST];
     faults = shared(sizeof *faults);
@@ -745,8 +730,7 @@ static int few_processes(void *argument) {
     return 0;
 }
 
-static void with_few_processes_the_pool_goes_on(void **state) {
-    (void)state;
+TEST_CASE(with_few_processes_the_pool_goes_on) {
     faults = shared(sizeof *faults);
     unsigned for_ever = 0;
     arrange(SUPERVISOR, "fork", 2, 6);
@@ -754,8 +738,7 @@ static void with_few_processes_the_pool_goes_on(void **state) {
     assert_true(atomic_load(&faults->met) == 6);
 }
 
-static void a_shortage_of_processes_that_has_passed_is_forgotten(void **state) {
-    (void)state;
+TEST_CASE(a_shortage_of_processes_that_has_passed_is_forgotten) {
     faults = shared(sizeof *faults);
     unsigned each_task = 1;
     for (int times = 1; times <= 5; times += 2) {

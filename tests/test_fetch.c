@@ -118,8 +118,7 @@ static void map_counted(struct pool *pool, size_t chunk) {
     map_once(pool, &job);
 }
 
-static void large_arguments_are_fetched_and_small_ones_copied(void **state) {
-    (void)state;
+TEST_CASE(large_arguments_are_fetched_and_small_ones_copied) {
     static const struct {
         size_t chunk;
         bool fetched; /* each chunk by itself: small ones would take longer than a copy of all */
@@ -140,8 +139,7 @@ static void large_arguments_are_fetched_and_small_ones_copied(void **state) {
     pool_destroy(pool);
 }
 
-static void results_may_take_the_place_of_arguments(void **state) {
-    (void)state;
+TEST_CASE(results_may_take_the_place_of_arguments) {
     struct pool *pool = pool_of_two();
     struct pool_job job = job_of(counted_square);
     job.out = in;
@@ -150,8 +148,7 @@ static void results_may_take_the_place_of_arguments(void **state) {
     pool_destroy(pool);
 }
 
-static void what_cannot_be_fetched_is_copied(void **state) {
-    (void)state;
+TEST_CASE(what_cannot_be_fetched_is_copied) {
     static const int fail_from[] = {0, 1, 3};
     for (size_t f = 0; f < COUNT(fail_from); f++) {
         plan->fail_from = fail_from[f];
@@ -174,14 +171,12 @@ static void map_without_fetching(void) {
     pool_destroy(pool);
 }
 
-static void where_there_is_no_room_to_fetch_to_arguments_are_copied(void **state) {
-    (void)state;
+TEST_CASE(where_there_is_no_room_to_fetch_to_arguments_are_copied) {
     plan->fail_room = 1;
     map_without_fetching();
 }
 
-static void whoever_dies_of_fetching_leaves_no_victim(void **state) {
-    (void)state;
+TEST_CASE(whoever_dies_of_fetching_leaves_no_victim) {
     static const int deaths[] = {1, 2, NEVER};
     for (size_t d = 0; d < COUNT(deaths); d++) {
         plan->deaths_wanted = deaths[d];
@@ -233,19 +228,16 @@ static void kill_who_fetches(int timeout) {
     pool_destroy(pool);
 }
 
-static void a_kill_reaches_whoever_fetches(void **state) {
-    (void)state;
+TEST_CASE(a_kill_reaches_whoever_fetches) {
     kill_who_fetches(0);
 }
 
-static void a_kill_reaches_whoever_fetches_for_items_with_a_time_out(void **state) {
-    (void)state;
+TEST_CASE(a_kill_reaches_whoever_fetches_for_items_with_a_time_out) {
     kill_who_fetches(3600000);
 }
 
 /* As many as would end fetching, had they died by themselves. */
-static void who_is_killed_while_it_fetches_is_no_sign_that_it_cannot(void **state) {
-    (void)state;
+TEST_CASE(who_is_killed_while_it_fetches_is_no_sign_that_it_cannot) {
     if (!can_read_parent()) return;
     plan->holds = true;
     struct pool_options options = test_options(1);
@@ -267,8 +259,7 @@ static void who_is_killed_while_it_fetches_is_no_sign_that_it_cannot(void **stat
     pool_destroy(pool);
 }
 
-static void what_the_supervisor_cannot_read_no_worker_tries_to(void **state) {
-    (void)state;
+TEST_CASE(what_the_supervisor_cannot_read_no_worker_tries_to) {
     plan->fail_try = 1;
     map_without_fetching();
 }
@@ -278,8 +269,7 @@ static int nothing_task(const void *argument, void *result) {
     return 0;
 }
 
-static void fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none(void **state) {
-    (void)state;
+TEST_CASE(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none) {
     struct pool_options options = test_options(2);
     options.arena_size = sizeof in / 2;
     struct pool_job job = job_of(nothing_task);
@@ -307,8 +297,7 @@ static int sometimes_deadly(const void *argument, void *result) {
     return 0;
 }
 
-static void items_are_fetched_again_for_another_try(void **state) {
-    (void)state;
+TEST_CASE(items_are_fetched_again_for_another_try) {
     static const int timeouts[] = {0, 3600000};
     static const unsigned most[] = {0, 40000};
     for (size_t t = 0; t < COUNT(timeouts); t++)
@@ -333,8 +322,7 @@ static int is_filled(const void *argument, void *result) {
     return filled(argument, *(const size_t *)task_context(), task_index()) ? 0 : 1;
 }
 
-static void arguments_larger_than_what_is_fetched_at_a_time_are_copied(void **state) {
-    (void)state;
+TEST_CASE(arguments_larger_than_what_is_fetched_at_a_time_are_copied) {
     enum { LARGE = 6 };
     for (size_t size = PP_FETCH; size <= PP_FETCH + 1; size++) {
         char *data = malloc(LARGE * size);
@@ -359,8 +347,7 @@ static int counted_index(const void *argument, void *result) {
 }
 
 /* Large results make parts, too. */
-static void whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim(void **state) {
-    (void)state;
+TEST_CASE(whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim) {
     for (int with_arguments = 0; with_arguments <= 1; with_arguments++) {
         plan->dies_finished = true;
         atomic_store(&plan->finished, 0);
@@ -381,8 +368,7 @@ static int write_to_argument(const void *argument, void *result) {
     return 0;
 }
 
-static void a_task_can_only_read_what_was_fetched(void **state) {
-    (void)state;
+TEST_CASE(a_task_can_only_read_what_was_fetched) {
     struct pool *pool = pool_of_two();
     struct pool_job job = job_of(write_to_argument);
     assert_code(pool_map(pool, &job), POOL_EDIED);

@@ -135,15 +135,13 @@ static int crash_in_child(void *argument) {
     return raise(SIGKILL);
 }
 
-static void after_a_fork_each_call_says_foreign(void **state) {
-    (void)state;
+TEST_CASE(after_a_fork_each_call_says_foreign) {
     struct handles h = make_handles();
     assert_child_passes(use_in_child, &h);
     end_handles(h);
 }
 
-static void a_forked_child_that_frees_or_ends_costs_the_parent_nothing(void **state) {
-    (void)state;
+TEST_CASE(a_forked_child_that_frees_or_ends_costs_the_parent_nothing) {
     struct handles h = make_handles();
     for (int i = 0; i < 3; i++) {
         assert_child_passes(free_in_child, &h);
@@ -172,8 +170,7 @@ static int own_pool_in_child(void *argument) {
     return 0;
 }
 
-static void a_forked_child_may_make_a_pool_of_its_own(void **state) {
-    (void)state;
+TEST_CASE(a_forked_child_may_make_a_pool_of_its_own) {
     struct handles h = make_handles();
     assert_child_passes(own_pool_in_child, NULL);
     end_handles(h);
@@ -185,8 +182,7 @@ static int linger(void *argument) {
 }
 
 /* Such a child has all of the caller's descriptors. */
-static void a_forked_child_that_lingers_keeps_nothing_from_ending(void **state) {
-    (void)state;
+TEST_CASE(a_forked_child_that_lingers_keeps_nothing_from_ending) {
     struct handles h = make_handles();
     struct gate *gate = shared(sizeof *gate);
     pid_t child = start_child(linger, gate);
@@ -225,8 +221,7 @@ static int destroy_task(const void *in, void *out) {
     return 0;
 }
 
-static void in_a_worker_of_another_pool_each_call_says_foreign(void **state) {
-    (void)state;
+TEST_CASE(in_a_worker_of_another_pool_each_call_says_foreign) {
     static struct handles h;
     h = make_handles();
     const struct handles *pointer = &h;
@@ -247,8 +242,7 @@ static int foreign_pool_task(const void *in, void *out) {
     return 0;
 }
 
-static void in_its_own_worker_a_pool_is_foreign(void **state) {
-    (void)state;
+TEST_CASE(in_its_own_worker_a_pool_is_foreign) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 10; i++) {
         int line = -1;
@@ -282,8 +276,7 @@ static int nested_task(const void *in, void *out) {
     return task_index() == (size_t)base ? 0 : task_fail(3, "the index is %zu", task_index());
 }
 
-static void a_task_may_have_a_pool_of_its_own(void **state) {
-    (void)state;
+TEST_CASE(a_task_may_have_a_pool_of_its_own) {
     struct pool *pool = pool_of(2);
     long in[20], out[20];
     for (long i = 0; i < 20; i++) in[i] = i;
@@ -322,8 +315,7 @@ static int leave_pool_task(const void *in, void *out) {
     return future_get(future, NULL, -1);
 }
 
-static void the_pool_of_a_killed_task_goes_with_it(void **state) {
-    (void)state;
+TEST_CASE(the_pool_of_a_killed_task_goes_with_it) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, leave_pool_task, &gate, sizeof gate, 0);

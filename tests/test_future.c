@@ -32,8 +32,7 @@ static int count_task(const void *in, void *out) {
     return 0;
 }
 
-static void it_is_pending_then_running_then_done(void **state) {
-    (void)state;
+TEST_CASE(it_is_pending_then_running_then_done) {
     struct blocked b = block();
     long value = 12;
     struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
@@ -49,8 +48,7 @@ static void it_is_pending_then_running_then_done(void **state) {
     pool_destroy(b.pool);
 }
 
-static void done_becomes_true_without_a_wait(void **state) {
-    (void)state;
+TEST_CASE(done_becomes_true_without_a_wait) {
     struct pool *pool = pool_of(1);
     long value = 3;
     for (int i = 0; i < 50; i++) {
@@ -65,8 +63,7 @@ static void done_becomes_true_without_a_wait(void **state) {
     pool_destroy(pool);
 }
 
-static void a_wait_ends_with_its_time_and_what_it_waited_for_goes_on(void **state) {
-    (void)state;
+TEST_CASE(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on) {
     struct blocked b = block();
     long value = 5, result = -1;
     struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
@@ -92,8 +89,7 @@ static void a_wait_ends_with_its_time_and_what_it_waited_for_goes_on(void **stat
     pool_destroy(b.pool);
 }
 
-static void a_result_may_be_got_again_or_not_at_all(void **state) {
-    (void)state;
+TEST_CASE(a_result_may_be_got_again_or_not_at_all) {
     struct pool *pool = pool_of(1);
     long value = 7;
     struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
@@ -117,8 +113,7 @@ static int meet_and_stay_task(const void *in, void *out) {
     return 0;
 }
 
-static void results_may_be_got_in_any_order_and_long_after(void **state) {
-    (void)state;
+TEST_CASE(results_may_be_got_in_any_order_and_long_after) {
     struct pool *pool = pool_of(2);
     enum { TASKS = 2000 };
     struct future *futures[TASKS];
@@ -136,8 +131,7 @@ static void results_may_be_got_in_any_order_and_long_after(void **state) {
     pool_destroy(pool);
 }
 
-static void cancel_ends_what_waits_and_it_never_runs(void **state) {
-    (void)state;
+TEST_CASE(cancel_ends_what_waits_and_it_never_runs) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     struct future *futures[200];
@@ -163,8 +157,7 @@ static void cancel_ends_what_waits_and_it_never_runs(void **state) {
     pool_destroy(b.pool);
 }
 
-static void cancel_leaves_alone_what_runs_or_is_done(void **state) {
-    (void)state;
+TEST_CASE(cancel_leaves_alone_what_runs_or_is_done) {
     struct blocked b = block();
     assert_code(future_cancel(b.running), POOL_EBUSY);
     assert_false(future_done(b.running));
@@ -185,8 +178,7 @@ static int say_pid_and_stay_task(const void *in, void *out) {
     return forever_task(NULL, NULL);
 }
 
-static void kill_ends_what_runs_and_the_pool_goes_on(void **state) {
-    (void)state;
+TEST_CASE(kill_ends_what_runs_and_the_pool_goes_on) {
     atomic_int *pid = shared(sizeof *pid);
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 10; round++) {
@@ -212,8 +204,7 @@ static void kill_ends_what_runs_and_the_pool_goes_on(void **state) {
     pool_destroy(pool);
 }
 
-static void kill_ends_what_waits_like_cancel(void **state) {
-    (void)state;
+TEST_CASE(kill_ends_what_waits_like_cancel) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
@@ -240,8 +231,7 @@ static int gate_or_square_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_killed_job_keeps_the_results_of_items_that_were_done(void **state) {
-    (void)state;
+TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
     struct gated_squares *squares = shared(sizeof *squares), *in[100];
     struct pool *pool = pool_of(2);
     long out[100];
@@ -285,8 +275,7 @@ static void a_killed_job_keeps_the_results_of_items_that_were_done(void **state)
     pool_destroy(pool);
 }
 
-static void a_job_that_waits_can_be_cancelled(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_waits_can_be_cancelled) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     int status[50];
@@ -308,8 +297,7 @@ static void a_job_that_waits_can_be_cancelled(void **state) {
     pool_destroy(b.pool);
 }
 
-static void freeing_it_before_it_is_done_lets_the_work_go_on(void **state) {
-    (void)state;
+TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     future_free(b.running);
@@ -338,8 +326,7 @@ static void freeing_it_before_it_is_done_lets_the_work_go_on(void **state) {
     pool_destroy(b.pool);
 }
 
-static void many_given_up_at_once_leave_room_for_more(void **state) {
-    (void)state;
+TEST_CASE(many_given_up_at_once_leave_room_for_more) {
     runs = shared(sizeof *runs);
     struct pool *pool = pool_of(2);
     int tasks = (int)scaled(100000);
@@ -360,8 +347,7 @@ static int fail_task(const void *in, void *out) {
     return task_fail(17, "the reason is %d", 71);
 }
 
-static void it_outlives_its_pool_with_its_result(void **state) {
-    (void)state;
+TEST_CASE(it_outlives_its_pool_with_its_result) {
     runs = shared(sizeof *runs);
     struct pool *pool = pool_of(2);
     struct future *small[100], *large[8], *failed = submit(pool, fail_task, NULL, 0, 0);
@@ -398,8 +384,7 @@ static void it_outlives_its_pool_with_its_result(void **state) {
     assert_int_equal(*runs, 10);
 }
 
-static void what_was_not_done_when_its_pool_went_is_cancelled(void **state) {
-    (void)state;
+TEST_CASE(what_was_not_done_when_its_pool_went_is_cancelled) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     struct future *tasks[100], *job_future;
@@ -435,8 +420,7 @@ static int gate_result_task(const void *in, void *out) {
     return gate_pass(*(struct gate *const *)in);
 }
 
-static void threads_may_wait_for_one_future_and_for_several(void **state) {
-    (void)state;
+TEST_CASE(threads_may_wait_for_one_future_and_for_several) {
     struct gate *gates[2] = {shared(sizeof(struct gate)), shared(sizeof(struct gate))};
     struct pool *pool = pool_of(2);
     struct future *futures[2];
@@ -481,8 +465,7 @@ static int64_t cancel_under_a_waiting_thread(struct pool *pool) {
     return now_ms() - start;
 }
 
-static void a_waiting_thread_is_woken_by_the_cancel_of_another(void **state) {
-    (void)state;
+TEST_CASE(a_waiting_thread_is_woken_by_the_cancel_of_another) {
     runs = shared(sizeof *runs);
     struct blocked b = block();
     int64_t least = PATIENCE;
@@ -495,8 +478,7 @@ static void a_waiting_thread_is_woken_by_the_cancel_of_another(void **state) {
     pool_destroy(b.pool);
 }
 
-static void free_of_nothing_does_nothing(void **state) {
-    (void)state;
+TEST_CASE(free_of_nothing_does_nothing) {
     future_free(NULL);
 }
 

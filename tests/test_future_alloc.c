@@ -30,8 +30,7 @@ static void free_all(struct future **futures, long count) {
     for (long i = 0; i < count; i++) future_free(futures[i]);
 }
 
-static void what_is_given_back_is_given_again(void **state) {
-    (void)state;
+TEST_CASE(what_is_given_back_is_given_again) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     for (int round = 0; round < 5; round++) {
@@ -44,8 +43,7 @@ static void what_is_given_back_is_given_again(void **state) {
     pool_destroy(pool);
 }
 
-static void futures_outlive_the_pool_each_as_a_handle(void **state) {
-    (void)state;
+TEST_CASE(futures_outlive_the_pool_each_as_a_handle) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     submit_squares(pool, futures, MANY);
@@ -70,8 +68,7 @@ static void futures_outlive_the_pool_each_as_a_handle(void **state) {
 }
 
 /* So many that they no longer lie in small blocks. */
-static void very_many_futures_are_as_good_as_few(void **state) {
-    (void)state;
+TEST_CASE(very_many_futures_are_as_good_as_few) {
     enum { VERY_MANY = 40000 };
     static struct future *futures[VERY_MANY];
     struct pool *pool = pool_of(2);
@@ -107,8 +104,7 @@ static void *free_them(void *argument) {
     return NULL;
 }
 
-static void threads_may_free_futures_while_the_pool_ends(void **state) {
-    (void)state;
+TEST_CASE(threads_may_free_futures_while_the_pool_ends) {
     for (int round = 0; round < 30; round++) {
         struct pool *pool = pool_of(1);
         struct freer freers[2];
@@ -133,8 +129,7 @@ static int first_input_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_task_that_comes_after_it_keeps_a_future(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_comes_after_it_keeps_a_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[MANY], *after[2], *dependent;
@@ -157,8 +152,7 @@ static void a_task_that_comes_after_it_keeps_a_future(void **state) {
     pool_destroy(pool);
 }
 
-static void a_stream_learns_that_what_it_waits_for_was_freed(void **state) {
-    (void)state;
+TEST_CASE(a_stream_learns_that_what_it_waits_for_was_freed) {
     struct pool *pool = pool_of(2);
     struct future *futures[2];
     struct stream *stream;
@@ -176,8 +170,7 @@ static void a_stream_learns_that_what_it_waits_for_was_freed(void **state) {
 }
 
 /* A call that waits for it may have been given the outcome by another, and not be back yet. */
-static void a_call_that_waits_keeps_a_future(void **state) {
-    (void)state;
+TEST_CASE(a_call_that_waits_keeps_a_future) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     submit_squares(pool, futures, MANY);
@@ -196,8 +189,7 @@ static void a_call_that_waits_keeps_a_future(void **state) {
     pool_destroy(pool);
 }
 
-static void a_future_that_is_watched_is_not_at_rest_once_it_is_done(void **state) {
-    (void)state;
+TEST_CASE(a_future_that_is_watched_is_not_at_rest_once_it_is_done) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0), *next = NULL;
@@ -216,8 +208,7 @@ static void free_it(struct future *future, void *argument) {
     future_free(future);
 }
 
-static void a_callback_may_free_what_was_at_rest(void **state) {
-    (void)state;
+TEST_CASE(a_callback_may_free_what_was_at_rest) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     int calls = 0;
@@ -239,8 +230,7 @@ static int large_task(const void *in, void *out) {
     return 0;
 }
 
-static void what_has_more_than_its_own_memory_is_not_at_rest(void **state) {
-    (void)state;
+TEST_CASE(what_has_more_than_its_own_memory_is_not_at_rest) {
     struct pool *pool = pool_of(2);
     size_t left = pool->arena_left;
     struct future *failed = submit(pool, fail_task, NULL, 0, 0), *large = submit(pool, large_task, NULL, 0, LARGE);

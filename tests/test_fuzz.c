@@ -24,8 +24,7 @@ static int run_batch(void *argument) {
     return 0;
 }
 
-static void whatever_workers_write_everything_ends(void **state) {
-    (void)state;
+TEST_CASE(whatever_workers_write_everything_ends) {
     _Atomic uint64_t *seed = shared(sizeof *seed);
     *seed = first_seed;
     for (uint64_t end = first_seed + scaled(runs); *seed < end;) {
@@ -81,8 +80,7 @@ static int lose_memory_for_the_next_pass(void *unused) {
     return 0;
 }
 
-static void items_without_memory_for_another_pass_fail(void **state) {
-    (void)state;
+TEST_CASE(items_without_memory_for_another_pass_fail) {
     assert_child_passes(lose_memory_for_the_next_pass, NULL);
 }
 
@@ -107,8 +105,7 @@ static int die_after_many_announcements(void *unused) {
     return 0;
 }
 
-static void a_death_is_settled_though_the_dead_announced_too_much(void **state) {
-    (void)state;
+TEST_CASE(a_death_is_settled_though_the_dead_announced_too_much) {
     assert_child_passes(die_after_many_announcements, NULL);
 }
 

@@ -48,8 +48,7 @@ static int crash_task(const void *in, void *out) {
     abort();
 }
 
-static void a_task_takes_the_results_of_others(void **state) {
-    (void)state;
+TEST_CASE(a_task_takes_the_results_of_others) {
     struct pool *pool = pool_of(2);
     struct future *parts[3] = {square(pool, 2), square(pool, 3), square(pool, 4)}, *sum;
     long hundred = 100, result = 0;
@@ -65,8 +64,7 @@ static void a_task_takes_the_results_of_others(void **state) {
     pool_destroy(pool);
 }
 
-static void it_begins_when_the_last_is_done(void **state) {
-    (void)state;
+TEST_CASE(it_begins_when_the_last_is_done) {
     struct gate *gates = shared(2 * sizeof *gates), *first = &gates[0], *second = &gates[1];
     struct pool *pool = pool_of(3);
     struct future *two[2] = {submit(pool, gate_task, &first, sizeof first, 0),
@@ -106,8 +104,7 @@ static int take_large(const void *in, void *out) {
     return 0;
 }
 
-static void large_results_stay_where_they_lie_and_handles_may_go(void **state) {
-    (void)state;
+TEST_CASE(large_results_stay_where_they_lie_and_handles_may_go) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -126,8 +123,7 @@ static void large_results_stay_where_they_lie_and_handles_may_go(void **state) {
     pool_destroy(pool);
 }
 
-static void a_chain_of_100000_and_all_handles_but_the_last_given_up(void **state) {
-    (void)state;
+TEST_CASE(a_chain_of_100000_and_all_handles_but_the_last_given_up) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
@@ -148,8 +144,7 @@ static void a_chain_of_100000_and_all_handles_but_the_last_given_up(void **state
     pool_destroy(pool);
 }
 
-static void a_chain_of_100000_fails_as_one(void **state) {
-    (void)state;
+TEST_CASE(a_chain_of_100000_fails_as_one) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
@@ -173,8 +168,7 @@ static void a_chain_of_100000_fails_as_one(void **state) {
     pool_destroy(pool);
 }
 
-static void fan_in_and_fan_out_of_10000(void **state) {
-    (void)state;
+TEST_CASE(fan_in_and_fan_out_of_10000) {
     size_t width = scaled(10000);
     struct pool *pool = pool_of(2);
     struct future **leaves = calloc(width, sizeof(struct future *)), *root = square(pool, 3);
@@ -190,8 +184,7 @@ static void fan_in_and_fan_out_of_10000(void **state) {
     pool_destroy(pool);
 }
 
-static void diamonds_and_one_named_twice(void **state) {
-    (void)state;
+TEST_CASE(diamonds_and_one_named_twice) {
     struct pool *pool = pool_of(2);
     struct future *top = square(pool, 1);
     for (int i = 0; i < 30; i++) { /* each doubles and adds 2: 2^30 paths, 30 diamonds */
@@ -211,8 +204,7 @@ static void diamonds_and_one_named_twice(void **state) {
     pool_destroy(pool);
 }
 
-static void each_failure_of_a_dependency_is_told(void **state) {
-    (void)state;
+TEST_CASE(each_failure_of_a_dependency_is_told) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct pool_failure failure;
@@ -263,8 +255,7 @@ static int fail_at_three(const void *in, void *out) {
     return task_index() == 3 ? task_fail(9, "three") : 0;
 }
 
-static void jobs_may_come_before(void **state) {
-    (void)state;
+TEST_CASE(jobs_may_come_before) {
     struct pool *pool = pool_of(2);
     long in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, *out = pool_alloc(pool, sizeof in);
     struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
@@ -302,8 +293,7 @@ static int count_inputs(const void *in, void *out) {
     return 0;
 }
 
-static void what_has_no_result_gives_none(void **state) {
-    (void)state;
+TEST_CASE(what_has_no_result_gives_none) {
     struct pool *pool = pool_of(1);
     struct future *empty = submit(pool, square_task, &(long){1}, sizeof(long), sizeof(long)), *job;
     assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_at_three, .count = 2}, &job));
@@ -341,8 +331,7 @@ static int check_shrunk(const void *in, void *out) {
     return 0;
 }
 
-static void results_may_be_shorter_than_asked_for(void **state) {
-    (void)state;
+TEST_CASE(results_may_be_shorter_than_asked_for) {
     struct pool *pool = pool_of(2);
     for (size_t most = 48; most <= 480; most *= 10) { /* in the caller's memory, in shared memory */
         struct future *parts[48];
@@ -355,8 +344,7 @@ static void results_may_be_shorter_than_asked_for(void **state) {
     pool_destroy(pool);
 }
 
-static void held_tasks_can_be_cancelled_killed_and_freed(void **state) {
-    (void)state;
+TEST_CASE(held_tasks_can_be_cancelled_killed_and_freed) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0), *held[4];
@@ -376,8 +364,7 @@ static void held_tasks_can_be_cancelled_killed_and_freed(void **state) {
     pool_destroy(pool);
 }
 
-static void shutdown_finishes_or_cancels_graphs_and_destroy_ends_them(void **state) {
-    (void)state;
+TEST_CASE(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them) {
     for (int way = 0; way < 3; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
@@ -408,8 +395,7 @@ static int die_once(const void *in, void *out) {
     return 0;
 }
 
-static void retries_find_the_inputs_again(void **state) {
-    (void)state;
+TEST_CASE(retries_find_the_inputs_again) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(1);
     struct future *root = square(pool, 9), *last;
@@ -423,8 +409,7 @@ static void retries_find_the_inputs_again(void **state) {
     pool_destroy(pool);
 }
 
-static void an_event_loop_moves_graphs_on(void **state) {
-    (void)state;
+TEST_CASE(an_event_loop_moves_graphs_on) {
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
     struct future *last = square(pool, 1), *next;
@@ -444,8 +429,7 @@ static void an_event_loop_moves_graphs_on(void **state) {
     pool_destroy(pool);
 }
 
-static void bad_arguments_have_their_codes(void **state) {
-    (void)state;
+TEST_CASE(bad_arguments_have_their_codes) {
     struct pool *pool = pool_of(1), *other = pool_of(1);
     struct future *mine = square(pool, 1), *foreign = square(other, 1), *future = NULL;
     struct future *list[2] = {mine, NULL};

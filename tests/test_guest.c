@@ -201,8 +201,7 @@ static int keep_settings(void *argument) {
     return 0;
 }
 
-static void the_settings_of_the_caller_stay_as_they_are(void **state) {
-    (void)state;
+TEST_CASE(the_settings_of_the_caller_stay_as_they_are) {
     for (int odd = 0; odd < 2; odd++) assert_child_passes(keep_settings, &(bool){odd});
 }
 
@@ -245,8 +244,7 @@ static int see_signals_in_worker(void *argument) {
     return 0;
 }
 
-static void a_worker_has_the_default_signals(void **state) {
-    (void)state;
+TEST_CASE(a_worker_has_the_default_signals) {
     assert_child_passes(see_signals_in_worker, NULL);
 }
 
@@ -295,8 +293,7 @@ static int with_sigchld(void *argument) {
     return 0;
 }
 
-static void the_caller_may_do_with_sigchld_what_it_likes(void **state) {
-    (void)state;
+TEST_CASE(the_caller_may_do_with_sigchld_what_it_likes) {
     for (enum chld way = IGNORED; way < CHLD_WAYS; way++) assert_child_passes(with_sigchld, &way);
 }
 
@@ -321,8 +318,7 @@ static int have_own_children(void *argument) {
     return 0;
 }
 
-static void the_caller_keeps_its_own_children(void **state) {
-    (void)state;
+TEST_CASE(the_caller_keeps_its_own_children) {
     assert_child_passes(have_own_children, NULL);
 }
 
@@ -382,8 +378,7 @@ static int close_low(void *argument) {
     return 0;
 }
 
-static void the_standard_descriptors_may_be_closed_and_stay_so(void **state) {
-    (void)state;
+TEST_CASE(the_standard_descriptors_may_be_closed_and_stay_so) {
     for (int closed = 1; closed < 8; closed++) assert_child_passes(close_low, &closed);
 }
 
@@ -420,8 +415,7 @@ static int use_up_descriptors(void *argument) {
     return 0;
 }
 
-static void with_few_descriptors_left_it_works_or_says_so(void **state) {
-    (void)state;
+TEST_CASE(with_few_descriptors_left_it_works_or_says_so) {
     assert_child_passes(use_up_descriptors, NULL);
 }
 
@@ -445,8 +439,7 @@ static int use_up_descriptors_later(void *argument) {
     return 0;
 }
 
-static void a_pool_needs_no_more_descriptors_later(void **state) {
-    (void)state;
+TEST_CASE(a_pool_needs_no_more_descriptors_later) {
     assert_child_passes(use_up_descriptors_later, NULL);
 }
 
@@ -470,8 +463,7 @@ static int run_out_of_processes(void *argument) {
     return 0;
 }
 
-static void with_few_processes_left_it_works_with_fewer_or_says_so(void **state) {
-    (void)state;
+TEST_CASE(with_few_processes_left_it_works_with_fewer_or_says_so) {
     if (getuid() == 0) assert_child_passes(run_out_of_processes, NULL); /* as a user that has no other processes */
 }
 
@@ -520,8 +512,7 @@ static int be_interrupted(void *argument) {
     return 0;
 }
 
-static void a_thousand_signals_a_second_disturb_nothing(void **state) {
-    (void)state;
+TEST_CASE(a_thousand_signals_a_second_disturb_nothing) {
     assert_child_passes(be_interrupted, shared(sizeof(struct gate)));
 }
 
@@ -589,8 +580,7 @@ static int create_among_threads(void *argument) {
     return 0;
 }
 
-static void pools_can_be_made_while_threads_allocate_and_print(void **state) {
-    (void)state;
+TEST_CASE(pools_can_be_made_while_threads_allocate_and_print) {
     if (instrumented()) return; /* there malloc() is not made safe for fork() */
     assert_child_passes(create_among_threads, NULL);
 }
@@ -600,8 +590,7 @@ static void *make_in_thread(void *argument) {
     return make(pool, 2) == 0 ? pool : NULL;
 }
 
-static void a_pool_outlives_the_thread_that_made_it(void **state) {
-    (void)state;
+TEST_CASE(a_pool_outlives_the_thread_that_made_it) {
     struct pool *pool = NULL;
     pthread_t thread;
     void *made = NULL;
@@ -623,8 +612,7 @@ static void *use_with_small_stack(void *argument) {
     return NULL;
 }
 
-static void a_thread_with_a_small_stack_may_make_any_call(void **state) {
-    (void)state;
+TEST_CASE(a_thread_with_a_small_stack_may_make_any_call) {
     if (instrumented()) return;
     pthread_attr_t attributes;
     pthread_t thread;
@@ -712,8 +700,7 @@ static int print_around(void *argument) {
     return 0;
 }
 
-static void what_is_printed_appears_once(void **state) {
-    (void)state;
+TEST_CASE(what_is_printed_appears_once) {
     temporary_name(printed_path);
     temporary_name(own_path);
     int printed = mkstemp(printed_path), own = mkstemp(own_path);
@@ -779,8 +766,7 @@ static int print_and_look(void *argument) {
     return 0;
 }
 
-static void what_a_task_printed_is_out_when_it_is_done(void **state) {
-    (void)state;
+TEST_CASE(what_a_task_printed_is_out_when_it_is_done) {
     temporary_name(printed_path);
     int printed = mkstemp(printed_path);
     assert_true(printed >= 0);

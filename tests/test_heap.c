@@ -124,8 +124,7 @@ static void check_is_whole(const struct model *m) {
     for (size_t i = 0; i < PP_HEAP_SIZES; i++) assert_int_equal(m->heap.part_used[i], 0);
 }
 
-static void blocks_never_overlap_and_memory_becomes_whole_again(void **state) {
-    (void)state;
+TEST_CASE(blocks_never_overlap_and_memory_becomes_whole_again) {
     uint64_t random = 1;
     for (int round = 0; round < 6; round++) {
         struct model *m = make_model(round < 3 ? 20000 : 700);
@@ -145,8 +144,7 @@ static void blocks_never_overlap_and_memory_becomes_whole_again(void **state) {
     }
 }
 
-static void the_last_page_can_be_given_and_no_more(void **state) {
-    (void)state;
+TEST_CASE(the_last_page_can_be_given_and_no_more) {
     struct model *m = make_model(64);
     for (int round = 0; round < 3; round++) {
         assert_null(pp_heap_alloc(&m->heap, 64 * PAGE + 1, false));
@@ -165,8 +163,7 @@ static void the_last_page_can_be_given_and_no_more(void **state) {
     pp_heap_end(&m->heap);
 }
 
-static void impossible_sizes_are_refused(void **state) {
-    (void)state;
+TEST_CASE(impossible_sizes_are_refused) {
     struct model *m = make_model(16);
     const size_t sizes[] = {0, SIZE_MAX, SIZE_MAX - PAGE, SIZE_MAX / 2, 16 * PAGE + 1};
     for (size_t i = 0; i < COUNT(sizes); i++) assert_null(pp_heap_alloc(&m->heap, sizes[i], true));
@@ -178,8 +175,7 @@ static void impossible_sizes_are_refused(void **state) {
     pp_heap_end(&m->heap);
 }
 
-static void what_is_no_block_is_not_freed(void **state) {
-    (void)state;
+TEST_CASE(what_is_no_block_is_not_freed) {
     struct model *m = make_model(100);
     int elsewhere = 0;
     allocate(m, 100, 2);
@@ -201,8 +197,7 @@ static void what_is_no_block_is_not_freed(void **state) {
 }
 
 /* Runs that were merged, and memory of the table that was used before, tell nothing of blocks that were once there. */
-static void pages_inside_a_block_are_no_blocks(void **state) {
-    (void)state;
+TEST_CASE(pages_inside_a_block_are_no_blocks) {
     struct model *m = make_model(3000);
     uint64_t random = 9;
     for (int round = 0; round < 20; round++) {
@@ -217,8 +212,7 @@ static void pages_inside_a_block_are_no_blocks(void **state) {
     pp_heap_end(&m->heap);
 }
 
-static void heaps_share_a_budget(void **state) {
-    (void)state;
+TEST_CASE(heaps_share_a_budget) {
     size_t budget = 10 * PAGE;
     struct pp_heap one, other;
     pp_heap_begin(&one, shared(64 * PAGE), 64 * PAGE, &budget);

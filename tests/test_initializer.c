@@ -31,8 +31,7 @@ static struct pool *pool_with(struct plan *plan, int workers) {
     return pool;
 }
 
-static void failing_for_ever_ends_what_was_submitted(void **state) {
-    (void)state;
+TEST_CASE(failing_for_ever_ends_what_was_submitted) {
     static const int codes[] = {7, -1, 256, POOL_EFAILED};
     for (size_t c = 0; c < COUNT(codes); c++) {
         struct plan *plan = shared(sizeof *plan);
@@ -79,8 +78,7 @@ static void failing_for_ever_ends_what_was_submitted(void **state) {
     }
 }
 
-static void a_job_that_was_submitted_first_is_told_the_code(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_was_submitted_first_is_told_the_code) {
     struct plan *plan = shared(sizeof *plan);
     plan->failures = -1;
     plan->code = 77;
@@ -102,8 +100,7 @@ static void a_job_that_was_submitted_first_is_told_the_code(void **state) {
     pool_destroy(pool);
 }
 
-static void failing_once_is_tried_again(void **state) {
-    (void)state;
+TEST_CASE(failing_once_is_tried_again) {
     for (int dies = 0; dies < 2; dies++) {
         for (int workers = 1; workers < 4; workers++) {
             struct plan *plan = shared(sizeof *plan);
@@ -127,8 +124,7 @@ static int die_task(const void *in, void *out) {
     return raise(SIGKILL);
 }
 
-static void failing_now_and_then_is_tried_again_each_time(void **state) {
-    (void)state;
+TEST_CASE(failing_now_and_then_is_tried_again_each_time) {
     struct plan *plan = shared(sizeof *plan);
     plan->code = 5;
     struct pool *pool = pool_with(plan, 2);
@@ -142,8 +138,7 @@ static void failing_now_and_then_is_tried_again_each_time(void **state) {
     pool_destroy(pool);
 }
 
-static void a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has(void **state) {
-    (void)state;
+TEST_CASE(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has) {
     struct plan *plan = shared(sizeof *plan);
     struct gate *gate = shared(sizeof *gate);
     plan->code = 5;
@@ -170,8 +165,7 @@ static void a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has(void
     pool_destroy(pool);
 }
 
-static void a_pool_that_fails_or_hangs_at_start_can_be_destroyed(void **state) {
-    (void)state;
+TEST_CASE(a_pool_that_fails_or_hangs_at_start_can_be_destroyed) {
     for (int hangs = 0; hangs < 2; hangs++) {
         struct plan *plan = shared(sizeof *plan);
         plan->failures = -1;

@@ -42,8 +42,7 @@ static void end_root(void) {
     assert_int_equal(system(command), 0);
 }
 
-static void a_quota_of_version_2_counts(void **state) {
-    (void)state;
+TEST_CASE(a_quota_of_version_2_counts) {
     begin_root();
     put("/proc/self/cgroup", "0::/a/b\n");
     put("/sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
@@ -57,8 +56,7 @@ static void a_quota_of_version_2_counts(void **state) {
     end_root();
 }
 
-static void the_smallest_quota_on_the_way_up_counts(void **state) {
-    (void)state;
+TEST_CASE(the_smallest_quota_on_the_way_up_counts) {
     begin_root();
     put("/proc/self/cgroup", "0::/a/b/c\n");
     put("/sys/fs/cgroup/a/b/c/cpu.max", "800000 100000\n");
@@ -72,8 +70,7 @@ static void the_smallest_quota_on_the_way_up_counts(void **state) {
     end_root();
 }
 
-static void a_quota_of_version_1_counts(void **state) {
-    (void)state;
+TEST_CASE(a_quota_of_version_1_counts) {
     begin_root();
     put("/proc/self/cgroup", "12:cpuset:/x\n5:cpuacct,cpu:/docker/1\n3:cpufreq:/y\n1:name=systemd:/z\n");
     put("/sys/fs/cgroup/cpu/docker/1/cpu.cfs_quota_us", "-1\n");
@@ -87,8 +84,7 @@ static void a_quota_of_version_1_counts(void **state) {
     end_root();
 }
 
-static void what_makes_no_sense_limits_nothing(void **state) {
-    (void)state;
+TEST_CASE(what_makes_no_sense_limits_nothing) {
     begin_root();
     assert_int_equal(pp_cpu_quota(root), INT_MAX); /* nothing there */
     put("/proc/self/cgroup", "");
@@ -109,8 +105,7 @@ static void what_makes_no_sense_limits_nothing(void **state) {
 
 enum { KIB = 1024 };
 
-static void what_the_system_and_the_groups_have_left_counts(void **state) {
-    (void)state;
+TEST_CASE(what_the_system_and_the_groups_have_left_counts) {
     begin_root();
     assert_true(pp_memory_left(root) == SIZE_MAX); /* nothing there */
     put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
@@ -138,8 +133,7 @@ static void what_the_system_and_the_groups_have_left_counts(void **state) {
     end_root();
 }
 
-static void groups_of_version_1_count_too(void **state) {
-    (void)state;
+TEST_CASE(groups_of_version_1_count_too) {
     begin_root();
     put("/proc/self/cgroup", "5:cpuset:/\n4:memory:/docker/1\n1:cpu:/other\n");
     put("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "5000\n");
@@ -186,8 +180,7 @@ static int only_one_cpu(void *unused) {
     return 0;
 }
 
-static void the_affinity_mask_counts(void **state) {
-    (void)state;
+TEST_CASE(the_affinity_mask_counts) {
     int cpus[MOST_CPUS];
     assert_true(pool_cpu_count() >= 1);
     if (LINUX) assert_true(pool_cpu_count() <= allowed(cpus));
@@ -223,8 +216,7 @@ static void seat_workers(const struct pool_options *options, struct seat *seats)
     pool_destroy(pool);
 }
 
-static void pinned_workers_have_a_cpu_each_in_turn(void **state) {
-    (void)state;
+TEST_CASE(pinned_workers_have_a_cpu_each_in_turn) {
     int cpus[MOST_CPUS], count = allowed(cpus);
     if (count == 0) return;
     static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
@@ -247,8 +239,7 @@ static void pinned_workers_have_a_cpu_each_in_turn(void **state) {
 
 /* ---- Where a thread that looks around is better off */
 
-static void whoever_leaves_a_cpu_is_on_another_and_may_come_back(void **state) {
-    (void)state;
+TEST_CASE(whoever_leaves_a_cpu_is_on_another_and_may_come_back) {
     int cpus[MOST_CPUS], count = allowed(cpus), left = pp_cpu_here();
     if (count < 2) return;
     /* The system may move it back at any time, but not each time. */
@@ -282,8 +273,7 @@ static void whoever_leaves_a_cpu_is_on_another_and_may_come_back(void **state) {
 }
 
 /* Times in us. What each taking of the CPU puts off: 0 if it is short, or little of the time. */
-static void what_takes_little_of_the_time_is_no_crowd(void **state) {
-    (void)state;
+TEST_CASE(what_takes_little_of_the_time_is_no_crowd) {
     static const struct {
         uint64_t since, now, off;
     } takings[] = {
@@ -315,8 +305,7 @@ static int shared_cpu(void *unused) {
     return 0;
 }
 
-static void who_offers_the_cpu_learns_whether_others_want_it(void **state) {
-    (void)state;
+TEST_CASE(who_offers_the_cpu_learns_whether_others_want_it) {
     int cpus[MOST_CPUS];
     if (allowed(cpus) > 0) assert_child_passes(shared_cpu, NULL);
 }
@@ -328,8 +317,7 @@ static int cpu_task(const void *in, void *out) {
 }
 
 /* Whatever the system does with the two, what is submitted is done. */
-static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
-    (void)state;
+TEST_CASE(one_worker_and_its_caller_have_a_cpu_each) {
     int cpus[MOST_CPUS], apart = 0;
     if (allowed(cpus) < 2) return;
     struct pool *pool = pool_of(1);
@@ -343,8 +331,7 @@ static void one_worker_and_its_caller_have_a_cpu_each(void **state) {
     pool_destroy(pool);
 }
 
-static void who_looks_around_says_where(void **state) {
-    (void)state;
+TEST_CASE(who_looks_around_says_where) {
     int cpus[MOST_CPUS], count = allowed(cpus), cpu;
     if (count < 2 || pool_cpu_count() < 2) return;
     struct pool *pool = pool_of(1);
@@ -361,8 +348,7 @@ static void who_looks_around_says_where(void **state) {
     pool_destroy(pool);
 }
 
-static void the_dead_are_nowhere(void **state) {
-    (void)state;
+TEST_CASE(the_dead_are_nowhere) {
     int cpus[MOST_CPUS], cpu;
     if (allowed(cpus) == 0) return;
     struct pool *pool = pool_of(2);
@@ -429,8 +415,7 @@ static int on_one_cpu(void *unused) {
     return 0;
 }
 
-static void workers_share_no_cpu_that_they_could_have_alone(void **state) {
-    (void)state;
+TEST_CASE(workers_share_no_cpu_that_they_could_have_alone) {
     int cpus[MOST_CPUS];
     if (allowed(cpus) > 0) assert_child_passes(on_one_cpu, NULL);
 }
@@ -447,8 +432,7 @@ static int count_cpus(const void *in, void *out) {
     return 0;
 }
 
-static void a_new_worker_has_the_affinity_of_pool_create(void **state) {
-    (void)state;
+TEST_CASE(a_new_worker_has_the_affinity_of_pool_create) {
     int cpus[MOST_CPUS], count = allowed(cpus), got = 0;
     struct pool_options options = test_options(1);
     struct pool *pool;
@@ -485,8 +469,7 @@ static void expect_variable(struct pool *pool, int which, const char *expected) 
     assert_int_equal(strcmp(value, expected), 0);
 }
 
-static void libraries_share_the_cpus_among_the_workers(void **state) {
-    (void)state;
+TEST_CASE(libraries_share_the_cpus_among_the_workers) {
     for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
     for (int workers = 1; workers <= 3; workers++) {
         struct pool *pool = pool_of(workers);
@@ -499,8 +482,7 @@ static void libraries_share_the_cpus_among_the_workers(void **state) {
     }
 }
 
-static void what_the_user_has_set_stays(void **state) {
-    (void)state;
+TEST_CASE(what_the_user_has_set_stays) {
     for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
     setenv("OMP_NUM_THREADS", "17", 1);
     setenv("MKL_NUM_THREADS", "", 1);
@@ -512,8 +494,7 @@ static void what_the_user_has_set_stays(void **state) {
     unsetenv("MKL_NUM_THREADS");
 }
 
-static void the_callers_environment_is_left_alone(void **state) {
-    (void)state;
+TEST_CASE(the_callers_environment_is_left_alone) {
     for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
     char **before = environ, *entries[4096];
     size_t count = 0;
@@ -562,8 +543,7 @@ static int most_at_once(const struct pool_options *options, size_t count) {
     return atomic_load(running + 1);
 }
 
-static void without_free_memory_few_tasks_run_at_a_time(void **state) {
-    (void)state;
+TEST_CASE(without_free_memory_few_tasks_run_at_a_time) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(4);
         options.backend = backend;
@@ -574,23 +554,20 @@ static void without_free_memory_few_tasks_run_at_a_time(void **state) {
     }
 }
 
-static void with_enough_free_memory_nothing_waits(void **state) {
-    (void)state;
+TEST_CASE(with_enough_free_memory_nothing_waits) {
     struct pool_options options = test_options(4);
     options.min_free_memory = 1;
     options.max_load = 1e9;
     assert_true(most_at_once(&options, 24) >= 2);
 }
 
-static void under_load_the_pool_still_goes_on(void **state) {
-    (void)state;
+TEST_CASE(under_load_the_pool_still_goes_on) {
     struct pool_options options = test_options(4);
     options.max_load = 1e-9;
     assert_true(most_at_once(&options, 12) >= 1);
 }
 
-static void a_pool_that_is_held_back_can_be_ended(void **state) {
-    (void)state;
+TEST_CASE(a_pool_that_is_held_back_can_be_ended) {
     for (int backend = POOL_PROCESSES; backend <= POOL_THREADS; backend++) {
         atomic_int *running = shared(2 * sizeof *running);
         struct pool_options options = test_options(4);
@@ -607,8 +584,7 @@ static void a_pool_that_is_held_back_can_be_ended(void **state) {
     }
 }
 
-static void a_limit_that_is_none_is_refused(void **state) {
-    (void)state;
+TEST_CASE(a_limit_that_is_none_is_refused) {
     struct pool_options options = test_options(1);
     struct pool *pool = NULL;
     options.max_load = -0.5;

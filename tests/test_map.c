@@ -33,8 +33,7 @@ static void map_squares(struct pool *pool, long *in, long *out, int *status, siz
 static const size_t counts[] = {0, 1, 2, 7, 1000, 100000};
 static const size_t chunks[] = {0, 1, 3, SIZE_MAX};
 
-static void results_are_those_of_a_loop_for_every_count_and_chunk(void **state) {
-    (void)state;
+TEST_CASE(results_are_those_of_a_loop_for_every_count_and_chunk) {
     struct pool *pool = pool_of(3);
     long *in = malloc(100000 * sizeof *in), *out = malloc(100000 * sizeof *out);
     int *status = malloc(100000 * sizeof *status);
@@ -46,8 +45,7 @@ static void results_are_those_of_a_loop_for_every_count_and_chunk(void **state) 
     pool_destroy(pool);
 }
 
-static void items_in_the_arena_give_the_same_results(void **state) {
-    (void)state;
+TEST_CASE(items_in_the_arena_give_the_same_results) {
     struct pool *pool = pool_of(2);
     long *in = pool_alloc(pool, 100000 * sizeof *in), *out = pool_alloc(pool, 100000 * sizeof *out);
     long *plain = malloc(100000 * sizeof *plain);
@@ -70,8 +68,7 @@ static void items_in_the_arena_give_the_same_results(void **state) {
     pool_destroy(pool);
 }
 
-static void one_worker_and_more_workers_than_items_do(void **state) {
-    (void)state;
+TEST_CASE(one_worker_and_more_workers_than_items_do) {
     long in[100], out[100];
     int status[100];
     static const int workers[] = {1, 2, 16};
@@ -82,8 +79,7 @@ static void one_worker_and_more_workers_than_items_do(void **state) {
     }
 }
 
-static void results_may_take_the_place_of_their_arguments(void **state) {
-    (void)state;
+TEST_CASE(results_may_take_the_place_of_their_arguments) {
     struct pool *pool = pool_of(2);
     long *memory[2] = {malloc(5000 * sizeof(long)), pool_alloc(pool, 5000 * sizeof(long))};
     for (size_t m = 0; m < 2; m++) {
@@ -109,8 +105,7 @@ static int index_task(const void *in, void *out) {
     return 0;
 }
 
-static void without_arguments_tasks_have_their_index(void **state) {
-    (void)state;
+TEST_CASE(without_arguments_tasks_have_their_index) {
     struct pool *pool = pool_of(3);
     size_t *out = malloc(20000 * sizeof *out);
     for (size_t k = 0; k < COUNT(chunks); k++) {
@@ -138,8 +133,7 @@ static int nothing_task(const void *in, void *out) {
     return in || out ? 1 : 0;
 }
 
-static void without_results_tasks_have_none_or_scratch(void **state) {
-    (void)state;
+TEST_CASE(without_results_tasks_have_none_or_scratch) {
     struct pool *pool = pool_of(2);
     long in[1000];
     for (long i = 0; i < 1000; i++) in[i] = i;
@@ -156,8 +150,7 @@ static int odd_fails_task(const void *in, void *out) {
     return x % 2 ? 7 : 0;
 }
 
-static void a_failed_item_costs_no_other_and_its_result_is_not_written(void **state) {
-    (void)state;
+TEST_CASE(a_failed_item_costs_no_other_and_its_result_is_not_written) {
     struct pool *pool = pool_of(3);
     for (size_t k = 0; k < COUNT(chunks); k++) {
         long in[500], out[500];
@@ -204,8 +197,7 @@ static int low_fails_late_task(const void *in, void *out) {
     return task_index() == 50 ? 5 : 0;
 }
 
-static void the_failure_told_is_that_of_the_lowest_index_whenever_it_failed(void **state) {
-    (void)state;
+TEST_CASE(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed) {
     late = shared(sizeof *late);
     struct pool *pool = pool_of(2);
     struct pool_failure failure;
@@ -254,8 +246,7 @@ static void check_unlucky(const struct pool_failure *failure, size_t index) {
     assert_true(failure->worker > 0 || index % 100 != 17);
 }
 
-static void every_failed_item_is_told_with_its_reason(void **state) {
-    (void)state;
+TEST_CASE(every_failed_item_is_told_with_its_reason) {
     enum { ITEMS = 1000, FAILED = 30 };
     static const size_t digits[] = {17, 40, 63};
     struct pool *pool = pool_of(3);
@@ -274,8 +265,7 @@ static void every_failed_item_is_told_with_its_reason(void **state) {
     pool_destroy(pool);
 }
 
-static void without_failures_there_are_none_to_tell(void **state) {
-    (void)state;
+TEST_CASE(without_failures_there_are_none_to_tell) {
     struct pool *pool = pool_of(2);
     struct pool_failure failures[3];
     for (size_t count = 0; count < 20; count += 10) {
@@ -335,8 +325,7 @@ static void end_crowd(struct backoff *c) {
     pool_destroy(c->pool);
 }
 
-static void jobs_beyond_the_reach_of_workers_wait_in_line(void **state) {
-    (void)state;
+TEST_CASE(jobs_beyond_the_reach_of_workers_wait_in_line) {
     static struct backoff c;
     make_crowd(&c);
     assert_ok(future_cancel(c.jobs[3])); /* makes a place for the next in line */
@@ -347,8 +336,7 @@ static void jobs_beyond_the_reach_of_workers_wait_in_line(void **state) {
     end_crowd(&c);
 }
 
-static void jobs_that_wait_in_line_end_with_their_pool(void **state) {
-    (void)state;
+TEST_CASE(jobs_that_wait_in_line_end_with_their_pool) {
     static struct backoff c;
     make_crowd(&c);
     assert_ok(pool_shutdown(c.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
@@ -365,8 +353,7 @@ static int large_task(const void *in, void *out) {
     return 0;
 }
 
-static void large_items_arrive_whole(void **state) {
-    (void)state;
+TEST_CASE(large_items_arrive_whole) {
     struct pool *pool = pool_of(2);
     size_t count = 8;
     for (int in_arena = 0; in_arena < 2; in_arena++) {
@@ -411,8 +398,7 @@ static int aligned_task(const void *in, void *out) {
     return 0;
 }
 
-static void items_of_any_size_are_aligned_and_stay_apart(void **state) {
-    (void)state;
+TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
     static const size_t some[] = {1, 2, 3, 5, 8, 12, 16, 17, 24, 40, 48, 63, 64, 65, 100, 255, 1000, 4096, 5000};
     sizes = shared(sizeof *sizes);
     struct pool *pool = pool_of(2);
@@ -444,8 +430,7 @@ static int sees_memory_task(const void *in, void *out) {
     return 0;
 }
 
-static void without_a_pool_the_workers_see_all_memory_of_the_caller(void **state) {
-    (void)state;
+TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
     set_before_the_call = 1000;
     long *values = malloc(3000 * sizeof *values), *out = malloc(3000 * sizeof *out);
     const long **in = malloc(3000 * sizeof *in);
@@ -462,8 +447,7 @@ static void without_a_pool_the_workers_see_all_memory_of_the_caller(void **state
     free(out);
 }
 
-static void without_a_pool_empty_and_failing_jobs_end_as_with_one(void **state) {
-    (void)state;
+TEST_CASE(without_a_pool_empty_and_failing_jobs_end_as_with_one) {
     assert_ok(pool_map(NULL, &(struct pool_job){.fn = nothing_task}));
     long in[4] = {0, 2, 3, 4}, out[4] = {-1, -1, -1, -1};
     int status[4];
@@ -485,8 +469,7 @@ static void without_a_pool_empty_and_failing_jobs_end_as_with_one(void **state) 
     assert_int_equal(out[3], 8);
 }
 
-static void an_empty_job_is_done_at_once(void **state) {
-    (void)state;
+TEST_CASE(an_empty_job_is_done_at_once) {
     struct pool *pool = pool_of(1);
     struct pool_failure failure = {.error = 12345};
     struct pool_job job = {.fn = nothing_task, .failure = &failure};
@@ -502,8 +485,7 @@ static void an_empty_job_is_done_at_once(void **state) {
     pool_destroy(pool);
 }
 
-static void five_hundred_jobs_at_once_all_end_right(void **state) {
-    (void)state;
+TEST_CASE(five_hundred_jobs_at_once_all_end_right) {
     enum { JOBS = 500, ITEMS = 20 };
     struct pool *pool = pool_of(3);
     static long in[JOBS][ITEMS], out[JOBS][ITEMS];
@@ -538,8 +520,7 @@ static int count_run_task(const void *in, void *out) {
     return 0;
 }
 
-static void every_item_runs_exactly_once(void **state) {
-    (void)state;
+TEST_CASE(every_item_runs_exactly_once) {
     enum { ITEMS = 100000 };
     runs = shared(ITEMS);
     struct pool *pool = pool_of(4);
@@ -559,8 +540,7 @@ static int meet_task(const void *in, void *out) {
     return becomes(&gate->arrived, 3) ? 0 : 1;
 }
 
-static void items_run_at_the_same_time(void **state) {
-    (void)state;
+TEST_CASE(items_run_at_the_same_time) {
     struct gate *gate = shared(sizeof *gate);
     struct gate *in[3] = {gate, gate, gate};
     struct pool *pool = pool_of(3);
@@ -581,8 +561,7 @@ static int block_one_task(const void *in, void *out) {
 
 /* With the chunk chosen by the library, no worker may hold back items behind a long one while another worker is idle
  * for long; with chunk 1 none may wait at all. */
-static void a_long_item_holds_no_other_back(void **state) {
-    (void)state;
+TEST_CASE(a_long_item_holds_no_other_back) {
     blocker = shared(sizeof *blocker);
     runs = shared(1);
     struct pool *pool = pool_of(2);
@@ -624,8 +603,7 @@ static void *map_often(void *argument) {
     return NULL;
 }
 
-static void threads_may_map_on_one_pool_at_once(void **state) {
-    (void)state;
+TEST_CASE(threads_may_map_on_one_pool_at_once) {
     struct pool *pool = pool_of(2);
     struct mapper mappers[4];
     for (int t = 0; t < 4; t++) {
@@ -646,8 +624,7 @@ static int touch_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory(void **state) {
-    (void)state;
+TEST_CASE(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory) {
     struct pool *pool = pool_of(1);
     char byte = 1;
     int status = 12345;

@@ -21,8 +21,7 @@ static int allocate_task(const void *in, void *out) {
     return 0;
 }
 
-static void above_the_hard_limit_allocations_fail_and_nothing_else(void **state) {
-    (void)state;
+TEST_CASE(above_the_hard_limit_allocations_fail_and_nothing_else) {
     if (instrumented()) return;
     struct rlimit before[2], after[2];
     getrlimit(RLIMIT_DATA, &before[0]);
@@ -75,8 +74,7 @@ static int limit_without_proc(void *argument) {
     return 0;
 }
 
-static void the_hard_limit_is_counted_from_the_start_without_proc_too(void **state) {
-    (void)state;
+TEST_CASE(the_hard_limit_is_counted_from_the_start_without_proc_too) {
     if (instrumented()) return;
     assert_child_passes(limit_without_proc, NULL);
 }
@@ -136,8 +134,7 @@ static int eat_in_group(void *argument) {
     return 0;
 }
 
-static void whom_the_kernel_kills_for_want_of_memory_loses_only_its_item(void **state) {
-    (void)state;
+TEST_CASE(whom_the_kernel_kills_for_want_of_memory_loses_only_its_item) {
     if (instrumented()) return;
     if (make_group()) assert_child_passes(eat_in_group, NULL);
     for (int i = 0; i < 50 && rmdir(group) && errno == EBUSY; i++) sleep_ms(20);
@@ -150,8 +147,7 @@ static int touch_shared_task(const void *in, void *out) {
     return 0;
 }
 
-static void shared_data_does_not_count_for_the_hard_limit(void **state) {
-    (void)state;
+TEST_CASE(shared_data_does_not_count_for_the_hard_limit) {
     if (instrumented()) return;
     struct pool_options options = test_options(1);
     options.memory_limit = 300 * mib;
@@ -164,8 +160,7 @@ static void shared_data_does_not_count_for_the_hard_limit(void **state) {
     pool_destroy(pool);
 }
 
-static void a_worker_above_the_soft_limit_is_replaced_after_its_task(void **state) {
-    (void)state;
+TEST_CASE(a_worker_above_the_soft_limit_is_replaced_after_its_task) {
     struct pool_options options = test_options(1);
     options.memory_soft_limit = 300 * mib;
     struct pool *pool;
@@ -202,8 +197,7 @@ static int allocate_initializer(void *argument) {
 }
 
 /* No worker would ever run an item. */
-static void a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item(void **state) {
-    (void)state;
+TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item) {
     size_t large = 100 * mib;
     struct pool_options options = test_options(2);
     options.initializer = allocate_initializer;
@@ -217,8 +211,7 @@ static void a_soft_limit_below_what_the_initializer_takes_replaces_after_each_it
     pool_destroy(pool);
 }
 
-static void in_a_job_replacing_loses_no_item(void **state) {
-    (void)state;
+TEST_CASE(in_a_job_replacing_loses_no_item) {
     static const size_t chunks[] = {0, 1, 8, 1000};
     struct pool_options options = test_options(2);
     options.memory_soft_limit = 200 * mib;
@@ -244,8 +237,7 @@ static int count_task(const void *in, void *out) {
     return 0;
 }
 
-static void replacing_after_every_task_loses_none_of_ten_thousand(void **state) {
-    (void)state;
+TEST_CASE(replacing_after_every_task_loses_none_of_ten_thousand) {
     allow_seconds(300);
     size_t tasks = scaled(10000);
     runs = shared(tasks * sizeof *runs);
@@ -268,8 +260,7 @@ static void replacing_after_every_task_loses_none_of_ten_thousand(void **state) 
     pool_destroy(pool);
 }
 
-static void more_limits_at_once_do(void **state) {
-    (void)state;
+TEST_CASE(more_limits_at_once_do) {
     struct pool_options options = test_options(3);
     options.max_tasks_per_worker = 5;
     options.memory_soft_limit = 1000 * mib;
@@ -306,8 +297,7 @@ static int fill_arena(void *argument) {
     return 0;
 }
 
-static void a_full_arena_is_a_code_and_never_a_signal(void **state) {
-    (void)state;
+TEST_CASE(a_full_arena_is_a_code_and_never_a_signal) {
     assert_child_passes(fill_arena, NULL);
 }
 
@@ -329,8 +319,7 @@ static int without_address_space(void *argument) {
     return 0;
 }
 
-static void without_address_space_creating_fails_with_a_code_and_leaves_nothing(void **state) {
-    (void)state;
+TEST_CASE(without_address_space_creating_fails_with_a_code_and_leaves_nothing) {
     if (instrumented()) return;
     assert_child_passes(without_address_space, NULL);
 }

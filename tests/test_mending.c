@@ -85,8 +85,7 @@ static uint64_t wrong_state(struct pool *pool, uint32_t generation, size_t i) {
 }
 enum { WRONG_STATES = 13 };
 
-static void a_task_with_a_wrong_state_ends(void **state) {
-    (void)state;
+TEST_CASE(a_task_with_a_wrong_state_ends) {
     for (size_t i = 0; i < WRONG_STATES; i++) {
         struct pool *pool = sleeping_pool();
         signal_workers(pool, SIGSTOP);
@@ -100,8 +99,7 @@ static void a_task_with_a_wrong_state_ends(void **state) {
     }
 }
 
-static void a_task_that_is_done_and_says_it_runs_ends(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_is_done_and_says_it_runs_ends) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = sleeping_pool();
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -125,8 +123,7 @@ static struct future *map_squares(struct pool *pool, long *values, long *squares
     return future;
 }
 
-static void a_job_with_a_wrong_state_is_run(void **state) {
-    (void)state;
+TEST_CASE(a_job_with_a_wrong_state_is_run) {
     long values[50], squares[50];
     for (size_t i = 0; i < WRONG_STATES; i++) {
         struct pool *pool = sleeping_pool();
@@ -141,8 +138,7 @@ static void a_job_with_a_wrong_state_is_run(void **state) {
     }
 }
 
-static void a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up(void **state) {
-    (void)state;
+TEST_CASE(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up) {
     long values[50], squares[50];
     struct pool *pool = sleeping_pool();
     kill(process_of(pool, 1), SIGSTOP);
@@ -156,8 +152,7 @@ static void a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up(void **sta
     check_and_destroy(pool);
 }
 
-static void a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice(void **state) {
-    (void)state;
+TEST_CASE(a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = sleeping_pool();
     struct gate *gates[2] = {gate, gate};
@@ -175,8 +170,7 @@ static void a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice(void **s
 }
 
 /* Then something is left that nobody begins. */
-static void a_job_that_was_killed_and_whose_cursor_was_set_back_ends(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_was_killed_and_whose_cursor_was_set_back_ends) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = sleeping_pool();
     struct gate *gates[10];
@@ -193,8 +187,7 @@ static void a_job_that_was_killed_and_whose_cursor_was_set_back_ends(void **stat
     check_and_destroy(pool);
 }
 
-static void a_kill_that_was_lost_is_sent_again(void **state) {
-    (void)state;
+TEST_CASE(a_kill_that_was_lost_is_sent_again) {
     struct gate *gate = shared(sizeof *gate), *gates[WORKERS] = {gate, gate};
     struct pool *pool = sleeping_pool();
     struct pool_job job = {.fn = forever_task, .in = gates, .in_size = sizeof *gates, .count = WORKERS, .chunk = 1};
@@ -209,8 +202,7 @@ static void a_kill_that_was_lost_is_sent_again(void **state) {
     check_and_destroy(pool);
 }
 
-static void wrong_cursors_cost_no_item(void **state) {
-    (void)state;
+TEST_CASE(wrong_cursors_cost_no_item) {
     long values[50], squares[50];
     uint64_t random = 1;
     for (int i = 0; i < 6; i++) {
@@ -239,8 +231,7 @@ static int die_once_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once) {
     struct once *once = shared(sizeof *once);
     once->gate = shared(sizeof *once->gate);
     struct pool *pool = pool_of(1);
@@ -268,8 +259,7 @@ static void a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_o
     check_and_destroy(pool);
 }
 
-static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state) {
-    (void)state;
+TEST_CASE(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only) {
     for (int i = 0; i < 6; i++) {
         struct pool *pool = sleeping_pool();
         signal_workers(pool, SIGSTOP);
@@ -290,8 +280,7 @@ static void wrong_notes_of_who_sleeps_and_what_was_taken_delay_only(void **state
     }
 }
 
-static void wrong_done_rings_hide_nothing(void **state) {
-    (void)state;
+TEST_CASE(wrong_done_rings_hide_nothing) {
     const uint64_t tails[] = {0, 1, 100, PP_DONE_RING, PP_DONE_RING + 7, UINT64_MAX};
     for (size_t i = 0; i < COUNT(tails); i++) {
         struct pool *pool = sleeping_pool();
@@ -309,8 +298,7 @@ static void wrong_done_rings_hide_nothing(void **state) {
     }
 }
 
-static void a_wrong_start_does_not_lift_a_time_out(void **state) {
-    (void)state;
+TEST_CASE(a_wrong_start_does_not_lift_a_time_out) {
     const uint64_t starts[] = {0, UINT64_MAX, (uint64_t)1 << 62};
     for (size_t i = 0; i < COUNT(starts); i++) {
         struct gate *gate = shared(sizeof *gate);
@@ -389,8 +377,7 @@ static void check_all_and_destroy(struct pool *pool) {
     check_and_destroy(pool);
 }
 
-static void a_task_that_hides_that_it_runs_ends(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_hides_that_it_runs_ends) {
     static const struct hider hiders[] = {{.what = STATE, .how = DIES}, {.what = STATE, .how = RETURNS},
                                           {.what = STATE, .how = HANGS}, {.what = STATE_AND_RECORD, .how = DIES}};
     for (size_t i = 0; i < COUNT(hiders); i++) {
@@ -405,8 +392,7 @@ static void a_task_that_hides_that_it_runs_ends(void **state) {
 }
 
 /* An idle worker takes over what another holds, and seems not to have begun. */
-static void all_who_hang_in_a_task_that_hides_are_freed(void **state) {
-    (void)state;
+TEST_CASE(all_who_hang_in_a_task_that_hides_are_freed) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = HANGS};
     struct pool *pool = pool_of(WORKERS);
@@ -419,8 +405,7 @@ static void all_who_hang_in_a_task_that_hides_are_freed(void **state) {
 }
 
 /* Nobody could begin what has such a word: it has run, and does not run again. */
-static void a_task_that_overwrites_its_state_frees_its_worker(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_overwrites_its_state_frees_its_worker) {
     for (enum leaving how = DIES; how <= HANGS; how++) {
         struct hider *hider = shared(sizeof *hider);
         *hider = (struct hider){.what = NO_STATE, .how = how};
@@ -432,8 +417,7 @@ static void a_task_that_overwrites_its_state_frees_its_worker(void **state) {
 }
 
 /* The other has not been started, or has nothing to do with it; and is killed, where it lives. */
-static void a_task_that_says_that_another_worker_has_it_frees_its_own(void **state) {
-    (void)state;
+TEST_CASE(a_task_that_says_that_another_worker_has_it_frees_its_own) {
     static const enum pp_phase phases[] = {PP_RUNNING, PP_KILLED, PP_OVERDUE};
     for (int lazy = 0; lazy <= 1; lazy++)
         for (size_t i = 0; i < COUNT(phases); i++) {
@@ -456,8 +440,7 @@ static bool audit(struct pool *pool) {
     return mended;
 }
 
-static void an_audit_looks_twice_before_it_doubts_and_says_that_it_did(void **state) {
-    (void)state;
+TEST_CASE(an_audit_looks_twice_before_it_doubts_and_says_that_it_did) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = HANGS};
     struct gate *gate = shared(sizeof *gate);
@@ -479,8 +462,7 @@ static void an_audit_looks_twice_before_it_doubts_and_says_that_it_did(void **st
 }
 
 /* 100 ms after one that mended; after one that did not, each time twice as long. */
-static void audits_follow_each_other_as_long_as_they_mend(void **state) {
-    (void)state;
+TEST_CASE(audits_follow_each_other_as_long_as_they_mend) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = RETURNS};
     struct gate *gate = shared(sizeof *gate);
@@ -497,8 +479,7 @@ static void audits_follow_each_other_as_long_as_they_mend(void **state) {
     check_all_and_destroy(pool);
 }
 
-static void a_kill_of_a_task_that_was_lost_is_sent_again(void **state) {
-    (void)state;
+TEST_CASE(a_kill_of_a_task_that_was_lost_is_sent_again) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
@@ -515,8 +496,7 @@ static int current_task(const void *in, void *out) {
     return 0;
 }
 
-static void who_is_in_a_job_says_that_it_is_at_no_task(void **state) {
-    (void)state;
+TEST_CASE(who_is_in_a_job_says_that_it_is_at_no_task) {
     struct pool *pool = pool_of(1);
     uint64_t current = 0;
     struct pool_job job = {.fn = current_task, .out = &current, .out_size = sizeof current, .count = 1};
@@ -529,8 +509,7 @@ static void who_is_in_a_job_says_that_it_is_at_no_task(void **state) {
     pool_destroy(pool);
 }
 
-static void what_is_killed_while_its_worker_is_in_doubt_does_not_run_again(void **state) {
-    (void)state;
+TEST_CASE(what_is_killed_while_its_worker_is_in_doubt_does_not_run_again) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = HANGS};
     struct pool *pool = pool_of(1);
@@ -557,8 +536,7 @@ static int vanish_task(const void *in, void *out) {
     return 0;
 }
 
-static void tasks_that_overwrite_their_workers_record_do_not_break_the_pool(void **state) {
-    (void)state;
+TEST_CASE(tasks_that_overwrite_their_workers_record_do_not_break_the_pool) {
     struct pool *pool = pool_of(WORKERS);
     for (int i = 0; i < 40; i++) {
         struct pool_task task = {.fn = vanish_task, .in = &(int){i % 2 ? -1 : 0}, .in_size = sizeof(int)};
@@ -576,15 +554,13 @@ static int unfit_task(const void *in, void *out) {
     return 0;
 }
 
-static void whether_a_worker_began_well_is_not_for_tasks_to_say(void **state) {
-    (void)state;
+TEST_CASE(whether_a_worker_began_well_is_not_for_tasks_to_say) {
     struct pool *pool = pool_of(WORKERS);
     assert_code(finish(submit(pool, unfit_task, NULL, 0, 0), NULL), POOL_EDIED);
     check_and_destroy(pool);
 }
 
-static void an_item_that_hides_that_it_runs_ends_and_costs_no_other(void **state) {
-    (void)state;
+TEST_CASE(an_item_that_hides_that_it_runs_ends_and_costs_no_other) {
     static const struct hider hiders[] = {{.what = BEGIN, .how = DIES}, {.what = END, .how = DIES},
                                           {.what = PROGRESS, .how = DIES}, {.what = UNTIL, .how = DIES},
                                           {.what = ITEM, .how = DIES}, {.what = ITEM, .how = HANGS}};
@@ -606,8 +582,7 @@ static void an_item_that_hides_that_it_runs_ends_and_costs_no_other(void **state
         }
 }
 
-static void an_item_that_sets_cursors_back_runs_once(void **state) {
-    (void)state;
+TEST_CASE(an_item_that_sets_cursors_back_runs_once) {
     struct hider *hider = shared(sizeof *hider), *items[20] = {[7] = hider};
     *hider = (struct hider){.what = CURSORS, .how = RETURNS};
     struct pool *pool = pool_of(WORKERS);

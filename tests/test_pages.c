@@ -45,8 +45,7 @@ static bool are_there(size_t from, size_t to) {
     return true;
 }
 
-static void whole_granules_are_mapped_but_nothing_beyond_the_results(void **state) {
-    (void)state;
+TEST_CASE(whole_granules_are_mapped_but_nothing_beyond_the_results) {
     enum { OF_GRANULE = (int)PP_GRANULE / PAGE };
     begin();
     ask(2 * PP_GRANULE + 100, 2 * PP_GRANULE + 200, 100, memory.size);
@@ -60,8 +59,7 @@ static void whole_granules_are_mapped_but_nothing_beyond_the_results(void **stat
     end();
 }
 
-static void what_is_small_is_left_to_be_touched(void **state) {
-    (void)state;
+TEST_CASE(what_is_small_is_left_to_be_touched) {
     begin();
     ask(0, PP_GRANULE / 2, 0, PP_GRANULE - 1);
     assert_true(are_there(0, 0));
@@ -69,8 +67,7 @@ static void what_is_small_is_left_to_be_touched(void **state) {
     end();
 }
 
-static void a_granule_is_asked_for_once(void **state) {
-    (void)state;
+TEST_CASE(a_granule_is_asked_for_once) {
     begin();
     ask(0, memory.size, 0, memory.size);
     assert_true(are_there(0, PAGES));
@@ -80,8 +77,7 @@ static void a_granule_is_asked_for_once(void **state) {
     end();
 }
 
-static void where_the_system_refuses_it_is_not_asked_again(void **state) {
-    (void)state;
+TEST_CASE(where_the_system_refuses_it_is_not_asked_again) {
     begin();
     pp_unmap(memory.base, memory.size); /* it has no memory there any more */
     ask(0, memory.size, 0, memory.size);
@@ -117,8 +113,7 @@ static bool may_take_some(const char *block) {
     return LINUX && (uintptr_t)block % HUGE == 0 && left != SIZE_MAX && left / 32 > HUGE_PAGES * HUGE;
 }
 
-static void whole_huge_pages_are_taken_and_hold_what_they_held(void **state) {
-    (void)state;
+TEST_CASE(whole_huge_pages_are_taken_and_hold_what_they_held) {
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
     for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) block[i] = (char)(i / PAGE);
@@ -144,8 +139,7 @@ static void whole_huge_pages_are_taken_and_hold_what_they_held(void **state) {
     pp_unmap(block, HUGE_PAGES * HUGE);
 }
 
-static void what_is_small_or_too_much_is_not_taken(void **state) {
-    (void)state;
+TEST_CASE(what_is_small_or_too_much_is_not_taken) {
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
     bool can = may_take_some(block);
@@ -165,8 +159,7 @@ static void what_is_small_or_too_much_is_not_taken(void **state) {
     pp_unmap(much, size);
 }
 
-static void a_refused_huge_page_is_not_asked_for_again(void **state) {
-    (void)state;
+TEST_CASE(a_refused_huge_page_is_not_asked_for_again) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);

@@ -104,36 +104,28 @@ static void die_at(const char *point, int wanted, int most) {
 #define COSTS_NOTHING(point) die_at(point, 1, 0), die_at(point, 2, 0)
 #define COSTS_ONE_EACH(point) die_at(point, 1, 1), die_at(point, 2, 2)
 
-static void before_it_reads_anything(void **state) {
-    (void)state;
+TEST_CASE(before_it_reads_anything) {
     COSTS_NOTHING("dozing");
 }
-static void between_taking_a_ticket_and_beginning(void **state) {
-    (void)state;
+TEST_CASE(between_taking_a_ticket_and_beginning) {
     COSTS_NOTHING("taken");
 }
-static void right_after_beginning(void **state) {
-    (void)state;
+TEST_CASE(right_after_beginning) {
     COSTS_ONE_EACH("begun");
 }
-static void between_running_and_publishing(void **state) {
-    (void)state;
+TEST_CASE(between_running_and_publishing) {
     COSTS_ONE_EACH("ran");
 }
-static void between_publishing_and_announcing(void **state) {
-    (void)state;
+TEST_CASE(between_publishing_and_announcing) {
     COSTS_NOTHING("published");
 }
-static void between_announcing_and_waking_the_caller(void **state) {
-    (void)state;
+TEST_CASE(between_announcing_and_waking_the_caller) {
     COSTS_NOTHING("announced");
 }
-static void upon_entering_a_job(void **state) {
-    (void)state;
+TEST_CASE(upon_entering_a_job) {
     COSTS_NOTHING("entered");
 }
-static void between_claiming_items_and_recording_them(void **state) {
-    (void)state;
+TEST_CASE(between_claiming_items_and_recording_them) {
     COSTS_NOTHING("claimed");
 }
 static struct gate *gate;
@@ -143,8 +135,7 @@ static bool wait_when_recorded(const char *name) {
     return false;
 }
 
-static void a_kill_stops_what_is_recorded_and_not_begun(void **state) {
-    (void)state;
+TEST_CASE(a_kill_stops_what_is_recorded_and_not_begun) {
     static const int timeouts[] = {0, 3600000};
     for (size_t t = 0; t < COUNT(timeouts); t++) {
         struct gate *begun = shared(sizeof *begun), *in[2] = {begun, begun};
@@ -174,8 +165,7 @@ static bool stay_at_point(const char *name) {
     return false;
 }
 
-static void a_kill_between_two_items_costs_none(void **state) {
-    (void)state;
+TEST_CASE(a_kill_between_two_items_costs_none) {
     static const char *const points[] = {"claimed", "recorded", "finished", "marked"};
     static long in[ITEMS], out[ITEMS];
     for (size_t p = 0; p < COUNT(points); p++) {
@@ -203,8 +193,7 @@ static void a_kill_between_two_items_costs_none(void **state) {
 }
 
 /* What runs in a thread cannot be killed, and heeds the kill by itself: before the next part, or where it leaves. */
-static void a_kill_between_two_items_is_heeded_by_a_thread(void **state) {
-    (void)state;
+TEST_CASE(a_kill_between_two_items_is_heeded_by_a_thread) {
     static const char *const points[] = {"recorded", "marked"};
     for (size_t p = 0; p < COUNT(points); p++) {
         static long in = 7, out;
@@ -275,26 +264,21 @@ static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
     pp_fault = NULL;
 }
 
-static void a_kill_that_is_late_hits_nothing_else(void **state) {
-    (void)state;
+TEST_CASE(a_kill_that_is_late_hits_nothing_else) {
     kill_late("to be killed", gate_task, true);
     kill_late("swapped to killed", crash_at_gate, false);
 }
 
-static void between_recording_items_and_beginning_them(void **state) {
-    (void)state;
+TEST_CASE(between_recording_items_and_beginning_them) {
     COSTS_NOTHING("recorded");
 }
-static void between_finishing_a_chunk_and_marking_it(void **state) {
-    (void)state;
+TEST_CASE(between_finishing_a_chunk_and_marking_it) {
     COSTS_NOTHING("finished");
 }
-static void between_marking_a_chunk_and_putting_it_away(void **state) {
-    (void)state;
+TEST_CASE(between_marking_a_chunk_and_putting_it_away) {
     COSTS_NOTHING("marked");
 }
-static void between_leaving_a_job_and_saying_so(void **state) {
-    (void)state;
+TEST_CASE(between_leaving_a_job_and_saying_so) {
     COSTS_NOTHING("left");
 }
 
@@ -350,8 +334,7 @@ static int run_lopsided_jobs(void *unused) {
     return 0;
 }
 
-static void who_is_with_the_caller_lingers_and_tells_it(void **state) {
-    (void)state;
+TEST_CASE(who_is_with_the_caller_lingers_and_tells_it) {
     if (pp_cpu_here() < 0 || pool_cpu_count() < 2) return;
     plan = shared(sizeof *plan);
     assert_child_passes(run_lopsided_jobs, NULL);
@@ -364,8 +347,7 @@ static bool sleep_at_point(const char *name) {
     return false;
 }
 
-static void overdue_between_running_an_item_and_ending_it(void **state) {
-    (void)state;
+TEST_CASE(overdue_between_running_an_item_and_ending_it) {
     plan = shared(sizeof *plan);
     tester = getpid();
     pp_fault = sleep_at_point;
@@ -410,8 +392,7 @@ static void get_unannounced(bool others) {
     pp_fault = NULL;
 }
 
-static void an_outcome_that_nobody_has_announced_is_got(void **state) {
-    (void)state;
+TEST_CASE(an_outcome_that_nobody_has_announced_is_got) {
     get_unannounced(false);
     get_unannounced(true);
 }
@@ -439,8 +420,7 @@ static int slow_pid_task(const void *in, void *out) {
 
 /* It is killed, since it seems to run what it has not begun; but no task with it, not even the next that it could
  * begin. */
-static void who_is_late_to_begin_loses_nothing(void **state) {
-    (void)state;
+TEST_CASE(who_is_late_to_begin_loses_nothing) {
     watch_point("about to begin", dawdle_at_point);
     struct pool *pool = pool_of(1);
     struct future *futures[4];

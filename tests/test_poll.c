@@ -21,8 +21,7 @@ static int loop_until(struct pool *pool, int fd, int wanted) {
     return done;
 }
 
-static void it_is_readable_when_something_has_ended(void **state) {
-    (void)state;
+TEST_CASE(it_is_readable_when_something_has_ended) {
     struct pool *pool = pool_of(1);
     int fd = pool_fd(pool);
     assert_true(fd >= 0);
@@ -48,8 +47,7 @@ static int count_task(const void *in, void *out) {
     return 0;
 }
 
-static void nothing_is_lost_when_the_loop_looks_late(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
     finished = shared(sizeof *finished);
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
@@ -67,8 +65,7 @@ static void nothing_is_lost_when_the_loop_looks_late(void **state) {
     pool_destroy(pool);
 }
 
-static void a_loop_with_a_window_counts_each_once(void **state) {
-    (void)state;
+TEST_CASE(a_loop_with_a_window_counts_each_once) {
     enum { TASKS = 20000, WINDOW = 100 };
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool), submitted = 0, done = 0;
@@ -90,8 +87,7 @@ static void a_loop_with_a_window_counts_each_once(void **state) {
     pool_destroy(pool);
 }
 
-static void jobs_count_as_one_each(void **state) {
-    (void)state;
+TEST_CASE(jobs_count_as_one_each) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     long in[1000], out[5][1000];
@@ -116,8 +112,7 @@ static void jobs_count_as_one_each(void **state) {
     pool_destroy(pool);
 }
 
-static void poll_waits_until_something_ends(void **state) {
-    (void)state;
+TEST_CASE(poll_waits_until_something_ends) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 500; i++) {
         struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
@@ -128,8 +123,7 @@ static void poll_waits_until_something_ends(void **state) {
     pool_destroy(pool);
 }
 
-static void poll_ends_with_its_time(void **state) {
-    (void)state;
+TEST_CASE(poll_ends_with_its_time) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -144,8 +138,7 @@ static void poll_ends_with_its_time(void **state) {
     pool_destroy(pool);
 }
 
-static void with_nothing_in_flight_poll_does_not_wait(void **state) {
-    (void)state;
+TEST_CASE(with_nothing_in_flight_poll_does_not_wait) {
     struct pool *pool = pool_of(1);
     assert_int_equal(pool_poll(pool, -1), 0);
     struct future *future = submit(pool, count_task, NULL, 0, 0);
@@ -156,8 +149,7 @@ static void with_nothing_in_flight_poll_does_not_wait(void **state) {
     pool_destroy(pool);
 }
 
-static void a_loop_with_nothing_to_do_comes_to_rest(void **state) {
-    (void)state;
+TEST_CASE(a_loop_with_nothing_to_do_comes_to_rest) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[100];
@@ -179,8 +171,7 @@ static int die_task(const void *in, void *out) {
     return raise(SIGKILL);
 }
 
-static void deaths_and_deadlines_wake_the_loop(void **state) {
-    (void)state;
+TEST_CASE(deaths_and_deadlines_wake_the_loop) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     for (int i = 0; i < 10; i++) {
@@ -202,8 +193,7 @@ static int write_task(const void *in, void *out) {
     return write(*(const int *)in, "x", 1) == 1 ? 0 : 1;
 }
 
-static void it_goes_together_with_other_descriptors(void **state) {
-    (void)state;
+TEST_CASE(it_goes_together_with_other_descriptors) {
     int pipe_ends[2];
     assert_int_equal(pipe(pipe_ends), 0);
     struct pool *pool = pool_of(2);

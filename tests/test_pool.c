@@ -20,8 +20,7 @@ static void it_does_work(struct pool *pool) {
     for (long i = 0; i < 64; i++) assert_int_equal(out[i], i * i);
 }
 
-static void it_is_made_and_destroyed(void **state) {
-    (void)state;
+TEST_CASE(it_is_made_and_destroyed) {
     pool_destroy(NULL);
     struct pool *pool = NULL;
     struct pool_options options = test_options(0);
@@ -32,16 +31,14 @@ static void it_is_made_and_destroyed(void **state) {
     pool_destroy(pool);
 }
 
-static void no_options_are_the_defaults(void **state) {
-    (void)state;
+TEST_CASE(no_options_are_the_defaults) {
     struct pool *pool = NULL;
     assert_ok(pool_create(NULL, &pool));
     it_does_work(pool);
     pool_destroy(pool);
 }
 
-static void nothing_is_left_right_after_destroy(void **state) {
-    (void)state;
+TEST_CASE(nothing_is_left_right_after_destroy) {
     struct holdings before;
     look(&before);
     struct pool *pool = pool_of(4);
@@ -56,8 +53,7 @@ static void nothing_is_left_right_after_destroy(void **state) {
     assert_int_equal(after.shared_mappings, before.shared_mappings);
 }
 
-static void a_hundred_pools_one_after_the_other_leave_no_memory(void **state) {
-    (void)state;
+TEST_CASE(a_hundred_pools_one_after_the_other_leave_no_memory) {
     long before = 0, before_mappings = 0;
     for (int i = 0; i < 100; i++) {
         if (i == 20) { /* the C library's own memory has settled */
@@ -79,8 +75,7 @@ static void a_hundred_pools_one_after_the_other_leave_no_memory(void **state) {
     assert_true(mappings(false) - before_mappings < 8);
 }
 
-static void work_by_the_hundred_thousand_leaves_no_memory(void **state) {
-    (void)state;
+TEST_CASE(work_by_the_hundred_thousand_leaves_no_memory) {
     enum { ITEMS = 100000 };
     long before = 0;
     struct future **futures = malloc(ITEMS * sizeof *futures);
@@ -118,8 +113,7 @@ static int workers_of(int asked) {
     return count;
 }
 
-static void it_has_as_many_workers_as_asked_for(void **state) {
-    (void)state;
+TEST_CASE(it_has_as_many_workers_as_asked_for) {
     int cpus = pool_cpu_count();
     assert_int_equal(workers_of(1), 1);
     assert_int_equal(workers_of(2), 2);
@@ -141,8 +135,7 @@ static void it_has_as_many_workers_as_asked_for(void **state) {
     assert_int_equal(workers_of(INT_MIN), 1);
 }
 
-static void too_many_workers_are_refused_and_many_are_not(void **state) {
-    (void)state;
+TEST_CASE(too_many_workers_are_refused_and_many_are_not) {
     static const int bad[] = {1025, 2000, INT_MAX};
     struct pool *const untouched = (struct pool *)&values;
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -173,8 +166,7 @@ static int given_task(const void *in, void *out) {
     return in ? raise(SIGKILL) : 0;
 }
 
-static void the_initializer_runs_first_in_every_worker_with_its_argument(void **state) {
-    (void)state;
+TEST_CASE(the_initializer_runs_first_in_every_worker_with_its_argument) {
     struct start *start = shared(sizeof *start);
     struct pool_options options = test_options(2);
     options.initializer = note_start;
@@ -209,8 +201,7 @@ static int most_of_one(pid_t *pids, size_t count) {
     return most;
 }
 
-static void a_worker_is_replaced_after_so_many_tasks(void **state) {
-    (void)state;
+TEST_CASE(a_worker_is_replaced_after_so_many_tasks) {
     allow_seconds(300);
     static const unsigned limits[] = {1, 7};
     size_t tasks = scaled(2000), items = tasks / 4;
@@ -255,8 +246,7 @@ static void all_calls_say_closed(struct pool *pool) {
     assert_int_equal(out, -1);
 }
 
-static void shutdown_finishes_all_and_closes(void **state) {
-    (void)state;
+TEST_CASE(shutdown_finishes_all_and_closes) {
     struct pool *pool = pool_of(2);
     struct future *futures[1000];
     long *data = pool_alloc(pool, 64);
@@ -278,8 +268,7 @@ static void shutdown_finishes_all_and_closes(void **state) {
     pool_destroy(pool);
 }
 
-static void shutdown_of_an_idle_pool_is_at_once(void **state) {
-    (void)state;
+TEST_CASE(shutdown_of_an_idle_pool_is_at_once) {
     struct pool *pool = pool_of(2);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     all_calls_say_closed(pool);
@@ -312,8 +301,7 @@ static void check_load(struct load load, int running, int pending) {
     pool_destroy(load.pool);
 }
 
-static void a_shutdown_that_times_out_has_closed_and_may_be_called_again(void **state) {
-    (void)state;
+TEST_CASE(a_shutdown_that_times_out_has_closed_and_may_be_called_again) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, 0, 0), POOL_ETIMEDOUT);
     all_calls_say_closed(load.pool);
@@ -325,8 +313,7 @@ static void a_shutdown_that_times_out_has_closed_and_may_be_called_again(void **
     check_load(load, 0, 0);
 }
 
-static void shutdown_cancels_what_waits_if_told_so(void **state) {
-    (void)state;
+TEST_CASE(shutdown_cancels_what_waits_if_told_so) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 0), POOL_ETIMEDOUT);
     for (int i = 0; i < 10; i++) assert_true(future_done(load.pending[i]));
@@ -336,22 +323,19 @@ static void shutdown_cancels_what_waits_if_told_so(void **state) {
     check_load(load, 0, POOL_ECANCELLED);
 }
 
-static void shutdown_kills_what_runs_if_told_so(void **state) {
-    (void)state;
+TEST_CASE(shutdown_kills_what_runs_if_told_so) {
     struct load load = put_load();
     assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING, PATIENCE));
     check_load(load, POOL_ECANCELLED, 0);
 }
 
-static void shutdown_ends_all_if_told_so(void **state) {
-    (void)state;
+TEST_CASE(shutdown_ends_all_if_told_so) {
     struct load load = put_load();
     assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING | POOL_CANCEL_PENDING, PATIENCE));
     check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
 }
 
-static void a_later_shutdown_may_be_harder(void **state) {
-    (void)state;
+TEST_CASE(a_later_shutdown_may_be_harder) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, 0, 20), POOL_ETIMEDOUT);
     assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 20), POOL_ETIMEDOUT);
@@ -359,8 +343,7 @@ static void a_later_shutdown_may_be_harder(void **state) {
     check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
 }
 
-static void the_workers_end_with_a_shutdown(void **state) {
-    (void)state;
+TEST_CASE(the_workers_end_with_a_shutdown) {
     struct pool *pool = pool_of(3);
     pid_t worker = 0;
     assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
@@ -370,8 +353,7 @@ static void the_workers_end_with_a_shutdown(void **state) {
     pool_destroy(pool);
 }
 
-static void destroy_is_bounded_with_work_running_and_queued(void **state) {
-    (void)state;
+TEST_CASE(destroy_is_bounded_with_work_running_and_queued) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *running[2], *pending[1000];
@@ -385,8 +367,7 @@ static void destroy_is_bounded_with_work_running_and_queued(void **state) {
     for (int i = 0; i < 1000; i++) assert_code(finish(pending[i], NULL), POOL_ECANCELLED);
 }
 
-static void pools_side_by_side_do_not_touch_each_other(void **state) {
-    (void)state;
+TEST_CASE(pools_side_by_side_do_not_touch_each_other) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *first = pool_of(1), *second = pool_of(1), *third = pool_of(1);
     struct future *busy[3] = {submit(first, forever_task, &gate, sizeof gate, 0),
@@ -428,8 +409,7 @@ static void *make_and_use(void *argument) {
     return NULL;
 }
 
-static void threads_may_make_pools_at_once(void **state) {
-    (void)state;
+TEST_CASE(threads_may_make_pools_at_once) {
     pthread_t threads[4];
     int errors[4] = {0};
     for (int t = 0; t < 4; t++) assert_int_equal(pthread_create(&threads[t], NULL, make_and_use, &errors[t]), 0);
@@ -437,8 +417,7 @@ static void threads_may_make_pools_at_once(void **state) {
     for (int t = 0; t < 4; t++) assert_int_equal(errors[t], 0);
 }
 
-static void every_code_has_a_name_of_its_own(void **state) {
-    (void)state;
+TEST_CASE(every_code_has_a_name_of_its_own) {
     static const int codes[] = {0,
                                 POOL_EINVAL,
                                 POOL_ENOMEM,
@@ -492,8 +471,7 @@ static int on_one_cpu(void *argument) {
 }
 #endif
 
-static void the_count_of_cpus_heeds_the_affinity_mask(void **state) {
-    (void)state;
+TEST_CASE(the_count_of_cpus_heeds_the_affinity_mask) {
     assert_true(pool_cpu_count() >= 1);
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     assert_child_passes(on_one_cpu, NULL);

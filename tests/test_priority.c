@@ -47,8 +47,7 @@ static void run_in_order(struct log *log, struct pool *pool, struct future *hold
     assert_int_equal(log->count, count);
 }
 
-static void equals_begin_in_the_order_of_submission(void **state) {
-    (void)state;
+TEST_CASE(equals_begin_in_the_order_of_submission) {
     enum { TASKS = 3000 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
@@ -58,8 +57,7 @@ static void equals_begin_in_the_order_of_submission(void **state) {
     for (int i = 0; i < TASKS; i++) assert_int_equal(log->order[i], i);
 }
 
-static void the_highest_begins_first_and_equals_stay_in_order(void **state) {
-    (void)state;
+TEST_CASE(the_highest_begins_first_and_equals_stay_in_order) {
     enum { TASKS = 3000, CLASSES = 5 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
@@ -77,8 +75,7 @@ static void the_highest_begins_first_and_equals_stay_in_order(void **state) {
     }
 }
 
-static void a_task_overtakes_thousands_that_were_sent_ahead(void **state) {
-    (void)state;
+TEST_CASE(a_task_overtakes_thousands_that_were_sent_ahead) {
     enum { TASKS = 4000 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
@@ -141,8 +138,7 @@ static void *submit_in_heaps(void *arg) {
     return NULL;
 }
 
-static void a_greedy_submitter_starves_nobody(void **state) {
-    (void)state;
+TEST_CASE(a_greedy_submitter_starves_nobody) {
     atomic_int go = 0, done = 0;
     struct pool *pool = pool_of(2);
     struct submitter me[SUBMITTERS + 1];
@@ -167,8 +163,7 @@ static int item(const void *in, void *out) {
     return 0;
 }
 
-static void tasks_are_not_kept_waiting_by_a_long_job(void **state) {
-    (void)state;
+TEST_CASE(tasks_are_not_kept_waiting_by_a_long_job) {
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = item, .count = 10000000};
     struct future *future;
@@ -184,8 +179,7 @@ static void tasks_are_not_kept_waiting_by_a_long_job(void **state) {
     pool_destroy(pool);
 }
 
-static void a_job_is_not_kept_waiting_by_tasks(void **state) {
-    (void)state;
+TEST_CASE(a_job_is_not_kept_waiting_by_tasks) {
     enum { AHEAD = 64 };
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = item, .count = 1000};
@@ -204,8 +198,7 @@ static void a_job_is_not_kept_waiting_by_tasks(void **state) {
     pool_destroy(pool);
 }
 
-static void jobs_run_side_by_side(void **state) {
-    (void)state;
+TEST_CASE(jobs_run_side_by_side) {
     struct pool *pool = pool_of(1);
     struct pool_job long_job = {.fn = item, .count = 10000000}, short_job = {.fn = item, .count = 100};
     struct future *first;

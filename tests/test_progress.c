@@ -41,8 +41,7 @@ static struct pool_job slow_job(struct told *told, size_t count) {
                              .progress_interval = 5};
 }
 
-static void a_map_tells_how_far_it_is(void **state) {
-    (void)state;
+TEST_CASE(a_map_tells_how_far_it_is) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 100);
@@ -56,8 +55,7 @@ static void a_map_tells_how_far_it_is(void **state) {
     pool_destroy(pool);
 }
 
-static void calls_are_not_more_frequent_than_asked_for(void **state) {
-    (void)state;
+TEST_CASE(calls_are_not_more_frequent_than_asked_for) {
     struct told told = {0};
     struct pool *pool = pool_of(1);
     struct pool_job job = slow_job(&told, 50);
@@ -73,8 +71,7 @@ static void calls_are_not_more_frequent_than_asked_for(void **state) {
     pool_destroy(pool);
 }
 
-static void a_map_without_a_pool_tells_too(void **state) {
-    (void)state;
+TEST_CASE(a_map_without_a_pool_tells_too) {
     struct told told = {0};
     struct pool_job job = slow_job(&told, 40);
     job.workers = 2;
@@ -82,8 +79,7 @@ static void a_map_without_a_pool_tells_too(void **state) {
     assert_int_equal(told.last_calls, 1);
 }
 
-static void looking_is_enough(void **state) {
-    (void)state;
+TEST_CASE(looking_is_enough) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 60);
@@ -105,8 +101,7 @@ static int die(const void *in, void *out) {
     return 0;
 }
 
-static void deaths_and_later_passes_are_counted(void **state) {
-    (void)state;
+TEST_CASE(deaths_and_later_passes_are_counted) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = die, .count = 50, .chunk = 10, .retries = 2, .progress = note, .progress_arg = &told,
@@ -122,8 +117,7 @@ static int cancel(struct told *told) {
     return future_kill(told->future);
 }
 
-static void a_callback_may_end_its_job(void **state) {
-    (void)state;
+TEST_CASE(a_callback_may_end_its_job) {
     struct told told = {.act = cancel};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 100000);
@@ -143,8 +137,7 @@ static int wait_for_itself(struct told *told) {
     return code;
 }
 
-static void a_callback_does_not_wait(void **state) {
-    (void)state;
+TEST_CASE(a_callback_does_not_wait) {
     struct told told = {.act = wait_for_itself, .pool = pool_of(1)};
     struct pool_job job = slow_job(&told, 20);
     assert_ok(pool_map_async(told.pool, &job, &told.future));
@@ -175,8 +168,7 @@ static int map_and_reduce(struct told *told) {
     return begun ? -1004 : POOL_ETIMEDOUT;
 }
 
-static void a_callback_begins_nothing_that_waits(void **state) {
-    (void)state;
+TEST_CASE(a_callback_begins_nothing_that_waits) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(1);
         options.backend = backend;
@@ -202,8 +194,7 @@ static struct pool *inline_pool(void) {
     return pool;
 }
 
-static void a_call_that_runs_the_job_itself_tells_too(void **state) {
-    (void)state;
+TEST_CASE(a_call_that_runs_the_job_itself_tells_too) {
     struct told told = {0};
     struct pool *pool = inline_pool();
     struct pool_job job = slow_job(&told, 100);
@@ -231,8 +222,7 @@ static void a_call_that_runs_the_job_itself_tells_too(void **state) {
     pool_destroy(waiting.pool);
 }
 
-static void a_job_given_up_in_its_callback_tells_no_more(void **state) {
-    (void)state;
+TEST_CASE(a_job_given_up_in_its_callback_tells_no_more) {
     struct told told = {.act = give_up};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 50);
@@ -242,8 +232,7 @@ static void a_job_given_up_in_its_callback_tells_no_more(void **state) {
     pool_destroy(pool);
 }
 
-static void the_last_report_comes_at_the_latest_at_the_pools_end(void **state) {
-    (void)state;
+TEST_CASE(the_last_report_comes_at_the_latest_at_the_pools_end) {
     struct told told = {0};
     struct pool *pool = pool_of(1);
     struct pool_job job = slow_job(&told, 100000);
@@ -267,8 +256,7 @@ static void *wait_in_thread(void *arg) {
     return NULL;
 }
 
-static void no_waiter_returns_before_the_last_report(void **state) {
-    (void)state;
+TEST_CASE(no_waiter_returns_before_the_last_report) {
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 20; round++) {
         struct told told = {0};
@@ -301,8 +289,7 @@ static char *bar_in_file(const struct pool_progress *progress, size_t count) {
     return text;
 }
 
-static void a_log_file_gets_a_line_now_and_then(void **state) {
-    (void)state;
+TEST_CASE(a_log_file_gets_a_line_now_and_then) {
     struct pool_progress p[101];
     for (size_t i = 0; i <= 100; i++)
         p[i] = (struct pool_progress){.done = i, .count = 100, .seconds = (double)i * 0.01, .rate = 100,
@@ -318,8 +305,7 @@ static void a_log_file_gets_a_line_now_and_then(void **state) {
     assert_contains(text, "100 %  100/100  100/s  in 0:01\n");
 }
 
-static void slow_progress_is_logged_by_time(void **state) {
-    (void)state;
+TEST_CASE(slow_progress_is_logged_by_time) {
     struct pool_progress p[] = {
         {.done = 1, .count = 1000, .seconds = 9, .last_seconds = 8, .last_done = 1, .seconds_left = 3600, .rate = 0.1},
         {.done = 1, .count = 1000, .seconds = 11, .last_seconds = 9, .last_done = 1, .seconds_left = 36000,
@@ -348,8 +334,7 @@ static int bar_to_nowhere(void *arg) {
     return 0;
 }
 
-static void a_bar_that_nobody_reads_harms_nobody(void **state) {
-    (void)state;
+TEST_CASE(a_bar_that_nobody_reads_harms_nobody) {
     struct ending ending = run_child(bar_to_nowhere, NULL, PATIENCE);
     assert_int_equal(ending.signal, 0);
     assert_int_equal(ending.code, 0);
@@ -380,8 +365,7 @@ static int bar_on_terminal(void *arg) {
     return 0;
 }
 
-static void a_terminal_gets_a_bar(void **state) {
-    (void)state;
+TEST_CASE(a_terminal_gets_a_bar) {
     assert_child_passes(bar_on_terminal, NULL);
 }
 

@@ -31,8 +31,7 @@ static void model_remove(struct future *future) {
     memmove(waiting + at, waiting + at + 1, (--count - at) * sizeof *waiting);
 }
 
-static void the_first_is_the_oldest_of_the_highest_priority(void **state) {
-    (void)state;
+TEST_CASE(the_first_is_the_oldest_of_the_highest_priority) {
     struct pp_queue queue = {.buckets = NULL};
     uint64_t random = 1;
     count = 0;
@@ -64,8 +63,7 @@ static void the_first_is_the_oldest_of_the_highest_priority(void **state) {
     pp_queue_end(&queue);
 }
 
-static void any_priority_is_one(void **state) {
-    (void)state;
+TEST_CASE(any_priority_is_one) {
     static const int priorities[] = {INT32_MIN, -1, 0, 1, INT32_MAX};
     struct pp_queue queue = {.buckets = NULL};
     memset(futures, 0, sizeof futures);

@@ -36,8 +36,7 @@ static int number_text(const void *in, void *out) {
     return 0;
 }
 
-static void order_is_kept(void **state) {
-    (void)state;
+TEST_CASE(order_is_kept) {
     struct pool *pool = pool_of(3);
     for (size_t count = 1; count < 300; count += 1 + count / 7) {
         char expected[TEXT] = "", got[TEXT];
@@ -52,8 +51,7 @@ static void order_is_kept(void **state) {
     pool_destroy(pool);
 }
 
-static void the_tree_is_that_of_a_binary_counter(void **state) {
-    (void)state;
+TEST_CASE(the_tree_is_that_of_a_binary_counter) {
     struct pool *pool = pool_of(2);
     static const struct {
         size_t count, chunk;
@@ -104,8 +102,7 @@ static int next_number(void *arg, void *in) {
     return 0;
 }
 
-static void sums_are_the_same_to_the_last_bit(void **state) {
-    (void)state;
+TEST_CASE(sums_are_the_same_to_the_last_bit) {
     size_t count = 30011;
     long *in = malloc(count * sizeof *in);
     for (size_t i = 0; i < count; i++) in[i] = (long)i;
@@ -136,8 +133,7 @@ static void sums_are_the_same_to_the_last_bit(void **state) {
     free(in);
 }
 
-static void parts_of_any_size_and_items_that_are_parts(void **state) {
-    (void)state;
+TEST_CASE(parts_of_any_size_and_items_that_are_parts) {
     struct pool *pool = pool_of(2);
     static double in[5000];
     for (int i = 0; i < 5000; i++) in[i] = 0.5 * i;
@@ -166,8 +162,7 @@ static int add_bins(void *result, const void *right) {
     return 0;
 }
 
-static void parts_are_never_all_in_memory(void **state) {
-    (void)state;
+TEST_CASE(parts_are_never_all_in_memory) {
     /* 400 parts of 1 MiB; there are 32 tasks of 2 MiB at most in flight, and a few on the stack. */
     size_t arena = 120u << 20;
     struct pool *pool;
@@ -206,8 +201,7 @@ static int refuse_17(void *result, const void *right) {
     return add(result, right);
 }
 
-static void the_first_failure_is_told_in_every_run(void **state) {
-    (void)state;
+TEST_CASE(the_first_failure_is_told_in_every_run) {
     bad[0] = 700;
     bad[1] = 300;
     struct pool *pool = pool_of(2);
@@ -248,8 +242,7 @@ static void the_first_failure_is_told_in_every_run(void **state) {
     pool_destroy(pool);
 }
 
-static void an_input_that_fails_ends_it_with_its_code(void **state) {
-    (void)state;
+TEST_CASE(an_input_that_fails_ends_it_with_its_code) {
     struct pool *pool = pool_of(2);
     double sum = -1;
     struct pool_failure failure;
@@ -283,8 +276,7 @@ static int die_first(const void *in, void *out) {
     return 0;
 }
 
-static void time_outs_retries_contexts_and_seeds(void **state) {
-    (void)state;
+TEST_CASE(time_outs_retries_contexts_and_seeds) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(2);
     double sum = -1, again = -2;
@@ -328,8 +320,7 @@ static int submit_more(void *arg, void *in) {
     return ++mischief->calls > 100 ? POOL_END : 0;
 }
 
-static void an_input_may_use_and_even_end_the_pool(void **state) {
-    (void)state;
+TEST_CASE(an_input_may_use_and_even_end_the_pool) {
     struct mischief mischief = {.pool = pool_of(2)};
     double sum = -1;
     struct pool_reduction tree = {.fn = root_of, .combine = add, .next = submit_more, .next_arg = &mischief,
@@ -349,8 +340,7 @@ static int reduce_in_a_child(void *pool) {
     return 0;
 }
 
-static void bad_arguments_have_their_codes_and_no_items_their_identity(void **state) {
-    (void)state;
+TEST_CASE(bad_arguments_have_their_codes_and_no_items_their_identity) {
     struct pool *pool = pool_of(1);
     double sum = -1, zero = 0.25;
     struct numbers none = {0, 0, POOL_END};

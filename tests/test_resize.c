@@ -54,8 +54,7 @@ static void submit_squares(struct pool *pool, long count) {
 
 /* ---- pool_resize */
 
-static void a_larger_pool_runs_more_at_a_time(void **state) {
-    (void)state;
+TEST_CASE(a_larger_pool_runs_more_at_a_time) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *futures[5];
@@ -68,8 +67,7 @@ static void a_larger_pool_runs_more_at_a_time(void **state) {
     pool_destroy(pool);
 }
 
-static void a_smaller_pool_finishes_what_runs(void **state) {
-    (void)state;
+TEST_CASE(a_smaller_pool_finishes_what_runs) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(4);
     struct future *futures[4];
@@ -84,8 +82,7 @@ static void a_smaller_pool_finishes_what_runs(void **state) {
     pool_destroy(pool);
 }
 
-static void idle_workers_leave_a_smaller_pool(void **state) {
-    (void)state;
+TEST_CASE(idle_workers_leave_a_smaller_pool) {
     struct pool *pool = pool_of(6);
     map_squares(pool, 100);
     assert_workers(6);
@@ -111,8 +108,7 @@ static int meet(const void *in, void *out) {
     return task_index() % 2 ? task_fail((int)task_index(), "odd: %d", (int)task_index()) : 0;
 }
 
-static void a_job_that_runs_is_joined_by_new_workers(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_runs_is_joined_by_new_workers) {
     all_here = shared(sizeof *all_here);
     struct pool *pool = pool_of(1);
     int status[8];
@@ -137,8 +133,7 @@ static int short_task(const void *in, void *out) {
     return square_task(in, out);
 }
 
-static void resizing_at_any_time_loses_nothing(void **state) {
-    (void)state;
+TEST_CASE(resizing_at_any_time_loses_nothing) {
     enum { ITEMS = 20000 };
     long *out = malloc(ITEMS * sizeof *out), *in = malloc(ITEMS * sizeof *in);
     for (long i = 0; i < ITEMS; i++) in[i] = i;
@@ -166,8 +161,7 @@ static void resizing_at_any_time_loses_nothing(void **state) {
     free(out);
 }
 
-static void sizes_are_those_of_the_options(void **state) {
-    (void)state;
+TEST_CASE(sizes_are_those_of_the_options) {
     assert_code(pool_resize(NULL, 1), POOL_EINVAL);
     struct pool *pool = pool_of(1);
     assert_code(pool_resize(pool, 1025), POOL_EINVAL);
@@ -180,8 +174,7 @@ static void sizes_are_those_of_the_options(void **state) {
     pool_destroy(pool);
 }
 
-static void a_killed_worker_of_a_resized_pool_is_replaced(void **state) {
-    (void)state;
+TEST_CASE(a_killed_worker_of_a_resized_pool_is_replaced) {
     struct pool *pool = pool_of(1);
     assert_ok(pool_resize(pool, 3));
     for (int i = 0; i < 5; i++) {
@@ -197,8 +190,7 @@ static void a_killed_worker_of_a_resized_pool_is_replaced(void **state) {
 
 /* ---- lazy */
 
-static void a_lazy_pool_has_no_worker_before_there_is_work(void **state) {
-    (void)state;
+TEST_CASE(a_lazy_pool_has_no_worker_before_there_is_work) {
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
     sleep_ms(100); /* some would be there now */
     assert_workers(0);
@@ -207,8 +199,7 @@ static void a_lazy_pool_has_no_worker_before_there_is_work(void **state) {
     pool_destroy(pool);
 }
 
-static void a_lazy_pool_starts_as_many_as_are_of_use(void **state) {
-    (void)state;
+TEST_CASE(a_lazy_pool_starts_as_many_as_are_of_use) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
     struct future *futures[8];
@@ -222,8 +213,7 @@ static void a_lazy_pool_starts_as_many_as_are_of_use(void **state) {
     pool_destroy(pool);
 }
 
-static void a_lazy_pool_maps(void **state) {
-    (void)state;
+TEST_CASE(a_lazy_pool_maps) {
     all_here = shared(sizeof *all_here);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 4);
     struct pool_job two = {.fn = meet, .out_size = 1000, .count = 2, .chunk = 1};
@@ -238,8 +228,7 @@ static void a_lazy_pool_maps(void **state) {
     pool_destroy(pool);
 }
 
-static void a_lazy_pool_can_be_resized_with_work_waiting(void **state) {
-    (void)state;
+TEST_CASE(a_lazy_pool_can_be_resized_with_work_waiting) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 1);
     struct future *futures[4];
@@ -256,8 +245,7 @@ static int unfit(void *arg) {
     return 7;
 }
 
-static void a_lazy_pool_without_a_fit_worker_is_broken(void **state) {
-    (void)state;
+TEST_CASE(a_lazy_pool_without_a_fit_worker_is_broken) {
     struct pool *pool = pool_with((struct pool_options){.lazy = true, .initializer = unfit}, 3);
     struct future *future = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
     assert_code(finish(future, NULL), POOL_EINIT);
@@ -266,8 +254,7 @@ static void a_lazy_pool_without_a_fit_worker_is_broken(void **state) {
 
 /* ---- idle time-out */
 
-static void idle_workers_end_and_come_again(void **state) {
-    (void)state;
+TEST_CASE(idle_workers_end_and_come_again) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 50}, 4);
     for (int round = 0; round < 3; round++) {
         map_squares(pool, 1000);
@@ -277,8 +264,7 @@ static void idle_workers_end_and_come_again(void **state) {
     pool_destroy(pool);
 }
 
-static void work_meets_workers_that_are_about_to_end(void **state) {
-    (void)state;
+TEST_CASE(work_meets_workers_that_are_about_to_end) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 1}, 3);
     for (int i = 0; i < (int)scaled(400); i++) {
         submit_squares(pool, 1 + i % 3);
@@ -288,8 +274,7 @@ static void work_meets_workers_that_are_about_to_end(void **state) {
     pool_destroy(pool);
 }
 
-static void busy_workers_do_not_count_as_idle(void **state) {
-    (void)state;
+TEST_CASE(busy_workers_do_not_count_as_idle) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 20, .lazy = true}, 2);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -301,8 +286,7 @@ static void busy_workers_do_not_count_as_idle(void **state) {
     pool_destroy(pool);
 }
 
-static void negative_idle_times_are_refused(void **state) {
-    (void)state;
+TEST_CASE(negative_idle_times_are_refused) {
     struct pool *pool = NULL;
     struct pool_options options = {.idle_timeout = -1};
     assert_code(pool_create(&options, &pool), POOL_EINVAL);
@@ -320,8 +304,7 @@ static void count_end(void *arg) {
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 
-static void the_finalizer_runs_in_every_worker_at_shutdown(void **state) {
-    (void)state;
+TEST_CASE(the_finalizer_runs_in_every_worker_at_shutdown) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool *pool = pool_with((struct pool_options){.finalizer = count_end, .finalizer_arg = ends}, 5);
     submit_squares(pool, 100);
@@ -336,8 +319,7 @@ static void the_finalizer_runs_in_every_worker_at_shutdown(void **state) {
     assert_int_equal(*ends, 5);
 }
 
-static void the_finalizer_runs_in_workers_that_retire(void **state) {
-    (void)state;
+TEST_CASE(the_finalizer_runs_in_workers_that_retire) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool_options options = {.finalizer = count_end, .finalizer_arg = ends, .max_tasks_per_worker = 10};
     struct pool *pool = pool_with(options, 1);
@@ -364,8 +346,7 @@ static void hang(void *arg) {
     for (;;) pause();
 }
 
-static void a_finalizer_that_hangs_ends_with_the_pool(void **state) {
-    (void)state;
+TEST_CASE(a_finalizer_that_hangs_ends_with_the_pool) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = hang}, 2);
     submit_squares(pool, 10);
     assert_code(pool_shutdown(pool, 0, 100), POOL_ETIMEDOUT);
@@ -380,8 +361,7 @@ static void crash(void *arg) {
     raise(SIGKILL);
 }
 
-static void a_finalizer_that_crashes_ends_its_worker(void **state) {
-    (void)state;
+TEST_CASE(a_finalizer_that_crashes_ends_its_worker) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = crash}, 3);
     submit_squares(pool, 10);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -390,8 +370,7 @@ static void a_finalizer_that_crashes_ends_its_worker(void **state) {
 
 /* ---- Without processes */
 
-static void threads_become_more_and_fewer(void **state) {
-    (void)state;
+TEST_CASE(threads_become_more_and_fewer) {
     atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.backend = POOL_THREADS, .initializer = count_begin,
@@ -429,8 +408,7 @@ static void threads_become_more_and_fewer(void **state) {
     free(out);
 }
 
-static void the_same_options_go_with_every_backend(void **state) {
-    (void)state;
+TEST_CASE(the_same_options_go_with_every_backend) {
     atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = {.backend = backend, .lazy = true, .idle_timeout = 1, .max_tasks_per_worker = 7,

@@ -62,8 +62,7 @@ static bool is_replaced(struct pool *pool, pid_t worker) {
     return true;
 }
 
-static void who_cannot_sleep_is_replaced(void **state) {
-    (void)state;
+TEST_CASE(who_cannot_sleep_is_replaced) {
     struct pool *pool = pool_of(1);
     pid_t worker = give_up(pool, SYS_futex);
     if (worker) {
@@ -84,8 +83,7 @@ static int wait_task(const void *in, void *out) {
     return 0;
 }
 
-static void who_cannot_ring_is_replaced(void **state) {
-    (void)state;
+TEST_CASE(who_cannot_ring_is_replaced) {
     struct pool *pool = pool_of(1);
     pid_t worker = give_up(pool, SYS_write), next = 0;
     if (worker) {
@@ -97,8 +95,7 @@ static void who_cannot_ring_is_replaced(void **state) {
 }
 
 /* What an event loop waits for is the bell alone. */
-static void an_event_loop_hears_of_the_last_task_of_one_that_cannot(void **state) {
-    (void)state;
+TEST_CASE(an_event_loop_hears_of_the_last_task_of_one_that_cannot) {
     struct pool *pool = pool_of(1);
     if (give_up(pool, SYS_write)) {
         struct pollfd bell = {.fd = pool_fd(pool), .events = POLLIN};

@@ -51,8 +51,7 @@ static void shuffle(uint64_t *random) {
     }
 }
 
-static void the_lowest_positions_are_kept_whoever_adds_them(void **state) {
-    (void)state;
+TEST_CASE(the_lowest_positions_are_kept_whoever_adds_them) {
     static const size_t wanted[] = {1, 2, 7, 64, 1000};
     uint64_t random = 21;
     for (uint64_t round = 0; round < scaled(100); round++) {
@@ -70,8 +69,7 @@ static void the_lowest_positions_are_kept_whoever_adds_them(void **state) {
 }
 
 /* What a worker that dies while it writes leaves behind. */
-static void places_of_the_dead_displace_nobody(void **state) {
-    (void)state;
+TEST_CASE(places_of_the_dead_displace_nobody) {
     for (int way = 0; way < 2; way++) {
         make_set(3);
         for (int i = 0; i < 3; i++)
@@ -82,8 +80,7 @@ static void places_of_the_dead_displace_nobody(void **state) {
     }
 }
 
-static void whatever_is_scribbled_on_it_only_messages_are_lost(void **state) {
-    (void)state;
+TEST_CASE(whatever_is_scribbled_on_it_only_messages_are_lost) {
     uint64_t random = 22;
     make_set(8);
     for (uint64_t round = 0; round < scaled(20000); round++) {

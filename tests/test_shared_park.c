@@ -85,16 +85,14 @@ static void publish(size_t count, uint64_t most_at_once) {
     }
 }
 
-static void no_wake_up_is_lost(void **state) {
-    (void)state;
+TEST_CASE(no_wake_up_is_lost) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
     publish(scaled(20000), 1);
     end_bed(&threads);
 }
 
-static void no_wake_up_is_lost_among_several(void **state) {
-    (void)state;
+TEST_CASE(no_wake_up_is_lost_among_several) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, true);
     publish(scaled(50000), 6);
@@ -116,8 +114,7 @@ static bool all_are_asleep(void) {
     return false;
 }
 
-static void for_one_task_one_is_woken(void **state) {
-    (void)state;
+TEST_CASE(for_one_task_one_is_woken) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
     struct pp_wakes wakes = {0};
@@ -137,8 +134,7 @@ static void for_one_task_one_is_woken(void **state) {
 }
 
 /* The system finds nobody to wake, and each call of it would cost the caller more than most tasks. */
-static void who_is_about_to_sleep_is_woken_once(void **state) {
-    (void)state;
+TEST_CASE(who_is_about_to_sleep_is_woken_once) {
     struct pp_shared memory = make_memory(1);
     struct pp_wakes wakes = {0};
     int pipe[2];
@@ -162,8 +158,7 @@ static void who_is_about_to_sleep_is_woken_once(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
-    (void)state;
+TEST_CASE(what_was_given_to_one_who_died_keeps_nobody_asleep) {
     struct pp_shared memory = make_memory(1);
     int pipe[2];
     struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps, and dies before it can take it */
@@ -181,8 +176,7 @@ static void what_was_given_to_one_who_died_keeps_nobody_asleep(void **state) {
 }
 
 /* Of many words of bits, each may be the only one. */
-static void whoever_sleeps_is_found(void **state) {
-    (void)state;
+TEST_CASE(whoever_sleeps_is_found) {
     struct pp_shared memory = make_memory(PP_WORKERS);
     for (uint32_t worker = 0; worker < PP_WORKERS; worker += 61) {
         struct pp_wakes wakes = {0};
@@ -203,8 +197,7 @@ static void whoever_sleeps_is_found(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void wrong_counts_lose_no_wake_up_for_long(void **state) {
-    (void)state;
+TEST_CASE(wrong_counts_lose_no_wake_up_for_long) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
     struct pp_wakes wakes = {0};

@@ -98,8 +98,7 @@ static void make_some_job(uint64_t *random, uint32_t round) {
              round % 5 ? round + 1 : 0xffffffffU - round);
 }
 
-static void claims_of_several_threads_cover_each_position_once(void **state) {
-    (void)state;
+TEST_CASE(claims_of_several_threads_cover_each_position_once) {
     struct threads threads = {.count = 0};
     start_claimers(&threads, 1);
     uint64_t random = 11;
@@ -112,8 +111,7 @@ static void claims_of_several_threads_cover_each_position_once(void **state) {
     end_claimers(&threads);
 }
 
-static void what_is_used_up_is_claimed_by_nobody(void **state) {
-    (void)state;
+TEST_CASE(what_is_used_up_is_claimed_by_nobody) {
     struct threads threads = {.count = 0};
     start_claimers(&threads, 1);
     uint64_t random = 12;
@@ -128,8 +126,7 @@ static void what_is_used_up_is_claimed_by_nobody(void **state) {
     end_claimers(&threads);
 }
 
-static void scribbled_cursors_claim_nothing_outside(void **state) {
-    (void)state;
+TEST_CASE(scribbled_cursors_claim_nothing_outside) {
     uint64_t random = 13;
     for (uint32_t round = 0; round < scaled(20000); round++) {
         make_some_job(&random, 100 + round);
@@ -149,8 +146,7 @@ static void scribbled_cursors_claim_nothing_outside(void **state) {
     }
 }
 
-static void regions_are_small_enough_to_be_counted_and_hold_all(void **state) {
-    (void)state;
+TEST_CASE(regions_are_small_enough_to_be_counted_and_hold_all) {
     static const uint64_t blocks[] = {1, 2, 3, 63, 64, 65, 65536, ((uint64_t)1 << 24) - 1, (uint64_t)1 << 24,
                                       ((uint64_t)1 << 24) + 1, ((uint64_t)1 << 40) - 1};
     static const uint32_t workers[] = {1, 2, 3, 64, PP_WORKERS};
@@ -168,8 +164,7 @@ static void regions_are_small_enough_to_be_counted_and_hold_all(void **state) {
         }
 }
 
-static void own_regions_are_taken_from_the_front_and_others_from_the_back(void **state) {
-    (void)state;
+TEST_CASE(own_regions_are_taken_from_the_front_and_others_from_the_back) {
     make_job(256, 1, 8, 2, 7); /* stripes of 32 blocks */
     struct pp_pace pace = {.blocks = 0};
     struct pp_chunk chunk;
@@ -189,8 +184,7 @@ static void own_regions_are_taken_from_the_front_and_others_from_the_back(void *
 }
 
 /* Workers that are equally fast begin every item when about all before it were begun. */
-static void items_are_begun_in_about_their_order(void **state) {
-    (void)state;
+TEST_CASE(items_are_begun_in_about_their_order) {
     static const uint64_t counts[] = {40, 1000, 5000};
     for (size_t i = 0; i < COUNT(counts); i++) {
         const uint32_t workers = 3;
@@ -206,8 +200,7 @@ static void items_are_begun_in_about_their_order(void **state) {
     }
 }
 
-static void chunks_grow_until_they_take_long_enough(void **state) {
-    (void)state;
+TEST_CASE(chunks_grow_until_they_take_long_enough) {
     make_job(MOST_COUNT, 1, 0, 1, 1);
     struct pp_pace pace = {.blocks = 0, .began = 1000};
     struct pp_chunk chunk;
@@ -233,8 +226,7 @@ static unsigned chunks_until_due(struct pp_pace *pace, uint64_t ns) {
     return chunks;
 }
 
-static void short_chunks_share_a_look_at_the_clock_and_long_ones_do_not(void **state) {
-    (void)state;
+TEST_CASE(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not) {
     struct pp_pace pace = {.began = 1000};
     for (unsigned expected = 1; expected <= PP_UNMEASURED_MOST + 1; expected *= 2)
         assert_int_equal(chunks_until_due(&pace, 50), expected);
@@ -246,8 +238,7 @@ static void short_chunks_share_a_look_at_the_clock_and_long_ones_do_not(void **s
     for (int i = 0; i < 10; i++) assert_int_equal(chunks_until_due(&pace, PP_SHORT_NS + 1), 1);
 }
 
-static void a_tick_makes_the_next_look_due(void **state) {
-    (void)state;
+TEST_CASE(a_tick_makes_the_next_look_due) {
     const struct pp_chunk chunk = {.last = 1, .end = 1};
     struct pp_pace pace = {.began = 1000};
     for (int i = 0; i < 10; i++) chunks_until_due(&pace, 50);
@@ -258,8 +249,7 @@ static void a_tick_makes_the_next_look_due(void **state) {
 }
 
 /* As if a cursor had been set back: what was claimed and finished is not claimed again, and what follows it is. */
-static void what_has_a_mark_is_claimed_by_nobody(void **state) {
-    (void)state;
+TEST_CASE(what_has_a_mark_is_claimed_by_nobody) {
     static const uint64_t chunks[] = {1, 4, 0};
     for (size_t i = 0; i < COUNT(chunks); i++) {
         make_job(300, 3, chunks[i], 2, 1);

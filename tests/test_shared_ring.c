@@ -56,8 +56,7 @@ static void end_ring(struct threads *threads) {
     pp_shared_unmake(&ring.memory);
 }
 
-static void every_ticket_is_taken_once_and_in_order(void **state) {
-    (void)state;
+TEST_CASE(every_ticket_is_taken_once_and_in_order) {
     struct threads threads = {.count = 0};
     begin_ring(&threads, true);
     for (size_t i = 1; i <= ring.count;) {
@@ -68,8 +67,7 @@ static void every_ticket_is_taken_once_and_in_order(void **state) {
     end_ring(&threads);
 }
 
-static void what_is_recalled_is_taken_by_nobody_else(void **state) {
-    (void)state;
+TEST_CASE(what_is_recalled_is_taken_by_nobody_else) {
     struct threads threads = {.count = 0};
     begin_ring(&threads, false);
     uint64_t random = 77, back[50];
@@ -89,8 +87,7 @@ static void what_is_recalled_is_taken_by_nobody_else(void **state) {
     assert_true(recalled > 0);
 }
 
-static void a_full_ring_takes_no_more(void **state) {
-    (void)state;
+TEST_CASE(a_full_ring_takes_no_more) {
     struct pp_shared memory = make_memory(1);
     for (int round = 0; round < 3; round++) {
         for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_true(pp_ring_push(&memory, ticket_number(i)));
@@ -105,8 +102,7 @@ static void a_full_ring_takes_no_more(void **state) {
 }
 
 /* The bits of an entry that count laps are few. */
-static void laps_that_begin_anew_are_told_apart(void **state) {
-    (void)state;
+TEST_CASE(laps_that_begin_anew_are_told_apart) {
     struct pp_shared memory = make_memory(1);
     uint64_t tickets[PP_CLAIMED_MOST], laps = (UINT64_C(1) << 14) - 1;
     uint64_t start = laps * PP_TICKETS;
@@ -122,8 +118,7 @@ static void laps_that_begin_anew_are_told_apart(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired(void **state) {
-    (void)state;
+TEST_CASE(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired) {
     struct pp_shared memory = make_memory(1);
     uint64_t random = 4, tickets[PP_CLAIMED_MOST];
     for (int i = 0; i < 100; i++) {
@@ -173,8 +168,7 @@ static void *write_notices(void *unused) {
     return NULL;
 }
 
-static void notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room(void **state) {
-    (void)state;
+TEST_CASE(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room) {
     memset(&notices, 0, sizeof notices);
     notices.memory = make_memory(1);
     notices.count = (uint32_t)scaled(300000);

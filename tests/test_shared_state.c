@@ -64,8 +64,7 @@ static void *race_to_kill(void *argument) {
     return NULL;
 }
 
-static void each_task_ends_exactly_once(void **state) {
-    (void)state;
+TEST_CASE(each_task_ends_exactly_once) {
     race.count = scaled(MOST_WORDS);
     race.start.count = 5;
     struct racer runners[2] = {{1, 0}, {2, 0}}, killers[2] = {{3, PP_KILLED}, {4, PP_OVERDUE}};
@@ -133,8 +132,7 @@ static void *kill_in_slots(void *argument) {
     return NULL;
 }
 
-static void what_is_described_is_what_runs_and_what_ran_is_what_is_read(void **state) {
-    (void)state;
+TEST_CASE(what_is_described_is_what_runs_and_what_ran_is_what_is_read) {
     struct racer workers[2] = {{1, 0}, {2, 0}};
     struct threads threads = {.count = 0};
     atomic_store(&uses.over, false);
@@ -192,8 +190,7 @@ static void *kill_items(void *unused) {
     return NULL;
 }
 
-static void a_kill_hits_the_item_that_it_was_meant_for_or_none(void **state) {
-    (void)state;
+TEST_CASE(a_kill_hits_the_item_that_it_was_meant_for_or_none) {
     struct threads threads = {.count = 0};
     atomic_store(&item.over, false);
     start_thread(&threads, kill_items, NULL);
@@ -215,8 +212,7 @@ static void a_kill_hits_the_item_that_it_was_meant_for_or_none(void **state) {
 
 /* ---- the word itself */
 
-static void a_word_keeps_what_it_is_made_of(void **state) {
-    (void)state;
+TEST_CASE(a_word_keeps_what_it_is_made_of) {
     uint64_t random = 1;
     for (int i = 0; i < 100000; i++) {
         uint32_t generation = (uint32_t)next_random(&random), worker = (uint32_t)next_random(&random) % PP_WORKERS;

@@ -70,8 +70,7 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-static void tasks_of_many_threads_each_have_their_result(void **state) {
-    (void)state;
+TEST_CASE(tasks_of_many_threads_each_have_their_result) {
     struct pool *pool = pool_of_threads(0);
     from_many_threads(pool, submit_many);
     pool_destroy(pool);
@@ -101,8 +100,7 @@ static size_t submit_large(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-static void large_arguments_and_results_come_through(void **state) {
-    (void)state;
+TEST_CASE(large_arguments_and_results_come_through) {
     struct pool *pool = pool_of_threads(0);
     from_many_threads(pool, submit_large);
     pool_destroy(pool);
@@ -138,8 +136,7 @@ static size_t map_many(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-static void jobs_of_many_threads_run_at_once(void **state) {
-    (void)state;
+TEST_CASE(jobs_of_many_threads_run_at_once) {
     struct pool *pool = pool_of_threads(0);
     from_many_threads(pool, map_many);
     pool_destroy(pool);
@@ -149,15 +146,13 @@ static size_t both(struct pool *pool, uint64_t seed) {
     return seed % 2 ? map_many(pool, seed) : submit_many(pool, seed);
 }
 
-static void jobs_and_tasks_share_the_workers(void **state) {
-    (void)state;
+TEST_CASE(jobs_and_tasks_share_the_workers) {
     struct pool *pool = pool_of_threads(0);
     from_many_threads(pool, both);
     pool_destroy(pool);
 }
 
-static void workers_that_are_replaced_lose_nothing(void **state) {
-    (void)state;
+TEST_CASE(workers_that_are_replaced_lose_nothing) {
     struct pool *pool = pool_of_threads(5);
     from_many_threads(pool, both);
     pool_destroy(pool);
@@ -201,8 +196,7 @@ static size_t end_somehow(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-static void whatever_ends_a_task_it_ends_once(void **state) {
-    (void)state;
+TEST_CASE(whatever_ends_a_task_it_ends_once) {
     struct pool *pool = pool_of_threads(0);
     from_many_threads(pool, end_somehow);
     pool_destroy(pool);
@@ -221,8 +215,7 @@ static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-static void futures_may_be_freed_at_any_time(void **state) {
-    (void)state;
+TEST_CASE(futures_may_be_freed_at_any_time) {
     struct pool *pool = pool_of_threads(0);
     assert_true(pool_fd(pool) >= 0);
     from_many_threads(pool, poll_and_drop);
@@ -230,8 +223,7 @@ static void futures_may_be_freed_at_any_time(void **state) {
     pool_destroy(pool);
 }
 
-static void a_busy_pool_can_be_destroyed(void **state) {
-    (void)state;
+TEST_CASE(a_busy_pool_can_be_destroyed) {
     for (size_t round = 0; round < scaled(200) + 20; round++) {
         struct pool *pool = pool_of_threads((unsigned)(round % 3));
         struct future *futures[40];

@@ -49,8 +49,7 @@ static unsigned all_kills(void) {
     return kills[0] + kills[1] + kills[2];
 }
 
-static void what_is_overdue_is_swapped_then_killed_once(void **state) {
-    (void)state;
+TEST_CASE(what_is_overdue_is_swapped_then_killed_once) {
     begin();
     _Atomic uint64_t *word = run_task(1, 20, NOW);
     assert_true(check_at(NOW) == NOW + 20 * MS);
@@ -64,8 +63,7 @@ static void what_is_overdue_is_swapped_then_killed_once(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void what_is_not_running_in_those_hands_is_left_alone(void **state) {
-    (void)state;
+TEST_CASE(what_is_not_running_in_those_hands_is_left_alone) {
     static const struct {
         uint32_t generation, worker, life;
         enum pp_phase phase;
@@ -88,8 +86,7 @@ static void what_is_not_running_in_those_hands_is_left_alone(void **state) {
 
 /* A worker that has not written when it began, or something that is no time of the past, has not begun later than
  * now. */
-static void a_start_that_is_not_known_counts_from_when_it_was_looked_for(void **state) {
-    (void)state;
+TEST_CASE(a_start_that_is_not_known_counts_from_when_it_was_looked_for) {
     const uint64_t starts[] = {0, UINT64_MAX, NOW + 1, NOW + 1000000 * MS, (uint64_t)1 << 63};
     for (size_t i = 0; i < COUNT(starts); i++) {
         begin();
@@ -116,8 +113,7 @@ static struct pp_job_plan *run_item(uint32_t worker, int32_t timeout, uint64_t s
     return plan;
 }
 
-static void an_item_of_a_job_is_timed_by_its_own_word(void **state) {
-    (void)state;
+TEST_CASE(an_item_of_a_job_is_timed_by_its_own_word) {
     begin();
     run_item(2, 30, NOW);
     assert_true(check_at(NOW + 1 * MS) == NOW + 30 * MS);
@@ -132,8 +128,7 @@ static void an_item_of_a_job_is_timed_by_its_own_word(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void a_job_that_makes_no_sense_is_not_looked_at(void **state) {
-    (void)state;
+TEST_CASE(a_job_that_makes_no_sense_is_not_looked_at) {
     const uint64_t tickets[] = {0, pp_ticket(7, 1), pp_ticket(PP_SLOTS, 1), pp_ticket(UINT32_MAX, 1), UINT64_MAX};
     for (size_t i = 0; i < COUNT(tickets); i++) {
         begin();
@@ -146,8 +141,7 @@ static void a_job_that_makes_no_sense_is_not_looked_at(void **state) {
     }
 }
 
-static void without_anything_timed_the_clock_stops(void **state) {
-    (void)state;
+TEST_CASE(without_anything_timed_the_clock_stops) {
     begin();
     atomic_store(&memory.control->timed, 0);
     assert_true(check_at(NOW) == UINT64_MAX);
@@ -158,8 +152,7 @@ static void without_anything_timed_the_clock_stops(void **state) {
     pp_shared_unmake(&memory);
 }
 
-static void random_records_kill_nobody_who_is_not_held(void **state) {
-    (void)state;
+TEST_CASE(random_records_kill_nobody_who_is_not_held) {
     uint64_t random = 3;
     begin();
     for (size_t round = 0; round < scaled(20000); round++) {
@@ -214,8 +207,7 @@ static void *supervise(void *unused) {
     }
 }
 
-static void no_time_out_is_forgotten(void **state) {
-    (void)state;
+TEST_CASE(no_time_out_is_forgotten) {
     begin();
     atomic_store(&memory.control->timed, 0);
     atomic_store(&memory.control->timers_on, 0);

@@ -25,8 +25,7 @@ static int fail_odd(const void *in, void *out) {
     return (int)(task_index() % 2);
 }
 
-static void a_new_pool_has_done_nothing(void **state) {
-    (void)state;
+TEST_CASE(a_new_pool_has_done_nothing) {
     struct pool *pool = pool_of(3);
     struct pool_stats stats = settled(pool, 3);
     assert_int_equal(stats.workers, 3);
@@ -36,8 +35,7 @@ static void a_new_pool_has_done_nothing(void **state) {
     pool_destroy(pool);
 }
 
-static void tasks_are_counted_from_queue_to_end(void **state) {
-    (void)state;
+TEST_CASE(tasks_are_counted_from_queue_to_end) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[10];
@@ -57,8 +55,7 @@ static void tasks_are_counted_from_queue_to_end(void **state) {
     pool_destroy(pool);
 }
 
-static void items_count_as_tasks_do(void **state) {
-    (void)state;
+TEST_CASE(items_count_as_tasks_do) {
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = fail_odd, .count = 1001};
     assert_code(pool_map(pool, &job), POOL_EFAILED);
@@ -83,8 +80,7 @@ static int fail_then_wait(const void *in, void *out) {
     return gate_pass(gate);
 }
 
-static void a_job_under_way_is_counted(void **state) {
-    (void)state;
+TEST_CASE(a_job_under_way_is_counted) {
     struct gate *gate = shared(sizeof *gate);
     struct gate *in[10];
     for (int i = 0; i < 10; i++) in[i] = gate;
@@ -111,8 +107,7 @@ static int die_once(const void *in, void *out) {
     return 0;
 }
 
-static void deaths_and_retries_are_counted(void **state) {
-    (void)state;
+TEST_CASE(deaths_and_retries_are_counted) {
     atomic_int *tries = shared(2 * sizeof *tries), *second = tries + 1;
     struct pool *pool = pool_of(1);
     struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .retries = 1};
@@ -128,8 +123,7 @@ static void deaths_and_retries_are_counted(void **state) {
     pool_destroy(pool);
 }
 
-static void workers_that_retire_have_not_died(void **state) {
-    (void)state;
+TEST_CASE(workers_that_retire_have_not_died) {
     struct pool_options options = test_options(1);
     options.max_tasks_per_worker = 1;
     struct pool *pool = NULL;
@@ -152,8 +146,7 @@ static int burn(const void *in, void *out) {
     return 0;
 }
 
-static void a_worker_tells_of_its_time_and_memory(void **state) {
-    (void)state;
+TEST_CASE(a_worker_tells_of_its_time_and_memory) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit(pool, burn, NULL, 0, 1), NULL));
@@ -175,8 +168,7 @@ static void a_worker_tells_of_its_time_and_memory(void **state) {
     pool_destroy(pool);
 }
 
-static void stats_outlive_the_processes(void **state) {
-    (void)state;
+TEST_CASE(stats_outlive_the_processes) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -188,8 +180,7 @@ static void stats_outlive_the_processes(void **state) {
     pool_destroy(pool);
 }
 
-static void workers_are_counted_in_each_backend(void **state) {
-    (void)state;
+TEST_CASE(workers_are_counted_in_each_backend) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool_options options = test_options(2);
@@ -221,8 +212,7 @@ static void workers_are_counted_in_each_backend(void **state) {
     }
 }
 
-static void wrong_arguments_have_their_codes(void **state) {
-    (void)state;
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct pool_stats stats = {.room = 1};
     assert_code(pool_stats(pool, NULL), POOL_EINVAL);

@@ -32,8 +32,7 @@ static long drain_squares(struct stream *stream) {
     return i;
 }
 
-static void a_callback_is_mapped_in_order(void **state) {
-    (void)state;
+TEST_CASE(a_callback_is_mapped_in_order) {
     struct pool *pool = pool_of(2);
     static const size_t windows[] = {0, 1, 2, 3, 1000, SIZE_MAX};
     for (size_t w = 0; w < COUNT(windows); w++) {
@@ -50,8 +49,7 @@ static void a_callback_is_mapped_in_order(void **state) {
     pool_destroy(pool);
 }
 
-static void an_array_is_mapped_in_order_wherever_it_lies(void **state) {
-    (void)state;
+TEST_CASE(an_array_is_mapped_in_order_wherever_it_lies) {
     enum { ITEMS = 5000 };
     struct pool *pool = pool_of(2);
     long *arrays[2] = {malloc(ITEMS * sizeof(long)), pool_alloc(pool, ITEMS * sizeof(long))};
@@ -80,8 +78,7 @@ static int number_task(const void *in, void *out) {
     return 0;
 }
 
-static void without_arguments_tasks_have_their_number_and_its_seed(void **state) {
-    (void)state;
+TEST_CASE(without_arguments_tasks_have_their_number_and_its_seed) {
     enum { ITEMS = 3000 };
     struct pool *pool = pool_of(2);
     struct numbered *of_job = malloc(ITEMS * sizeof *of_job), one;
@@ -112,8 +109,7 @@ static int first_waits_task(const void *in, void *out) {
     return *(const long *)in == 0 ? gate_pass(gate) : 0;
 }
 
-static void unordered_results_come_as_they_are_done_and_ordered_ones_wait(void **state) {
-    (void)state;
+TEST_CASE(unordered_results_come_as_they_are_done_and_ordered_ones_wait) {
     gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct counting input = {.count = 50, .end = POOL_END};
@@ -159,8 +155,7 @@ static void unordered_results_come_as_they_are_done_and_ordered_ones_wait(void *
     pool_destroy(pool);
 }
 
-static void the_window_bounds_what_is_taken_and_not_delivered(void **state) {
-    (void)state;
+TEST_CASE(the_window_bounds_what_is_taken_and_not_delivered) {
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
         for (size_t window = 1; window < 20; window += 6) {
@@ -181,8 +176,7 @@ static void the_window_bounds_what_is_taken_and_not_delivered(void **state) {
     pool_destroy(pool);
 }
 
-static void without_concurrency_the_input_is_not_read_ahead(void **state) {
-    (void)state;
+TEST_CASE(without_concurrency_the_input_is_not_read_ahead) {
     struct pool_options inline_options = test_options(1);
     struct pool *pool = NULL;
     inline_options.backend = POOL_INLINE;
@@ -200,8 +194,7 @@ static void without_concurrency_the_input_is_not_read_ahead(void **state) {
     pool_destroy(pool);
 }
 
-static void large_results_make_the_default_window_small(void **state) {
-    (void)state;
+TEST_CASE(large_results_make_the_default_window_small) {
     gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct counting input = {.count = 1000, .end = POOL_END};
@@ -226,8 +219,7 @@ static int moody_task(const void *in, void *out) {
     return 0;
 }
 
-static void an_item_that_fails_costs_itself_alone(void **state) {
-    (void)state;
+TEST_CASE(an_item_that_fails_costs_itself_alone) {
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
         struct counting input = {.count = 500, .end = POOL_END};
@@ -274,8 +266,7 @@ static int die_twice_task(const void *in, void *out) {
     return 0;
 }
 
-static void items_have_time_outs_and_retries(void **state) {
-    (void)state;
+TEST_CASE(items_have_time_outs_and_retries) {
     tries = shared(sizeof *tries);
     struct pool *pool = pool_of(2);
     struct counting input = {.count = 10, .end = POOL_END};
@@ -303,8 +294,7 @@ static void items_have_time_outs_and_retries(void **state) {
     pool_destroy(pool);
 }
 
-static void an_input_that_fails_is_told_after_what_came_before(void **state) {
-    (void)state;
+TEST_CASE(an_input_that_fails_is_told_after_what_came_before) {
     struct pool *pool = pool_of(2);
     static const int ends[] = {POOL_EDIED, -77, POOL_ETIMEDOUT, 42};
     for (size_t e = 0; e < COUNT(ends); e++) {
@@ -342,8 +332,7 @@ static int begin_and_stay_task(const void *in, void *out) {
     return forever_task(NULL, NULL);
 }
 
-static void freeing_a_stream_stops_its_work(void **state) {
-    (void)state;
+TEST_CASE(freeing_a_stream_stops_its_work) {
     begun = shared(sizeof *begun);
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
@@ -363,8 +352,7 @@ static void freeing_a_stream_stops_its_work(void **state) {
     pool_destroy(pool);
 }
 
-static void an_endless_input_takes_constant_memory(void **state) {
-    (void)state;
+TEST_CASE(an_endless_input_takes_constant_memory) {
     enum { LARGE = 4096 };
     struct pool_options limits = test_options(2);
     limits.arena_size = 1 << 20; /* what the window needs, not what the input would */
@@ -392,8 +380,7 @@ static void an_endless_input_takes_constant_memory(void **state) {
     pool_destroy(pool);
 }
 
-static void room_that_is_short_slows_a_stream_and_none_at_all_ends_it(void **state) {
-    (void)state;
+TEST_CASE(room_that_is_short_slows_a_stream_and_none_at_all_ends_it) {
     struct pool_options limits = test_options(2);
     limits.arena_size = 1 << 20;
     struct pool *pool;
@@ -422,8 +409,7 @@ static void room_that_is_short_slows_a_stream_and_none_at_all_ends_it(void **sta
     pool_destroy(pool);
 }
 
-static void shutdown_ends_the_input_and_delivers_what_was_taken(void **state) {
-    (void)state;
+TEST_CASE(shutdown_ends_the_input_and_delivers_what_was_taken) {
     struct pool *pool = pool_of(2);
     struct counting input = {.count = -1};
     struct pool_stream options = squares_of(&input);
@@ -451,8 +437,7 @@ static int pages_task(const void *in, void *out) {
     return *(const long *)in == 5 ? forever_task(NULL, NULL) : 0;
 }
 
-static void a_stream_outlives_its_pool(void **state) {
-    (void)state;
+TEST_CASE(a_stream_outlives_its_pool) {
     for (int free_at_once = 0; free_at_once < 2; free_at_once++) {
         struct pool *pool = pool_of(1);
         struct counting input = {.count = -1};
@@ -510,8 +495,7 @@ static int meddle(void *arg, void *in) {
     return 0;
 }
 
-static void an_input_may_use_the_pool_but_not_its_own_stream(void **state) {
-    (void)state;
+TEST_CASE(an_input_may_use_the_pool_but_not_its_own_stream) {
     struct meddler m = {.pool = pool_of(2)};
     struct pool_stream options = {
         .fn = square_task, .next = meddle, .next_arg = &m, .in_size = sizeof(long), .out_size = sizeof(long)};
@@ -530,8 +514,7 @@ static int free_itself(void *arg, void *in) {
     return m->calls == 5 && !m->pool ? POOL_END : 0;
 }
 
-static void an_input_may_free_its_own_stream(void **state) {
-    (void)state;
+TEST_CASE(an_input_may_free_its_own_stream) {
     struct pool *pool = pool_of(2);
     for (int ends = 0; ends < 2; ends++) {
         struct meddler m = {.pool = ends ? NULL : pool};
@@ -553,8 +536,7 @@ static int shut_down(void *arg, void *in) {
     return ++m->calls == 5 ? pool_shutdown(m->pool, 0, PATIENCE) : 0;
 }
 
-static void an_input_may_shut_the_pool_down(void **state) {
-    (void)state;
+TEST_CASE(an_input_may_shut_the_pool_down) {
     struct meddler m = {.pool = pool_of(2)};
     struct pool_stream options = {
         .fn = square_task, .next = shut_down, .next_arg = &m, .in_size = sizeof(long), .out_size = sizeof(long)};
@@ -597,8 +579,7 @@ static int first_is_endless_task(const void *in, void *out) {
     return *(const long *)in == 0 ? forever_task(NULL, NULL) : 0;
 }
 
-static void a_callback_may_end_stream_or_pool_while_its_results_are_waited_for(void **state) {
-    (void)state;
+TEST_CASE(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for) {
     for (int ends_pool = 0; ends_pool < 2; ends_pool++) {
         for (int unordered = 0; unordered < 2; unordered++) {
             gate = shared(sizeof *gate);
@@ -622,8 +603,7 @@ static void a_callback_may_end_stream_or_pool_while_its_results_are_waited_for(v
     }
 }
 
-static void every_backend_has_streams(void **state) {
-    (void)state;
+TEST_CASE(every_backend_has_streams) {
     static const int backends[] = {POOL_INLINE, POOL_THREADS};
     for (size_t b = 0; b < COUNT(backends); b++) {
         struct pool_options with = test_options(2);
@@ -666,8 +646,7 @@ static void *drain_in_thread(void *argument) {
     return i == 5000 ? NULL : "another count";
 }
 
-static void streams_of_several_threads_share_a_pool(void **state) {
-    (void)state;
+TEST_CASE(streams_of_several_threads_share_a_pool) {
     struct pool *pool = pool_of(2);
     pthread_t threads[4];
     for (size_t i = 0; i < COUNT(threads); i++)
@@ -697,8 +676,7 @@ static void *make_traffic(void *argument) {
     return NULL;
 }
 
-static void a_wait_for_a_result_ends_in_time_however_busy_the_pool_is(void **state) {
-    (void)state;
+TEST_CASE(a_wait_for_a_result_ends_in_time_however_busy_the_pool_is) {
     gate = shared(sizeof *gate);
     struct traffic traffic = {.pool = pool_of(2)};
     struct counting input = {.count = 1, .end = POOL_END};
@@ -740,8 +718,7 @@ static int small_as_task(const void *in, void *out) {
     return task_resize(41) == POOL_EINVAL ? task_resize(size) : 1;
 }
 
-static void a_result_is_as_long_as_the_task_says(void **state) {
-    (void)state;
+TEST_CASE(a_result_is_as_long_as_the_task_says) {
     static const size_t large[] = {0, 1, 48, 49, 4095, 4096, 4097, 100000, 1 << 20}, small[] = {0, 1, 39, 40};
     struct pool *pool = pool_of(2);
     char *result = malloc(1 << 20);
@@ -788,8 +765,7 @@ static int resize_and_fail_task(const void *in, void *out) {
     return task_resize(1) ? 1 : 2;
 }
 
-static void a_size_is_that_of_its_own_task(void **state) {
-    (void)state;
+TEST_CASE(a_size_is_that_of_its_own_task) {
     struct pool *pool = pool_of(1);
     size_t size = 3;
     char room[64];
@@ -820,8 +796,7 @@ static void a_size_is_that_of_its_own_task(void **state) {
     pool_destroy(pool);
 }
 
-static void resized_results_outlive_the_pool(void **state) {
-    (void)state;
+TEST_CASE(resized_results_outlive_the_pool) {
     static const size_t sizes[] = {0, 1, 48, 5000};
     struct future *futures[COUNT(sizes)];
     struct pool *pool = pool_of(2);
@@ -840,8 +815,7 @@ static void resized_results_outlive_the_pool(void **state) {
 }
 
 /* Results that are kept take the room they hold, not what was reserved for them. */
-static void what_a_task_did_not_need_is_given_back(void **state) {
-    (void)state;
+TEST_CASE(what_a_task_did_not_need_is_given_back) {
     struct pool_options limits = test_options(1);
     limits.arena_size = 4 << 20;
     struct pool *pool;
@@ -871,8 +845,7 @@ static int huge_task(const void *in, void *out) {
     return 0;
 }
 
-static void room_may_be_more_than_4_gib(void **state) {
-    (void)state;
+TEST_CASE(room_may_be_more_than_4_gib) {
     if (instrumented() || sizeof(size_t) < 8) return;
     struct pool_options limits = test_options(1);
     limits.arena_size = (size_t)6 << 30;
@@ -904,8 +877,7 @@ static int use_foreign_stream(void *argument) {
     return 0;
 }
 
-static void wrong_arguments_have_their_code(void **state) {
-    (void)state;
+TEST_CASE(wrong_arguments_have_their_code) {
     struct pool *pool = pool_of(1);
     struct stream *stream = NULL, *untouched = NULL;
     struct future *future = NULL;

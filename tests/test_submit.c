@@ -6,8 +6,7 @@
 
 #include "pool/pool.h"
 
-static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) {
-    (void)state;
+TEST_CASE(a_hundred_thousand_submits_give_the_results_of_a_loop) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
@@ -21,8 +20,7 @@ static void a_hundred_thousand_submits_give_the_results_of_a_loop(void **state) 
     pool_destroy(pool);
 }
 
-static void one_at_a_time_does_too(void **state) {
-    (void)state;
+TEST_CASE(one_at_a_time_does_too) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 5000; i++) {
         long result = -1;
@@ -46,8 +44,7 @@ static int sizes_task(const void *in, void *out) {
     return 0;
 }
 
-static void arguments_and_results_may_have_any_size(void **state) {
-    (void)state;
+TEST_CASE(arguments_and_results_may_have_any_size) {
     static const size_t some[] = {sizeof(struct sizes), 17, 40, 64, 100, 255, 256, 1000, 4096, 70000, 1 << 20, 5 << 20};
     struct pool *pool = pool_of(2);
     struct future *futures[COUNT(some) * COUNT(some)];
@@ -106,13 +103,11 @@ static void hold_many(size_t arena_size, size_t most) {
     pool_destroy(pool);
 }
 
-static void many_arguments_and_results_are_each_their_own(void **state) {
-    (void)state;
+TEST_CASE(many_arguments_and_results_are_each_their_own) {
     hold_many(0, scaled(10000));
 }
 
-static void they_may_fill_the_arena_to_its_last_page(void **state) {
-    (void)state;
+TEST_CASE(they_may_fill_the_arena_to_its_last_page) {
     hold_many(((size_t)7 << 20) + 65536, 10000);
 }
 
@@ -121,8 +116,7 @@ static int byte_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_byte_is_an_argument(void **state) {
-    (void)state;
+TEST_CASE(a_byte_is_an_argument) {
     struct pool *pool = pool_of(1);
     for (unsigned char i = 0; i < 255; i++) {
         unsigned char guarded[3] = {7, 7, 7};
@@ -148,8 +142,7 @@ static int only_argument_task(const void *in, void *out) {
     return in && !out && *(const int *)in == 43 ? 0 : 1;
 }
 
-static void arguments_and_results_may_be_missing(void **state) {
-    (void)state;
+TEST_CASE(arguments_and_results_may_be_missing) {
     struct pool *pool = pool_of(2);
     int value = 0;
     assert_ok(finish(submit(pool, neither_task, NULL, 0, 0), NULL));
@@ -162,8 +155,7 @@ static void arguments_and_results_may_be_missing(void **state) {
     pool_destroy(pool);
 }
 
-static void an_argument_is_copied_at_once(void **state) {
-    (void)state;
+TEST_CASE(an_argument_is_copied_at_once) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -191,8 +183,7 @@ static int fails_after_writing_task(const void *in, void *out) {
     return *(const int *)in;
 }
 
-static void a_failed_task_gives_its_code_and_no_result(void **state) {
-    (void)state;
+TEST_CASE(a_failed_task_gives_its_code_and_no_result) {
     struct pool *pool = pool_of(2);
     static const int codes[] = {1, 2, 255, 256, -1, -8, INT_MAX, INT_MIN};
     for (size_t i = 0; i < COUNT(codes); i++) {
@@ -225,8 +216,7 @@ static int log_task(const void *in, void *out) {
     return 0;
 }
 
-static void one_worker_begins_tasks_in_the_order_of_submission(void **state) {
-    (void)state;
+TEST_CASE(one_worker_begins_tasks_in_the_order_of_submission) {
     begun = shared(sizeof *begun);
     struct pool *pool = pool_of(1);
     struct future *futures[5000];
@@ -243,8 +233,7 @@ static struct future *submit_with_priority(struct pool *pool, int entry, int pri
     return future;
 }
 
-static void among_those_that_wait_the_highest_priority_begins_first(void **state) {
-    (void)state;
+TEST_CASE(among_those_that_wait_the_highest_priority_begins_first) {
     static const int priorities[] = {0, 5, -1, 5, 0, INT_MAX, INT_MIN, 1, -1, INT_MAX, 5, 0, INT_MIN, 2, 1, -100};
     enum { TASKS = COUNT(priorities) };
     begun = shared(sizeof *begun);
@@ -266,8 +255,7 @@ static void among_those_that_wait_the_highest_priority_begins_first(void **state
     pool_destroy(pool);
 }
 
-static void an_urgent_task_overtakes_a_long_queue(void **state) {
-    (void)state;
+TEST_CASE(an_urgent_task_overtakes_a_long_queue) {
     enum { TASKS = 10000 };
     begun = shared(sizeof *begun);
     struct gate *gate = shared(sizeof *gate);
@@ -296,8 +284,7 @@ static int count_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_blocked_task_holds_no_other_back(void **state) {
-    (void)state;
+TEST_CASE(a_blocked_task_holds_no_other_back) {
     finished = shared(sizeof *finished);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
@@ -319,8 +306,7 @@ static void a_blocked_task_holds_no_other_back(void **state) {
 }
 
 /* Pipes and rings are full, every worker is busy: submitting goes on. */
-static void submitting_never_blocks(void **state) {
-    (void)state;
+TEST_CASE(submitting_never_blocks) {
     enum { TASKS = 40000 };
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
@@ -340,8 +326,7 @@ static void submitting_never_blocks(void **state) {
     pool_destroy(pool);
 }
 
-static void more_than_a_million_tasks_may_be_in_flight(void **state) {
-    (void)state;
+TEST_CASE(more_than_a_million_tasks_may_be_in_flight) {
     allow_seconds(300);
     size_t tasks = scaled(1100000);
     struct gate *gate = shared(sizeof *gate);
@@ -364,8 +349,7 @@ static void more_than_a_million_tasks_may_be_in_flight(void **state) {
 }
 
 /* As many as workers have in their reach, all of them done, and then one more: the program asks for none. */
-static void submits_alone_keep_the_workers_at_work(void **state) {
-    (void)state;
+TEST_CASE(submits_alone_keep_the_workers_at_work) {
     finished = shared(sizeof *finished);
     struct pool *pool = pool_of(2);
     for (int i = 0; i < (int)PP_SLOTS; i++) future_free(submit(pool, count_task, NULL, 0, 0));
@@ -376,8 +360,7 @@ static void submits_alone_keep_the_workers_at_work(void **state) {
 }
 
 /* Three fit at a time; when one is to be the fourth, the first is done. */
-static void submits_alone_find_the_room_of_what_is_done(void **state) {
-    (void)state;
+TEST_CASE(submits_alone_find_the_room_of_what_is_done) {
     finished = shared(sizeof *finished);
     struct pool_options options = test_options(1);
     options.arena_size = (size_t)1 << 20;
@@ -424,8 +407,7 @@ static void *submit_often(void *argument) {
     return NULL;
 }
 
-static void threads_may_submit_at_once(void **state) {
-    (void)state;
+TEST_CASE(threads_may_submit_at_once) {
     struct pool *pool = pool_of(3);
     struct submitter submitters[4];
     for (int t = 0; t < 4; t++) {
@@ -447,8 +429,7 @@ static int echo_index_task(const void *in, void *out) {
     return 0;
 }
 
-static void tasks_and_jobs_mix(void **state) {
-    (void)state;
+TEST_CASE(tasks_and_jobs_mix) {
     enum { ROUNDS = 200, ITEMS = 50 };
     struct pool *pool = pool_of(2);
     static long out[ROUNDS][ITEMS];
@@ -469,8 +450,7 @@ static void tasks_and_jobs_mix(void **state) {
 }
 
 /* Workers let short tasks gather only where several are sent before one is waited for. */
-static void workers_know_whether_tasks_come_one_by_one(void **state) {
-    (void)state;
+TEST_CASE(workers_know_whether_tasks_come_one_by_one) {
     struct pool *pool = pool_of(1);
     const _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     long x = 3, result;

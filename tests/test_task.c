@@ -40,8 +40,7 @@ static bool all_distinct(uint64_t *words, size_t count) {
     return true;
 }
 
-static void the_index_is_that_of_the_item_and_0_elsewhere(void **state) {
-    (void)state;
+TEST_CASE(the_index_is_that_of_the_item_and_0_elsewhere) {
     assert_int_equal(task_index(), 0);
     struct pool *pool = pool_of(2);
     size_t *out = malloc(ITEMS * sizeof *out), one = 1;
@@ -59,8 +58,7 @@ static void the_index_is_that_of_the_item_and_0_elsewhere(void **state) {
     pool_destroy(pool);
 }
 
-static void seeds_do_not_depend_on_workers_or_chunks(void **state) {
-    (void)state;
+TEST_CASE(seeds_do_not_depend_on_workers_or_chunks) {
     uint64_t *one = seeds_of(1, 0, 42), *four = seeds_of(4, 0, 42), *chunked = seeds_of(3, 1, 42),
              *whole = seeds_of(2, SIZE_MAX, 42), *other = seeds_of(2, 0, 43);
     assert_memory_equal(one, four, ITEMS * sizeof *one);
@@ -77,8 +75,7 @@ static void seeds_do_not_depend_on_workers_or_chunks(void **state) {
     free(other);
 }
 
-static void seeds_of_different_items_differ(void **state) {
-    (void)state;
+TEST_CASE(seeds_of_different_items_differ) {
     for (uint64_t seed = 0; seed < 2; seed++) {
         uint64_t *seeds = seeds_of(2, 0, seed);
         size_t ones = 0;
@@ -89,8 +86,7 @@ static void seeds_of_different_items_differ(void **state) {
     }
 }
 
-static void a_submitted_task_has_the_seed_of_item_0(void **state) {
-    (void)state;
+TEST_CASE(a_submitted_task_has_the_seed_of_item_0) {
     struct pool *pool = pool_of(2);
     uint64_t of_job[3], of_task = 0;
     static const uint64_t seeds[] = {0, 1, UINT64_MAX};
@@ -117,8 +113,7 @@ static int die_first_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_retry_has_the_same_seed(void **state) {
-    (void)state;
+TEST_CASE(a_retry_has_the_same_seed) {
     attempts = shared(100 * sizeof *attempts);
     struct pool *pool = pool_of(2);
     uint64_t first[100], again[100];
@@ -169,8 +164,7 @@ static struct pool_failure failure_of(struct pool *pool, int which) {
     return failure;
 }
 
-static void task_fail_gives_code_and_message(void **state) {
-    (void)state;
+TEST_CASE(task_fail_gives_code_and_message) {
     struct pool *pool = pool_of(1);
     struct pool_failure failure = failure_of(pool, 0);
     assert_code(failure.error, POOL_EFAILED);
@@ -190,16 +184,14 @@ static void task_fail_gives_code_and_message(void **state) {
     pool_destroy(pool);
 }
 
-static void task_fail_with_code_0_fails_nothing(void **state) {
-    (void)state;
+TEST_CASE(task_fail_with_code_0_fails_nothing) {
     struct pool *pool = pool_of(1);
     assert_ok(failure_of(pool, 4).error);
     assert_ok(failure_of(pool, 2).error);
     pool_destroy(pool);
 }
 
-static void a_message_is_of_its_own_task_alone(void **state) {
-    (void)state;
+TEST_CASE(a_message_is_of_its_own_task_alone) {
     struct pool *pool = pool_of(1);
     for (int before = 0; before < 8; before++) {
         failure_of(pool, before);
@@ -222,8 +214,7 @@ static int long_message_task(const void *in, void *out) {
     return task_fail(1, "%s", text);
 }
 
-static void a_message_is_cut_at_255_bytes(void **state) {
-    (void)state;
+TEST_CASE(a_message_is_cut_at_255_bytes) {
     struct pool *pool = pool_of(1);
     static const int lengths[] = {1, 100, 254, 255, 256, 257, 999};
     for (size_t i = 0; i < COUNT(lengths); i++) {
@@ -245,8 +236,7 @@ static int odd_message_task(const void *in, void *out) {
     return task_index() % 2 ? task_fail((int)task_index(), "item %zu is odd", task_index()) : 0;
 }
 
-static void in_a_job_the_message_is_that_of_the_lowest_failed_item(void **state) {
-    (void)state;
+TEST_CASE(in_a_job_the_message_is_that_of_the_lowest_failed_item) {
     struct pool *pool = pool_of(3);
     for (size_t chunk = 0; chunk < 4; chunk++) {
         struct pool_failure failure;
@@ -259,8 +249,7 @@ static void in_a_job_the_message_is_that_of_the_lowest_failed_item(void **state)
     pool_destroy(pool);
 }
 
-static void outside_of_tasks_task_fail_returns_its_code(void **state) {
-    (void)state;
+TEST_CASE(outside_of_tasks_task_fail_returns_its_code) {
     assert_int_equal(task_fail(12, "%s", "nobody hears"), 12);
     assert_int_equal(task_fail(0, "%s", "nobody hears"), 0);
     assert_int_equal(task_fail(-3, "%s", "nobody hears"), -3);

@@ -37,8 +37,7 @@ static int hang_task(const void *in, void *out) {
     return 0;
 }
 
-static void a_task_past_its_time_is_ended(void **state) {
-    (void)state;
+TEST_CASE(a_task_past_its_time_is_ended) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(2);
     for (int timeout = 50; timeout <= 450; timeout += 200) {
@@ -64,8 +63,7 @@ static void a_task_past_its_time_is_ended(void **state) {
     pool_destroy(pool);
 }
 
-static void it_is_ended_in_time_while_the_caller_sleeps(void **state) {
-    (void)state;
+TEST_CASE(it_is_ended_in_time_while_the_caller_sleeps) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), 200);
@@ -80,8 +78,7 @@ static void it_is_ended_in_time_while_the_caller_sleeps(void **state) {
     pool_destroy(pool);
 }
 
-static void it_is_ended_in_time_while_the_caller_computes(void **state) {
-    (void)state;
+TEST_CASE(it_is_ended_in_time_while_the_caller_computes) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     struct pool_job job = {.fn = hang_task, .in = &hang, .in_size = sizeof(struct hang *), .count = 1, .timeout = 200};
@@ -103,8 +100,7 @@ static int hang_at_13_task(const void *in, void *out) {
     return task_index() % 50 == 13 ? forever_task(NULL, NULL) : 0;
 }
 
-static void in_a_job_only_the_item_that_hangs_is_lost(void **state) {
-    (void)state;
+TEST_CASE(in_a_job_only_the_item_that_hangs_is_lost) {
     struct pool *pool = pool_of(2);
     static const size_t chunks[] = {0, 1, 10, 1000};
     for (size_t c = 0; c < COUNT(chunks); c++) {
@@ -138,8 +134,7 @@ static int nap_task(const void *in, void *out) {
     return 0;
 }
 
-static void each_item_has_its_own_time_from_its_own_start(void **state) {
-    (void)state;
+TEST_CASE(each_item_has_its_own_time_from_its_own_start) {
     struct pool *pool = pool_of(1);
     int64_t start = now_ms();
     assert_ok(pool_map(pool, &(struct pool_job){.fn = nap_task, .count = 24, .chunk = 24, .timeout = 2200}));
@@ -147,8 +142,7 @@ static void each_item_has_its_own_time_from_its_own_start(void **state) {
     pool_destroy(pool);
 }
 
-static void waiting_in_the_queue_is_not_counted(void **state) {
-    (void)state;
+TEST_CASE(waiting_in_the_queue_is_not_counted) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *tasks[5];
@@ -161,8 +155,7 @@ static void waiting_in_the_queue_is_not_counted(void **state) {
     pool_destroy(pool);
 }
 
-static void a_nearer_deadline_is_not_hidden_by_a_farther_one(void **state) {
-    (void)state;
+TEST_CASE(a_nearer_deadline_is_not_hidden_by_a_farther_one) {
     struct hang *hangs = shared(3 * sizeof *hangs);
     struct hang *far = &hangs[0], *near = &hangs[1], *none = &hangs[2];
     struct pool *pool = pool_of(3);
@@ -218,8 +211,7 @@ static int without_limit_task(const void *in, void *out) {
     return 0;
 }
 
-static void the_kill_never_hits_the_next_task(void **state) {
-    (void)state;
+TEST_CASE(the_kill_never_hits_the_next_task) {
     enum { TASKS = 700 };
     begun = shared(TASKS * sizeof *begun);
     struct pool *pool = pool_of(2);
@@ -281,8 +273,7 @@ static int spawn_task(const void *in, void *out) {
 
 static pool_fn *const stubborn[] = {hang_task, ignore_and_hang_task, stop_task, sleep_task, spawn_task};
 
-static void whatever_a_task_does_its_time_out_ends_it_and_its_children(void **state) {
-    (void)state;
+TEST_CASE(whatever_a_task_does_its_time_out_ends_it_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
@@ -296,8 +287,7 @@ static void whatever_a_task_does_its_time_out_ends_it_and_its_children(void **st
     pool_destroy(pool);
 }
 
-static void whatever_a_task_does_a_kill_ends_it_and_its_children(void **state) {
-    (void)state;
+TEST_CASE(whatever_a_task_does_a_kill_ends_it_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
@@ -312,8 +302,7 @@ static void whatever_a_task_does_a_kill_ends_it_and_its_children(void **state) {
     pool_destroy(pool);
 }
 
-static void whatever_a_task_does_destroy_ends_it_and_its_children(void **state) {
-    (void)state;
+TEST_CASE(whatever_a_task_does_destroy_ends_it_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
         memset((void *)hang, 0, sizeof *hang);
@@ -345,8 +334,7 @@ static int leave_child_and_die_task(const void *in, void *out) {
     abort();
 }
 
-static void children_that_a_task_left_end_with_their_worker(void **state) {
-    (void)state;
+TEST_CASE(children_that_a_task_left_end_with_their_worker) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit_with_timeout(pool, leave_child_task, &hang, sizeof(struct hang *), 0), NULL));
@@ -361,8 +349,7 @@ static void children_that_a_task_left_end_with_their_worker(void **state) {
     assert_true(gone_within(hang->child, PATIENCE));
 }
 
-static void the_end_of_a_wait_does_not_end_the_task(void **state) {
-    (void)state;
+TEST_CASE(the_end_of_a_wait_does_not_end_the_task) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
@@ -372,8 +359,7 @@ static void the_end_of_a_wait_does_not_end_the_task(void **state) {
     pool_destroy(pool);
 }
 
-static void many_deadlines_at_once_are_all_met(void **state) {
-    (void)state;
+TEST_CASE(many_deadlines_at_once_are_all_met) {
     struct pool *pool = pool_of(8);
     struct future *futures[64];
     for (int i = 0; i < 64; i++) futures[i] = submit_with_timeout(pool, forever_task, NULL, 0, 20 + i);

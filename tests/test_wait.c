@@ -33,8 +33,7 @@ static void let_go(struct held *h) {
     pool_destroy(h->pool);
 }
 
-static void the_first_that_is_done_ends_a_wait_for_the_first(void **state) {
-    (void)state;
+TEST_CASE(the_first_that_is_done_ends_a_wait_for_the_first) {
     struct held h = hold();
     int64_t start = now_ms();
     assert_code(future_wait_many(h.futures, GATES, POOL_FIRST_COMPLETED, 0), POOL_ETIMEDOUT);
@@ -49,8 +48,7 @@ static void the_first_that_is_done_ends_a_wait_for_the_first(void **state) {
     let_go(&h);
 }
 
-static void the_first_that_fails_ends_a_wait_for_that(void **state) {
-    (void)state;
+TEST_CASE(the_first_that_fails_ends_a_wait_for_that) {
     struct held h = hold();
     gate_open(&h.gates[0]);
     assert_ok(future_wait(h.futures[0], PATIENCE));
@@ -67,8 +65,7 @@ static void the_first_that_fails_ends_a_wait_for_that(void **state) {
     let_go(&h);
 }
 
-static void a_wait_for_all_ends_with_the_last(void **state) {
-    (void)state;
+TEST_CASE(a_wait_for_all_ends_with_the_last) {
     struct held h = hold();
     for (int i = 0; i < GATES; i++) {
         assert_code(future_wait_many(h.futures, GATES, POOL_ALL_COMPLETED, i * 10), POOL_ETIMEDOUT);
@@ -82,8 +79,7 @@ static void a_wait_for_all_ends_with_the_last(void **state) {
     let_go(&h);
 }
 
-static void many_are_waited_for_at_once(void **state) {
-    (void)state;
+TEST_CASE(many_are_waited_for_at_once) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
@@ -99,8 +95,7 @@ static void many_are_waited_for_at_once(void **state) {
 
 /* ---- as completed ------------------------------------------------------------------------------------------------ */
 
-static void futures_come_in_the_order_of_their_ends(void **state) {
-    (void)state;
+TEST_CASE(futures_come_in_the_order_of_their_ends) {
     static const int order[GATES] = {1, 3, 0, 2};
     struct held h = hold();
     struct stream *stream;
@@ -126,8 +121,7 @@ static void futures_come_in_the_order_of_their_ends(void **state) {
     let_go(&h);
 }
 
-static void a_duplicate_counts_once(void **state) {
-    (void)state;
+TEST_CASE(a_duplicate_counts_once) {
     struct held h = hold();
     struct future *twice[3 * GATES];
     for (int i = 0; i < 3 * GATES; i++) twice[i] = h.futures[i % GATES];
@@ -152,8 +146,7 @@ static void a_duplicate_counts_once(void **state) {
     let_go(&h);
 }
 
-static void jobs_and_tasks_are_waited_for_alike(void **state) {
-    (void)state;
+TEST_CASE(jobs_and_tasks_are_waited_for_alike) {
     enum { ITEMS = 1000 };
     struct pool *pool = pool_of(2);
     static long in[ITEMS], out[ITEMS];
@@ -196,8 +189,7 @@ static int64_t time_of(struct pool *pool, size_t tasks) {
     return now_ms() - start;
 }
 
-static void a_completion_costs_the_same_among_many(void **state) {
-    (void)state;
+TEST_CASE(a_completion_costs_the_same_among_many) {
     struct pool *pool = pool_of(2);
     size_t few = scaled(10000);
     int64_t short_time = time_of(pool, few), long_time = time_of(pool, 20 * few);
@@ -205,8 +197,7 @@ static void a_completion_costs_the_same_among_many(void **state) {
     pool_destroy(pool);
 }
 
-static void a_future_that_is_freed_leaves_the_stream(void **state) {
-    (void)state;
+TEST_CASE(a_future_that_is_freed_leaves_the_stream) {
     struct held h = hold();
     struct stream *stream;
     struct future *next;
@@ -226,8 +217,7 @@ static void a_future_that_is_freed_leaves_the_stream(void **state) {
     let_go(&h);
 }
 
-static void freeing_the_stream_lets_its_futures_be(void **state) {
-    (void)state;
+TEST_CASE(freeing_the_stream_lets_its_futures_be) {
     struct held h = hold();
     struct stream *stream;
     struct future *next;
@@ -243,8 +233,7 @@ static void freeing_the_stream_lets_its_futures_be(void **state) {
     let_go(&h);
 }
 
-static void a_stream_of_futures_outlives_their_pool(void **state) {
-    (void)state;
+TEST_CASE(a_stream_of_futures_outlives_their_pool) {
     struct held h = hold();
     struct stream *stream;
     struct future *next;
@@ -267,8 +256,7 @@ static void free_stream(struct future *future, void *arg) {
     stream_free(arg);
 }
 
-static void a_callback_may_free_the_stream_that_is_waited_for(void **state) {
-    (void)state;
+TEST_CASE(a_callback_may_free_the_stream_that_is_waited_for) {
     struct held h = hold();
     struct stream *stream;
     struct future *next = NULL;
@@ -287,8 +275,7 @@ static void *next_in_thread(void *stream) {
     return stream_next_future(stream, &next, PATIENCE) == POOL_ECANCELLED && !next ? NULL : "no";
 }
 
-static void a_callback_in_another_thread_may_free_it_too(void **state) {
-    (void)state;
+TEST_CASE(a_callback_in_another_thread_may_free_it_too) {
     struct held h = hold();
     struct stream *stream;
     void *wrong = "no";
@@ -311,8 +298,7 @@ static void *wait_in_thread(void *argument) {
     return future_wait_many(h->futures, GATES, POOL_ALL_COMPLETED, PATIENCE) ? "no" : NULL;
 }
 
-static void threads_wait_for_the_same_futures(void **state) {
-    (void)state;
+TEST_CASE(threads_wait_for_the_same_futures) {
     struct held h = hold();
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, wait_in_thread, &h), 0);
@@ -336,8 +322,7 @@ static int use_foreign_futures(void *argument) {
     return 0;
 }
 
-static void wrong_arguments_have_their_code(void **state) {
-    (void)state;
+TEST_CASE(wrong_arguments_have_their_code) {
     struct held h = hold();
     struct pool *other = pool_of(1);
     struct future *strange = submit(other, pid_task, NULL, 0, 0), *next = NULL;
