@@ -222,11 +222,11 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
     switch (ended) {
     case PP_KILLED:
         failure->error = POOL_ECANCELLED;
-        snprintf(failure->message, sizeof failure->message, "killed on request");
+        snprintf(failure->message, sizeof failure->message, "killed while it ran");
         break;
     case PP_OVERDUE:
         failure->error = POOL_EDEADLINE;
-        snprintf(failure->message, sizeof failure->message, "killed: it ran longer than %d ms", timeout);
+        snprintf(failure->message, sizeof failure->message, "it ran longer than %d ms", timeout);
         break;
     default:
         failure->error = POOL_EDIED;
@@ -299,7 +299,7 @@ static void pool_broke(struct pool *pool, const struct pp_notice *notice) {
     why.error = notice->code;
     if (notice->code == POOL_EINIT && notice->init_code != 0) {
         why.code = notice->init_code;
-        snprintf(why.message, sizeof why.message, "the initializer keeps failing: it returned %d", why.code);
+        snprintf(why.message, sizeof why.message, "the initializer returned %d", why.code);
     } else if (notice->code == POOL_EAGAIN) {
         snprintf(why.message, sizeof why.message, "no worker process could be started");
     } else {
