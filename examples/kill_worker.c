@@ -1,6 +1,7 @@
 /* Python:  print(*multiprocessing.Pool(4).map(slow_square, range(20)))        hangs for ever once a worker is killed
- * Shows that here the death of a worker costs nothing: start this, kill -9 any of the processes that it names, and
- * another runs that item again. kill_worker [SECONDS]: how long each item takes. */
+ * Shows a pool that survives the death of a worker: start this and kill -9 any of the workers that it names. The item
+ * that the worker was running is run again by another, since the job has retries = 1; without it, that item alone would
+ * fail with POOL_EDIED. kill_worker [SECONDS]: how long each item takes. */
 #define _POSIX_C_SOURCE 200809L
 #include <parpool.h>
 #include <stdio.h>
@@ -23,13 +24,16 @@ static int slow_square(const void *in, void *out) {
 
 int main(int argc, char **argv) {
     if (argc > 1) seconds = atof(argv[1]);
-    fprintf(stderr, "%d squares by 4 workers, %g s each. To kill a worker: kill -9 PID\n", COUNT, seconds);
+    fprintf(stderr,
+            "%d squares by 4 workers, %g s each; retries = 1: an item whose worker dies is run once more.\n"
+            "To kill a worker: kill -9 PID\n",
+            COUNT, seconds);
 
     long out[COUNT];
     int status[COUNT];
     struct pool_failure failure = {0};
     struct pool_job job = {.fn = slow_square, .out = out, .out_size = sizeof *out, .count = COUNT, .workers = 4};
-    job.retries = 1;
+    job.retries = 1; /* an item whose worker dies is run once more; the default, 0, would fail it */
     job.status = status;
     job.failure = &failure;
     int error = pool_map(NULL, &job);

@@ -15,8 +15,8 @@ for example in square bbp_pi; do
 done
 cat <<END
 
-See what it is about: run $build/examples/kill_worker, and kill -9 any of its processes
-from another terminal.
+See what it is about: run $build/examples/kill_worker, and kill -9 any of the workers
+that it names from another terminal: with retries = 1 the answer is right all the same.
 
 Here they are, below $build:
   libparpool.a, libparpool.so   the library; "cmake --install" installs it
