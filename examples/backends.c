@@ -19,8 +19,8 @@ static int run(const char *name, int backend) {
     if (error) return error;
     int in[] = {1, 12, 0, 5040, 9973}, out[5], status[5];
     struct pool_failure failure;
-    pool_map(pool, &(struct pool_job){.fn = count_divisors, .in = in, .in_size = sizeof *in, .out = out,
-                                      .out_size = sizeof *out, .count = 5, .status = status, .failure = &failure});
+    pool_map(pool, &(struct pool_job){.fn = count_divisors, POOL_IN(in), POOL_OUT(out), .count = 5,
+                                      .status = status, .failure = &failure});
     printf("%-9s:", name);
     for (int i = 0; i < 5; i++)
         if (status[i] == 0) printf(" %d", out[i]);

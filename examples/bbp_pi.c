@@ -21,7 +21,7 @@ int main(void) {
     if (error) return fprintf(stderr, "pool_create: %s\n", pool_strerror(error)), 1;
 
     long terms = 1000000;
-    struct pool_task task = {.fn = bbp, .in = &terms, .in_size = sizeof terms, .out_size = sizeof(double)};
+    struct pool_task task = {.fn = bbp, POOL_IN(&terms), .out_size = sizeof(double)};
     struct future *futures[4] = {0};
     for (int i = 0; !error && i < 4; i++) error = pool_submit(pool, &task, &futures[i]);
 

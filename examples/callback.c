@@ -21,8 +21,7 @@ static int collatz(const void *in, void *out) { /* {n} -> {n, steps to 1} */
 static void keep_longest(struct future *future, void *arg);
 
 static void submit_next(struct search *search) {
-    struct pool_task task = {
-        .fn = collatz, .in = &search->next, .in_size = sizeof search->next, .out_size = 2 * sizeof(long)};
+    struct pool_task task = {.fn = collatz, POOL_IN(&search->next), .out_size = 2 * sizeof(long)};
     struct future *future;
     if (search->error || search->next == 10000) return;
     search->error = pool_submit(search->pool, &task, &future);

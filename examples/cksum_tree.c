@@ -167,10 +167,8 @@ int main(int argc, char **argv) {
     int *status = need(calloc(files.count + 1, sizeof *status));
     struct pool_failure failure = {0};
     int error = pool_map(NULL, &(struct pool_job){.fn = checksum,
-                                                  .in = files.path,
-                                                  .in_size = sizeof *files.path,
-                                                  .out = sums,
-                                                  .out_size = sizeof *sums,
+                                                  POOL_IN(files.path),
+                                                  POOL_OUT(sums),
                                                   .count = files.count,
                                                   .status = status,
                                                   .failure = &failure});

@@ -21,10 +21,8 @@ static int evaluate(const void *in, void *out) {
 static int print_map(const char *where, struct pool *pool, const struct polynomial *context, size_t size) {
     long in[] = {0, 1, 2, 10}, out[4];
     int error = pool_map(pool, &(struct pool_job){.fn = evaluate,
-                                                  .in = in,
-                                                  .in_size = sizeof *in,
-                                                  .out = out,
-                                                  .out_size = sizeof *out,
+                                                  POOL_IN(in),
+                                                  POOL_OUT(out),
                                                   .count = 4,
                                                   .context = context,
                                                   .context_size = size});

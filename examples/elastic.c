@@ -37,8 +37,7 @@ static int hold_meeting(struct pool *pool, int size) {
     struct meeting *meeting = pool_alloc(pool, sizeof *meeting), *in[4] = {meeting, meeting, meeting, meeting};
     if (!meeting) return POOL_ENOMEM;
     meeting->size = size;
-    int error = pool_map(
-        pool, &(struct pool_job){.fn = meet, .in = in, .in_size = sizeof *in, .count = (size_t)size, .chunk = 1});
+    int error = pool_map(pool, &(struct pool_job){.fn = meet, POOL_IN(in), .count = (size_t)size, .chunk = 1});
     if (!error) printf("%d workers have met\n", size);
     pool_free(pool, meeting);
     return error;

@@ -38,8 +38,7 @@ int main(void) {
     for (long i = 0; i < ITEMS; i++) in[i] = i;
     struct pool *pool;
     struct future *squares;
-    struct pool_job job = {.fn = slow_square, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS};
+    struct pool_job job = {.fn = slow_square, POOL_IN(in), POOL_OUT(out), .count = ITEMS};
     int error = pool_create(&(struct pool_options){.workers = 2}, &pool);
     if (error) return fprintf(stderr, "pool_create: %s\n", pool_strerror(error)), 1;
     error = pool_map_async(pool, &job, &squares);

@@ -26,8 +26,7 @@ int main(void) {
 
     struct pool_failure failures[ROOM];
     size_t failed = 0, right = 0;
-    struct pool_job job = {
-        .fn = decode, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = COUNT};
+    struct pool_job job = {.fn = decode, POOL_IN(in), POOL_OUT(out), .count = COUNT};
     job.timeout = 1000; /* ms for each item */
     job.failures = failures;
     job.failures_room = ROOM;

@@ -16,7 +16,7 @@ int main(void) {
 
     struct future *futures[4] = {0};
     for (int i = 0; !error && i < 4; i++) {
-        struct pool_task task = {.fn = f, .in = &i, .in_size = sizeof i, .out_size = sizeof(int)};
+        struct pool_task task = {.fn = f, POOL_IN(&i), .out_size = sizeof(int)};
         error = pool_submit(pool, &task, &futures[i]);
     }
     int result[4] = {0};

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     long out[COUNT];
     int status[COUNT];
     struct pool_failure failure = {0};
-    struct pool_job job = {.fn = slow_square, .out = out, .out_size = sizeof *out, .count = COUNT, .workers = 4};
+    struct pool_job job = {.fn = slow_square, POOL_OUT(out), .count = COUNT, .workers = 4};
     job.retries = 1; /* an item whose worker dies is run once more; the default, 0, would fail it */
     job.status = status;
     job.failure = &failure;

@@ -25,8 +25,7 @@ int main(void) {
     error = pool_stats(pool, &stats);
     if (!error) printf("a worker for each CPU: %s\n", stats.workers == cpus ? "yes" : "no");
     if (!error)
-        error = pool_map(pool, &(struct pool_job){
-                                   .fn = threads_of_openmp, .out = threads, .out_size = sizeof *threads, .count = 100});
+        error = pool_map(pool, &(struct pool_job){.fn = threads_of_openmp, POOL_OUT(threads), .count = 100});
     for (int i = 0; !error && i < 100; i++) wrong += threads[i] != 1;
     if (!error) printf("threads in each: %s\n", wrong ? "not 1" : "1");
     if (!error) printf("set in the program: %s\n", getenv("OMP_NUM_THREADS") ? "yes" : "no");

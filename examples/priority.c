@@ -37,7 +37,7 @@ int main(void) {
     struct future *opened = NULL, *futures[COUNT] = {NULL};
     struct counter *counter = pool_alloc(pool, sizeof *counter);
     if (!counter) error = POOL_ENOMEM;
-    struct pool_task task = {.fn = open_counter, .in = &counter, .in_size = sizeof counter, .priority = 9};
+    struct pool_task task = {.fn = open_counter, POOL_IN(&counter), .priority = 9};
     if (!error) error = pool_submit(pool, &task, &opened);
     task.fn = serve;
     task.out_size = sizeof(int);

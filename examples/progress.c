@@ -14,8 +14,7 @@ static int slow(const void *in, void *out) {
 
 int main(void) {
     static long out[200];
-    struct pool_job job = {.fn = slow, .out = out, .out_size = sizeof *out, .count = 200, .workers = 2,
-                           .progress = pool_progress_bar};
+    struct pool_job job = {.fn = slow, POOL_OUT(out), .count = 200, .workers = 2, .progress = pool_progress_bar};
     int error = pool_map(NULL, &job);
     if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
     long sum = 0;

@@ -28,7 +28,7 @@ static int sum_chunk(const void *in, void *out) {
 
 int main(int argc, char **argv) {
     double sums[CHUNKS], sum = 0;
-    struct pool_job job = {.fn = sum_chunk, .out = sums, .out_size = sizeof *sums, .count = CHUNKS};
+    struct pool_job job = {.fn = sum_chunk, POOL_OUT(sums), .count = CHUNKS};
     job.workers = argc > 1 ? atoi(argv[1]) : 0;
     int error = pool_map(NULL, &job);
     if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;

@@ -20,12 +20,8 @@ int main(void) {
     static const int workers[] = {1, 2, 3, 7};
     for (int i = 0; i < 4; i++) {
         double pi = 0;
-        struct pool_reduction sum = {.fn = term,
-                                     .combine = add,
-                                     .count = 10 * 1000 * 1000,
-                                     .out = &pi,
-                                     .out_size = sizeof pi,
-                                     .workers = workers[i]};
+        struct pool_reduction sum = {
+            .fn = term, .combine = add, .count = 10 * 1000 * 1000, POOL_OUT(&pi), .workers = workers[i]};
         int error = pool_reduce(NULL, &sum);
         if (error) return fprintf(stderr, "pool_reduce: %s\n", pool_strerror(error)), 1;
         printf("%d workers: %.15f %a\n", workers[i], pi, pi);

@@ -16,7 +16,7 @@ static int slow_square(const void *in, void *out) {
 
 int main(void) {
     long out[10];
-    struct pool_job job = {.fn = slow_square, .out = out, .out_size = sizeof *out, .count = 10, .workers = 4};
+    struct pool_job job = {.fn = slow_square, POOL_OUT(out), .count = 10, .workers = 4};
     int error = pool_map(NULL, &job);
     if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
     for (int i = 0; i < 10; i++) printf("%ld%c", out[i], i < 9 ? ' ' : '\n');

@@ -51,7 +51,7 @@ int main(void) {
     struct future *parts[8], *top = NULL;
     for (int i = 0; !error && i < 8; i++) {
         struct future *loaded;
-        struct pool_task task = {.fn = load, .in = &i, .in_size = sizeof i, .out_size = 1000 * sizeof(double)};
+        struct pool_task task = {.fn = load, POOL_IN(&i), .out_size = 1000 * sizeof(double)};
         error = pool_submit(pool, &task, &loaded);
         if (error) break;
         parts[i] = after(pool, sum, &loaded, 1);

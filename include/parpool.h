@@ -250,6 +250,13 @@ struct pool_job {
                                      arena, or to what existed at pool_create() */
 };
 
+/* An array, or a pointer to the first of several elements, as the arguments or the results: its address and the size of
+ * one element. POOL_IN(&x) passes the single object x. POOL_IN is for struct pool_job, pool_task, pool_stream and
+ * pool_reduction, POOL_OUT for pool_job and pool_reduction:
+ *     pool_map(NULL, &(struct pool_job){.fn = square, POOL_IN(in), POOL_OUT(out), .count = 10}) */
+#define POOL_IN(array) .in = (array), .in_size = sizeof *(array)
+#define POOL_OUT(array) .out = (array), .out_size = sizeof *(array)
+
 /* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
  * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. in, out, status,
  * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied:

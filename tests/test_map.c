@@ -99,6 +99,41 @@ TEST_CASE(results_may_take_the_place_of_their_arguments) {
     pool_destroy(pool);
 }
 
+/* The sum of a row of three. */
+static int sum_row(const void *in, void *out) {
+    const long *row = in;
+    *(long *)out = row[0] + row[1] + row[2];
+    return 0;
+}
+
+static int add_long(void *result, const void *right) {
+    *(long *)result += *(const long *)right;
+    return 0;
+}
+
+TEST_CASE(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects) {
+    static const long in[] = {2, -3, 4}, rows[2][3] = {{1, 2, 3}, {4, 5, 6}};
+    struct pool *pool = pool_of(2);
+    long out[3], *last = out + 2;
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 3}));
+    assert_true(out[0] == 4 && out[1] == 9 && out[2] == 16);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in + 1), POOL_OUT(last), .count = 1}));
+    assert_int_equal(out[2], 9);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = sum_row, POOL_IN(rows), POOL_OUT(out), .count = 2}));
+    assert_true(out[0] == 6 && out[1] == 15);
+
+    struct future *future;
+    long x = 12, total = 0;
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, POOL_IN(&x), .out_size = sizeof x}, &future));
+    assert_ok(future_get(future, &x, -1));
+    assert_int_equal(x, 144);
+    future_free(future);
+    struct pool_reduction sum = {.combine = add_long, POOL_IN(in), POOL_OUT(&total), .count = 3};
+    assert_ok(pool_reduce(pool, &sum));
+    assert_int_equal(total, 3);
+    pool_destroy(pool);
+}
+
 static int index_task(const void *in, void *out) {
     if (in) return 1;
     *(size_t *)out = task_index() * 3;
@@ -668,6 +703,7 @@ int main(int argc, char **argv) {
         TEST(items_in_the_arena_give_the_same_results),
         TEST(one_worker_and_more_workers_than_items_do),
         TEST(results_may_take_the_place_of_their_arguments),
+        TEST(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects),
         TEST(without_arguments_tasks_have_their_index),
         TEST(without_results_tasks_have_none_or_scratch),
         TEST(a_failed_item_costs_no_other_and_its_result_is_not_written),
