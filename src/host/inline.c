@@ -10,6 +10,7 @@
  * Called by: pool, wait, and through pp_unlock() every call. */
 #include <unistd.h>
 
+#include "pool/collect.h"
 #include "pool/backend.h"
 #include "shared/worker_life.h"
 #include "shared/notice.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pool/collect.h"
 #include "pool/backend.h"
 #include "shared/park.h"
 #include "shared/worker_life.h"

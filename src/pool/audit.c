@@ -1,5 +1,8 @@
 #include "pool/audit.h"
 
+#include "pool/outcome.h"
+#include "pool/cancel.h"
+#include "pool/collect.h"
 #include "shared/park.h"
 #include "pool/job.h"
 #include "shared/notice.h"

@@ -1,3 +1,4 @@
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "base/sys.h"

@@ -1,6 +1,8 @@
 /* future_get() and its kin: what a program asks of a future. */
 #include <string.h>
 
+#include "pool/cancel.h"
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/pool.h"
@@ -103,26 +105,6 @@ bool future_running(const struct future *future) {
     }
     pp_unlock(pool);
     return running;
-}
-
-int pp_task_cancel(struct pool *pool, struct future *future) {
-    uint32_t slot = future->slot;
-    if (slot == PP_NO_SLOT) {
-        pp_future_finish(future, POOL_ECANCELLED, NULL);
-        return 0;
-    }
-    uint32_t generation = pool->slots[slot].generation;
-    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, generation)) return POOL_EBUSY;
-    pp_collect_slot(pool, slot, pp_state(generation, PP_CANCELLED, 0, 0));
-    return 0;
-}
-
-void pp_task_kill(struct pool *pool, struct future *future) {
-    if (future->slot == PP_NO_SLOT) return;
-    uint64_t state = state_of(future);
-    if (pp_generation_of(state) != pool->slots[future->slot].generation) return; /* scribbled upon: the audit's */
-    pool->slots[future->slot].doubted = false; /* who is being killed for it leaves nothing to run again */
-    if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }
 
 size_t future_size(const struct future *future) {

@@ -2,6 +2,7 @@
  *
  * Each future of the set is watched, so that a completion moves one item from pending to ready, whatever the size of
  * the set. */
+#include "pool/collect.h"
 #include "pool/stream.h"
 
 #include <string.h>

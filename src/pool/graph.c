@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/finish.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "base/sys.h"

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "pool/finish.h"
 #include "shared/notice.h"
 #include "pool/round.h"
 #include "pool/slots.h"

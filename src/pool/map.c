@@ -1,6 +1,8 @@
 /* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
 #include <string.h>
 
+#include "pool/collect.h"
+#include "pool/finish.h"
 #include "shared/fetch.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"

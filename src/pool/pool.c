@@ -8,6 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pool/break.h"
+#include "pool/cancel.h"
+#include "pool/collect.h"
 #include "pool/backend.h"
 #include "worker/child.h"
 #include "shared/command.h"

@@ -249,33 +249,6 @@ void pp_submit_again(struct pool *pool, struct future *future);
 /* Sends the ticket of a slot again, for one that may have been lost. */
 void pp_ticket_again(struct pool *pool, uint32_t slot);
 
-/* ---- collect.c */
-
-/* Takes in what workers and supervisor have published. */
-void pp_collect(struct pool *pool);
-/* Takes in the outcome of this future, if it is there, announced or not, and as much else as has to be taken in now. */
-void pp_collect_for(struct pool *pool, const struct future *future);
-/* Ends a task in `slot` that a worker's or the caller's swap has ended. */
-void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
-/* Ends the task in `slot` with this error; of POOL_EFAILED its outcome says more. */
-void pp_task_fail(struct pool *pool, uint32_t slot, int error);
-/* Ends everything that is open. */
-void pp_break(struct pool *pool, int code, const struct pool_failure *why);
-/* The one function that makes a future done. failure: NULL, or why. One that was given up is gone afterwards. */
-void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure);
-/* Kills the worker that runs what was swapped to KILLED in `running`. */
-void pp_kill_worker(struct pool *pool, uint64_t running);
-/* Fills in why what a dead worker ran has failed. `ended`: the phase in which its state word was found; timeout: its
- * ms. */
-void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout);
-
-/* ---- future.c */
-
-/* 0 or POOL_EBUSY: it has begun. It is not done. */
-int pp_task_cancel(struct pool *pool, struct future *future);
-/* Kills what runs; it is done when its worker has died. Nothing if it does not run. */
-void pp_task_kill(struct pool *pool, struct future *future);
-
 /* ---- wait.c */
 
 /* What changes with all that somebody may wait for. */

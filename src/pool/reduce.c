@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"

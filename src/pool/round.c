@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/death.h"
+#include "pool/cancel.h"
 #include "shared/fetch.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"

@@ -6,6 +6,7 @@
  * Invariant: whatever a record says, no figure is more than what the caller knows to be possible. */
 #include <limits.h>
 
+#include "pool/collect.h"
 #include "base/memory.h"
 #include "pool/job.h"
 #include "pool/pool.h"

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/cancel.h"
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "base/sys.h"
 

@@ -6,6 +6,8 @@
  * tickets are sent ahead, so that taking back stays cheap. */
 #include <string.h>
 
+#include "pool/collect.h"
+#include "pool/finish.h"
 #include "pool/future_alloc.h"
 #include "shared/pages.h"
 #include "pool/pool.h"

@@ -10,6 +10,8 @@
 #include <signal.h>
 #include <string.h>
 
+#include "pool/break.h"
+#include "pool/collect.h"
 #include "pool/audit.h"
 #include "base/cpu.h"
 #include "pool/future_alloc.h"

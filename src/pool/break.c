@@ -1,0 +1,23 @@
+#include "pool/break.h"
+
+#include "pool/finish.h"
+#include "pool/job.h"
+#include "pool/outcome.h"
+#include "pool/slots.h"
+
+void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
+    if (pool->broken) return;
+    pool->broken = code;
+    pool->broken_failure = *why;
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
+        struct future *future = pool->slots[slot].future;
+        if (!future || future->is_job || pp_collect_done(pool, slot)) continue;
+        pp_slot_free(pool, slot);
+        pp_future_finish(future, code, why);
+    }
+    struct future *future;
+    while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
+    while (pool->held) pp_future_finish(pool->held, code, why);
+    while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
+    while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
+}

@@ -1,0 +1,31 @@
+#include "pool/cancel.h"
+
+#include "pool/finish.h"
+#include "pool/outcome.h"
+#include "shared/command.h"
+#include "shared/state.h"
+
+void pp_kill_worker(struct pool *pool, uint64_t running) {
+    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
+                                                        .life = (uint32_t)(running >> 16) & 0xffffU});
+}
+
+int pp_task_cancel(struct pool *pool, struct future *future) {
+    uint32_t slot = future->slot;
+    if (slot == PP_NO_SLOT) {
+        pp_future_finish(future, POOL_ECANCELLED, NULL);
+        return 0;
+    }
+    uint32_t generation = pool->slots[slot].generation;
+    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, generation)) return POOL_EBUSY;
+    pp_collect_slot(pool, slot, pp_state(generation, PP_CANCELLED, 0, 0));
+    return 0;
+}
+
+void pp_task_kill(struct pool *pool, struct future *future) {
+    if (future->slot == PP_NO_SLOT) return;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
+    if (pp_generation_of(state) != pool->slots[future->slot].generation) return; /* scribbled upon: the audit's */
+    pool->slots[future->slot].doubted = false; /* who is being killed for it leaves nothing to run again */
+    if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
+}

@@ -1,0 +1,14 @@
+/* Cancelling and killing single tasks. */
+#ifndef PP_CANCEL_H
+#define PP_CANCEL_H
+
+#include "pool/pool.h"
+
+/* Ends a task that is not done and has not started. Returns 0, or POOL_EBUSY if it has started. */
+int pp_task_cancel(struct pool *pool, struct future *future);
+/* Kills the worker that runs the task, if one does; the task is done when its worker has died. */
+void pp_task_kill(struct pool *pool, struct future *future);
+/* Kills the worker, of the life, that a state word names: the caller has swapped the word from `running` to KILLED. */
+void pp_kill_worker(struct pool *pool, uint64_t running);
+
+#endif

@@ -1,0 +1,73 @@
+#include "pool/outcome.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/finish.h"
+#include "pool/slots.h"
+#include "shared/state.h"
+
+static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure *failure) {
+    const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
+    failure->code = outcome->code;
+    failure->worker = outcome->pid;
+    memcpy(failure->message, pool->shared.messages[slot], PP_MESSAGE);
+    failure->message[PP_MESSAGE - 1] = '\0';
+    if (!failure->message[0])
+        snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
+}
+
+/* Takes in the size that the task gave its result, and gives the rest of its room back. False: it makes no sense. */
+static bool resize(struct pool *pool, uint32_t slot, struct future *future) {
+    uint64_t size;
+    memcpy(&size, pool->shared.messages[slot], sizeof size);
+    if (size > future->out_size) return false;
+    future->out_size = (size_t)size;
+    pp_heap_shrink(&pool->results, future->result, (size_t)size);
+    return true;
+}
+
+/* Returns why the task has failed, or 0 with its result in the future. */
+static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots[slot].future;
+    const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
+    if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
+    if (outcome->code != 0) return POOL_EFAILED;
+    if (outcome->resized && !resize(pool, slot, future)) return POOL_ECORRUPT;
+    if (!future->result && future->out_size) {
+        /* The argument that may lie there is needed no more: workers have a copy in the slot. */
+        memcpy(future->small, outcome->out, PP_INLINE_OUT);
+        if (future->task.in == future->small) future->task.in = NULL;
+        future->result = future->small;
+    }
+    return 0;
+}
+
+void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
+    struct future *future = pool->slots[slot].future;
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, error, &failure);
+}
+
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots[slot].future;
+    int error = take_outcome(pool, slot, state);
+    if (error) {
+        pp_task_fail(pool, slot, error);
+        return;
+    }
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, 0, NULL);
+}
+
+bool pp_collect_done(struct pool *pool, uint32_t slot) {
+    const struct future *future = pool->slots[slot].future;
+    if (!future || future->is_job) return false;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    if (!pp_is_done(state, pool->slots[slot].generation)) return false;
+    pp_collect_slot(pool, slot, state);
+    return true;
+}

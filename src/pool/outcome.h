@@ -1,0 +1,17 @@
+/* The outcome that a worker left in a task's slot: it becomes the outcome of the task's future.
+ *
+ * Workers can write to outcomes and messages at any time, so they are evidence: only a slot whose state word has the
+ * generation of the caller's own table counts, and a size counts only if there was room for so much. */
+#ifndef PP_OUTCOME_H
+#define PP_OUTCOME_H
+
+#include "pool/pool.h"
+
+/* Takes in the outcome of the task in this slot, if there is one. Returns whether there was. */
+bool pp_collect_done(struct pool *pool, uint32_t slot);
+/* Ends the task in this slot, which a swap by a worker or by the caller has ended. state: its state word then. */
+void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
+/* Ends the task in this slot with this error; for POOL_EFAILED the outcome says more. */
+void pp_task_fail(struct pool *pool, uint32_t slot, int error);
+
+#endif
