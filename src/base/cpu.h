@@ -6,8 +6,13 @@
 #define PP_CPU_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+/* CPUs that the calling thread may use by its affinity; all, where the system knows none. */
+int pp_cpu_allowed(void);
+/* The load average of the last minute. False: not known. Called by: limit. */
+bool pp_cpu_load(double *load);
 /* CPUs that the quotas of this process' control groups come to, rounded up; INT_MAX: no limit. root: "" for the
  * system's own /proc and /sys, or a directory that holds others. */
 int pp_cpu_quota(const char *root);

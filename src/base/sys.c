@@ -1,19 +1,12 @@
-#include "base/sys.h"
+#include "base/sys_platform.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#include <sys/epoll.h>
-#endif
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,17 +16,7 @@
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
 _Atomic long pp_held;
-#define FAULT(call, code) (pp_fault && pp_fault(call) && (errno = (code), true))
-#define HELD(change) (pp_held += (change))
-#else
-#define FAULT(call, code) false
-#define HELD(change) ((void)0)
 #endif
-
-static void *given(void *memory) {
-    if (memory) HELD(1);
-    return memory;
-}
 
 uint64_t pp_now(void) {
     struct timespec t;
@@ -41,24 +24,14 @@ uint64_t pp_now(void) {
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
-uint64_t pp_last_tick(void) {
-#if defined(CLOCK_MONOTONIC_COARSE) && !defined(PARPOOL_POSIX_ONLY)
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-#else
-    return pp_now();
-#endif
-}
-
 void *pp_zalloc(size_t count, size_t size) {
-    return FAULT("malloc", ENOMEM) ? NULL : given(calloc(count, size));
+    return FAULT("malloc", ENOMEM) ? NULL : pp_sys_given(calloc(count, size));
 }
 
 void *pp_realloc(void *old, size_t size) {
     if (FAULT("malloc", ENOMEM)) return NULL;
     void *memory = realloc(old, size);
-    return old ? memory : given(memory);
+    return old ? memory : pp_sys_given(memory);
 }
 
 void pp_release(void *memory) {
@@ -66,138 +39,10 @@ void pp_release(void *memory) {
     free(memory);
 }
 
-/* An address at which nothing is mapped, and from which on huge pages begin where their multiples do. NULL: it does not
- * matter, or there is none. */
-static void *aligned_place(size_t size) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    if (size < PP_HUGE_PAGE || size > SIZE_MAX - PP_HUGE_PAGE) return NULL;
-    char *place = mmap(NULL, size + PP_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (place == MAP_FAILED) return NULL;
-    munmap(place, size + PP_HUGE_PAGE);
-    return place + (PP_HUGE_PAGE - (uintptr_t)place % PP_HUGE_PAGE) % PP_HUGE_PAGE;
-#else
-    (void)size;
-    return NULL;
-#endif
-}
-
-static void *map(void *place, size_t size, int sharing) {
-    if (FAULT("mmap", ENOMEM)) return NULL;
-#ifdef MAP_ANONYMOUS
-    int flags = sharing | MAP_ANONYMOUS;
-#ifdef MAP_NORESERVE
-    flags |= MAP_NORESERVE;
-#endif
-    void *address = mmap(place, size, PROT_READ | PROT_WRITE, flags, -1, 0);
-#else
-    /* What systems without the flag have: memory without a name, and without a file system that could be full. */
-    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
-    if (zero < 0) return NULL;
-    void *address = mmap(place, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
-    close(zero);
-#endif
-    return address == MAP_FAILED ? NULL : given(address);
-}
-
-/* A dump of a worker's memory would take every page of it, touched or not: with a default arena more than there is. */
-static void leave_out_of_dumps(void *address, size_t size) {
-#if defined(MADV_DONTDUMP) && !defined(PARPOOL_POSIX_ONLY)
-    madvise(address, size, MADV_DONTDUMP);
-#else
-    (void)address, (void)size;
-#endif
-}
-
-void *pp_map_shared(size_t size) {
-    void *address = map(aligned_place(size), size, MAP_SHARED);
-    if (address) leave_out_of_dumps(address, size);
-    return address;
-}
-
-void *pp_map_private(size_t size) {
-    return map(NULL, size, MAP_PRIVATE);
-}
-
 void pp_unmap(void *address, size_t size) {
     if (!address) return;
     HELD(-1);
     munmap(address, size);
-}
-
-bool pp_map_twice(size_t size, char **writable, const char **readable) {
-    *writable = NULL;
-    *readable = NULL;
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    char *first = pp_map_shared(size);
-    if (!first) return false;
-    /* Of shared memory, mremap() from a size of 0 makes a second mapping. */
-    void *second = FAULT("mremap", ENOMEM) ? MAP_FAILED : mremap(first, 0, size, MREMAP_MAYMOVE);
-    if (second != MAP_FAILED && mprotect(second, size, PROT_READ) == 0) {
-        *writable = first;
-        *readable = given(second);
-        return true;
-    }
-    if (second != MAP_FAILED) munmap(second, size);
-    pp_unmap(first, size);
-#else
-    (void)size;
-#endif
-    return false;
-}
-
-bool pp_is_filtered(void) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    char status[4096]; /* not prctl(PR_GET_SECCOMP), which a filter may end it for */
-    if (!pp_read_text("/proc/self/status", status, sizeof status)) return true;
-    const char *mode = strstr(status, "\nSeccomp:");
-    if (!mode) return strlen(status) == sizeof status - 1; /* behind many groups, perhaps */
-    return strtol(mode + 9, NULL, 10) != 0;
-#else
-    return false;
-#endif
-}
-
-bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    if (FAULT("process_vm_readv", EPERM)) return false;
-    while (size > 0) {
-        struct iovec here = {.iov_base = to, .iov_len = size},
-                     there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
-        ssize_t got = process_vm_readv(process, &here, 1, &there, 1, 0);
-        if (got <= 0) return false;
-        from += got;
-        to += got;
-        size -= (size_t)got;
-    }
-    return true;
-#else
-    (void)process, (void)from, (void)to, (void)size;
-    return false;
-#endif
-}
-
-bool pp_populate(char *begin, size_t size) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    enum { POPULATE_WRITE = 23 }; /* the kernel's number: its headers are not everywhere where its calls are */
-    size_t before = (uintptr_t)begin % (size_t)sysconf(_SC_PAGESIZE);
-    return madvise(begin - before, size + before, POPULATE_WRITE) == 0;
-#else
-    (void)begin, (void)size;
-    return false;
-#endif
-}
-
-enum pp_collapsed pp_collapse(char *begin) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    enum { COLLAPSE = 25 }; /* likewise */
-    /* Where there is nothing, there is nothing to collapse. Others may be writing here. */
-    (void)atomic_load_explicit((volatile _Atomic char *)begin, memory_order_relaxed);
-    if (!FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0) return PP_COLLAPSED;
-    return errno == EAGAIN || errno == EBUSY ? PP_NOT_NOW : PP_REFUSED;
-#else
-    (void)begin;
-    return PP_REFUSED;
-#endif
 }
 
 /* From malloc a large one would be cleared, where it was in use before. */
@@ -210,24 +55,11 @@ void pp_table_release(void *table, size_t size) {
     else pp_unmap(table, size);
 }
 
-uint32_t *pp_map_unforked(void) {
-#if defined(MADV_WIPEONFORK) && defined(MAP_ANONYMOUS) && !defined(PARPOOL_POSIX_ONLY)
-    size_t size = (size_t)sysconf(_SC_PAGESIZE);
-    void *page = FAULT("mmap", ENOMEM) ? MAP_FAILED
-                                       : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) return NULL;
-    if (madvise(page, size, MADV_WIPEONFORK) == 0) return given(page);
-    munmap(page, size);
-#endif
-    return NULL;
-}
-
 void pp_unmap_unforked(uint32_t *page) {
     if (page) pp_unmap(page, (size_t)sysconf(_SC_PAGESIZE));
 }
 
-/* A program that closed its standard descriptors must not find ours in their place: tasks print to them. */
-static int above_standard(int *fd) {
+int pp_sys_above_standard(int *fd) {
     if (*fd > 2) return 0;
     int higher = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
     if (higher < 0) return -1;
@@ -238,7 +70,7 @@ static int above_standard(int *fd) {
 
 static int set_up_pair(int fds[2], int nonblocking_end) {
     for (int end = 0; end < 2; end++) {
-        if (above_standard(&fds[end])) goto fail;
+        if (pp_sys_above_standard(&fds[end])) goto fail;
         if (fcntl(fds[end], F_SETFD, FD_CLOEXEC)) goto fail;
         if (nonblocking_end != end && nonblocking_end != -1) continue;
         int flags = fcntl(fds[end], F_GETFL);
@@ -253,21 +85,13 @@ fail:
 
 int pp_pipe(int fds[2], int nonblocking_end) {
     if (FAULT("pipe", EMFILE)) return -1;
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    if (pipe2(fds, O_CLOEXEC)) return -1;
-#else
-    if (pipe(fds)) return -1;
-#endif
+    if (pp_sys_pipe(fds)) return -1;
     return set_up_pair(fds, nonblocking_end);
 }
 
 int pp_socketpair(int fds[2]) {
     if (FAULT("socketpair", EMFILE)) return -1;
-    int type = SOCK_STREAM;
-#ifdef SOCK_CLOEXEC
-    type |= SOCK_CLOEXEC;
-#endif
-    return socketpair(AF_UNIX, type, 0, fds) ? -1 : set_up_pair(fds, -1);
+    return pp_sys_socketpair(fds) ? -1 : set_up_pair(fds, -1);
 }
 
 struct pp_file pp_file_of(int fd) {
@@ -318,40 +142,6 @@ bool pp_has_ended(pid_t pid) {
     siginfo_t info;
     info.si_pid = 0;
     return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
-}
-
-int pp_watch_process(pid_t pid) {
-    int fd = -1;
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    enum { PIDFD_OPEN = 434 }; /* the kernel's number: its headers are not everywhere where its calls are */
-    if (!FAULT("pidfd_open", ENOSYS)) fd = (int)syscall(PIDFD_OPEN, pid, 0); /* close-on-exec by itself */
-    if (fd >= 0 && above_standard(&fd)) pp_close(&fd);
-#else
-    (void)pid;
-#endif
-    return fd;
-}
-
-int pp_watch_both(int fd, int other) {
-    int both = -1;
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    struct epoll_event readable = {.events = EPOLLIN};
-    if (!FAULT("epoll", EMFILE)) both = epoll_create1(EPOLL_CLOEXEC);
-    if (both >= 0 && (above_standard(&both) || epoll_ctl(both, EPOLL_CTL_ADD, fd, &readable) ||
-                      epoll_ctl(both, EPOLL_CTL_ADD, other, &readable)))
-        pp_close(&both);
-#else
-    (void)fd, (void)other;
-#endif
-    return both;
-}
-
-void pp_watch_no_more(int both, int fd) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    epoll_ctl(both, EPOLL_CTL_DEL, fd, NULL);
-#else
-    (void)both, (void)fd;
-#endif
 }
 
 ssize_t pp_read(int fd, void *data, size_t size) {

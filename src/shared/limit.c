@@ -1,7 +1,6 @@
 #include "shared/limit.h"
 
-#include <stdlib.h>
-
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "shared/shared.h"
 #include "shared/state.h"
@@ -10,13 +9,8 @@
 #define LOOK_NS 100000000U
 
 static bool load_is_over(double most) {
-#if !defined(PARPOOL_POSIX_ONLY)
     double load;
-    return getloadavg(&load, 1) == 1 && load >= most;
-#else
-    (void)most; /* POSIX has no load */
-    return false;
-#endif
+    return pp_cpu_load(&load) && load >= most;
 }
 
 static bool is_over(const struct pp_limit *limit) {

@@ -12,6 +12,10 @@
 #define WORK_MIN (256 * MIB)
 #define ARENA_MIN (16 * MIB)
 
+#ifndef _SC_PHYS_PAGES
+#define _SC_PHYS_PAGES (-1) /* sysconf() then says that it does not know */
+#endif
+
 static size_t rounded(size_t size) {
     return (size + PAGE - 1) & ~(PAGE - 1);
 }
@@ -48,10 +52,7 @@ static void lay_out(struct pp_shared *s) {
 
 /* As much address space as there is memory: no more could be used. */
 static size_t default_arena_size(void) {
-    long pages = -1, page = sysconf(_SC_PAGESIZE);
-#ifdef _SC_PHYS_PAGES
-    pages = sysconf(_SC_PHYS_PAGES);
-#endif
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t size = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4096 * MIB;
     size_t most = sizeof(void *) > 4 ? (size_t)1 << 38 : 256 * MIB;
     return size > most ? most : size;

@@ -1,21 +1,18 @@
 #include "worker/child.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-#include <stdio_ext.h>
-#include <sys/prctl.h>
-#endif
 
 #include "shared/shared.h"
 
 #if defined(PP_COVERAGE)
 void __gcov_dump(void);
+#define WRITE_COVERAGE() __gcov_dump()
+#else
+#define WRITE_COVERAGE() ((void)0)
 #endif
 
 #ifdef SIGRTMAX
@@ -33,28 +30,6 @@ static void reset_signals(void) {
         action.sa_handler = SIG_DFL;
         sigaction(s, &action, NULL);
     }
-}
-
-/* The program's unwritten output is the program's to write. */
-static void drop_output(void) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    __fpurge(stdout);
-    __fpurge(stderr);
-#else
-    /* Without a way to drop it, it is written to where nothing is kept. */
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    int kept = null < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (kept >= 0) {
-        dup2(null, STDOUT_FILENO);
-        if (ftrylockfile(stdout) == 0) {
-            fflush(stdout);
-            funlockfile(stdout);
-        }
-        dup2(kept, STDOUT_FILENO);
-        close(kept);
-    }
-    if (null >= 0) close(null);
-#endif
 }
 
 /* The record of the worker that this process is, for its fault handler. */
@@ -85,15 +60,6 @@ static void catch_faults(void) {
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
 }
 
-#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
-/* exit() in a task: the program's own exit handlers and unwritten files are not the worker's to run and write. */
-static void exit_at_once(int status, void *unused) {
-    (void)unused;
-    fflush(stdout);
-    pp_child_exit(status);
-}
-#endif
-
 int pp_child_forked;
 
 static void note_fork(void) {
@@ -116,20 +82,16 @@ static void leave_terminal(void) {
 void pp_child_begin(void) {
     setpgid(0, 0);
     reset_signals();
-    drop_output();
+    pp_child_drop_output();
     /* The rest is for workers, which inherit it: each would touch some pages more for it. */
     leave_terminal();
     watch_forks();
-#if defined(__GLIBC__) && !defined(PARPOOL_POSIX_ONLY)
-    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
-#endif
+    pp_child_catch_exit();
 }
 
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     setpgid(0, 0);
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
+    pp_child_end_with_parent();
     if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
     signal(SIGCHLD, SIG_DFL); /* all else the supervisor has reset; a task that waits for its children must find them */
     own_record = record;
@@ -141,15 +103,10 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
 }
 
 void pp_child_flush(void) {
-#if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
-    if (__fpending(stdout) == 0) return;
-#endif
-    fflush(stdout);
+    if (pp_child_has_output()) fflush(stdout);
 }
 
 void pp_child_exit(int status) {
-#if defined(PP_COVERAGE)
-    __gcov_dump();
-#endif
+    WRITE_COVERAGE();
     _exit(status);
 }

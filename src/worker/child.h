@@ -6,6 +6,7 @@
 #ifndef PP_CHILD_H
 #define PP_CHILD_H
 
+#include <stdbool.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
@@ -28,5 +29,17 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent);
 /* Writes what a task printed. */
 void pp_child_flush(void);
 noreturn void pp_child_exit(int status);
+
+/* ---- by platform, for child.c: child_linux.c, child_posix.c */
+
+/* The program's unwritten output is the program's to write. */
+void pp_child_drop_output(void);
+/* Whether something that was printed is not written yet; true: the system does not tell. */
+bool pp_child_has_output(void);
+/* exit() in a task: the program's own exit handlers and unwritten files are not the worker's to run and write. Nothing
+ * where the C library cannot. */
+void pp_child_catch_exit(void);
+/* The kernel kills this process once its parent has ended. Nothing where the system cannot. */
+void pp_child_end_with_parent(void);
 
 #endif

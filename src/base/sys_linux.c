@@ -1,0 +1,143 @@
+/* System calls on Linux: see sys.h. Numbers of the kernel's own are written out where its headers are not everywhere
+ * where its calls are. */
+#include "base/sys_platform.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { WIPEONFORK = 18, POPULATE_WRITE = 23, COLLAPSE = 25, PIDFD_OPEN = 434 };
+
+uint64_t pp_last_tick(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+/* ---- memory */
+
+/* An address at which nothing is mapped, and from which on huge pages begin where their multiples do. NULL: it does not
+ * matter, or there is none. */
+static void *aligned_place(size_t size) {
+    if (size < PP_HUGE_PAGE || size > SIZE_MAX - PP_HUGE_PAGE) return NULL;
+    char *place = mmap(NULL, size + PP_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (place == MAP_FAILED) return NULL;
+    munmap(place, size + PP_HUGE_PAGE);
+    return place + (PP_HUGE_PAGE - (uintptr_t)place % PP_HUGE_PAGE) % PP_HUGE_PAGE;
+}
+
+static void *map(void *place, size_t size, int sharing) {
+    if (FAULT("mmap", ENOMEM)) return NULL;
+    void *address = mmap(place, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : pp_sys_given(address);
+}
+
+void *pp_map_shared(size_t size) {
+    void *address = map(aligned_place(size), size, MAP_SHARED);
+    /* A dump of a worker's memory would take every page of it, touched or not: with a default arena more than there
+     * is. */
+    if (address) madvise(address, size, MADV_DONTDUMP);
+    return address;
+}
+
+void *pp_map_private(size_t size) {
+    return map(NULL, size, MAP_PRIVATE);
+}
+
+bool pp_map_twice(size_t size, char **writable, const char **readable) {
+    *writable = NULL;
+    *readable = NULL;
+    char *first = pp_map_shared(size);
+    if (!first) return false;
+    /* Of shared memory, mremap() from a size of 0 makes a second mapping. */
+    void *second = FAULT("mremap", ENOMEM) ? MAP_FAILED : mremap(first, 0, size, MREMAP_MAYMOVE);
+    if (second != MAP_FAILED && mprotect(second, size, PROT_READ) == 0) {
+        *writable = first;
+        *readable = pp_sys_given(second);
+        return true;
+    }
+    if (second != MAP_FAILED) munmap(second, size);
+    pp_unmap(first, size);
+    return false;
+}
+
+bool pp_is_filtered(void) {
+    char status[4096]; /* not prctl(PR_GET_SECCOMP), which a filter may end it for */
+    if (!pp_read_text("/proc/self/status", status, sizeof status)) return true;
+    const char *mode = strstr(status, "\nSeccomp:");
+    if (!mode) return strlen(status) == sizeof status - 1; /* behind many groups, perhaps */
+    return strtol(mode + 9, NULL, 10) != 0;
+}
+
+bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
+    if (FAULT("process_vm_readv", EPERM)) return false;
+    while (size > 0) {
+        struct iovec here = {.iov_base = to, .iov_len = size},
+                     there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
+        ssize_t got = process_vm_readv(process, &here, 1, &there, 1, 0);
+        if (got <= 0) return false;
+        from += got;
+        to += got;
+        size -= (size_t)got;
+    }
+    return true;
+}
+
+bool pp_populate(char *begin, size_t size) {
+    size_t before = (uintptr_t)begin % (size_t)sysconf(_SC_PAGESIZE);
+    return madvise(begin - before, size + before, POPULATE_WRITE) == 0;
+}
+
+enum pp_collapsed pp_collapse(char *begin) {
+    /* Where there is nothing, there is nothing to collapse. Others may be writing here. */
+    (void)atomic_load_explicit((volatile _Atomic char *)begin, memory_order_relaxed);
+    if (!FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0) return PP_COLLAPSED;
+    return errno == EAGAIN || errno == EBUSY ? PP_NOT_NOW : PP_REFUSED;
+}
+
+uint32_t *pp_map_unforked(void) {
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    uint32_t *page = map(NULL, size, MAP_PRIVATE);
+    if (!page || madvise(page, size, WIPEONFORK) == 0) return page;
+    pp_unmap(page, size);
+    return NULL;
+}
+
+/* ---- descriptors */
+
+int pp_sys_pipe(int fds[2]) {
+    return pipe2(fds, O_CLOEXEC);
+}
+
+int pp_sys_socketpair(int fds[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+}
+
+int pp_watch_process(pid_t pid) {
+    if (FAULT("pidfd_open", ENOSYS)) return -1;
+    int fd = (int)syscall(PIDFD_OPEN, pid, 0); /* close-on-exec by itself */
+    if (fd >= 0 && pp_sys_above_standard(&fd)) pp_close(&fd);
+    return fd;
+}
+
+int pp_watch_both(int fd, int other) {
+    if (FAULT("epoll", EMFILE)) return -1;
+    struct epoll_event readable = {.events = EPOLLIN};
+    int both = epoll_create1(EPOLL_CLOEXEC);
+    if (both >= 0 && (pp_sys_above_standard(&both) || epoll_ctl(both, EPOLL_CTL_ADD, fd, &readable) ||
+                      epoll_ctl(both, EPOLL_CTL_ADD, other, &readable)))
+        pp_close(&both);
+    return both;
+}
+
+void pp_watch_no_more(int both, int fd) {
+    epoll_ctl(both, EPOLL_CTL_DEL, fd, NULL);
+}

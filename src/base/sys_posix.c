@@ -1,0 +1,101 @@
+/* System calls as POSIX has them: see sys.h. What POSIX does not have is answered as there: with NULL, -1 or false. */
+#include "base/sys_platform.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+uint64_t pp_last_tick(void) {
+    return pp_now();
+}
+
+/* ---- memory */
+
+#ifdef MAP_ANONYMOUS /* since POSIX.1-2024 */
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+static void *map(size_t size, int sharing) {
+    if (FAULT("mmap", ENOMEM)) return NULL;
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return address == MAP_FAILED ? NULL : pp_sys_given(address);
+}
+
+#else
+
+/* What systems without the flag have: memory without a name, and without a file system that could be full. */
+static void *map(size_t size, int sharing) {
+    if (FAULT("mmap", ENOMEM)) return NULL;
+    int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
+    if (zero < 0) return NULL;
+    void *address = mmap(NULL, size, PROT_READ | PROT_WRITE, sharing, zero, 0);
+    close(zero);
+    return address == MAP_FAILED ? NULL : pp_sys_given(address);
+}
+
+#endif
+
+void *pp_map_shared(size_t size) {
+    return map(size, MAP_SHARED);
+}
+
+void *pp_map_private(size_t size) {
+    return map(size, MAP_PRIVATE);
+}
+
+bool pp_map_twice(size_t size, char **writable, const char **readable) {
+    (void)size;
+    *writable = NULL;
+    *readable = NULL;
+    return false;
+}
+
+bool pp_is_filtered(void) {
+    return false;
+}
+
+bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
+    (void)process, (void)from, (void)to, (void)size;
+    return false;
+}
+
+bool pp_populate(char *begin, size_t size) {
+    (void)begin, (void)size;
+    return false;
+}
+
+enum pp_collapsed pp_collapse(char *begin) {
+    (void)begin;
+    return PP_REFUSED;
+}
+
+uint32_t *pp_map_unforked(void) {
+    return NULL;
+}
+
+/* ---- descriptors */
+
+int pp_sys_pipe(int fds[2]) {
+    return pipe(fds);
+}
+
+int pp_sys_socketpair(int fds[2]) {
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
+}
+
+int pp_watch_process(pid_t pid) {
+    (void)pid;
+    return -1;
+}
+
+int pp_watch_both(int fd, int other) {
+    (void)fd, (void)other;
+    return -1;
+}
+
+void pp_watch_no_more(int both, int fd) {
+    (void)both, (void)fd;
+}

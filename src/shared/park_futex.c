@@ -1,0 +1,64 @@
+/* Workers sleep on a futex: see park.h. */
+#include "shared/park_system.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The kernel's numbers: its headers are not everywhere where its calls are. */
+enum { FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, CLASSES = 32 };
+
+/* Only who sleeps is given one. Who is about to sees the number changed. */
+const bool pp_park_only_sleepers_take = true;
+
+/* The futex tells sleepers apart by classes alone. */
+static uint32_t class_of(uint32_t worker) {
+    return 1U << worker % CLASSES;
+}
+
+/* The classes of `count` sleepers, of the lowest numbers but for the first `skipped`. */
+static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uint32_t count) {
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), classes = 0;
+    for (uint32_t w = 0; w < workers && count > 0; w++) {
+        if (!(atomic_load_explicit(&shared->status->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
+        if (skipped > 0) skipped--;
+        else classes |= class_of(w), count--;
+    }
+    return classes;
+}
+
+static uint32_t wake_classes(_Atomic uint32_t *wakes, uint32_t classes, uint32_t count) {
+    if (classes == 0 || count == 0) return 0;
+    int most = count > INT_MAX ? INT_MAX : (int)count;
+    long woken = syscall(SYS_futex, wakes, FUTEX_WAKE_BITSET, most, NULL, NULL, classes);
+    return woken > 0 ? (uint32_t)woken : 0;
+}
+
+/* The lowest first, and not each in its turn, as a futex would have it. */
+uint32_t pp_park_give(struct pp_shared *shared, int task_pipe, uint32_t under_way, uint32_t count) {
+    (void)task_pipe;
+    _Atomic uint32_t *wakes = &shared->control->wakes;
+    uint32_t classes = classes_of(shared, under_way, count);
+    /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
+    atomic_fetch_add_explicit(wakes, 1, memory_order_release);
+    uint32_t given = wake_classes(wakes, classes, count);
+    return given + wake_classes(wakes, UINT32_MAX, count - given);
+}
+
+enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
+    (void)task_pipe;
+    /* What this call knows as a timespec. */
+    long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
+    if (syscall(SYS_futex, &shared->control->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until,
+                NULL, class_of(worker)) == 0) {
+        pp_park_count_woken(shared);
+        return PP_WOKEN;
+    }
+    switch (errno) { /* that the caller has gone is the supervisor's to see */
+    case EAGAIN:
+    case EINTR: return PP_WOKEN;
+    case ETIMEDOUT: return PP_OVERSLEPT;
+    default: return PP_SLEEPLESS;
+    }
+}
