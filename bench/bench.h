@@ -13,7 +13,8 @@
  * - What is printed is the median of the rounds, with the quartiles beside it as the spread; a ratio is the median of
  *   the ratios within each round.
  *
- * Every program here is one .c file linked with this one. Include it first: it asks for what POSIX alone hides. */
+ * Every program here is one bench_NAME.c, linked with the other files. Include this one first: it asks for what POSIX
+ * alone hides. */
 #ifndef PARPOOL_BENCH_H
 #define PARPOOL_BENCH_H
 

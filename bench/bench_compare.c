@@ -4,10 +4,15 @@
  * A stage is a kernel at one size: its workload is made twice, on memory from malloc() and in the arena, and whoever
  * can do it in reasonable time takes part: a fork for each of a million items would not end today. */
 #include "bench.h"
+#include "children.h"
 #include "contestants.h"
 #include "kernels.h"
+#include "thread_pool.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 enum { MOST_CONTESTANTS = 16, MOST_SUBMITTED = 1000000, MOST_PIPED = 10000, MOST_FORKED = 128 };
 

@@ -7,6 +7,8 @@
 #include "kernels.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MOST_SUBMITTED = 1000000 };
 

@@ -1,161 +1,60 @@
-/* kernels: what the benchmarks compute. Each is an ordinary task function; the sequential program calls the same. */
+/* kernels: what the benchmarks compute. Each is an ordinary task function; the sequential program calls the same.
+ *
+ * All contestants reach them through a pointer. Where it is the point of a comparison that the compiler sees what is
+ * computed, it does so in a loop of kernels.c: square_plain(). */
 #ifndef PARPOOL_BENCH_KERNELS_H
 #define PARPOOL_BENCH_KERNELS_H
 
-#include "bench.h"
-#include "contestants.h"
+#include "workload.h"
 
-#include <parpool.h>
-#include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 
 /* ---- Square: no work at all, so that what is seen is what handing out costs -------------------------------------- */
 
-static inline int square(const void *in, void *out) {
-    long x = *(const long *)in;
-    *(long *)out = x * x;
-    return 0;
-}
+int square(const void *in, void *out);
 
 /* The loop that a program without any of this would hold. */
-static inline void square_plain(const void *in, void *out, size_t count) {
-    const long *x = in;
-    long *y = out;
-    for (size_t i = 0; i < count; i++) y[i] = x[i] * x[i];
-}
+void square_plain(const void *in, void *out, size_t count);
 
 /* The same with a call for each item, to a function that the compiler does not see: what a pool cannot do without. */
-static inline void square_called(const void *in, void *out, size_t count) {
-    static pool_fn *volatile unseen = square;
-    pool_fn *fn = unseen;
-    const long *x = in;
-    long *y = out;
-    for (size_t i = 0; i < count; i++) (void)fn(&x[i], &y[i]);
-}
+void square_called(const void *in, void *out, size_t count);
 
 /* Squares of 0, 1, 2, … that stay far from overflow. */
-static inline void square_fill(void *in, size_t count) {
-    long *x = in;
-    for (size_t i = 0; i < count; i++) x[i] = (long)(i & 0x7fff);
-}
+void square_fill(void *in, size_t count);
 
 /* By their formula: no third array. */
-static inline bool square_right(const void *out, size_t first, size_t count) {
-    const long *y = out;
-    for (size_t i = first; i < first + count; i++) {
-        if (y[i] != (long)((i & 0x7fff) * (i & 0x7fff))) return false;
-    }
-    return true;
-}
+bool square_right(const void *out, size_t first, size_t count);
 
 /* ---- Empty: not even a result ------------------------------------------------------------------------------------ */
 
-static inline int empty(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    return 0;
-}
+int empty(const void *in, void *out);
 
 /* Stands in for it where it is to be seen that it is called: in memory that all processes share. */
-static atomic_size_t *counted_calls;
+extern atomic_size_t *counted_calls;
 
-static inline int counted(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(counted_calls, 1);
-    return 0;
-}
+int counted(const void *in, void *out);
 
 /* ---- Pi: pure computing, as long as one likes -------------------------------------------------------------------- */
 
 /* Pi by the formula of Bailey, Borwein and Plouffe: so many terms of it as *in says. */
-static inline int bbp_pi(const void *in, void *out) {
-    long terms = *(const long *)in;
-    double sum = 0, scale = 1;
-    for (long k = 0; k < terms; k++) {
-        double n = 8.0 * (double)k;
-        sum += scale * (4 / (n + 1) - 2 / (n + 4) - 1 / (n + 5) - 1 / (n + 6));
-        scale /= 16;
-    }
-    *(double *)out = sum;
-    return 0;
-}
+int bbp_pi(const void *in, void *out);
 
 /* Terms that take so many seconds here, now. */
-static inline long bbp_terms(double seconds) {
-    long terms = 1000000;
-    double best = 1, pi;
-    static pool_fn *volatile unseen = bbp_pi; /* else the compiler would see that nobody wants the result */
-    for (int i = 0; i < 5; i++) {
-        double start = bench_now();
-        (void)unseen(&terms, &pi);
-        double took = bench_now() - start;
-        if (took < best) best = took;
-    }
-    long result = (long)(seconds / best * (double)terms);
-    return result > 0 ? result : 1;
-}
+long bbp_terms(double seconds);
 
 /* A workload of that, with its arrays of `count` terms, results and right results, which it fills in. */
-static inline struct workload bbp_workload(const long *terms, double *out, double *expected, size_t count,
-                                           int workers) {
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && terms[i] == terms[i - 1])
-            expected[i] = expected[i - 1];
-        else
-            (void)bbp_pi(&terms[i], &expected[i]);
-    }
-    return (struct workload){.fn = bbp_pi,
-                             .in = terms,
-                             .in_size = sizeof *terms,
-                             .out = out,
-                             .out_size = sizeof *out,
-                             .count = count,
-                             .expected = expected,
-                             .workers = workers};
-}
+struct workload bbp_workload(const long *terms, double *out, double *expected, size_t count, int workers);
 
 /* ---- Echo: bytes in, the same bytes out -------------------------------------------------------------------------- */
 
 /* *in begins with its own size. */
-static inline int echo(const void *in, void *out) {
-    memcpy(out, in, *(const size_t *)in);
-    return 0;
-}
+int echo(const void *in, void *out);
 
-static inline void echo_fill(void *item, size_t size) {
-    unsigned char *bytes = item;
-    for (size_t i = 0; i < size; i++) bytes[i] = (unsigned char)(i * 7 + i / 256);
-    memcpy(item, &size, sizeof size);
-}
+void echo_fill(void *item, size_t size);
 
 /* ---- Random mean: a chunk of a matrix, made where it is used ----------------------------------------------------- */
 
-enum { RANDOM_ROWS = 1000, RANDOM_COLUMNS = 1000 };
-
-/* The next random number in [0, 1): splitmix64. */
-static inline double random_next(uint64_t *state) {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
-
-/* The sum of a chunk, which is made row by row from a seed. */
-static inline double random_sum(uint64_t state) {
-    double row[RANDOM_COLUMNS], sum = 0;
-    for (int i = 0; i < RANDOM_ROWS; i++) {
-        for (int j = 0; j < RANDOM_COLUMNS; j++) row[j] = random_next(&state);
-        for (int j = 0; j < RANDOM_COLUMNS; j++) sum += row[j];
-    }
-    return sum;
-}
-
-/* The chunk of the seed *in. */
-static inline int random_chunk(const void *in, void *out) {
-    *(double *)out = random_sum(*(const uint64_t *)in);
-    return 0;
-}
+/* The sum of the chunk of the seed *in. */
+int random_chunk(const void *in, void *out);
 
 #endif

@@ -3,16 +3,13 @@
  * One queue, one mutex, one condition variable for the workers and one for whoever waits. Tasks are the submitter's, so
  * nothing is allocated. No trick is left out that is plain at this level: workers are signalled only when one waits,
  * waiters only for the task that they wait for, both after the unlock, so that whoever wakes finds the lock free; and a
- * worker ends a task that nobody waits for and takes the next under one lock.
- * Header only, so that a benchmark is one file beside bench.c. */
+ * worker ends a task that nobody waits for and takes the next under one lock. */
 #ifndef PARPOOL_BENCH_THREAD_POOL_H
 #define PARPOOL_BENCH_THREAD_POOL_H
 
 #include "bench.h"
 
 #include <parpool.h>
-#include <pthread.h>
-#include <stdlib.h>
 
 struct thread_task {
     pool_fn *fn;
@@ -22,83 +19,11 @@ struct thread_task {
     struct thread_task *next; /* the same */
 };
 
-struct thread_pool {
-    pthread_mutex_t lock; /* guards all that follows */
-    pthread_cond_t work, finished;
-    struct thread_task *first, **last; /* the queue; last: where to hang the next */
-    int idle;
-    bool stop;
-    int count;
-    pthread_t *threads;
-};
+struct thread_pool *thread_pool_create(int count);
+void thread_pool_destroy(struct thread_pool *pool); /* NULL: nothing */
 
-static inline void *thread_pool_work(void *argument) {
-    struct thread_pool *pool = argument;
-    pthread_mutex_lock(&pool->lock);
-    for (;;) {
-        pool->idle++;
-        while (!pool->first && !pool->stop) pthread_cond_wait(&pool->work, &pool->lock);
-        pool->idle--;
-        struct thread_task *task = pool->first;
-        if (!task) break;
-        pool->first = task->next;
-        if (!pool->first) pool->last = &pool->first;
-        pthread_mutex_unlock(&pool->lock);
-        (void)task->fn(task->in, task->out);
-        pthread_mutex_lock(&pool->lock);
-        task->done = true;
-        if (!task->wanted) continue;
-        pthread_mutex_unlock(&pool->lock); /* from now on the task may be gone */
-        pthread_cond_broadcast(&pool->finished);
-        pthread_mutex_lock(&pool->lock);
-    }
-    pthread_mutex_unlock(&pool->lock);
-    return NULL;
-}
-
-static inline struct thread_pool *thread_pool_create(int count) {
-    struct thread_pool *pool = calloc(1, sizeof *pool);
-    if (!pool || !(pool->threads = calloc((size_t)count, sizeof *pool->threads))) bench_fail("no memory");
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->work, NULL);
-    pthread_cond_init(&pool->finished, NULL);
-    pool->last = &pool->first;
-    for (; pool->count < count; pool->count++) {
-        if (pthread_create(&pool->threads[pool->count], NULL, thread_pool_work, pool) != 0) bench_fail("no thread");
-    }
-    return pool;
-}
-
-static inline void thread_pool_submit(struct thread_pool *pool, struct thread_task *task) {
-    task->done = task->wanted = false;
-    task->next = NULL;
-    pthread_mutex_lock(&pool->lock);
-    *pool->last = task;
-    pool->last = &task->next;
-    bool idle = pool->idle > 0;
-    pthread_mutex_unlock(&pool->lock);
-    if (idle) pthread_cond_signal(&pool->work);
-}
-
-static inline void thread_pool_wait(struct thread_pool *pool, struct thread_task *task) {
-    pthread_mutex_lock(&pool->lock);
-    task->wanted = true;
-    while (!task->done) pthread_cond_wait(&pool->finished, &pool->lock);
-    pthread_mutex_unlock(&pool->lock);
-}
-
-static inline void thread_pool_destroy(struct thread_pool *pool) {
-    if (!pool) return;
-    pthread_mutex_lock(&pool->lock);
-    pool->stop = true;
-    pthread_cond_broadcast(&pool->work);
-    pthread_mutex_unlock(&pool->lock);
-    for (int i = 0; i < pool->count; i++) pthread_join(pool->threads[i], NULL);
-    pthread_cond_destroy(&pool->finished);
-    pthread_cond_destroy(&pool->work);
-    pthread_mutex_destroy(&pool->lock);
-    free(pool->threads);
-    free(pool);
-}
+/* The task stays the caller's memory, until it has waited for it. */
+void thread_pool_submit(struct thread_pool *pool, struct thread_task *task);
+void thread_pool_wait(struct thread_pool *pool, struct thread_task *task);
 
 #endif

@@ -1,0 +1,93 @@
+/* workload: what the contestants of a benchmark compute: one function over an array of items.
+ *
+ * A program fills in the function, the arrays and their sizes, and makes what its contestants need: a pool, threads,
+ * processes. contestant() then says of a workload and of one way to compute it how that is measured and checked.
+ * Functions that a contestant calls for each item, within the time that counts, are inline. */
+#ifndef PARPOOL_BENCH_WORKLOAD_H
+#define PARPOOL_BENCH_WORKLOAD_H
+
+#include "bench.h"
+
+#include <parpool.h>
+#include <stdatomic.h>
+
+struct workload {
+    pool_fn *fn;
+    const void *in; /* NULL: none, and in_size 0 */
+    size_t in_size;
+    void *out; /* the same */
+    size_t out_size;
+    size_t count;
+    void (*loop)(const void *in, void *out, size_t count); /* over items, with or without a call for each; or NULL */
+    const void *expected; /* what must come out; NULL: right() or calls say whether it did */
+    bool (*right)(const void *out, size_t first, size_t count); /* are these items of out right? */
+    size_t probe;                                               /* the item that was spoilt before this run */
+    atomic_size_t *calls; /* for a function without results: where all processes count its calls; or NULL */
+
+    /* What the contestants need; each may be missing where its contestant does not take part. */
+    int workers;
+    struct pool *pool;
+    size_t chunk;            /* for pool_map */
+    size_t window;           /* futures in flight at most; 0: all */
+    struct future **futures; /* count of them */
+    struct thread_pool *threads;
+    struct thread_task *tasks;        /* count of them */
+    struct pipe_worker *pipe_workers; /* one for each worker */
+    unsigned char *shared;            /* room for all results, where children can write */
+
+    /* Of all runs of which only a median is told. */
+    double seconds;
+    size_t runs;
+};
+
+static inline const void *workload_in(const struct workload *work, size_t item) {
+    return work->in ? (const unsigned char *)work->in + item * work->in_size : NULL;
+}
+
+static inline void *workload_out(const struct workload *work, size_t item) {
+    return work->out ? (unsigned char *)work->out + item * work->out_size : NULL;
+}
+
+/* What a loop over a workload needs: a copy that stays in registers, whatever the function writes. */
+struct items {
+    pool_fn *fn;
+    const unsigned char *in;
+    size_t in_size;
+    unsigned char *out;
+    size_t out_size;
+};
+
+static inline struct items workload_items(const struct workload *work) {
+    return (struct items){work->fn, work->in, work->in_size, work->out, work->out_size};
+}
+
+static inline void item_run(struct items items, size_t item) {
+    (void)items.fn(items.in ? items.in + item * items.in_size : NULL,
+                   items.out ? items.out + item * items.out_size : NULL);
+}
+
+/* Ends the program if `error`, a code of the library, is not 0. */
+void bench_must(int error, const char *what);
+
+/* A contestant that computes a workload, its results spoilt before each turn, an item before each run, and checked. */
+struct bench_contestant contestant(const char *name, void (*run)(void *context), struct workload *work);
+
+/* Spoils all results of the workload `context`, or forgets the calls: what a contestant does before each turn. */
+void workload_spoil(void *context);
+
+/* ---- Making and ending: what cannot be had ends the program ------------------------------------------------------ */
+
+void *bench_alloc(size_t size);
+
+/* Memory that forked children share with their parent. */
+void *shared_alloc(size_t size);
+
+struct pool *bench_pool(int workers);
+
+void *arena_alloc(struct pool *pool, size_t size);
+
+/* Room for a future and a thread's task for each item. */
+void workload_prepare_submits(struct workload *work);
+void workload_free_submits(struct workload *work);
+
+#endif
