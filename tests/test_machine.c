@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/backoff.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "pool/pool.h"

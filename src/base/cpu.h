@@ -19,19 +19,6 @@ int pp_cpu_quota(const char *root);
 /* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing
  * where the system cannot. */
 void pp_cpu_pin(uint32_t worker);
-/* Something that is put off: by little at first, by more if it has to be again soon after. All zero at first. */
-struct pp_backoff {
-    uint64_t until, last; /* ns of pp_now(): when to try again; how long it was last put off */
-};
-/* `since`: when it was seen to be necessary. */
-void pp_backoff_again(struct pp_backoff *pause, uint64_t since, uint64_t now);
-/* How often a thread that waits awake looks before it offers the CPU. */
-enum { PP_LOOKS = 16 };
-/* Lets others have the CPU, for whom it was not free. Returns pp_now(). */
-uint64_t pp_backoff_yield(struct pp_backoff *backoff);
-/* What that tells: others had it from `since` until now. For long, that is no worker that soon rests; if it is not rare
- * either, backoff->until is then in the future, and who waits had better sleep until it. */
-void pp_backoff_was_preempted(struct pp_backoff *backoff, uint64_t since, uint64_t now);
 /* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
 int pp_cpu_here(void);
 /* Moves the calling thread from this CPU to another of those that it may use now, if there is one; to one that is not

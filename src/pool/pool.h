@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "base/cpu.h"
+#include "base/backoff.h"
 #include "shared/park.h"
 #include "pool/heap.h"
 #include "parpool.h"

@@ -13,7 +13,6 @@
 #include "pool/break.h"
 #include "pool/collect.h"
 #include "pool/audit.h"
-#include "base/cpu.h"
 #include "pool/future_alloc.h"
 #include "shared/notice.h"
 #include "pool/pool.h"

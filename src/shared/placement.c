@@ -1,5 +1,7 @@
 #include "shared/placement.h"
 
+#include "base/cpu.h"
+
 /* 1 + the CPU; 0: the system does not tell. */
 static uint32_t here(void) {
     return (uint32_t)(pp_cpu_here() + 1);

@@ -6,7 +6,7 @@
 #ifndef PP_PLACEMENT_H
 #define PP_PLACEMENT_H
 
-#include "base/cpu.h"
+#include "base/backoff.h"
 #include "shared/shared.h"
 
 /* Caller: how many CPUs the pool may use. */

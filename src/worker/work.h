@@ -7,7 +7,7 @@
 #define PP_WORK_H
 
 #include "worker/child.h"
-#include "base/cpu.h"
+#include "base/backoff.h"
 #include "shared/fetch.h"
 #include "shared/pages.h"
 #include "shared/plan.h"
