@@ -8,6 +8,7 @@
 #include "base/cpu.h"
 #include "shared/shared.h"
 #include "shared/state.h"
+#include "shared/ticket.h"
 #include "base/sys.h"
 #include "worker/task.h"
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "shared/shared.h"
+#include "shared/ticket.h"
 #include "support.h"
 
 /* Shared memory as a pool has it, for `workers`. */

@@ -9,6 +9,7 @@
 #define PP_SLOTS_H
 
 #include "pool/pool.h"
+#include "shared/ticket.h"
 
 #define PP_SLOTS_AHEAD 8U
 

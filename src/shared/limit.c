@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "shared/shared.h"
 #include "shared/state.h"
+#include "shared/ticket.h"
 #include "base/sys.h"
 
 #define LOOK_NS 100000000U

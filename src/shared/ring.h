@@ -13,6 +13,7 @@
 #define PP_RING_H
 
 #include "shared/shared.h"
+#include "shared/ticket.h"
 
 /* What of an entry is not the ticket: the bits of the slot's half that no slot needs. */
 #define PP_LAP_SHIFT 17

@@ -16,9 +16,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/cacheline.h"
 #include "parpool.h"
 
-#define PP_LINE 64
 #define PP_WORKERS 1024          /* most workers of a pool; a state word has room for 4096 */
 #define PP_SLOTS 131072U         /* tasks in the workers' reach at a time; more wait in the caller's memory */
 #define PP_TICKETS (2 * PP_SLOTS) /* ring entries: each slot once, and room for tickets sent again after a death */
@@ -32,17 +32,6 @@
 #define PP_MESSAGE 256
 #define PP_IS_JOB (-1)
 #define PP_SIZE_ASIDE (UINT32_MAX >> 1)
-
-/* A ticket names one use of a slot: generation in the high half, slot in the low. 0 is none: generations begin at 1. */
-static inline uint64_t pp_ticket(uint32_t slot, uint32_t generation) {
-    return (uint64_t)generation << 32 | slot;
-}
-static inline uint32_t pp_ticket_slot(uint64_t ticket) {
-    return (uint32_t)ticket;
-}
-static inline uint32_t pp_ticket_generation(uint64_t ticket) {
-    return (uint32_t)(ticket >> 32);
-}
 
 #define PP_WAITS_ANY 0xffffffffU
 
@@ -216,31 +205,6 @@ struct pp_shared {
     char *results, *arena;
     size_t arena_size; /* of each of the two, and of inputs */
 };
-
-/* Tells the CPU of a line that is soon to be read, or written: then it is taken from another CPU that has it. */
-static inline void pp_prefetch(const void *line) {
-#if defined(__GNUC__)
-    __builtin_prefetch(line, 0);
-#else
-    (void)line;
-#endif
-}
-static inline void pp_prefetch_write(const void *line) {
-#if defined(__GNUC__) && defined(__x86_64__)
-    /* Compilers use it for __builtin_prefetch() only where they are told of the CPU; where it is not, it does
-     * nothing. */
-    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
-#elif defined(__GNUC__)
-    __builtin_prefetch(line, 1);
-#else
-    (void)line;
-#endif
-}
-
-/* Rounded up to whole lines. */
-static inline size_t pp_aligned(size_t size) {
-    return (size + PP_LINE - 1) & ~(size_t)(PP_LINE - 1);
-}
 
 /* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);

@@ -3,6 +3,7 @@
 #include "shared/command.h"
 #include "shared/plan.h"
 #include "shared/state.h"
+#include "shared/ticket.h"
 
 #define NS_PER_MS 1000000U
 
