@@ -11,7 +11,7 @@
 #include "shared/fetch.h"
 #include "shared/worker_life.h"
 #include "shared/notice.h"
-#include "pool/resize.h"
+#include "shared/backlog.h"
 #include "base/sys.h"
 #include "shared/timer.h"
 
@@ -170,7 +170,7 @@ static void start_resting(struct supervisor *s, uint32_t count) {
 static void start_resting_for_work(struct supervisor *s) {
     tell_resting(s);
     atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */
-    start_resting(s, pp_work_waiting(s->shared));
+    start_resting(s, pp_backlog_workers(s->shared));
 }
 
 /* Places beyond the size that the pool now has are filled no more. */

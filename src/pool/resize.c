@@ -1,42 +1,9 @@
 #include "pool/resize.h"
 
-#include <string.h>
-
 #include "pool/backend.h"
 #include "shared/command.h"
 #include "pool/job.h"
-#include "shared/plan.h"
-#include "shared/ring.h"
 #include "shared/placement.h"
-#include "base/sys.h"
-
-/* ---- the supervisor's part */
-
-/* Blocks that nobody has claimed of the job at this place of the table. The caller may end the job and reuse its memory
- * at any time: what was read of its plan counts only if it was still there afterwards. */
-static bool job_waits(const struct pp_shared *shared, uint32_t place) {
-    uint64_t ticket = atomic_load_explicit(&shared->job_table[place], memory_order_acquire);
-    if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return false;
-    const struct pp_desc *desc = &shared->descs[pp_ticket_slot(ticket)];
-    uintptr_t at = (uintptr_t)desc->in, inputs = (uintptr_t)shared->inputs;
-    if (at < inputs || at - inputs > shared->inputs_size - sizeof(struct pp_job_plan)) return false;
-    struct pp_job_plan plan;
-    memcpy(&plan, (const void *)at, sizeof plan);
-    atomic_thread_fence(memory_order_acquire);
-    if (atomic_load_explicit(&shared->job_table[place], memory_order_relaxed) != ticket) return false;
-    return !pp_plan_is_used_up(&plan);
-}
-
-uint32_t pp_work_waiting(const struct pp_shared *shared) {
-    uint32_t end = atomic_load_explicit(&shared->control->job_table_end, memory_order_acquire);
-    for (uint32_t place = 0; place < end && place < PP_JOB_TABLE; place++)
-        if (job_waits(shared, place)) return PP_WORKERS;
-    uint64_t length = pp_ring_length(shared);
-    if (length > PP_TICKETS) return 0; /* scribbled upon: the audit's */
-    return length < PP_WORKERS ? (uint32_t)length : PP_WORKERS;
-}
-
-/* ---- the caller's */
 
 void pp_ask_for_workers(struct pool *pool) {
     struct pp_control *control = pool->shared.control;

@@ -20,9 +20,6 @@
 #include "shared/park.h"
 #include "pool/pool.h"
 
-/* Supervisor: how many workers could be of use to what nobody has taken. */
-uint32_t pp_work_waiting(const struct pp_shared *shared);
-
 /* Caller, elastic pools only: has workers started, if more could be of use than live. */
 void pp_ask_for_workers(struct pool *pool);
 /* Caller: wakes workers for what it has just published; `work`: how many could be of use. */
