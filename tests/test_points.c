@@ -6,7 +6,7 @@
 #include <signal.h>
 
 #include "base/cpu.h"
-#include "shared/shared.h"
+#include "shared/record.h"
 #include "shared/state.h"
 #include "shared/ticket.h"
 #include "base/sys.h"

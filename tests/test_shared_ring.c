@@ -152,8 +152,8 @@ static struct {
 static void *write_notices(void *unused) {
     (void)unused;
     for (uint32_t i = 0; i < notices.count; i++) {
-        struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = i, .life = i * 3, .pid = (pid_t)i, .end = i};
-        notice.claimed[PP_CLAIMED_MOST - 1] = i;
+        struct pp_notice notice = {.kind = PP_WORKER_DIED, .worker = i, .life = i * 3, .pid = (pid_t)i, .left.end = i};
+        notice.left.claimed[PP_CLAIMED_MOST - 1] = i;
         while (!pp_notice_write(&notices.memory, &notice)) {
             atomic_fetch_add(&notices.waits, 1);
             int64_t start = now_ms();
@@ -183,8 +183,8 @@ TEST_CASE(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room) {
             continue;
         }
         if (waits) atomic_store(&notices.room, 1);
-        assert_true(notice.worker == i && notice.life == i * 3 && notice.pid == (pid_t)i && notice.end == i &&
-                    notice.claimed[PP_CLAIMED_MOST - 1] == i);
+        assert_true(notice.worker == i && notice.life == i * 3 && notice.pid == (pid_t)i && notice.left.end == i &&
+                    notice.left.claimed[PP_CLAIMED_MOST - 1] == i);
         i++;
         if (next_random(&random) % 1000 == 0) sleep_ms(1); /* the ring runs full */
     }

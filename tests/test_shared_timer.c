@@ -5,6 +5,7 @@
 
 #include "shared/command.h"
 #include "shared/plan.h"
+#include "shared/record.h"
 #include "shared/state.h"
 #include "base/sys.h"
 #include "shared/timer.h"

@@ -218,7 +218,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     if (!pp_notice_write(s->shared, &notice)) return;
     pp_life_end(s->shared, w);
-    bool rests = notice.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
+    bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
     if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its stead */

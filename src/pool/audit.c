@@ -21,7 +21,7 @@ static uint64_t current_of(const struct pool *pool, uint32_t worker, uint32_t *l
     /* First the life: of a later one a kill is not. */
     *life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_acquire);
     bool lives = atomic_load_explicit(&pool->shared.control->pids[worker], memory_order_relaxed) != 0;
-    return lives ? atomic_load_explicit(&pool->shared.records[worker].current, memory_order_acquire) : 0;
+    return lives ? pp_record_current(&pool->shared.records[worker]) : 0;
 }
 
 /* Has a worker killed that says it is about to begin this task, and most likely runs it, though its word, `seen`, says
@@ -69,8 +69,7 @@ static bool holder_is_gone(struct pool *pool, uint32_t slot, uint64_t state) {
 /* Whether the worker that `state` names says that it is at this slot's task: it does so before its swap, and until it
  * begins another or rests. */
 static bool holder_agrees(struct pool *pool, uint32_t slot, uint64_t state) {
-    struct pp_record *record = &pool->shared.records[pp_worker_of(state)];
-    uint64_t current = atomic_load_explicit(&record->current, memory_order_acquire);
+    uint64_t current = pp_record_current(&pool->shared.records[pp_worker_of(state)]);
     return current == pp_slot_ticket(pool, slot) ||
            atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire) != state; /* it went on */
 }
@@ -121,9 +120,7 @@ static enum having who_has(const struct pool *pool, uint32_t slot) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life;
         if (current_of(pool, w, &life) == ticket) return BEGINS;
-        const struct pp_record *record = &pool->shared.records[w];
-        for (int i = 0; i < PP_CLAIMED_MOST; i++)
-            if (atomic_load_explicit(&record->claimed[i], memory_order_acquire) == ticket) having = HOLDS;
+        if (pp_record_holds(&pool->shared.records[w], ticket)) having = HOLDS;
     }
     return having;
 }

@@ -47,8 +47,7 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
     const struct pp_record *record = &pool->shared.records[worker];
     const _Atomic uint64_t *done = pool->shared.done[worker];
     uint64_t head = pool->done_heads[worker];
-    /* Acquire: pairs with the release in pp_work_announce(). */
-    uint64_t tail = atomic_load_explicit(&record->done_tail, memory_order_acquire);
+    uint64_t tail = pp_record_announced(record);
     if (tail == head) return true;
     pool->done_heads[worker] = tail;
     if (tail - head > PP_DONE_RING / 2) return false;
@@ -58,7 +57,7 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
         collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
     }
     /* Written over while it was read? */
-    return atomic_load_explicit(&record->done_tail, memory_order_acquire) - head <= PP_DONE_RING;
+    return pp_record_announced(record) - head <= PP_DONE_RING;
 }
 
 static void collect_workers(struct pool *pool) {
@@ -71,7 +70,7 @@ static void collect_workers(struct pool *pool) {
 
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
-    pool->died += notice->retired == 0;
+    pool->died += notice->left.retired == 0;
     /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here
      * only. */
     pp_job_died(pool, notice);

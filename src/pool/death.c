@@ -55,8 +55,8 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         break;
     default:
         failure->error = POOL_EDIED;
-        bool fault = notice->faulted && WIFSIGNALED(notice->status);
-        describe_status(failure, notice->status, fault, notice->fault);
+        bool fault = notice->left.faulted && WIFSIGNALED(notice->status);
+        describe_status(failure, notice->status, fault, notice->left.fault);
     }
 }
 
@@ -95,7 +95,7 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
 }
 
 void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
-    struct future *future = pp_slot_future(pool, notice->current);
+    struct future *future = pp_slot_future(pool, notice->left.current);
     if (!future || future->is_job) return;
     uint32_t slot = future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
@@ -122,8 +122,8 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
 }
 
 void pp_claims_died(struct pool *pool, const struct pp_notice *notice) {
-    for (int i = 0; i < PP_CLAIMED_MOST && notice->claimed[i] != 0; i++) {
-        struct future *future = pp_slot_future(pool, notice->claimed[i]);
+    for (int i = 0; i < PP_CLAIMED_MOST && notice->left.claimed[i] != 0; i++) {
+        struct future *future = pp_slot_future(pool, notice->left.claimed[i]);
         if (!future || future->is_job) continue;
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
         if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);

@@ -8,6 +8,7 @@
 #include "shared/fetch.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
+#include "shared/record.h"
 #include "pool/resize.h"
 #include "pool/slots.h"
 #include "shared/state.h"
@@ -123,12 +124,6 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
     pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
 
-static bool anybody_in(const struct pool *pool, uint64_t ticket) {
-    for (uint32_t w = 0; w < pool->workers; w++)
-        if (atomic_load_explicit(&pool->shared.records[w].job, memory_order_seq_cst) == ticket) return true;
-    return false;
-}
-
 /* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see
  * it. */
 static void close_pass(struct pool *pool, struct pp_job *j) {
@@ -145,10 +140,10 @@ static void close_pass(struct pool *pool, struct pp_job *j) {
 
 bool pp_round_is_over(struct pool *pool, struct pp_job *j) {
     uint64_t ticket = pp_round_ticket(pool, j);
-    if (!pp_plan_is_used_up(j->plan) || anybody_in(pool, ticket)) return false;
+    if (!pp_plan_is_used_up(j->plan) || pp_record_anybody_in(&pool->shared, ticket)) return false;
     close_pass(pool, j);
     /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again. */
-    return !anybody_in(pool, ticket) && !pp_notice_waits(&pool->shared);
+    return !pp_record_anybody_in(&pool->shared, ticket) && !pp_notice_waits(&pool->shared);
 }
 
 /* ---- outcomes */
@@ -210,15 +205,11 @@ void pp_round_settle(struct pp_job *j) {
 
 /* What the worker has done of a chunk that it has not finished; what its record says is untrusted. */
 static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
-    const struct pp_record *record = &pool->shared.records[worker];
-    const struct pp_job_plan *plan = j->plan;
-    if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_round_ticket(pool, j)) return 0;
-    uint64_t at = atomic_load_explicit(&record->progress, memory_order_acquire);
-    uint64_t begin = atomic_load_explicit(&record->begin, memory_order_acquire);
-    uint64_t end = atomic_load_explicit(&record->end, memory_order_acquire);
-    if (begin >= end || end > plan->count || at < begin || at > end) return 0;
-    bool marked = atomic_load_explicit(&plan->marks[begin / plan->block], memory_order_acquire) != PP_UNMARKED;
-    return marked ? 0 : at - begin;
+    struct pp_snapshot seen = pp_record_snapshot(&pool->shared, worker);
+    struct pp_chunk chunk;
+    if (seen.job != pp_round_ticket(pool, j) || !pp_snapshot_chunk(&seen, j->plan, &chunk)) return 0;
+    bool marked = atomic_load_explicit(&j->plan->marks[chunk.first], memory_order_acquire) != PP_UNMARKED;
+    return marked ? 0 : seen.progress - chunk.begin;
 }
 
 void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
@@ -230,48 +221,41 @@ void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *d
 
 /* ---- deaths and kills */
 
+/* The item that a worker died of, or was killed for. It is tried again only where the death was its own doing. */
 static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint64_t position) {
-    enum pp_phase phase = pp_phase_of(notice->item);
     uint64_t item = item_at(j, position);
-    if (phase == PP_RUNNING && !j->stopped && pp_job_result_try_again(&j->result, item, j->job.retries)) {
+    bool died = notice->left.phase == PP_RUNNING && !j->stopped;
+    if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->retried++;
         j->retried = true;
         pp_job_result_leave(&j->result, item, 1);
         return;
     }
     struct pool_failure failure;
-    pp_describe_death(&failure, notice, phase, j->job.timeout);
+    pp_describe_death(&failure, notice, notice->left.phase, j->job.timeout);
     pp_job_result_fail(&j->result, item, &failure);
 }
 
-/* What a dead worker's record says of the chunk it had: untrusted, so it counts only where it is within the plan. */
+/* The chunk of a dead worker: what it had finished counts, the item that it ran is the victim, and the rest is left to
+ * the next pass. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
+ * collide with none but its own: it may have died right after it had written them. From then on each position of the
+ * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost. */
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
-    const struct pp_job_plan *plan = j->plan;
-    uint64_t begin = notice->begin, end = notice->end, at = notice->progress;
-    if (begin >= end || end > plan->count || at < begin || at > end || begin % plan->block != 0) return;
-    uint64_t first = begin / plan->block, last = (end + plan->block - 1) / plan->block;
-    /* Whoever finished the chunk has marked it, unless it died right before; nobody else marks these blocks. */
-    pp_plan_mark(plan, first, last, notice->has_errors != 0);
-    bool held = pp_is_held_by(notice->item, notice->worker, notice->life);
-    enum pp_phase phase = pp_phase_of(notice->item);
-    if (held && (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE)) {
-        /* A single item may have been lost after it was counted as finished and before its word was swapped. */
-        bool is_single = notice->single != UINT64_MAX;
-        uint64_t victim = is_single ? notice->single : at;
-        /* Between two parts of its stay it ran nothing; what comes next was not begun. */
-        bool runs = is_single ? victim == at || victim + 1 == at : at != notice->until;
-        if (victim < end && runs) {
-            settle_victim(j, notice, victim);
-            at = victim + 1;
-        }
+    struct pp_chunk chunk;
+    if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
+    pp_plan_mark(j->plan, chunk.first, chunk.last, notice->left.has_errors);
+    uint64_t victim = pp_snapshot_victim(&notice->left), rest = notice->left.progress;
+    if (victim != PP_NO_VICTIM) {
+        settle_victim(j, notice, victim);
+        rest = victim + 1;
     }
-    leave_positions(j, at, end);
+    leave_positions(j, rest, chunk.end);
 }
 
 /* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance, or by us. */
 static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
-    if (pp_phase_of(notice->item) == PP_KILLED) return;
-    if (!notice->retired && ++pool->lost_fetching < MOST_LOST) return;
+    if (notice->left.phase == PP_KILLED) return;
+    if (!notice->left.retired && ++pool->lost_fetching < MOST_LOST) return;
     pool->no_fetching = true;
     if (!j->plan->in_process || j->in || j->stopped) return;
     /* Release: pairs with the acquire in fetch(), work_jobs.c. */
@@ -282,8 +266,8 @@ static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_n
 void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
     /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
     j->deaths++;
-    if (pp_round_ticket(pool, j) != notice->job) return;
-    if (notice->fetching) lost_fetching(pool, j, notice);
+    if (pp_round_ticket(pool, j) != notice->left.job) return;
+    if (notice->left.fetching) lost_fetching(pool, j, notice);
     settle_chunk(j, notice);
 }
 
@@ -293,11 +277,11 @@ void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *
 static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
     bool killed = false;
     for (uint32_t w = 0; w < pool->workers; w++) {
-        const struct pp_record *record = &pool->shared.records[w];
+        struct pp_record *record = &pool->shared.records[w];
         /* First the life: of a later one the kill is not. */
         uint32_t life = atomic_load_explicit(&pool->shared.control->lives[w], memory_order_acquire);
-        if (atomic_load_explicit(&record->job, memory_order_acquire) != pp_round_ticket(pool, j)) continue;
-        uint64_t item = atomic_load_explicit(&record->item, memory_order_acquire);
+        if (pp_record_job(record) != pp_round_ticket(pool, j)) continue;
+        uint64_t item = atomic_load_explicit(pp_record_word(record), memory_order_acquire);
         if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
         killed = !pool->in_here; /* there it ends when it returns, however often it is told to */
@@ -319,25 +303,11 @@ bool pp_round_audit(struct pool *pool, struct pp_job *j) {
     return true;
 }
 
-/* The worker's stay in the job, or the item that it runs there, is to be killed. The job is looked at after the word,
- * and the life before the swap: if that succeeds, the worker was in this job and in this life all the while. */
-static bool swap_to_killed(struct pool *pool, const struct pp_job *j, uint32_t worker, uint32_t *life) {
-    struct pp_record *record = &pool->shared.records[worker];
-    for (;;) {
-        uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
-        *life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_relaxed);
-        PP_POINT("to be killed");
-        if (atomic_load_explicit(&record->job, memory_order_seq_cst) != pp_round_ticket(pool, j)) return false;
-        if (pp_phase_of(running) != PP_RUNNING) return false;
-        if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
-    }
-}
-
 /* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
 void pp_round_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life;
-        if (!swap_to_killed(pool, j, w, &life)) continue;
+        if (!pp_record_kill(&pool->shared, w, pp_round_ticket(pool, j), &life)) continue;
         PP_POINT("swapped to killed");
         /* The word names its worker, but a worker may have scribbled upon it. */
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "pool/job.h"
 #include "pool/pool.h"
+#include "shared/record.h"
 #include "base/sys.h"
 
 static uint64_t at_most(uint64_t value, uint64_t most) {
@@ -18,14 +19,13 @@ static uint64_t at_most(uint64_t value, uint64_t most) {
 
 /* `given`: tasks and items that the pool ever had, retries counted. */
 static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uint64_t now, uint64_t given) {
-    const struct pp_record *record = &pool->shared.records[w];
     struct pool_worker_stats worker = {0};
     worker.pid = (pid_t)atomic_load_explicit(&pool->shared.control->pids[w], memory_order_acquire);
     if (worker.pid == 0 || pool->ended) return (struct pool_worker_stats){0};
-    uint64_t since = atomic_load_explicit(&record->busy_since, memory_order_acquire);
-    uint64_t busy = atomic_load_explicit(&record->busy, memory_order_relaxed);
+    struct pp_record_counts counts = pp_record_counts(&pool->shared.records[w]);
+    uint64_t since = counts.busy_since, busy = counts.busy;
     worker.busy = since != 0;
-    worker.tasks = at_most(atomic_load_explicit(&record->tasks, memory_order_relaxed), given);
+    worker.tasks = at_most(counts.tasks, given);
     uint64_t current = since != 0 && since < now ? now - since : 0;
     worker.busy_ns = at_most(busy > UINT64_MAX - current ? UINT64_MAX : busy + current, now - pool->made);
     return worker;

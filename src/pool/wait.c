@@ -105,8 +105,7 @@ void pp_attend_all(struct pool *pool) {
 /* Whether workers have announced anything that was not collected, or the supervisor has. */
 static bool sees_news(const struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++)
-        if (atomic_load_explicit(&pool->shared.records[w].done_tail, memory_order_relaxed) != pool->done_heads[w])
-            return true;
+        if (pp_record_announced(&pool->shared.records[w]) != pool->done_heads[w]) return true;
     return pp_notice_waits(&pool->shared);
 }
 

@@ -2,8 +2,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
-#include "shared/shared.h"
-#include "shared/state.h"
+#include "shared/record.h"
 #include "shared/ticket.h"
 #include "base/sys.h"
 
@@ -21,8 +20,8 @@ static bool is_over(const struct pp_limit *limit) {
 
 static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
     const struct pp_record *record = &shared->records[worker];
-    if (atomic_load_explicit(&record->job, memory_order_relaxed) != 0) return true;
-    uint64_t ticket = atomic_load_explicit(&record->current, memory_order_relaxed);
+    if (pp_record_job(record) != 0) return true;
+    uint64_t ticket = pp_record_current(record);
     if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return false;
     uint64_t state = atomic_load_explicit(&shared->outcomes[pp_ticket_slot(ticket)].state, memory_order_relaxed);
     return pp_generation_of(state) == pp_ticket_generation(ticket) && pp_phase_of(state) == PP_RUNNING &&

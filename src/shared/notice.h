@@ -6,7 +6,21 @@
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
 
+#include <sys/types.h>
+
+#include "shared/record.h"
 #include "shared/shared.h"
+
+/* A death, from the supervisor. Written before notices_tail moves past it. */
+struct pp_notice {
+    enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
+    uint32_t worker, life;
+    pid_t pid;
+    int status;   /* of waitpid() */
+    int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
+    int32_t init_code;
+    struct pp_snapshot left; /* what its record said in the end: untrusted */
+};
 
 /* Supervisor. False: there is no room; the caller will send PP_ROOM. */
 bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice);

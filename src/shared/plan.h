@@ -20,6 +20,8 @@
 #ifndef PP_PLAN_H
 #define PP_PLAN_H
 
+#include <sys/types.h>
+
 #include "shared/shared.h"
 
 enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_ERRORS = 0x5a }; /* FLAWED: done, and some of its items have

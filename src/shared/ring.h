@@ -12,7 +12,7 @@
 #ifndef PP_RING_H
 #define PP_RING_H
 
-#include "shared/shared.h"
+#include "shared/record.h"
 #include "shared/ticket.h"
 
 /* What of an entry is not the ticket: the bits of the slot's half that no slot needs. */

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "shared/notice.h"
+#include "shared/record.h"
 
 #define PAGE ((size_t)65536) /* parts begin at multiples of the largest page size in common use */
 #define MIB ((size_t)1 << 20)

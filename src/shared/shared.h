@@ -14,7 +14,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/cacheline.h"
 #include "parpool.h"
@@ -26,7 +25,6 @@
 #define PP_JOB_TABLE 256U            /* jobs in the workers' reach at a time */
 #define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for
                                     them */
-#define PP_CLAIMED_MOST 8                /* tickets a worker may take at a time */
 #define PP_INLINE_IN 16
 #define PP_INLINE_OUT 48
 #define PP_MESSAGE 256
@@ -132,54 +130,8 @@ struct pp_status {
     _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
-enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
-
-/* What a worker holds and does. Writer: that worker; the supervisor clears it after its death; `item` also who
- * kills. */
-struct pp_record {
-    _Alignas(PP_LINE) _Atomic uint64_t claimed[PP_CLAIMED_MOST]; /* tickets taken and perhaps not started; ends at the
-                                                                    first 0 */
-
-    _Alignas(PP_LINE) _Atomic uint64_t current; /* ticket of the task it begins or runs */
-    _Atomic uint64_t job;                       /* ticket of the job it is in: the job's memory stays while it says
-                                                   so */
-    _Atomic uint64_t item;                      /* state word of its stay in the job, or of the item it runs; see
-                                                   state.h */
-    _Atomic uint64_t started;                   /* ns when the task or item began, where it has a time-out */
-    _Atomic uint64_t begin, end;                /* positions of the chunk */
-    _Atomic uint64_t progress;                  /* the first of them that is not finished */
-    _Atomic uint64_t single;                    /* the one that `item` is of; UINT64_MAX: it is of a stay, and */
-    _Atomic uint64_t until;                     /* from `progress` to here is what it runs; none: it runs nothing */
-    _Atomic uint64_t has_errors;                    /* whether one of those finished has failed */
-    _Atomic uint64_t lingers;                   /* whether it is in the job only until others are out */
-
-    _Alignas(PP_LINE) _Atomic uint64_t fault; /* the address of a memory fault, and whether there was one */
-    _Atomic uint32_t faulted;
-    _Atomic uint32_t retired; /* it ends by its own will: why */
-    _Atomic uint32_t fetching; /* it is about to fetch arguments, or could not; see fetch.h */
-    /* For pool_stats(): tasks and items that this process has run, ns that it was at them, and since when it is (0:
-     * idle). */
-    _Atomic uint64_t tasks, busy, busy_since;
-
-    _Alignas(PP_LINE) _Atomic uint64_t done_tail; /* outcomes announced in its done ring; release, after the entry */
-};
-
-/* A death, from the supervisor. Written before notices_tail moves past it. */
-struct pp_notice {
-    enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
-    uint32_t worker, life;
-    pid_t pid;
-    int status;      /* of waitpid() */
-    int32_t code;    /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
-    int32_t init_code;
-    uint32_t retired; /* PP_RETIRED…; 0: it did not */
-    bool faulted;
-    uint64_t fault;
-    uint64_t claimed[PP_CLAIMED_MOST];
-    uint64_t current, job, item, begin, end, progress, single, until, has_errors; /* its record, as it was left:
-                                                                                 untrusted */
-    uint32_t fetching;                                                        /* likewise */
-};
+struct pp_notice;
+struct pp_record;
 
 /* Where the parts are. Private to each process, all alike. */
 struct pp_shared {
@@ -188,13 +140,13 @@ struct pp_shared {
     struct pp_control *control;
     _Atomic uint64_t *job_table; /* tickets of jobs */
     _Atomic uint64_t *tickets; /* entries of the ring: see ring.h */
-    struct pp_notice *notices;
+    struct pp_notice *notices; /* see notice.h */
     struct pp_desc *descs;
     char *inputs;
     size_t inputs_size;
     struct pp_start *starts;
     struct pp_status *status;
-    struct pp_record *records;
+    struct pp_record *records; /* one a worker: see record.h */
     /* Tickets of what a worker has announced, its last PP_DONE_RING. Writer: that worker. Apart from the records, which
      * all workers read, so that those share few pages. */
     _Atomic uint64_t (*done)[PP_DONE_RING];

@@ -2,7 +2,7 @@
 
 #include "shared/command.h"
 #include "shared/plan.h"
-#include "shared/state.h"
+#include "shared/record.h"
 #include "shared/ticket.h"
 
 #define NS_PER_MS 1000000U
@@ -23,8 +23,7 @@ void pp_timer_end(struct pp_shared *shared) {
 
 /* The state word of what the worker runs and the time-out of that, if it has one. */
 static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
-    struct pp_record *record = &shared->records[worker];
-    uint64_t ticket = atomic_load_explicit(&record->current, memory_order_relaxed);
+    uint64_t ticket = pp_record_current(&shared->records[worker]);
     uint32_t slot = pp_ticket_slot(ticket);
     if (slot >= PP_SLOTS) return NULL;
     _Atomic uint64_t *state = &shared->outcomes[slot].state;
@@ -36,8 +35,8 @@ static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, u
 
 static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
     struct pp_record *record = &shared->records[worker];
-    *running = atomic_load_explicit(&record->item, memory_order_acquire);
-    uint64_t ticket = atomic_load_explicit(&record->job, memory_order_acquire);
+    *running = atomic_load_explicit(pp_record_word(record), memory_order_acquire);
+    uint64_t ticket = pp_record_job(record);
     uint32_t slot = pp_ticket_slot(ticket);
     if (ticket == 0 || slot >= PP_SLOTS) return NULL;
     const struct pp_desc *desc = &shared->descs[slot];
@@ -45,7 +44,7 @@ static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, u
     if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size)
         return NULL;
     *timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
-    return &record->item;
+    return pp_record_word(record);
 }
 
 /* When the worker's task or item is due; UINT64_MAX: it has none. Past that it is swapped and its worker killed. */
@@ -54,14 +53,7 @@ static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t no
     uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
     if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
         return UINT64_MAX;
-    uint64_t started = atomic_load_explicit(&shared->records[worker].started, memory_order_acquire);
-    /* Not written yet, or scribbled upon: it counts as having begun now, also at the next look, or it would never be
-     * due. The worker's own store comes after this swap, or makes it fail. */
-    if (started == 0 || started > now) {
-        pp_swap(&shared->records[worker].started, started, now);
-        started = now;
-    }
-    uint64_t due = started + (uint64_t)timeout * NS_PER_MS;
+    uint64_t due = pp_record_started(&shared->records[worker], now) + (uint64_t)timeout * NS_PER_MS;
     /* The swap fails if it has ended since it was read, and a new item of the same word has another number. */
     if (now < due) return due;
     if (pp_state_kill(state, running, PP_OVERDUE)) kill(context, worker);

@@ -7,7 +7,7 @@
 #ifndef PP_WORKER_LIFE_H
 #define PP_WORKER_LIFE_H
 
-#include "shared/shared.h"
+#include "shared/notice.h"
 
 #define PP_INIT_TRIES 3 /* times in a row that a worker's initializer may fail */
 

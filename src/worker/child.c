@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/shared.h"
+#include "shared/record.h"
 
 #if defined(PP_COVERAGE)
 void __gcov_dump(void);
@@ -43,8 +43,7 @@ static void note_fault(int signal, siginfo_t *info, void *context) {
         return;
     }
     if (pp_child_forked) return;
-    atomic_store_explicit(&own_record->fault, (uint64_t)(uintptr_t)info->si_addr, memory_order_relaxed);
-    atomic_store_explicit(&own_record->faulted, 1, memory_order_relaxed);
+    pp_record_set_fault(own_record, info->si_addr);
 }
 
 static void catch_faults(void) {

@@ -1,0 +1,128 @@
+#include "shared/record.h"
+
+#include "base/sys.h"
+#include "shared/plan.h"
+
+/* ---- a worker that lives */
+
+/* Every entry is looked at, since a task may have written a 0 over the first of them. */
+bool pp_record_holds(const struct pp_record *record, uint64_t ticket) {
+    for (int i = 0; i < PP_CLAIMED_MOST; i++)
+        if (pp_record_claimed(record, i) == ticket) return true;
+    return false;
+}
+
+struct pp_record_counts pp_record_counts(const struct pp_record *record) {
+    struct pp_record_counts counts;
+    /* First, and with acquire: the worker writes it last. */
+    counts.busy_since = atomic_load_explicit(&record->busy_since, memory_order_acquire);
+    counts.busy = atomic_load_explicit(&record->busy, memory_order_relaxed);
+    counts.tasks = atomic_load_explicit(&record->tasks, memory_order_relaxed);
+    return counts;
+}
+
+bool pp_record_anybody_in(const struct pp_shared *shared, uint64_t job) {
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
+    for (uint32_t w = 0; w < workers; w++)
+        if (pp_record_job(&shared->records[w]) == job) return true;
+    return false;
+}
+
+/* The swap makes a start that is not known, or was overwritten, known: else what runs would never be due. The worker's
+ * own store comes after this swap, or makes it fail. */
+uint64_t pp_record_started(struct pp_record *record, uint64_t now) {
+    uint64_t started = atomic_load_explicit(&record->started, memory_order_acquire);
+    if (started != 0 && started <= now) return started;
+    pp_swap(&record->started, started, now);
+    return now;
+}
+
+/* The order of the looks is the proof. The word is read first, then the life, then the job, and the word is swapped
+ * last. The worker writes a new number into the word with each visit and item. So if the swap succeeds, the word was
+ * the same all the while: the worker was in this life and, since a visit ends before the job is left, in this job. */
+bool pp_record_kill(struct pp_shared *shared, uint32_t worker, uint64_t job, uint32_t *life) {
+    struct pp_record *record = &shared->records[worker];
+    for (;;) {
+        uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
+        *life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+        PP_POINT("to be killed");
+        if (pp_record_job(record) != job || pp_phase_of(running) != PP_RUNNING) return false;
+        if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
+    }
+}
+
+/* ---- a snapshot */
+
+static uint64_t look(const _Atomic uint64_t *field) {
+    return atomic_load_explicit(field, memory_order_acquire);
+}
+
+/* `progress` is read before `begin` and `end`: of a worker that lives, it then is rarely of a later chunk than they
+ * are. */
+struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t worker) {
+    const struct pp_record *record = &shared->records[worker];
+    uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+    struct pp_snapshot s = {.current = pp_record_current(record), .job = pp_record_job(record)};
+    uint64_t word = look(&record->item);
+    s.phase = pp_is_item_of(word, worker, life) ? pp_phase_of(word) : PP_FREE;
+    s.position = look(&record->single);
+    s.scope = s.position == PP_WHOLE_VISIT ? PP_SCOPE_VISIT : PP_SCOPE_ITEM;
+    s.progress = look(&record->progress);
+    s.until = look(&record->until);
+    s.begin = look(&record->begin);
+    s.end = look(&record->end);
+    s.has_errors = look(&record->has_errors) != 0;
+    s.faulted = atomic_load_explicit(&record->faulted, memory_order_acquire) != 0;
+    s.fault = look(&record->fault);
+    s.retired = atomic_load_explicit(&record->retired, memory_order_relaxed);
+    s.fetching = atomic_load_explicit(&record->fetching, memory_order_relaxed) != 0;
+    for (int i = 0; i < PP_CLAIMED_MOST; i++) {
+        s.claimed[i] = pp_record_claimed(record, i);
+        if (s.claimed[i] == 0) break;
+    }
+    return s;
+}
+
+bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+    if (s->begin >= s->end || s->end > plan->count || s->begin % plan->block != 0) return false;
+    if (s->progress < s->begin || s->progress > s->end) return false;
+    *chunk = (struct pp_chunk){.first = s->begin / plan->block, .last = (s->end + plan->block - 1) / plan->block,
+                               .begin = s->begin, .end = s->end};
+    return true;
+}
+
+/* A visit: the worker writes progress = until = begin with the chunk, then raises `until` before it starts a part, then
+ * raises `progress` after each item. So it runs an item exactly while they differ, and that item is the one at
+ * `progress`. Between two parts they are equal, and the worker has started nothing.
+ *
+ * An item with a word of its own: the worker writes its position, then the word, runs it, raises `progress` past it,
+ * then ends the word. A death before the word ends finds `progress` at the position or one past it; in both cases the
+ * item counts as not finished, since its word may have been swapped to KILLED or OVERDUE before it could end. */
+uint64_t pp_snapshot_victim(const struct pp_snapshot *s) {
+    if (s->phase == PP_FREE) return PP_NO_VICTIM;
+    bool is_item = s->scope == PP_SCOPE_ITEM;
+    uint64_t victim = is_item ? s->position : s->progress;
+    bool runs = is_item ? victim == s->progress || victim + 1 == s->progress : s->progress != s->until;
+    return runs && victim >= s->begin && victim < s->end ? victim : PP_NO_VICTIM;
+}
+
+/* ---- a life */
+
+void pp_record_begin_life(struct pp_record *record) {
+    atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->fetching, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->started, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
+}
+
+void pp_record_end_life(struct pp_record *record) {
+    atomic_store_explicit(&record->claimed[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&record->current, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->lingers, 0, memory_order_relaxed);
+    /* Last: a caller that sees the job left finds the notice of the death, which was written before. */
+    atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
+}

@@ -1,0 +1,177 @@
+/* What a worker's record tells: of a worker that lives, and of one that died with a chunk. */
+#include "support.h"
+
+#include "shared/plan.h"
+#include "shared/record.h"
+
+enum { WORKER = 1, LIFE = 7 };
+
+static const struct pp_job_plan plan = {.count = 95, .block = 10, .blocks = 10};
+static struct pp_shared memory;
+
+static struct pp_record *begin(void) {
+    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20), 0);
+    atomic_store(&memory.control->workers, 2);
+    atomic_store(&memory.control->lives[WORKER], LIFE);
+    return &memory.records[WORKER];
+}
+
+/* As a worker records it: positions [begin, end), of which those below progress are finished. */
+static void set_chunk(struct pp_record *record, uint64_t first, uint64_t end, uint64_t progress) {
+    atomic_store(&record->begin, first);
+    atomic_store(&record->end, end);
+    atomic_store(&record->progress, progress);
+}
+
+static bool has_chunk(uint64_t first, uint64_t end, uint64_t progress) {
+    struct pp_chunk chunk = {0};
+    set_chunk(&memory.records[WORKER], first, end, progress);
+    struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+    if (!pp_snapshot_chunk(&snapshot, &plan, &chunk)) return false;
+    assert_true(chunk.begin == first && chunk.end == end);
+    assert_int_equal(chunk.first, first / 10);
+    assert_int_equal(chunk.last, (end + 9) / 10);
+    return true;
+}
+
+TEST_CASE(a_chunk_counts_if_it_lies_within_the_plan) {
+    begin();
+    assert_true(has_chunk(20, 40, 20));
+    assert_true(has_chunk(20, 40, 40));
+    assert_true(has_chunk(90, 95, 91));
+    assert_false(has_chunk(20, 0, 20));  /* it is being recorded */
+    assert_false(has_chunk(20, 20, 20));
+    assert_false(has_chunk(21, 40, 30)); /* no block begins there */
+    assert_false(has_chunk(90, 96, 91));
+    assert_false(has_chunk(20, 40, 19));
+    assert_false(has_chunk(20, 40, 41));
+    assert_false(has_chunk(20, UINT64_MAX, 30));
+    pp_shared_unmake(&memory);
+}
+
+static uint64_t victim_of(enum pp_phase phase, uint32_t life, uint64_t single, uint64_t progress, uint64_t until) {
+    struct pp_record *record = &memory.records[WORKER];
+    set_chunk(record, 20, 40, progress);
+    atomic_store(&record->item, pp_state(3, phase, WORKER, life));
+    atomic_store(&record->single, single);
+    atomic_store(&record->until, until);
+    struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+    return pp_snapshot_victim(&snapshot);
+}
+
+TEST_CASE(the_victim_of_a_visit_is_the_first_item_that_is_not_finished) {
+    begin();
+    for (uint64_t p = 20; p < 30; p++) {
+        assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, p, 30), p);
+        assert_int_equal(victim_of(PP_KILLED, LIFE, PP_WHOLE_VISIT, p, 30), p);
+    }
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(between_two_parts_of_a_visit_there_is_no_victim) {
+    begin();
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 20, 20), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 30, 30), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_KILLED, LIFE, PP_WHOLE_VISIT, 40, 40), PP_NO_VICTIM);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended) {
+    begin();
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 25, 25, 20), 25);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 25, 26, 20), 25);
+    assert_int_equal(victim_of(PP_OVERDUE, LIFE, 25, 26, 20), 25);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 39, 40, 20), 39);
+    assert_int_equal(victim_of(PP_FREE, LIFE, 25, 26, 20), PP_NO_VICTIM);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_record_that_makes_no_sense_names_no_victim) {
+    begin();
+    assert_int_equal(victim_of(PP_RUNNING, LIFE + 1, PP_WHOLE_VISIT, 25, 30), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_DONE, LIFE, PP_WHOLE_VISIT, 25, 30), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 40, 45), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 24, 26, 30), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 27, 26, 30), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 19, 20, 30), PP_NO_VICTIM); /* it would be of another chunk */
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 40, 40, 30), PP_NO_VICTIM);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_snapshot_tells_what_was_claimed_and_run) {
+    struct pp_record *record = begin();
+    for (uint64_t i = 0; i < 3; i++) atomic_store(&record->claimed[i], 100 + i);
+    atomic_store(&record->claimed[4], 104); /* of an earlier time */
+    atomic_store(&record->current, 100);
+    atomic_store(&record->job, 50);
+    atomic_store(&record->has_errors, 1);
+    pp_record_set_fault(record, &memory);
+    struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+    for (uint64_t i = 0; i < 3; i++) assert_int_equal(snapshot.claimed[i], 100 + i);
+    assert_int_equal(snapshot.claimed[3], 0);
+    assert_true(snapshot.current == 100 && snapshot.job == 50 && snapshot.has_errors);
+    assert_true(snapshot.faulted && snapshot.fault == (uint64_t)(uintptr_t)&memory);
+    assert_true(pp_record_holds(record, 102));
+    assert_false(pp_record_holds(record, 103));
+    assert_true(pp_record_anybody_in(&memory, 50));
+    assert_false(pp_record_anybody_in(&memory, 51));
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(after_its_end_a_record_says_that_nothing_is_held) {
+    struct pp_record *record = begin();
+    memset(record, 0x11, sizeof *record);
+    pp_record_end_life(record);
+    pp_record_begin_life(record);
+    struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+    assert_true(snapshot.claimed[0] == 0 && snapshot.current == 0 && snapshot.job == 0);
+    assert_true(snapshot.phase == PP_FREE && !snapshot.faulted && !snapshot.fetching && snapshot.retired == 0);
+    struct pp_record_counts counts = pp_record_counts(record);
+    assert_true(counts.tasks == 0 && counts.busy == 0 && counts.busy_since == 0);
+    assert_int_equal(pp_record_started(record, 5), 5);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_kill_hits_what_runs_in_that_job_and_nothing_else) {
+    struct pp_record *record = begin();
+    uint32_t life = 0;
+    atomic_store(&record->job, 50);
+    pp_item_none(&record->item, WORKER, LIFE);
+    assert_false(pp_record_kill(&memory, WORKER, 50, &life));
+    uint64_t running = pp_item_begin(&record->item, 9, WORKER, LIFE);
+    assert_false(pp_record_kill(&memory, WORKER, 51, &life));
+    assert_int_equal(atomic_load(pp_record_word(record)), running);
+    assert_true(pp_record_kill(&memory, WORKER, 50, &life));
+    assert_int_equal(life, LIFE);
+    assert_int_equal(atomic_load(pp_record_word(record)), pp_state(9, PP_KILLED, WORKER, LIFE));
+    assert_false(pp_record_kill(&memory, WORKER, 50, &life));
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_start_that_makes_no_sense_is_now_and_stays_so) {
+    struct pp_record *record = begin();
+    atomic_store(&record->started, 100);
+    assert_int_equal(pp_record_started(record, 200), 100);
+    atomic_store(&record->started, 0);
+    assert_int_equal(pp_record_started(record, 200), 200);
+    assert_int_equal(pp_record_started(record, 300), 200);
+    atomic_store(&record->started, UINT64_MAX);
+    assert_int_equal(pp_record_started(record, 400), 400);
+    assert_int_equal(pp_record_started(record, 500), 400);
+    pp_shared_unmake(&memory);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_chunk_counts_if_it_lies_within_the_plan),
+        TEST(the_victim_of_a_visit_is_the_first_item_that_is_not_finished),
+        TEST(between_two_parts_of_a_visit_there_is_no_victim),
+        TEST(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended),
+        TEST(a_record_that_makes_no_sense_names_no_victim),
+        TEST(a_snapshot_tells_what_was_claimed_and_run),
+        TEST(after_its_end_a_record_says_that_nothing_is_held),
+        TEST(a_kill_hits_what_runs_in_that_job_and_nothing_else),
+        TEST(a_start_that_makes_no_sense_is_now_and_stays_so),
+    };
+    return run_group("record", tests, COUNT(tests), argc, argv);
+}
