@@ -15,7 +15,7 @@ long long pp_cgroup_number(const char *directory, const char *file) {
     return pp_read_text(path, text, sizeof text) && sscanf(text, "%lld", &number) == 1 ? number : -1;
 }
 
-/* The least in the group at `path` of the hierarchy at `mount`, and in the groups above it. */
+/* Returns the least limit of the group at `path` in the hierarchy at `mount`, and of the groups above it. */
 static long long least_upwards(const char *root, const char *mount, const char *path, reader *in) {
     char directory[PATH_MAX];
     size_t top = strlen(root) + strlen(mount);
@@ -31,7 +31,7 @@ static long long least_upwards(const char *root, const char *mount, const char *
     }
 }
 
-/* Whether it is one of these, which commas separate. */
+/* Whether `controller` is in a list with commas. */
 static bool is_among(const char *controllers, const char *controller) {
     size_t length = strlen(controller);
     for (const char *c = controllers; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL)

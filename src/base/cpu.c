@@ -11,7 +11,7 @@ static long long cpus_of(long long quota, long long period) {
     return quota <= 0 || period <= 0 ? LLONG_MAX : quota / period + (quota % period != 0);
 }
 
-/* Version 2: "max 100000" or "150000 100000". */
+/* The file contains "max 100000" or "150000 100000": quota and period in us. */
 static long long quota_v2(const char *directory) {
     char path[PP_CGROUP_ROOM], text[64];
     long long quota, period;

@@ -1,7 +1,7 @@
-/* The CPUs that this process may use: how many, which one a worker is bound to, and which one it is better off.
+/* The CPUs that this process may use: how many there are, how loaded they are, and on which of them a thread runs.
  *
- * Invariant: what cannot be read limits nothing.
- * Called by: pool_cpu_count(), pool_create(), workers, and who waits for them. */
+ * Invariant: a limit that cannot be read is no limit.
+ * Called by: pool_create() and pool_resize() through pool_cpu_count(), worker (pin), placement, limit (load). */
 #ifndef PP_CPU_H
 #define PP_CPU_H
 
@@ -9,21 +9,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* CPUs that the calling thread may use by its affinity; all, where the system knows none. */
+/* Returns how many CPUs the affinity of the calling thread allows; all that are online if the system does not say. */
 int pp_cpu_allowed(void);
-/* The load average of the last minute. False: not known. Called by: limit. */
+/* Stores the load average of the last minute. Returns false if the system does not say. */
 bool pp_cpu_load(double *load);
-/* CPUs that the quotas of this process' control groups come to, rounded up; INT_MAX: no limit. root: "" for the
- * system's own /proc and /sys, or a directory that holds others. */
+/* Returns how many CPUs the quotas of this process' control groups come to, rounded up; INT_MAX if there is no limit.
+ * root: "" for the system's own /proc and /sys, or a directory that holds others. */
 int pp_cpu_quota(const char *root);
-/* Binds the calling thread to one of the CPUs that it may use, the worker's by its number, round and round. Nothing
- * where the system cannot. */
+/* Binds the calling thread to one of the CPUs that it may use, number `worker` modulo their count. Does nothing where
+ * the system cannot do that. */
 void pp_cpu_pin(uint32_t worker);
-/* The CPU that the calling thread is on, for the moment; -1: the system does not tell at once. */
+/* Returns the CPU that the calling thread is on at the moment; -1 if the system cannot say that quickly. */
 int pp_cpu_here(void);
-/* Moves the calling thread from this CPU to another of those that it may use now, if there is one; to one that is not
- * among the `count` taken (1 + CPU; 0: none), if there is one. Then it may use the same as before, and be moved back;
- * whoever changes what it may use meanwhile is overruled. */
+/* Moves the calling thread from `cpu` to another CPU that it may use, if possible to one that is not among the `count`
+ * taken ones (1 + CPU; 0: none). The thread's affinity is then as before, so the system may move it back. A change of
+ * the affinity that another process makes during the call is lost. */
 void pp_cpu_leave(int cpu, const _Atomic uint32_t *taken, uint32_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* The CPUs of this process, and their load, on Linux: see cpu.h. */
+/* CPUs on Linux; see cpu.h. */
 #include "base/cpu.h"
 
 #include <limits.h>
@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The CPUs that this thread may use, and the size of the set in bytes. NULL: not known. */
+/* Returns the CPUs that this thread may use, with the size of the set in bytes; NULL if that is not known. */
 static cpu_set_t *allowed_cpus(size_t *size) {
-    /* Larger masks until the kernel's fits. */
+    /* Larger sets until the kernel's fits. */
     for (size_t cpus = 1024; cpus <= 1 << 20; cpus *= 4) {
         cpu_set_t *set = CPU_ALLOC(cpus);
         if (!set) break;
@@ -37,7 +37,7 @@ void pp_cpu_pin(uint32_t worker) {
     size_t size;
     cpu_set_t *set = allowed_cpus(&size);
     if (!set) return;
-    /* All but the one that has as many allowed ones before it. */
+    /* Clears all but the one with `wanted` allowed CPUs before it. */
     uint32_t wanted = worker % (uint32_t)CPU_COUNT_S(size, set), seen = 0;
     for (size_t cpu = 0; cpu < size * 8; cpu++)
         if (CPU_ISSET_S(cpu, size, set) && seen++ != wanted) CPU_CLR_S(cpu, size, set);
@@ -50,8 +50,8 @@ int pp_cpu_here(void) {
 }
 
 void pp_cpu_leave(int cpu, const _Atomic uint32_t *taken, uint32_t count) {
-    /* Without an allocation: a task may have damaged the heap. Where the kernel has more CPUs than this set, it
-     * fails. */
+    /* On the stack, since a task may have damaged the heap. Where the kernel has more CPUs than fit, the call fails and
+     * the thread stays. */
     cpu_set_t all, others, free_ones;
     if (cpu < 0 || cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof all, &all)) return;
     others = all;

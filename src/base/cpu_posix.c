@@ -1,4 +1,4 @@
-/* The CPUs of this process as POSIX has them: see cpu.h. It knows neither affinity nor load. */
+/* CPUs as POSIX knows them, without affinity and load; see cpu.h. */
 #include "base/cpu.h"
 
 #include <limits.h>

@@ -1,15 +1,16 @@
-/* The environment of workers: the caller's, and in it how many threads the libraries that tasks use may start, where
- * the user has not said so: as many as leave each worker its share of the CPUs.
+/* The environment of workers: the caller's, with variables that tell numerical libraries how many threads they may
+ * start, so that each worker uses only its share of the CPUs. A variable that the user has set stays.
  *
- * Invariant: the caller's own environment is only read; and the child puts its own in place without a lock or an
- * allocation, so it does not matter what the program's other threads were at.
- * Called by: pool. */
+ * Invariant: the caller's own environment is only read. The child puts its own in place without a lock or an
+ * allocation, since another thread of the program may have held the lock of setenv() or malloc() at the fork.
+ * Called by: processes. */
 #ifndef PP_ENV_H
 #define PP_ENV_H
 
-/* One allocation, to be given to pp_release(). NULL: no memory. threads: how many each worker may use. */
+/* Returns an environment to be freed with pp_release(); NULL if there is no memory. threads: how many a worker may
+ * use. */
 char **pp_env_make(int threads);
-/* In the child. */
+/* Makes it the environment of this process, which must be the child. */
 void pp_env_use(char **made);
 
 #endif

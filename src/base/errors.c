@@ -1,4 +1,4 @@
-/* The names of the codes. Invariant: every POOL_E… of the header has one line here. Called by programs. */
+/* The texts of the codes. Invariant: every POOL_E… of the header has one line here. */
 #include "parpool.h"
 
 const char *pool_strerror(int code) {

@@ -10,8 +10,8 @@
 #include "base/cgroup.h"
 #include "base/sys.h"
 
-/* The numbers of /proc/self/statm, in pages: size, resident, shared, text, lib, data. Their count, 0 where there is no
- * such. */
+/* Reads /proc/self/statm, in pages: size, resident, shared, text, lib, data. Returns how many numbers there are; 0 if
+ * the system has no such file. */
 static int read_statm(unsigned long long numbers[6]) {
     char text[256];
     if (!pp_read_text("/proc/self/statm", text, sizeof text)) return 0;
@@ -29,7 +29,7 @@ size_t pp_memory_used(void) {
     return most > shared ? most - shared : 0;
 }
 
-/* The number of kibibytes that follows the name, in the text of /proc/PID/status; 0: none does. */
+/* Returns the number of kibibytes after the name in the text of /proc/PID/status; 0 if the name is not there. */
 static size_t kibibytes(const char *text, const char *name) {
     const char *at = strstr(text, name);
     unsigned long long number = 0;
@@ -44,7 +44,7 @@ size_t pp_memory_peak(pid_t pid) {
     return most > shared ? (most - shared) * 1024 : 0;
 }
 
-/* Whether a page more of private data fits below the limit. */
+/* Whether one more page of private data can be mapped with a limit of `bytes`. */
 static bool fits(struct rlimit limit, rlim_t bytes, size_t page) {
     limit.rlim_cur = bytes;
     if (setrlimit(RLIMIT_DATA, &limit)) return true;
@@ -53,8 +53,8 @@ static bool fits(struct rlimit limit, rlim_t bytes, size_t page) {
     return memory != NULL;
 }
 
-/* Where the system does not say how much private data there is, the limit does: it is the least below which none can be
- * added. 0: the system counts otherwise. */
+/* Finds how much private data this process has, on systems that do not say: as the least limit under which another page
+ * can be mapped. Returns 0 if the system counts otherwise. */
 static rlim_t find_data(struct rlimit limit) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     rlim_t low = page, high = limit.rlim_cur < (rlim_t)SIZE_MAX / 4 ? limit.rlim_cur : (rlim_t)SIZE_MAX / 4;
@@ -77,7 +77,7 @@ size_t pp_memory_available(const char *root) {
     return kib >= SIZE_MAX / 1024 ? SIZE_MAX - 1 : (size_t)kib * 1024;
 }
 
-/* What a group may have beyond what it has; what it could give back at once, copies of files, counts as had not. */
+/* Returns how much more a group may use. Copies of files, which the system could drop at once, do not count as used. */
 static long long left_in(const char *directory, const char *most, const char *used, const char *cached) {
     long long may = pp_cgroup_number(directory, most), has = pp_cgroup_number(directory, used), copies = 0;
     if (may < 0 || has < 0) return LLONG_MAX;

@@ -1,25 +1,25 @@
-/* How much private memory this process has, and how much it may have; and how much there is to be had.
+/* How much private memory a process uses, how much more it may use, and how much the system has left.
  *
- * Invariant: what limits a worker counts from what it began with, so that a limit means the same under a small and a
- * large parent. What cannot be read limits nothing.
- * Called by: worker; stats, limit and pages, as said below. */
+ * Invariant: the limit of a worker counts from what the worker had when it started, so that it means the same under a
+ * small and a large parent. A limit that cannot be read is no limit.
+ * Called by: worker (used, limit), stats (peak), limit (available), pages (left). */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Most resident bytes that this process has had, shared ones left out where the system tells them apart. 0: not
- * known. */
+/* Returns the largest number of resident bytes that this process has had, without shared ones where the system tells
+ * them apart; 0 if that is not known. */
 size_t pp_memory_used(void);
-/* The same of another process of ours, as far as the system tells. Called by: stats. */
+/* Returns the same of another process of this user. */
 size_t pp_memory_peak(pid_t pid);
-/* Bytes that the system could give without swapping; SIZE_MAX: not known. root: "" for the system's own /proc, or a
- * directory that holds another. Called by: limit. */
+/* Returns how many bytes the system could provide without swapping; SIZE_MAX if that is not known. root: "" for the
+ * system's own /proc, or a directory that holds another. */
 size_t pp_memory_available(const char *root);
-/* Bytes that this process could take: of those, what its control groups let it have. Called by: pages. */
+/* Returns how many of those its control groups allow this process to use. */
 size_t pp_memory_left(const char *root);
-/* Lets allocations fail once this process has `bytes` more private data than now. */
+/* From now on allocations fail that would give this process more than `bytes` of private data beyond what it has. */
 void pp_memory_limit(size_t bytes);
 
 #endif

@@ -45,7 +45,7 @@ void pp_unmap(void *address, size_t size) {
     munmap(address, size);
 }
 
-/* From malloc a large one would be cleared, where it was in use before. */
+/* A large block from calloc() would be cleared page by page if it had been in use before. */
 void *pp_table(size_t size) {
     return size < LARGE_TABLE ? pp_zalloc(1, size) : pp_map_private(size);
 }

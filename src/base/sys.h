@@ -1,7 +1,10 @@
-/* System calls that need care, in one place: interrupted calls are taken up again, every descriptor is close-on-exec
- * and above the standard three, and a build for tests (PP_FAULTS) can make any of them fail.
+/* System calls that need care, in one place: an interrupted call is resumed, every descriptor is close-on-exec and not
+ * one of the standard three, and a build for tests (PP_FAULTS) can make any call fail.
  *
- * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself, save in a signal
+ * A function that is the same everywhere is in sys.c, any other in both sys_linux.c and sys_posix.c. Where POSIX has
+ * nothing to offer, the function says in sys_posix.c that the system cannot.
+ *
+ * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself, except in a signal
  * handler.
  * Called by: every layer. */
 #ifndef PP_SYS_H
@@ -15,91 +18,109 @@
 #include <sys/types.h>
 
 #ifdef PP_FAULTS
-/* Set by the fault-injection test: whether this call, by name, is to fail. It is asked before the call is made. */
+/* Set by tests. Called before each system call with its name; returns whether the call must fail. */
 extern bool (*pp_fault)(const char *call);
-/* Blocks and mappings that were given and not taken back, in this process. */
+/* The number of blocks and mappings that this process has obtained and not released. */
 extern _Atomic long pp_held;
-/* A place between two steps of a worker where a death must cost no more than the item that runs: the hook may end
- * it. */
+/* A point between two steps of a worker, named for tests. A death here must cost no more than the item that runs: the
+ * hook may kill the worker. */
 #define PP_POINT(name) ((void)(pp_fault && pp_fault(name)))
 #else
 #define PP_POINT(name) ((void)0)
 #endif
 
-uint64_t pp_now(void); /* ns of CLOCK_MONOTONIC */
-/* The same as of the system's last tick, some ms ago at most, which takes a third of the time; where there is no such
- * clock, pp_now(). */
+/* ---- clock */
+
+/* Returns ns of CLOCK_MONOTONIC. */
+uint64_t pp_now(void);
+/* Returns the time of the system's last tick, a few ms ago at most. It takes a third of the time of pp_now(), which it
+ * equals where the system has no such clock. */
 uint64_t pp_last_tick(void);
 
-void *pp_zalloc(size_t count, size_t size); /* zeroed; NULL when there is no memory or the product overflows */
-void *pp_realloc(void *old, size_t size);   /* NULL: old is still there */
+/* ---- memory */
+
+/* Returns zeroed memory; NULL if there is none or the product overflows. */
+void *pp_zalloc(size_t count, size_t size);
+/* Returns NULL if there is no memory; `old` is then unchanged. */
+void *pp_realloc(void *old, size_t size);
+/* memory: may be NULL. */
 void pp_release(void *memory);
 
-/* A zeroed table of which perhaps little is touched: a large one costs what is. size: bytes; the same for both. */
+/* Returns a zeroed table, or NULL. A large one is mapped, so that pages which are never touched cost nothing. size:
+ * bytes; the same for both functions. */
 void *pp_table(size_t size);
 void pp_table_release(void *table, size_t size);
 
-/* Anonymous, zeroed, and taken from memory only as it is touched; of what is shared, on Linux, no core dump has a part.
- * NULL on failure. */
+/* Return anonymous, zeroed memory, or NULL. The system provides a page when it is first touched. On Linux, shared
+ * mappings are left out of core dumps. */
 void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
+/* address: may be NULL. */
 void pp_unmap(void *address, size_t size);
-/* The same zeroed pages at two addresses, to write at one and only read at the other. False, and both NULL: the system
- * cannot, or has no memory. */
+/* Maps the same zeroed pages at two addresses, one to write and one to read only. Returns false, with both NULL, if the
+ * system cannot do that or there is no memory. */
 bool pp_map_twice(size_t size, char **writable, const char **readable);
-/* Whether a filter may end this process for a system call. */
+/* Returns whether a filter of system calls may kill this process for a call. */
 bool pp_is_filtered(void);
-/* Copies `size` bytes from the memory of another process. False: the system does not let us, or not all of it is
- * there. */
+/* Copies `size` bytes from the memory of another process. Returns false if the system refuses or some of the bytes are
+ * not mapped there. */
 bool pp_read_process(pid_t process, const char *from, char *to, size_t size);
-/* Maps the pages that hold this for writing, all at once. False: the system cannot, or has no memory. */
+/* Maps the pages of this range for writing, all at once. Returns false if the system cannot or has no memory. */
 bool pp_populate(char *begin, size_t size);
-/* Bytes of a huge page, on x86-64 and most others; where it is another, the system refuses. */
+/* Bytes of a huge page on x86-64 and most other machines; elsewhere the system refuses pp_collapse(). */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
 enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };
-/* Makes a huge page of the shared memory that begins here, whatever of it was touched. NOT_NOW: somebody is at one of
- * its pages; REFUSED: the system cannot, or has none. */
+/* Turns the shared memory that begins here into a huge page, whether it was touched or not. Returns NOT_NOW if another
+ * process is using one of its pages, REFUSED if the system cannot or has no huge page. */
 enum pp_collapsed pp_collapse(char *begin);
-/* A zeroed page that is zero again in every process forked from this one. NULL: the system has no such pages. */
+/* Returns a zeroed page that is zeroed again in every process forked from this one; NULL if the system has no such
+ * pages. */
 uint32_t *pp_map_unforked(void);
+/* page: may be NULL. */
 void pp_unmap_unforked(uint32_t *page);
 
-/* Both ends close-on-exec and above 2; `end`, 0 or 1 or -1 for both, does not block. 0 or -1. */
+/* ---- descriptors */
+
+/* Return 0 or -1. Both ends are close-on-exec and above 2. nonblocking_end: the end that does not block, 0 or 1; -1 for
+ * both. */
 int pp_pipe(int fds[2], int nonblocking_end);
 int pp_socketpair(int fds[2]);
-/* What a descriptor leads to; all zero: nowhere. */
+/* The identity of an open file; all zero: the descriptor is not open. */
 struct pp_file {
     dev_t device;
     ino_t number;
 };
 struct pp_file pp_file_of(int fd);
-void pp_close(int *fd); /* and sets it to -1; nothing if it is -1 */
+/* Closes the descriptor and sets it to -1; does nothing if it is -1. */
+void pp_close(int *fd);
 
-/* All signals are blocked around it: in the child they stay so, until it has put its own dispositions in place. */
-pid_t pp_fork(void);
+/* One call each, repeated if a signal interrupts it. pp_send() never raises SIGPIPE. */
+ssize_t pp_read(int fd, void *data, size_t size);
+ssize_t pp_write(int fd, const void *data, size_t size);
+ssize_t pp_send(int fd, const void *data, size_t size);
+/* Reads the beginning of a file, at most room - 1 characters, as a string. Returns false if it cannot be read. */
+bool pp_read_text(const char *path, char *text, size_t room);
 
-/* A thread in which no signal is handled that was not its own doing. 0, or the code of pthread_create(). */
-int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
-
-/* Waits for this child; -1: it is none, or not any more. status: NULL or where it goes. */
-pid_t pp_wait_child(pid_t pid, int *status);
-/* Whether this child has ended. It stays to be waited for. */
-bool pp_has_ended(pid_t pid);
-/* A descriptor that is readable once this process has ended; -1: the system has none. */
-int pp_watch_process(pid_t pid);
-/* A descriptor that is readable while one of these two is; -1: the system has none, or has no more. */
+/* As poll(), until `deadline` (ns of pp_now(); UINT64_MAX: for ever); an interrupted wait is resumed. Returns more than
+ * 0 if a descriptor is ready, 0 if the time is over, -1 on error. */
+int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline);
+/* Returns a descriptor that is readable while one of the two is; -1 if the system has none. */
 int pp_watch_both(int fd, int other);
-/* From now on whether this one is readable does not matter. */
+/* Takes `fd` out of what pp_watch_both() returned. */
 void pp_watch_no_more(int both, int fd);
 
-ssize_t pp_read(int fd, void *data, size_t size);        /* one read, taken up again when interrupted */
-/* The beginning of a file as text, with room for room - 1 characters. False: there is none. */
-bool pp_read_text(const char *path, char *text, size_t room);
-ssize_t pp_write(int fd, const void *data, size_t size); /* one write, the same */
-ssize_t pp_send(int fd, const void *data, size_t size);  /* one send without SIGPIPE, the same */
+/* ---- processes and threads */
 
-/* Waits until `deadline` (ns of pp_now(), UINT64_MAX: for ever). Interrupted waits are resumed. >0, 0: time is over,
- * -1. */
-int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline);
+/* As fork(). All signals are blocked in the child, which unblocks them once its own dispositions are in place. */
+pid_t pp_fork(void);
+/* Waits for this child. Returns -1 if it is no child, or was waited for before. status: may be NULL. */
+pid_t pp_wait_child(pid_t pid, int *status);
+/* Returns whether this child has ended; it must still be waited for. */
+bool pp_has_ended(pid_t pid);
+/* Returns a descriptor that is readable once this process has ended; -1 if the system has none. */
+int pp_watch_process(pid_t pid);
+
+/* Starts a thread that handles only the signals that it causes itself. Returns 0 or the code of pthread_create(). */
+int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
 
 #endif

@@ -1,5 +1,4 @@
-/* System calls on Linux: see sys.h. Numbers of the kernel's own are written out where its headers are not everywhere
- * where its calls are. */
+/* System calls on Linux; see sys.h. */
 #include "base/sys_platform.h"
 
 #include <fcntl.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The kernel's numbers. Headers may be older than the kernel. */
 enum { WIPEONFORK = 18, POPULATE_WRITE = 23, COLLAPSE = 25, PIDFD_OPEN = 434 };
 
 uint64_t pp_last_tick(void) {
@@ -24,8 +24,8 @@ uint64_t pp_last_tick(void) {
 
 /* ---- memory */
 
-/* An address at which nothing is mapped, and from which on huge pages begin where their multiples do. NULL: it does not
- * matter, or there is none. */
+/* Returns an address that begins a huge page and from which `size` bytes are free; NULL if the size is too small for
+ * huge pages or there is no such address. */
 static void *aligned_place(size_t size) {
     if (size < PP_HUGE_PAGE || size > SIZE_MAX - PP_HUGE_PAGE) return NULL;
     char *place = mmap(NULL, size + PP_HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -42,8 +42,7 @@ static void *map(void *place, size_t size, int sharing) {
 
 void *pp_map_shared(size_t size) {
     void *address = map(aligned_place(size), size, MAP_SHARED);
-    /* A dump of a worker's memory would take every page of it, touched or not: with a default arena more than there
-     * is. */
+    /* A core dump of a worker would contain every page, touched or not: with a default arena, as much as all memory. */
     if (address) madvise(address, size, MADV_DONTDUMP);
     return address;
 }
@@ -57,7 +56,7 @@ bool pp_map_twice(size_t size, char **writable, const char **readable) {
     *readable = NULL;
     char *first = pp_map_shared(size);
     if (!first) return false;
-    /* Of shared memory, mremap() from a size of 0 makes a second mapping. */
+    /* From an old size of 0, mremap() makes a second mapping of shared memory. */
     void *second = FAULT("mremap", ENOMEM) ? MAP_FAILED : mremap(first, 0, size, MREMAP_MAYMOVE);
     if (second != MAP_FAILED && mprotect(second, size, PROT_READ) == 0) {
         *writable = first;
@@ -70,10 +69,10 @@ bool pp_map_twice(size_t size, char **writable, const char **readable) {
 }
 
 bool pp_is_filtered(void) {
-    char status[4096]; /* not prctl(PR_GET_SECCOMP), which a filter may end it for */
+    char status[4096]; /* a file, since a filter may kill the process for prctl(PR_GET_SECCOMP) */
     if (!pp_read_text("/proc/self/status", status, sizeof status)) return true;
     const char *mode = strstr(status, "\nSeccomp:");
-    if (!mode) return strlen(status) == sizeof status - 1; /* behind many groups, perhaps */
+    if (!mode) return strlen(status) == sizeof status - 1; /* the line may come after a long list of groups */
     return strtol(mode + 9, NULL, 10) != 0;
 }
 
@@ -97,7 +96,8 @@ bool pp_populate(char *begin, size_t size) {
 }
 
 enum pp_collapsed pp_collapse(char *begin) {
-    /* Where there is nothing, there is nothing to collapse. Others may be writing here. */
+    /* The kernel collapses only a range with at least one page in memory: the load brings one in. Atomic, since workers
+     * may be writing here. */
     (void)atomic_load_explicit((volatile _Atomic char *)begin, memory_order_relaxed);
     if (!FAULT("madvise", ENOMEM) && madvise(begin, PP_HUGE_PAGE, COLLAPSE) == 0) return PP_COLLAPSED;
     return errno == EAGAIN || errno == EBUSY ? PP_NOT_NOW : PP_REFUSED;
@@ -123,7 +123,7 @@ int pp_sys_socketpair(int fds[2]) {
 
 int pp_watch_process(pid_t pid) {
     if (FAULT("pidfd_open", ENOSYS)) return -1;
-    int fd = (int)syscall(PIDFD_OPEN, pid, 0); /* close-on-exec by itself */
+    int fd = (int)syscall(PIDFD_OPEN, pid, 0); /* always close-on-exec */
     if (fd >= 0 && pp_sys_above_standard(&fd)) pp_close(&fd);
     return fd;
 }

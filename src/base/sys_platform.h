@@ -1,8 +1,5 @@
-/* Shared by sys.c and the platform's file, sys_linux.c or sys_posix.c: the injection of faults, and what both need.
- *
- * Each function of sys.h has one body, in sys.c if it is the same everywhere, else one in each platform's file. CMake
- * chooses the file by PARPOOL_POSIX_ONLY.
- * Called by: sys.c, sys_linux.c, sys_posix.c. */
+/* What sys.c, sys_linux.c and sys_posix.c share: the injection of faults, and steps of pp_pipe() and pp_socketpair().
+ * CMake chooses one of the two platforms' files by PARPOOL_POSIX_ONLY. */
 #ifndef PP_SYS_PLATFORM_H
 #define PP_SYS_PLATFORM_H
 
@@ -12,7 +9,7 @@
 #include "base/sys.h"
 
 #ifdef PP_FAULTS
-/* True, with errno set, if the test wants this call to fail. */
+/* Whether a test makes this call fail; then errno is set to the code. */
 #define FAULT(call, code) (pp_fault && pp_fault(call) && (errno = (code), true))
 #define HELD(change) (pp_held += (change))
 #else
@@ -20,18 +17,19 @@
 #define HELD(change) ((void)0)
 #endif
 
-/* Counts memory that was given, unless it is NULL. */
+/* Counts memory that was obtained; nothing for NULL. Returns it. */
 static inline void *pp_sys_given(void *memory) {
     if (memory) HELD(1);
     return memory;
 }
 
-/* A program that closed its standard descriptors must not find ours in their place: tasks print to them. */
+/* Moves a descriptor above the standard three: a program may have closed those, and its tasks print to them. Returns 0
+ * or -1. */
 int pp_sys_above_standard(int *fd);
 
 /* ---- by platform */
 
-/* Both ends close-on-exec at once where the system can do that. */
+/* Return 0 or -1. The ends are close-on-exec from the start where the system can do that. */
 int pp_sys_pipe(int fds[2]);
 int pp_sys_socketpair(int fds[2]);
 

@@ -1,4 +1,4 @@
-/* System calls as POSIX has them: see sys.h. What POSIX does not have is answered as there: with NULL, -1 or false. */
+/* System calls that POSIX has; see sys.h. What POSIX does not have returns NULL, -1 or false. */
 #include "base/sys_platform.h"
 
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static void *map(size_t size, int sharing) {
 
 #else
 
-/* What systems without the flag have: memory without a name, and without a file system that could be full. */
+/* Systems without MAP_ANONYMOUS have this device. Its memory has no name and cannot fill up a file system. */
 static void *map(size_t size, int sharing) {
     if (FAULT("mmap", ENOMEM)) return NULL;
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
