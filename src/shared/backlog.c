@@ -16,7 +16,9 @@ static bool job_waits(const struct pp_shared *shared, uint32_t index) {
     if (at < inputs || at - inputs > shared->inputs_size - sizeof(struct pp_job_plan)) return false;
     struct pp_job_plan plan;
     memcpy(&plan, (const void *)at, sizeof plan);
-    atomic_thread_fence(memory_order_acquire); /* the copy is read before the ticket is read again */
+    /* Orders the copy before the second look at the ticket. Pairs with the caller's stores of 0 to the table (round.c,
+     * job.c), which come before it reuses the memory. */
+    atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&shared->job_table[index], memory_order_relaxed) != ticket) return false;
     return !pp_plan_is_used_up(&plan);
 }
@@ -26,6 +28,6 @@ uint32_t pp_backlog_workers(const struct pp_shared *shared) {
     for (uint32_t index = 0; index < end && index < PP_JOB_TABLE; index++)
         if (job_waits(shared, index)) return PP_WORKERS;
     uint64_t length = pp_ring_length(shared);
-    if (length > PP_TICKETS) return 0; /* a worker scribbled: for the caller to mend */
+    if (length > PP_TICKETS) return 0; /* a worker has scribbled; the caller repairs it */
     return length < PP_WORKERS ? (uint32_t)length : PP_WORKERS;
 }

@@ -8,17 +8,19 @@ void pp_park_count_woken(struct pp_shared *shared) {
 
 uint32_t pp_park_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t seen = atomic_load_explicit(&shared->control->wakes, memory_order_acquire);
-    /* Release, both: whoever sees the bit sees this counted, and who sees it counted gives another number of wakes than
-     * was seen. Pair with the acquires in count_asleep() and pp_wake(). */
+    /* Both stores release. The first pairs with the acquire of `parkings` in pp_wake_some(): a caller that has counted
+     * this worker there changes `wakes` after it was read here. The second pairs with the acquire in count_asleep(): a
+     * caller that sees the bit sees the worker counted. */
     atomic_fetch_add_explicit(&shared->status->parkings, 1, memory_order_release);
     atomic_fetch_or_explicit(&shared->status->asleep[worker / 64], (uint64_t)1 << worker % 64, memory_order_release);
-    /* Orders count and bit before the last look at ring and board; pairs with the fence in pp_wake(). */
+    /* Orders count and bit before the last look for work; pairs with the fence in pp_wake(). */
     atomic_thread_fence(memory_order_seq_cst);
     return seen;
 }
 
 void pp_park_end(struct pp_shared *shared, uint32_t worker) {
-    /* Release: whoever sees the bit cleared sees the wake-up taken; pairs with the acquire in count_asleep(). */
+    /* Release: a caller that sees the bit cleared sees the wake-up counted as taken. Pairs with the acquire in
+     * count_asleep(). */
     atomic_fetch_and_explicit(&shared->status->asleep[worker / 64], ~((uint64_t)1 << worker % 64),
                               memory_order_release);
 }
@@ -29,8 +31,9 @@ void pp_park_died(struct pp_shared *shared, uint32_t worker) {
     pp_park_end(shared, worker);
 }
 
-/* Counted side by side, in fields of 2, 4 and then 8 bits, whose sum the multiplication leaves in the highest: one
- * after another they would take as long as the submit that asks (bench_limits, "flat-workers-submit"). */
+/* Returns how many bits are set. They are added in fields of 2, 4 and then 8 bits, whose sum the multiplication leaves
+ * in the highest byte. A loop over the bits would take as long as the submit that asks (bench_limits,
+ * "flat-workers-submit"). */
 static uint32_t bits_of(uint64_t word) {
     word -= word >> 1 & 0x5555555555555555U;
     word = (word & 0x3333333333333333U) + (word >> 2 & 0x3333333333333333U);
@@ -50,11 +53,12 @@ void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wake
     uint32_t asleep = count_asleep(shared, workers);
     if (asleep == 0) return;
     uint64_t taken = atomic_load_explicit(&shared->status->woken, memory_order_relaxed);
-    /* More taken than given: some were given without being counted. Far less: somebody scribbled. */
+    /* More taken than given: some were given without being counted. Far fewer: a worker scribbled. */
     if (taken > wakes->given || wakes->given - taken > workers) wakes->given = taken;
     uint64_t under_way = wakes->given - taken;
     if (asleep <= under_way) return;
-    /* Who is counted here has been woken, or will not sleep; who is not sees the work in its last look. */
+    /* A worker that is counted in `spent` was woken or will not fall asleep; any other sees the work in its last look.
+     * Acquire: pairs with the release in pp_park_begin(). */
     uint64_t parkings = atomic_load_explicit(&shared->status->parkings, memory_order_acquire);
     if (parkings == wakes->spent) return;
     uint32_t wanted = (uint32_t)(asleep - under_way);

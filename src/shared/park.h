@@ -1,47 +1,59 @@
-/* How idle workers sleep, and how the caller wakes them.
+/* Parking: how workers without work sleep, and how the caller wakes them.
  *
- * A worker sets its bit, looks for work once more, and sleeps. The caller publishes work, then wakes: as many as there
- * is work for, but no more than there are bits beyond the wake-ups still under way (given, less what workers say they
- * have taken). One too many wakes somebody for nothing; one too few cannot be: bits are set before the last look, and
- * one of the two sides sees the other. Who is about to sleep, and finds no time to, is not given one after another:
- * once a wake-up has found nobody asleep, there are none until somebody else is about to.
+ *     worker:  reads `wakes`; counts in `parkings`, sets its bit in `asleep`; fence; looks for work; sleeps
+ *     caller:  publishes work; fence; sees the bits; gives wake-ups
+ * One of the two sees the other, so no wake-up is lost.
  *
- * On Linux they sleep on a futex, and those of the lowest numbers are woken first: always the same few, who find their
- * memory in the CPU's caches. (A futex knows 32 classes of sleepers: whose numbers are alike modulo 32 take turns.)
- * Elsewhere they sleep in a read of the task pipe. A write to a pipe tells the scheduler that the
- * writer is about to sleep, so Linux puts all whom one caller wakes on the caller's CPU: a job of 1 ms in two workers
- * then took 1.01 ms instead of 0.5 (bench_limits, pi-1ms-asleep).
+ * The caller gives as many wake-ups as there is work for, but no more than there are bits, less the wake-ups that are
+ * under way: those it has given (`given`) and no worker has counted as taken (`woken`). One too many wakes a worker for
+ * nothing.
  *
- * Invariant: who sleeps has its bit set; the supervisor clears the bits of the dead.
- * Called by: worker (sleep), submit, map, collect and audit (wake). */
+ * A worker may set its bit and then be descheduled before it sleeps. The system wakes nobody then, and each attempt
+ * would cost the caller more than most tasks. After one wake-up has found no sleeper, the caller therefore notes the
+ * value of `parkings` (`spent`) and gives none until it changes, that is, until another worker is about to sleep. The
+ * descheduled worker is safe: the wake-up has changed `wakes`, so it will not fall asleep.
+ *
+ * On Linux workers sleep on a futex, and those with the lowest numbers are woken first: always the same few, which find
+ * their memory in the CPU's caches. A futex tells 32 classes of sleepers apart, so workers whose numbers are alike
+ * modulo 32 take turns. Elsewhere workers sleep in a read of the task pipe. A write to a pipe tells Linux's scheduler
+ * that the writer is about to sleep, so it puts all workers that one caller wakes on the caller's CPU: a job of 1 ms in
+ * two workers then took 1.01 ms instead of 0.5 (bench_limits, "pi-1ms-asleep").
+ *
+ * Invariant: the bit of a worker that sleeps is set. The supervisor clears the bits of dead workers.
+ * Called by: worker (park), worker_life (died); wakes come from the caller, and from threads when the pool ends. */
 #ifndef PP_PARK_H
 #define PP_PARK_H
 
 #include "shared/shared.h"
 
-/* Worker: from now on the caller knows that it sleeps. The count of wake-ups so far, for pp_park(). */
+/* Worker: announces that it will sleep. It must then look for work once more before pp_park(). Returns the number of
+ * wake-ups so far, for pp_park(). */
 uint32_t pp_park_begin(struct pp_shared *shared, uint32_t worker);
-enum pp_parked { PP_WOKEN, PP_OVERSLEPT, PP_ORPHANED, PP_SLEEPLESS };
-/* The worker sleeps unless a wake-up was given since, or until `deadline` (OVERSLEPT; ns of pp_now(), UINT64_MAX:
- * none). ORPHANED: the caller has gone. SLEEPLESS: the system does not let it: a task may have given up rights. With a
- * deadline the pipe's read end must not block. */
+enum pp_parked {
+    PP_WOKEN,
+    PP_OVERSLEPT, /* the deadline has passed */
+    PP_ORPHANED,  /* the caller has gone */
+    PP_SLEEPLESS  /* the system refuses the call: a task may have given up the right to it */
+};
+/* Worker: sleeps until it is woken, or until `deadline` (ns of pp_now(); UINT64_MAX: none). Does not sleep if wake-ups
+ * were given since pp_park_begin() returned `seen`. With a deadline, the pipe's read end must not block. */
 enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline);
-/* Worker. */
+/* Worker: announces that it is awake. */
 void pp_park_end(struct pp_shared *shared, uint32_t worker);
-/* Supervisor, for one that died: a wake-up that it may have been given and did not take counts as taken, or another
- * would not be woken in its stead until the caller learns of the death. */
+/* Supervisor, for a worker that has died. A wake-up that was under way to it counts as taken: otherwise no other worker
+ * would be woken in its place until the caller learns of the death. */
 void pp_park_died(struct pp_shared *shared, uint32_t worker);
 
-/* The caller's own. All zero at first. */
+/* The caller's own counts. All zero at first. */
 struct pp_wakes {
     uint64_t given; /* wake-ups, ever */
-    uint64_t spent; /* status->parkings when one was given last that found no sleeper */
+    uint64_t spent; /* status->parkings when a wake-up last found no sleeper */
 };
-/* Caller: gives wake-ups to who sleeps. `work`: how many workers could be of use. */
+/* Caller: wakes workers that sleep. work: how many workers could be of use. */
 void pp_wake_some(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work);
-/* The same, after it has published work. */
+/* Caller: the same, after it has published work. Costs little where no worker sleeps. */
 static inline void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes, uint32_t work) {
-    /* Orders ring or board before the look at the bits; pairs with the fence in pp_park_begin(). */
+    /* Orders the published work before the look at the bits; pairs with the fence in pp_park_begin(). */
     atomic_thread_fence(memory_order_seq_cst);
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), i = 0;
     do {
@@ -50,9 +62,9 @@ static inline void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wa
         return;
     } while (++i * 64 < workers);
 }
-/* Caller, after a death: the dead may have been woken and not have said so. Wakes one who sleeps. */
+/* Caller, after a death: wakes one more worker, since the dead one may have taken a wake-up without counting it. */
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes);
-/* Caller: wakes everybody, whatever the bits say. */
+/* Wakes all workers, whatever the bits say. */
 void pp_wake_all(struct pp_shared *shared, int task_pipe);
 
 #endif

@@ -1,4 +1,4 @@
-/* Workers sleep on a futex: see park.h. */
+/* Workers sleep on a futex; see park.h. That the caller has gone is no concern here: the supervisor then kills them. */
 #include "shared/park_system.h"
 
 #include <errno.h>
@@ -6,18 +6,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's numbers: its headers are not everywhere where its calls are. */
+/* The kernel's numbers, since its headers are not installed everywhere. */
 enum { FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, CLASSES = 32 };
 
-/* Only who sleeps is given one. Who is about to sees the number changed. */
+/* A worker that is about to sleep sees the number of wake-ups changed instead. */
 const bool pp_park_only_sleepers_take = true;
 
-/* The futex tells sleepers apart by classes alone. */
+/* A futex can wake the sleepers of chosen classes, and tells no single ones apart. */
 static uint32_t class_of(uint32_t worker) {
     return 1U << worker % CLASSES;
 }
 
-/* The classes of `count` sleepers, of the lowest numbers but for the first `skipped`. */
+/* Returns the classes of `count` sleepers: those with the lowest numbers, except the first `skipped`. */
 static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uint32_t count) {
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), classes = 0;
     for (uint32_t w = 0; w < workers && count > 0; w++) {
@@ -35,12 +35,13 @@ static uint32_t wake_classes(_Atomic uint32_t *wakes, uint32_t classes, uint32_t
     return woken > 0 ? (uint32_t)woken : 0;
 }
 
-/* The lowest first, and not each in its turn, as a futex would have it. */
+/* Wakes the lowest numbers first; by itself a futex would wake sleepers in turn. */
 uint32_t pp_park_give(struct pp_shared *shared, int task_pipe, uint32_t under_way, uint32_t count) {
     (void)task_pipe;
     _Atomic uint32_t *wakes = &shared->control->wakes;
     uint32_t classes = classes_of(shared, under_way, count);
-    /* Whoever is between its last look and the futex finds another number there, and does not sleep. */
+    /* A worker between its last look and the futex finds the number changed and does not sleep. Release: pairs with the
+     * acquire in pp_park_begin(). */
     atomic_fetch_add_explicit(wakes, 1, memory_order_release);
     uint32_t given = wake_classes(wakes, classes, count);
     return given + wake_classes(wakes, UINT32_MAX, count - given);
@@ -48,14 +49,14 @@ uint32_t pp_park_give(struct pp_shared *shared, int task_pipe, uint32_t under_wa
 
 enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe, uint32_t seen, uint64_t deadline) {
     (void)task_pipe;
-    /* What this call knows as a timespec. */
+    /* The layout of the kernel's timespec. */
     long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
     if (syscall(SYS_futex, &shared->control->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until,
                 NULL, class_of(worker)) == 0) {
         pp_park_count_woken(shared);
         return PP_WOKEN;
     }
-    switch (errno) { /* that the caller has gone is the supervisor's to see */
+    switch (errno) {
     case EAGAIN:
     case EINTR: return PP_WOKEN;
     case ETIMEDOUT: return PP_OVERSLEPT;

@@ -1,11 +1,11 @@
-/* Workers sleep in a read of the task pipe: see park.h. */
+/* Workers sleep in a read of the task pipe, and a wake-up is a byte; see park.h. */
 #include "shared/park_system.h"
 
 #include <errno.h>
 
 #include "base/sys.h"
 
-const bool pp_park_only_sleepers_take = false; /* they lie in the pipe */
+const bool pp_park_only_sleepers_take = false; /* the byte lies in the pipe */
 
 static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_acquire);
@@ -14,8 +14,8 @@ static bool surplus_sleeps(const struct pp_shared *shared, uint32_t wanted) {
     return false;
 }
 
-/* In a pool that was made smaller, the wake-ups in the pipe are for those who are to go. Only for so long: the bits may
- * be scribbled upon. */
+/* In a pool that was made smaller, the bytes in the pipe are for the workers that must retire: the others wait until
+ * those are awake. For 0.1 s at most, since a worker may have scribbled on the bits. */
 static void let_surplus_wake(const struct pp_shared *shared, uint32_t worker) {
     uint32_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_acquire);
     if (worker >= wanted) return;
@@ -39,8 +39,9 @@ enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe,
         struct pollfd fd = {.fd = task_pipe, .events = POLLIN};
         if (may_not_block && pp_poll(&fd, 1, deadline) == 0) return PP_OVERSLEPT;
         n = pp_read(task_pipe, &byte, 1);
-        may_not_block = true; /* or a task may have made the pipe so: it is open in all of them */
-    } while (n < 0 && errno == EAGAIN); /* another was faster */
+        /* EAGAIN without a deadline: a task has made the pipe non-blocking, which all processes share. */
+        may_not_block = true;
+    } while (n < 0 && errno == EAGAIN); /* another worker took the byte */
     if (n != 1) return PP_ORPHANED;
     pp_park_count_woken(shared);
     return PP_WOKEN;

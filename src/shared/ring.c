@@ -2,7 +2,7 @@
 
 #include "shared/state.h"
 
-/* Whether the caller has written the entry at this position. */
+/* Returns whether the caller has written the entry at this position; `ticket` is then its ticket. */
 static bool is_there(const struct pp_shared *shared, uint64_t position, uint64_t *ticket) {
     /* Acquire: pairs with the release in pp_ring_push(). */
     uint64_t entry = atomic_load_explicit(&shared->tickets[position % PP_TICKETS], memory_order_acquire);
@@ -37,12 +37,13 @@ void pp_ring_repair(struct pp_shared *shared) {
 
 bool pp_ring_is_empty(const struct pp_shared *shared) {
     uint64_t ticket;
-    /* Acquire: who finds the last ticket taken finds it in the record of who took it; pairs with the swap of the
-     * head. */
+    /* Acquire: pairs with the swap of the head in pp_ring_take(). A worker that finds the ring empty finds the last
+     * ticket in the record of the worker that took it. */
     return !is_there(shared, atomic_load_explicit(&shared->status->head, memory_order_acquire), &ticket);
 }
 
-/* How many to take from `head` on, where there is one: as many as leave twice as many for each other worker. */
+/* Returns how many tickets a worker may take from `head` on: more than one only if twice as many wait for each
+ * worker. */
 static unsigned share_of(const struct pp_shared *shared, uint64_t head, unsigned most) {
     uint64_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_relaxed), ticket;
     unsigned count = wanted ? most : 1;
@@ -61,7 +62,8 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
             i++;
         }
         if (i < PP_CLAIMED_MOST) atomic_store_explicit(&record->claimed[i], 0, memory_order_relaxed);
-        /* Release: whoever sees the head moved, the supervisor included, sees who holds what it moved past. */
+        /* Release: a process that sees the head moved sees in the records the tickets that it moved past. Pairs with
+         * the acquires of the head here, in the caller, and in the supervisor (pp_backlog_workers()). */
         if (i > 0 && pp_swap(&shared->status->head, head, head + i)) return i;
     }
 }
