@@ -32,12 +32,13 @@ static void reset_signals(void) {
     }
 }
 
-/* The record of the worker that this process is, for its fault handler. */
+/* This worker's record, for the signal handler. */
 static struct pp_record *own_record;
 
 static void note_fault(int signal, siginfo_t *info, void *context) {
     (void)context;
-    /* Sent by somebody: the default action, which SA_RESETHAND has restored. Else the fault happens again at return. */
+    /* SA_RESETHAND has restored the default action, which kills the worker: at once if a process has sent the signal,
+     * else when the fault happens again after the return. */
     if (info->si_code <= 0) {
         raise(signal);
         return;
@@ -47,7 +48,7 @@ static void note_fault(int signal, siginfo_t *info, void *context) {
 }
 
 static void catch_faults(void) {
-    static _Alignas(16) char stack[16384]; /* a stack that has overflowed has no room for the handler */
+    static _Alignas(16) char stack[16384]; /* for the handler, when the worker's own has overflowed */
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternate, NULL);
     struct sigaction action;
@@ -65,14 +66,14 @@ static void note_fork(void) {
     pp_child_forked = 1;
 }
 
-/* Asked of the C library, not of the system: a look costs a task nothing. */
+/* The C library sets a variable in each child: a look at it costs a task less than getpid(). */
 static void watch_forks(void) {
-    static bool watched; /* in the worker whose task made this pool, maybe */
+    static bool watched; /* true if this pool was made in a worker of another */
     if (!watched) watched = pthread_atfork(NULL, NULL, note_fork) == 0;
 }
 
-/* A worker is not in the terminal's foreground, and would be stopped for ever: ignored, reading from there is an error,
- * writing and setting are allowed. */
+/* A worker is not in the terminal's foreground group: with the default actions it would be stopped for ever. With these
+ * signals ignored, it gets an error for reading from the terminal, and may write to it. */
 static void leave_terminal(void) {
     signal(SIGTTIN, SIG_IGN);
     signal(SIGTTOU, SIG_IGN);
@@ -82,7 +83,7 @@ void pp_child_begin(void) {
     setpgid(0, 0);
     reset_signals();
     pp_child_drop_output();
-    /* The rest is for workers, which inherit it: each would touch some pages more for it. */
+    /* The rest is for workers, which inherit it. Done here, it costs none of them a page. */
     leave_terminal();
     watch_forks();
     pp_child_catch_exit();
@@ -91,10 +92,10 @@ void pp_child_begin(void) {
 void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
     setpgid(0, 0);
     pp_child_end_with_parent();
-    if (getppid() != parent) pp_child_exit(1); /* it ended before it could be bound to */
-    signal(SIGCHLD, SIG_DFL); /* all else the supervisor has reset; a task that waits for its children must find them */
+    if (getppid() != parent) pp_child_exit(1); /* the supervisor ended before that call */
+    signal(SIGCHLD, SIG_DFL); /* the only signal that the supervisor handles; a task may wait for children of its own */
     own_record = record;
-    pp_child_forked = 0; /* this is no child of a worker, though the C library has told it so */
+    pp_child_forked = 0; /* it was set by the fork of the supervisor, which is no task's */
     catch_faults();
     sigset_t none;
     sigemptyset(&none);

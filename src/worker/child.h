@@ -12,34 +12,35 @@
 
 struct pp_record;
 
-/* Whether this process was forked by a worker, or by a child of its: then it is no worker, whatever it returns from.
- * An int: job items look at it together with their code. Hidden from the linker, so that the look is one instruction
- * and needs no register of a loop that has none to spare: bench_limits, "squares-arena". */
+/* Whether a task has forked this process. Then it is no worker, though it returns from the task into the worker's loop.
+ * An int, since job items test it together with their code. Hidden from the linker, so that the test is one instruction
+ * and needs no register of a loop that has none to spare (bench_limits, "squares-arena"). */
 #if defined(__GNUC__)
 __attribute__((visibility("hidden")))
 #endif
 extern int pp_child_forked;
 
-/* A supervisor's: own process group; handled signals back to default, those of the terminal ignored; inherited
- * unwritten output dropped; exit() in a task, and children that a task forks, seen to. Signals stay blocked. */
+/* The supervisor's first act. It leads a process group of its own, sets handled signals back to default, ignores those
+ * of the terminal, drops the output that the program had buffered, and prepares for tasks that call exit() or fork().
+ * Signals stay blocked. */
 void pp_child_begin(void);
-/* A worker's, after that of its supervisor: ends with its parent where the system can do that, nothing blocked, notes
- * the address of a memory fault in its record. */
+/* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, blocks no
+ * signal, and notes the address of a memory fault in its record. */
 void pp_child_begin_worker(struct pp_record *record, pid_t parent);
-/* Writes what a task printed. */
+/* Writes the output that a task has printed. */
 void pp_child_flush(void);
 noreturn void pp_child_exit(int status);
 
 /* ---- by platform, for child.c: child_linux.c, child_posix.c */
 
-/* The program's unwritten output is the program's to write. */
+/* Drops output that the program had buffered before the fork: the program itself will write it. */
 void pp_child_drop_output(void);
-/* Whether something that was printed is not written yet; true: the system does not tell. */
+/* Returns whether the buffer of stdout holds output; true where the system does not say. */
 bool pp_child_has_output(void);
-/* exit() in a task: the program's own exit handlers and unwritten files are not the worker's to run and write. Nothing
- * where the C library cannot. */
+/* Makes exit() in a task end the worker at once: exit handlers and unwritten files belong to the program. Does nothing
+ * where the C library cannot do that. */
 void pp_child_catch_exit(void);
-/* The kernel kills this process once its parent has ended. Nothing where the system cannot. */
+/* Makes the kernel kill this process when its parent ends. Does nothing where the system cannot do that. */
 void pp_child_end_with_parent(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* What Linux and its C libraries can do for a forked process: see child.h. */
+/* Forked processes on Linux; see child.h. */
 #include "worker/child.h"
 
 #include <signal.h>
@@ -25,7 +25,7 @@ static void exit_at_once(int status, void *unused) {
 }
 
 void pp_child_catch_exit(void) {
-    on_exit(exit_at_once, NULL); /* the last to be registered is the first to run */
+    on_exit(exit_at_once, NULL); /* registered last, it runs first */
 }
 
 #else

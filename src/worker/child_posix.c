@@ -1,11 +1,11 @@
-/* What POSIX can do for a forked process: see child.h. */
+/* Forked processes as POSIX knows them; see child.h. */
 #include "worker/child.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* Without a way to drop it, it is written to where nothing is kept. */
+/* POSIX has no way to drop buffered output, so it is written to /dev/null. */
 void pp_child_drop_output(void) {
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     int kept = null < 0 ? -1 : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
