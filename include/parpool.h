@@ -1,66 +1,25 @@
 /* parpool: parallel maps and futures over a pool of forked worker processes.
  *
- * CONCEPTS
- *   pool       Worker processes and the queues that feed them. A worker that crashes, hangs or is killed costs the item
- *              it was running and nothing else: the item ends with an error that says why, a new worker takes the place
- *              of the old, and everything else is completed, exactly once.
- *   task       One call of a function, pool_fn, in a worker: pool_submit().
- *   job        One function over many items: pool_map(), pool_map_async().
- *   future     The outcome, one day, of a task or a job that was submitted.
- *   graph      Tasks that come after others and take their results: pool_task.after.
- *   stream     One function over an input of any length, its results taken one at a time: pool_imap(). Or a set of
- *              futures, taken as they are done: future_as_completed().
- *   reduction  One function over many items, and its results combined to one, in an order that does not depend on
- *              workers or time: pool_reduce().
- *   arena      Memory that caller and workers see at the same address: pool_alloc(). Data that lies there is never
- *              copied.
- *   backend    Where tasks run: in processes, which all of this is about, or in threads or the caller itself; see the
- *              end of this file.
+ *     #include <parpool.h>
+ *     #include <stdio.h>
  *
- * CONVENTIONS
- *   - Functions that can fail return int: 0, or a negative POOL_E… code, which pool_strerror() names. Results go to
- *     out-parameters, untouched on failure. errno means nothing.
- *   - Time-outs are the last parameter, in milliseconds: -1 waits for ever, 0 only looks; less is POOL_EINVAL.
- *   - In a struct of options, what is zero or NULL has its default. A NULL pointer to struct pool_options means all
- *     defaults.
- *   - A pointer is not NULL where nothing else is said of it, and POOL_EINVAL if it is. …_destroy(NULL) and
- *     …_free(NULL) do nothing.
- *   - "From any thread" is any thread of the process that made the pool, at the same time as others, in callbacks too;
- *     but neither a signal handler nor a task of that pool (POOL_EFOREIGN). pool_destroy() is the pool's last call,
- *     future_free() the future's, stream_free() the stream's.
- *   - "Never blocks" is to wait for no task and no worker. Callbacks that are due run in whatever call comes next; with
- *     POOL_INLINE so do tasks.
- *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
- *     global state.
- *   - No thread may be cancelled (pthread_cancel) while it is in a call.
+ *     static int square(const void *in, void *out) {
+ *         *(long *)out = *(const long *)in * *(const long *)in;
+ *         return 0;
+ *     }
+ *     int main(void) {
+ *         long in[] = {1, 2, 3, 4}, out[4];
+ *         int error = pool_map(NULL, &(struct pool_job){.fn = square, POOL_IN(in), POOL_OUT(out), .count = 4});
+ *         for (int i = 0; !error && i < 4; i++) printf("%ld\n", out[i]);
+ *         return error != 0;
+ *     }
  *
- * CAVEATS
- *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
- *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer passed to a task must
- *     point into the arena, or to what existed, unchanged since, at pool_create().
- *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
- *     parent (POOL_EFOREIGN), but may create a pool of its own. Descriptors that were open at pool_create() are open in
- *     workers too. Threads of the program are not there.
- *   - A task that allocates or prints needs a pool that was created while no other thread was in the middle of the
- *     same: the C library makes fork() safe for its own locks, not for those of other libraries.
- *   - What a task prints to stdout is written out when it is done. Other files it must flush itself; and the program
- *     flushes its own before pool_create(), or a task that flushes them writes what was in their buffers once more.
- *   - exit() in a task ends its worker at once where the C library allows that (glibc); elsewhere it runs the program's
- *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
- *   - In a worker, handled signals have their default action again, nothing is blocked, and each worker leads a process
- *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
- *     ends takes its group with it: children that a task left running are killed. A child that returns from the task
- *     ends there.
- *   - In workers OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS, VECLIB_MAXIMUM_THREADS and
- *     NUMEXPR_NUM_THREADS are set, those that were not, to the CPUs there are for each worker, at least 1. The caller's
- *     environment stays as it is. Workers may use the CPUs that the thread that called pool_create() might use then.
- *   - On Linux, in a pool of no more workers than CPUs, an idle worker may go to another CPU by sched_setaffinity(2),
- *     and gives itself all of its CPUs again by the same call: no filter of system calls may kill it for that.
- *   - Core dumps of the program and of workers have, on Linux, nothing of the arena in them: writing one would take
- *     all memory that the arena might ever need. Elsewhere, and for mlockall(), give arena_size.
- *   - The supervising process is a child of the caller: a wait() for any child waits for it too, so wait for your own
- *     children by pid. Its exit raises one SIGCHLD.
- */
+ * A worker that crashes, hangs or is killed loses the item that it was running, and nothing else: the item ends with an
+ * error that says why, a new worker takes the old one's place, and everything else is completed, exactly once. Only
+ * pool_reduce(), which has one result for all items, fails with the first item that fails.
+ *
+ * Part 1 has what most programs use. Part 2 has the rest: CODES, CONCEPTS, FIELDS of the structs, the other functions,
+ * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, CAVEATS. */
 #ifndef PARPOOL_H
 #define PARPOOL_H
 
@@ -69,10 +28,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PARPOOL_VERSION_MAJOR 0
-#define PARPOOL_VERSION_MINOR 1
-#define PARPOOL_VERSION_PATCH 0
-
 #if defined(__GNUC__)
 #define PARPOOL_API __attribute__((visibility("default")))
 #define PARPOOL_PRINTF(string, first) __attribute__((format(printf, string, first)))
@@ -80,336 +35,425 @@
 #define PARPOOL_API
 #define PARPOOL_PRINTF(string, first)
 #endif
-
 #ifdef __cplusplus
-#if defined(__GNUC__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* pool_stats() and its struct have one name */
-#endif
 extern "C" {
 #endif
 
-struct pool;
-struct future;
-struct stream;
-struct pool_progress;
+struct pool; struct future; struct stream; struct pool_progress;
 
-enum {
-    POOL_END = 1,          /* no failure: there is no more to come */
-    POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
-    POOL_ENOMEM = -2,      /* no memory, in the caller or in the arena */
-    POOL_EAGAIN = -3,      /* the system has no process or descriptor to give */
-    POOL_ECLOSED = -4,     /* the pool was shut down */
-    POOL_EBUSY = -5,       /* too late: it is running or done; or too early: it is not done */
-    POOL_ETIMEDOUT = -6,   /* this wait is over; what was waited for goes on */
-    POOL_ECANCELLED = -7,  /* cancelled before it began, or killed on request */
-    POOL_EFAILED = -8,     /* the task's function returned a value other than 0 */
-    POOL_EDIED = -9,       /* its worker died under it; or, for all that was open, the pool's supervisor died */
-    POOL_EDEADLINE = -10,  /* it ran past its own time-out, and its worker was killed */
-    POOL_EINIT = -11,      /* the initializer keeps failing: the pool has no worker */
-    POOL_EFOREIGN = -12,   /* a handle used in another process than the one that made it, or in a task of its pool */
-    POOL_ECORRUPT = -13,   /* a worker overwrote the memory in which the outcome was kept */
-    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
-};
+/* ==== Part 1 =========================================================================================================
+ *
+ * How to read a contract:
+ *   parameters  No pointer may be NULL (POOL_EINVAL) unless the contract says what NULL means. In a struct of options
+ *               zero or NULL means the default. timeout: ms; -1 waits for ever, 0 only looks; less is POOL_EINVAL.
+ *   Returns     0, or a negative POOL_E… code, and then out-parameters are unchanged. A code on a line of its own has a
+ *               special cause; the others, and "broken", mean what CODES says. errno has no meaning.
+ *   Blocks      "No": the call waits for no task and no worker. It may run callbacks; with POOL_INLINE, tasks too.
+ *   Callable    "Any thread": of the process that made the pool, at the same time as others, also in a callback, but
+ *               not in a signal handler or in a task of that pool (POOL_EFOREIGN).
+ *   Ownership   "Unchanged": whatever was passed stays the caller's. */
 
-/* The name and meaning of a code, in English; also of 0 and of numbers that are no code. Never NULL, never freed. Never
- * blocks. From anywhere, workers and signal handlers included. */
-PARPOOL_API const char *pool_strerror(int code);
-
-/* Runs in a worker. `in` is the argument, `out` has room for out_size bytes, both aligned for any type of their size;
- * NULL where the task has none; both are the task's until it returns, and no longer. What out holds at the start is not
- * specified. 0 is success; any other value is the task's own failure code, and reaches the caller in
- * pool_failure.code. */
+/* Runs in a worker. in: the argument. out: room for out_size bytes, of undefined content. Both are aligned for any type
+ * of their size, NULL if the task has none, and valid until the function returns. Returns 0 on success; any other value
+ * is the task's own failure code, which the caller finds in pool_failure.code. */
 typedef int pool_fn(const void *in, void *out);
 
-/* Why something failed. */
-struct pool_failure {
+struct pool_failure { /* why something failed */
     int error;         /* POOL_E…; 0: nothing failed */
     size_t index;      /* the item, in a job, a stream or a reduction; else 0 */
-    int code;          /* what fn returned (POOL_EFAILED), what the initializer returned (POOL_EINIT), or the exit
-                          status (POOL_EDIED by exit) */
-    int signal;        /* what killed the worker (POOL_EDIED), else 0 */
-    int cause;         /* POOL_EDEPENDENCY: the error of what failed first; index, code, signal and worker are its too,
-                          and message names the error and what it said. Else 0 */
-    pid_t worker;      /* the process it ran in; 0: none, or not known */
-    char message[256]; /* one readable line; what task_fail() said, where the task used it */
-};
-
-/* ---- A pool ------------------------------------------------------------------------------------------------------ */
-
-/* Where tasks run: see BACKENDS, at the end. */
-enum {
-    POOL_PROCESSES, /* in processes that the pool forks */
-    POOL_THREADS,   /* in threads of the program */
-    POOL_INLINE     /* in the call that submits: to debug, or to run without any concurrency */
+    int code;          /* what fn returned (POOL_EFAILED), or the initializer (POOL_EINIT); exit status (POOL_EDIED) */
+    int signal;        /* that killed the worker (POOL_EDIED); else 0 */
+    int cause;         /* POOL_EDEPENDENCY: the error of the first failure, which the other fields describe; else 0 */
+    pid_t worker;      /* the process that ran the task; 0: none, or not known */
+    char message[256]; /* one readable line; the text of task_fail(), if the task called it */
 };
 
 struct pool_options {
-    int workers;                   /* 0 and -1: one for every CPU that this process may use; -2: all but one; …, at
-                                      least one; > 0: that many, at most 1024 */
-    int (*initializer)(void *arg); /* runs first in every worker, respawned ones too; non-zero: the worker is not fit,
-                                      and another is tried; NULL: none */
-    void *initializer_arg;         /* passed to it; not looked at; NULL allowed */
-    unsigned max_tasks_per_worker; /* 0: no limit; else a worker is replaced after so many tasks or items */
-    size_t arena_size;             /* bytes of shared data at most: what pool_alloc() gave, and copies of arguments and
-                                      results; 0: a default that no one need tune. Address space: see pool_alloc() */
-    size_t memory_limit;           /* bytes of private data a worker may allocate beyond what it inherits (RLIMIT_DATA);
-                                      above that its allocations fail; 0: no limit */
-    size_t memory_soft_limit;      /* bytes of private memory, at its peak and beyond what it began with, above which a
-                                      worker is replaced once its task is done; 0: no limit */
-    int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE (which has one worker) */
-    bool pin;                      /* binds each worker to one CPU of those it may use, in turn; where the system can
-                                      (Linux), and not with POOL_INLINE */
-    double max_load;               /* while the system's 1-minute load average is at least that, new tasks and chunks
-                                      wait; 0: no limit. As with make --load, one worker goes on whatever the load; what
-                                      runs is left alone. Workers look every 100 ms; where there is no such number it
-                                      limits nothing */
-    size_t min_free_memory;        /* bytes of memory that is available, in the system, below which new tasks and chunks
-                                      wait, as with max_load; 0: no limit */
-    /* These two are for POOL_PROCESSES; elsewhere a worker costs little, and they are ignored. */
-    bool lazy;                     /* workers are started when there is work for them, not all at once */
-    int idle_timeout;              /* ms after which a worker that found no work ends, to be started again when there
-                                      is; 0: never. All of them may end so */
-    /* In every backend. */
-    void (*finalizer)(void *arg);  /* runs last in every worker that ends of itself: because the pool was shut down or
-                                      made smaller, or it was idle, or had its number of tasks or its memory; not in one
-                                      that is killed, dies or calls exit(), nor at pool_destroy(); NULL: none */
-    void *finalizer_arg;           /* passed to it; not looked at; NULL allowed */
+    int workers;                   /* 0: one for each CPU that the process may use; > 0: so many; < 0: see FIELDS */
+    int (*initializer)(void *arg); /* runs first in every worker, replacements too; non-zero: unfit, another is tried */
+    void *initializer_arg;         /* passed to the initializer; may be NULL */
+    unsigned max_tasks_per_worker; /* a worker is replaced after so many tasks or items; 0: no limit */
+    int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
+    size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
+    double max_load;
+    bool pin, lazy;
+    int idle_timeout;
+    void (*finalizer)(void *arg); void *finalizer_arg;
 };
 
-/* Makes a pool. options: NULL means defaults; not kept. *pool is the caller's, to be ended with pool_destroy(). Fewer
- * workers than asked for is no failure while one lives; if none can be started, what is submitted ends with
- * POOL_EAGAIN. POOL_EINVAL: pool is NULL, or an option out of range; POOL_ENOMEM: no memory or address space;
- * POOL_EAGAIN: no process, thread or descriptor; POOL_EINIT: with POOL_THREADS, where few could be made and the
- * initializer failed in all of them. Takes as long as a fork, and does not wait for the workers to start. From any
- * thread, and in a task for a pool of its own. */
+/* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure while one lives; if none
+ * can be started, submitted work ends with POOL_EAGAIN.
+ * options: copied; NULL: defaults. pool: receives the pool.
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EAGAIN
+ *     POOL_EINIT: with POOL_THREADS, few threads could be made, and the initializer failed in all of them
+ * Blocks: no. Callable: any thread; in a task, for a pool of its own. Ownership: the caller's, until pool_destroy(). */
 PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
 
-enum {
-    POOL_CANCEL_PENDING = 1, /* what has not begun is cancelled (POOL_ECANCELLED) */
-    POOL_KILL_RUNNING = 2    /* what is running is killed (POOL_ECANCELLED) */
-};
-
-/* Takes no more work, and waits until what was submitted is done; then ends the workers, and waits for the finalizer
- * where there is one. Futures, their results and the arena stay valid. flags: POOL_CANCEL_PENDING, POOL_KILL_RUNNING,
- * both, or 0: finish all. timeout: ms. May be called again, also with other flags. POOL_ETIMEDOUT: work is left (the
- * pool is closed all the same; call again); POOL_EINVAL: pool is NULL, unknown flags, or timeout < -1; POOL_EFOREIGN.
- * Blocks. From any thread. */
-PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
-
-/* Ends the pool and whatever still runs, in bounded time (in other backends, once tasks that run have returned); leaves
- * no process, descriptor, mapping or file, but for the private memory of futures. What was not done ends with
- * POOL_ECANCELLED, and calls of other threads that wait for it return. Futures stay valid until they are freed, with
- * their results (POOL_ENOMEM, where there is no memory to keep a large one); arena memory does not.
- * pool: NULL, or in another process or a task of it: nothing. Blocks, for moments. From any thread, but not in a
- * pool_job.progress or a stream's next(); the pool's last call. */
+/* Ends the pool and what still runs, in bounded time, and leaves no process, descriptor, mapping or file. Work that is
+ * not done ends with POOL_ECANCELLED, and calls of other threads that wait for it return.
+ * pool: NULL, or in another process or in a task of the pool: nothing happens.
+ * Returns: nothing. Blocks: for moments; with POOL_THREADS and POOL_INLINE until running tasks have returned.
+ * Callable: any thread, as the pool's last call, but not in a pool_job.progress or a stream's next().
+ * Ownership: the arena ends. Futures keep their results until they are freed; a large one without room: POOL_ENOMEM. */
 PARPOOL_API void pool_destroy(struct pool *pool);
 
-/* CPUs this process may use: its affinity mask and its cgroup's quota counted; at least 1. Never blocks. From anywhere,
- * workers included, but no signal handler. */
-PARPOOL_API int pool_cpu_count(void);
-
-/* ---- One function over many items -------------------------------------------------------------------------------- */
-
 struct pool_job {
-    pool_fn *fn;     /* not NULL */
-    const void *in;  /* count arguments of in_size bytes each; NULL: tasks have task_index() alone */
-    size_t in_size;  /* bytes; > 0 if in is not NULL; else of no meaning */
-    void *out;       /* count results of out_size bytes each, written where the item succeeded; NULL: results are not
-                        wanted (fn then writes to scratch of out_size bytes) */
-    size_t out_size; /* bytes; > 0 if out is not NULL */
-    size_t count;    /* items, fewer than 2^40; 0: done at once. 4 bytes an item must find room beside what runs, in
-                        arena_size or 256 MiB, whichever is more: POOL_ENOMEM */
-    size_t chunk;    /* items a worker takes at a time; 0: chosen by measuring */
-    int timeout;     /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
-    unsigned retries;             /* times an item is run again after its worker died under it: not when it was killed,
-                                     on request or past its time-out */
-    int *status;                  /* count outcomes, 0 or POOL_E…; NULL: not wanted */
-    struct pool_failure *failure; /* the failed item with the lowest index; error 0: none failed; NULL: not wanted */
-    struct pool_failure *failures; /* the same for all failed items, those with the lowest indices if there is not room
-                                      for all: in their order, followed by zeroes. What task_fail() said is kept for at
-                                      most 1000 of them. NULL: not wanted */
-    size_t failures_room;         /* how many there is room for; 0 exactly if failures is NULL */
-    size_t *failed;               /* how many items failed; NULL: not wanted */
-    uint64_t seed;                /* what task_seed() starts from */
-    /* Told how far the job is, inside calls of any thread that wait or look (pool_map, future_get, future_done,
-     * pool_poll …), with POOL_INLINE in those that run it; by one of them at a time, with a pause of progress_interval
-     * ms between calls (0: 100); for the last time when all have their outcome, and only then with done == count; the
-     * future is done when that call has returned. Not called for a job without items, nor after future_free(), which
-     * does not wait for a call that another thread is in. It may call the library, also to cancel or kill, submit and
-     * free. What would wait there returns POOL_ETIMEDOUT instead (pool_poll: 0), and pool_map() and pool_reduce() do so
-     * before they begin anything; other pools it may wait for. It must not call pool_destroy(). pool_progress_bar() is
-     * a ready-made one. NULL: nobody is told */
-    void (*progress)(const struct pool_progress *progress, void *arg);
-    void *progress_arg;           /* passed to it; not looked at; NULL allowed */
-    int progress_interval;        /* ms */
-    int workers;                  /* with a NULL pool: as in struct pool_options; else not looked at */
-    const void *context;          /* what task_context() is in all tasks of the job; NULL: nothing */
-    size_t context_size;          /* bytes that are copied, once for the job, to where tasks can only read them; what
-                                     lies in the arena is not copied. 0: the pointer is passed as it is: it leads to the
-                                     arena, or to what existed at pool_create() */
+    pool_fn *fn;
+    const void *in; size_t in_size; /* count arguments of in_size bytes; NULL: tasks have their task_index() alone */
+    void *out; size_t out_size;     /* count results, each written if its item succeeds; NULL: not wanted */
+    size_t count;                   /* items; 0: the job is done at once */
+    size_t chunk;                   /* items that a worker claims at a time; 0: chosen by measuring */
+    int timeout;                    /* ms that an item may run; then its worker is killed: POOL_EDEADLINE; 0: none */
+    unsigned retries;               /* times that an item is run again after its worker died */
+    int *status;                    /* count outcomes, 0 or POOL_E…; NULL: not wanted */
+    struct pool_failure *failure;   /* of the failed item with the lowest index; error 0: none; NULL: not wanted */
+    int workers;                    /* of pool_map(NULL, …): as in struct pool_options */
+    uint64_t seed;                  /* see task_seed() */
+    struct pool_failure *failures;  /* this and the rest: see FIELDS */
+    size_t failures_room, *failed;
+    void (*progress)(const struct pool_progress *progress, void *arg); void *progress_arg; int progress_interval;
+    const void *context; size_t context_size;
 };
 
-/* An array, or a pointer to the first of several elements, as the arguments or the results: its address and the size of
- * one element. POOL_IN(&x) passes the single object x. POOL_IN is for struct pool_job, pool_task, pool_stream and
- * pool_reduction, POOL_OUT for pool_job and pool_reduction:
- *     pool_map(NULL, &(struct pool_job){.fn = square, POOL_IN(in), POOL_OUT(out), .count = 10}) */
+/* An array, or a pointer to the first of several elements: its address, and the size of an element. POOL_IN(&x) is the
+ * object x. POOL_IN is for pool_job, pool_task, pool_stream, pool_reduction; POOL_OUT for the first and the last. */
 #define POOL_IN(array) .in = (array), .in_size = sizeof *(array)
 #define POOL_OUT(array) .out = (array), .out_size = sizeof *(array)
 
-/* Runs job->fn over all items and blocks until each has an outcome. pool: NULL means one made for this call alone, so
- * that all of the program's memory, inputs included, is the workers' by fork and nothing is copied in. in, out, status,
- * failure and context stay the caller's; in and out that lie in the pool's arena are used in place, others are copied:
- * out by this call, and in, where it and its chunks are large and the system lets them, by workers as they come to it.
- * So nobody, its progress callback included, may change in meanwhile, and a task may read its own argument only, not
- * those beside it. 0 if all succeeded, else the outcome of the first that did not, by index; results of the others are
- * in place. What cannot be run for want of memory ends with POOL_ENOMEM, which status then tells. Or, and then nothing
- * was run, nor status written: POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken:
- * POOL_EINIT, POOL_EAGAIN, POOL_EDIED; with pool NULL the codes of pool_create(); in a pool_job.progress of this pool
- * POOL_ETIMEDOUT. From any thread. */
+/* Runs job->fn over all items and waits until each has an outcome.
+ * pool: NULL: one for this call alone, whose workers inherit all memory of the program; nothing is copied in.
+ * job: what it points to stays the caller's. Arguments must not change during the call: see SHARED DATA.
+ * Returns: 0 if all succeeded, else the outcome of the failed item with the lowest index; other results are in place.
+ *   Or, if nothing was run and status is not written, POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the
+ *   pool is broken, or with a NULL pool a code of pool_create()
+ *     POOL_ETIMEDOUT: called in a pool_job.progress of this pool; nothing was run
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
 
-/* The same without waiting. *job is copied; in, out, status, failure and what in the arena it uses stay valid and
- * untouched until the future is done. pool: not NULL. *future is the caller's, to be freed with future_free();
- * future_get() on it returns what pool_map() would. POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the
- * pool is broken: POOL_EINIT, POOL_EAGAIN, POOL_EDIED. Never blocks, but copies what is not in the arena. From any
- * thread. */
-PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future);
-
-/* ---- One call ---------------------------------------------------------------------------------------------------- */
-
 struct pool_task {
-    pool_fn *fn;      /* not NULL */
-    const void *in;   /* argument, copied before pool_submit() returns; NULL: none */
-    size_t in_size;   /* bytes; > 0 exactly if in is not NULL */
-    size_t out_size;  /* bytes of result, at most: see task_resize(); 0: none */
-    int timeout;      /* ms it may run, from its start; 0: no limit. Its worker is killed: POOL_EDEADLINE */
-    unsigned retries; /* times it is run again after its worker died under it: not when it was killed, on request or
-                         past its time-out */
-    int priority;     /* among tasks that wait, the highest begins first, equal ones in the order of submission */
-    uint64_t seed;    /* what task_seed() starts from */
-    struct future *const *after; /* after_count tasks and jobs of this pool: it begins when all are done, and finds
-                                    their results with task_input(). The futures may be freed, and the array be gone,
-                                    once pool_submit() has returned. One may be named twice. NULL: none */
-    size_t after_count;
-    const void *context; /* as in struct pool_job */
-    size_t context_size;
+    pool_fn *fn;
+    const void *in; size_t in_size; /* the argument; NULL and 0: none */
+    size_t out_size;                /* bytes of the result at most: see task_resize(); 0: none */
+    int timeout; unsigned retries; uint64_t seed;    /* as in struct pool_job */
+    int priority; /* of the tasks that wait the highest starts first, equal ones in the order of submission */
+    struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
+    const void *context; size_t context_size;        /* as in struct pool_job */
 };
 
-/* ORDER AND SHARE
- *   - Tasks begin by priority, however many wait: those sent ahead to the workers are taken back when one comes that
- *     outranks them, and while priorities differ no more than 256 are sent ahead. Beyond recall is only what a worker
- *     holds: at most 8 tasks, several only while tasks take microseconds; whoever is idle takes them over.
- *   - All threads that submit to a pool are one line: who waits for one task at a time never waits for more than what
- *     was submitted before it, or has a higher priority. A lower priority may wait for ever while higher ones keep
- *     coming.
- *   - Jobs have no priority. Workers take tasks and chunks of jobs in turn, and different jobs in turn: none of them
- *     waits for the end of another.
- *
- * GRAPHS
- *   - A task that names others in `after` is held until they have succeeded. As soon as one has failed or was
- *     cancelled, the task ends without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure()
- *     tells of each what failed first. Cycles cannot be made.
- *   - Results that it takes from others do not pass through the caller: one of more than 48 bytes stays where it lies
- *     in shared memory, until the last task that comes after it is done, its future freed or not.
- *   - A task is sent on its way when a call on the pool finds the last of its dependencies done: while the program is
- *     in no call, graphs do not move on.
- *   - There are no queues between tasks: a graph, or a stream, is how one feeds another. */
-
-/* Submits one task; any number may be in flight. *task is copied, and its argument; context_size bytes of the context
- * are too. *future is the caller's, to be freed with future_free(). POOL_EINVAL: also for a future in `after` that is
- * NULL or of another pool; POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT,
- * POOL_EAGAIN, POOL_EDIED. Never blocks. From any thread. */
+/* Submits one task to the pool. Any number may be in flight.
+ * task: copied, with its argument and context_size bytes of its context. future: receives the future.
+ * Returns: 0, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
+ *     POOL_EINVAL: also if a future in `after` is NULL or of another pool
+ * Blocks: no. Callable: any thread. Ownership: the future is the caller's, until future_free(). */
 PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future);
+
+/* Waits until the future is done and copies a task's result, future_size() bytes. May be called again.
+ * out: room, written on success only; NULL: not wanted; ignored for a job. timeout: ms.
+ * Returns: the outcome, 0 or why the task or job failed; or POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int future_get(struct future *future, void *out, int timeout);
+
+/* Gives the future up. Callbacks that have not started never will. Work that is not done goes on, and so do tasks that
+ * come after it, but its outcome is thrown away, and of the caller's memory it touches only the arena.
+ * future: NULL, or in another process: nothing happens.
+ * Returns: nothing. Blocks: no. Callable: any thread, as the future's last call. Ownership: freed. */
+PARPOOL_API void future_free(struct future *future);
+
+/* Tells why the task or job of the future failed.
+ * failure: filled in; error is 0 if it did not fail.
+ * Returns: 0, POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
+
+/* Sets the message of the task's failure: return task_fail(3, "no header in %s", name);
+ * code: returned; with 0 nothing fails. format: as of printf(), cut at 255 bytes; NULL: no message.
+ * Returns: code. Blocks: no. Callable: a task; elsewhere it only returns code. Ownership: unchanged. */
+PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
+
+/* The index of the item in its job, stream or reduction; in combine, of the first item on the right.
+ * Returns: the index; 0 in a submitted task. Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+PARPOOL_API size_t task_index(void);
+
+/* A seed for random numbers. It depends on the job's or task's seed and task_index() alone, not worker, chunk or retry.
+ * Returns: another number for each item. Blocks: no. Callable: a task; elsewhere seed and index are 0.
+ * Ownership: unchanged. */
+PARPOOL_API uint64_t task_seed(void);
+
+struct pool_stream {
+    pool_fn *fn; /* task_index() is the number of its item */
+    int (*next)(void *next_arg, void *in); /* writes an argument to in; returns 0, or POOL_END: no more; NULL: use in */
+    void *next_arg;                        /* passed to next; may be NULL */
+    const void *in; size_t in_size, count; /* without next: as in struct pool_job; with it: in_size of an argument */
+    size_t out_size;                       /* as in struct pool_task */
+    int timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
+    int priority; size_t window;                  /* as in struct pool_task; see FIELDS */
+};
+
+/* Makes a stream of the pool: fn over an input that may be endless, results in its order. Input is read, and work is
+ * submitted, only in stream_next(). pool_shutdown() ends the input with POOL_ECLOSED; items read before are delivered.
+ * options: copied. stream: receives the stream.
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
+ * Blocks: no. Callable: any thread. Ownership: the caller's, until stream_free(), before or after pool_destroy(). */
+PARPOOL_API int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+
+/* Waits for the next item and copies its result, stream_size() bytes.
+ * stream: not of future_as_completed(). out: room for out_size bytes, written on success only; NULL: not wanted.
+ * timeout: ms; it does not bound the input's next().
+ * Returns: 0, why the item failed (the stream goes on with the next), or POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_END: there are no more items
+ *     POOL_ETIMEDOUT: nothing is lost
+ *     POOL_ECANCELLED: also if the input or a callback has freed the stream
+ *     POOL_ENOMEM: also if there is no room for even one item, which ends the input
+ *   An input that fails is reported once, before POOL_END: the code of next(), POOL_ECLOSED, or why the pool is broken
+ * Blocks: yes. Callable: any thread, one at a time. Ownership: unchanged. */
+PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
+
+/* Ends the stream and its work: items that have not started are cancelled, workers that run one are killed.
+ * stream: NULL, or in another process: nothing happens. Futures of future_as_completed() are left alone.
+ * Returns: nothing. Blocks: no. Callable: any thread, as the last call; it ends one in progress. Ownership: freed. */
+PARPOOL_API void stream_free(struct stream *stream);
+
+/* The name and the meaning of a code, in English.
+ * code: POOL_E…, POOL_END, 0 or any other number.
+ * Returns: a text, never NULL. Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
+PARPOOL_API const char *pool_strerror(int code);
+
+/* ==== Part 2 =========================================================================================================
+ *
+ * CODES
+ *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the system has
+ *   no process to give (POOL_EAGAIN), or the supervisor died (POOL_EDIED). All open work then ends with that code. */
+enum {
+    POOL_END = 1,          /* no failure: there are no more */
+    POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
+    POOL_ENOMEM = -2,      /* no memory, in the caller or in the arena */
+    POOL_EAGAIN = -3,      /* the system has no process, thread or descriptor to give */
+    POOL_ECLOSED = -4,     /* the pool was shut down */
+    POOL_EBUSY = -5,       /* it is already running or done; it is not yet done; the stream is in another call */
+    POOL_ETIMEDOUT = -6,   /* the wait is over; what it waited for goes on */
+    POOL_ECANCELLED = -7,  /* cancelled before it started, or killed on request */
+    POOL_EFAILED = -8,     /* the task's function returned a value other than 0 */
+    POOL_EDIED = -9,       /* its worker died; or the supervisor of the pool died before it was done */
+    POOL_EDEADLINE = -10,  /* it ran past its own time-out, and its worker was killed */
+    POOL_EINIT = -11,      /* the initializer keeps failing: the pool has no worker */
+    POOL_EFOREIGN = -12,   /* a handle was used in a process that did not make it, or in a task of its pool */
+    POOL_ECORRUPT = -13,   /* a worker overwrote the memory that held the outcome */
+    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
+};
+
+#define PARPOOL_VERSION_MAJOR 0
+#define PARPOOL_VERSION_MINOR 1
+#define PARPOOL_VERSION_PATCH 0
+
+/* CONCEPTS
+ *   pool       Worker processes and the queues that feed them.
+ *   task       One call of a pool_fn in a worker: pool_submit().
+ *   job        One function over many items: pool_map(), pool_map_async().
+ *   future     The outcome, one day, of a task or a job.
+ *   graph      Tasks that come after others and take their results: pool_task.after.
+ *   stream     One function over an input of any length, results taken one at a time: pool_imap(). Or a set of futures,
+ *              taken as they become done: future_as_completed().
+ *   reduction  One function over many items, its results combined into one, always in the same order: pool_reduce().
+ *   arena      Memory that caller and workers see at the same address, never copied: pool_alloc().
+ *   backend    Where tasks run: in processes, as described here, in threads, or in the caller: see BACKENDS.
+ *
+ * FIELDS of struct pool_options
+ *   workers            -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
+ *   arena_size         bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
+ *                      address space: see pool_alloc(). 0: a default that needs no tuning.
+ *   memory_limit       bytes of private data that a worker may allocate beyond what it inherits (RLIMIT_DATA); above
+ *                      that its allocations fail. 0: no limit.
+ *   memory_soft_limit  bytes of private memory, at its peak and beyond what a worker started with, above which it is
+ *                      replaced once its task is done. 0: no limit.
+ *   min_free_memory    bytes of memory available in the system below which new tasks and chunks wait, as with max_load.
+ *                      0: no limit.
+ *   max_load           while the system's 1-minute load average is at least that, new tasks and chunks wait. As with
+ *                      make --load, one worker goes on whatever the load, and what runs is left alone. Workers look
+ *                      every 100 ms. 0: no limit; none either where the system has no such number.
+ *   pin                binds each worker to one of its CPUs, in turn, where the system can (Linux); not with
+ *                      POOL_INLINE.
+ *   lazy               starts workers when there is work for them, not all at once. For POOL_PROCESSES.
+ *   idle_timeout       ms after which a worker that found no work ends, to be started again when there is some. All of
+ *                      them may end so. 0: never. For POOL_PROCESSES.
+ *   finalizer          runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
+ *                      the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
+ *                      calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL.
+ *
+ * FIELDS of struct pool_job
+ *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored, and fn writes to scratch memory of
+ *                      out_size bytes.
+ *   count              below 2^40. Running jobs take 4 bytes an item, together at most arena_size or 256 MiB, whichever
+ *                      is more; else POOL_ENOMEM.
+ *   retries            not for an item that was killed, on request or past its time-out.
+ *   status             POOL_ENOMEM: the item could not be run for lack of memory.
+ *   failures           as failure, of all failed items in their order, then zeroes; of the lowest indices if there are
+ *                      more than failures_room. The text of task_fail() is kept for 1000 at most. NULL: not wanted.
+ *   failures_room      elements of failures; 0 exactly if failures is NULL.
+ *   failed             receives how many items failed. NULL: not wanted.
+ *   progress           is called with the job's progress and progress_arg, in calls of any thread that wait or look
+ *                      (pool_map(), future_get(), future_done(), pool_poll() …; with POOL_INLINE in those that run the
+ *                      job): by one thread at a time, with progress_interval ms (0: 100) between calls. The last call,
+ *                      and only that, has done == count; the future is done when it returns. There is no call for a
+ *                      job without items, nor after future_free(), which does not wait for one in another thread. The
+ *                      function may call the library, also to cancel, kill, submit and free, but not pool_destroy().
+ *                      A call that would wait for this pool returns POOL_ETIMEDOUT (pool_poll(): 0), pool_map() and
+ *                      pool_reduce() before they start anything; it may wait for other pools. pool_progress_bar() is
+ *                      ready-made. progress and progress_arg may be NULL.
+ *   context            what task_context() returns in all tasks of the job. NULL: nothing.
+ *   context_size       bytes that are copied, once for the job, to where tasks can only read them; those in the arena
+ *                      are not. 0: the pointer is passed as it is: into the arena, or to what existed at pool_create().
+ *
+ * FIELDS of struct pool_task
+ *   in                 is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
+ *   after              after_count tasks and jobs of this pool: the task starts when all have succeeded, and finds
+ *                      their results with task_input(). One may be named twice. Once pool_submit() has returned, the
+ *                      futures may be freed and the array may go. NULL: none.
+ *
+ * FIELDS of struct pool_stream
+ *   next               writes in_size bytes to `in`, which is aligned for any type; NULL if in_size is 0: tasks have no
+ *                      argument. A value other than 0 and POOL_END means that the input fails. stream_next() returns
+ *                      it after all that came before: a negative one as it is, a positive one as POOL_EFAILED. It runs
+ *                      only in stream_next() of its stream, and may make any call but pool_destroy(). stream_free() of
+ *                      its own stream ends that stream_next() with POOL_ECANCELLED.
+ *   in                 without next: unchanged until the arguments are taken; those in the arena are used in place,
+ *                      until they are done. NULL: tasks have task_index() alone. With next, count is ignored.
+ *   window             items at most that were taken from the input and not delivered: however long the input, so many
+ *                      arguments and results are in memory. 0: several a worker, fewer if in_size or out_size is
+ *                      large. With POOL_INLINE always 1. */
+
+/* ---- The pool ---------------------------------------------------------------------------------------------------- */
+
+enum {
+    POOL_CANCEL_PENDING = 1, /* work that has not started is cancelled (POOL_ECANCELLED) */
+    POOL_KILL_RUNNING = 2    /* running work is killed (POOL_ECANCELLED) */
+};
+
+/* Closes the pool to new work, waits until submitted work is done, and ends the workers, after their finalizers.
+ * Futures, their results and the arena stay valid. May be called again, also with other flags.
+ * flags: POOL_CANCEL_PENDING, POOL_KILL_RUNNING, both, or 0: finish all. timeout: ms.
+ * Returns: 0, POOL_EFOREIGN
+ *     POOL_EINVAL: also for unknown flags
+ *     POOL_ETIMEDOUT: work is left; the pool is closed all the same; call again
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
+
+/* Counts the CPUs that this process may use, by its affinity mask and its cgroup's quota.
+ * Returns: the number, at least 1. Blocks: no. Callable: anywhere but in a signal handler. Ownership: unchanged. */
+PARPOOL_API int pool_cpu_count(void);
+
+/* Makes the pool larger or smaller, while work runs. New workers are started at once, in a lazy pool when there is work
+ * for them, and join jobs that run. Surplus workers start no further task or chunk, and end when they have finished
+ * what they hold. With POOL_INLINE there is one worker all the same.
+ * workers: as in struct pool_options.
+ * Returns: 0, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
+ *     POOL_EINVAL: also for workers out of range
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int pool_resize(struct pool *pool, int workers);
+
+struct pool_worker_stats {
+    pid_t pid;          /* 0: there is none at the moment; the program's, for threads and with POOL_INLINE */
+    bool busy;          /* runs a task or an item */
+    uint64_t tasks;     /* tasks and items that this worker has run since it was started or replaced */
+    uint64_t busy_ns;   /* ns that it has spent on them, up to now */
+    size_t peak_memory; /* most bytes of private memory that process `pid` has had, to a MiB or two; 0: not known */
+};
+
+/* A task counts as one, and so does an item of a job. */
+struct pool_stats {
+    int workers;      /* the pool's size */
+    int busy, idle;   /* workers that live, with and without work */
+    uint64_t queued;  /* not started */
+    uint64_t running; /* started and not done */
+    uint64_t done;    /* with an outcome, ever */
+    uint64_t failed;  /* of those, with another outcome than 0 */
+    uint64_t retried; /* times that one was run again after its worker died */
+    uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves */
+    struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
+    int room, listed;               /* room: set before the call; listed: elements that were filled in */
+};
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* pool_stats() and its struct have one name */
+#endif
+/* Tells what the pool does and has done. Workers report their figures themselves, at slightly different moments. Costs
+ * time in proportion to the jobs that run; workers are not disturbed.
+ * stats: list and room are the caller's, the rest is filled in.
+ * Returns: 0, POOL_EFOREIGN
+ *     POOL_EINVAL: also for room < 0, or list NULL and room > 0
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
+
+/* ---- Jobs -------------------------------------------------------------------------------------------------------- */
+
+/* Submits a job to the pool: pool_map() without waiting. What does not lie in the arena is copied.
+ * job: copied; in, out, status, failure and what it uses of the arena stay valid and untouched until the future is
+ * done. future: receives the future, whose future_get() returns what pool_map() would.
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
+ * Blocks: no. Callable: any thread. Ownership: the future is the caller's, until future_free(). */
+PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, struct future **future);
+
+/* How far a job is, for pool_job.progress. */
+struct pool_progress {
+    size_t done;         /* items with an outcome */
+    size_t failed;       /* of those, with another than 0, as far as known */
+    size_t count;        /* all items */
+    double seconds;      /* since the job was submitted */
+    double rate;         /* items a second, on average */
+    double seconds_left; /* at that rate; < 0: not known yet */
+    size_t last_done;    /* done in the previous call; 0 in the first */
+    double last_seconds; /* seconds in the previous call */
+};
+
+/* Draws a bar with percentage, items, rate and time left: a ready-made pool_job.progress. On a terminal it is one line,
+ * drawn again and again and ended with a newline; a program in the background draws nothing. Elsewhere it is a line
+ * every 10 % and every 10 s, without control characters. Text that cannot be written at once is dropped. Errors are
+ * ignored; SIGPIPE is never raised.
+ * arg: a FILE *; NULL: stderr.
+ * Returns: nothing. Blocks: 1 s at most, for a reader of the last line. Callable: anywhere but in a signal handler.
+ * Ownership: the file stays the program's. */
+PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *arg);
 
 /* ---- Futures ----------------------------------------------------------------------------------------------------- */
 
-/* Waits until the future is done, then copies a task's result: future_size() bytes. out: room for them, written on
- * success only; NULL: the result is not wanted; not looked at for a job. timeout: ms. Returns the outcome: 0 or why it
- * failed; or POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN. May be called again. Blocks. From any thread. */
-PARPOOL_API int future_get(struct future *future, void *out, int timeout);
-
-/* Waits until the future is done. timeout: ms. 0: it is, whatever its outcome; POOL_ETIMEDOUT; POOL_EINVAL;
- * POOL_EFOREIGN. Blocks. From any thread. */
+/* Waits until the future is done.
+ * timeout: ms.
+ * Returns: 0, POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_wait(struct future *future, int timeout);
 
-/* Whether it has its outcome. NULL, or in another process: false. Never blocks. From any thread. */
+/* Tells whether the future has its outcome.
+ * future: NULL, or in another process: false.
+ * Returns: whether it is done. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API bool future_done(const struct future *future);
 
-/* Whether a worker is at it now. NULL, or in another process: false. Never blocks. From any thread. */
+/* Tells whether a worker runs the task or the job now.
+ * future: NULL, or in another process: false.
+ * Returns: whether it is running. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API bool future_running(const struct future *future);
 
-/* Cancels what has not begun. 0: it will never run, and is done with POOL_ECANCELLED; POOL_EBUSY: running or done;
- * POOL_EINVAL; POOL_EFOREIGN. Never blocks. From any thread. */
+/* Cancels the future's task or job if that has not started.
+ * Returns: 0: it will never run, and is done with POOL_ECANCELLED; or POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_EBUSY: it is running or done
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_cancel(struct future *future);
 
-/* The same, but also what is running is ended, by killing its workers, which are replaced; items of a job that were
- * done keep their results. 0: it is, or within moments will be, done, with POOL_ECANCELLED unless it ended first;
- * POOL_EBUSY: it was done; POOL_EINVAL; POOL_EFOREIGN. Never blocks. From any thread. */
+/* Cancels the future's task or job, or ends it by killing the workers that run it, which are replaced. Items of a job
+ * that are done keep their results.
+ * Returns: 0: it is done, or will be within moments, with POOL_ECANCELLED unless it ended first; or POOL_EINVAL,
+ *   POOL_EFOREIGN
+ *     POOL_EBUSY: it was done
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_kill(struct future *future);
 
-/* Why it failed: fills *failure; failure->error is 0 if it succeeded. Neither may be NULL (POOL_EINVAL). POOL_EBUSY:
- * not done; POOL_EFOREIGN. Never blocks. From any thread. */
-PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
-
-/* Bytes of the task's result: its out_size, or what it made of that with task_resize(). 0: it is not done, has failed,
- * or is a job; NULL, or in another process. Never blocks. From any thread. */
+/* The size of a task's result: its out_size, or what the task made of that with task_resize().
+ * future: NULL, or in another process: 0.
+ * Returns: bytes; 0 if it is not done, has failed, or is a job.
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API size_t future_size(const struct future *future);
-
-/* Gives the future up; callbacks that have not begun never will. Before it is done the outcome is thrown away: the work
- * goes on, and tasks that come after it run, but nothing of the caller's memory is touched any more, save what lies in
- * the arena. NULL, or in another process: nothing. Never blocks. From any thread; the future's last call. */
-PARPOOL_API void future_free(struct future *future);
-
-/* ---- Inside a task ----------------------------------------------------------------------------------------------- */
-/* None of these blocks. They are for the functions that a worker runs, pool_fn and combine, in the thread that runs
- * them; from anywhere else they say nothing, as is told of each. */
-
-/* The item's index in its job, stream or reduction (for combine: the first item on its right); 0 in a task that was
- * submitted, and outside of tasks. */
-PARPOOL_API size_t task_index(void);
-
-/* A number for seeding: depends on the seed of the job or task and on task_index() alone; not on worker, chunk or
- * retry. Different items have different numbers. Outside of tasks: that of seed 0, index 0. */
-PARPOOL_API uint64_t task_seed(void);
-
-/* Sets the message of this task's failure and returns code: return task_fail(3, "no header in %s", name). format: as of
- * printf, cut at 255 bytes; NULL: no message is set. With code 0 nothing fails. Outside of tasks only returns code. */
-PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
-
-/* The context of this task or of its job, read-only, valid until the task ends; NULL: it has none, and outside of
- * tasks. */
-PARPOOL_API const void *task_context(void);
-
-/* How many futures this task comes after; 0 outside of tasks. */
-PARPOOL_API size_t task_input_count(void);
-
-/* The result of the i-th of the futures that this task comes after, read-only, in shared memory, aligned for any type,
- * valid until the task ends; its bytes go to *size, if size is not NULL. NULL and 0: that one has no result, or is a
- * job, or there is no i-th; and outside of tasks. */
-PARPOOL_API const void *task_input(size_t i, size_t *size);
-
-/* Says that the result is only the first `size` bytes of out_size, in a task that was submitted or is an item of a
- * stream; the last call counts. So out_size may be generous: it is address space, of which memory is taken as the task
- * writes to it; but until the task is done all of it counts against arena_size. Without this call a result has out_size
- * bytes. POOL_EINVAL: more than out_size, or in an item of a job or of a reduction, or outside of tasks. */
-PARPOOL_API int task_resize(size_t size);
-
-/* ---- Shared data ------------------------------------------------------------------------------------------------- */
-
-/* size bytes in the arena, at the same address in caller and workers, aligned for any type, zeroed. Where inputs and
- * results of jobs are more than a few MiB, let them lie here: nothing is copied then. Memory is taken
- * as it is touched, but where the system has huge pages of 2 MiB for it (Linux 6.1 or later): those that a large new
- * block fills are taken at once, if it is no more than an eighth of what memory is left, and small blocks, once they
- * are many, lie in such. NULL: the arena is full, size is 0, pool is NULL, or another process. The caller's, to be
- * given back with pool_free() or with the pool. Never blocks. From any thread; tasks use what they are given. */
-PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
-
-/* Gives back what pool_alloc() returned, once no task uses it. pool or data NULL, or in another process: nothing. Never
- * blocks. From any thread. */
-PARPOOL_API void pool_free(struct pool *pool, void *data);
-
-/* ---- Several futures, and callbacks ------------------------------------------------------------------------------ */
 
 enum {                        /* what future_wait_many() waits for */
     POOL_ALL_COMPLETED = 0,   /* all are done */
@@ -417,213 +461,191 @@ enum {                        /* what future_wait_many() waits for */
     POOL_FIRST_FAILED = 2     /* one has an outcome other than 0, or all are done */
 };
 
-/* Waits for several futures, of tasks and jobs alike. futures: count of one pool, none NULL; one that is there twice
- * counts once; NULL is allowed with a count of 0, for which nothing is waited for. until: one of the above. timeout:
- * ms. 0: it is so, and future_done() tells of which; POOL_ETIMEDOUT; POOL_EINVAL: also for futures of several pools;
- * POOL_ENOMEM; POOL_EFOREIGN. Blocks. From any thread. */
+/* Waits for several futures, of tasks and jobs alike; future_done() then tells which are done.
+ * futures: of one pool, none NULL; one that is there twice counts once; NULL with a count of 0. count: futures; with 0
+ * nothing is waited for. until: one of the above. timeout: ms.
+ * Returns: 0 once the condition holds, POOL_ETIMEDOUT, POOL_ENOMEM, POOL_EFOREIGN
+ *     POOL_EINVAL: also for futures of several pools
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_wait_many(struct future *const *futures, size_t count, int until, int timeout);
 
-/* A stream of these futures in the order in which they become done; those that are done come first, in the order of the
- * array. futures, count: as in future_wait_many(); the array is not kept, the futures stay the caller's. Each is told
- * of once; one that is freed before leaves the stream. *stream is the caller's, to be freed with stream_free(), which
- * leaves the futures alone. POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN. Never blocks. From any thread. */
+/* Makes a stream of futures in the order in which they become done; those that are done come first, in the order of the
+ * array. Each is delivered once; one that is freed before leaves the stream.
+ * futures: as in future_wait_many(); the array is not kept. count: futures. stream: receives the stream.
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread. Ownership: the stream is the caller's, until stream_free(); so are the futures. */
 PARPOOL_API int future_as_completed(struct future *const *futures, size_t count, struct stream **stream);
 
-/* The next future of such a stream, which stays its owner's. timeout: ms. 0: *future is done; POOL_END: all were told
- * of; POOL_ETIMEDOUT: none is done yet; POOL_ECANCELLED: a callback has freed the stream meanwhile; POOL_EBUSY: another
- * call on the stream is in progress; POOL_EINVAL: also for a stream of pool_imap(); POOL_EFOREIGN. However many futures
- * there are, each costs the same. Blocks. From any thread, one at a time. */
+/* Waits for the next future of such a stream. The cost is the same however many futures there are.
+ * stream: not of pool_imap(). future: receives a future that is done. timeout: ms.
+ * Returns: 0, POOL_ETIMEDOUT, POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_END: all were delivered
+ *     POOL_ECANCELLED: a callback has freed the stream meanwhile
+ * Blocks: yes. Callable: any thread, one at a time. Ownership: the future stays its owner's. */
 PARPOOL_API int stream_next_future(struct stream *stream, struct future **future, int timeout);
 
 /* Has callback(future, arg) called once the future is done, whatever its outcome: by the first call on the pool, of any
  * thread, that finds it done, before that call returns or while it waits; at once if it is done already. Callbacks of a
  * pool are called one at a time, those of a future in the order in which they were added. One that becomes due while
- * another runs is called after that one, by the same thread: never inside it. A callback holds no lock and may make any
- * call: submit, wait, free any future that no call is waiting for, its own always, add callbacks, and as the last call
- * on the pool destroy it. While it runs, others wait, but calls of other threads do not. arg: passed on; not looked at;
- * NULL allowed. POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN: it will not be called. Never blocks. From any thread. */
+ * another runs is called after it by the same thread, never inside it. Meanwhile other callbacks wait; calls of other
+ * threads do not.
+ * callback: holds no lock and may make any call: submit, wait, add callbacks, free any future that no call waits for,
+ * its own always, and as the last call on the pool pool_destroy(). arg: passed to it; may be NULL.
+ * Returns: 0; else it will not be called: POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
 
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
-struct pool_stream {
-    pool_fn *fn;      /* not NULL; task_index() is the number of its item */
-    /* Writes the next argument, in_size bytes, to `in`, aligned for any type; NULL if in_size is 0. 0: it did;
-     * POOL_END: there is no more; any other value: the input fails, which is told after everything that came before: a
-     * negative one is returned as it is, a positive one as POOL_EFAILED. Runs only within stream_next() of this stream,
-     * and may make any call but pool_destroy(); stream_free() on its own stream ends the stream_next() with
-     * POOL_ECANCELLED. NULL: the arguments are those of `in`. */
-    int (*next)(void *next_arg, void *in);
-    void *next_arg;   /* passed to it; not looked at; NULL allowed */
-    const void *in;   /* with a NULL next: count arguments of in_size bytes each, unchanged until they are taken; in the
-                         arena they are used in place, until they are done; NULL: tasks have task_index() alone */
-    size_t in_size;   /* bytes; > 0 if in is used; 0 with a next: tasks have no argument */
-    size_t count;     /* items; not looked at with a next */
-    size_t out_size;  /* bytes of a result, at most: see task_resize(); 0: none */
-    size_t window;    /* items at most that were taken from the input and not delivered; 0: several a worker,
-                         fewer where in_size or out_size is large; with POOL_INLINE always 1. What the stream keeps in
-                         memory is so many arguments and results, however long the input */
-    int timeout;      /* ms one item may run, from its start; 0: no limit. The worker is killed: POOL_EDEADLINE */
-    unsigned retries; /* times an item is run again after its worker died under it, as in struct pool_job */
-    int priority;     /* as in struct pool_task */
-    uint64_t seed;    /* what task_seed() starts from */
-};
-
-/* Makes a stream: fn over an input that may be endless. *options is copied. *stream is the caller's, to be freed with
- * stream_free(), before or after pool_destroy(). Results come in the order of the input, or with pool_imap_unordered()
- * as they are done. The input is read, and work goes to the workers, only within stream_next(). pool_shutdown() ends
- * the input with POOL_ECLOSED; what was taken from it is done and delivered. POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED,
- * POOL_EFOREIGN, or why the pool is broken: POOL_EINIT, POOL_EAGAIN, POOL_EDIED. Never blocks. From any thread. */
-PARPOOL_API int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream);
+/* Is pool_imap() with results in the order in which items are done.
+ * pool, options, stream: as there.
+ * Returns: as pool_imap(). Blocks: no. Callable: any thread. Ownership: as there. */
 PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream);
 
-/* Waits for the next item and copies its result: stream_size() bytes. out: room for out_size bytes, written on success
- * only; NULL: the result is not wanted. timeout: ms; it does not bound what the input's next() takes. Returns 0, or why
- * the item failed: the stream goes on with the next; POOL_END: there is no more; POOL_ETIMEDOUT: nothing is lost. An
- * end of the input other than by POOL_END is returned once, then POOL_END: the code of its next(); POOL_ENOMEM: not
- * even one item finds room; POOL_ECLOSED, or why the pool is broken. POOL_ECANCELLED, where no item was killed: the
- * input or a callback has freed the stream. POOL_EBUSY: another call on the stream is in progress, of another thread,
- * or the one that this is made from; POOL_EINVAL: also for a stream of future_as_completed(); POOL_EFOREIGN. Blocks.
- * From any thread, one at a time. */
-PARPOOL_API int stream_next(struct stream *stream, void *out, int timeout);
-
-/* Of the item that stream_next() delivered last: its index, and error 0 or why it failed. Of an end of the input other
- * than by POOL_END: why, and how many items came before. failure: not NULL. POOL_EINVAL: also for a stream of
- * future_as_completed(); POOL_EBUSY: another call on the stream is in progress; POOL_EFOREIGN. Never blocks. From any
- * thread, one at a time. */
+/* Tells of the item that stream_next() delivered last: its index, and error 0 or why it failed. After a failure of the
+ * input it tells why, and how many items came before.
+ * stream: not of future_as_completed(). failure: filled in.
+ * Returns: 0, POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
 PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
 
-/* Bytes of the result that stream_next() delivered last; 0: it failed, or there is none; NULL, in another process, or
- * while another call on the stream is in progress. Never blocks. From any thread, one at a time. */
+/* The size of the result that stream_next() delivered last.
+ * stream: NULL, in another process, or while another call on the stream is in progress: 0.
+ * Returns: bytes; 0: the item failed, or there is none.
+ * Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
 PARPOOL_API size_t stream_size(struct stream *stream);
 
-/* Ends the stream and its work: what has not begun is cancelled, what runs is killed, with its worker, which is
- * replaced; a stream that was read to its end has none. A stream of future_as_completed() lets its futures be. NULL, or
- * in another process: nothing. Never blocks. From any thread; the stream's last call, which ends one that is in
- * progress. */
-PARPOOL_API void stream_free(struct stream *stream);
+/* ---- Inside a task: for pool_fn and combine, in the thread that runs them ---------------------------------------- */
+
+/* The context of this task or of its job, which it can only read.
+ * Returns: the context; NULL: none.
+ * Blocks: no. Callable: a task; elsewhere NULL. Ownership: valid until the task ends. */
+PARPOOL_API const void *task_context(void);
+
+/* How many futures this task comes after.
+ * Returns: the number. Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+PARPOOL_API size_t task_input_count(void);
+
+/* The result of the i-th of the futures that this task comes after, in shared memory, which it can only read; aligned
+ * for any type.
+ * i: from 0. size: receives the bytes of the result; NULL: not wanted.
+ * Returns: the result; NULL, and a size of 0: that future has none or is a job, or there is no i-th.
+ * Blocks: no. Callable: a task; elsewhere NULL. Ownership: valid until the task ends. */
+PARPOOL_API const void *task_input(size_t i, size_t *size);
+
+/* Says that the result is only the first `size` bytes of out_size; the last call counts. Without a call it has out_size
+ * bytes. So out_size may be generous: it is address space, of which the task takes memory as it writes; but until the
+ * task is done all of it counts against arena_size.
+ * size: bytes.
+ * Returns: 0
+ *     POOL_EINVAL: more than out_size, or in an item of a job or a reduction
+ * Blocks: no. Callable: a submitted task or an item of a stream; elsewhere POOL_EINVAL. Ownership: unchanged. */
+PARPOOL_API int task_resize(size_t size);
 
 /* ---- Reduction --------------------------------------------------------------------------------------------------- */
 
-/* Items are mapped to parts, and parts combined to one: functools.reduce(combine, map(fn, items)), with the calls of
- * combine in a tree. Each call of combine runs in a worker and joins neighbours, the left one first, so combine needs
- * to be associative but not commutative; and for rounding, or what is almost associative, the tree is the same in each
- * run: its shape depends on the number of items and on chunk, never on workers or on time. */
+/* Items are mapped to parts, and parts combined into one: functools.reduce(combine, map(fn, items)), with the calls of
+ * combine in a tree. Each joins neighbours in a worker, the left one first: combine must be associative, not
+ * commutative. The tree depends on the number of items and on chunk alone, never on workers or time: even if rounding
+ * makes combine not quite associative, the result is the same in each run. */
 struct pool_reduction {
-    pool_fn *fn;          /* an item's part, of out_size bytes; NULL: the items are parts already, and in_size is
-                             out_size */
-    int (*combine)(void *result, const void *right); /* result holds the left part, and is to hold both; 0 is success,
-                                                        as for a pool_fn, whose task_…() functions it may use. Not
-                                                        NULL */
-    const void *in;       /* count items of in_size bytes each; NULL: items have task_index() alone, or come from
-                             next */
-    size_t in_size;       /* bytes; > 0 if in is not NULL; with next, the room that it is given: 0: none */
+    pool_fn *fn;          /* makes an item's part, of out_size bytes; NULL: items are parts, and in_size is out_size */
+    int (*combine)(void *result, const void *right); /* result holds the left part, and then both; returns as a pool_fn
+                                                        and may use its task_…() functions. Not NULL */
+    const void *in;       /* count items of in_size bytes; NULL: items have task_index() alone, or come from next */
+    size_t in_size;       /* bytes; > 0 if in is not NULL; with next the room for an item: 0: none */
     size_t count;         /* items of in, or indices; 0 with next */
-    /* Instead of in: the next item is written to `in`, aligned for any type of in_size bytes. 0: it was; POOL_END:
-     * there is no more; else the input failed, with a code if negative, or as POOL_EFAILED. Runs in pool_reduce(), in
-     * its thread, holds no lock, and may make any call. */
+    /* Instead of in: writes the next item to `in`, aligned for any type of in_size bytes. Returns 0; POOL_END: there is
+     * none; else the input failed: with that code if negative, or with POOL_EFAILED. Called in pool_reduce(), in its
+     * thread; holds no lock and may make any call. */
     int (*next)(void *next_arg, void *in);
-    void *next_arg;       /* passed to it; not looked at; NULL allowed */
-    size_t chunk;         /* items that one task combines from left to right; 0: 1 with next, else count / 1024, rounded
+    void *next_arg;       /* passed to next; may be NULL */
+    size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else count / 1024, rounded
                              up */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
-    int timeout;          /* ms one task may run, of a chunk or of one call of combine; 0: no limit. The worker is
-                             killed: POOL_EDEADLINE */
-    unsigned retries;     /* times such a task is run again after its worker died under it, as in struct pool_job */
-    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first of those on its
-                                     right; error 0: it did not; NULL: not wanted */
-    uint64_t seed;        /* what task_seed() starts from */
-    const void *context;  /* as in struct pool_job */
-    size_t context_size;
-    int workers;          /* with a NULL pool: as in struct pool_options; else not looked at */
+    int timeout;          /* ms that a task, of a chunk or of a call of combine, may run before its worker is killed
+                             (POOL_EDEADLINE); 0: no limit */
+    unsigned retries;     /* times that such a task is run again after its worker died: see struct pool_job */
+    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first item on its right;
+                                     error 0: it did not fail; NULL: not wanted */
+    uint64_t seed;        /* see task_seed() */
+    const void *context; size_t context_size; /* as in struct pool_job */
+    int workers;          /* with a NULL pool: as in struct pool_options; else ignored */
 };
 
-/* Reduces, and blocks until the result is there. pool: NULL means one for this call alone, as in pool_map(). All that
- * options leads to stays the caller's. Neither items nor parts are ever all in memory: besides one part for each time
- * that the number of chunks can be halved, there are those of at most 8 tasks a worker and 16, or of more tasks where 1
- * MiB is enough for them; items in the arena are used in place. A failure ends it: what has not begun is not begun. 0;
- * the failure that comes first in the order of the tree, the same in each run; what next returned; or POOL_EINVAL,
- * POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken: POOL_EINIT, POOL_EAGAIN, POOL_EDIED; with pool
- * NULL the codes of pool_create(); in a pool_job.progress of this pool POOL_ETIMEDOUT. From any thread. */
+/* Reduces items to one result and waits for it. Neither items nor parts are ever all in memory: there is one part for
+ * each time that the number of chunks can be halved, and those of at most 8 tasks a worker and 16, or of more tasks if
+ * 1 MiB is enough for them. Items in the arena are used in place. After a failure nothing more is started.
+ * pool: NULL: one for this call alone, as in pool_map(). options: what it points to stays the caller's.
+ * Returns: 0; the failure that comes first in the order of the tree, the same in each run; the code of next; or
+ *   POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the pool is broken, or with a NULL pool a code of
+ *   pool_create()
+ *     POOL_ETIMEDOUT: called in a pool_job.progress of this pool; nothing was run
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *options);
+
+/* ---- Shared data ------------------------------------------------------------------------------------------------- */
+
+/* SHARED DATA
+ *   Arguments and results of pool_map() in the arena are used in place. Others are copied: results by the call;
+ *   arguments by the call, or, if they and their chunks are large and the system allows it, by workers as they reach
+ *   them. So nothing, not even a progress callback, may change arguments during the call, and a task may read its own
+ *   argument only, not those beside it. */
+
+/* Allocates zeroed memory in the arena, at the same address in caller and workers, aligned for any type. Arguments and
+ * results of more than a few MiB should lie in it: nothing is copied then. Memory is taken as it is touched. But where
+ * the system has huge pages of 2 MiB for it (Linux 6.1 or later), those that a large new block fills are taken at once,
+ * if the block is no more than an eighth of the memory that is left, and small blocks lie in such once they are many.
+ * pool: NULL, or in another process: NULL. size: bytes.
+ * Returns: the memory; NULL: the arena is full, or size is 0.
+ * Blocks: no. Callable: any thread; tasks use what they are given.
+ * Ownership: the caller's, until pool_free() or pool_destroy(). */
+PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
+
+/* Gives back what pool_alloc() returned, once no task uses it.
+ * pool: NULL, or in another process: nothing happens. data: of pool_alloc(); NULL: nothing happens.
+ * Returns: nothing. Blocks: no. Callable: any thread. Ownership: the memory is the pool's again. */
+PARPOOL_API void pool_free(struct pool *pool, void *data);
 
 /* ---- Event loops ------------------------------------------------------------------------------------------------- */
 
-/* A descriptor for poll(2) and its like, readable whenever pool_poll() would do something; without Linux's epoll not
- * for the death of the supervisor alone. The pool's, until pool_destroy(): never read from it, never close it.
- * POOL_EINVAL: pool is NULL; POOL_ECLOSED: its workers had ended before the first call; POOL_EFOREIGN. Never blocks.
- * From any thread. */
+/* A descriptor of the pool for poll(2) and the like, readable whenever pool_poll() would do something; without Linux's
+ * epoll not for the death of the supervisor alone. Never read from it, never close it.
+ * Returns: the descriptor, or POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_ECLOSED: the workers had ended before the first call
+ * Blocks: no. Callable: any thread. Ownership: the pool's, until pool_destroy(). */
 PARPOOL_API int pool_fd(const struct pool *pool);
 
-/* Moves things on. timeout: ms to wait until a future becomes done. Returns how many became done since the last call,
- * items of streams and tasks of reductions counted, 0 when the time is over or nothing is in flight; or POOL_EINVAL,
- * POOL_EFOREIGN. Blocks. From any thread. */
+/* Moves the pool's work on, and waits until a future becomes done.
+ * timeout: ms.
+ * Returns: how many became done since the last call, with items of streams and tasks of reductions; 0: the time is
+ *   over, or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
-/* ---- Size, statistics, progress ---------------------------------------------------------------------------------- */
-
-/* Makes the pool larger or smaller, while work runs. workers: as in struct pool_options. More are started at once, in a
- * lazy pool when there is work for them, and join in jobs that run. Those that are too many begin no further task or
- * chunk of a job, and end when they have finished what they hold. With POOL_INLINE there is one all the same.
- * POOL_EINVAL: pool is NULL, or workers is out of range; POOL_ECLOSED; POOL_EFOREIGN; or why the pool is broken:
- * POOL_EINIT, POOL_EAGAIN, POOL_EDIED. Never blocks. From any thread. */
-PARPOOL_API int pool_resize(struct pool *pool, int workers);
-
-struct pool_worker_stats {
-    pid_t pid;          /* 0: there is none at the moment; of threads, and with POOL_INLINE, the program's */
-    bool busy;          /* it runs a task or an item */
-    uint64_t tasks;     /* tasks and items that this worker has run, since it was started or replaced */
-    uint64_t busy_ns;   /* ns that it has spent on them, up to now */
-    size_t peak_memory; /* most bytes of private memory that process `pid` has had, to a MiB or two; 0: not known */
-};
-
-/* A task and an item of a job count alike, as one. */
-struct pool_stats {
-    int workers;      /* the pool's size */
-    int busy, idle;   /* workers that live, with and without work */
-    uint64_t queued;  /* not begun */
-    uint64_t running; /* begun and not done */
-    uint64_t done;    /* that have their outcome, ever */
-    uint64_t failed;  /* of those, with another outcome than 0 */
-    uint64_t retried; /* times that one was run again after its worker had died */
-    uint64_t died;    /* workers that were killed, crashed, or called exit(), ever; those that end of themselves are
-                         none */
-    struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
-    int room, listed;               /* set before the call; set by it: how many were filled in */
-};
-
-/* What the pool does, and has done. *stats: list and room are the caller's, the rest is filled in. Figures of workers
- * are what they say of themselves, and all are of slightly different moments. Costs time in proportion to the jobs that
- * run; workers are not disturbed. POOL_EINVAL: a NULL pointer, room < 0, or list NULL and room > 0; POOL_EFOREIGN.
- * Never blocks. From any thread. */
-PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
-
-/* How far a job is, for pool_job.progress. */
-struct pool_progress {
-    size_t done;         /* items that have their outcome */
-    size_t failed;       /* of those, with another than 0, as far as known */
-    size_t count;        /* all */
-    double seconds;      /* since the job was submitted */
-    double rate;         /* items a second, on the average */
-    double seconds_left; /* at that rate; < 0: nothing is known yet */
-    size_t last_done;    /* what the call before was told; 0 at the first */
-    double last_seconds;
-};
-
-/* A pool_job.progress: draws a bar with percent, items, rate and time left. progress: not NULL. arg: a FILE *, which
- * stays the program's; NULL: stderr. On a terminal it is one line, drawn again and again, and ended with a newline;
- * nothing is drawn by a program in the background. Elsewhere it is a line every 10 % and every 10 s, without control
- * characters. What cannot be written at once is dropped; errors are ignored; SIGPIPE is never raised. Waits for a
- * reader of the last line for 1 s at most. From anywhere but a signal handler. */
-PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *arg);
-
-/* ---- Backends ---------------------------------------------------------------------------------------------------- */
-
-/* BACKENDS
- *   The same program gives the same results and codes wherever its tasks run; what differs is what they can do to the
- *   program.
+/* ORDER AND SHARE
+ *   - Tasks start by priority, however many wait: tasks sent ahead to the workers are taken back when one of a higher
+ *     priority comes, and while priorities differ at most 256 are sent ahead. Only what a worker holds cannot be
+ *     recalled: at most 8 tasks, several only while tasks take microseconds; idle workers take them over.
+ *   - All threads share one queue. A task waits only for tasks that were submitted earlier or have a higher priority. A
+ *     lower priority may wait for ever while higher ones keep coming.
+ *   - Jobs have no priority. Workers take tasks and chunks of jobs in turn, and different jobs in turn: none waits for
+ *     the end of another.
+ *
+ * GRAPHS
+ *   - A task with `after` is held until these have succeeded. As soon as one has failed or was cancelled, the task ends
+ *     without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells for each what failed
+ *     first. Cycles cannot be made.
+ *   - Results that a task takes from others do not pass through the caller: one of more than 48 bytes stays in shared
+ *     memory until the last task that comes after it is done, whether its future is freed or not.
+ *   - A task is sent to the workers when a call on the pool finds the last of its dependencies done: while the program
+ *     is in no call, graphs do not move on.
+ *   - There are no queues between tasks: one feeds another by a graph or a stream.
+ *
+ * BACKENDS
+ *   A program gives the same results and codes wherever its tasks run. What they can do to the program differs.
  *
  *                     POOL_PROCESSES               POOL_THREADS                  POOL_INLINE
  *   tasks run         in processes of their own    in threads of the program     in the call that submits or waits
@@ -632,25 +654,53 @@ PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *a
  *   endless task      can be killed                pool_destroy() waits for it   the call that runs it never returns
  *   leaks             end with the worker          stay in the program           stay in the program
  *   memory limits     kept                         ignored                       ignored
- *   globals           a copy for each worker, as   shared, with all that this    shared
- *                     they were at pool_create()   means for the task
+ *   globals           a copy for each worker, as   shared, with all              shared
+ *                     they were at pool_create()   consequences for the task
  *   initializer       in each worker               in each thread, at once       in pool_create()
  *   finalizer         in each worker               in each thread                in pool_shutdown()
  *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
  *                                                  initializer run again         again
  *   environment       threads of libraries limited the program's                 the program's
  *
- *   A task that could not be killed, or stopped when its time was over, has its outcome (POOL_ECANCELLED,
- *   POOL_EDEADLINE) once it has returned. Items of a job that have been claimed in the same chunk may be run before a
- *   kill is seen. Tasks and initializers cannot use their own pool in any backend (POOL_EFOREIGN). With POOL_INLINE a
- *   future is done when the call that made it returns; if several threads of the program submit, when future_get()
- *   does: one of them runs tasks at a time. In threads no signal is handled but those that a task raises by a fault. */
+ *   POOL_INLINE is for debugging, or for no concurrency at all. A task that could not be killed, or stopped at its
+ *   time-out, has its outcome (POOL_ECANCELLED, POOL_EDEADLINE) once it has returned. Items that were claimed in the
+ *   same chunk may run before a kill is seen. Tasks and initializers cannot use their own pool in any backend
+ *   (POOL_EFOREIGN). With POOL_INLINE a future is done when the call that made it returns; if several threads submit,
+ *   when future_get() does: one of them runs tasks at a time. Threads handle no signals but those that a task raises by
+ *   a fault. */
+enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
+
+/* CAVEATS
+ *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
+ *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
+ *     must point into the arena, or to what existed, unchanged since, at pool_create().
+ *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
+ *     parent (POOL_EFOREIGN), but may create a pool of its own. Descriptors that were open at pool_create() are open in
+ *     workers. Threads of the program do not exist there.
+ *   - If tasks allocate or print, no other thread may be in the middle of that at pool_create(): the C library makes
+ *     fork() safe for its own locks, not for those of other libraries.
+ *   - What a task prints to stdout is written out when the task is done. It must flush other files itself. The program
+ *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
+ *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
+ *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
+ *   - In a worker, handled signals have their default action and no signal is blocked. Each worker leads a process
+ *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
+ *     ends takes its group with it: children that a task left running are killed. A child that returns from the task
+ *     ends there.
+ *   - In workers those of OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS,
+ *     VECLIB_MAXIMUM_THREADS and NUMEXPR_NUM_THREADS that were not set are set to the CPUs for each worker, at least 1.
+ *     The caller's environment stays as it is. Workers may use the CPUs of the thread that called pool_create().
+ *   - On Linux, in a pool of no more workers than CPUs, an idle worker may move to another CPU by sched_setaffinity(2),
+ *     and then gives itself all of its CPUs again by the same call: a filter of system calls must not kill it for that.
+ *   - On Linux, core dumps of the program and of workers leave the arena out: else they would take all memory that it
+ *     might ever need. Elsewhere, and for mlockall(), set arena_size.
+ *   - The supervising process is a child of the caller. A wait() for any child waits for it too, so wait for your own
+ *     children by pid. Its exit raises one SIGCHLD.
+ *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
+ *     global state. A thread must not be cancelled (pthread_cancel) while it is in a call. */
 
 #ifdef __cplusplus
 }
-#if defined(__GNUC__)
-#pragma GCC diagnostic pop
-#endif
 #endif
 
 #endif
