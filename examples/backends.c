@@ -1,13 +1,13 @@
 /* Python:  for pool in Pool(2), ThreadPool(2), map: …    (multiprocessing.Pool, its pool.ThreadPool, the built-in)
- * Shows one program on three backends, with the same output; and how to debug a task: `./backends inline` under gdb
- * stops in count_divisors() with the submitting code on its stack, as in any program of one thread. */
+ * Shows one program on three backends, with the same output. Run `backends` for all of them, or `backends inline` under
+ * gdb to debug a task: a breakpoint in count_divisors() shows the code that submitted it on the same stack. */
 #include <parpool.h>
 #include <stdio.h>
 #include <string.h>
 
 static int count_divisors(const void *in, void *out) {
     int n = *(const int *)in, count = 0;
-    if (n < 1) return task_fail(1, "%d has no end of divisors", n);
+    if (n < 1) return task_fail(1, "%d has infinitely many divisors", n);
     for (int d = 1; d <= n; d++) count += n % d == 0;
     *(int *)out = count;
     return 0;
@@ -31,7 +31,7 @@ static int run(const char *name, int backend) {
 }
 
 int main(int argc, char **argv) {
-    const char *names[] = {"processes", "threads", "inline"}; /* by the numbers of POOL_PROCESSES and its kin */
+    const char *names[] = {"processes", "threads", "inline"}; /* in the order of POOL_PROCESSES, POOL_THREADS, … */
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         if (argc > 1 && strcmp(argv[1], names[backend]) != 0) continue;
         int error = run(names[backend], backend);

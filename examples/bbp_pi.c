@@ -1,6 +1,6 @@
 /* Python:  with ProcessPoolExecutor(4) as pool: print(mean(f.result() for f in [pool.submit(bbp, 10**6)] * 4))
- * Shows pool_submit() and future_get(): four calls that each sum a million terms of the Bailey-Borwein-Plouffe
- * series. */
+ * Shows pool_submit() and future_get(): four tasks each sum a million terms of the Bailey-Borwein-Plouffe series for
+ * pi. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 

@@ -1,6 +1,7 @@
 /* Python:  executor.submit(collatz, n).add_done_callback(keep_longest)
- * Shows future_on_done(): what is done is dealt with while the program waits, in the program itself. The callback takes
- * the result, gives the future up, and submits the next task, so four are in flight until all numbers are used up. */
+ * Shows future_on_done(): a callback runs in the program when a task is done. Here it takes the result, frees the
+ * future and submits the next task, so four tasks are in flight until all numbers are used up. Run it without
+ * arguments. */
 #include <parpool.h>
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ struct search {
     int error;
 };
 
-static int collatz(const void *in, void *out) { /* {n} -> {n, steps to 1} */
+static int collatz(const void *in, void *out) { /* writes n, and the number of steps from n to 1 */
     long n = *(const long *)in, steps = 0;
     for (; n != 1; steps++) n = n % 2 ? 3 * n + 1 : n / 2;
     ((long *)out)[0] = *(const long *)in;
@@ -46,7 +47,7 @@ int main(void) {
     search.error = pool_create(NULL, &search.pool);
     if (search.error) return fprintf(stderr, "pool_create: %s\n", pool_strerror(search.error)), 1;
     for (int i = 0; i < 4; i++) submit_next(&search);
-    while (pool_poll(search.pool, -1) > 0) continue; /* callbacks run in here, until nothing is in flight */
+    while (pool_poll(search.pool, -1) > 0) continue; /* runs callbacks until nothing is in flight */
     if (search.error) fprintf(stderr, "callback: %s\n", pool_strerror(search.error));
     else printf("%ld takes %ld steps\n", search.start, search.longest);
     pool_destroy(search.pool);

@@ -11,7 +11,7 @@ fail() {
     failed=1
 }
 
-# compare TREE: same lines, same exit code, and the same files complained of.
+# compare TREE: the lines, the exit code and the files named in complaints must be the same.
 compare() {
     find "$1" -type f -exec cksum {} + >"$dir/unsorted" 2>"$dir/expected_errors"
     found=$?

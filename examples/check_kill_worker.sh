@@ -1,12 +1,12 @@
 #!/bin/sh
-# check_kill_worker.sh PROGRAM: plays the newcomer who kills workers, and looks for the right answers all the same.
+# check_kill_worker.sh PROGRAM: kills workers, as a newcomer would; are the answers right all the same?
 set -u
 program=$1
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 failed=0
 
-# run ITEM TIMES: kills the worker that begins ITEM, the first TIMES times; leaves output, log and exit code in $dir.
+# run ITEM TIMES: kills the worker that starts ITEM, the first TIMES times; leaves output, log and exit code in $dir.
 run() {
     {
         "$program" 0.3 2>&1 >"$dir/output"

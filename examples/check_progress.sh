@@ -1,6 +1,6 @@
 #!/bin/sh
 # check_progress.sh PROGRAM: in a log, is each line of the bar well formed and the last one at 100 %? And does the
-# program do its work when nobody reads the bar, or nobody can?
+# program do its work when the bar is not read, or cannot be written?
 set -eu
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

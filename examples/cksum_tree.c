@@ -1,6 +1,7 @@
 /* Python:  for line in sorted(multiprocessing.Pool().map(cksum, files_below(DIR))): print(line)
- * Shows real input: cksum_tree DIR is find DIR -type f -exec cksum {} + | sort, on all CPUs. The names and the table
- * of the checksum are made before the pool, so the workers have them by fork, and nothing but sums moves. */
+ * Shows pool_map() with real input: `cksum_tree DIR` prints what `find DIR -type f -exec cksum {} + | sort` prints, on
+ * all CPUs. The program makes the list of names and the checksum's table before the pool, so the workers inherit both,
+ * and only sums move between processes. */
 #define _XOPEN_SOURCE 700
 #include <parpool.h>
 #include <dirent.h>
@@ -17,12 +18,12 @@
 struct sum {
     uint64_t size;
     uint32_t crc;
-    int error; /* errno, why the file could not be read; else 0 */
+    int error; /* errno, if the file could not be read; else 0 */
 };
 
 /* ---- The checksum: POSIX cksum, eight bytes at a time ------------------------------------------------------------ */
 
-static uint32_t table[8][256]; /* [n][byte]: what the byte comes to, n bytes further on */
+static uint32_t table[8][256]; /* [n][byte]: what the byte adds to the checksum n bytes later */
 
 static void make_table(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {
@@ -52,7 +53,7 @@ static uint32_t update(uint32_t crc, const unsigned char *p, size_t size) {
     return crc;
 }
 
-/* The task. A file that cannot be read is a result like any other: its sum says why. */
+/* The task. A file that cannot be read is no failure of the task: the result says why. */
 static int checksum(const void *in, void *out) {
     static unsigned char buffer[1 << 17];
     const char *path = *(char *const *)in;
@@ -65,7 +66,7 @@ static int checksum(const void *in, void *out) {
     }
     if (got < 0) sum.error = errno;
     if (fd >= 0) close(fd);
-    for (uint64_t size = sum.size; size > 0; size >>= 8) { /* the size belongs to what is summed */
+    for (uint64_t size = sum.size; size > 0; size >>= 8) { /* POSIX appends the size to the content */
         sum.crc = update(sum.crc, &(unsigned char){(unsigned char)size}, 1);
     }
     sum.crc = ~sum.crc;
@@ -110,8 +111,8 @@ static void free_list(struct list *list) {
     free(list->path);
 }
 
-/* The regular files below root, as find names them; symbolic links are not followed. What cannot even be looked at
- * counts as a file: its task will find out why. */
+/* Returns the regular files below root, named as find names them; symbolic links are not followed. A name for which
+ * lstat() fails counts as a file: its task will report the reason. */
 static struct list find_files(const char *root) {
     struct list files = {.path = need(malloc(sizeof *files.path))}; /* not NULL, even if there is no file */
     struct list directories = {0};
@@ -120,7 +121,7 @@ static struct list find_files(const char *root) {
     if (S_ISREG(status.st_mode)) add(&files, "", root);
     if (S_ISDIR(status.st_mode)) add(&directories, "", root);
 
-    for (size_t i = 0; i < directories.count; i++) { /* which grows on the way */
+    for (size_t i = 0; i < directories.count; i++) { /* the loop adds to the list */
         const char *path = directories.path[i];
         DIR *directory = opendir(path);
         struct dirent *entry;
@@ -160,7 +161,7 @@ static void print_sorted(char *text) {
 
 int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: cksum_tree DIR\n"), 2;
-    setlocale(LC_ALL, ""); /* for the order of the lines */
+    setlocale(LC_ALL, ""); /* strcoll() orders the lines */
     make_table();
     struct list files = find_files(argv[1]);
     struct sum *sums = need(calloc(files.count + 1, sizeof *sums));

@@ -1,6 +1,7 @@
 /* Python:  model = ray.put(load_model()); ray.get([predict.remote(model, x) for x in inputs])
- * Shows what all tasks of a job share: its context. It is copied once for the job, to where tasks can only read it; or,
- * with size 0, not at all: it was there before the pool, or lies in the arena, where it may be changed between jobs. */
+ * Shows the context of a job, which all its tasks share. It is copied once for the job, to where tasks can only read
+ * it. With size 0 it is not copied: it existed before the pool, or it lies in the arena, where the program may change
+ * it between jobs. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +32,8 @@ static int print_map(const char *where, struct pool *pool, const struct polynomi
 }
 
 int main(void) {
-    struct polynomial *inherited =
-        malloc(sizeof *inherited); /* large ones too: the workers are forked, nothing is copied */
+    /* However large it is, the workers inherit it and nothing is copied. */
+    struct polynomial *inherited = malloc(sizeof *inherited);
     if (!inherited) return 1;
     *inherited = (struct polynomial){.degree = 2, .coefficients = {1, 2, 3}};
     struct pool *pool;

@@ -1,15 +1,16 @@
 /* Python:  cluster.adapt(minimum=0, maximum=4); cluster.scale(2)          (Dask)
- * Shows the size of a pool: no worker is there until there is work, pool_resize() says how many there may be, and those
- * that find no work for a while end, to be started again. What a worker opens at its start it closes at its end. */
+ * Shows a pool that grows and shrinks: it starts workers when there is work, pool_resize() says how many it may have,
+ * and a worker that finds no work for a while ends. Each worker opens a connection when it starts and closes it when it
+ * ends. Run it without arguments. */
 #include <parpool.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static int connection = -1; /* each worker has its own */
+static int connection = -1; /* a worker's own */
 
 static int connect_worker(void *arg) {
-    connection = dup(*(const int *)arg); /* as to a database */
+    connection = dup(*(const int *)arg); /* stands for a connection to a database */
     return connection < 0;
 }
 
@@ -23,7 +24,7 @@ struct meeting {
     atomic_int present;
 };
 
-/* Waits for the others: so there is a worker for each of them. */
+/* Waits until `size` tasks run at the same time, which takes as many workers. */
 static int meet(const void *in, void *out) {
     struct meeting *meeting = *(struct meeting *const *)in;
     (void)out;
@@ -43,7 +44,7 @@ static int hold_meeting(struct pool *pool, int size) {
     return error;
 }
 
-/* Waits until so many workers live. */
+/* Waits until exactly `count` workers live. */
 static int await_workers(struct pool *pool, int count) {
     struct pool_stats stats = {0};
     int error;

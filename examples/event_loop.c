@@ -1,6 +1,6 @@
 /* Python:  asyncio: await asyncio.gather(map_in_an_executor(), read_stdin(), tick())
- * Shows pool_fd() and pool_poll() in an event loop that serves standard input and a timer while a map runs: each line
- * that is typed is answered at once, a dot is printed ten times a second, and the sum when it is there. */
+ * Shows pool_fd() and pool_poll() in an event loop that serves standard input and a timer while a map runs. Run it and
+ * type: it answers each line at once, prints a dot ten times a second, and at the end the sum. */
 #include <parpool.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static long now_ms(void) {
     return (long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Answers what was typed. False: that was the end of it. */
+/* Answers a line of input. Returns 0 at the end of the input. */
 static int answer(void) {
     char text[256];
     ssize_t n = read(STDIN_FILENO, text, sizeof text - 1);
@@ -51,7 +51,7 @@ int main(void) {
         long left = next_tick - now_ms();
         poll(fds, 2, left > 0 ? (int)left : 0);
         if (fds[0].revents) pool_poll(pool, 0);
-        if (fds[1].revents && !answer()) fds[1].fd = -1; /* poll() looks at it no more */
+        if (fds[1].revents && !answer()) fds[1].fd = -1; /* poll() then ignores it */
         if (now_ms() < next_tick) continue;
         puts(".");
         next_tick += TICK;

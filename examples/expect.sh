@@ -1,5 +1,5 @@
 #!/bin/sh
-# PROGRAM must succeed and print what FILE holds, empty lines at the end aside.
+# PROGRAM must succeed and print the text in FILE; empty lines at the end do not count.
 # Usage: expect.sh FILE PROGRAM ARGUMENTS...
 expected=$(cat "$1") || exit 1
 shift

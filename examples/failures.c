@@ -1,6 +1,6 @@
-/* Python:  nothing like it: one crash ends a ProcessPoolExecutor, and a Pool waits for ever. Shows that code need not
- * be trusted: of ten million items one crashes, one hangs, and one says that it cannot be done; each is told with its
- * reason, and everything else is there. */
+/* Python:  nothing like it: one crash ends a ProcessPoolExecutor, and a Pool waits for ever.
+ * Shows a map over code that cannot be trusted: of ten million items one crashes, one hangs and one fails. The program
+ * prints the reason of each; all other items have their results. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* Python:  print(ray.get([f.remote(i) for i in range(4)]))        with  @ray.remote def f(x): return x * x
- * Shows futures: each call begins as soon as a worker is free, and each result is fetched when it is wanted. */
+ * Shows futures: a task starts as soon as a worker is free, and the program takes each result when it needs it. Run it
+ * without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 

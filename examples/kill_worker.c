@@ -1,7 +1,7 @@
 /* Python:  print(*multiprocessing.Pool(4).map(slow_square, range(20)))        hangs for ever once a worker is killed
- * Shows a pool that survives the death of a worker: start this and kill -9 any of the workers that it names. The item
- * that the worker was running is run again by another, since the job has retries = 1; without it, that item alone would
- * fail with POOL_EDIED. kill_worker [SECONDS]: how long each item takes. */
+ * Shows a pool that survives the death of a worker. Run `kill_worker [SECONDS]`, SECONDS for each item, and kill -9 any
+ * of the workers that it names. Another worker then runs the item again, because the job has retries = 1; without that,
+ * the item, and no other, would fail with POOL_EDIED. */
 #define _POSIX_C_SOURCE 200809L
 #include <parpool.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 enum { COUNT = 20 };
 
-static double seconds = 2; /* set before the workers are forked, so they know it too */
+static double seconds = 2; /* set before the workers are forked, which therefore see it */
 
 static int slow_square(const void *in, void *out) {
     (void)in;
@@ -33,7 +33,7 @@ int main(int argc, char **argv) {
     int status[COUNT];
     struct pool_failure failure = {0};
     struct pool_job job = {.fn = slow_square, POOL_OUT(out), .count = COUNT, .workers = 4};
-    job.retries = 1; /* an item whose worker dies is run once more; the default, 0, would fail it */
+    job.retries = 1; /* an item whose worker dies is run once more; with the default, 0, it would fail */
     job.status = status;
     job.failure = &failure;
     int error = pool_map(NULL, &job);
@@ -42,7 +42,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < COUNT; i++) {
         if (i > 0) putchar(' ');
         if (status[i] == 0) printf("%ld", out[i]);
-        if (status[i] != 0) printf("lost"); /* its worker was killed, and that of the retry as well */
+        if (status[i] != 0) printf("lost"); /* its worker was killed, and so was that of the retry */
     }
     putchar('\n');
     if (error) fprintf(stderr, "item %zu: %s: %s\n", failure.index, pool_strerror(error), failure.message);

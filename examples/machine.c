@@ -1,7 +1,7 @@
 /* Python:  joblib.Parallel(n_jobs=-1)(…), where BLAS and OpenMP use one thread in each worker
- * Shows how a pool fits the machine: a worker for each CPU that affinity and the container's quota allow, bound to it,
- * and libraries there start no more threads than there are CPUs left. New tasks wait while others need the machine, as
- * with parallel --load and --memfree. The program's own environment stays as it is. */
+ * Shows a pool that fits the machine: one worker for each CPU that affinity mask and cgroup quota allow, bound to that
+ * CPU, and libraries in workers that start no more threads than CPUs are left. New tasks wait while the load is high or
+ * memory is short, as with parallel --load and --memfree. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static int threads_of_openmp(const void *in, void *out) {
 }
 
 int main(void) {
-    unsetenv("OMP_NUM_THREADS"); /* or workers would keep to it */
+    unsetenv("OMP_NUM_THREADS"); /* workers would respect it */
     int cpus = pool_cpu_count(), threads[100], wrong = 0;
     struct pool_options options = {.workers = -1, .pin = true, .max_load = 2.0 * cpus, .min_free_memory = 64 << 20};
     struct pool *pool;

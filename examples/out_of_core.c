@@ -1,8 +1,8 @@
 /* Python:  for part in multiprocessing.Pool().imap(statistics_of, blocks(sys.stdin.buffer)): total = merge(total, part)
- * Shows a stream: statistics of the doubles on standard input, of which there may be far more than memory. Only the
- * blocks in the window are anywhere at a time. They are merged in their order, so the result is the same to the last
- * bit for any number of workers, and that of "out_of_core sequential", which makes no pool. "out_of_core make N" writes
- * N doubles. */
+ * Shows a stream over more data than memory: `out_of_core <FILE` prints statistics of the doubles in FILE. At any time
+ * only the blocks of the window are in memory. They are merged in their order, so the result is the same to the last
+ * bit for any number of workers, and the same as that of `out_of_core sequential <FILE`, which makes no pool.
+ * `out_of_core make N` writes N doubles. */
 #include <parpool.h>
 #include <inttypes.h>
 #include <math.h>
@@ -19,10 +19,10 @@ struct block {
 
 struct statistics {
     uint64_t count;
-    double sum, min, max, mean, squares; /* squares: of the distances from the mean */
+    double sum, min, max, mean, squares; /* squares: sum of squared distances from the mean */
 };
 
-/* The task. */
+/* The task: the statistics of one block. */
 static int statistics_of(const void *in, void *out) {
     const struct block *block = in;
     struct statistics s = {.count = block->count, .min = INFINITY, .max = -INFINITY};
@@ -37,7 +37,7 @@ static int statistics_of(const void *in, void *out) {
     return 0;
 }
 
-/* Chan, Golub, LeVeque 1979. */
+/* Adds a part's statistics to the total: Chan, Golub, LeVeque 1979. */
 static void merge(struct statistics *total, const struct statistics *part) {
     double count = (double)(total->count + part->count), distance = part->mean - total->mean;
     total->squares += part->squares + distance * distance * (double)total->count / count * (double)part->count;
@@ -48,7 +48,7 @@ static void merge(struct statistics *total, const struct statistics *part) {
     if (part->max > total->max) total->max = part->max;
 }
 
-/* The input: writes the next block to where a worker will read it. */
+/* The input of the stream: writes the next block directly to where a worker will read it. */
 static int read_block(void *input, void *in) {
     struct block *block = in;
     block->count = fread(block->x, sizeof *block->x, BLOCK, input);

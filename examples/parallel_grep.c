@@ -1,8 +1,8 @@
 /* Python:  for lines in multiprocessing.Pool().imap(grep, files_below(DIR)): sys.stdout.buffer.write(lines)
- * Shows a stream with real input: parallel_grep DIR PATTERN prints the lines of LC_ALL=C grep -rn PATTERN DIR, in the
- * same order, on all CPUs. The tree is walked while it is searched, and the lines of a file are a result of any length:
- * there is room for ROOM bytes, of which only what is used takes memory. A file with a byte of 0 anywhere is binary: of
- * that grep tells only whether it matches. */
+ * Shows a stream with real input: `parallel_grep DIR PATTERN` prints what `LC_ALL=C grep -rn PATTERN DIR` prints, in
+ * the same order, on all CPUs. It walks the tree while it searches. The lines of a file are a result of any length:
+ * there is room for ROOM bytes, and only the bytes that are used take memory. A file that contains a zero byte is
+ * binary: of such a file, like grep, it only says that it matches. */
 #define _XOPEN_SOURCE 700
 #include <parpool.h>
 #include <dirent.h>
@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 enum { PATH_ROOM = 4096, ROOM = 64 << 20 };
-enum { CANNOT_READ = 1, IS_BINARY, TOO_LONG }; /* why a file gives no lines */
+enum { CANNOT_READ = 1, IS_BINARY, TOO_LONG }; /* reasons why a file gives no lines */
 
-static regex_t pattern; /* compiled before the pool: the workers have it by fork */
+static regex_t pattern; /* compiled before the pool is made: the workers inherit it */
 
-/* ---- The task: path -> the lines that match, each with path and number ------------------------------------------- */
+/* ---- The task: from a path to the lines that match, each with path and number ------------------------------------ */
 
 static bool load(const char *path, char **text, size_t *size) {
     struct stat status;
@@ -39,8 +39,8 @@ static bool load(const char *path, char **text, size_t *size) {
     return loaded;
 }
 
-/* Writes the lines to out; with a NULL out only looks whether there are any. How many bytes; more than ROOM: too
- * many. */
+/* Writes the lines that match to out and returns their bytes: more than ROOM if they do not fit. With a NULL out it
+ * returns 1 if any line matches, else 0. */
 static size_t search(const char *path, char *text, size_t size, char *out) {
     size_t written = 0, number = 1;
     for (char *line = text, *end; line < text + size; line = end + 1, number++) {
@@ -63,7 +63,7 @@ static int grep(const void *in, void *out) {
     int code = load(path, &text, &size) ? 0 : task_fail(CANNOT_READ, "%s: %s", path, strerror(errno));
     if (code == 0 && memchr(text, '\0', size)) {
         for (size_t i = 0; i < size; i++)
-            if (text[i] == '\0') text[i] = '\n'; /* as grep does */
+            if (text[i] == '\0') text[i] = '\n'; /* grep, too, takes it for the end of a line */
         if (search(path, text, size, NULL)) code = task_fail(IS_BINARY, "%s: binary file matches", path);
     } else if (code == 0) {
         length = search(path, text, size, out);
@@ -78,7 +78,7 @@ static int grep(const void *in, void *out) {
 struct walk {
     struct level {
         DIR *directory;
-        size_t length; /* of its path */
+        size_t length; /* of its path, in bytes */
         struct level *above;
     } * level;
     char path[PATH_ROOM];
@@ -110,7 +110,7 @@ static void leave(struct walk *walk) {
     free(level);
 }
 
-/* Whether `name` names something to look at; its path is in walk->path then. */
+/* Puts the path of the entry into walk->path. Returns false for . and .. and for a path that is too long. */
 static bool name_it(struct walk *walk, const char *name) {
     size_t length = walk->level->length;
     if (!strcmp(name, ".") || !strcmp(name, "..")) return false;
@@ -145,7 +145,7 @@ static int next_file(void *arg, void *in) {
 
 /* ---- The output -------------------------------------------------------------------------------------------------- */
 
-/* Whether anything matches. */
+/* Prints the lines of all files. Returns whether any line matched. */
 static bool print_all(struct stream *stream, struct walk *walk) {
     char *lines = malloc(ROOM);
     bool found = false;

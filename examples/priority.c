@@ -1,6 +1,7 @@
 /* Python:  futures = [client.submit(serve, c, priority=c.priority) for c in customers]          (Dask)
- * Shows priorities: of what waits the highest begins first, and equal ones in the order of their submission. The one
- * worker is held until all customers are there; each then learns which one in turn it was. */
+ * Shows priorities: of the tasks that wait the highest priority starts first, equal ones in the order of submission.
+ * The only worker is kept busy until all customers wait; the program prints the order in which they were served. Run it
+ * without arguments. */
 #include <parpool.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static int open_counter(const void *in, void *out) {
     return 0;
 }
 
-static int serve(const void *in, void *out) { /* -> which one in turn this is */
+static int serve(const void *in, void *out) { /* writes how many were served before */
     struct counter *counter = *(struct counter *const *)in;
     *(int *)out = atomic_fetch_add(&counter->served, 1);
     return 0;

@@ -1,6 +1,7 @@
 /* Python:  for _ in tqdm(pool.imap_unordered(slow, range(200)), total=200): pass
- * Shows the ready-made bar: on a terminal one line that moves, in a log file a line now and then. Any function of your
- * own may stand in its place. It is called inside pool_map(), never at the same time as your code. */
+ * Shows a progress bar: on a terminal one line that moves, in a log file a line now and then. Any function of the
+ * program may take the place of pool_progress_bar(); pool_map() calls it, so it never runs at the same time as the code
+ * that called pool_map(). Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 #include <unistd.h>

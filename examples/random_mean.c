@@ -1,6 +1,6 @@
 /* Python:  print(dask.array.random.random((10000, 10000), chunks=(1000, 1000)).mean().compute())
- * Shows task_seed(): each task makes its own chunk of the array and returns the sum, so no number ever moves between
- * processes, and the mean is the same to the last bit for any number of workers: random_mean [WORKERS]. */
+ * Shows task_seed(): each task makes its own chunk of the array and returns the sum, so no array moves between
+ * processes. Run `random_mean [WORKERS]`: for any number of workers it prints the same mean, to the last bit. */
 #include <parpool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static double uniform(uint64_t seed, uint64_t k) {
 static int sum_chunk(const void *in, void *out) {
     (void)in;
     uint64_t seed = task_seed();
-    double sum[LANES] = {0}; /* several sums, so that one addition need not wait for another */
+    double sum[LANES] = {0}; /* several sums: no addition waits for the one before */
     for (uint64_t k = 0; k < CHUNK; k += LANES) {
         for (uint64_t lane = 0; lane < LANES; lane++) sum[lane] += uniform(seed, k + lane);
     }

@@ -1,6 +1,7 @@
 /* Python:  print(functools.reduce(operator.add, pool.map(term, range(10000000))).hex())
- * Shows pool_reduce(): terms are made and added in the workers, in a tree whose shape depends on the number of items
- * alone. So the sum, Leibniz' series for pi, is the same to the last bit for any number of workers. */
+ * Shows pool_reduce(): workers compute and add the terms of Leibniz' series for pi, in a tree whose shape depends on
+ * the number of terms alone. So the sum is the same to the last bit for any number of workers. Run it without
+ * arguments. */
 #include <parpool.h>
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds everything but the tests, and runs the first two examples. On Debian and its kin a shell is all it needs: what
-# is missing of a compiler, make and CMake is installed.
+# Builds everything but the tests, and runs the first two examples. On Debian and Ubuntu a shell is enough: a compiler,
+# make and CMake are installed if they are missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/.ci/lib.sh"

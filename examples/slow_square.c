@@ -1,6 +1,6 @@
 /* Python:  print(*joblib.Parallel(n_jobs=4)(joblib.delayed(slow_square)(i) for i in range(10)))
- * Shows pool_map() without a pool: one of four workers is made for this call alone. Ten calls of one second each take
- * three seconds. Without .in, a task has the number of its item alone. */
+ * Shows pool_map() with neither pool nor arguments: it makes a pool of four workers for this call alone, and each task
+ * knows the index of its item. Ten tasks of one second each take three seconds. Run it without arguments. */
 #define _POSIX_C_SOURCE 200809L
 #include <parpool.h>
 #include <stdio.h>

@@ -1,12 +1,13 @@
 /* Python:  parts = [dask.delayed(count)(i) for i in range(8)]
  *          while len(parts) > 1: parts = [dask.delayed(add)(a, b) for a, b in zip(parts[::2], parts[1::2])]
  *          print(parts[0].compute())
- * Shows graphs: a task may come after others and take their results, which never pass through this process. Here they
- * make a tree of sums, and a diamond: two tasks take what one has loaded, a third takes what both made of it. */
+ * Shows graphs: a task may come after others and take their results, which never pass through this process. Here tasks
+ * make a tree of sums, and a diamond: two tasks take the numbers that one has loaded, and a third takes the results of
+ * both. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 
-static int load(const void *in, void *out) { /* the i-th thousand of numbers, as from a file */
+static int load(const void *in, void *out) { /* the i-th thousand numbers, in place of a file */
     for (int k = 0; k < 1000; k++) ((double *)out)[k] = *(const int *)in * 1000 + k;
     return 0;
 }
@@ -34,7 +35,7 @@ static int add(const void *in, void *out) {
     return 0;
 }
 
-/* A task that takes the results of `count` others, whose futures it takes over. */
+/* Submits a task that takes the results of `count` others. */
 static struct future *after(struct pool *pool, pool_fn *fn, struct future **futures, size_t count) {
     struct future *made = NULL;
     struct pool_task task = {.fn = fn, .out_size = sizeof(double), .after = futures, .after_count = count};

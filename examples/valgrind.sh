@@ -1,6 +1,6 @@
 #!/bin/sh
-# PROGRAM under valgrind: neither an error nor a lost block, in the program itself; its workers are not looked at.
-# Little address space means a small arena, all of which valgrind keeps books on.
+# Runs PROGRAM under valgrind: it must have neither an error nor a lost block. Its workers are not checked. Little
+# address space makes the arena small: valgrind keeps a record of all of it.
 # Usage: valgrind.sh PROGRAM ARGUMENTS...
 ulimit -v 1000000 || exit 1
 exec valgrind --quiet --trace-children=no --child-silent-after-fork=yes --leak-check=full --show-leak-kinds=all \
