@@ -10,15 +10,16 @@
  * Called by: pool, wait, and through pp_unlock() every call. */
 #include <unistd.h>
 
-#include "pool/collect.h"
+#include "base/sys.h"
 #include "pool/backend.h"
-#include "shared/worker_life.h"
-#include "shared/notice.h"
+#include "pool/collect.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
+#include "shared/notice.h"
 #include "shared/ring.h"
-#include "base/sys.h"
+#include "shared/worker_life.h"
 #include "worker/task.h"
+#include "worker/worker.h"
 
 struct crew {
     struct pp_worker_options options;

@@ -11,13 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/collect.h"
+#include "base/sys.h"
 #include "pool/backend.h"
+#include "pool/collect.h"
+#include "pool/pool.h"
+#include "shared/notice.h"
 #include "shared/park.h"
 #include "shared/worker_life.h"
-#include "shared/notice.h"
-#include "pool/pool.h"
-#include "base/sys.h"
+#include "worker/worker.h"
 
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
 #define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */

@@ -35,6 +35,8 @@ extern const struct pp_backend pp_inline;    /* inline.c */
 
 /* What the pool's options say to its workers. */
 struct pp_worker_options pp_worker_options_of(const struct pool *pool);
+/* Cancels what has not started and kills what runs. */
+void pp_stop_all(struct pool *pool);
 /* Lets a pool without supervisor make its own bell. False: no descriptor. */
 bool pp_make_bell(struct pool *pool);
 

@@ -13,8 +13,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "parpool.h"
 #include "base/sys.h"
+#include "parpool.h"
 
 #define COLUMNS 79
 #define BAR_MOST 30

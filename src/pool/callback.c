@@ -1,7 +1,10 @@
+#include "base/sys.h"
+#include "pool/call.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
+#include "pool/graph.h"
 #include "pool/pool.h"
-#include "base/sys.h"
+#include "pool/wait.h"
 
 static void append(struct pool *pool, struct pp_callback *callback) {
     pp_pin(callback->future);

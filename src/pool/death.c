@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "pool/audit.h"
+#include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/outcome.h"
 #include "pool/slots.h"

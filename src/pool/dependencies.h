@@ -47,16 +47,4 @@ struct pp_ties {
     struct pp_extra *extra; /* inputs heap; NULL: none */
 };
 
-/* ---- graph.c */
-
-/* The future's, made if it has none yet; NULL: no memory. It is not done. */
-struct pp_ties *pp_ties_of(struct future *future);
-/* Ties a new task to what it comes after, and keeps its context. 0, POOL_EINVAL or POOL_ENOMEM: then nothing is
- * changed. */
-int pp_ties_make(struct pool *pool, struct future *future, const struct pool_task *task);
-/* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */
-void pp_ties_begin(struct pool *pool, struct future *future);
-/* It was made done: tells everybody. One that was given up may be gone afterwards. */
-void pp_ties_finish(struct pool *pool, struct future *future);
-
 #endif

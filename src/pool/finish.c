@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "pool/future_alloc.h"
+#include "pool/graph.h"
 #include "pool/observer.h"
 #include "shared/timer.h"
 

@@ -1,13 +1,15 @@
 /* future_get() and its kin: what a program asks of a future. */
 #include <string.h>
 
+#include "pool/call.h"
 #include "pool/cancel.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
-#include "pool/pool.h"
-#include "shared/state.h"
 #include "pool/observer.h"
+#include "pool/pool.h"
+#include "pool/wait.h"
+#include "shared/state.h"
 
 static bool is_done(const struct future *future) {
     /* Acquire: pairs with the release in pp_future_finish(). What it orders is constant from then on: no lock. */

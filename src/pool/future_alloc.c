@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "shared/pages.h"
 #include "base/sys.h"
+#include "shared/pages.h"
 
 struct pp_block {
     struct pp_block *next;
@@ -106,15 +106,4 @@ void pp_pool_free(struct pool *pool) {
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     pp_release(pool);
-}
-
-void pp_unlock_and_call(struct pool *pool) {
-    pool->references++; /* a callback may end the pool */
-    do {
-        pp_callbacks_run(pool);
-        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
-    } while (pool->callbacks);
-    bool last = --pool->references == 0;
-    pthread_mutex_unlock(&pool->lock);
-    if (last) pp_pool_free(pool);
 }

@@ -133,11 +133,4 @@ void pp_futures_keep_results(struct pool *pool);
 /* The pool's own memory, with that of its futures. */
 void pp_pool_free(struct pool *pool);
 
-/* Unlocks, and frees the pool with the last handle. */
-static inline void pp_unlock_last(struct pool *pool) {
-    bool last = pool->references == 0;
-    pp_unlock(pool);
-    if (last) pp_pool_free(pool);
-}
-
 #endif

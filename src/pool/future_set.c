@@ -2,12 +2,15 @@
  *
  * Each future of the set is watched, so that a completion moves one item from pending to ready, whatever the size of
  * the set. */
+#include "base/sys.h"
+#include "pool/call.h"
 #include "pool/collect.h"
+#include "pool/observer.h"
 #include "pool/stream.h"
+#include "pool/wait.h"
 
 #include <string.h>
 
-#include "base/sys.h"
 
 /* All of one pool, and that of this process. 0, POOL_EINVAL or POOL_EFOREIGN. */
 static int check(struct future *const *futures, size_t count) {

@@ -1,10 +1,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/alloc.h"
+#include "pool/callback.h"
+#include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
-#include "base/sys.h"
+#include "pool/wait.h"
 
 #define ALIGN 16 /* enough for any type */
 

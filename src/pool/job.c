@@ -2,12 +2,13 @@
 
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/alloc.h"
 #include "pool/finish.h"
-#include "shared/notice.h"
 #include "pool/round.h"
 #include "pool/slots.h"
+#include "shared/notice.h"
 #include "shared/state.h"
-#include "base/sys.h"
 #include "shared/timer.h"
 
 #define BARREN_PASSES 8 /* in a row, after which what is left is not tried again */

@@ -1,13 +1,18 @@
 /* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/alloc.h"
+#include "pool/call.h"
 #include "pool/collect.h"
 #include "pool/finish.h"
-#include "shared/fetch.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
+#include "pool/job_result.h"
+#include "pool/progress.h"
+#include "pool/resize.h"
 #include "pool/round.h"
-#include "base/sys.h"
+#include "shared/fetch.h"
 #include "shared/timer.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */

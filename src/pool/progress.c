@@ -1,7 +1,8 @@
 #include "pool/progress.h"
 
-#include "pool/job.h"
 #include "base/sys.h"
+#include "pool/job.h"
+#include "pool/wait.h"
 
 #define NS_PER_MS 1000000U
 #define DEFAULT_INTERVAL 100

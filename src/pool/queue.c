@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "pool/pool.h"
 #include "base/sys.h"
+#include "pool/pool.h"
 
 /* Where the bucket of this priority is, or would be. */
 static size_t find(const struct pp_queue *queue, int priority) {

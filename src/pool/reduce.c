@@ -14,11 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/call.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
-#include "base/sys.h"
+#include "pool/resize.h"
 #include "worker/task.h"
 
 #define LEAVES 1024U           /* of an array whose chunk was not given */

@@ -17,16 +17,10 @@
 #ifndef PP_RESIZE_H
 #define PP_RESIZE_H
 
-#include "shared/park.h"
 #include "pool/pool.h"
 
-/* Caller, elastic pools only: has workers started, if more could be of use than live. */
-void pp_ask_for_workers(struct pool *pool);
-/* Caller: wakes workers for what it has just published; `work`: how many could be of use. */
-static inline void pp_call_workers(struct pool *pool, uint32_t work) {
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, work);
-    if (pool->elastic) pp_ask_for_workers(pool);
-}
+/* How many workers `workers` of the options means, or POOL_EINVAL. */
+int pp_worker_count(int workers);
 
 /* Caller: lets all workers end of themselves, and waits for that; nothing is open. 0 or POOL_ETIMEDOUT. */
 int pp_retire_all(struct pool *pool, uint64_t deadline);

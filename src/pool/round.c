@@ -3,16 +3,18 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/death.h"
+#include "base/sys.h"
 #include "pool/cancel.h"
+#include "pool/death.h"
+#include "pool/demand.h"
+#include "pool/job_result.h"
+#include "pool/slots.h"
 #include "shared/fetch.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
-#include "shared/record.h"
 #include "pool/resize.h"
-#include "pool/slots.h"
+#include "shared/record.h"
 #include "shared/state.h"
-#include "base/sys.h"
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
 #define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */

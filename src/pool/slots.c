@@ -1,7 +1,7 @@
 #include "pool/slots.h"
 
-#include "shared/pages.h"
 #include "base/sys.h"
+#include "shared/pages.h"
 
 /* Once there are many, their tables are taken in huge pages. */
 #define SLOTS_A_PAGE ((uint32_t)(PP_HUGE_PAGE / PP_LINE))

@@ -6,12 +6,13 @@
  * Invariant: whatever a record says, no figure is more than what the caller knows to be possible. */
 #include <limits.h>
 
-#include "pool/collect.h"
 #include "base/memory.h"
+#include "base/sys.h"
+#include "pool/call.h"
+#include "pool/collect.h"
 #include "pool/job.h"
 #include "pool/pool.h"
 #include "shared/record.h"
-#include "base/sys.h"
 
 static uint64_t at_most(uint64_t value, uint64_t most) {
     return value < most ? value : most;

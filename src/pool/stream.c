@@ -5,14 +5,17 @@
  * Room for argument and result is found before the input is asked for the item: where there is none the stream
  * waits for results to be taken, and nothing is lost. */
 #include "pool/stream.h"
+#include "base/sys.h"
+#include "pool/call.h"
+#include "pool/cancel.h"
+#include "pool/collect.h"
+#include "pool/future_alloc.h"
+#include "pool/submit.h"
+#include "pool/wait.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/cancel.h"
-#include "pool/collect.h"
-#include "pool/future_alloc.h"
-#include "base/sys.h"
 
 #define PULLS 2
 /* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results

@@ -1,25 +1,22 @@
-/* Sleeping until something is done: future_get() and its kin, pool_poll(), pool_fd().
- *
- * One thread at a time sleeps in poll(), on the bell and on the lifeline, for all; others sleep on a condition
- * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring
- * the bell only for that. A program that has asked for pool_fd() is waited for at all times.
- *
- * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would
- * end the wait. Nobody who waits for nothing wakes up. */
+#include "pool/wait.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
-#include "pool/break.h"
-#include "pool/collect.h"
+#include "base/backoff.h"
+#include "base/sys.h"
 #include "pool/audit.h"
+#include "pool/break.h"
+#include "pool/call.h"
+#include "pool/callback.h"
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
-#include "shared/notice.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
+#include "shared/notice.h"
 #include "shared/placement.h"
 #include "shared/state.h"
-#include "base/sys.h"
 
 #define NS_PER_MS 1000000U
 #define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
