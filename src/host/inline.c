@@ -166,7 +166,6 @@ static int retire(struct pool *pool, uint64_t deadline) {
 
 static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
-    pp_stop_all(pool);
     while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
     pool->driven = false;
     pp_release(crew->worker);

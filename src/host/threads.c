@@ -132,7 +132,7 @@ static void *run_thread(void *argument) {
     return NULL;
 }
 
-static void stop(struct pool *pool) {
+static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
     /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
@@ -142,11 +142,6 @@ static void stop(struct pool *pool) {
     pthread_mutex_destroy(&crew->lock);
     pp_release(crew);
     pool->crew = NULL;
-}
-
-static void end(struct pool *pool) {
-    pp_stop_all(pool); /* so that they soon find nothing more to do */
-    stop(pool);
 }
 
 static bool start_one(struct crew *crew, uint32_t number) {
@@ -230,7 +225,7 @@ static int start(struct pool *pool) {
     bool hopeless = is_hopeless(crew);
     pthread_mutex_unlock(&crew->lock);
     if (!hopeless || alive == pool->wanted) return 0;
-    stop(pool);
+    end(pool);
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);

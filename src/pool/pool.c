@@ -26,7 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-
 #define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
 
@@ -250,13 +249,6 @@ static void end_processes(struct pool *pool) {
     pp_kill_orphans(pool);
 }
 
-static void end_workers(struct pool *pool) {
-    if (pool->ended) return;
-    pool->backend->end(pool);
-    pp_collect(pool);
-    pool->ended = true;
-}
-
 static void close_descriptors(struct pool *pool) {
     if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
     pool->event_fd = -1;
@@ -294,9 +286,16 @@ static void kill_running(struct pool *pool) {
     pp_jobs_kill(pool);
 }
 
-void pp_stop_all(struct pool *pool) {
-    cancel_pending(pool);
-    kill_running(pool);
+/* Workers in the program's own process can only be asked to end: they must soon find nothing more to do. */
+static void end_workers(struct pool *pool) {
+    if (pool->ended) return;
+    if (pool->in_here) {
+        cancel_pending(pool);
+        kill_running(pool);
+    }
+    pool->backend->end(pool);
+    pp_collect(pool);
+    pool->ended = true;
 }
 
 int pool_shutdown(struct pool *pool, int flags, int timeout) {
