@@ -13,7 +13,7 @@ void pp_unlock_and_call(struct pool *pool) {
     do {
         pp_callbacks_run(pool);
         if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
-    } while (pool->callbacks);
+    } while (!pp_list_is_empty(&pool->callbacks));
     bool last = --pool->references == 0;
     pthread_mutex_unlock(&pool->lock);
     if (last) pp_pool_free(pool);

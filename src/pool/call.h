@@ -54,7 +54,7 @@ void pp_unlock_and_call(struct pool *pool);
 
 /* Whether there are callbacks for this call to run. */
 static inline bool pp_callbacks_wait(const struct pool *pool) {
-    return pool->callbacks && !pool->calling;
+    return !pp_list_is_empty(&pool->callbacks) && !pool->calling;
 }
 
 /* The end of every call. */

@@ -2,36 +2,33 @@
 #include "pool/call.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
-#include "pool/graph.h"
+#include "pool/relations.h"
 #include "pool/pool.h"
 #include "pool/wait.h"
 
+/* The callback waits to be run. */
 static void append(struct pool *pool, struct pp_callback *callback) {
     pp_pin(callback->future);
-    callback->next = NULL;
-    *pool->callbacks_end = callback;
-    pool->callbacks_end = &callback->next;
+    pp_list_add_back(&pool->callbacks, &callback->link);
 }
 
 void pp_callbacks_take(struct pool *pool, struct future *future) {
-    struct pp_ties *ties = future->ties;
-    if (!ties->callbacks) return;
+    struct pp_list *callbacks = &future->relations->callbacks;
+    if (pp_list_is_empty(callbacks)) return;
     pool->watched--;
-    struct pp_callback *callback = ties->callbacks, *next;
-    for (; callback; callback = next) {
-        next = callback->next;
+    PP_LIST_EACH(callback, callbacks, struct pp_callback, link) {
+        pp_list_remove(callbacks, &callback->link);
         append(pool, callback);
     }
-    ties->callbacks = NULL;
 }
 
 void pp_callbacks_run(struct pool *pool) {
+    struct pp_callback *first;
     pool->calling = true;
-    while (pool->callbacks) {
-        struct pp_callback callback = *pool->callbacks;
-        pp_release(pool->callbacks);
-        pool->callbacks = callback.next;
-        if (!pool->callbacks) pool->callbacks_end = &pool->callbacks;
+    while ((first = PP_LIST_FIRST(&pool->callbacks, struct pp_callback, link)) != NULL) {
+        struct pp_callback callback = *first;
+        pp_list_remove(&pool->callbacks, &first->link);
+        pp_release(first);
         if (!callback.future->given_up) {
             pthread_mutex_unlock(&pool->lock);
             callback.run(callback.future, callback.arg);
@@ -40,11 +37,6 @@ void pp_callbacks_run(struct pool *pool) {
         pp_unpin(callback.future);
     }
     pool->calling = false;
-}
-
-static void add(struct pp_ties *ties, struct pp_callback *callback) {
-    *ties->callbacks_end = callback;
-    ties->callbacks_end = &callback->next;
 }
 
 int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg) {
@@ -57,12 +49,12 @@ int future_on_done(struct future *future, void (*callback)(struct future *future
     int error = 0;
     pp_lock(pool);
     pp_collect(pool);
-    struct pp_ties *ties = NULL;
+    struct pp_relations *relations = NULL;
     if (atomic_load_explicit(&future->done, memory_order_relaxed)) {
         append(pool, entry);
-    } else if ((ties = pp_ties_of(future)) != NULL) {
-        if (!ties->callbacks) pool->watched++;
-        add(ties, entry);
+    } else if ((relations = pp_relations_of(future)) != NULL) {
+        if (pp_list_is_empty(&relations->callbacks)) pool->watched++;
+        pp_list_add_back(&relations->callbacks, &entry->link);
         pp_attend_all(pool);
     } else {
         error = POOL_ENOMEM;

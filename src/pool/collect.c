@@ -113,7 +113,7 @@ void pp_collect(struct pool *pool) {
  * wait for slots, of which those near would be too few to keep workers at work until the next call. */
 static bool others_matter(const struct pool *pool) {
     bool few_slots = pool->queue.count > 0 && pp_ring_length(&pool->shared) < PP_SLOTS / 2;
-    return few_slots || pool->held || pool->watched || pool->given_up || pool->open_jobs ||
+    return few_slots || !pp_list_is_empty(&pool->held) || pool->watched || pool->given_up || pool->open_jobs ||
            pp_notice_waits(&pool->shared) || pp_timer_runs(&pool->shared);
 }
 

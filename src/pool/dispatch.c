@@ -4,6 +4,7 @@
 
 #include "pool/demand.h"
 #include "pool/finish.h"
+#include "pool/relations.h"
 #include "pool/slots.h"
 #include "shared/pages.h"
 #include "shared/ring.h"
@@ -26,7 +27,8 @@ static void take_rings(struct pool *pool) {
 
 static struct pp_shape shape_of(const struct future *future) {
     uint32_t size = pp_is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size;
-    return (struct pp_shape){.has_extra = future->ties && future->ties->extra, .out_size = size & PP_SIZE_ASIDE};
+    bool has_extra = future->relations && future->relations->extra;
+    return (struct pp_shape){.has_extra = has_extra, .out_size = size & PP_SIZE_ASIDE};
 }
 
 /* Word by word, as most arguments of one were written a moment ago: a wider load would wait until that store has left
@@ -49,8 +51,8 @@ static void describe(struct pool *pool, struct future *future) {
     if (pp_is_huge(future)) memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
     desc->shape = shape_of(future);
     if (desc->shape.has_extra) {
-        future->ties->extra->in = in;
-        in = future->ties->extra;
+        future->relations->extra->in = in;
+        in = future->relations->extra;
     }
     desc->fn = task->fn;
     desc->in = in;

@@ -9,7 +9,7 @@
 #include "shared/timer.h"
 
 static void keep_failure(struct future *future, int outcome, const struct pool_failure *failure) {
-    if (!outcome || (future->given_up && !future->ties)) return;
+    if (!outcome || (future->given_up && !future->relations)) return;
     future->failure = pp_zalloc(1, sizeof *future->failure);
     if (!future->failure) return;
     if (failure) *future->failure = *failure;
@@ -38,13 +38,13 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     pool->open--;
     pool->finished++;
     pool->given_up -= future->given_up;
-    if (future->given_up && !future->ties && future->pins == 0) {
+    if (future->given_up && !future->relations && future->pins == 0) {
         pp_future_recycle(future);
         return;
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
     if (future->observers) pp_observers_notify(future, PP_OBSERVED_DONE);
-    if (future->ties) pp_ties_finish(pool, future);
+    if (future->relations) pp_graph_finish(pool, future);
     else pp_detach(future);
 }

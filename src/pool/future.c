@@ -21,7 +21,7 @@ static int check(const struct future *future) {
     return pp_is_foreign(future->pool) ? POOL_EFOREIGN : 0;
 }
 
-static bool is_at_rest(const struct future *future) {
+static bool is_detached(const struct future *future) {
     /* Acquire: pairs with the release in pp_detach(). */
     return atomic_load_explicit(&future->done, memory_order_acquire) == PP_DETACHED;
 }
@@ -62,7 +62,7 @@ static int take(const struct future *future, void *out) {
 int future_get(struct future *future, void *out, int timeout) {
     int error = timeout < -1 ? POOL_EINVAL : check(future);
     if (error) return error;
-    if (is_at_rest(future)) { /* and so its result lies in itself, where the pool's end lets it be */
+    if (is_detached(future)) { /* and so its result lies in itself, where the pool's end lets it be */
         pp_future_prefetch_beside(future);
         return take(future, out);
     }
@@ -168,7 +168,7 @@ int future_failure(struct future *future, struct pool_failure *failure) {
 void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
-    if (is_at_rest(future) && pp_future_give_back(future)) return;
+    if (is_detached(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
     if (future->observers) pp_observers_notify(future, PP_OBSERVED_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);

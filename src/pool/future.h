@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "parpool.h"
 #include "shared/shared.h"
 
@@ -19,9 +20,9 @@
 
 struct pp_job;
 struct pp_observer;
-struct pp_ties;
+struct pp_relations;
 
-/* What is kept of a struct pool_task; what few tasks have is in `ties`. */
+/* What is kept of a struct pool_task; what few tasks have is in `relations`. */
 struct pp_task {
     const void *in; /* in `small` or the inputs heap */
     size_t in_size;
@@ -47,7 +48,7 @@ struct future {
     uint32_t slot;        /* PP_NO_SLOT: none */
     uint32_t pins;        /* what needs it even if it is given up: calls that wait, callbacks, tasks that take its
                              result */
-    struct pp_ties *ties; /* callbacks, and what it comes after or before; NULL: none, or done and told */
+    struct pp_relations *relations; /* callbacks, and what it comes after or before; NULL: none, or done and told */
     size_t out_size;      /* bytes of the result, or of the room for it */
     void *result;         /* where it lies: `small`, the results heap, or after the pool's end malloc'ed memory */
     struct pp_task task;
@@ -55,8 +56,10 @@ struct future {
     struct pp_job *job;
     struct pool_failure *failure;  /* NULL: none, or there was no memory for it */
     struct pp_observer *observers; /* see observer.h */
-    /* In the queue; among those held; on the free list; on the stack of those freed, which needs no lock. */
-    struct future *next, *prev;
+    union {
+        struct pp_link link; /* in the queue, or among those held */
+        struct future *next; /* on the free list, or on the stack of those freed, which needs no lock */
+    };
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is
                                                         done */
 };

@@ -13,14 +13,12 @@
 
 #include "pool/pool.h"
 
-/* The future's ties, made if it has none yet; NULL: no memory. It is not done. */
-struct pp_ties *pp_ties_of(struct future *future);
 /* Ties a new task to what it comes after, and keeps its context. Returns 0, POOL_EINVAL or POOL_ENOMEM: then nothing is
  * changed. */
-int pp_ties_make(struct pool *pool, struct future *future, const struct pool_task *task);
+int pp_graph_tie(struct pool *pool, struct future *future, const struct pool_task *task);
 /* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */
-void pp_ties_begin(struct pool *pool, struct future *future);
-/* The future was made done: tells everything that is tied to it. One that was given up may be gone afterwards. */
-void pp_ties_finish(struct pool *pool, struct future *future);
+void pp_graph_begin(struct pool *pool, struct future *future);
+/* The future was made done: its dependents and its callbacks are told. One that was given up may be gone afterwards. */
+void pp_graph_finish(struct pool *pool, struct future *future);
 
 #endif

@@ -176,8 +176,6 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->backend = backends[options->backend];
     pool->in_here = pool->backend->in_here;
     pool->waiting_jobs_end = &pool->waiting_jobs;
-    pool->callbacks_end = &pool->callbacks;
-    pool->settled_end = &pool->settled;
     pool->references = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
@@ -272,7 +270,7 @@ static void break_as_cancelled(struct pool *pool) {
 static void cancel_pending(struct pool *pool) {
     struct future *f;
     /* The youngest first: so each is cancelled itself, before what it comes after. */
-    while (pool->held) pp_task_cancel(pool, pool->held);
+    while ((f = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_task_cancel(pool, f);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
         if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);

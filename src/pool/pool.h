@@ -14,8 +14,8 @@
 #include <pthread.h>
 
 #include "base/backoff.h"
+#include "base/list.h"
 #include "parpool.h"
-#include "pool/dependencies.h"
 #include "pool/future.h"
 #include "pool/heap.h"
 #include "pool/queue.h"
@@ -62,11 +62,11 @@ struct pool {
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
 
-    struct pp_callback *callbacks, **callbacks_end; /* to be run, in this order; see ties.h */
-    bool calling;                                   /* some thread runs them */
-    size_t watched;                                 /* futures with callbacks that are not done */
-    struct future *held;                            /* tasks that wait for others, the youngest first; see ties.h */
-    struct future *settled, **settled_end;          /* done, and their dependents not told yet */
+    struct pp_list callbacks; /* struct pp_callback, to be run in this order; see callback.h */
+    bool calling;             /* some thread runs them */
+    size_t watched;           /* futures with callbacks that are not done */
+    struct pp_list held;      /* struct future: tasks that wait for others, the youngest first; see graph.h */
+    struct pp_list settled;   /* struct pp_relations of futures that are done; their dependents are still to be told */
     bool settling;
 
     /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run.

@@ -55,7 +55,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
     f->out_size = task->out_size;
     f->index = index;
     error = make_room(pool, f);
-    if (!error && (task->after_count > 0 || task->context)) error = pp_ties_make(pool, f, task);
+    if (!error && (task->after_count > 0 || task->context)) error = pp_graph_tie(pool, f, task);
     if (error) pp_task_drop(pool, f);
     else *future = f;
     return error;
@@ -63,16 +63,16 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
-    bool has_ties = future->ties != NULL;
+    bool has_relations = future->relations != NULL;
     if (timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
     pool->open++;
-    if (!has_ties) error = pp_dispatch_new(pool, future);
+    if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {
         pool->open--;
         if (timeout) pp_timer_end(&pool->shared);
         return error;
     }
-    if (has_ties) pp_ties_begin(pool, future);
+    if (has_relations) pp_graph_begin(pool, future);
     return 0;
 }
 

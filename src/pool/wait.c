@@ -89,7 +89,7 @@ void pp_rearm(struct pool *pool) {
 /* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
 static uint32_t whom_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
-               pool->queue.count == 0 && !pool->waiting_jobs && !pool->held && pool->watched == 0;
+               pool->queue.count == 0 && !pool->waiting_jobs && pp_list_is_empty(&pool->held) && pool->watched == 0;
     return one ? future->slot : PP_WAITS_ANY;
 }
 
