@@ -97,13 +97,13 @@ static bool work_aside(struct pool *pool, bool (*act)(struct pool *pool)) {
 }
 
 static bool has_work(const struct pool *pool) {
-    return !pool->ended && !pool->broken && (pool->jobs || !pp_ring_is_empty(&pool->shared));
+    return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs) || !pp_ring_is_empty(&pool->shared));
 }
 
 static void drive(struct pool *pool) {
     struct crew *crew = pool->crew;
     bool worked = true;
-    if (pool->reports && pp_in_report(pool)) return; /* which does not wait */
+    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
     if (pp_notice_waits(&pool->shared)) pp_collect(pool); /* of an initializer that has failed for good */
     while (worked && has_work(pool)) {
         if (crew->driving) {
@@ -118,7 +118,7 @@ static void drive(struct pool *pool) {
         crew->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_collect(pool);
-        if (pool->reports) pp_reports_run(pool);
+        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
     }
 }
 

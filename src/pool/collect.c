@@ -105,7 +105,7 @@ void pp_collect(struct pool *pool) {
     collect_workers(pool);
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);
-    if (pool->waiting_jobs) pp_jobs_look(pool);
+    if (!pp_list_is_empty(&pool->waiting_jobs)) pp_jobs_look(pool);
 }
 
 /* Whether more is to be done about other outcomes than to take them in when somebody asks for them: something comes

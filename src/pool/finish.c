@@ -44,7 +44,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     }
     /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
-    if (future->observers) pp_observers_notify(future, PP_OBSERVED_DONE);
+    if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_DONE);
     if (future->relations) pp_graph_finish(pool, future);
     else pp_detach(future);
 }

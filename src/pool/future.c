@@ -170,7 +170,7 @@ void future_free(struct future *future) {
     struct pool *pool = future->pool;
     if (is_detached(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
-    if (future->observers) pp_observers_notify(future, PP_OBSERVED_FREED);
+    if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else pp_give_up(future);
     pp_unlock_last(pool);

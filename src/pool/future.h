@@ -19,7 +19,6 @@
 #define PP_NO_SLOT UINT32_MAX
 
 struct pp_job;
-struct pp_observer;
 struct pp_relations;
 
 /* What is kept of a struct pool_task; what few tasks have is in `relations`. */
@@ -55,7 +54,7 @@ struct future {
     uint64_t index; /* what task_index() is in the task */
     struct pp_job *job;
     struct pool_failure *failure;  /* NULL: none, or there was no memory for it */
-    struct pp_observer *observers; /* see observer.h */
+    struct pp_list observers;      /* struct pp_observer */
     union {
         struct pp_link link; /* in the queue, or among those held */
         struct future *next; /* on the free list, or on the stack of those freed, which needs no lock */

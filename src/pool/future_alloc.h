@@ -69,7 +69,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
     future->relations = NULL;
     future->result = NULL;
     future->failure = NULL;
-    future->observers = NULL;
+    future->observers.first = NULL;
     return future;
 }
 
@@ -91,7 +91,7 @@ static inline void pp_future_recycle(struct future *future) {
 /* The future is done: detaches it if nothing else leads to it. The pool must not touch it afterwards. */
 static inline void pp_detach(struct future *future) {
     /* A future with relations is pinned until they have been told. */
-    if (future->pins || future->observers || future->failure) return;
+    if (future->pins || !pp_list_is_empty(&future->observers) || future->failure) return;
     if (future->result && future->result != future->small) return;
     /* Release: pairs with the acquire of future_free(), which then changes it without the lock. */
     atomic_store_explicit(&future->done, PP_DETACHED, memory_order_release);

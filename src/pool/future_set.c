@@ -25,11 +25,11 @@ static int check(struct future *const *futures, size_t count) {
 static void watch_all(struct stream *s, struct future *const *futures, size_t count) {
     pp_collect(s->pool);
     for (size_t i = 0; i < count; i++)
-        if (!pp_item_exists(s, futures[i])) pp_item_observer(s, &s->futures[i], futures[i]);
+        if (!pp_item_exists(s, futures[i])) pp_item_observe(s, &s->futures[i], futures[i]);
 }
 
-static void forget(struct pp_items *items) {
-    for (struct pp_item *item = items->first; item; item = item->next) pp_observer_remove(&item->watch);
+static void forget(struct pp_list *items) {
+    PP_LIST_EACH(item, items, struct pp_item, link) pp_observer_remove(&item->observer);
 }
 
 void pp_futures_end(struct stream *s) {
@@ -39,15 +39,16 @@ void pp_futures_end(struct stream *s) {
 }
 
 static bool is_over(const struct stream *s, int until) {
-    if (!s->pending.first) return true;
-    return (until == POOL_FIRST_COMPLETED && s->ready.first) || (until == POOL_FIRST_FAILED && s->failed > 0);
+    if (!pp_item_first(&s->pending)) return true;
+    return (until == POOL_FIRST_COMPLETED && pp_item_first(&s->ready)) || (until == POOL_FIRST_FAILED && s->failed > 0);
 }
 
 static int wait_for(struct stream *s, int until, uint64_t deadline) {
     for (bool is_late = false; !is_over(s, until);) {
         if (is_late) return POOL_ETIMEDOUT;
         /* For all: not woken for each; what was submitted last is likely to be the last. */
-        is_late = pp_stream_wait(s, until == POOL_ALL_COMPLETED ? s->pending.last->future : NULL, deadline);
+        const struct pp_item *last = PP_LIST_LAST(&s->pending, struct pp_item, link);
+        is_late = pp_stream_wait(s, until == POOL_ALL_COMPLETED ? last->future : NULL, deadline);
     }
     return 0;
 }
@@ -96,7 +97,7 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
 static int await_ready(struct stream *s, uint64_t deadline) {
     if (!s->pool) return 0;
     pp_collect(s->pool);
-    for (bool is_late = false; !s->doomed && !s->ready.first && s->pending.first;) {
+    for (bool is_late = false; !s->doomed && !pp_item_first(&s->ready) && pp_item_first(&s->pending);) {
         if (is_late) return POOL_ETIMEDOUT;
         is_late = pp_stream_wait(s, NULL, deadline);
     }
@@ -108,10 +109,10 @@ int stream_next_future(struct stream *s, struct future **future, int timeout) {
     int error = pp_stream_enter(s);
     if (error) return error;
     error = await_ready(s, pp_deadline(timeout));
-    struct pp_item *item = error || s->doomed ? NULL : s->ready.first;
+    struct pp_item *item = error || s->doomed ? NULL : pp_item_first(&s->ready);
     if (item) {
-        pp_items_remove(&s->ready, item);
-        pp_observer_remove(&item->watch);
+        pp_list_remove(&s->ready, &item->link);
+        pp_observer_remove(&item->observer);
         *future = item->future;
     } else if (!error) {
         error = POOL_END;

@@ -24,7 +24,7 @@ struct pp_job {
     struct pp_job_result result;
     struct pp_report report;
     bool stopped;                /* what has not begun is cancelled */
-    struct pp_job *next, **link; /* in the list it is on */
+    struct pp_link link; /* on the list of the pool that it is on */
 
     /* This pass: pass.c. */
     struct pp_job_plan *plan;

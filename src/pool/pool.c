@@ -175,7 +175,6 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->command_socket = pool->lifeline = -1;
     pool->backend = backends[options->backend];
     pool->in_here = pool->backend->in_here;
-    pool->waiting_jobs_end = &pool->waiting_jobs;
     pool->references = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {

@@ -88,11 +88,11 @@ struct pool {
     struct pp_wakes wakes;
     int32_t shortest_timeout; /* see timer.h */
 
-    struct pp_report *reports;   /* jobs with a callback that are not done; see progress.h */
-    size_t reports_ended;        /* of those, all of whose items are done */
-    struct pp_job *jobs;         /* on the board */
-    struct pp_job *placed[PP_JOB_TABLE]; /* whose place on the board it is, until it ends: between passes it is empty */
-    struct pp_job *waiting_jobs, **waiting_jobs_end; /* for a place on it */
+    struct pp_list reports;      /* struct pp_report: of jobs with a callback that are not done; see progress.h */
+    size_t reports_ended;        /* of those, jobs whose items are all done */
+    struct pp_list jobs;         /* struct pp_job, in the job table */
+    struct pp_list waiting_jobs; /* struct pp_job, for an entry of the job table */
+    struct pp_job *placed[PP_JOB_TABLE]; /* the job that has the entry, until it ends: between rounds the entry is 0 */
 
     /* See handles.h. Futures that are no handles; those that are counted still, though given back; and of these the
      * stack onto which they are given back without the lock: release by who does so, acquire by who takes all. */

@@ -18,22 +18,13 @@ void pp_report_begin(struct pool *pool, struct pp_report *report, struct future 
     report->job = job;
     report->began = pp_now();
     report->due = report->began + pause_of(job);
-    report->next = pool->reports;
-    report->link = &pool->reports;
-    if (report->next) report->next->link = &report->next;
-    pool->reports = report;
-}
-
-static void unlink_report(struct pp_report *report) {
-    *report->link = report->next;
-    if (report->next) report->next->link = report->link;
-    report->link = NULL;
+    pp_list_add_front(&pool->reports, &report->link);
 }
 
 bool pp_report_end(struct pool *pool, struct pp_report *report) {
-    if (!report->link) return false;
+    if (!pp_link_is_on(&report->link)) return false;
     if (report->future->given_up && !report->calling) {
-        unlink_report(report);
+        pp_list_remove(&pool->reports, &report->link);
         return false;
     }
     report->ended = true;
@@ -42,14 +33,14 @@ bool pp_report_end(struct pool *pool, struct pp_report *report) {
 }
 
 bool pp_in_report(const struct pool *pool) {
-    for (const struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
         if (r->calling && pthread_equal(r->thread, pthread_self())) return true;
     return false;
 }
 
 uint64_t pp_reports_due(const struct pool *pool) {
     uint64_t due = UINT64_MAX;
-    for (const struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
         if (!r->calling && r->due < due) due = r->due;
     return due;
 }
@@ -71,7 +62,7 @@ static struct pool_progress look(const struct pp_report *report, uint64_t now) {
 }
 
 static void finish(struct pool *pool, struct pp_report *report) {
-    unlink_report(report);
+    pp_list_remove(&pool->reports, &report->link);
     pool->reports_ended--;
     pp_job_finish(pool, report->future->job);
     pp_wake_waiting(pool);
@@ -99,7 +90,7 @@ static bool call(struct pool *pool, struct pp_report *report) {
 /* The first that something is to be done for. */
 static struct pp_report *first_due(const struct pool *pool) {
     uint64_t now = pp_now();
-    for (struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, struct pp_report, link)
         if (!r->calling && (r->ended || r->future->given_up || now >= r->due)) return r;
     return NULL;
 }
@@ -110,6 +101,6 @@ void pp_reports_run(struct pool *pool) {
     while ((report = first_due(pool)) != NULL) {
         if (!report->future->given_up && !call(pool, report)) continue;
         if (report->ended) finish(pool, report);
-        else if (report->future->given_up) unlink_report(report);
+        else if (report->future->given_up) pp_list_remove(&pool->reports, &report->link);
     }
 }

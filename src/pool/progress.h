@@ -23,7 +23,7 @@ struct pp_report {
     bool calling;
     bool ended; /* its job's end waits for the last call */
     pthread_t thread; /* that calls */
-    struct pp_report *next, **link;
+    struct pp_link link;
 };
 
 /* job: has a callback; stays where it is. */

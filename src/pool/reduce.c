@@ -5,9 +5,9 @@
  *              soon as both are there, in a task that comes after theirs; at the end the rest, from right to left
  *
  * The tree consists of tasks and dependencies (graph.h): parts stay in shared memory, workers combine them, and the
- * caller only submits. The caller keeps two kinds of futures: at most `window` that it has not seen done, in a ring, the
- * oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, one for
- * each digit of the counter. So the number of parts at a time does not depend on the length of the input.
+ * caller only submits. The caller keeps two kinds of futures: at most `window` that it has not seen done, in a ring,
+ * the oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, one
+ * for each digit of the counter. So the number of parts at a time does not depend on the length of the input.
  *
  * Invariant: outcomes are looked at in the order of submission, so every run tells the same failure. */
 #include <stdio.h>

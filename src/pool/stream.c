@@ -29,43 +29,43 @@
 
 /* ---- items */
 
-static void item_told(struct pp_observer *watch, enum pp_observer_event event) {
-    struct pp_item *item = (struct pp_item *)(void *)watch; /* its first member */
+static void item_told(struct pp_observer *observer, enum pp_observer_event event) {
+    struct pp_item *item = (struct pp_item *)(void *)observer; /* its first member */
     struct stream *s = item->stream;
     if (item->is_ready && event == PP_OBSERVED_DONE) return;
-    pp_items_remove(item->is_ready ? &s->ready : &s->pending, item);
+    pp_list_remove(item->is_ready ? &s->ready : &s->pending, &item->link);
     if (event == PP_OBSERVED_FREED) return;
     item->is_ready = true;
-    pp_items_add(&s->ready, item);
+    pp_list_add_back(&s->ready, &item->link);
     if (item->future->outcome != 0) s->failed++;
 }
 
-void pp_item_observer(struct stream *s, struct pp_item *item, struct future *future) {
+void pp_item_observe(struct stream *s, struct pp_item *item, struct future *future) {
     item->stream = s;
     item->future = future;
     item->is_ready = false;
-    item->watch.tell = item_told;
-    pp_items_add(&s->pending, item);
-    pp_observer_add(future, &item->watch);
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->watch, PP_OBSERVED_DONE);
+    item->observer.tell = item_told;
+    pp_list_add_back(&s->pending, &item->link);
+    pp_observer_add(future, &item->observer);
+    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->observer, PP_OBSERVED_DONE);
 }
 
 bool pp_item_exists(const struct stream *s, const struct future *future) {
-    const struct pp_observer *watch = future->observers;
-    return watch && watch->tell == item_told && ((const struct pp_item *)(const void *)watch)->stream == s;
+    const struct pp_observer *observer = PP_LIST_FIRST(&future->observers, const struct pp_observer, link);
+    return observer && observer->tell == item_told && ((const struct pp_item *)(const void *)observer)->stream == s;
 }
 
 static struct pp_item *new_item(struct stream *s) {
-    struct pp_item *item = s->spare.first;
+    struct pp_item *item = pp_item_first(&s->spare);
     if (!item) return pp_zalloc(1, sizeof *item);
-    pp_items_remove(&s->spare, item);
+    pp_list_remove(&s->spare, &item->link);
     return item;
 }
 
 /* The item whose outcome is next; NULL: none is known yet. */
 static struct pp_item *next_item(const struct stream *s) {
-    if (s->kind != PP_ORDERED) return s->ready.first;
-    struct pp_item *item = s->pending.first;
+    if (s->kind != PP_ORDERED) return pp_item_first(&s->ready);
+    struct pp_item *item = pp_item_first(&s->pending);
     return item && atomic_load_explicit(&item->future->done, memory_order_relaxed) ? item : NULL;
 }
 
@@ -94,17 +94,15 @@ static void abandon(struct pool *pool, struct future *future) {
 }
 
 static void stop_items(struct stream *s) {
-    for (struct pp_item *item = s->pending.first, *next; item; item = next) {
-        next = item->next; /* the end of an item moves none but itself */
+    PP_LIST_EACH(item, &s->pending, struct pp_item, link) { /* the end of an item moves no other */
         bool is_done = atomic_load_explicit(&item->future->done, memory_order_relaxed);
         if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
     }
 }
 
-static void end_items(struct stream *s, struct pp_items *items) {
-    for (struct pp_item *item = items->first, *next; item; item = next) {
-        next = item->next;
-        pp_observer_remove(&item->watch);
+static void end_items(struct stream *s, struct pp_list *items) {
+    PP_LIST_EACH(item, items, struct pp_item, link) {
+        pp_observer_remove(&item->observer);
         if (items != &s->spare) abandon(s->pool, item->future);
         pp_release(item);
     }
@@ -205,13 +203,13 @@ static void take_input(struct stream *s, struct pp_item *item, struct future *fu
         s->pulled++;
         s->held++;
         item->future = future;
-        if (s->kind == PP_ORDERED) pp_items_add(&s->pending, item);
-        else pp_item_observer(s, item, future);
+        if (s->kind == PP_ORDERED) pp_list_add_back(&s->pending, &item->link);
+        else pp_item_observe(s, item, future);
         return;
     }
     if (code == 0) end_input(s, error, 0, "an item could not be submitted");
     pp_task_drop(s->pool, future);
-    pp_items_add(&s->spare, item);
+    pp_list_add_back(&s->spare, &item->link);
 }
 
 /* Takes the next item from the input, if there is memory for it. Whether it is worth while to try another. */
@@ -223,7 +221,7 @@ static bool pull(struct stream *s) {
         take_input(s, item, future);
         return true;
     }
-    if (item) pp_items_add(&s->spare, item);
+    if (item) pp_list_add_back(&s->spare, &item->link);
     /* Where results that are taken make room, there is no hurry. */
     if (error != POOL_ENOMEM || s->held == 0) end_input(s, error, 0, "an item could not be submitted");
     return false;
@@ -245,7 +243,7 @@ static int await_item(struct stream *s, uint64_t deadline) {
         pull_some(s);
         if (s->doomed || next_item(s) || (s->ended && s->held == 0)) return 0;
         if (is_late) return POOL_ETIMEDOUT;
-        is_late = pp_stream_wait(s, s->kind == PP_ORDERED ? s->pending.first->future : NULL, deadline);
+        is_late = pp_stream_wait(s, s->kind == PP_ORDERED ? pp_item_first(&s->pending)->future : NULL, deadline);
     }
 }
 
@@ -261,7 +259,7 @@ static void tell_failure(struct stream *s, const struct future *future) {
 
 static int deliver(struct stream *s, struct pp_item *item, void *out) {
     struct future *future = item->future;
-    pp_items_remove(s->kind == PP_ORDERED ? &s->pending : &s->ready, item);
+    pp_list_remove(s->kind == PP_ORDERED ? &s->pending : &s->ready, &item->link);
     s->held--;
     tell_failure(s, future);
     int error = future->outcome;
@@ -271,9 +269,9 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
         memcpy(out, future->result, s->size);
         if (s->size > LARGE) pp_step_in(s->pool);
     }
-    pp_observer_remove(&item->watch);
+    pp_observer_remove(&item->observer);
     pp_future_recycle(future);
-    pp_items_add(&s->spare, item);
+    pp_list_add_back(&s->spare, &item->link);
     return error;
 }
 

@@ -15,15 +15,11 @@
 #include "pool/observer.h"
 
 struct pp_item {
-    struct pp_observer watch;
+    struct pp_observer observer;
     struct stream *stream;
     struct future *future;
-    struct pp_item *next, *prev;
+    struct pp_link link; /* in pending, ready or spare */
     bool is_ready;
-};
-
-struct pp_items {
-    struct pp_item *first, *last;
 };
 
 enum pp_stream_kind { PP_ORDERED, PP_UNORDERED, PP_FUTURES };
@@ -33,7 +29,7 @@ struct stream {
     enum pp_stream_kind kind;
     bool busy;   /* a call is in progress */
     bool doomed; /* stream_free() came from within it: from the input, or a callback */
-    struct pp_items pending, ready, spare;
+    struct pp_list pending, ready, spare; /* struct pp_item */
     size_t failed; /* of PP_FUTURES: those that failed */
 
     /* Of pool_imap() and its kin. */
@@ -51,23 +47,13 @@ struct stream {
     struct pp_item *futures; /* of PP_FUTURES: all items in one piece */
 };
 
-static inline void pp_items_add(struct pp_items *items, struct pp_item *item) {
-    item->next = NULL;
-    item->prev = items->last;
-    if (items->last) items->last->next = item;
-    else items->first = item;
-    items->last = item;
+/* The first item of one of these lists; NULL: there is none. */
+static inline struct pp_item *pp_item_first(const struct pp_list *items) {
+    return PP_LIST_FIRST(items, struct pp_item, link);
 }
 
-static inline void pp_items_remove(struct pp_items *items, struct pp_item *item) {
-    if (item->prev) item->prev->next = item->next;
-    else items->first = item->next;
-    if (item->next) item->next->prev = item->prev;
-    else items->last = item->prev;
-}
-
-/* Begins to watch the future for this item, which is in no list. A done one is ready at once. */
-void pp_item_observer(struct stream *stream, struct pp_item *item, struct future *future);
+/* Has the item, which is in no list, observe the future. It is ready at once if the future is done. */
+void pp_item_observe(struct stream *stream, struct pp_item *item, struct future *future);
 
 /* Whether the item that observers this future was the last to do so, and is of this stream. */
 bool pp_item_exists(const struct stream *stream, const struct future *future);

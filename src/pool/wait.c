@@ -89,7 +89,8 @@ void pp_rearm(struct pool *pool) {
 /* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
 static uint32_t whom_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
-               pool->queue.count == 0 && !pool->waiting_jobs && pp_list_is_empty(&pool->held) && pool->watched == 0;
+               pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs) && pp_list_is_empty(&pool->held) &&
+               pool->watched == 0;
     return one ? future->slot : PP_WAITS_ANY;
 }
 
@@ -191,7 +192,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         if (pool->driven) pp_drive(pool);
         if (future) pp_collect_for(pool, future);
         else pp_collect(pool);
-        if (pool->reports) pp_reports_run(pool);
+        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
             pp_callbacks_run(pool);
@@ -204,7 +205,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
-        if (pool->reports && pp_reports_due(pool) < until) until = pp_reports_due(pool);
+        if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
