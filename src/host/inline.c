@@ -12,7 +12,7 @@
 
 #include "base/sys.h"
 #include "pool/backend.h"
-#include "pool/collect.h"
+#include "pool/call.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "shared/notice.h"
@@ -104,7 +104,7 @@ static void drive(struct pool *pool) {
     struct crew *crew = pool->crew;
     bool worked = true;
     if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
-    if (pp_notice_waits(&pool->shared)) pp_collect(pool); /* of an initializer that has failed for good */
+    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* of an initializer that has failed for good */
     while (worked && has_work(pool)) {
         if (crew->driving) {
             pthread_cond_wait(&pool->changed, &pool->lock);
@@ -117,8 +117,9 @@ static void drive(struct pool *pool) {
         pthread_mutex_lock(&pool->lock);
         crew->driving = false;
         pthread_cond_broadcast(&pool->changed);
-        pp_collect(pool);
+        pp_advance(pool);
         if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
+        pp_settle(pool);
     }
 }
 
@@ -167,7 +168,7 @@ static int retire(struct pool *pool, uint64_t deadline) {
 static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
     while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
-    pool->driven = false;
+    pool->due &= ~(unsigned)PP_DUE_DRIVE;
     pp_release(crew->worker);
     pp_release(crew);
     pool->crew = NULL;

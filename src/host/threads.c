@@ -13,7 +13,7 @@
 
 #include "base/sys.h"
 #include "pool/backend.h"
-#include "pool/collect.h"
+#include "pool/call.h"
 #include "pool/pool.h"
 #include "shared/notice.h"
 #include "shared/park.h"
@@ -198,7 +198,7 @@ static int retire(struct pool *pool, uint64_t deadline) {
          pause = pause < PAUSE_MOST ? pause * 2 : pause) {
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
-        pp_collect(pool); /* makes room for their notices */
+        pp_advance(pool); /* makes room for their notices */
         pthread_mutex_unlock(&pool->lock);
         pp_poll(NULL, 0, deadline - now < pause ? deadline : now + pause);
         pthread_mutex_lock(&pool->lock);

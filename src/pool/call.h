@@ -1,7 +1,11 @@
 /* How a call of the program begins and ends: the lock, and what a call does before it returns.
  *
  * A call takes the lock with pp_lock() and gives it back with pp_unlock(). In between it may step out to do something
- * that takes long, or runs code of the program; the pool's end waits until it has stepped in again.
+ * that takes long; the pool's end waits until it has stepped in again.
+ *
+ * What follows from an outcome is not done where the outcome is taken in: it is queued on the pool, and a bit of
+ * pool->due says so. It is done here, before the call goes to sleep or returns. So submitting, collecting and finishing
+ * never call back into each other, and nothing recurses, however long a chain of tasks.
  *
  * Invariant: pp_unlock() may run tasks and callbacks, and one of these may end the pool. So a call that uses the pool
  * afterwards must keep it: by a handle, or by pp_unlock_last(). */
@@ -10,6 +14,8 @@
 
 #include <unistd.h>
 
+#include "pool/backend.h"
+#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "worker/task.h"
 
@@ -45,23 +51,38 @@ static inline void pp_step_in(struct pool *pool) {
     pp_stepped_in(pool);
 }
 
-/* Runs what waits in a pool whose tasks run in the program's own calls. */
-void pp_drive(struct pool *pool);
-/* Keeps the promise of pool_fd(), where it was made; in wait.c. */
-void pp_rearm(struct pool *pool);
-/* Runs the callbacks that wait, then unlocks. */
-void pp_unlock_and_call(struct pool *pool);
+/* ---- what a call does with the pool */
+
+/* Takes in everything that was published, and does what follows from it. */
+void pp_advance(struct pool *pool);
+/* Does what follows from futures that are done: tells their dependents and callbacks, as long as there are any. */
+void pp_settle(struct pool *pool);
+
+#define PP_DUE_NOW (PP_DUE_RELATIONS | PP_DUE_LOOK)
+
+/* As pp_advance(), but takes in no more than this future needs, and what must be taken in at once: interest.h. */
+static inline void pp_advance_for(struct pool *pool, const struct future *future) {
+    pp_collect_for(pool, future);
+    if (pool->due & PP_DUE_NOW) pp_settle(pool);
+}
+
+/* Runs the tasks of a pool without workers of its own. */
+static inline void pp_drive(struct pool *pool) {
+    if (pool->due & PP_DUE_DRIVE) pool->backend->drive(pool);
+}
 
 /* Whether there are callbacks for this call to run. */
 static inline bool pp_callbacks_wait(const struct pool *pool) {
-    return !pp_list_is_empty(&pool->callbacks) && !pool->calling;
+    return (pool->due & PP_DUE_CALLBACKS) && !pool->calling;
 }
 
-/* The end of every call. */
+/* ---- the end of a call */
+
+/* Does everything that is due, and unlocks. */
+void pp_unlock_due(struct pool *pool);
+
 static inline void pp_unlock(struct pool *pool) {
-    if (pool->driven) pp_drive(pool);
-    if (pool->event_fd >= 0) pp_rearm(pool);
-    if (pp_callbacks_wait(pool)) pp_unlock_and_call(pool);
+    if (pool->due) pp_unlock_due(pool);
     else pthread_mutex_unlock(&pool->lock);
 }
 

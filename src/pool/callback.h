@@ -6,8 +6,11 @@
 #ifndef PP_CALLBACK_H
 #define PP_CALLBACK_H
 
-#include "pool/pool.h"
+#include "pool/relations.h"
 
+/* Adds a callback to the future; it waits to be run at once if the future is done. Returns false if there is no
+ * memory. */
+bool pp_callback_add(struct pool *pool, struct future *future, struct pp_callback *callback);
 /* Runs the callbacks that wait; unlocks meanwhile. */
 void pp_callbacks_run(struct pool *pool);
 /* The future is done: its callbacks wait to be run. */

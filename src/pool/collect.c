@@ -11,7 +11,6 @@
 #include "shared/park.h"
 #include "shared/ring.h"
 #include "shared/state.h"
-#include "shared/timer.h"
 
 /* ---- the done rings */
 
@@ -108,13 +107,12 @@ void pp_collect(struct pool *pool) {
     if (!pp_list_is_empty(&pool->waiting_jobs)) pp_jobs_look(pool);
 }
 
-/* Whether more is to be done about other outcomes than to take them in when somebody asks for them: something comes
- * after them, nobody will ask, a job may have to go on, a death to be told, or the supervisor's clock to stop; or tasks
- * wait for slots, of which those near would be too few to keep workers at work until the next call. */
+/* Whether outcomes of other futures must be taken in now rather than when they are asked for: something has an interest
+ * in them, a death is to be told, or tasks wait for slots, and those near would free too few of them to keep workers at
+ * work until the next call. */
 static bool others_matter(const struct pool *pool) {
     bool few_slots = pool->queue.count > 0 && pp_ring_length(&pool->shared) < PP_SLOTS / 2;
-    return few_slots || !pp_list_is_empty(&pool->held) || pool->watched || pool->given_up || pool->open_jobs ||
-           pp_notice_waits(&pool->shared) || pp_timer_runs(&pool->shared);
+    return pool->interest.all > 0 || few_slots || pp_notice_waits(&pool->shared);
 }
 
 /* Takes in the outcome of this future, if it is there, and what is done in the slots beside it. Whether it did. Futures

@@ -1,9 +1,11 @@
 /* future_get() and its kin: what a program asks of a future. */
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/bell.h"
 #include "pool/call.h"
+#include "pool/callback.h"
 #include "pool/cancel.h"
-#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/observer.h"
@@ -97,7 +99,7 @@ bool future_running(const struct future *future) {
     if (check(future) || is_done(future)) return false;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     bool running = false;
     if (!is_done(future) && future->is_job) {
         running = pp_job_running(pool, future->job);
@@ -123,7 +125,7 @@ int future_cancel(struct future *future) {
     if (error) return error;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else error = future->is_job ? pp_job_cancel(pool, future->job) : pp_task_cancel(pool, future);
     pp_wake_waiting(pool);
@@ -136,7 +138,7 @@ int future_kill(struct future *future) {
     if (error) return error;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else if (future->is_job) pp_job_stop(pool, future->job, true);
     else if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
@@ -174,4 +176,21 @@ void future_free(struct future *future) {
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else pp_give_up(future);
     pp_unlock_last(pool);
+}
+
+int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg) {
+    int error = callback ? check(future) : POOL_EINVAL;
+    if (error) return error;
+    struct pool *pool = future->pool;
+    struct pp_callback *entry = pp_zalloc(1, sizeof *entry);
+    if (!entry) return POOL_ENOMEM;
+    *entry = (struct pp_callback){.future = future, .run = callback, .arg = arg};
+    pp_lock(pool);
+    pp_advance(pool);
+    if (!pp_callback_add(pool, future, entry)) {
+        error = POOL_ENOMEM;
+        pp_release(entry);
+    }
+    pp_unlock(pool);
+    return error;
 }

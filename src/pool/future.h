@@ -63,4 +63,9 @@ struct future {
                                                         done */
 };
 
+/* For calls that have the lock; without it, the load must be an acquire. */
+static inline bool pp_future_is_done(const struct future *future) {
+    return atomic_load_explicit(&future->done, memory_order_relaxed) != PP_OPEN;
+}
+
 #endif

@@ -16,7 +16,7 @@
 #ifndef PP_FUTURE_ALLOC_H
 #define PP_FUTURE_ALLOC_H
 
-#include "pool/pool.h"
+#include "pool/interest.h"
 
 /* Puts more futures on the free list. Returns false if there is no memory. */
 bool pp_futures_add(struct pool *pool);
@@ -110,7 +110,7 @@ static inline void pp_pin(struct future *future) {
 
 /* Undoes pp_pin(). One that was given up may be gone afterwards. */
 static inline void pp_unpin(struct future *future) {
-    if (--future->pins > 0 || atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) return;
+    if (--future->pins > 0 || !pp_future_is_done(future)) return;
     if (future->given_up) pp_future_recycle(future);
     else pp_detach(future);
 }
@@ -118,7 +118,7 @@ static inline void pp_unpin(struct future *future) {
 /* The program has freed a future that cannot be given back yet. */
 static inline void pp_give_up(struct future *future) {
     future->given_up = true;
-    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) future->pool->given_up++;
+    if (!pp_future_is_done(future)) pp_interest_begin(future->pool);
 }
 
 /* Gives a detached future back, without the lock. Returns false if the pool has ended: then the lock is needed. */

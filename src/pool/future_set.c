@@ -4,7 +4,6 @@
  * the set. */
 #include "base/sys.h"
 #include "pool/call.h"
-#include "pool/collect.h"
 #include "pool/observer.h"
 #include "pool/stream.h"
 #include "pool/wait.h"
@@ -23,19 +22,9 @@ static int check(struct future *const *futures, size_t count) {
 /* s->futures has room for them. The lock is held throughout: no watch of others comes between ours and the next
  * look. */
 static void watch_all(struct stream *s, struct future *const *futures, size_t count) {
-    pp_collect(s->pool);
+    pp_advance(s->pool);
     for (size_t i = 0; i < count; i++)
         if (!pp_item_exists(s, futures[i])) pp_item_observe(s, &s->futures[i], futures[i]);
-}
-
-static void forget(struct pp_list *items) {
-    PP_LIST_EACH(item, items, struct pp_item, link) pp_observer_remove(&item->observer);
-}
-
-void pp_futures_end(struct stream *s) {
-    forget(&s->pending);
-    forget(&s->ready);
-    pp_release(s->futures);
 }
 
 static bool is_over(const struct stream *s, int until) {
@@ -67,7 +56,7 @@ int future_wait_many(struct future *const *futures, size_t count, int until, int
     pp_lock(s.pool);
     watch_all(&s, futures, count);
     error = wait_for(&s, until, deadline);
-    pp_futures_end(&s);
+    pp_items_forget(&s);
     pp_unlock(s.pool);
     return error;
 }
@@ -96,7 +85,7 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
 
 static int await_ready(struct stream *s, uint64_t deadline) {
     if (!s->pool) return 0;
-    pp_collect(s->pool);
+    pp_advance(s->pool);
     for (bool is_late = false; !s->doomed && !pp_item_first(&s->ready) && pp_item_first(&s->pending);) {
         if (is_late) return POOL_ETIMEDOUT;
         is_late = pp_stream_wait(s, NULL, deadline);

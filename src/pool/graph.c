@@ -8,7 +8,6 @@
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
 #include "pool/relations.h"
-#include "pool/wait.h"
 
 #define ALIGN 16 /* enough for any type */
 
@@ -149,7 +148,7 @@ static void fail_after(struct pool *pool, struct future *future, const struct fu
 
 void pp_graph_begin(struct pool *pool, struct future *future) {
     struct pp_relations *relations = future->relations;
-    if (relations->pending > 0) pp_list_add_front(&pool->held, &future->link);
+    if (relations->pending > 0) pp_held_add(pool, future);
     for (size_t i = 0; i < relations->edge_count; i++) {
         const struct future *dependency = relations->edges[i].dependency;
         if (!is_done(dependency) || dependency->outcome == 0) continue;
@@ -157,7 +156,6 @@ void pp_graph_begin(struct pool *pool, struct future *future) {
         return;
     }
     if (relations->pending == 0) start(pool, future);
-    else pp_attend_all(pool);
 }
 
 /* ---- telling */
@@ -167,36 +165,26 @@ static void tell_dependents(struct pool *pool, struct future *future) {
     while ((edge = PP_LIST_FIRST(&future->relations->dependents, struct pp_edge, link)) != NULL) {
         struct future *dependent = edge->dependent;
         unlink_edge(edge);
+        if (is_done(dependent)) continue; /* it was cancelled since */
         if (future->outcome || pool->broken) {
             fail_after(pool, dependent, future);
         } else if (--dependent->relations->pending == 0) {
-            pp_list_remove(&pool->held, &dependent->link);
+            pp_held_remove(pool, dependent);
             start(pool, dependent);
         }
     }
 }
 
-static void settle(struct pool *pool) {
-    if (pool->settling) return;
-    pool->settling = true;
+void pp_graph_settle(struct pool *pool) {
     struct pp_relations *relations;
-    while ((relations = PP_LIST_FIRST(&pool->settled, struct pp_relations, settling)) != NULL) {
+    pool->due &= ~(unsigned)PP_DUE_RELATIONS;
+    while ((relations = PP_LIST_FIRST(&pool->settling, struct pp_relations, settling)) != NULL) {
         struct future *future = relations->future;
-        pp_list_remove(&pool->settled, &relations->settling);
+        pp_list_remove(&pool->settling, &relations->settling);
+        drop_edges(relations);
+        pp_callbacks_take(pool, future);
         tell_dependents(pool, future);
         pp_relations_free(pool, future);
         pp_unpin(future);
     }
-    pool->settling = false;
-}
-
-void pp_graph_finish(struct pool *pool, struct future *future) {
-    struct pp_relations *relations = future->relations;
-    if (relations->pending > 0) pp_list_remove(&pool->held, &future->link);
-    relations->pending = 0;
-    drop_edges(relations);
-    pp_callbacks_take(pool, future);
-    pp_pin(future);
-    pp_list_add_back(&pool->settled, &relations->settling);
-    settle(pool);
 }

@@ -18,7 +18,7 @@
 int pp_graph_tie(struct pool *pool, struct future *future, const struct pool_task *task);
 /* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */
 void pp_graph_begin(struct pool *pool, struct future *future);
-/* The future was made done: its dependents and its callbacks are told. One that was given up may be gone afterwards. */
-void pp_graph_finish(struct pool *pool, struct future *future);
+/* Tells the dependents and callbacks of futures that are done. A future that was given up is gone afterwards. */
+void pp_graph_settle(struct pool *pool);
 
 #endif

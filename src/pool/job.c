@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/sys.h"
-#include "pool/alloc.h"
 #include "pool/finish.h"
 #include "pool/round.h"
 #include "pool/slots.h"
@@ -54,13 +53,6 @@ static void start_waiting(struct pool *pool) {
 
 void pp_job_begin(struct pool *pool, struct pp_job *j) {
     if (first_waiting(pool) || !start_job(pool, j)) pp_list_add_back(&pool->waiting_jobs, &j->link);
-}
-
-bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
-    size_t size = j->job.count * j->job.in_size;
-    j->in = pp_alloc_whole(pool, &pool->inputs, size);
-    if (j->in) memcpy(j->in, j->job.in, size);
-    return j->in != NULL;
 }
 
 /* ---- the end */
@@ -259,10 +251,4 @@ void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uin
             *done += job_done;
             *failed += job_failed;
         }
-}
-
-uint64_t pp_jobs_blocks(const struct pool *pool) {
-    uint64_t blocks = 0;
-    PP_LIST_EACH(j, &pool->jobs, const struct pp_job, link) blocks += j->plan->blocks;
-    return blocks;
 }

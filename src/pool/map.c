@@ -4,9 +4,9 @@
 #include "base/sys.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
-#include "pool/collect.h"
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
+#include "pool/interest.h"
 #include "pool/job.h"
 #include "pool/job_result.h"
 #include "pool/progress.h"
@@ -98,7 +98,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     struct pp_job *j = NULL;
     if (job->count > 0) error = make_job(pool, job, way, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
-        pp_collect(pool);
+        pp_advance(pool);
         error = make_job(pool, job, way, &j);
     }
     if (error) return error;
@@ -111,6 +111,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     f->job = j;
     pool->open++;
     pool->open_jobs++;
+    pp_interest_begin(pool);
     *future = f;
     if (!j) {
         tell_empty(job);

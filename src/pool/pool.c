@@ -5,10 +5,10 @@
 #include "host/supervisor.h"
 #include "pool/alloc.h"
 #include "pool/backend.h"
+#include "pool/bell.h"
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/cancel.h"
-#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/progress.h"
@@ -191,7 +191,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pp_placement_set_cpus(&pool->shared, pool_cpu_count());
     error = pool->backend->start(pool);
     if (error) goto fail;
-    pool->driven = pool->backend->drive != NULL;
+    if (pool->backend->drive) pool->due |= PP_DUE_DRIVE;
     *made = pool;
     return 0;
 fail:
@@ -249,6 +249,7 @@ static void end_processes(struct pool *pool) {
 static void close_descriptors(struct pool *pool) {
     if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
     pool->event_fd = -1;
+    pool->due &= ~(unsigned)PP_DUE_BELL;
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
@@ -291,7 +292,7 @@ static void end_workers(struct pool *pool) {
         kill_running(pool);
     }
     pool->backend->end(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     pool->ended = true;
 }
 
@@ -303,7 +304,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     pool->references++; /* a callback may end the pool */
     pool->closed = true;
     if (!pool->ended) {
-        pp_collect(pool);
+        pp_advance(pool);
         if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
         pp_wake_waiting(pool);
@@ -327,8 +328,10 @@ void pool_destroy(struct pool *pool) {
     pool->closed = true;
     end_workers(pool);
     break_as_cancelled(pool);
+    pp_settle(pool);
     pp_await_others(pool);
     pp_reports_run(pool);
+    pp_settle(pool);
     pp_futures_close(pool);
     pp_futures_keep_results(pool);
     pool->destroyed = true;
@@ -346,7 +349,7 @@ void *pool_alloc(struct pool *pool, size_t size) {
     struct pp_to_take take;
     void *data = pp_alloc_fresh(&pool->arena, size, true, &take);
     if (!data) { /* there may be room in what is done */
-        pp_collect(pool);
+        pp_advance(pool);
         data = pp_alloc_fresh(&pool->arena, size, true, &take);
     }
     pp_unlock(pool);

@@ -39,6 +39,20 @@ struct pp_block; /* of futures */
 struct pp_backend;
 struct crew; /* the backend's own, where it needs one */
 
+/* See interest.h. */
+struct pp_interest {
+    size_t all, urgent;
+};
+
+/* What a call has to do before it returns; see call.h. */
+enum pp_due {
+    PP_DUE_RELATIONS = 1, /* futures are done, and their dependents and callbacks are still to be told */
+    PP_DUE_LOOK = 2,      /* a thread sleeps for one outcome, and from now on every outcome matters */
+    PP_DUE_CALLBACKS = 4, /* there are callbacks to be run */
+    PP_DUE_BELL = 8,      /* always, once pool_fd() was called */
+    PP_DUE_DRIVE = 16     /* always, while tasks run in the program's own calls */
+};
+
 struct pool {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* somebody who waited in poll() has come back; at the pool's end, the last of `outside` */
@@ -48,7 +62,7 @@ struct pool {
     struct pool_options options;
     const struct pp_backend *backend;
     struct crew *crew;
-    bool in_here, driven; /* tasks run in the program's process; by its own calls: struct pp_backend */
+    bool in_here; /* tasks run in the program's process: struct pp_backend */
     uint64_t made; /* ns */
     bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
     uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
@@ -62,12 +76,12 @@ struct pool {
     int event_fd;   /* what pool_fd() returned; -1: nobody asked */
     bool bell_rung; /* by pp_rearm(), and not read since */
 
+    unsigned due; /* enum pp_due: what a call still has to do before it returns; mostly 0 */
+    struct pp_interest interest;
     struct pp_list callbacks; /* struct pp_callback, to be run in this order; see callback.h */
     bool calling;             /* some thread runs them */
-    size_t watched;           /* futures with callbacks that are not done */
     struct pp_list held;      /* struct future: tasks that wait for others, the youngest first; see graph.h */
-    struct pp_list settled;   /* struct pp_relations of futures that are done; their dependents are still to be told */
-    bool settling;
+    struct pp_list settling;  /* struct pp_relations of futures that are done, and whose dependents are to be told */
 
     /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run.
      * All but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
@@ -101,7 +115,6 @@ struct pool {
     struct pp_block *blocks;
     size_t open;      /* futures that are not done */
     size_t open_jobs; /* of those, jobs */
-    size_t given_up;  /* futures that are not done and have no handle */
     size_t references; /* see handles.h */
     size_t finished;  /* futures that became done, ever */
     size_t reported;  /* of those, what pool_poll() has told */

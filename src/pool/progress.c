@@ -1,8 +1,8 @@
 #include "pool/progress.h"
 
 #include "base/sys.h"
+#include "pool/bell.h"
 #include "pool/job.h"
-#include "pool/wait.h"
 
 #define NS_PER_MS 1000000U
 #define DEFAULT_INTERVAL 100
@@ -19,17 +19,6 @@ void pp_report_begin(struct pool *pool, struct pp_report *report, struct future 
     report->began = pp_now();
     report->due = report->began + pause_of(job);
     pp_list_add_front(&pool->reports, &report->link);
-}
-
-bool pp_report_end(struct pool *pool, struct pp_report *report) {
-    if (!pp_link_is_on(&report->link)) return false;
-    if (report->future->given_up && !report->calling) {
-        pp_list_remove(&pool->reports, &report->link);
-        return false;
-    }
-    report->ended = true;
-    pool->reports_ended++;
-    return true;
 }
 
 bool pp_in_report(const struct pool *pool) {

@@ -28,8 +28,18 @@ struct pp_report {
 
 /* job: has a callback; stays where it is. */
 void pp_report_begin(struct pool *pool, struct pp_report *report, struct future *future, const struct pool_job *job);
-/* All items are done. True: pp_job_finish() will be called, after the last report; false: nobody wants it. */
-bool pp_report_end(struct pool *pool, struct pp_report *report);
+/* All items of the job are done. Returns true if pp_job_finish() will be called after the last report, or false if the
+ * program wants none. */
+static inline bool pp_report_end(struct pool *pool, struct pp_report *report) {
+    if (!pp_link_is_on(&report->link)) return false;
+    if (report->future->given_up && !report->calling) {
+        pp_list_remove(&pool->reports, &report->link);
+        return false;
+    }
+    report->ended = true;
+    pool->reports_ended++;
+    return true;
+}
 
 /* Calls whatever is due. Unlocks meanwhile. */
 void pp_reports_run(struct pool *pool);

@@ -15,7 +15,6 @@
 
 #include "base/sys.h"
 #include "pool/call.h"
-#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -330,7 +329,7 @@ static int begin(struct reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
     int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool); /* who may not wait must not begin */
     if (error) return error;
-    pp_collect(d->pool); /* there may be room in what is done */
+    pp_advance(d->pool); /* there may be room in what is done */
     bool lies_there = in_is_inherited || pp_heap_holds(&d->pool->arena, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);

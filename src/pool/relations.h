@@ -10,10 +10,7 @@
 #include <stddef.h>
 
 #include "base/list.h"
-
-struct future;
-struct pool;
-struct pp_extra;
+#include "pool/interest.h"
 
 struct pp_callback {
     struct pp_link link; /* in its future's relations, then in the pool's callbacks */
@@ -38,6 +35,21 @@ struct pp_relations {
     struct pp_extra *extra;    /* in the inputs heap; NULL: none */
     struct pp_link settling;   /* among the pool's futures that are done, and whose dependents are still to be told */
 };
+
+/* ---- tasks that are held until their dependencies are done */
+
+static inline void pp_held_add(struct pool *pool, struct future *future) {
+    pp_list_add_front(&pool->held, &future->link);
+    pp_interest_begin_urgent(pool);
+}
+
+static inline void pp_held_remove(struct pool *pool, struct future *future) {
+    future->relations->pending = 0;
+    pp_list_remove(&pool->held, &future->link);
+    pp_interest_end_urgent(pool);
+}
+
+/* ---- making */
 
 /* The future's relations, made if it has none yet; NULL: no memory. It is not done. */
 struct pp_relations *pp_relations_of(struct future *future);

@@ -2,9 +2,9 @@
 
 #include "pool/backend.h"
 #include "pool/call.h"
-#include "pool/job.h"
 #include "pool/wait.h"
 #include "shared/command.h"
+#include "shared/park.h"
 #include "shared/placement.h"
 
 void pp_processes_resize(struct pool *pool) {

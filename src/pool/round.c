@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/alloc.h"
 #include "pool/cancel.h"
 #include "pool/death.h"
 #include "pool/demand.h"
@@ -21,6 +22,13 @@
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */
+
+bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
+    size_t size = j->job.count * j->job.in_size;
+    j->in = pp_alloc_whole(pool, &pool->inputs, size);
+    if (j->in) memcpy(j->in, j->job.in, size);
+    return j->in != NULL;
+}
 
 /* The plan for `count` positions in blocks of `block`. False: no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {

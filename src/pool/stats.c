@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "base/sys.h"
 #include "pool/call.h"
-#include "pool/collect.h"
 #include "pool/job.h"
 #include "pool/pool.h"
 #include "shared/record.h"
@@ -62,7 +61,7 @@ int pool_stats(struct pool *pool, struct pool_stats *stats) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t given;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     count_work(pool, stats, &given);
     count_workers(pool, stats, given);
     pp_unlock(pool);

@@ -6,9 +6,9 @@
  * waits for results to be taken, and nothing is lost. */
 #include "pool/stream.h"
 #include "base/sys.h"
+#include "pool/bell.h"
 #include "pool/call.h"
 #include "pool/cancel.h"
-#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/submit.h"
 #include "pool/wait.h"
@@ -47,12 +47,22 @@ void pp_item_observe(struct stream *s, struct pp_item *item, struct future *futu
     item->observer.tell = item_told;
     pp_list_add_back(&s->pending, &item->link);
     pp_observer_add(future, &item->observer);
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->observer, PP_OBSERVED_DONE);
+    if (pp_future_is_done(future)) item_told(&item->observer, PP_OBSERVED_DONE);
 }
 
 bool pp_item_exists(const struct stream *s, const struct future *future) {
     const struct pp_observer *observer = PP_LIST_FIRST(&future->observers, const struct pp_observer, link);
     return observer && observer->tell == item_told && ((const struct pp_item *)(const void *)observer)->stream == s;
+}
+
+static void forget(struct pp_list *items) {
+    PP_LIST_EACH(item, items, struct pp_item, link) pp_observer_remove(&item->observer);
+}
+
+void pp_items_forget(struct stream *s) {
+    forget(&s->pending);
+    forget(&s->ready);
+    pp_release(s->futures);
 }
 
 static struct pp_item *new_item(struct stream *s) {
@@ -66,7 +76,7 @@ static struct pp_item *new_item(struct stream *s) {
 static struct pp_item *next_item(const struct stream *s) {
     if (s->kind != PP_ORDERED) return pp_item_first(&s->ready);
     struct pp_item *item = pp_item_first(&s->pending);
-    return item && atomic_load_explicit(&item->future->done, memory_order_relaxed) ? item : NULL;
+    return item && pp_future_is_done(item->future) ? item : NULL;
 }
 
 /* ---- calls */
@@ -85,7 +95,7 @@ int pp_stream_enter(struct stream *s) {
 
 /* Nobody will ask for this task's result. */
 static void abandon(struct pool *pool, struct future *future) {
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) {
+    if (pp_future_is_done(future)) {
         pp_future_recycle(future);
         return;
     }
@@ -95,7 +105,7 @@ static void abandon(struct pool *pool, struct future *future) {
 
 static void stop_items(struct stream *s) {
     PP_LIST_EACH(item, &s->pending, struct pp_item, link) { /* the end of an item moves no other */
-        bool is_done = atomic_load_explicit(&item->future->done, memory_order_relaxed);
+        bool is_done = pp_future_is_done(item->future);
         if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
     }
 }
@@ -111,9 +121,9 @@ static void end_items(struct stream *s, struct pp_list *items) {
 /* Releases the lock. */
 static void end_stream(struct stream *s) {
     struct pool *pool = s->pool;
-    if (pool) pp_collect(pool);
+    if (pool) pp_advance(pool);
     if (s->kind == PP_FUTURES) {
-        pp_futures_end(s);
+        pp_items_forget(s);
     } else {
         end_items(s, &s->pending);
         end_items(s, &s->ready);
@@ -230,7 +240,7 @@ static bool pull(struct stream *s) {
 static void pull_some(struct stream *s) {
     for (int pulled = 0; has_room(s) && (pulled < PULLS || !next_item(s)); pulled++) {
         if (!pull(s)) return;
-        pp_collect(s->pool);
+        pp_advance(s->pool);
     }
 }
 
@@ -239,7 +249,7 @@ static void pull_some(struct stream *s) {
 /* Waits until an item is done, or the input has ended and none is left: 0; or POOL_ETIMEDOUT. */
 static int await_item(struct stream *s, uint64_t deadline) {
     for (bool is_late = false;;) {
-        pp_collect(s->pool);
+        pp_advance(s->pool);
         pull_some(s);
         if (s->doomed || next_item(s) || (s->ended && s->held == 0)) return 0;
         if (is_late) return POOL_ETIMEDOUT;

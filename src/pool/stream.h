@@ -58,6 +58,9 @@ void pp_item_observe(struct stream *stream, struct pp_item *item, struct future 
 /* Whether the item that observers this future was the last to do so, and is of this stream. */
 bool pp_item_exists(const struct stream *stream, const struct future *future);
 
+/* Of PP_FUTURES: the items observe nothing any more, and their memory is freed. */
+void pp_items_forget(struct stream *stream);
+
 /* Waits until the future is done, or with NULL until any of the pool's is. Whether it is the last time: the deadline is
  * past, even if so much is done all the time that the wait itself has not timed out. */
 bool pp_stream_wait(struct stream *stream, struct future *future, uint64_t deadline);
@@ -66,10 +69,5 @@ bool pp_stream_wait(struct stream *stream, struct future *future, uint64_t deadl
  * pp_stream_leave() releases it, with the stream if that is doomed; then it returns POOL_ECANCELLED, else `error`. */
 int pp_stream_enter(struct stream *stream);
 int pp_stream_leave(struct stream *stream, int error);
-
-/* ---- futures.c */
-
-/* Gives the futures of such a set back to their owner alone. */
-void pp_futures_end(struct stream *stream);
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "pool/alloc.h"
 #include "pool/call.h"
-#include "pool/collect.h"
 #include "pool/dispatch.h"
 #include "pool/future_alloc.h"
 #include "pool/graph.h"
+#include "pool/interest.h"
 #include "shared/ring.h"
 #include "shared/timer.h"
 
@@ -64,12 +64,18 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_relations = future->relations != NULL;
-    if (timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
+    if (timeout) {
+        pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
+        pp_interest_begin(pool);
+    }
     pool->open++;
     if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {
         pool->open--;
-        if (timeout) pp_timer_end(&pool->shared);
+        if (timeout) {
+            pp_timer_end(&pool->shared);
+            pp_interest_end(pool);
+        }
         return error;
     }
     if (has_relations) pp_graph_begin(pool, future);
@@ -101,10 +107,10 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     pp_lock(pool);
     bool collected = false;
     while ((error = submit(pool, task, future)) == POOL_ENOMEM && !collected) {
-        pp_collect(pool); /* there may be room in what is done */
+        pp_advance(pool); /* there may be room in what is done */
         collected = true;
     }
-    if (workers_lack_work(pool)) pp_collect(pool);
+    if (workers_lack_work(pool)) pp_advance(pool);
     pp_unlock(pool);
     return error;
 }

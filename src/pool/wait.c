@@ -7,11 +7,10 @@
 #include "base/backoff.h"
 #include "base/sys.h"
 #include "pool/audit.h"
+#include "pool/bell.h"
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/callback.h"
-#include "pool/collect.h"
-#include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "shared/notice.h"
@@ -29,7 +28,7 @@ uint64_t pp_deadline(int timeout) {
 }
 
 static bool is_satisfied(const struct pool *pool, const struct future *future, size_t baseline) {
-    if (future) return atomic_load_explicit(&future->done, memory_order_relaxed);
+    if (future) return pp_future_is_done(future);
     return pool->open == 0 || pp_news(pool) != baseline;
 }
 
@@ -43,7 +42,7 @@ static void supervisor_gone(struct pool *pool) {
     why.worker = pool->supervisor;
     strcpy(why.message, "the pool's supervisor died");
     pp_kill_orphans(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     pp_break(pool, POOL_EDIED, &why);
 }
 
@@ -52,52 +51,14 @@ void pp_check_supervisor(struct pool *pool) {
     if (pool->lifeline >= 0 && pp_supervisor_has_gone(pool, 0)) supervisor_gone(pool);
 }
 
-/* ---- the bell */
-
-static void expect(struct pool *pool, uint32_t whom) {
-    if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
-    atomic_store_explicit(&pool->shared.control->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
-    /* Orders the wish before the last look at outcomes; pairs with the fence in pp_work_announce(). */
-    atomic_thread_fence(memory_order_seq_cst);
-}
-
-static void expect_nobody(struct pool *pool) {
-    atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
-}
-
-static void silence_bell(struct pool *pool) {
-    char bytes[256];
-    expect_nobody(pool);
-    pool->bell_rung = false;
-    while (pp_read(pool->bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
-}
-
-void pp_rearm(struct pool *pool) {
-    if (pool->ended || pool->broken) return;
-    if (pool->finished == pool->reported &&
-        atomic_load_explicit(&pool->shared.control->waits, memory_order_relaxed) == 0) {
-        expect(pool, PP_WAITS_ANY);
-        pp_collect(pool);
-    }
-    if ((pool->finished == pool->reported && pool->reports_ended == 0) || pool->bell_rung) return;
-    pool->bell_rung = true;
-    pp_write(pool->bell_end, "", 1);
-}
-
 /* ---- sleeping */
 
-/* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
-static uint32_t whom_for(const struct pool *pool, const struct future *future) {
-    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
-               pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs) && pp_list_is_empty(&pool->held) &&
-               pool->watched == 0;
+/* For which outcome workers are to ring the bell. Other threads that wait, and tasks and jobs that wait for room, need
+ * every outcome. */
+static uint32_t wish_for(const struct pool *pool, const struct future *future) {
+    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interest.urgent == 0 &&
+               pool->others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
     return one ? future->slot : PP_WAITS_ANY;
-}
-
-void pp_attend_all(struct pool *pool) {
-    if (!pool->somebody_polls) return;
-    expect(pool, PP_WAITS_ANY);
-    pp_collect(pool);
 }
 
 /* Whether workers have announced anything that was not collected, or the supervisor has. */
@@ -147,17 +108,12 @@ void pp_await_others(struct pool *pool) {
     }
 }
 
-void pp_wake_waiting(struct pool *pool) {
-    if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
-    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
-}
-
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
     pp_placement_tell_asleep(&pool->shared);
-    expect(pool, whom_for(pool, future));
-    pp_collect(pool);
+    pp_bell_expect(pool, wish_for(pool, future));
+    pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->lifeline, .events = POLLIN}};
         pp_step_out(pool);
@@ -166,7 +122,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
     pp_placement_tell_awake(&pool->shared);
-    silence_bell(pool);
+    pp_bell_silence(pool);
     pool->somebody_polls = false;
     if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
 }
@@ -174,8 +130,8 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
 /* Sleeps until the thread that polls comes back, or `until`. */
 static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->others_wait++;
-    expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
-    pp_collect(pool);
+    pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
+    pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
         pool->outside++;
@@ -189,9 +145,9 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
     uint64_t pause = AUDIT_FIRST;
     if (pp_in_report(pool)) deadline = 0;
     for (;;) {
-        if (pool->driven) pp_drive(pool);
-        if (future) pp_collect_for(pool, future);
-        else pp_collect(pool);
+        pp_drive(pool);
+        if (future) pp_advance_for(pool, future);
+        else pp_advance(pool);
         if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
@@ -227,6 +183,7 @@ int pool_fd(const struct pool *pool) {
     if (p->event_fd < 0 && !p->ended) {
         p->event_fd = pp_watch_both(p->bell, p->lifeline);
         if (p->event_fd < 0) p->event_fd = p->bell;
+        p->due |= PP_DUE_BELL;
     }
     int fd = p->event_fd;
     pp_unlock(p);
@@ -244,7 +201,7 @@ int pool_poll(struct pool *pool, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
     pool->references++; /* a callback may end the pool */
-    if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
+    if (!pool->somebody_polls && !pool->ended) pp_bell_silence(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {

@@ -20,12 +20,8 @@ static inline size_t pp_news(const struct pool *pool) {
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
 /* The deadline of a time-out in ms. */
 uint64_t pp_deadline(int timeout);
-/* Wakes threads that wait for something that this call has completed itself: no worker has rung the bell for it. */
-void pp_wake_waiting(struct pool *pool);
 /* Waits, when the pool has ended, until calls of other threads that have stepped out have come back. */
 void pp_await_others(struct pool *pool);
-/* Something new must be seen to when anything is done: a thread that sleeps for one future is now woken for all. */
-void pp_attend_all(struct pool *pool);
 /* Breaks the pool if its supervisor has gone. */
 void pp_check_supervisor(struct pool *pool);
 
