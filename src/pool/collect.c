@@ -2,6 +2,7 @@
 
 #include "pool/break.h"
 #include "pool/death.h"
+#include "pool/describe.h"
 #include "pool/dispatch.h"
 #include "pool/job.h"
 #include "pool/outcome.h"

@@ -6,7 +6,7 @@
 #include "base/sys.h"
 #include "pool/alloc.h"
 #include "pool/cancel.h"
-#include "pool/death.h"
+#include "pool/describe.h"
 #include "pool/demand.h"
 #include "pool/job_result.h"
 #include "pool/slots.h"
