@@ -10,9 +10,9 @@
 #ifndef PP_JOB_H
 #define PP_JOB_H
 
+#include "pool/job_result.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
-#include "pool/job_result.h"
 
 struct pp_job {
     struct future *future;

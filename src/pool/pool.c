@@ -1,5 +1,13 @@
 /* The life of a pool: its making, its end, and the memory that it lends. */
 #include "pool/pool.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "base/env.h"
 #include "base/sys.h"
 #include "host/supervisor.h"
@@ -18,13 +26,6 @@
 #include "shared/pages.h"
 #include "shared/placement.h"
 #include "worker/child.h"
-
-#include <limits.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
