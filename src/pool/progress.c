@@ -6,9 +6,9 @@
 
 #define NS_PER_MS 1000000U
 #define DEFAULT_INTERVAL 100
-#define COST_SHARE 20 /* looking takes at most one part in so many of the time */
+#define COST_SHARE 20 /* reading the marks takes at most one part in so many of the time */
 
-/* ns between two calls. */
+/* Time between two calls, in ns. */
 static uint64_t pause_of(const struct pool_job *job) {
     return (uint64_t)(job->progress_interval ? job->progress_interval : DEFAULT_INTERVAL) * NS_PER_MS;
 }
@@ -34,11 +34,11 @@ uint64_t pp_reports_due(const struct pool *pool) {
     return due;
 }
 
-static struct pool_progress look(const struct pp_report *report, uint64_t now) {
+static struct pool_progress progress_of(const struct pp_report *report, uint64_t now) {
     uint64_t done, failed;
     pp_job_count(report->future->job, &done, &failed);
     size_t count = report->job->count;
-    /* Only the last call says that all are done. */
+    /* Only the last call says that all items are done. */
     if (report->ended) done = count;
     else if (done >= count) done = count - 1;
     if (done < report->last_done) done = report->last_done;
@@ -57,11 +57,11 @@ static void finish(struct pool *pool, struct pp_report *report) {
     pp_wake_waiting(pool);
 }
 
-/* Calls the callback once. Whether that was the last call. */
+/* Calls the callback once. Returns whether that was the last call. */
 static bool call(struct pool *pool, struct pp_report *report) {
     bool last = report->ended;
     uint64_t now = pp_now();
-    struct pool_progress progress = look(report, now);
+    struct pool_progress progress = progress_of(report, now);
     uint64_t pause = pause_of(report->job);
     uint64_t least = (pp_now() - now) * COST_SHARE;
     report->last_done = progress.done;
@@ -76,7 +76,7 @@ static bool call(struct pool *pool, struct pp_report *report) {
     return last;
 }
 
-/* The first that something is to be done for. */
+/* The first report for which something is to be done. */
 static struct pp_report *first_due(const struct pool *pool) {
     uint64_t now = pp_now();
     PP_LIST_EACH(r, &pool->reports, struct pp_report, link)

@@ -38,7 +38,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     pp_plan_deal(plan, pool->workers);
     size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
     size_t errors_at = marks_at + pp_aligned((size_t)blocks);
-    uint32_t errors_room = pp_item_errors_room(j->result.told_most < count ? j->result.told_most : (size_t)count);
+    size_t wanted = j->result.failures_wanted < count ? j->result.failures_wanted : (size_t)count;
+    uint32_t errors_room = pp_item_errors_room(wanted);
     size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
