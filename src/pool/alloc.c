@@ -3,11 +3,11 @@
 #include "base/sys.h"
 #include "shared/pages.h"
 
-/* Once so much of a heap was given, the next huge page is taken as soon as the first of it is. */
+/* Once a heap has given so many bytes, each further huge page is taken as soon as the first block of it is given. */
 #define AHEAD_FROM (2 * PP_HUGE_PAGE)
-#define AHEAD_MOST ((size_t)65536) /* for blocks up to this: larger ones are not so many, and perhaps not all used */
+#define AHEAD_MOST ((size_t)65536) /* for blocks up to this size: larger ones are fewer, and may not all be used */
 
-/* Which huge page of the heap is given next, in part or as a whole. */
+/* The huge page of the heap from which the next fresh block comes. */
 static size_t next_huge_page(const struct pp_heap *heap) {
     return (size_t)(pp_heap_fresh(heap) - heap->base) / PP_HUGE_PAGE;
 }

@@ -12,11 +12,11 @@
 
 #define PP_MIXED_DEPTH 256
 
-/* ---- the ring's tables, once there are many tasks: in huge pages */
+/* ---- the tables of the rings, in huge pages once there are many tasks */
 
 #define MANY_TICKETS 4096U
 
-/* However few tasks are there at a time, the rings go through all of their entries. */
+/* The rings go through all of their entries, however few tasks there are at a time. */
 static void take_rings(struct pool *pool) {
     const struct pp_shared *shared = &pool->shared;
     pp_pages_take(&pool->no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
@@ -31,8 +31,8 @@ static struct pp_shape shape_of(const struct future *future) {
     return (struct pp_shape){.has_extra = has_extra, .out_size = size & PP_SIZE_ASIDE};
 }
 
-/* Word by word, as most arguments of one were written a moment ago: a wider load would wait until that store has left
- * for the cache. bench_limits, "submit" */
+/* Copies word by word: most arguments are of one word, which was written a moment ago, and a wider load would wait
+ * until that store has reached the cache. bench_limits, "submit" */
 static const void *copy_small(unsigned char *to, const unsigned char *from, size_t size) {
     enum { WORD = 8 };
     _Static_assert(PP_INLINE_IN == 2 * WORD, "the second is the rest");
@@ -70,8 +70,8 @@ static inline bool push_ticket(struct pool *pool, uint32_t slot) {
     return pp_ring_push(&pool->shared, pp_slot_ticket(pool, slot));
 }
 
-/* Slot and ticket for the future. False: no room. Inline, as a compiler would not have it of itself: bench_limits,
- * "submit". */
+/* Gives the future a slot and sends its ticket. Returns false if there is no room. It is inline because compilers do
+ * not inline it by themselves: bench_limits, "submit". */
 static inline bool send_ticket(struct pool *pool, struct future *future) {
     if (pp_ring_is_full(&pool->shared)) return false;
     if (future->slot == PP_NO_SLOT) {
@@ -88,14 +88,15 @@ static bool outranks_ring(const struct pool *pool, int priority) {
     return priority > pool->ring_priority && !pp_ring_is_empty(&pool->shared);
 }
 
-/* Puts what no worker has taken yet back in front of its equals in the queue. */
+/* Takes tickets that no worker has claimed back from the ring, and puts their tasks in front of their equals in the
+ * queue. */
 static void recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
     uint64_t ticket;
     while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
         const struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
         struct future *future = slot->future;
-        /* Tickets may stand in the ring twice, or for what was cancelled since. */
+        /* A ticket may be in the ring twice, or its task may have been cancelled since. */
         if (!future || slot->generation != pp_ticket_generation(ticket) || future->queued || future->is_job) continue;
         uint64_t state =
             atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
@@ -127,7 +128,7 @@ void pp_dispatch(struct pool *pool) {
     if (sent) pp_call_workers(pool, sent);
 }
 
-/* Straight to the ring where that keeps the order, else to the queue. */
+/* The task goes straight to the ring if that keeps the order, else to the queue. */
 int pp_dispatch_new(struct pool *pool, struct future *future) {
     if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
         pp_call_workers(pool, 1);
@@ -139,9 +140,9 @@ int pp_dispatch_new(struct pool *pool, struct future *future) {
 }
 
 void pp_submit_again(struct pool *pool, struct future *future) {
-    /* A new generation: whoever still holds the old ticket finds nothing. */
+    /* The slot gets a new generation, so a worker that holds the old ticket finds nothing. */
     pp_slot_free(pool, future->slot);
-    /* It may be in the queue: its ticket was to be sent again, and the old one was taken all the same. */
+    /* It may be in the queue already: its ticket was to be sent again, but the old one was claimed all the same. */
     if (future->queued || pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
     else if (!send_ticket(pool, future))
         pp_future_finish(future, POOL_ENOMEM, NULL);

@@ -17,17 +17,13 @@ static size_t aligned(size_t size) {
 
 /* ---- edges */
 
-static bool is_done(const struct future *future) {
-    return atomic_load_explicit(&future->done, memory_order_relaxed); /* under the lock */
-}
-
 static void unlink_edge(struct pp_edge *edge) {
     if (pp_link_is_on(&edge->link)) pp_list_remove(&edge->dependency->relations->dependents, &edge->link);
 }
 
 static bool add_edge(struct future *dependent, struct future *dependency) {
     struct pp_edge *edge = &dependent->relations->edges[dependent->relations->edge_count];
-    if (!is_done(dependency)) {
+    if (!pp_future_is_done(dependency)) {
         struct pp_relations *relations = pp_relations_of(dependency);
         if (!relations) return false;
         pp_list_add_back(&relations->dependents, &edge->link);
@@ -48,15 +44,15 @@ static void drop_edges(struct pp_relations *relations) {
     relations->edge_count = 0;
 }
 
-/* ---- what the task finds */
+/* ---- what the task can read */
 
-/* Whether the result may come to lie in the caller's own memory, so that there must be room for a copy. A result may
- * turn out to be shorter than what was asked for, never longer; where it lies does not depend on that. */
+/* Whether the result may lie in the caller's own memory, so that a copy needs room. A result may turn out to be shorter
+ * than its room, never longer; where it lies depends on the room alone. */
 static bool may_be_copied(const struct future *dependency) {
     return !dependency->is_job && dependency->out_size > 0 && dependency->out_size <= PP_INLINE_OUT;
 }
 
-/* Room for it all: struct pp_extra, small results, the context. */
+/* Finds room for struct pp_extra, for small results, and for the context. */
 static int make_extra(struct pool *pool, struct pp_relations *relations, const struct pool_task *task) {
     size_t count = task->after_count, at = aligned(sizeof(struct pp_extra) + count * sizeof(struct pp_input));
     for (size_t i = 0; i < count; i++)
@@ -72,7 +68,7 @@ static int make_extra(struct pool *pool, struct pp_relations *relations, const s
     return 0;
 }
 
-/* All that it comes after is done and has succeeded. */
+/* All dependencies have succeeded. */
 static void fill_extra(struct pp_relations *relations) {
     struct pp_extra *extra = relations->extra;
     char *room = (char *)extra + aligned(sizeof *extra + extra->count * sizeof(struct pp_input));
@@ -118,13 +114,13 @@ int pp_graph_tie(struct pool *pool, struct future *future, const struct pool_tas
 
 /* ---- starting */
 
-static void start(struct pool *pool, struct future *future) {
+static void start_task(struct pool *pool, struct future *future) {
     fill_extra(future->relations);
     int error = pp_dispatch_new(pool, future);
     if (error) pp_future_finish(future, error, NULL);
 }
 
-/* Ends a task because of a failed dependency. What came first in a chain is what the last one tells. */
+/* Ends a task because a dependency failed. The last task of a chain tells the failure of the first. */
 static void fail_after(struct pool *pool, struct future *future, const struct future *dependency) {
     struct pool_failure failure;
     if (pool->broken) {
@@ -138,7 +134,7 @@ static void fail_after(struct pool *pool, struct future *future, const struct fu
         char why[sizeof failure.message];
         memcpy(why, failure.message, sizeof why);
         failure.cause = dependency->outcome;
-        /* "POOL_EDIED: killed by SIGSEGV"; a message that is the code's own text begins with the name already. */
+        /* "POOL_EDIED: killed by SIGSEGV"; a message that is the code's own text begins with the name anyway. */
         if (!why[0] || strcmp(why, name) == 0) snprintf(failure.message, sizeof failure.message, "%s", name);
         else
             snprintf(failure.message, sizeof failure.message, "%.*s: %.200s", (int)strcspn(name, ":"), name, why);
@@ -151,11 +147,11 @@ void pp_graph_begin(struct pool *pool, struct future *future) {
     if (relations->pending > 0) pp_held_add(pool, future);
     for (size_t i = 0; i < relations->edge_count; i++) {
         const struct future *dependency = relations->edges[i].dependency;
-        if (!is_done(dependency) || dependency->outcome == 0) continue;
+        if (!pp_future_is_done(dependency) || dependency->outcome == 0) continue;
         fail_after(pool, future, dependency);
         return;
     }
-    if (relations->pending == 0) start(pool, future);
+    if (relations->pending == 0) start_task(pool, future);
 }
 
 /* ---- telling */
@@ -165,12 +161,12 @@ static void tell_dependents(struct pool *pool, struct future *future) {
     while ((edge = PP_LIST_FIRST(&future->relations->dependents, struct pp_edge, link)) != NULL) {
         struct future *dependent = edge->dependent;
         unlink_edge(edge);
-        if (is_done(dependent)) continue; /* it was cancelled since */
+        if (pp_future_is_done(dependent)) continue; /* it was cancelled since */
         if (future->outcome || pool->broken) {
             fail_after(pool, dependent, future);
         } else if (--dependent->relations->pending == 0) {
             pp_held_remove(pool, dependent);
-            start(pool, dependent);
+            start_task(pool, dependent);
         }
     }
 }

@@ -1,4 +1,4 @@
-/* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
+/* pool_map() and pool_map_async(): from the program's struct pool_job to a job under way; see job.h. */
 #include <string.h>
 
 #include "base/sys.h"
@@ -86,7 +86,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, enum way way,
     return 0;
 }
 
-/* There is nothing to do, and nothing to tell. */
+/* The job has no items. */
 static void tell_empty(const struct pool_job *job) {
     static const struct pp_job_result none;
     pp_job_result_write(&none, job);
@@ -142,7 +142,7 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way 
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    /* Who may not wait must not begin either: items would be at the caller's data after the call has returned. */
+    /* A call that may not wait must not begin: items would use the program's data after the call has returned. */
     error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, way, &future);
     pp_unlock(pool);
     if (error) return error;
@@ -151,7 +151,7 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way 
     return error;
 }
 
-/* A pool for this call: its workers inherit all inputs, and there are no more of them than items. */
+/* Makes a pool for this call. Its workers inherit all inputs, and there are no more of them than items. */
 static int map_alone(const struct pool_job *job) {
     int error = check_job(job);
     if (error || job->count == 0) {

@@ -5,7 +5,7 @@
 #include "base/sys.h"
 #include "pool/pool.h"
 
-/* Where the bucket of this priority is, or would be. */
+/* The index at which the bucket of this priority is, or would be. */
 static size_t find(const struct pp_queue *queue, int priority) {
     size_t low = 0, high = queue->count;
     while (low < high) {

@@ -20,7 +20,7 @@ int pp_worker_count(int workers) {
     return count > PP_WORKERS ? PP_WORKERS : count < 1 ? 1 : count;
 }
 
-/* Tells workers, and who starts them. */
+/* Tells the workers, and the backend, which starts them. */
 static void set_size(struct pool *pool, uint32_t wanted) {
     struct pp_control *control = pool->shared.control;
     bool fewer = wanted < pool->wanted;
@@ -57,7 +57,7 @@ int pp_retire_all(struct pool *pool, uint64_t deadline) {
 }
 
 int pp_processes_retire(struct pool *pool, uint64_t deadline) {
-    /* The supervisor goes when the last worker has gone. */
+    /* The supervisor exits when the last worker has exited. */
     pp_step_out(pool);
     bool gone = pp_supervisor_has_gone(pool, deadline);
     pp_step_in(pool);

@@ -20,8 +20,8 @@ static int check_task(const struct pool_task *task) {
     return 0;
 }
 
-/* Finds room for the argument, where it can wait, and for the result. */
-static int make_room(struct pool *pool, struct future *future) {
+/* Finds room for the argument, and for the result. */
+static int find_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
     task->in = NULL;
     if (task->in_size > PP_INLINE_IN || (task->in_size && pp_is_huge(future))) {
@@ -31,7 +31,7 @@ static int make_room(struct pool *pool, struct future *future) {
         task->in = future->small;
     }
     if (future->out_size > PP_INLINE_OUT) {
-        /* A result of more may turn out to be short: task_resize(). */
+        /* A result of more than a page may turn out to be short: task_resize(). */
         bool whole = future->out_size <= RESULT_A_PAGE;
         future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size)
                                : pp_heap_alloc(&pool->results, future->out_size, false);
@@ -54,7 +54,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
                                .retries = task->retries, .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
     f->index = index;
-    error = make_room(pool, f);
+    error = find_room(pool, f);
     if (!error && (task->after_count > 0 || task->context)) error = pp_graph_tie(pool, f, task);
     if (error) pp_task_drop(pool, f);
     else *future = f;
@@ -93,8 +93,8 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     return error;
 }
 
-/* Tasks wait for slots, which only collecting frees: without it workers would have nothing to do until the program next
- * asks for a result. */
+/* Whether tasks wait for slots while workers have none to run. Only collecting frees slots; without it workers would do
+ * nothing until the program next asks for a result. */
 static bool workers_lack_work(const struct pool *pool) {
     return pool->queue.count > 0 && pp_ring_is_empty(&pool->shared);
 }

@@ -18,7 +18,7 @@
 #include "shared/state.h"
 
 #define NS_PER_MS 1000000U
-#define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
+#define SPIN_NS 100000U /* the time to wake a sleeping CPU, and to do some work there */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 
@@ -61,14 +61,15 @@ static uint32_t wish_for(const struct pool *pool, const struct future *future) {
     return one ? future->slot : PP_WAITS_ANY;
 }
 
-/* Whether workers have announced anything that was not collected, or the supervisor has. */
+/* Whether workers or the supervisor have published anything that was not collected. */
 static bool sees_news(const struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++)
         if (pp_record_announced(&pool->shared.records[w]) != pool->done_heads[w]) return true;
     return pp_notice_waits(&pool->shared);
 }
 
-/* Workers are to take what comes at once. Written only where it changes: they read it all the time. */
+/* The caller waits for each task before it sends the next: workers are to take tasks at once. The word is written only
+ * if it changes, since workers read it all the time. */
 static void tell_one_by_one(struct pool *pool) {
     _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     if (!atomic_load_explicit(one_by_one, memory_order_relaxed))
@@ -76,14 +77,14 @@ static void tell_one_by_one(struct pool *pool) {
     pool->sends = 0;
 }
 
-/* The state word of a task, which tells of its outcome sooner than the announcement. NULL: it has no slot. */
+/* The state word of the task, which shows its outcome sooner than the announcement does; NULL: it has no slot. */
 static const _Atomic uint64_t *word_of(const struct pool *pool, const struct future *future) {
     bool has_one = future && !future->is_job && future->slot != PP_NO_SLOT;
     return has_one ? &pool->shared.outcomes[future->slot].state : NULL;
 }
 
-/* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
- * short. */
+/* If a CPU is to spare, looks for a short time before the caller sleeps: bench_limits, "round-awake". Returns whether
+ * there is anything to collect. It keeps the lock, as the time is short. */
 static bool spin(struct pool *pool, const struct future *future) {
     if (!pp_placement_can_spare(&pool->shared)) return false;
     const _Atomic uint64_t *word = word_of(pool, future);
@@ -96,7 +97,7 @@ static bool spin(struct pool *pool, const struct future *future) {
         for (int i = 0; i < PP_LOOKS; i++)
             if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
                 return true;
-        now = pp_backoff_yield(&pool->backoff); /* whoever else wants it */
+        now = pp_backoff_yield(&pool->backoff); /* another process may want the CPU */
     } while (now < until);
     return false;
 }
@@ -130,7 +131,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
 /* Sleeps until the thread that polls comes back, or `until`. */
 static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->others_wait++;
-    pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
+    pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may sleep for one outcome only */
     pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
@@ -178,7 +179,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
 int pool_fd(const struct pool *pool) {
     if (!pool) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    struct pool *p = (struct pool *)(uintptr_t)pool; /* const to its caller, for whom nothing of it changes */
+    struct pool *p = (struct pool *)(uintptr_t)pool; /* nothing changes that the program can see */
     pp_lock(p);
     if (p->event_fd < 0 && !p->ended) {
         p->event_fd = pp_watch_both(p->bell, p->lifeline);
@@ -190,7 +191,7 @@ int pool_fd(const struct pool *pool) {
     return fd < 0 ? POOL_ECLOSED : fd;
 }
 
-/* What the supervisor's end makes readable must not stay so once it is known. */
+/* Once the supervisor's end is known, pool_fd() must not stay readable because of it. */
 static void forget_lifeline(struct pool *pool) {
     if (pool->event_fd >= 0 && pool->event_fd != pool->bell) pp_watch_no_more(pool->event_fd, pool->lifeline);
 }
