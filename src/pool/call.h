@@ -1,7 +1,6 @@
-/* How a call of the program begins and ends: the lock, and what a call does before it returns.
+/* How a call of the program begins and ends, and what it does before it returns.
  *
- * A call takes the lock with pp_lock() and gives it back with pp_unlock(). In between it may step out to do something
- * that takes long; the pool's end waits until it has stepped in again.
+ * A call takes the lock with pp_lock() and gives it back with pp_unlock().
  *
  * What follows from an outcome is not done where the outcome is taken in: it is queued on the pool, and a bit of
  * pool->due says so. It is done here, before the call goes to sleep or returns. So submitting, collecting and finishing
@@ -17,6 +16,7 @@
 #include "pool/backend.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
+#include "pool/lock.h"
 #include "worker/task.h"
 
 /* Whether this is another process than the pool's. Needs no lock. */
@@ -29,26 +29,6 @@ static inline bool pp_is_foreign(const struct pool *pool) {
 /* Why nothing can be submitted, or 0. */
 static inline int pp_refusal(const struct pool *pool) {
     return pool->closed ? POOL_ECLOSED : pool->broken;
-}
-
-static inline void pp_lock(struct pool *pool) {
-    pthread_mutex_lock(&pool->lock);
-}
-
-/* The call goes on without the lock for a while. The pool's end waits for it to step in. */
-static inline void pp_step_out(struct pool *pool) {
-    pool->outside++;
-    pthread_mutex_unlock(&pool->lock);
-}
-
-/* The call has the lock again. */
-static inline void pp_stepped_in(struct pool *pool) {
-    if (--pool->outside == 0 && pool->ended) pthread_cond_broadcast(&pool->changed);
-}
-
-static inline void pp_step_in(struct pool *pool) {
-    pthread_mutex_lock(&pool->lock);
-    pp_stepped_in(pool);
 }
 
 /* ---- what a call does with the pool */

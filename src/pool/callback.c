@@ -2,6 +2,7 @@
 #include "pool/future_alloc.h"
 #include "pool/interest.h"
 #include "pool/pool.h"
+#include "pool/lock.h"
 #include "pool/relations.h"
 
 /* The callback waits to be run. */
@@ -29,9 +30,9 @@ void pp_callbacks_run(struct pool *pool) {
         pp_list_remove(&pool->callbacks, &first->link);
         pp_release(first);
         if (!callback.future->given_up) {
-            pthread_mutex_unlock(&pool->lock);
+            pp_enter_program(pool);
             callback.run(callback.future, callback.arg);
-            pthread_mutex_lock(&pool->lock);
+            pp_leave_program(pool);
         }
         pp_unpin(callback.future);
     }

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "pool/bell.h"
 #include "pool/job.h"
+#include "pool/lock.h"
 
 #define NS_PER_MS 1000000U
 #define DEFAULT_INTERVAL 100
@@ -68,9 +69,9 @@ static bool call(struct pool *pool, struct pp_report *report) {
     report->last_seconds = progress.seconds;
     report->calling = true;
     report->thread = pthread_self();
-    pthread_mutex_unlock(&pool->lock);
+    pp_enter_program(pool);
     report->job->progress(&progress, report->job->progress_arg);
-    pthread_mutex_lock(&pool->lock);
+    pp_leave_program(pool);
     report->calling = false;
     report->due = pp_now() + (pause > least ? pause : least);
     return last;

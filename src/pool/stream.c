@@ -189,9 +189,9 @@ static int read_input(struct stream *s, struct future *future) {
     const struct pool_stream *options = &s->options;
     void *in = (void *)(uintptr_t)future->task.in;
     if (options->next) {
-        pthread_mutex_unlock(&s->pool->lock); /* no pp_unlock(): a callback might end the pool, and `in` with it */
+        pp_enter_program(s->pool); /* not pp_unlock(): a callback might end the pool, and `in` with it */
         int code = options->next(options->next_arg, in);
-        pp_lock(s->pool);
+        pp_leave_program(s->pool);
         return code;
     }
     if (s->pulled == options->count) return POOL_END;
