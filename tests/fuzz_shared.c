@@ -15,6 +15,7 @@
 
 #include "pool/audit.h"
 #include "pool/backend.h"
+#include "pool/call.h"
 #include "shared/command.h"
 #include "shared/park.h"
 #include "shared/item_errors.h"

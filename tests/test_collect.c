@@ -229,7 +229,7 @@ TEST_CASE(a_get_takes_in_what_was_given_up) {
     assert_true(pool->arena_left < left);
     assert_ok(future_get(futures[FAR], NULL, 0));
     assert_int_equal(pool->arena_left, left);
-    assert_int_equal(pool->given_up, 0);
+    assert_int_equal(pool->interest.all, 0);
     end(pool, futures, MANY);
 }
 

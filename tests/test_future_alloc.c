@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "pool/future_alloc.h"
+#include "pool/call.h"
 
 enum { MANY = 300, LARGE = 1000 };
 

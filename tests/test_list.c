@@ -27,7 +27,7 @@ static void assert_list(const int *numbers, size_t count) {
         assert_int_equal(item->number, numbers[at++]);
     }
     assert_int_equal(at, count);
-    const struct item *last = count ? PP_ITEM(list.first->prev, struct item, link) : NULL;
+    const struct item *last = PP_LIST_LAST(&list, struct item, link);
     while (at > 0) {
         assert_int_equal(last->number, numbers[--at]);
         last = PP_ITEM(last->link.prev, struct item, link);

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include "pool/dispatch.h"
 #include "pool/audit.h"
 #include "shared/plan.h"
 #include "pool/pool.h"

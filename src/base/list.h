@@ -68,6 +68,8 @@ static inline void *pp_list_item(struct pp_link *link, size_t offset) {
 #define PP_ITEM(link, type, member) ((type *)pp_list_item(link, offsetof(type, member)))
 /* The first item; NULL if the list is empty. */
 #define PP_LIST_FIRST(list, type, member) PP_ITEM((list)->first, type, member)
+/* The last item; NULL if the list is empty. */
+#define PP_LIST_LAST(list, type, member) PP_ITEM((list)->first ? (list)->first->prev : NULL, type, member)
 /* Declares `item` and runs the loop's body for each item in turn. The body may remove `item`, but no other. */
 #define PP_LIST_EACH(item, list, type, member)                                                                         \
     for (type *item = PP_LIST_FIRST(list, type, member), *item##_next;                                                 \

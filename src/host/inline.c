@@ -10,15 +10,16 @@
  * Called by: pool, wait, and through pp_unlock() every call. */
 #include <unistd.h>
 
-#include "pool/collect.h"
+#include "base/sys.h"
 #include "pool/backend.h"
-#include "shared/worker_life.h"
-#include "shared/notice.h"
+#include "pool/call.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
+#include "shared/notice.h"
 #include "shared/ring.h"
-#include "base/sys.h"
+#include "shared/worker_life.h"
 #include "worker/task.h"
+#include "worker/worker.h"
 
 struct crew {
     struct pp_worker_options options;
@@ -96,14 +97,14 @@ static bool work_aside(struct pool *pool, bool (*act)(struct pool *pool)) {
 }
 
 static bool has_work(const struct pool *pool) {
-    return !pool->ended && !pool->broken && (pool->jobs || !pp_ring_is_empty(&pool->shared));
+    return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs) || !pp_ring_is_empty(&pool->shared));
 }
 
 static void drive(struct pool *pool) {
     struct crew *crew = pool->crew;
     bool worked = true;
-    if (pool->reports && pp_in_report(pool)) return; /* which does not wait */
-    if (pp_notice_waits(&pool->shared)) pp_collect(pool); /* of an initializer that has failed for good */
+    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
+    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* of an initializer that has failed for good */
     while (worked && has_work(pool)) {
         if (crew->driving) {
             pthread_cond_wait(&pool->changed, &pool->lock);
@@ -116,8 +117,9 @@ static void drive(struct pool *pool) {
         pthread_mutex_lock(&pool->lock);
         crew->driving = false;
         pthread_cond_broadcast(&pool->changed);
-        pp_collect(pool);
-        if (pool->reports) pp_reports_run(pool);
+        pp_advance(pool);
+        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
+        pp_settle(pool);
     }
 }
 
@@ -165,9 +167,8 @@ static int retire(struct pool *pool, uint64_t deadline) {
 
 static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
-    pp_stop_all(pool);
     while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
-    pool->driven = false;
+    pool->due &= ~(unsigned)PP_DUE_DRIVE;
     pp_release(crew->worker);
     pp_release(crew);
     pool->crew = NULL;

@@ -11,13 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/collect.h"
+#include "base/sys.h"
 #include "pool/backend.h"
+#include "pool/call.h"
+#include "pool/pool.h"
+#include "shared/notice.h"
 #include "shared/park.h"
 #include "shared/worker_life.h"
-#include "shared/notice.h"
-#include "pool/pool.h"
-#include "base/sys.h"
+#include "worker/worker.h"
 
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
 #define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */
@@ -131,7 +132,7 @@ static void *run_thread(void *argument) {
     return NULL;
 }
 
-static void stop(struct pool *pool) {
+static void end(struct pool *pool) {
     struct crew *crew = pool->crew;
     /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
@@ -141,11 +142,6 @@ static void stop(struct pool *pool) {
     pthread_mutex_destroy(&crew->lock);
     pp_release(crew);
     pool->crew = NULL;
-}
-
-static void end(struct pool *pool) {
-    pp_stop_all(pool); /* so that they soon find nothing more to do */
-    stop(pool);
 }
 
 static bool start_one(struct crew *crew, uint32_t number) {
@@ -202,7 +198,7 @@ static int retire(struct pool *pool, uint64_t deadline) {
          pause = pause < PAUSE_MOST ? pause * 2 : pause) {
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
-        pp_collect(pool); /* makes room for their notices */
+        pp_advance(pool); /* makes room for their notices */
         pthread_mutex_unlock(&pool->lock);
         pp_poll(NULL, 0, deadline - now < pause ? deadline : now + pause);
         pthread_mutex_lock(&pool->lock);
@@ -229,7 +225,7 @@ static int start(struct pool *pool) {
     bool hopeless = is_hopeless(crew);
     pthread_mutex_unlock(&crew->lock);
     if (!hopeless || alive == pool->wanted) return 0;
-    stop(pool);
+    end(pool);
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);

@@ -1,13 +1,14 @@
 #include "pool/audit.h"
 
-#include "pool/outcome.h"
 #include "pool/cancel.h"
 #include "pool/collect.h"
-#include "shared/park.h"
+#include "pool/dispatch.h"
 #include "pool/job.h"
-#include "shared/notice.h"
-#include "shared/ring.h"
+#include "pool/outcome.h"
 #include "pool/slots.h"
+#include "shared/notice.h"
+#include "shared/park.h"
+#include "shared/ring.h"
 #include "shared/state.h"
 
 #define MOST_LOSSES 8

@@ -15,6 +15,7 @@ struct pp_backend {
     /* Starts the workers. 0, or a code; then nothing is left behind. No lock is held. */
     int (*start)(struct pool *pool);
     /* Ends them, and what they run as far as that can be done; when it returns, no worker touches anything any more.
+     * Where tasks run in the program's process, what had not started was cancelled, and what runs is to be killed.
      * Under the pool's lock. */
     void (*end)(struct pool *pool);
     /* Runs what waits, in this thread; NULL: workers run by themselves. Called under the pool's lock, which it gives up

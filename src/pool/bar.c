@@ -1,8 +1,7 @@
 /* pool_progress_bar(): progress as text, for people at a terminal and for log files.
  *
- * Invariant: keeps nothing between calls; what was told last is in the progress itself. Writes only what can be written
- * at once, and never with SIGPIPE open.
- * Called by: programs, as the callback of a job. */
+ * Invariant: nothing is kept between calls; what was told last is in the progress itself. A call writes only what can
+ * be written at once, and never raises SIGPIPE. */
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,8 +12,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "parpool.h"
 #include "base/sys.h"
+#include "parpool.h"
 
 #define COLUMNS 79
 #define BAR_MOST 30
@@ -28,7 +27,7 @@ static void put_time(char *text, size_t room, double seconds) {
     else snprintf(text, room, "%lu:%02lu:%02lu", s / 3600, s / 60 % 60, s % 60);
 }
 
-/* "  45 %  450/1000  90.2/s  0:06 left  2 failed"; `bar` stands behind the percentage. */
+/* "  45 %  450/1000  90.2/s  0:06 left  2 failed", with `bar` behind the percentage. */
 static size_t put_line(char *text, const struct pool_progress *p, const char *bar) {
     char when[32], failed[40] = "";
     bool over = p->done >= p->count;
@@ -54,7 +53,7 @@ static void put_bar(char bar[BAR_MOST + 5], int width, const struct pool_progres
 
 /* ---- writing */
 
-/* SIGPIPE of our own making is taken away again; one that was pending before stays. */
+/* A SIGPIPE that the write raises is taken away again; one that was pending before stays. */
 static void write_quietly(int fd, const char *text, size_t size, int patience) {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
     if (pp_poll(&ready, 1, pp_now() + (uint64_t)patience * 1000000U) <= 0 || (ready.revents & (POLLNVAL | POLLERR)))

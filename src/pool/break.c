@@ -17,7 +17,8 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     }
     struct future *future;
     while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
-    while (pool->held) pp_future_finish(pool->held, code, why);
-    while (pool->jobs) pp_job_abort(pool, pool->jobs, why);
-    while (pool->waiting_jobs) pp_job_abort(pool, pool->waiting_jobs, why);
+    while ((future = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_future_finish(future, code, why);
+    struct pp_job *job;
+    while ((job = PP_LIST_FIRST(&pool->jobs, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
+    while ((job = PP_LIST_FIRST(&pool->waiting_jobs, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
 }

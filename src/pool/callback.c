@@ -1,70 +1,53 @@
-#include "pool/collect.h"
-#include "pool/future_alloc.h"
-#include "pool/pool.h"
 #include "base/sys.h"
+#include "pool/future_alloc.h"
+#include "pool/interest.h"
+#include "pool/pool.h"
+#include "pool/lock.h"
+#include "pool/relations.h"
 
+/* The callback waits to be run. */
 static void append(struct pool *pool, struct pp_callback *callback) {
     pp_pin(callback->future);
-    callback->next = NULL;
-    *pool->callbacks_end = callback;
-    pool->callbacks_end = &callback->next;
+    pp_list_add_back(&pool->callbacks, &callback->link);
+    pool->due |= PP_DUE_CALLBACKS;
 }
 
 void pp_callbacks_take(struct pool *pool, struct future *future) {
-    struct pp_ties *ties = future->ties;
-    if (!ties->callbacks) return;
-    pool->watched--;
-    struct pp_callback *callback = ties->callbacks, *next;
-    for (; callback; callback = next) {
-        next = callback->next;
+    struct pp_list *callbacks = &future->relations->callbacks;
+    if (pp_list_is_empty(callbacks)) return;
+    pp_interest_end_urgent(pool);
+    PP_LIST_EACH(callback, callbacks, struct pp_callback, link) {
+        pp_list_remove(callbacks, &callback->link);
         append(pool, callback);
     }
-    ties->callbacks = NULL;
 }
 
 void pp_callbacks_run(struct pool *pool) {
+    struct pp_callback *first;
     pool->calling = true;
-    while (pool->callbacks) {
-        struct pp_callback callback = *pool->callbacks;
-        pp_release(pool->callbacks);
-        pool->callbacks = callback.next;
-        if (!pool->callbacks) pool->callbacks_end = &pool->callbacks;
+    while ((first = PP_LIST_FIRST(&pool->callbacks, struct pp_callback, link)) != NULL) {
+        struct pp_callback callback = *first;
+        pp_list_remove(&pool->callbacks, &first->link);
+        pp_release(first);
         if (!callback.future->given_up) {
-            pthread_mutex_unlock(&pool->lock);
+            pp_enter_program(pool);
             callback.run(callback.future, callback.arg);
-            pthread_mutex_lock(&pool->lock);
+            pp_leave_program(pool);
         }
         pp_unpin(callback.future);
     }
+    pool->due &= ~(unsigned)PP_DUE_CALLBACKS;
     pool->calling = false;
 }
 
-static void add(struct pp_ties *ties, struct pp_callback *callback) {
-    *ties->callbacks_end = callback;
-    ties->callbacks_end = &callback->next;
-}
-
-int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg) {
-    if (!future || !callback) return POOL_EINVAL;
-    struct pool *pool = future->pool;
-    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    struct pp_callback *entry = pp_zalloc(1, sizeof *entry);
-    if (!entry) return POOL_ENOMEM;
-    *entry = (struct pp_callback){.future = future, .run = callback, .arg = arg};
-    int error = 0;
-    pp_lock(pool);
-    pp_collect(pool);
-    struct pp_ties *ties = NULL;
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) {
-        append(pool, entry);
-    } else if ((ties = pp_ties_of(future)) != NULL) {
-        if (!ties->callbacks) pool->watched++;
-        add(ties, entry);
-        pp_attend_all(pool);
-    } else {
-        error = POOL_ENOMEM;
-        pp_release(entry);
+bool pp_callback_add(struct pool *pool, struct future *future, struct pp_callback *callback) {
+    if (pp_future_is_done(future)) {
+        append(pool, callback);
+        return true;
     }
-    pp_unlock(pool);
-    return error;
+    struct pp_relations *relations = pp_relations_of(future);
+    if (!relations) return false;
+    if (pp_list_is_empty(&relations->callbacks)) pp_interest_begin_urgent(pool);
+    pp_list_add_back(&relations->callbacks, &callback->link);
+    return true;
 }

@@ -2,6 +2,8 @@
 
 #include "pool/break.h"
 #include "pool/death.h"
+#include "pool/describe.h"
+#include "pool/dispatch.h"
 #include "pool/job.h"
 #include "pool/outcome.h"
 #include "pool/slots.h"
@@ -10,7 +12,6 @@
 #include "shared/park.h"
 #include "shared/ring.h"
 #include "shared/state.h"
-#include "shared/timer.h"
 
 /* ---- the done rings */
 
@@ -21,10 +22,10 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
     else pp_collect_done(pool, pp_ticket_slot(ticket));
 }
 
-#define AHEAD 8 /* outcomes that are fetched before they are taken in */
-#define NEAR 32 /* slots on each side of the one that is asked for */
+#define AHEAD 8 /* outcomes that are prefetched before they are taken in */
+#define NEAR 32 /* slots on each side of the one that the call asks for */
 
-static void prefetch(const struct pool *pool, uint32_t slot) {
+static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots[slot].future;
     if (!future) return;
     pp_prefetch(&pool->shared.outcomes[slot]);
@@ -33,16 +34,16 @@ static void prefetch(const struct pool *pool, uint32_t slot) {
     pp_prefetch(future->small);
 }
 
-/* A ring that ran over: what it announced is found in the slots. */
+/* Finds what a ring that ran over announced. */
 static void collect_all_slots(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        if (slot + AHEAD < pool->fresh_slot) prefetch(pool, slot + AHEAD);
+        if (slot + AHEAD < pool->fresh_slot) prefetch_outcome(pool, slot + AHEAD);
         pp_collect_done(pool, slot);
     }
     pp_jobs_look(pool);
 }
 
-/* False: its ring ran over, and collect_all_slots() is to find what it announced. */
+/* Returns false if its ring ran over; then collect_all_slots() must find what it announced. */
 static bool collect_worker(struct pool *pool, uint32_t worker) {
     const struct pp_record *record = &pool->shared.records[worker];
     const _Atomic uint64_t *done = pool->shared.done[worker];
@@ -53,10 +54,10 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
     if (tail - head > PP_DONE_RING / 2) return false;
     for (uint64_t i = head; i != tail; i++) {
         uint64_t ahead = atomic_load_explicit(&done[(i + AHEAD) % PP_DONE_RING], memory_order_relaxed);
-        if (tail - i > AHEAD) prefetch(pool, pp_ticket_slot(ahead) % PP_SLOTS);
+        if (tail - i > AHEAD) prefetch_outcome(pool, pp_ticket_slot(ahead) % PP_SLOTS);
         collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
     }
-    /* Written over while it was read? */
+    /* If the worker has written over entries while they were read, it ran over as well. */
     return pp_record_announced(record) - head <= PP_DONE_RING;
 }
 
@@ -71,8 +72,8 @@ static void collect_workers(struct pool *pool) {
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
     pool->died += notice->left.retired == 0;
-    /* Before anything that may look whether a pass is over: the dead is in it no more, and what it left is here
-     * only. */
+    /* First of all, since a look at a job may find its round over: the dead worker is in it no more, and only the
+     * notice says what it left. */
     pp_job_died(pool, notice);
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     pp_task_died(pool, notice);
@@ -104,31 +105,30 @@ void pp_collect(struct pool *pool) {
     collect_workers(pool);
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);
-    if (pool->waiting_jobs) pp_jobs_look(pool);
+    if (!pp_list_is_empty(&pool->waiting_jobs)) pp_jobs_look(pool);
 }
 
-/* Whether more is to be done about other outcomes than to take them in when somebody asks for them: something comes
- * after them, nobody will ask, a job may have to go on, a death to be told, or the supervisor's clock to stop; or tasks
- * wait for slots, of which those near would be too few to keep workers at work until the next call. */
+/* Whether outcomes of other futures must be taken in now rather than when they are asked for: something has an interest
+ * in them, a death is to be told, or tasks wait for slots, and those near would free too few of them to keep workers at
+ * work until the next call. */
 static bool others_matter(const struct pool *pool) {
     bool few_slots = pool->queue.count > 0 && pp_ring_length(&pool->shared) < PP_SLOTS / 2;
-    return few_slots || pool->held || pool->watched || pool->given_up || pool->open_jobs ||
-           pp_notice_waits(&pool->shared) || pp_timer_runs(&pool->shared);
+    return pool->interest.all > 0 || few_slots || pp_notice_waits(&pool->shared);
 }
 
-/* Takes in the outcome of this future, if it is there, and what is done in the slots beside it. Whether it did. Futures
- * are mostly asked for in the order in which they were submitted, which is that of their slots, one way or the other;
- * where many are done, to take in all of them first would move each through the CPU's caches twice: bench_limits,
+/* Takes in the outcome of this future, if it is there, and outcomes in the slots beside it. Returns whether it did.
+ * Programs mostly ask for futures in the order in which they were submitted, which is that of their slots, upwards or
+ * downwards. If many are done, taking in all of them first would move each through the caches twice: bench_limits,
  * "submit". */
 static bool collect_near(struct pool *pool, const struct future *future) {
     uint32_t first = future->slot;
     if (first == PP_NO_SLOT || !pp_collect_done(pool, first)) return false;
     for (uint32_t slot = first + 1; slot < pool->fresh_slot && slot - first < NEAR; slot++) {
         if (!pp_collect_done(pool, slot)) break;
-        prefetch(pool, (slot + AHEAD) % PP_SLOTS);
+        prefetch_outcome(pool, (slot + AHEAD) % PP_SLOTS);
     }
     for (uint32_t slot = first; slot-- > 0 && first - slot < NEAR && pp_collect_done(pool, slot);)
-        prefetch(pool, (slot - AHEAD) % PP_SLOTS);
+        prefetch_outcome(pool, (slot - AHEAD) % PP_SLOTS);
     if (pool->queue.count) pp_dispatch(pool);
     return true;
 }

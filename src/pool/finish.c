@@ -4,11 +4,13 @@
 
 #include "base/sys.h"
 #include "pool/future_alloc.h"
+#include "pool/interest.h"
 #include "pool/observer.h"
+#include "pool/relations.h"
 #include "shared/timer.h"
 
 static void keep_failure(struct future *future, int outcome, const struct pool_failure *failure) {
-    if (!outcome || (future->given_up && !future->ties)) return;
+    if (!outcome || (future->given_up && !future->relations)) return;
     future->failure = pp_zalloc(1, sizeof *future->failure);
     if (!future->failure) return;
     if (failure) *future->failure = *failure;
@@ -17,11 +19,22 @@ static void keep_failure(struct future *future, int outcome, const struct pool_f
         snprintf(future->failure->message, sizeof future->failure->message, "%s", pool_strerror(outcome));
 }
 
+/* Its dependents and its callbacks are told before the call returns: call.h. */
+static void queue_relations(struct pool *pool, struct future *future) {
+    pp_pin(future);
+    pp_list_add_back(&pool->settling, &future->relations->settling);
+    pool->due |= PP_DUE_RELATIONS;
+}
+
 void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure) {
     struct pool *pool = future->pool;
     if (future->queued) pp_queue_remove(&pool->queue, future);
+    else if (future->relations && future->relations->pending > 0) pp_held_remove(pool, future);
     if (!future->is_job) {
-        if (future->task.timeout) pp_timer_end(&pool->shared);
+        if (future->task.timeout) {
+            pp_timer_end(&pool->shared);
+            pp_interest_end(pool);
+        }
         if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
         pool->tasks_failed += outcome != 0;
         if (outcome && future->result) {
@@ -31,19 +44,20 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     } else {
         pool->open_jobs--;
         pool->jobs_finished++;
+        pp_interest_end(pool);
     }
     keep_failure(future, outcome, failure);
     future->outcome = outcome;
     pool->open--;
     pool->finished++;
-    pool->given_up -= future->given_up;
-    if (future->given_up && !future->ties && future->pins == 0) {
+    if (future->given_up) pp_interest_end(pool);
+    if (future->given_up && !future->relations && future->pins == 0) {
         pp_future_recycle(future);
         return;
     }
-    /* Release: pairs with the acquire of future_done() and its like, which take no lock. */
+    /* Release: pairs with the acquire in is_done(), future.c, which takes no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
-    if (future->observers) pp_observers_notify(future, PP_OBSERVED_DONE);
-    if (future->ties) pp_ties_finish(pool, future);
+    if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_DONE);
+    if (future->relations) queue_relations(pool, future);
     else pp_detach(future);
 }

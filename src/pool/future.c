@@ -1,89 +1,94 @@
-/* future_get() and its kin: what a program asks of a future. */
+/* What a program asks of a future: future_get(), future_cancel(), future_free() and the like. */
 #include <string.h>
 
+#include "base/sys.h"
+#include "pool/bell.h"
+#include "pool/call.h"
+#include "pool/callback.h"
 #include "pool/cancel.h"
-#include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
-#include "pool/pool.h"
-#include "shared/state.h"
 #include "pool/observer.h"
+#include "pool/pool.h"
+#include "pool/wait.h"
+#include "shared/state.h"
 
 static bool is_done(const struct future *future) {
-    /* Acquire: pairs with the release in pp_future_finish(). What it orders is constant from then on: no lock. */
+    /* Acquire: pairs with the release in pp_future_finish(). What it orders is constant from then on, so no lock is
+     * needed to read it. */
     return atomic_load_explicit(&future->done, memory_order_acquire);
 }
 
-static int check(const struct future *future) {
+static int check_future(const struct future *future) {
     if (!future) return POOL_EINVAL;
     return pp_is_foreign(future->pool) ? POOL_EFOREIGN : 0;
 }
 
-static bool is_at_rest(const struct future *future) {
+static bool is_detached(const struct future *future) {
     /* Acquire: pairs with the release in pp_detach(). */
     return atomic_load_explicit(&future->done, memory_order_acquire) == PP_DETACHED;
 }
 
-/* Takes the lock, and pins the future: a callback may free it. let_go() undoes both. */
-static void hold(struct future *future) {
+/* Takes the lock, and pins the future, since a callback may free it. leave() undoes both. */
+static void enter(struct future *future) {
     pp_lock(future->pool);
     pp_pin(future);
 }
 
-/* The same, and waits. */
-static int wait_for(struct future *future, int timeout) {
+static int enter_and_wait(struct future *future, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
-    hold(future);
+    enter(future);
     return pp_wait(future->pool, future, 0, deadline);
 }
 
-static void let_go(struct future *future) {
+static void leave(struct future *future) {
     struct pool *pool = future->pool;
     pp_unpin(future);
     pp_unlock_last(pool);
 }
 
 int future_wait(struct future *future, int timeout) {
-    int error = timeout < -1 ? POOL_EINVAL : check(future);
+    int error = timeout < -1 ? POOL_EINVAL : check_future(future);
     if (error || is_done(future)) return error;
-    error = wait_for(future, timeout);
-    let_go(future);
+    error = enter_and_wait(future, timeout);
+    leave(future);
     return error;
 }
 
-static int take(const struct future *future, void *out) {
+/* Returns the outcome, with the result in *out if it is 0. */
+static int take_result(const struct future *future, void *out) {
     if (future->outcome == 0 && out && future->result && !future->is_job)
         memcpy(out, future->result, future->out_size);
     return future->outcome;
 }
 
 int future_get(struct future *future, void *out, int timeout) {
-    int error = timeout < -1 ? POOL_EINVAL : check(future);
+    int error = timeout < -1 ? POOL_EINVAL : check_future(future);
     if (error) return error;
-    if (is_at_rest(future)) { /* and so its result lies in itself, where the pool's end lets it be */
+    if (is_detached(future)) { /* so its result lies in itself, and stays there when the pool ends */
         pp_future_prefetch_beside(future);
-        return take(future, out);
+        return take_result(future, out);
     }
-    if (is_done(future)) hold(future);
-    else error = wait_for(future, timeout);
+    if (is_done(future)) enter(future);
+    else error = enter_and_wait(future, timeout);
     if (!error) {
-        /* Before callbacks run; and without the lock where it may take long. */
+        /* Before callbacks run; and without the lock if it may take long. */
         bool large = future->result && future->result != future->small;
         if (large) pp_step_out(future->pool);
-        error = take(future, out);
+        error = take_result(future, out);
         if (large) pp_step_in(future->pool);
     }
-    let_go(future);
+    leave(future);
     return error;
 }
 
-/* The struct is const to its caller, for whom nothing of it changes; that the pool moves on is no part of it. */
+/* The program passes a const future, since nothing that it can see changes; but the call moves the pool on. */
 static struct future *unconst(const struct future *future) {
     return (struct future *)(uintptr_t)future;
 }
 
 bool future_done(const struct future *future) {
-    if (check(future)) return false;
+    if (check_future(future)) return false;
     return is_done(future) || future_wait(unconst(future), 0) == 0;
 }
 
@@ -92,10 +97,10 @@ static uint64_t state_of(const struct future *future) {
 }
 
 bool future_running(const struct future *future) {
-    if (check(future) || is_done(future)) return false;
+    if (check_future(future) || is_done(future)) return false;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     bool running = false;
     if (!is_done(future) && future->is_job) {
         running = pp_job_running(pool, future->job);
@@ -108,20 +113,20 @@ bool future_running(const struct future *future) {
 }
 
 size_t future_size(const struct future *future) {
-    if (check(future) || future->is_job) return 0;
+    if (check_future(future) || future->is_job) return 0;
     if (is_done(future)) return future->outcome ? 0 : future->out_size;
     struct future *f = unconst(future);
-    size_t size = wait_for(f, 0) || f->outcome ? 0 : f->out_size;
-    let_go(f);
+    size_t size = enter_and_wait(f, 0) || f->outcome ? 0 : f->out_size;
+    leave(f);
     return size;
 }
 
 int future_cancel(struct future *future) {
-    int error = check(future);
+    int error = check_future(future);
     if (error) return error;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else error = future->is_job ? pp_job_cancel(pool, future->job) : pp_task_cancel(pool, future);
     pp_wake_waiting(pool);
@@ -130,11 +135,11 @@ int future_cancel(struct future *future) {
 }
 
 int future_kill(struct future *future) {
-    int error = check(future);
+    int error = check_future(future);
     if (error) return error;
     struct pool *pool = future->pool;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else if (future->is_job) pp_job_stop(pool, future->job, true);
     else if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
@@ -143,7 +148,7 @@ int future_kill(struct future *future) {
     return error;
 }
 
-static void tell(const struct future *future, struct pool_failure *failure) {
+static void copy_failure(const struct future *future, struct pool_failure *failure) {
     memset(failure, 0, sizeof *failure);
     failure->error = future->outcome;
     if (future->failure) *failure = *future->failure;
@@ -151,25 +156,42 @@ static void tell(const struct future *future, struct pool_failure *failure) {
 }
 
 int future_failure(struct future *future, struct pool_failure *failure) {
-    int error = failure ? check(future) : POOL_EINVAL;
+    int error = failure ? check_future(future) : POOL_EINVAL;
     if (error) return error;
     if (is_done(future)) {
-        tell(future, failure);
+        copy_failure(future, failure);
         return 0;
     }
-    if (wait_for(future, 0)) error = POOL_EBUSY;
-    else tell(future, failure);
-    let_go(future);
+    if (enter_and_wait(future, 0)) error = POOL_EBUSY;
+    else copy_failure(future, failure);
+    leave(future);
     return error;
 }
 
 void future_free(struct future *future) {
     if (!future || pp_is_foreign(future->pool)) return;
     struct pool *pool = future->pool;
-    if (is_at_rest(future) && pp_future_give_back(future)) return;
+    if (is_detached(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
-    if (future->observers) pp_observers_notify(future, PP_OBSERVED_FREED);
+    if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else pp_give_up(future);
     pp_unlock_last(pool);
+}
+
+int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg) {
+    int error = callback ? check_future(future) : POOL_EINVAL;
+    if (error) return error;
+    struct pool *pool = future->pool;
+    struct pp_callback *entry = pp_zalloc(1, sizeof *entry);
+    if (!entry) return POOL_ENOMEM;
+    *entry = (struct pp_callback){.future = future, .run = callback, .arg = arg};
+    pp_lock(pool);
+    pp_advance(pool);
+    if (!pp_callback_add(pool, future, entry)) {
+        error = POOL_ENOMEM;
+        pp_release(entry);
+    }
+    pp_unlock(pool);
+    return error;
 }

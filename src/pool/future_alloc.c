@@ -2,19 +2,19 @@
 
 #include <string.h>
 
-#include "shared/pages.h"
 #include "base/sys.h"
+#include "shared/pages.h"
 
 struct pp_block {
     struct pp_block *next;
-    size_t size; /* bytes of all */
+    size_t size; /* bytes of the whole block */
     size_t count;
     struct future *futures;
 };
 _Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a future is whole lines: each is a miss");
 
-/* Few futures come in small blocks; once there are many, as many at a time as a huge page holds: bench_limits,
- * "submit". Somewhere in twice the room there is a whole one; what lies around it costs nothing. */
+/* A few futures come in small blocks; once there are many, a block has as many as a huge page holds: bench_limits,
+ * "submit". A block of twice that size contains a whole huge page; the rest of it is never touched. */
 #define SMALL_BLOCK ((size_t)24 << 10)
 #define LARGE_BLOCK (2 * PP_HUGE_PAGE)
 #define MANY_FUTURES 8192U
@@ -23,8 +23,8 @@ static uintptr_t next_multiple(uintptr_t address, size_t of) {
     return address + (of - address % of) % of;
 }
 
-/* Where pointers have 64 bits each future begins with a line. */
-static void lay_out(struct pool *pool, struct pp_block *block) {
+/* If pointers have 64 bits, each future begins at a line. */
+static void lay_out_block(struct pool *pool, struct pp_block *block) {
     bool large = block->size == LARGE_BLOCK;
     uintptr_t begin = next_multiple((uintptr_t)(block + 1), large ? PP_HUGE_PAGE : PP_LINE);
     size_t room = large ? PP_HUGE_PAGE : block->size - (size_t)(begin - (uintptr_t)block);
@@ -36,10 +36,10 @@ static void lay_out(struct pool *pool, struct pp_block *block) {
 bool pp_futures_add(struct pool *pool) {
     size_t size = pool->references < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
     struct pp_block *block = pp_table(size);
-    if (!block) block = pp_table(size = SMALL_BLOCK); /* where address space is scarce */
+    if (!block) block = pp_table(size = SMALL_BLOCK); /* address space is scarce */
     if (!block) return false;
     block->size = size;
-    lay_out(pool, block);
+    lay_out_block(pool, block);
     block->next = pool->blocks;
     pool->blocks = block;
     for (size_t i = block->count; i-- > 0;) {
@@ -56,13 +56,13 @@ void pp_future_empty(struct future *future) {
     if (future->failure) pp_release(future->failure);
 }
 
-/* What pool->freed is once the pool has ended. */
+/* The value of pool->freed once the pool has ended. */
 static struct future closed;
 
 bool pp_future_give_back(struct future *future) {
     struct pool *pool = future->pool;
     struct future *top = atomic_load_explicit(&pool->freed, memory_order_relaxed);
-    /* Release: pairs with the acquire of who takes the stack. */
+    /* Release: pairs with the acquire in pp_future_reuse() and pp_futures_close(), which take the stack. */
     const memory_order given = memory_order_release, refused = memory_order_relaxed;
     do {
         if (top == &closed) return false;
@@ -102,19 +102,8 @@ void pp_pool_free(struct pool *pool) {
         pool->blocks = block->next;
         pp_table_release(block, block->size);
     }
-    pp_unmap_unforked(pool->mark); /* not before: whoever frees a future looks at it */
+    pp_unmap_unforked(pool->mark); /* not before: future_free() looks at it */
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     pp_release(pool);
-}
-
-void pp_unlock_and_call(struct pool *pool) {
-    pool->references++; /* a callback may end the pool */
-    do {
-        pp_callbacks_run(pool);
-        if (pool->event_fd >= 0) pp_rearm(pool); /* which may find that more has become done */
-    } while (pool->callbacks);
-    bool last = --pool->references == 0;
-    pthread_mutex_unlock(&pool->lock);
-    if (last) pp_pool_free(pool);
 }

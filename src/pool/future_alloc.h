@@ -1,29 +1,31 @@
-/* Futures as memory: given to who submits, taken back when they are freed; and who keeps the pool's own.
+/* Futures as memory: how they are allocated and given back, and when the pool's own memory goes.
  *
- * A program may have futures when the pool has ended. So the struct pool goes with the last handle: the futures that
- * were given and not taken back, the pool itself until pool_destroy(), and calls that a callback might outlive.
+ * A program may still have futures when the pool has ended. So the struct pool is freed with the last reference:
+ * futures that were handed out and not given back, the pool itself until pool_destroy(), and calls that a callback
+ * might outlive.
  *
- * Most futures are freed when nothing leads to them but the program's handle: they are at rest. Those are given back
- * without the lock, onto a stack that submits take as a whole, and are counted as handles until they are given again or
- * the pool ends, which closes the stack. (Nobody takes a single one from it, so none can come back between look and
- * swap.)
+ * Most futures are freed when nothing but the program's handle leads to them: they are detached. A detached future is
+ * given back without the lock, onto a stack that a later submit takes as a whole; it counts as a reference until it is
+ * handed out again, or the pool ends, which closes the stack. No thread takes a single future from the stack, so none
+ * can come back between a look and a swap.
  *
- * Invariant: pool->references counts them, under the lock; a future on the free list has no pool. At rest a future is
- * not pinned, not watched, has no ties and nothing outside itself; whoever changes that, under the lock, ends its rest
- * first, and the program does not free it at the same time, since freeing is the last that it does with a future.
- * Called by: submit and map (new); whoever is done with a future, or with a call that was a handle. */
+ * Invariant: pool->references counts the references, under the lock; a future on the free list has no pool. A detached
+ * future is not pinned, has no observers, no relations and nothing outside itself. Code that changes that attaches the
+ * future first, under the lock; the program does not free it at the same time, since freeing is the last that it does
+ * with a future. */
 #ifndef PP_FUTURE_ALLOC_H
 #define PP_FUTURE_ALLOC_H
 
-#include "pool/pool.h"
+#include "pool/interest.h"
 
-/* More on the free list. False: no memory. */
+/* Puts more futures on the free list. Returns false if there is no memory. */
 bool pp_futures_add(struct pool *pool);
 
-/* Futures lie side by side, and are mostly given, asked for and freed in that order, one way or the other: what calls
- * soon need is fetched meanwhile. There may be nothing where it is looked for, which does no harm. */
+/* Futures lie side by side, and are mostly handed out, asked for and freed in that order, upwards or downwards. So what
+ * calls will soon need is prefetched. There may be no future at such an address, which does no harm. */
 
-/* What the fourth call from now will write, if they go on as from this future to the next. bench_limits, "submit" */
+/* Prefetches what the fourth call from now will write, if the step from this future to the next goes on.
+ * bench_limits, "submit" */
 static inline void pp_future_prefetch_ahead(const struct future *future) {
     uintptr_t next = (uintptr_t)future->next, fourth = next + 3 * (next - (uintptr_t)future);
     for (size_t offset = 0; offset < sizeof *future; offset += PP_LINE)
@@ -39,7 +41,7 @@ static inline void pp_future_prefetch_beside(const struct future *future) {
     pp_prefetch_write((const void *)(after + offsetof(struct future, small)));
 }
 
-/* One that was given back without the lock, and is counted still; NULL: none. */
+/* A future that was given back without the lock, and still counts as a reference; NULL: none. */
 static inline struct future *pp_future_reuse(struct pool *pool) {
     if (!pool->reusable && !pool->free_futures)
         pool->reusable = atomic_exchange_explicit(&pool->freed, NULL, memory_order_acquire);
@@ -48,7 +50,7 @@ static inline struct future *pp_future_reuse(struct pool *pool) {
     return future;
 }
 
-/* A future that is one handle more; NULL: no memory. */
+/* Hands out a future, which is one reference more; NULL: no memory. */
 static inline struct future *pp_future_new(struct pool *pool) {
     struct future *future = pp_future_reuse(pool);
     if (!future) {
@@ -64,17 +66,17 @@ static inline struct future *pp_future_new(struct pool *pool) {
     future->outcome = 0;
     future->slot = PP_NO_SLOT;
     future->pins = 0;
-    future->ties = NULL;
+    future->relations = NULL;
     future->result = NULL;
     future->failure = NULL;
-    future->observers = NULL;
+    future->observers.first = NULL;
     return future;
 }
 
 /* Frees what the future has outside itself. */
 void pp_future_empty(struct future *future);
 
-/* Takes the future and what it owns back. */
+/* Puts the future on the free list, and frees what it owns. */
 static inline void pp_future_recycle(struct future *future) {
     struct pool *pool = future->pool;
     if (future->failure || (future->result && future->result != future->small)) pp_future_empty(future);
@@ -84,11 +86,12 @@ static inline void pp_future_recycle(struct future *future) {
     pool->references--;
 }
 
-/* ---- being at rest */
+/* ---- detached futures */
 
-/* It is done: it is at rest now if nothing else leads to it. The last that the caller does with it. */
+/* The future is done: detaches it if nothing else leads to it. The pool must not touch it afterwards. */
 static inline void pp_detach(struct future *future) {
-    if (future->pins || future->observers || future->failure) return; /* what has ties is pinned until they are told */
+    /* A future with relations is pinned until they have been told. */
+    if (future->pins || !pp_list_is_empty(&future->observers) || future->failure) return;
     if (future->result && future->result != future->small) return;
     /* Release: pairs with the acquire of future_free(), which then changes it without the lock. */
     atomic_store_explicit(&future->done, PP_DETACHED, memory_order_release);
@@ -96,7 +99,7 @@ static inline void pp_detach(struct future *future) {
 
 static inline void pp_attach(struct future *future) {
     if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_DETACHED)
-        /* Release: who then finds it done without the lock has not seen how it came to rest. */
+        /* Release: a thread that then finds it done without the lock has not seen how it was detached. */
         atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
 }
 
@@ -107,37 +110,30 @@ static inline void pp_pin(struct future *future) {
 
 /* Undoes pp_pin(). One that was given up may be gone afterwards. */
 static inline void pp_unpin(struct future *future) {
-    if (--future->pins > 0 || atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) return;
+    if (--future->pins > 0 || !pp_future_is_done(future)) return;
     if (future->given_up) pp_future_recycle(future);
     else pp_detach(future);
 }
 
-/* The program has done its last with a future that cannot be taken back yet. */
+/* The program has freed a future that cannot be given back yet. */
 static inline void pp_give_up(struct future *future) {
     future->given_up = true;
-    if (atomic_load_explicit(&future->done, memory_order_relaxed) == PP_OPEN) future->pool->given_up++;
+    if (!pp_future_is_done(future)) pp_interest_begin(future->pool);
 }
 
-/* Gives a future that is at rest back, without the lock. False: the pool has ended, and takes it only with the lock. */
+/* Gives a detached future back, without the lock. Returns false if the pool has ended: then the lock is needed. */
 bool pp_future_give_back(struct future *future);
 
 /* ---- the pool's end */
 
-/* From now on futures are given back with the lock; those that were are no handles any more. */
+/* Closes the stack: from now on futures are given back with the lock, and those on it are no references any more. */
 void pp_futures_close(struct pool *pool);
 
-/* At the pool's end: a result that lies in shared memory is copied to memory of its own; where there is none, its
- * future fails. */
+/* At the pool's end: copies each result that lies in shared memory to malloc'ed memory. Where there is none, its future
+ * fails. */
 void pp_futures_keep_results(struct pool *pool);
 
 /* The pool's own memory, with that of its futures. */
 void pp_pool_free(struct pool *pool);
-
-/* Unlocks, and frees the pool with the last handle. */
-static inline void pp_unlock_last(struct pool *pool) {
-    bool last = pool->references == 0;
-    pp_unlock(pool);
-    if (last) pp_pool_free(pool);
-}
 
 #endif

@@ -1,57 +1,49 @@
 /* future_wait_many() and future_as_completed(): sets of the program's futures.
  *
- * Each future of the set is watched, so that a completion moves one item from pending to ready, whatever the size of
+ * Each future of the set has an observer, so a completion moves one item from pending to ready, whatever the size of
  * the set. */
-#include "pool/collect.h"
-#include "pool/stream.h"
-
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/call.h"
+#include "pool/observer.h"
+#include "pool/stream.h"
+#include "pool/wait.h"
 
-/* All of one pool, and that of this process. 0, POOL_EINVAL or POOL_EFOREIGN. */
-static int check(struct future *const *futures, size_t count) {
+/* Whether all futures are of one pool, and that is one of this process: 0, POOL_EINVAL or POOL_EFOREIGN. */
+static int check_set(struct future *const *futures, size_t count) {
     if (!futures && count > 0) return POOL_EINVAL;
     for (size_t i = 0; i < count; i++)
         if (!futures[i] || futures[i]->pool != futures[0]->pool) return POOL_EINVAL;
     return count > 0 && pp_is_foreign(futures[0]->pool) ? POOL_EFOREIGN : 0;
 }
 
-/* s->futures has room for them. The lock is held throughout: no watch of others comes between ours and the next
- * look. */
-static void watch_all(struct stream *s, struct future *const *futures, size_t count) {
-    pp_collect(s->pool);
+/* s->futures has room for them. The lock is held throughout, so no observer of another set comes between ours and
+ * pp_item_exists(). */
+static void observe_all(struct stream *s, struct future *const *futures, size_t count) {
+    pp_advance(s->pool);
     for (size_t i = 0; i < count; i++)
-        if (!pp_item_exists(s, futures[i])) pp_item_observer(s, &s->futures[i], futures[i]);
+        if (!pp_item_exists(s, futures[i])) pp_item_observe(s, &s->futures[i], futures[i]);
 }
 
-static void forget(struct pp_items *items) {
-    for (struct pp_item *item = items->first; item; item = item->next) pp_observer_remove(&item->watch);
+static bool is_complete(const struct stream *s, int until) {
+    if (!pp_item_first(&s->pending)) return true;
+    return (until == POOL_FIRST_COMPLETED && pp_item_first(&s->ready)) || (until == POOL_FIRST_FAILED && s->failed > 0);
 }
 
-void pp_futures_end(struct stream *s) {
-    forget(&s->pending);
-    forget(&s->ready);
-    pp_release(s->futures);
-}
-
-static bool is_over(const struct stream *s, int until) {
-    if (!s->pending.first) return true;
-    return (until == POOL_FIRST_COMPLETED && s->ready.first) || (until == POOL_FIRST_FAILED && s->failed > 0);
-}
-
-static int wait_for(struct stream *s, int until, uint64_t deadline) {
-    for (bool is_late = false; !is_over(s, until);) {
+static int wait_until(struct stream *s, int until, uint64_t deadline) {
+    for (bool is_late = false; !is_complete(s, until);) {
         if (is_late) return POOL_ETIMEDOUT;
-        /* For all: not woken for each; what was submitted last is likely to be the last. */
-        is_late = pp_stream_wait(s, until == POOL_ALL_COMPLETED ? s->pending.last->future : NULL, deadline);
+        /* Waiting for all, the caller sleeps for one that is likely to be the last, and is not woken for each. */
+        const struct pp_item *last = PP_LIST_LAST(&s->pending, struct pp_item, link);
+        is_late = pp_stream_wait(s, until == POOL_ALL_COMPLETED ? last->future : NULL, deadline);
     }
     return 0;
 }
 
 int future_wait_many(struct future *const *futures, size_t count, int until, int timeout) {
     if (timeout < -1 || until < POOL_ALL_COMPLETED || until > POOL_FIRST_FAILED) return POOL_EINVAL;
-    int error = check(futures, count);
+    int error = check_set(futures, count);
     if (error || count == 0) return error;
     uint64_t deadline = pp_deadline(timeout);
     struct stream s;
@@ -61,15 +53,15 @@ int future_wait_many(struct future *const *futures, size_t count, int until, int
     s.futures = pp_zalloc(count, sizeof *s.futures);
     if (!s.futures) return POOL_ENOMEM;
     pp_lock(s.pool);
-    watch_all(&s, futures, count);
-    error = wait_for(&s, until, deadline);
-    pp_futures_end(&s);
+    observe_all(&s, futures, count);
+    error = wait_until(&s, until, deadline);
+    pp_items_forget(&s);
     pp_unlock(s.pool);
     return error;
 }
 
 int future_as_completed(struct future *const *futures, size_t count, struct stream **stream) {
-    int error = stream ? check(futures, count) : POOL_EINVAL;
+    int error = stream ? check_set(futures, count) : POOL_EINVAL;
     if (error) return error;
     struct stream *s = pp_zalloc(1, sizeof *s);
     if (!s) return POOL_ENOMEM;
@@ -83,7 +75,7 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
         s->pool = futures[0]->pool;
         pp_lock(s->pool);
         s->pool->references++;
-        watch_all(s, futures, count);
+        observe_all(s, futures, count);
         pp_unlock(s->pool);
     }
     *stream = s;
@@ -92,8 +84,8 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
 
 static int await_ready(struct stream *s, uint64_t deadline) {
     if (!s->pool) return 0;
-    pp_collect(s->pool);
-    for (bool is_late = false; !s->doomed && !s->ready.first && s->pending.first;) {
+    pp_advance(s->pool);
+    for (bool is_late = false; !s->doomed && !pp_item_first(&s->ready) && pp_item_first(&s->pending);) {
         if (is_late) return POOL_ETIMEDOUT;
         is_late = pp_stream_wait(s, NULL, deadline);
     }
@@ -105,10 +97,10 @@ int stream_next_future(struct stream *s, struct future **future, int timeout) {
     int error = pp_stream_enter(s);
     if (error) return error;
     error = await_ready(s, pp_deadline(timeout));
-    struct pp_item *item = error || s->doomed ? NULL : s->ready.first;
+    struct pp_item *item = error || s->doomed ? NULL : pp_item_first(&s->ready);
     if (item) {
-        pp_items_remove(&s->ready, item);
-        pp_observer_remove(&item->watch);
+        pp_list_remove(&s->ready, &item->link);
+        pp_observer_remove(&item->observer);
         *future = item->future;
     } else if (!error) {
         error = POOL_END;

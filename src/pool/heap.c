@@ -161,7 +161,7 @@ static unsigned lowest_zero(uint64_t word) {
 #endif
 }
 
-static uint32_t class_of(size_t size) {
+static uint32_t size_class_of(size_t size) {
     uint32_t size_class = 0;
     while (size_of(size_class) < size) size_class++;
     return size_class;
@@ -203,11 +203,11 @@ static void free_shared(struct pp_heap *heap, uint32_t page, size_t offset) {
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed) {
     if (size == 0 || size > (size_t)heap->pages * PAGE) return NULL;
     bool shares = size <= LARGEST_SHARED;
-    size_t takes = shares ? size_of(class_of(size)) : (size + PAGE - 1) / PAGE * PAGE;
+    size_t takes = shares ? size_of(size_class_of(size)) : (size + PAGE - 1) / PAGE * PAGE;
     if (heap->budget && takes > *heap->budget) return NULL;
     char *block;
     if (shares) {
-        block = alloc_shared(heap, class_of(size));
+        block = alloc_shared(heap, size_class_of(size));
     } else {
         uint32_t page = alloc_run(heap, (uint32_t)(takes / PAGE));
         block = page == heap->pages ? NULL : heap->base + page * PAGE;

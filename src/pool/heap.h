@@ -1,12 +1,13 @@
-/* An allocator over a range of shared memory: the caller's, for the arena, for inputs and for the workers' results.
+/* An allocator over a range of shared memory. The caller has one for the arena, one for inputs, one for results, and
+ * one for what jobs need to run.
  *
- * All of its bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and nothing of
- * the range is touched before it is used. Runs of pages are kept by powers of two of their length and merged when
- * freed; what is 2 KiB or less shares a page with others of its size. Blocks begin at multiples of 64 bytes.
+ * All bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and no page of the
+ * range is touched before it is used. Free runs of pages are kept by the power of two of their length, and merged when
+ * they are freed; blocks of 2 KiB or less share a page with others of their size. Blocks begin at multiples of 64
+ * bytes.
  *
  * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages
- * from `touched` on are still zero.
- * Called by: the files of the caller's layer, always under the pool's lock. */
+ * from `touched` on are still zero. Always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 
@@ -30,15 +31,16 @@ struct pp_heap {
 
 void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget);
 void pp_heap_end(struct pp_heap *heap);
-/* NULL: full, size 0, or no private memory. Zeroed if asked for, else of any content. */
+/* Returns NULL if the heap is full, if size is 0, or if there is no private memory. Unless `zeroed`, the block has any
+ * content. */
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed);
-/* From here on nothing was ever given. */
+/* From here on no block was ever given. */
 static inline char *pp_heap_fresh(const struct pp_heap *heap) {
     return heap->base + (size_t)heap->touched * 4096;
 }
-/* Gives back the pages beyond the first `size` bytes of a block. NULL, or what is no block of this heap: nothing. */
+/* Gives back the pages beyond the first `size` bytes of a block. Does nothing if this heap has no such block. */
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
-/* NULL, or what is no block of this heap: nothing. */
+/* Does nothing if this heap has no such block. So an argument may be freed that lies in the program's own memory. */
 void pp_heap_free(struct pp_heap *heap, void *block);
 static inline bool pp_heap_holds(const struct pp_heap *heap, const void *address, size_t size) {
     uintptr_t at = (uintptr_t)address, base = (uintptr_t)heap->base;

@@ -2,12 +2,12 @@
 
 #include <string.h>
 
+#include "base/sys.h"
 #include "pool/finish.h"
-#include "shared/notice.h"
 #include "pool/round.h"
 #include "pool/slots.h"
+#include "shared/notice.h"
 #include "shared/state.h"
-#include "base/sys.h"
 #include "shared/timer.h"
 
 #define BARREN_PASSES 8 /* in a row, after which what is left is not tried again */
@@ -15,25 +15,9 @@
 /* ---- lists and the board */
 
 static void unlink_job(struct pool *pool, struct pp_job *j) {
-    *j->link = j->next;
-    if (j->next) j->next->link = j->link;
-    else if (pool->waiting_jobs_end == &j->next) pool->waiting_jobs_end = j->link;
-    j->link = NULL;
-    if (pool->placed[j->place] == j) pool->placed[j->place] = NULL;
-}
-
-static void link_active(struct pool *pool, struct pp_job *j) {
-    j->next = pool->jobs;
-    j->link = &pool->jobs;
-    if (j->next) j->next->link = &j->next;
-    pool->jobs = j;
-}
-
-static void link_waiting(struct pool *pool, struct pp_job *j) {
-    j->next = NULL;
-    j->link = pool->waiting_jobs_end;
-    *pool->waiting_jobs_end = j;
-    pool->waiting_jobs_end = &j->next;
+    bool is_in_table = pool->placed[j->place] == j;
+    pp_list_remove(is_in_table ? &pool->jobs : &pool->waiting_jobs, &j->link);
+    if (is_in_table) pool->placed[j->place] = NULL;
 }
 
 static uint32_t free_place(struct pool *pool) {
@@ -48,35 +32,27 @@ static bool start_job(struct pool *pool, struct pp_job *j) {
     if (place == PP_JOB_TABLE || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
     j->place = place;
     pool->placed[place] = j;
-    link_active(pool, j);
+    pp_list_add_front(&pool->jobs, &j->link);
     pp_round_begin(pool, j);
     return true;
 }
 
+static struct pp_job *first_waiting(const struct pool *pool) {
+    return PP_LIST_FIRST(&pool->waiting_jobs, struct pp_job, link);
+}
+
 static void start_waiting(struct pool *pool) {
-    while (pool->waiting_jobs) {
-        struct pp_job *j = pool->waiting_jobs;
+    struct pp_job *j;
+    while ((j = first_waiting(pool)) != NULL) {
         unlink_job(pool, j);
         if (start_job(pool, j)) continue;
-        /* Back to where it was: first in line. */
-        j->next = pool->waiting_jobs;
-        j->link = &pool->waiting_jobs;
-        if (j->next) j->next->link = &j->next;
-        else pool->waiting_jobs_end = &j->next;
-        pool->waiting_jobs = j;
+        pp_list_add_front(&pool->waiting_jobs, &j->link);
         return;
     }
 }
 
 void pp_job_begin(struct pool *pool, struct pp_job *j) {
-    if (pool->waiting_jobs || !start_job(pool, j)) link_waiting(pool, j);
-}
-
-bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
-    size_t size = j->job.count * j->job.in_size;
-    j->in = pp_alloc_whole(pool, &pool->inputs, size);
-    if (j->in) memcpy(j->in, j->job.in, size);
-    return j->in != NULL;
+    if (first_waiting(pool) || !start_job(pool, j)) pp_list_add_back(&pool->waiting_jobs, &j->link);
 }
 
 /* ---- the end */
@@ -160,22 +136,19 @@ void pp_job_look(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_jobs_look(struct pool *pool) {
-    for (struct pp_job *j = pool->jobs, *next; j; j = next) {
-        next = j->next;
-        pp_job_look(pool, j);
-    }
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_job_look(pool, j);
     start_waiting(pool);
 }
 
 bool pp_jobs_audit(struct pool *pool) {
     bool mended = false;
-    for (struct pp_job *j = pool->jobs; j; j = j->next) mended |= pp_round_audit(pool, j);
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) mended |= pp_round_audit(pool, j);
     pp_jobs_look(pool);
     return mended;
 }
 
 void pp_job_died(struct pool *pool, const struct pp_notice *notice) {
-    for (struct pp_job *j = pool->jobs; j; j = j->next) pp_round_died(pool, j, notice);
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_round_died(pool, j, notice);
 }
 
 /* ---- cancelling */
@@ -227,15 +200,13 @@ void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
 }
 
 void pp_jobs_stop(struct pool *pool, bool kill) {
-    while (pool->waiting_jobs) pp_job_stop(pool, pool->waiting_jobs, kill);
-    for (struct pp_job *j = pool->jobs, *next; j; j = next) {
-        next = j->next;
-        pp_job_stop(pool, j, kill);
-    }
+    struct pp_job *waiting;
+    while ((waiting = first_waiting(pool)) != NULL) pp_job_stop(pool, waiting, kill);
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_job_stop(pool, j, kill);
 }
 
 void pp_jobs_kill(struct pool *pool) {
-    for (struct pp_job *j = pool->jobs; j; j = j->next) {
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) {
         /* Of what is cancelled as well, nothing further is begun by whoever does not run anything just now. */
         if (j->stopped) atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
         pp_round_kill(pool, j);
@@ -271,19 +242,13 @@ void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
 
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed) {
     *items = *done = *failed = 0;
-    const struct pp_job *lists[] = {pool->jobs, pool->waiting_jobs};
+    const struct pp_list *lists[] = {&pool->jobs, &pool->waiting_jobs};
     for (int i = 0; i < 2; i++)
-        for (const struct pp_job *j = lists[i]; j; j = j->next) {
+        PP_LIST_EACH(j, lists[i], const struct pp_job, link) {
             uint64_t job_done, job_failed;
             pp_job_count(j, &job_done, &job_failed);
             *items += j->job.count;
             *done += job_done;
             *failed += job_failed;
         }
-}
-
-uint64_t pp_jobs_blocks(const struct pool *pool) {
-    uint64_t blocks = 0;
-    for (const struct pp_job *j = pool->jobs; j; j = j->next) blocks += j->plan->blocks;
-    return blocks;
 }

@@ -10,9 +10,9 @@
 #ifndef PP_JOB_H
 #define PP_JOB_H
 
+#include "pool/job_result.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
-#include "pool/job_result.h"
 
 struct pp_job {
     struct future *future;
@@ -24,7 +24,7 @@ struct pp_job {
     struct pp_job_result result;
     struct pp_report report;
     bool stopped;                /* what has not begun is cancelled */
-    struct pp_job *next, **link; /* in the list it is on */
+    struct pp_link link; /* on the list of the pool that it is on */
 
     /* This pass: pass.c. */
     struct pp_job_plan *plan;
@@ -38,8 +38,6 @@ struct pp_job {
 
 struct pp_notice;
 
-/* Copies its arguments to where workers can read them. False: no memory. */
-bool pp_job_copy_in(struct pool *pool, struct pp_job *job);
 /* Puts it on the board, or in line for a place there. It has a first pass. */
 void pp_job_begin(struct pool *pool, struct pp_job *job);
 /* What was put off until its last report. */
@@ -70,7 +68,5 @@ void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failu
 void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
 /* The same for all jobs that are not done. */
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed);
-/* Blocks of all jobs on the board: how many workers could be of use. */
-uint64_t pp_jobs_blocks(const struct pool *pool);
 
 #endif

@@ -9,7 +9,7 @@
 bool pp_job_result_make(struct pp_job_result *t, const struct pool_job *job) {
     memset(t, 0, sizeof *t);
     t->count = job->count;
-    t->told_most = job->failures_room;
+    t->failures_wanted = job->failures_room;
     t->outcomes = pp_table(job->count); /* nothing of it is touched where no item fails: bench_limits, "squares" */
     return t->outcomes != NULL;
 }
@@ -17,55 +17,55 @@ bool pp_job_result_make(struct pp_job_result *t, const struct pool_job *job) {
 void pp_job_result_free(struct pp_job_result *t) {
     pp_table_release(t->outcomes, (size_t)t->count);
     pp_release(t->tries);
-    pp_release(t->told);
+    pp_release(t->failures);
     pp_release(t->left);
 }
 
-/* ---- what failed */
+/* ---- failures */
 
 static bool is_lowest(const struct pp_job_result *t, uint64_t item) {
     return t->lowest.error == 0 || item <= t->lowest.index;
 }
 
 bool pp_job_result_wants(const struct pp_job_result *t, uint64_t item) {
-    return is_lowest(t, item) || t->told_count < t->told_most ||
-           (t->told_count > 0 && item <= t->told[t->told_count - 1].index);
+    return is_lowest(t, item) || t->failure_count < t->failures_wanted ||
+           (t->failure_count > 0 && item <= t->failures[t->failure_count - 1].index);
 }
 
-/* Where the list has the item, or would have it. Most come in their order. */
-static size_t find_told(const struct pp_job_result *t, size_t item) {
-    size_t low = 0, high = t->told_count;
-    if (high > 0 && t->told[high - 1].index < item) return high;
+/* Where the list has the item, or would have it. Most items fail in their order. */
+static size_t find_failure(const struct pp_job_result *t, size_t item) {
+    size_t low = 0, high = t->failure_count;
+    if (high > 0 && t->failures[high - 1].index < item) return high;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (t->told[middle].index < item) low = middle + 1;
+        if (t->failures[middle].index < item) low = middle + 1;
         else high = middle;
     }
     return low;
 }
 
-static bool grow_told(struct pp_job_result *t) {
-    size_t room = t->told_room ? 2 * t->told_room : 16;
-    if (room > t->told_most) room = t->told_most;
-    struct pool_failure *told = room > t->told_room ? pp_realloc(t->told, room * sizeof *told) : NULL;
-    if (!told) return false;
-    t->told = told;
-    t->told_room = room;
+static bool grow_failures(struct pp_job_result *t) {
+    size_t room = t->failure_room ? 2 * t->failure_room : 16;
+    if (room > t->failures_wanted) room = t->failures_wanted;
+    struct pool_failure *failures = room > t->failure_room ? pp_realloc(t->failures, room * sizeof *failures) : NULL;
+    if (!failures) return false;
+    t->failures = failures;
+    t->failure_room = room;
     return true;
 }
 
-/* Where there is no room, the highest has to go. */
-static void tell_of(struct pp_job_result *t, const struct pool_failure *failure) {
-    size_t at = find_told(t, failure->index);
-    if (at == t->told_count || t->told[at].index != failure->index) {
-        if (t->told_count == t->told_room && !grow_told(t)) {
-            if (at == t->told_count) return;
-            t->told_count--;
+/* If there is no room, the highest item leaves the list. */
+static void list_failure(struct pp_job_result *t, const struct pool_failure *failure) {
+    size_t at = find_failure(t, failure->index);
+    if (at == t->failure_count || t->failures[at].index != failure->index) {
+        if (t->failure_count == t->failure_room && !grow_failures(t)) {
+            if (at == t->failure_count) return;
+            t->failure_count--;
         }
-        memmove(t->told + at + 1, t->told + at, (t->told_count - at) * sizeof *t->told);
-        t->told_count++;
+        memmove(t->failures + at + 1, t->failures + at, (t->failure_count - at) * sizeof *t->failures);
+        t->failure_count++;
     }
-    t->told[at] = *failure;
+    t->failures[at] = *failure;
 }
 
 void pp_job_result_fail(struct pp_job_result *t, uint64_t item, const struct pool_failure *failure) {
@@ -76,7 +76,7 @@ void pp_job_result_fail(struct pp_job_result *t, uint64_t item, const struct poo
     why.index = (size_t)item;
     if (!why.message[0]) snprintf(why.message, sizeof why.message, "%s", pool_strerror(failure->error));
     if (is_lowest(t, item)) t->lowest = why;
-    tell_of(t, &why);
+    list_failure(t, &why);
 }
 
 void pp_job_result_fail_as(struct pp_job_result *t, uint64_t item, int error) {
@@ -86,7 +86,7 @@ void pp_job_result_fail_as(struct pp_job_result *t, uint64_t item, int error) {
     pp_job_result_fail(t, item, &failure);
 }
 
-/* ---- what is left */
+/* ---- items that are left */
 
 bool pp_job_result_try_again(struct pp_job_result *t, uint64_t item, unsigned retries) {
     if (retries == 0) return false;
@@ -144,19 +144,19 @@ void pp_job_result_fail_left(struct pp_job_result *t, const struct pool_failure 
     t->left_count = 0;
 }
 
-/* ---- telling */
+/* ---- writing */
 
-static void tell_status(const struct pp_job_result *t, int *status) {
+static void write_status(const struct pp_job_result *t, int *status) {
     if (t->failed == 0) memset(status, 0, (size_t)t->count * sizeof *status);
     else
         for (size_t i = 0; i < t->count; i++) status[i] = -(int)t->outcomes[i];
 }
 
 void pp_job_result_write(const struct pp_job_result *t, const struct pool_job *job) {
-    if (job->status) tell_status(t, job->status);
+    if (job->status) write_status(t, job->status);
     if (job->failure) *job->failure = t->lowest;
     if (job->failed) *job->failed = (size_t)t->failed;
     if (!job->failures) return;
-    if (t->told_count) memcpy(job->failures, t->told, t->told_count * sizeof *job->failures);
-    memset(job->failures + t->told_count, 0, (job->failures_room - t->told_count) * sizeof *job->failures);
+    if (t->failure_count) memcpy(job->failures, t->failures, t->failure_count * sizeof *job->failures);
+    memset(job->failures + t->failure_count, 0, (job->failures_room - t->failure_count) * sizeof *job->failures);
 }

@@ -1,8 +1,7 @@
-/* What has come of a job's items so far: which have failed and why, which were tried again, and which are left over and
- * have to be run in another pass.
+/* The outcomes of a job's items so far: which failed and why, which were tried again, and which are left to be run in
+ * another round.
  *
- * Invariant: an item that failed counts once; what is kept of reasons are those of the lowest items, in their order.
- * Called by: pass, job (fail, leave, take), map (make, tell). */
+ * Invariant: an item that failed counts once. The failures that are kept are those of the lowest items, by index. */
 #ifndef PP_JOB_RESULT_H
 #define PP_JOB_RESULT_H
 
@@ -18,36 +17,36 @@ struct pp_range {
 
 struct pp_job_result {
     uint64_t count, failed;
-    unsigned char *outcomes; /* [count] -POOL_E…, 0: success, or not known yet */
+    unsigned char *outcomes; /* [count] -POOL_E…; 0: it succeeded, or is not done */
     uint32_t *tries;         /* [count], made when the first victim is tried again */
-    struct pool_failure lowest; /* error 0: none */
-    struct pool_failure *told;  /* failed items, by index */
-    size_t told_count, told_room, told_most; /* most: no more are wanted */
-    struct pp_range *left;      /* items to be run in another pass */
+    struct pool_failure lowest;    /* error 0: none failed */
+    struct pool_failure *failures; /* of the lowest items that failed, by index */
+    size_t failure_count, failure_room, failures_wanted; /* entries; room for entries; at most so many are kept */
+    struct pp_range *left;         /* items to be run in another round */
     size_t left_count, left_room;
 };
 
-/* For that job's items. False: no memory; nothing is left behind. */
-bool pp_job_result_make(struct pp_job_result *tally, const struct pool_job *job);
-void pp_job_result_free(struct pp_job_result *tally);
+/* For the items of that job. Returns false if there is no memory; then nothing is left behind. */
+bool pp_job_result_make(struct pp_job_result *result, const struct pool_job *job);
+void pp_job_result_free(struct pp_job_result *result);
 
-/* Whether the program wants to be told why this one failed. */
-bool pp_job_result_wants(const struct pp_job_result *tally, uint64_t item);
-void pp_job_result_fail(struct pp_job_result *tally, uint64_t item, const struct pool_failure *failure);
-void pp_job_result_fail_as(struct pp_job_result *tally, uint64_t item, int error);
+/* Whether the program wants to know why this item failed. */
+bool pp_job_result_wants(const struct pp_job_result *result, uint64_t item);
+void pp_job_result_fail(struct pp_job_result *result, uint64_t item, const struct pool_failure *failure);
+void pp_job_result_fail_as(struct pp_job_result *result, uint64_t item, int error);
 
-/* Counts a try. Whether there is one more for this item. */
-bool pp_job_result_try_again(struct pp_job_result *tally, uint64_t item, unsigned retries);
+/* Counts a try. Returns whether the item has one more. */
+bool pp_job_result_try_again(struct pp_job_result *result, uint64_t item, unsigned retries);
 
-/* These items are left over. */
-void pp_job_result_leave(struct pp_job_result *tally, uint64_t first, uint64_t count);
-uint64_t pp_job_result_count_left(const struct pp_job_result *tally);
-/* Takes the `count` lowest of them, in their order. There are so many. */
-void pp_job_result_take(struct pp_job_result *tally, uint64_t *items, uint64_t count);
-/* All that are left will not be run. */
-void pp_job_result_fail_left(struct pp_job_result *tally, const struct pool_failure *failure);
+/* These items are left for another round. */
+void pp_job_result_leave(struct pp_job_result *result, uint64_t first, uint64_t count);
+uint64_t pp_job_result_count_left(const struct pp_job_result *result);
+/* Takes the `count` lowest items that are left, in their order. At least so many are left. */
+void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count);
+/* The items that are left will not be run, for this reason. */
+void pp_job_result_fail_left(struct pp_job_result *result, const struct pool_failure *failure);
 
-/* Writes what the job's status, failure, failures and failed are to be. */
-void pp_job_result_write(const struct pp_job_result *tally, const struct pool_job *job);
+/* Writes to the job's status, failure, failures and failed. */
+void pp_job_result_write(const struct pp_job_result *result, const struct pool_job *job);
 
 #endif

@@ -1,13 +1,18 @@
-/* pool_map() and pool_map_async(): from the caller's struct pool_job to a job under way; see job.h. */
+/* pool_map() and pool_map_async(): from the program's struct pool_job to a job under way; see job.h. */
 #include <string.h>
 
-#include "pool/collect.h"
-#include "pool/finish.h"
-#include "shared/fetch.h"
-#include "pool/future_alloc.h"
-#include "pool/job.h"
-#include "pool/round.h"
 #include "base/sys.h"
+#include "pool/alloc.h"
+#include "pool/call.h"
+#include "pool/finish.h"
+#include "pool/future_alloc.h"
+#include "pool/interest.h"
+#include "pool/job.h"
+#include "pool/job_result.h"
+#include "pool/progress.h"
+#include "pool/resize.h"
+#include "pool/round.h"
+#include "shared/fetch.h"
 #include "shared/timer.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
@@ -81,7 +86,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, enum way way,
     return 0;
 }
 
-/* There is nothing to do, and nothing to tell. */
+/* The job has no items. */
 static void tell_empty(const struct pool_job *job) {
     static const struct pp_job_result none;
     pp_job_result_write(&none, job);
@@ -93,7 +98,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     struct pp_job *j = NULL;
     if (job->count > 0) error = make_job(pool, job, way, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
-        pp_collect(pool);
+        pp_advance(pool);
         error = make_job(pool, job, way, &j);
     }
     if (error) return error;
@@ -106,6 +111,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     f->job = j;
     pool->open++;
     pool->open_jobs++;
+    pp_interest_begin(pool);
     *future = f;
     if (!j) {
         tell_empty(job);
@@ -136,7 +142,7 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way 
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    /* Who may not wait must not begin either: items would be at the caller's data after the call has returned. */
+    /* A call that may not wait must not begin: items would use the program's data after the call has returned. */
     error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, way, &future);
     pp_unlock(pool);
     if (error) return error;
@@ -145,7 +151,7 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way 
     return error;
 }
 
-/* A pool for this call: its workers inherit all inputs, and there are no more of them than items. */
+/* Makes a pool for this call. Its workers inherit all inputs, and there are no more of them than items. */
 static int map_alone(const struct pool_job *job) {
     int error = check_job(job);
     if (error || job->count == 0) {

@@ -2,26 +2,19 @@
 
 #include "pool/future_alloc.h"
 
-void pp_observer_add(struct future *future, struct pp_observer *watch) {
+void pp_observer_add(struct future *future, struct pp_observer *observer) {
     pp_attach(future);
-    watch->next = future->observers;
-    watch->link = &future->observers;
-    if (watch->next) watch->next->link = &watch->next;
-    future->observers = watch;
+    observer->future = future;
+    pp_list_add_front(&future->observers, &observer->link);
 }
 
-void pp_observer_remove(struct pp_observer *watch) {
-    if (!watch->link) return;
-    *watch->link = watch->next;
-    if (watch->next) watch->next->link = watch->link;
-    watch->next = NULL;
-    watch->link = NULL;
+void pp_observer_remove(struct pp_observer *observer) {
+    if (pp_link_is_on(&observer->link)) pp_list_remove(&observer->future->observers, &observer->link);
 }
 
 void pp_observers_notify(struct future *future, enum pp_observer_event event) {
-    for (struct pp_observer *watch = future->observers, *next; watch; watch = next) {
-        next = watch->next;
-        if (event == PP_OBSERVED_FREED) pp_observer_remove(watch);
-        watch->tell(watch, event);
+    PP_LIST_EACH(observer, &future->observers, struct pp_observer, link) {
+        if (event == PP_OBSERVED_FREED) pp_observer_remove(observer);
+        observer->tell(observer, event);
     }
 }

@@ -17,8 +17,9 @@ static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure 
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }
 
-/* Takes in the size that the task gave its result, and gives the rest of its room back. False: it makes no sense. */
-static bool resize(struct pool *pool, uint32_t slot, struct future *future) {
+/* Takes in the size that the task gave its result, and frees the rest of the room. Returns false if the size exceeds
+ * the room. */
+static bool take_size(struct pool *pool, uint32_t slot, struct future *future) {
     uint64_t size;
     memcpy(&size, pool->shared.messages[slot], sizeof size);
     if (size > future->out_size) return false;
@@ -33,9 +34,9 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
     if (outcome->code != 0) return POOL_EFAILED;
-    if (outcome->resized && !resize(pool, slot, future)) return POOL_ECORRUPT;
+    if (outcome->resized && !take_size(pool, slot, future)) return POOL_ECORRUPT;
     if (!future->result && future->out_size) {
-        /* The argument that may lie there is needed no more: workers have a copy in the slot. */
+        /* The argument that may lie there is not needed any more: workers have a copy in the slot. */
         memcpy(future->small, outcome->out, PP_INLINE_OUT);
         if (future->task.in == future->small) future->task.in = NULL;
         future->result = future->small;

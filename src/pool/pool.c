@@ -8,21 +8,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "pool/break.h"
-#include "pool/cancel.h"
-#include "pool/collect.h"
-#include "pool/backend.h"
-#include "worker/child.h"
-#include "shared/command.h"
 #include "base/env.h"
+#include "base/sys.h"
+#include "host/supervisor.h"
+#include "pool/alloc.h"
+#include "pool/backend.h"
+#include "pool/bell.h"
+#include "pool/break.h"
+#include "pool/call.h"
+#include "pool/cancel.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
-#include "shared/pages.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
+#include "pool/wait.h"
+#include "shared/command.h"
+#include "shared/pages.h"
 #include "shared/placement.h"
-#include "host/supervisor.h"
-#include "base/sys.h"
+#include "worker/child.h"
 
 #define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
@@ -31,15 +34,6 @@
 #define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
 
 /* ---- making */
-
-int pp_worker_count(int workers) {
-    if (workers > PP_WORKERS) return POOL_EINVAL;
-    if (workers > 0) return workers;
-    int cpus = pool_cpu_count();
-    if (workers < -cpus) workers = -cpus; /* at least one, as in joblib */
-    int count = workers == 0 ? cpus : cpus + 1 + workers;
-    return count > PP_WORKERS ? PP_WORKERS : count < 1 ? 1 : count;
-}
 
 static bool make_lock(struct pool *pool) {
     pthread_condattr_t attributes;
@@ -161,10 +155,6 @@ const struct pp_backend pp_processes = {
 static const struct pp_backend *const backends[] = {
     [POOL_PROCESSES] = &pp_processes, [POOL_THREADS] = &pp_threads, [POOL_INLINE] = &pp_inline};
 
-void pp_drive(struct pool *pool) {
-    pool->backend->drive(pool);
-}
-
 static bool are_valid(const struct pool_options *options) {
     if (options->backend < POOL_PROCESSES || options->backend > POOL_INLINE) return false;
     return options->max_load >= 0 && options->idle_timeout >= 0;
@@ -186,9 +176,6 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->command_socket = pool->lifeline = -1;
     pool->backend = backends[options->backend];
     pool->in_here = pool->backend->in_here;
-    pool->waiting_jobs_end = &pool->waiting_jobs;
-    pool->callbacks_end = &pool->callbacks;
-    pool->settled_end = &pool->settled;
     pool->references = 1;
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
@@ -205,7 +192,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pp_placement_set_cpus(&pool->shared, pool_cpu_count());
     error = pool->backend->start(pool);
     if (error) goto fail;
-    pool->driven = pool->backend->drive != NULL;
+    if (pool->backend->drive) pool->due |= PP_DUE_DRIVE;
     *made = pool;
     return 0;
 fail:
@@ -260,16 +247,10 @@ static void end_processes(struct pool *pool) {
     pp_kill_orphans(pool);
 }
 
-static void end_workers(struct pool *pool) {
-    if (pool->ended) return;
-    pool->backend->end(pool);
-    pp_collect(pool);
-    pool->ended = true;
-}
-
 static void close_descriptors(struct pool *pool) {
     if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
     pool->event_fd = -1;
+    pool->due &= ~(unsigned)PP_DUE_BELL;
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
@@ -290,7 +271,7 @@ static void break_as_cancelled(struct pool *pool) {
 static void cancel_pending(struct pool *pool) {
     struct future *f;
     /* The youngest first: so each is cancelled itself, before what it comes after. */
-    while (pool->held) pp_task_cancel(pool, pool->held);
+    while ((f = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_task_cancel(pool, f);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
         if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
@@ -304,9 +285,16 @@ static void kill_running(struct pool *pool) {
     pp_jobs_kill(pool);
 }
 
-void pp_stop_all(struct pool *pool) {
-    cancel_pending(pool);
-    kill_running(pool);
+/* Workers in the program's own process can only be asked to end: they must soon find nothing more to do. */
+static void end_workers(struct pool *pool) {
+    if (pool->ended) return;
+    if (pool->in_here) {
+        cancel_pending(pool);
+        kill_running(pool);
+    }
+    pool->backend->end(pool);
+    pp_advance(pool);
+    pool->ended = true;
 }
 
 int pool_shutdown(struct pool *pool, int flags, int timeout) {
@@ -317,7 +305,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     pool->references++; /* a callback may end the pool */
     pool->closed = true;
     if (!pool->ended) {
-        pp_collect(pool);
+        pp_advance(pool);
         if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
         pp_wake_waiting(pool);
@@ -341,8 +329,10 @@ void pool_destroy(struct pool *pool) {
     pool->closed = true;
     end_workers(pool);
     break_as_cancelled(pool);
+    pp_settle(pool);
     pp_await_others(pool);
     pp_reports_run(pool);
+    pp_settle(pool);
     pp_futures_close(pool);
     pp_futures_keep_results(pool);
     pool->destroyed = true;
@@ -354,53 +344,14 @@ void pool_destroy(struct pool *pool) {
 
 /* ---- memory that it lends */
 
-/* Once so much of a heap was given, the next huge page is taken as soon as the first of it is. */
-#define AHEAD_FROM (2 * PP_HUGE_PAGE)
-#define AHEAD_MOST ((size_t)65536) /* for blocks up to this: larger ones are not so many, and perhaps not all used */
-
-/* Which huge page of the heap is given next, in part or as a whole. */
-static size_t next_huge_page(const struct pp_heap *heap) {
-    return (size_t)(pp_heap_fresh(heap) - heap->base) / PP_HUGE_PAGE;
-}
-
-/* What of a heap is to be taken in huge pages; nothing, if its size is 0. */
-struct to_take {
-    char *begin;
-    size_t size;
-};
-
-/* Memory that was given before may have been touched, page by page. */
-static void *alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct to_take *take) {
-    size_t next = next_huge_page(heap);
-    char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
-    *take = (struct to_take){NULL, 0};
-    if (!block || pp_heap_fresh(heap) == fresh) return block;
-    if (size >= PP_HUGE_PAGE) {
-        take->begin = block > fresh ? block : fresh;
-        take->size = (size_t)(block + size - take->begin);
-    } else if (size <= AHEAD_MOST && next_huge_page(heap) != next) {
-        take->begin = heap->base + next_huge_page(heap) * PP_HUGE_PAGE;
-        if (take->begin >= heap->base + AHEAD_FROM && pp_heap_holds(heap, take->begin, PP_HUGE_PAGE))
-            take->size = PP_HUGE_PAGE;
-    }
-    return block;
-}
-
-void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size) {
-    struct to_take take;
-    void *block = alloc_fresh(heap, size, false, &take);
-    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
-    return block;
-}
-
 void *pool_alloc(struct pool *pool, size_t size) {
     if (!pool || pp_is_foreign(pool)) return NULL;
     pp_lock(pool);
-    struct to_take take;
-    void *data = alloc_fresh(&pool->arena, size, true, &take);
+    struct pp_to_take take;
+    void *data = pp_alloc_fresh(&pool->arena, size, true, &take);
     if (!data) { /* there may be room in what is done */
-        pp_collect(pool);
-        data = alloc_fresh(&pool->arena, size, true, &take);
+        pp_advance(pool);
+        data = pp_alloc_fresh(&pool->arena, size, true, &take);
     }
     pp_unlock(pool);
     /* The kernel clears them: other threads need not wait for that. */

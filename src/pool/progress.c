@@ -1,13 +1,15 @@
 #include "pool/progress.h"
 
-#include "pool/job.h"
 #include "base/sys.h"
+#include "pool/bell.h"
+#include "pool/job.h"
+#include "pool/lock.h"
 
 #define NS_PER_MS 1000000U
 #define DEFAULT_INTERVAL 100
-#define COST_SHARE 20 /* looking takes at most one part in so many of the time */
+#define COST_SHARE 20 /* reading the marks takes at most one part in so many of the time */
 
-/* ns between two calls. */
+/* Time between two calls, in ns. */
 static uint64_t pause_of(const struct pool_job *job) {
     return (uint64_t)(job->progress_interval ? job->progress_interval : DEFAULT_INTERVAL) * NS_PER_MS;
 }
@@ -17,47 +19,27 @@ void pp_report_begin(struct pool *pool, struct pp_report *report, struct future 
     report->job = job;
     report->began = pp_now();
     report->due = report->began + pause_of(job);
-    report->next = pool->reports;
-    report->link = &pool->reports;
-    if (report->next) report->next->link = &report->next;
-    pool->reports = report;
-}
-
-static void unlink_report(struct pp_report *report) {
-    *report->link = report->next;
-    if (report->next) report->next->link = report->link;
-    report->link = NULL;
-}
-
-bool pp_report_end(struct pool *pool, struct pp_report *report) {
-    if (!report->link) return false;
-    if (report->future->given_up && !report->calling) {
-        unlink_report(report);
-        return false;
-    }
-    report->ended = true;
-    pool->reports_ended++;
-    return true;
+    pp_list_add_front(&pool->reports, &report->link);
 }
 
 bool pp_in_report(const struct pool *pool) {
-    for (const struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
         if (r->calling && pthread_equal(r->thread, pthread_self())) return true;
     return false;
 }
 
 uint64_t pp_reports_due(const struct pool *pool) {
     uint64_t due = UINT64_MAX;
-    for (const struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
         if (!r->calling && r->due < due) due = r->due;
     return due;
 }
 
-static struct pool_progress look(const struct pp_report *report, uint64_t now) {
+static struct pool_progress progress_of(const struct pp_report *report, uint64_t now) {
     uint64_t done, failed;
     pp_job_count(report->future->job, &done, &failed);
     size_t count = report->job->count;
-    /* Only the last call says that all are done. */
+    /* Only the last call says that all items are done. */
     if (report->ended) done = count;
     else if (done >= count) done = count - 1;
     if (done < report->last_done) done = report->last_done;
@@ -70,35 +52,35 @@ static struct pool_progress look(const struct pp_report *report, uint64_t now) {
 }
 
 static void finish(struct pool *pool, struct pp_report *report) {
-    unlink_report(report);
+    pp_list_remove(&pool->reports, &report->link);
     pool->reports_ended--;
     pp_job_finish(pool, report->future->job);
     pp_wake_waiting(pool);
 }
 
-/* Calls the callback once. Whether that was the last call. */
+/* Calls the callback once. Returns whether that was the last call. */
 static bool call(struct pool *pool, struct pp_report *report) {
     bool last = report->ended;
     uint64_t now = pp_now();
-    struct pool_progress progress = look(report, now);
+    struct pool_progress progress = progress_of(report, now);
     uint64_t pause = pause_of(report->job);
     uint64_t least = (pp_now() - now) * COST_SHARE;
     report->last_done = progress.done;
     report->last_seconds = progress.seconds;
     report->calling = true;
     report->thread = pthread_self();
-    pthread_mutex_unlock(&pool->lock);
+    pp_enter_program(pool);
     report->job->progress(&progress, report->job->progress_arg);
-    pthread_mutex_lock(&pool->lock);
+    pp_leave_program(pool);
     report->calling = false;
     report->due = pp_now() + (pause > least ? pause : least);
     return last;
 }
 
-/* The first that something is to be done for. */
+/* The first report for which something is to be done. */
 static struct pp_report *first_due(const struct pool *pool) {
     uint64_t now = pp_now();
-    for (struct pp_report *r = pool->reports; r; r = r->next)
+    PP_LIST_EACH(r, &pool->reports, struct pp_report, link)
         if (!r->calling && (r->ended || r->future->given_up || now >= r->due)) return r;
     return NULL;
 }
@@ -109,6 +91,6 @@ void pp_reports_run(struct pool *pool) {
     while ((report = first_due(pool)) != NULL) {
         if (!report->future->given_up && !call(pool, report)) continue;
         if (report->ended) finish(pool, report);
-        else if (report->future->given_up) unlink_report(report);
+        else if (report->future->given_up) pp_list_remove(&pool->reports, &report->link);
     }
 }

@@ -1,14 +1,11 @@
-/* Reports of how far jobs are, to the callbacks that their callers gave.
+/* Reports of how far a job is, to the callback that the program gave.
  *
- * Nothing counts for it: what is told is read from the marks of blocks, when a report is due and some thread is in a
+ * Nothing is counted for reports: they are read from the marks of blocks, when a report is due and some thread is in a
  * call that waits or looks. The lock is released around the callback. A job whose items are all done ends only after
- * its last report: until then its future is not done, so nobody who waits for it returns while its callback is being
- * called, or still to be.
+ * its last report. Until then its future is not done, so no thread that waits for it returns before its callback has.
  *
  * Invariant: a report is in pool->reports from the job's submission to its end, or to the first look after the future
- * was given up; while `calling`, its job is not freed.
- * Called by: map (begin), job (end), wait and inline (run, due), pool_destroy() (run); whatever would
- * wait (in_report). */
+ * was given up. While `calling`, its job is not freed. */
 #ifndef PP_PROGRESS_H
 #define PP_PROGRESS_H
 
@@ -21,21 +18,31 @@ struct pp_report {
     size_t last_done;
     double last_seconds;
     bool calling;
-    bool ended; /* its job's end waits for the last call */
-    pthread_t thread; /* that calls */
-    struct pp_report *next, **link;
+    bool ended;       /* all items are done; the job ends after the last call */
+    pthread_t thread; /* the one that calls */
+    struct pp_link link;
 };
 
-/* job: has a callback; stays where it is. */
+/* job: it has a callback, and stays where it is. */
 void pp_report_begin(struct pool *pool, struct pp_report *report, struct future *future, const struct pool_job *job);
-/* All items are done. True: pp_job_finish() will be called, after the last report; false: nobody wants it. */
-bool pp_report_end(struct pool *pool, struct pp_report *report);
+/* All items of the job are done. Returns true if pp_job_finish() will be called after the last report, or false if the
+ * program wants none. */
+static inline bool pp_report_end(struct pool *pool, struct pp_report *report) {
+    if (!pp_link_is_on(&report->link)) return false;
+    if (report->future->given_up && !report->calling) {
+        pp_list_remove(&pool->reports, &report->link);
+        return false;
+    }
+    report->ended = true;
+    pool->reports_ended++;
+    return true;
+}
 
-/* Calls whatever is due. Unlocks meanwhile. */
+/* Calls every callback that is due. Unlocks meanwhile. */
 void pp_reports_run(struct pool *pool);
-/* When the next is due; UINT64_MAX: none will be. */
+/* When the next report is due; UINT64_MAX: there is none. */
 uint64_t pp_reports_due(const struct pool *pool);
-/* Whether this thread is in a callback. */
+/* Whether this thread is in the callback of a report. */
 bool pp_in_report(const struct pool *pool);
 
 #endif

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "pool/pool.h"
 #include "base/sys.h"
+#include "pool/pool.h"
 
-/* Where the bucket of this priority is, or would be. */
+/* The index at which the bucket of this priority is, or would be. */
 static size_t find(const struct pp_queue *queue, int priority) {
     size_t low = 0, high = queue->count;
     while (low < high) {
@@ -36,28 +36,21 @@ bool pp_queue_add(struct pp_queue *queue, struct future *future, bool in_front) 
     struct pp_bucket *bucket = bucket_for(queue, future->task.priority);
     if (!bucket) return false;
     future->queued = true;
-    future->prev = in_front ? NULL : bucket->last;
-    future->next = in_front ? bucket->first : NULL;
-    if (future->prev) future->prev->next = future;
-    else bucket->first = future;
-    if (future->next) future->next->prev = future;
-    else bucket->last = future;
+    if (in_front) pp_list_add_front(&bucket->futures, &future->link);
+    else pp_list_add_back(&bucket->futures, &future->link);
     return true;
 }
 
 void pp_queue_remove(struct pp_queue *queue, struct future *future) {
     size_t at = find(queue, future->task.priority);
     struct pp_bucket *bucket = &queue->buckets[at];
-    if (future->prev) future->prev->next = future->next;
-    else bucket->first = future->next;
-    if (future->next) future->next->prev = future->prev;
-    else bucket->last = future->prev;
+    pp_list_remove(&bucket->futures, &future->link);
     future->queued = false;
-    if (!bucket->first) memmove(bucket, bucket + 1, (--queue->count - at) * sizeof *bucket);
+    if (pp_list_is_empty(&bucket->futures)) memmove(bucket, bucket + 1, (--queue->count - at) * sizeof *bucket);
 }
 
 struct future *pp_queue_first(const struct pp_queue *queue) {
-    return queue->count ? queue->buckets[queue->count - 1].first : NULL;
+    return queue->count ? PP_LIST_FIRST(&queue->buckets[queue->count - 1].futures, struct future, link) : NULL;
 }
 
 void pp_queue_end(struct pp_queue *queue) {

@@ -4,52 +4,53 @@
  *     inside   like adding one to a binary counter: two neighbours that stand for equally many leaves are combined as
  *              soon as both are there, in a task that comes after theirs; at the end the rest, from right to left
  *
- * The tree is one of tasks and dependencies (ties.h): parts stay in shared memory, workers combine them, and the caller
- * only submits. It keeps two sorts of futures: at most `window` that it has not seen done, in a ring, the oldest of
- * which is awaited before the next is submitted; and on a stack those that are still to be combined, one for each digit
- * of the counter. So whatever the length of the input, so many parts are there at a time.
+ * The tree consists of tasks and dependencies (graph.h): parts stay in shared memory, workers combine them, and the
+ * caller only submits. The caller keeps two kinds of futures: at most `window` that it has not seen done, in a ring,
+ * the oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, one
+ * for each digit of the counter. So the number of parts at a time does not depend on the length of the input.
  *
- * Invariant: outcomes are looked at in the order of submission, so the failure that is told is the same in every run.
- * Called by: programs. */
+ * Invariant: outcomes are looked at in the order of submission, so every run tells the same failure. */
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/collect.h"
+#include "base/sys.h"
+#include "pool/call.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
-#include "base/sys.h"
+#include "pool/resize.h"
 #include "worker/task.h"
 
-#define LEAVES 1024U           /* of an array whose chunk was not given */
-#define WINDOW_MOST 1024U      /* tasks under way, where that much memory is nothing to speak of */
+#define LEAVES 1024U           /* of an array, if no chunk was given */
+#define WINDOW_MOST 1024U      /* tasks under way, if they need less than WINDOW_BYTES */
 #define WINDOW_BYTES (1U << 20)
-#define DIGITS 66              /* of the counter, and two to combine */
+#define DIGITS 66              /* of the counter, and two that are being combined */
 
-/* What all tasks of a reduction need to know. In the inputs heap. */
+/* What all tasks of a reduction need to know. It lies in the inputs heap. */
 struct recipe {
     pool_fn *fn;
     int (*combine)(void *result, const void *right);
-    const char *in; /* NULL: items come with the leaf, if at all */
+    const char *in; /* NULL: items follow the leaf's argument, or there are none */
     size_t in_size, out_size;
     const void *context;
     uint64_t seed;
 };
 
-/* For the leaf that is at this place of the ring. In the work heap: workers write it. */
+/* Of the leaf at this place of the ring. It lies in the work heap, since workers write it. */
 struct spot {
-    _Alignas(PP_LINE) _Atomic uint64_t at; /* the item that it is at: task_index(), and what is told should it die */
+    /* The item that runs: task_index(), and the index of the failure if the worker dies. */
+    _Alignas(PP_LINE) _Atomic uint64_t at;
     _Alignas(PP_LINE) unsigned char part[]; /* an item's, before it is combined */
 };
 
-/* The argument of a leaf. Items that lie nowhere else follow. */
+/* The argument of a leaf. Items that were copied follow. */
 struct leaf {
     _Alignas(16) const struct recipe *recipe;
     struct spot *spot;
     uint64_t first, count;
 };
 
-/* The argument of what combines. */
+/* The argument of a task that combines two parts. */
 struct join {
     const struct recipe *recipe;
     _Atomic uint64_t right; /* first item of the right part */
@@ -58,11 +59,11 @@ _Static_assert(sizeof(struct join) <= PP_INLINE_IN, "it needs no memory of its o
 
 struct node {
     struct future *future;
-    uint64_t first, count; /* its items; count: of a leaf */
-    uint64_t right;        /* first item of the right part; of a leaf: `first` */
+    uint64_t first, count; /* its items; count only of a leaf */
+    uint64_t right;        /* first item of the right part; of a leaf, `first` */
     unsigned digit;
-    bool awaited, wanted; /* it is in the ring, on the stack */
-    struct spot *spot;    /* NULL: no leaf */
+    bool awaited, wanted; /* it is in the ring; it is on the stack */
+    struct spot *spot;    /* NULL: it is no leaf */
     struct node *next_free;
 };
 
@@ -72,7 +73,7 @@ struct reduction {
     size_t chunk;
     bool copies_items;
     struct recipe *recipe;
-    char *context; /* copy; NULL: none */
+    char *context; /* a copy, or NULL */
     char *spots;
     size_t spot_size;
     struct leaf *argument;
@@ -81,7 +82,7 @@ struct reduction {
     size_t window, head, length;
     struct node *stack[DIGITS];
     unsigned depth;
-    uint64_t taken; /* items */
+    uint64_t taken; /* items taken from the input */
     int error;
     struct pool_failure failure;
 };
@@ -107,7 +108,8 @@ static int run_leaf(const struct leaf *leaf, char *out) {
     return 0;
 }
 
-/* The worker takes it back: the context where it knows of one, the rest before its next task. */
+/* The worker resets all of it before its next task, but the context only after a task with inputs: a leaf has none, and
+ * resets it itself. */
 static void describe_call(const struct recipe *recipe, const _Atomic uint64_t *index) {
     struct pp_call *call = pp_call_here();
     call->position = index;
@@ -148,7 +150,7 @@ static void fail_in(struct reduction *d, const struct node *node, int error) {
     if (d->error || future_failure(node->future, &failure)) return;
     uint64_t at = node->right;
     if (node->spot && !d->pool->destroyed) at = atomic_load_explicit(&node->spot->at, memory_order_relaxed);
-    /* It lies where workers can write, and says nothing of a leaf that did not begin. */
+    /* Workers can write there, and a leaf that did not start has not written it. */
     if (node->spot && (at < node->first || at - node->first >= node->count)) at = node->first;
     fail(d, error, at, &failure);
 }
@@ -162,7 +164,7 @@ static void drop_node(struct reduction *d, struct node *node) {
     d->free_nodes = node;
 }
 
-/* Waits for the oldest. */
+/* Waits for the oldest task in the ring. */
 static void await_one(struct reduction *d) {
     struct node *node = d->ring[d->head];
     int error = future_get(node->future, NULL, -1);
@@ -177,13 +179,13 @@ static struct spot *next_spot(const struct reduction *d) {
     return (void *)(d->spots + (d->head + d->length) % d->window * d->spot_size);
 }
 
-static void make_room(struct reduction *d) {
+static void make_ring_room(struct reduction *d) {
     if (d->length == d->window) await_one(d);
 }
 
-/* Submits the task, with room in the ring, and puts its node on the stack. Little memory is no failure but a reason to
- * wait for what runs. False: it failed. */
-static bool add(struct reduction *d, struct pool_task *task, const struct node *like) {
+/* Submits the task and puts its node into the ring, which has room, and on the stack. If memory is short it waits for
+ * tasks that run. Returns false if it failed. */
+static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
     struct future *future;
     task->out_size = d->options->out_size;
     task->timeout = d->options->timeout;
@@ -202,16 +204,16 @@ static bool add(struct reduction *d, struct pool_task *task, const struct node *
     return true;
 }
 
-/* Combines the two that are on top. */
+/* Combines the two nodes on top of the stack. */
 static void join_top(struct reduction *d) {
-    make_room(d);
+    make_ring_room(d);
     if (d->error) return;
     struct node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
     struct future *both[] = {left->future, right->future};
     struct join join = {.recipe = d->recipe, .right = right->first};
     struct node like = {.first = left->first, .right = right->first, .digit = left->digit + 1};
     struct pool_task task = {.fn = join_task, .in = &join, .in_size = sizeof join, .after = both, .after_count = 2};
-    add(d, &task, &like);
+    add_task(d, &task, &like);
     left->wanted = right->wanted = false;
     drop_node(d, left);
     drop_node(d, right);
@@ -219,7 +221,7 @@ static void join_top(struct reduction *d) {
 
 /* ---- leaves */
 
-/* Takes up to a chunk of items. How many; what the input says at its end goes to *end. */
+/* Takes up to a chunk of items. Returns how many; the code with which the input ends goes to *end. */
 static size_t take_items(struct reduction *d, char *items, int *end) {
     const struct pool_reduction *options = d->options;
     size_t count = 0;
@@ -237,14 +239,14 @@ static size_t take_items(struct reduction *d, char *items, int *end) {
 }
 
 static void add_leaf(struct reduction *d, size_t count) {
-    make_room(d);
+    make_ring_room(d);
     if (d->error) return;
     struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = next_spot(d)};
     struct leaf *argument = d->argument;
     *argument = (struct leaf){.recipe = d->recipe, .spot = like.spot, .first = d->taken, .count = count};
     struct pool_task task = {.fn = leaf_task, .in = argument, .in_size = sizeof *argument};
     if (d->copies_items) task.in_size += count * d->options->in_size;
-    if (!add(d, &task, &like)) return;
+    if (!add_task(d, &task, &like)) return;
     d->taken += count;
     while (!d->error && d->depth >= 2 && d->stack[d->depth - 1]->digit == d->stack[d->depth - 2]->digit) join_top(d);
 }
@@ -261,7 +263,7 @@ static void cancel_all(struct reduction *d) {
     for (size_t i = 0; i < d->length; i++) future_cancel(d->ring[(d->head + i) % d->window]->future);
 }
 
-/* Waits for all that was submitted. After a failure what has not begun is not wanted. */
+/* Waits for everything that was submitted. After a failure, what has not started is cancelled. */
 static void await_all(struct reduction *d) {
     for (bool cancelled = false; d->length > 0; await_one(d)) {
         if (!d->error || cancelled) continue;
@@ -275,11 +277,11 @@ static void grow_tree(struct reduction *d) {
     while (!d->error && end == 0) {
         size_t count = take_items(d, (char *)(d->argument + 1), &end);
         if (count > 0 && (end == 0 || end == POOL_END)) add_leaf(d, count);
-        else d->taken += count; /* of an input that failed they are not needed any more */
+        else d->taken += count; /* the input failed: they are not needed any more */
     }
     while (!d->error && end == POOL_END && d->depth > 1) join_top(d);
     await_all(d);
-    if (end != POOL_END) fail_input(d, end); /* unless something before it has failed */
+    if (end != POOL_END) fail_input(d, end); /* unless an earlier item has failed */
     if (d->depth == 0 && !d->options->identity) fail(d, POOL_EINVAL, 0, NULL);
 }
 
@@ -324,12 +326,13 @@ static bool make_nodes(struct reduction *d) {
     return true;
 }
 
-/* Under the lock. 0 or why it cannot begin. */
-static int begin(struct reduction *d, bool in_is_inherited) {
+/* Under the lock. Returns 0, or why it cannot begin. */
+static int begin_reduction(struct reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
-    int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool); /* who may not wait must not begin */
+    /* A call that may not wait must not begin. */
+    int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool);
     if (error) return error;
-    pp_collect(d->pool); /* there may be room in what is done */
+    pp_advance(d->pool); /* there may be room in what is done */
     bool lies_there = in_is_inherited || pp_heap_holds(&d->pool->arena, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);
@@ -341,7 +344,7 @@ static int begin(struct reduction *d, bool in_is_inherited) {
 }
 
 /* Under the lock. */
-static void end(struct reduction *d) {
+static void end_reduction(struct reduction *d) {
     pp_heap_free(&d->pool->inputs, d->recipe);
     pp_heap_free(&d->pool->inputs, d->context);
     pp_heap_free(&d->pool->work, d->spots);
@@ -350,7 +353,7 @@ static void end(struct reduction *d) {
     pp_release(d->ring);
 }
 
-static void tell(struct reduction *d) {
+static void tell_outcome(struct reduction *d) {
     const struct pool_reduction *options = d->options;
     int error;
     if (!d->error && d->depth == 0) memcpy(options->out, options->identity, options->out_size);
@@ -372,7 +375,7 @@ static size_t choose_chunk(const struct pool_reduction *options) {
     return chunk ? chunk : 1;
 }
 
-static int check(const struct pool_reduction *options, size_t chunk) {
+static int check_reduction(const struct pool_reduction *options, size_t chunk) {
     if (!options->combine || !options->out || options->out_size == 0 || options->timeout < 0) return POOL_EINVAL;
     if (options->out_size > SIZE_MAX / 4) return POOL_EINVAL;
     if (options->next && (options->in || options->count)) return POOL_EINVAL;
@@ -393,15 +396,15 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
     d.chunk = chunk;
     pp_lock(pool);
     pool->references++; /* the input or a callback may end the pool */
-    int error = begin(&d, in_is_inherited);
+    int error = begin_reduction(&d, in_is_inherited);
     pp_unlock(pool);
     if (!error) {
         grow_tree(&d);
-        tell(&d);
+        tell_outcome(&d);
         error = d.error;
     }
     pp_lock(pool);
-    end(&d);
+    end_reduction(&d);
     pool->references--;
     pp_unlock_last(pool);
     return error;
@@ -425,7 +428,7 @@ int pool_reduce(struct pool *pool, const struct pool_reduction *options) {
     if (!options) return POOL_EINVAL;
     if (pool && pp_is_foreign(pool)) return POOL_EFOREIGN;
     size_t chunk = choose_chunk(options);
-    int error = check(options, chunk);
+    int error = check_reduction(options, chunk);
     if (error) return error;
     return pool ? reduce(pool, options, chunk, false) : reduce_alone(options, chunk);
 }

@@ -1,30 +1,26 @@
 #include "pool/resize.h"
 
 #include "pool/backend.h"
+#include "pool/call.h"
+#include "pool/wait.h"
 #include "shared/command.h"
-#include "pool/job.h"
+#include "shared/park.h"
 #include "shared/placement.h"
-
-void pp_ask_for_workers(struct pool *pool) {
-    struct pp_control *control = pool->shared.control;
-    /* In this order: a start that is seen to meanwhile is then counted as not asked for, not twice. */
-    uint32_t resting = atomic_load_explicit(&control->resting, memory_order_acquire);
-    uint32_t asked = pool->starts_sent - atomic_load_explicit(&control->starts_taken, memory_order_acquire);
-    if (resting <= asked) return;
-    uint64_t live = pool->wanted > resting ? pool->wanted - resting : 0;
-    uint64_t useful = pool->open - pool->open_jobs + pp_jobs_blocks(pool);
-    if (useful <= live + asked) return;
-    uint64_t more = useful - live - asked;
-    uint32_t count = more < resting - asked ? (uint32_t)more : resting - asked;
-    if (pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_START, .value = count}))
-        pool->starts_sent += count;
-}
 
 void pp_processes_resize(struct pool *pool) {
     pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_RESIZE});
 }
 
-/* Tells workers, and who starts them. */
+int pp_worker_count(int workers) {
+    if (workers > PP_WORKERS) return POOL_EINVAL;
+    if (workers > 0) return workers;
+    int cpus = pool_cpu_count();
+    if (workers < -cpus) workers = -cpus; /* at least one, as in joblib */
+    int count = workers == 0 ? cpus : cpus + 1 + workers;
+    return count > PP_WORKERS ? PP_WORKERS : count < 1 ? 1 : count;
+}
+
+/* Tells the workers, and the backend, which starts them. */
 static void set_size(struct pool *pool, uint32_t wanted) {
     struct pp_control *control = pool->shared.control;
     bool fewer = wanted < pool->wanted;
@@ -61,7 +57,7 @@ int pp_retire_all(struct pool *pool, uint64_t deadline) {
 }
 
 int pp_processes_retire(struct pool *pool, uint64_t deadline) {
-    /* The supervisor goes when the last worker has gone. */
+    /* The supervisor exits when the last worker has exited. */
     pp_step_out(pool);
     bool gone = pp_supervisor_has_gone(pool, deadline);
     pp_step_in(pool);

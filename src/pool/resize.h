@@ -1,34 +1,27 @@
 /* How many workers a pool has: pool_resize(), workers that are started when there is work (lazy), and workers that end
  * when there has been none (idle_timeout).
  *
- * Numbers below control->wanted are the pool's. A worker of a higher number retires when it has finished what it holds,
- * and its place is not filled again. control->workers, one more than the highest number ever used, only grows: whoever
- * looks at all workers goes up to there, and jobs that were begun before have fewer parts of scratch than there are
- * workers.
+ * The pool wants workers of the numbers below control->wanted. A worker of a higher number retires when it has finished
+ * what it holds, and is not replaced. control->workers is one more than the highest number ever used, and only grows:
+ * loops over all workers go up to there. A job that was started before it grew has fewer parts of scratch than the pool
+ * has workers.
  *
- * A place rests if its worker is to be started once there is work. Nobody polls for that:
- *     caller:      publishes work; fence; sees resting places; asks for as many workers as could be of use (PP_START)
- *     supervisor:  counts a place as resting; fence; sees work; fills the place
- * One of the two sees the other. What was asked for and is not seen to yet is the caller's starts_sent less
- * starts_taken.
+ * A worker rests if it is to be started once there is work. Nothing polls for that:
+ *     caller:      publishes work; fence; sees resting workers; asks for as many as could be of use (PP_START)
+ *     supervisor:  counts a worker as resting; fence; sees work; starts the worker
+ * One of the two sees the other. Workers that were asked for and not yet started are starts_sent, which the caller
+ * counts, less starts_taken, which the supervisor counts.
  *
- * Invariant: wanted <= workers <= PP_WORKERS; both are the caller's, and the supervisor reads them when it is told.
- * Called by: submit and pass (call), pool (retire), supervisor (what waits). */
+ * Invariant: wanted <= workers <= PP_WORKERS. The caller writes both, and the supervisor reads them on a command. */
 #ifndef PP_RESIZE_H
 #define PP_RESIZE_H
 
-#include "shared/park.h"
 #include "pool/pool.h"
 
-/* Caller, elastic pools only: has workers started, if more could be of use than live. */
-void pp_ask_for_workers(struct pool *pool);
-/* Caller: wakes workers for what it has just published; `work`: how many could be of use. */
-static inline void pp_call_workers(struct pool *pool, uint32_t work) {
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, work);
-    if (pool->elastic) pp_ask_for_workers(pool);
-}
+/* How many workers `workers` of the options means, or POOL_EINVAL. */
+int pp_worker_count(int workers);
 
-/* Caller: lets all workers end of themselves, and waits for that; nothing is open. 0 or POOL_ETIMEDOUT. */
+/* Has all workers end by themselves, and waits for that; no future is open. Returns 0 or POOL_ETIMEDOUT. */
 int pp_retire_all(struct pool *pool, uint64_t deadline);
 
 /* See struct pp_backend. */

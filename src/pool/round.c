@@ -3,22 +3,32 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/death.h"
+#include "base/sys.h"
+#include "pool/alloc.h"
 #include "pool/cancel.h"
+#include "pool/demand.h"
+#include "pool/describe.h"
+#include "pool/job_result.h"
+#include "pool/resize.h"
+#include "pool/slots.h"
 #include "shared/fetch.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
 #include "shared/record.h"
-#include "pool/resize.h"
-#include "pool/slots.h"
 #include "shared/state.h"
-#include "base/sys.h"
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
 #define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
 #define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
 
 /* ---- memory */
+
+bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
+    size_t size = j->job.count * j->job.in_size;
+    j->in = pp_alloc_whole(pool, &pool->inputs, size);
+    if (j->in) memcpy(j->in, j->job.in, size);
+    return j->in != NULL;
+}
 
 /* The plan for `count` positions in blocks of `block`. False: no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
@@ -28,7 +38,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     pp_plan_deal(plan, pool->workers);
     size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
     size_t errors_at = marks_at + pp_aligned((size_t)blocks);
-    uint32_t errors_room = pp_item_errors_room(j->result.told_most < count ? j->result.told_most : (size_t)count);
+    size_t wanted = j->result.failures_wanted < count ? j->result.failures_wanted : (size_t)count;
+    uint32_t errors_room = pp_item_errors_room(wanted);
     size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
     j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);

@@ -12,6 +12,8 @@
 
 struct pp_notice;
 
+/* Copies the arguments of the job to where workers can read them. Returns false if there is no memory. */
+bool pp_job_copy_in(struct pool *pool, struct pp_job *job);
 /* The plan of a pass with all items, or with what is left over of the one before. False: no memory; in a next pass what
  * was to be run may have failed for it. */
 bool pp_round_make_first(struct pool *pool, struct pp_job *job);

@@ -1,11 +1,11 @@
 #include "pool/slots.h"
 
-#include "shared/pages.h"
 #include "base/sys.h"
+#include "shared/pages.h"
 
-/* Once there are many, their tables are taken in huge pages. */
+/* Once many slots are in use, their tables are taken in huge pages. */
 #define SLOTS_A_PAGE ((uint32_t)(PP_HUGE_PAGE / PP_LINE))
-#define MANY_SLOTS 4096U /* of those that share a huge page */
+#define MANY_SLOTS 4096U /* of the slots that share a huge page */
 
 static void take_tables(struct pool *pool, uint32_t first) {
     pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);

@@ -1,10 +1,8 @@
-/* Slots: the places of what is in the workers' reach. A task has one from its ticket to its end, a job from its place
- * on the board to its end.
+/* Slots: the places of tasks and jobs that workers can reach. A task has one from its ticket to its end, a job while it
+ * has an entry of the job table.
  *
- * Invariant: a slot has its future, or is on the stack of free ones, or was never used; each use is of another
- * generation.
- * Called by: submit and job (take), collect and job (free), submit, pass, collect and audit (tickets); always under the
- * pool's lock. */
+ * Invariant: a slot has a future, or is on the stack of free slots, or was never used. Each use has a new generation.
+ * Always under the pool's lock. */
 #ifndef PP_SLOTS_H
 #define PP_SLOTS_H
 
@@ -13,17 +11,17 @@
 
 #define PP_SLOTS_AHEAD 8U
 
-/* One that was never used; PP_NO_SLOT: there is none. */
+/* Returns a slot that was never used, or PP_NO_SLOT if there is none. */
 uint32_t pp_slot_fresh(struct pool *pool);
 
-/* The lines of the slot are soon to be written: workers had them last. bench_limits, "submit" */
+/* Prefetches the lines of a slot that will soon be written; workers had them last. bench_limits, "submit" */
 static inline void pp_slot_prefetch(const struct pool *pool, uint32_t slot) {
     pp_prefetch_write(&pool->shared.descs[slot]);
     pp_prefetch_write(&pool->shared.outcomes[slot]);
     pp_prefetch(&pool->slots[slot]);
 }
 
-/* PP_NO_SLOT: none is free. */
+/* Gives the future a slot. Returns PP_NO_SLOT if none is free. */
 static inline uint32_t pp_slot_take(struct pool *pool, struct future *future) {
     uint32_t slot, free = pool->free_slot_count;
     if (free > 0) {
@@ -48,7 +46,7 @@ static inline uint64_t pp_slot_ticket(const struct pool *pool, uint32_t slot) {
     return pp_ticket(slot, pool->slots[slot].generation);
 }
 
-/* The future in the slot that a ticket names, if that is still what it names. */
+/* The future that the ticket names, or NULL if the slot has been used for another since. */
 static inline struct future *pp_slot_future(const struct pool *pool, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
     if (slot >= PP_SLOTS || pool->slots[slot].generation != pp_ticket_generation(ticket)) return NULL;

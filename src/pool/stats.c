@@ -1,23 +1,23 @@
 /* pool_stats(): what a pool does and has done.
  *
- * The caller counts what has ended; of what runs it reads the marks of jobs and the workers' records. Workers count in
+ * The caller counts what is done. For what runs it reads the marks of jobs and the workers' records. Workers count in
  * lines of their own that they write anyway.
  *
- * Invariant: whatever a record says, no figure is more than what the caller knows to be possible. */
+ * Invariant: whatever a record says, no figure exceeds what the caller knows to be possible. */
 #include <limits.h>
 
-#include "pool/collect.h"
 #include "base/memory.h"
+#include "base/sys.h"
+#include "pool/call.h"
 #include "pool/job.h"
 #include "pool/pool.h"
 #include "shared/record.h"
-#include "base/sys.h"
 
 static uint64_t at_most(uint64_t value, uint64_t most) {
     return value < most ? value : most;
 }
 
-/* `given`: tasks and items that the pool ever had, retries counted. */
+/* given: tasks and items that the pool ever had, with retries. */
 static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uint64_t now, uint64_t given) {
     struct pool_worker_stats worker = {0};
     worker.pid = (pid_t)atomic_load_explicit(&pool->shared.control->pids[w], memory_order_acquire);
@@ -37,7 +37,7 @@ static void count_work(const struct pool *pool, struct pool_stats *stats, uint64
     done = at_most(done, items);
     stats->done = pool->finished - pool->jobs_finished + pool->items_done + done;
     stats->failed = pool->tasks_failed + pool->items_failed + at_most(failed, done);
-    stats->queued = pool->open - pool->open_jobs + items - done; /* and what runs */
+    stats->queued = pool->open - pool->open_jobs + items - done; /* with what runs */
     stats->retried = pool->retried;
     stats->died = pool->died;
     *given = stats->done + stats->queued + stats->retried;
@@ -61,7 +61,7 @@ int pool_stats(struct pool *pool, struct pool_stats *stats) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t given;
     pp_lock(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     count_work(pool, stats, &given);
     count_workers(pool, stats, given);
     pp_unlock(pool);

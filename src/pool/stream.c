@@ -1,69 +1,82 @@
 /* pool_imap() and pool_imap_unordered(): an input of any length through a window of tasks.
  *
- * Each call that asks for a result pulls from the input until one can be had, and then at least PULLS, where the window
- * has room: so the window fills although results are taken, and no result waits for more than that of a slow input.
- * Room for argument and result is found before the input is asked for the item: where there is none the stream
- * waits for results to be taken, and nothing is lost. */
+ * Each call that asks for a result pulls items from the input until a result is there, and at least PULLS of them if
+ * the window has room. So the window fills although results are taken, and no result waits for more than PULLS items of
+ * a slow input. Room for argument and result is found before the input is asked for the item: if there is none, the
+ * stream waits until results are taken, and no item is lost. */
 #include "pool/stream.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/cancel.h"
-#include "pool/collect.h"
-#include "pool/future_alloc.h"
 #include "base/sys.h"
+#include "pool/bell.h"
+#include "pool/call.h"
+#include "pool/cancel.h"
+#include "pool/future_alloc.h"
+#include "pool/submit.h"
+#include "pool/wait.h"
 
 #define PULLS 2
-/* The window by default: large enough that short tasks do not have the caller wait for each, if arguments and results
- * are not large. The room for results counts less, since it may be generous. */
+/* The default window is large enough that the caller does not wait for each of many short tasks, unless arguments or
+ * results are large. The room for results counts less, since much of it may stay unused. */
 #define ITEMS_A_WORKER 64
 #define ITEMS_LEAST 256
 #define ITEMS_A_WORKER_LEAST 4
-#define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes of them all */
+#define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes, of all arguments in the window */
 #define RESULTS_MOST ((size_t)256 << 20)
-#define LARGE 4096 /* bytes of result that are copied without the lock */
+#define LARGE 4096 /* larger results are copied without the lock */
 
 /* ---- items */
 
-static void item_told(struct pp_observer *watch, enum pp_observer_event event) {
-    struct pp_item *item = (struct pp_item *)(void *)watch; /* its first member */
+static void tell_item(struct pp_observer *observer, enum pp_observer_event event) {
+    struct pp_item *item = (struct pp_item *)(void *)observer; /* its first member */
     struct stream *s = item->stream;
     if (item->is_ready && event == PP_OBSERVED_DONE) return;
-    pp_items_remove(item->is_ready ? &s->ready : &s->pending, item);
+    pp_list_remove(item->is_ready ? &s->ready : &s->pending, &item->link);
     if (event == PP_OBSERVED_FREED) return;
     item->is_ready = true;
-    pp_items_add(&s->ready, item);
+    pp_list_add_back(&s->ready, &item->link);
     if (item->future->outcome != 0) s->failed++;
 }
 
-void pp_item_observer(struct stream *s, struct pp_item *item, struct future *future) {
+void pp_item_observe(struct stream *s, struct pp_item *item, struct future *future) {
     item->stream = s;
     item->future = future;
     item->is_ready = false;
-    item->watch.tell = item_told;
-    pp_items_add(&s->pending, item);
-    pp_observer_add(future, &item->watch);
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) item_told(&item->watch, PP_OBSERVED_DONE);
+    item->observer.tell = tell_item;
+    pp_list_add_back(&s->pending, &item->link);
+    pp_observer_add(future, &item->observer);
+    if (pp_future_is_done(future)) tell_item(&item->observer, PP_OBSERVED_DONE);
 }
 
 bool pp_item_exists(const struct stream *s, const struct future *future) {
-    const struct pp_observer *watch = future->observers;
-    return watch && watch->tell == item_told && ((const struct pp_item *)(const void *)watch)->stream == s;
+    const struct pp_observer *observer = PP_LIST_FIRST(&future->observers, const struct pp_observer, link);
+    return observer && observer->tell == tell_item && ((const struct pp_item *)(const void *)observer)->stream == s;
+}
+
+static void forget(struct pp_list *items) {
+    PP_LIST_EACH(item, items, struct pp_item, link) pp_observer_remove(&item->observer);
+}
+
+void pp_items_forget(struct stream *s) {
+    forget(&s->pending);
+    forget(&s->ready);
+    pp_release(s->futures);
 }
 
 static struct pp_item *new_item(struct stream *s) {
-    struct pp_item *item = s->spare.first;
+    struct pp_item *item = pp_item_first(&s->spare);
     if (!item) return pp_zalloc(1, sizeof *item);
-    pp_items_remove(&s->spare, item);
+    pp_list_remove(&s->spare, &item->link);
     return item;
 }
 
-/* The item whose outcome is next; NULL: none is known yet. */
+/* The item whose outcome is next, or NULL if none is there yet. */
 static struct pp_item *next_item(const struct stream *s) {
-    if (s->kind != PP_ORDERED) return s->ready.first;
-    struct pp_item *item = s->pending.first;
-    return item && atomic_load_explicit(&item->future->done, memory_order_relaxed) ? item : NULL;
+    if (s->kind != PP_ORDERED) return pp_item_first(&s->ready);
+    struct pp_item *item = pp_item_first(&s->pending);
+    return item && pp_future_is_done(item->future) ? item : NULL;
 }
 
 /* ---- calls */
@@ -80,9 +93,9 @@ int pp_stream_enter(struct stream *s) {
     return 0;
 }
 
-/* Nobody will ask for this task's result. */
+/* The program will not ask for this task's result. */
 static void abandon(struct pool *pool, struct future *future) {
-    if (atomic_load_explicit(&future->done, memory_order_relaxed)) {
+    if (pp_future_is_done(future)) {
         pp_future_recycle(future);
         return;
     }
@@ -91,17 +104,15 @@ static void abandon(struct pool *pool, struct future *future) {
 }
 
 static void stop_items(struct stream *s) {
-    for (struct pp_item *item = s->pending.first, *next; item; item = next) {
-        next = item->next; /* the end of an item moves none but itself */
-        bool is_done = atomic_load_explicit(&item->future->done, memory_order_relaxed);
+    PP_LIST_EACH(item, &s->pending, struct pp_item, link) { /* an item that ends moves no other */
+        bool is_done = pp_future_is_done(item->future);
         if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
     }
 }
 
-static void end_items(struct stream *s, struct pp_items *items) {
-    for (struct pp_item *item = items->first, *next; item; item = next) {
-        next = item->next;
-        pp_observer_remove(&item->watch);
+static void end_items(struct stream *s, struct pp_list *items) {
+    PP_LIST_EACH(item, items, struct pp_item, link) {
+        pp_observer_remove(&item->observer);
         if (items != &s->spare) abandon(s->pool, item->future);
         pp_release(item);
     }
@@ -110,9 +121,9 @@ static void end_items(struct stream *s, struct pp_items *items) {
 /* Releases the lock. */
 static void end_stream(struct stream *s) {
     struct pool *pool = s->pool;
-    if (pool) pp_collect(pool);
+    if (pool) pp_advance(pool);
     if (s->kind == PP_FUTURES) {
-        pp_futures_end(s);
+        pp_items_forget(s);
     } else {
         end_items(s, &s->pending);
         end_items(s, &s->ready);
@@ -142,8 +153,8 @@ void stream_free(struct stream *s) {
         end_stream(s);
         return;
     }
-    /* We are in the stream's own `next`, or in a callback that runs while it waits: for what would perhaps never
-     * end. */
+    /* This is the stream's own `next`, or a callback that runs while the stream waits. What it waits for might never
+     * be done: it is cancelled. */
     s->doomed = true;
     s->pool->streams_doomed++;
     if (s->kind != PP_FUTURES) stop_items(s);
@@ -172,15 +183,15 @@ static bool has_room(const struct stream *s) {
     return !s->ended && !s->doomed && s->held < s->window;
 }
 
-/* Writes the next argument to `in`. 0, POOL_END, or why the input fails. Releases the lock for the program's
- * function. */
+/* Writes the argument of the next item. Returns 0, POOL_END, or the code with which the input failed. Releases the lock
+ * for the program's function. */
 static int read_input(struct stream *s, struct future *future) {
     const struct pool_stream *options = &s->options;
     void *in = (void *)(uintptr_t)future->task.in;
     if (options->next) {
-        pthread_mutex_unlock(&s->pool->lock); /* no pp_unlock(): a callback might end the pool, and `in` with it */
+        pp_enter_program(s->pool); /* not pp_unlock(): a callback might end the pool, and `in` with it */
         int code = options->next(options->next_arg, in);
-        pp_lock(s->pool);
+        pp_leave_program(s->pool);
         return code;
     }
     if (s->pulled == options->count) return POOL_END;
@@ -202,16 +213,16 @@ static void take_input(struct stream *s, struct pp_item *item, struct future *fu
         s->pulled++;
         s->held++;
         item->future = future;
-        if (s->kind == PP_ORDERED) pp_items_add(&s->pending, item);
-        else pp_item_observer(s, item, future);
+        if (s->kind == PP_ORDERED) pp_list_add_back(&s->pending, &item->link);
+        else pp_item_observe(s, item, future);
         return;
     }
     if (code == 0) end_input(s, error, 0, "an item could not be submitted");
     pp_task_drop(s->pool, future);
-    pp_items_add(&s->spare, item);
+    pp_list_add_back(&s->spare, &item->link);
 }
 
-/* Takes the next item from the input, if there is memory for it. Whether it is worth while to try another. */
+/* Takes the next item from the input, if there is memory for it. Returns whether another may be tried. */
 static bool pull(struct stream *s) {
     struct pp_item *item = new_item(s);
     struct future *future;
@@ -220,8 +231,8 @@ static bool pull(struct stream *s) {
         take_input(s, item, future);
         return true;
     }
-    if (item) pp_items_add(&s->spare, item);
-    /* Where results that are taken make room, there is no hurry. */
+    if (item) pp_list_add_back(&s->spare, &item->link);
+    /* If items are held, their results will make room when they are taken. */
     if (error != POOL_ENOMEM || s->held == 0) end_input(s, error, 0, "an item could not be submitted");
     return false;
 }
@@ -229,25 +240,25 @@ static bool pull(struct stream *s) {
 static void pull_some(struct stream *s) {
     for (int pulled = 0; has_room(s) && (pulled < PULLS || !next_item(s)); pulled++) {
         if (!pull(s)) return;
-        pp_collect(s->pool);
+        pp_advance(s->pool);
     }
 }
 
 /* ---- results */
 
-/* Waits until an item is done, or the input has ended and none is left: 0; or POOL_ETIMEDOUT. */
+/* Waits until an item is done, or the input has ended and no item is left. Returns 0 or POOL_ETIMEDOUT. */
 static int await_item(struct stream *s, uint64_t deadline) {
     for (bool is_late = false;;) {
-        pp_collect(s->pool);
+        pp_advance(s->pool);
         pull_some(s);
         if (s->doomed || next_item(s) || (s->ended && s->held == 0)) return 0;
         if (is_late) return POOL_ETIMEDOUT;
-        is_late = pp_stream_wait(s, s->kind == PP_ORDERED ? s->pending.first->future : NULL, deadline);
+        is_late = pp_stream_wait(s, s->kind == PP_ORDERED ? pp_item_first(&s->pending)->future : NULL, deadline);
     }
 }
 
-/* Why the item has failed, where it has. */
-static void tell_failure(struct stream *s, const struct future *future) {
+/* Keeps why the item has failed, for stream_failure(). */
+static void keep_last(struct stream *s, const struct future *future) {
     if (s->last.error) memset(&s->last, 0, sizeof s->last);
     if (future->failure) s->last = *future->failure;
     s->last.error = future->outcome;
@@ -258,9 +269,9 @@ static void tell_failure(struct stream *s, const struct future *future) {
 
 static int deliver(struct stream *s, struct pp_item *item, void *out) {
     struct future *future = item->future;
-    pp_items_remove(s->kind == PP_ORDERED ? &s->pending : &s->ready, item);
+    pp_list_remove(s->kind == PP_ORDERED ? &s->pending : &s->ready, &item->link);
     s->held--;
-    tell_failure(s, future);
+    keep_last(s, future);
     int error = future->outcome;
     s->size = error ? 0 : future->out_size;
     if (s->size && out) {
@@ -268,13 +279,13 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
         memcpy(out, future->result, s->size);
         if (s->size > LARGE) pp_step_in(s->pool);
     }
-    pp_observer_remove(&item->watch);
+    pp_observer_remove(&item->observer);
     pp_future_recycle(future);
-    pp_items_add(&s->spare, item);
+    pp_list_add_back(&s->spare, &item->link);
     return error;
 }
 
-/* The input's failure once, then POOL_END for ever. */
+/* Returns the failure of the input once, and POOL_END from then on. */
 static int deliver_end(struct stream *s) {
     s->last = s->input;
     s->size = 0;
@@ -310,7 +321,7 @@ size_t stream_size(struct stream *s) {
 
 /* ---- making */
 
-static int check(const struct pool_stream *options) {
+static int check_stream(const struct pool_stream *options) {
     if (!options->fn || options->timeout < 0) return POOL_EINVAL;
     if (options->next || !options->in) return 0;
     if (options->in_size == 0 || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
@@ -341,14 +352,14 @@ static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind
                                  .seed = options->seed};
     s->window = options->window ? options->window : default_window(pool->workers, s->task.in_size, s->task.out_size);
     if (pool->options.backend == POOL_INLINE)
-        s->window = 1; /* who runs the items itself gains nothing by reading ahead */
+        s->window = 1; /* a caller that runs the items itself gains nothing by reading ahead */
 }
 
-static int make(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,
+static int make_stream(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,
                 struct stream **stream) {
     if (!pool || !options || !stream) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    int error = check(options);
+    int error = check_stream(options);
     if (error) return error;
     struct stream *s = pp_zalloc(1, sizeof *s);
     if (!s) return POOL_ENOMEM;
@@ -365,9 +376,9 @@ static int make(struct pool *pool, const struct pool_stream *options, enum pp_st
 }
 
 int pool_imap(struct pool *pool, const struct pool_stream *options, struct stream **stream) {
-    return make(pool, options, PP_ORDERED, stream);
+    return make_stream(pool, options, PP_ORDERED, stream);
 }
 
 int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream) {
-    return make(pool, options, PP_UNORDERED, stream);
+    return make_stream(pool, options, PP_UNORDERED, stream);
 }

@@ -1,172 +1,17 @@
-/* pool_submit(), and how tasks get to the workers: slots, tickets, and the queue for what finds no room.
- *
- * The ring holds tickets in the order in which they are to begin. A task goes straight into it when nothing waits and
- * nothing there has a lower priority; else it goes to the queue. When the first of the queue outranks the last of the
- * ring, the ring is taken back and both are merged; from then on, while priorities differ, at most PP_MIXED_DEPTH
- * tickets are sent ahead, so that taking back stays cheap. */
+#include "pool/submit.h"
+
 #include <string.h>
 
-#include "pool/collect.h"
-#include "pool/finish.h"
+#include "pool/alloc.h"
+#include "pool/call.h"
+#include "pool/dispatch.h"
 #include "pool/future_alloc.h"
-#include "shared/pages.h"
-#include "pool/pool.h"
+#include "pool/graph.h"
+#include "pool/interest.h"
 #include "shared/ring.h"
-#include "pool/resize.h"
-#include "pool/slots.h"
-#include "shared/state.h"
 #include "shared/timer.h"
 
-#define PP_MIXED_DEPTH 256
 #define RESULT_A_PAGE 4096U
-
-/* ---- the ring's tables, once there are many tasks: in huge pages */
-
-#define MANY_TICKETS 4096U
-
-/* However few tasks are there at a time, the rings go through all of their entries. */
-static void take_rings(struct pool *pool) {
-    const struct pp_shared *shared = &pool->shared;
-    pp_pages_take(&pool->no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
-    pp_pages_take(&pool->no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
-}
-
-/* ---- what workers are told */
-
-/* Whether its out_size takes the place that a small argument would have in the description. */
-static bool is_huge(const struct future *future) {
-    return future->out_size >= PP_SIZE_ASIDE;
-}
-
-static struct pp_shape shape_of(const struct future *future) {
-    uint32_t size = is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size;
-    return (struct pp_shape){.has_extra = future->ties && future->ties->extra, .out_size = size & PP_SIZE_ASIDE};
-}
-
-/* Word by word, as most arguments of one were written a moment ago: a wider load would wait until that store has left
- * for the cache. bench_limits, "submit" */
-static const void *copy_small(unsigned char *to, const unsigned char *from, size_t size) {
-    enum { WORD = 8 };
-    _Static_assert(PP_INLINE_IN == 2 * WORD, "the second is the rest");
-    memcpy(to, from, WORD);
-    if (size > WORD) memcpy(to + WORD, from + WORD, WORD);
-    return to;
-}
-
-static void describe(struct pool *pool, struct future *future) {
-    uint32_t slot = future->slot;
-    struct pp_desc *desc = &pool->shared.descs[slot];
-    struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    const struct pp_task *task = &future->task;
-    const void *in = task->in;
-    if (in == future->small) in = copy_small(desc->argument, future->small, task->in_size);
-    if (is_huge(future)) memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
-    desc->shape = shape_of(future);
-    if (desc->shape.has_extra) {
-        future->ties->extra->in = in;
-        in = future->ties->extra;
-    }
-    desc->fn = task->fn;
-    desc->in = in;
-    desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
-    desc->seed = task->seed;
-    desc->index = future->index;
-    desc->timeout = task->timeout;
-    pp_state_submit(&outcome->state, pool->slots[slot].generation);
-}
-
-/* ---- dispatch */
-
-static inline bool push_ticket(struct pool *pool, uint32_t slot) {
-    if (pp_ring_sent(&pool->shared) == MANY_TICKETS) take_rings(pool);
-    return pp_ring_push(&pool->shared, pp_slot_ticket(pool, slot));
-}
-
-/* Slot and ticket for the future. False: no room. Inline, as a compiler would not have it of itself: bench_limits,
- * "submit". */
-static inline bool send_ticket(struct pool *pool, struct future *future) {
-    if (pp_ring_is_full(&pool->shared)) return false;
-    if (future->slot == PP_NO_SLOT) {
-        if (pp_slot_take(pool, future) == PP_NO_SLOT) return false;
-        describe(pool, future);
-    }
-    push_ticket(pool, future->slot);
-    if (++pool->sends == 2) atomic_store_explicit(&pool->shared.control->one_by_one, 0, memory_order_relaxed);
-    pool->ring_priority = future->task.priority;
-    return true;
-}
-
-static bool outranks_ring(const struct pool *pool, int priority) {
-    return priority > pool->ring_priority && !pp_ring_is_empty(&pool->shared);
-}
-
-/* Puts what no worker has taken yet back in front of its equals in the queue. */
-static void recall_tickets(struct pool *pool) {
-    struct future *taken = NULL; /* the youngest first */
-    uint64_t ticket;
-    while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
-        const struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
-        struct future *future = slot->future;
-        /* Tickets may stand in the ring twice, or for what was cancelled since. */
-        if (!future || slot->generation != pp_ticket_generation(ticket) || future->queued || future->is_job) continue;
-        uint64_t state =
-            atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
-        if (pp_phase_of(state) != PP_PENDING) continue;
-        future->queued = true;
-        future->next = taken;
-        taken = future;
-    }
-    while (taken) {
-        struct future *future = taken;
-        taken = future->next;
-        future->queued = false;
-        if (!pp_queue_add(&pool->queue, future, true)) send_ticket(pool, future); /* out of order, but not lost */
-    }
-}
-
-void pp_dispatch(struct pool *pool) {
-    struct future *first = pp_queue_first(&pool->queue);
-    if (!first) return;
-    if (outranks_ring(pool, first->task.priority)) recall_tickets(pool);
-    uint32_t sent = 0;
-    while ((first = pp_queue_first(&pool->queue)) != NULL) {
-        bool mixed = pool->queue.count > 1 || first->task.priority != pool->ring_priority;
-        if (mixed && pp_ring_length(&pool->shared) >= PP_MIXED_DEPTH) break;
-        if (!send_ticket(pool, first)) break;
-        pp_queue_remove(&pool->queue, first);
-        sent++;
-    }
-    if (sent) pp_call_workers(pool, sent);
-}
-
-/* Straight to the ring where that keeps the order, else to the queue. */
-int pp_dispatch_new(struct pool *pool, struct future *future) {
-    if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
-        pp_call_workers(pool, 1);
-        return 0;
-    }
-    if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
-    pp_dispatch(pool);
-    return 0;
-}
-
-void pp_submit_again(struct pool *pool, struct future *future) {
-    /* A new generation: whoever still holds the old ticket finds nothing. */
-    pp_slot_free(pool, future->slot);
-    /* It may be in the queue: its ticket was to be sent again, and the old one was taken all the same. */
-    if (future->queued || pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
-    else if (!send_ticket(pool, future))
-        pp_future_finish(future, POOL_ENOMEM, NULL);
-}
-
-void pp_ticket_again(struct pool *pool, uint32_t slot) {
-    struct future *future = pool->slots[slot].future;
-    if (future->queued) return;
-    if (!push_ticket(pool, slot)) pp_queue_add(&pool->queue, future, true);
-    pp_call_workers(pool, 1);
-}
-
-/* ---- pool_submit */
 
 static int check_task(const struct pool_task *task) {
     if (!task->fn || task->timeout < 0) return POOL_EINVAL;
@@ -175,18 +20,18 @@ static int check_task(const struct pool_task *task) {
     return 0;
 }
 
-/* Finds room for the argument, where it can wait, and for the result. */
-static int make_room(struct pool *pool, struct future *future) {
+/* Finds room for the argument, and for the result. */
+static int find_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
     task->in = NULL;
-    if (task->in_size > PP_INLINE_IN || (task->in_size && is_huge(future))) {
+    if (task->in_size > PP_INLINE_IN || (task->in_size && pp_is_huge(future))) {
         task->in = pp_alloc_whole(pool, &pool->inputs, task->in_size);
         if (!task->in) return POOL_ENOMEM;
     } else if (task->in_size) {
         task->in = future->small;
     }
     if (future->out_size > PP_INLINE_OUT) {
-        /* A result of more may turn out to be short: task_resize(). */
+        /* A result of more than a page may turn out to be short: task_resize(). */
         bool whole = future->out_size <= RESULT_A_PAGE;
         future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size)
                                : pp_heap_alloc(&pool->results, future->out_size, false);
@@ -209,8 +54,8 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
                                .retries = task->retries, .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
     f->index = index;
-    error = make_room(pool, f);
-    if (!error && (task->after_count > 0 || task->context)) error = pp_ties_make(pool, f, task);
+    error = find_room(pool, f);
+    if (!error && (task->after_count > 0 || task->context)) error = pp_graph_tie(pool, f, task);
     if (error) pp_task_drop(pool, f);
     else *future = f;
     return error;
@@ -218,16 +63,22 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
-    bool has_ties = future->ties != NULL;
-    if (timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
+    bool has_relations = future->relations != NULL;
+    if (timeout) {
+        pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
+        pp_interest_begin(pool);
+    }
     pool->open++;
-    if (!has_ties) error = pp_dispatch_new(pool, future);
+    if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {
         pool->open--;
-        if (timeout) pp_timer_end(&pool->shared);
+        if (timeout) {
+            pp_timer_end(&pool->shared);
+            pp_interest_end(pool);
+        }
         return error;
     }
-    if (has_ties) pp_ties_begin(pool, future);
+    if (has_relations) pp_graph_begin(pool, future);
     return 0;
 }
 
@@ -242,8 +93,8 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     return error;
 }
 
-/* Tasks wait for slots, which only collecting frees: without it workers would have nothing to do until the program next
- * asks for a result. */
+/* Whether tasks wait for slots while workers have none to run. Only collecting frees slots; without it workers would do
+ * nothing until the program next asks for a result. */
 static bool workers_lack_work(const struct pool *pool) {
     return pool->queue.count > 0 && pp_ring_is_empty(&pool->shared);
 }
@@ -256,10 +107,10 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     pp_lock(pool);
     bool collected = false;
     while ((error = submit(pool, task, future)) == POOL_ENOMEM && !collected) {
-        pp_collect(pool); /* there may be room in what is done */
+        pp_advance(pool); /* there may be room in what is done */
         collected = true;
     }
-    if (workers_lack_work(pool)) pp_collect(pool);
+    if (workers_lack_work(pool)) pp_advance(pool);
     pp_unlock(pool);
     return error;
 }

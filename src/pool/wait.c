@@ -1,28 +1,24 @@
-/* Sleeping until something is done: future_get() and its kin, pool_poll(), pool_fd().
- *
- * One thread at a time sleeps in poll(), on the bell and on the lifeline, for all; others sleep on a condition
- * variable until it comes back. Before it sleeps it says in shared memory whom for, and looks once more; workers ring
- * the bell only for that. A program that has asked for pool_fd() is waited for at all times.
- *
- * A sleep that takes long is cut at growing intervals to look for what scribbling may have hidden: nothing else would
- * end the wait. Nobody who waits for nothing wakes up. */
+#include "pool/wait.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 
-#include "pool/break.h"
-#include "pool/collect.h"
+#include "base/backoff.h"
+#include "base/sys.h"
 #include "pool/audit.h"
-#include "pool/future_alloc.h"
-#include "shared/notice.h"
+#include "pool/bell.h"
+#include "pool/break.h"
+#include "pool/call.h"
+#include "pool/callback.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
+#include "shared/notice.h"
 #include "shared/placement.h"
 #include "shared/state.h"
-#include "base/sys.h"
 
 #define NS_PER_MS 1000000U
-#define SPIN_NS 100000U /* as long as it takes to wake a sleeping CPU, and some work */
+#define SPIN_NS 100000U /* the time to wake a sleeping CPU, and to do some work there */
 #define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
 #define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
 
@@ -32,7 +28,7 @@ uint64_t pp_deadline(int timeout) {
 }
 
 static bool is_satisfied(const struct pool *pool, const struct future *future, size_t baseline) {
-    if (future) return atomic_load_explicit(&future->done, memory_order_relaxed);
+    if (future) return pp_future_is_done(future);
     return pool->open == 0 || pp_news(pool) != baseline;
 }
 
@@ -46,7 +42,7 @@ static void supervisor_gone(struct pool *pool) {
     why.worker = pool->supervisor;
     strcpy(why.message, "the pool's supervisor died");
     pp_kill_orphans(pool);
-    pp_collect(pool);
+    pp_advance(pool);
     pp_break(pool, POOL_EDIED, &why);
 }
 
@@ -55,61 +51,25 @@ void pp_check_supervisor(struct pool *pool) {
     if (pool->lifeline >= 0 && pp_supervisor_has_gone(pool, 0)) supervisor_gone(pool);
 }
 
-/* ---- the bell */
-
-static void expect(struct pool *pool, uint32_t whom) {
-    if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
-    atomic_store_explicit(&pool->shared.control->waits, (uint64_t)pool->wait_epoch << 32 | whom, memory_order_relaxed);
-    /* Orders the wish before the last look at outcomes; pairs with the fence in pp_work_announce(). */
-    atomic_thread_fence(memory_order_seq_cst);
-}
-
-static void expect_nobody(struct pool *pool) {
-    atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
-}
-
-static void silence_bell(struct pool *pool) {
-    char bytes[256];
-    expect_nobody(pool);
-    pool->bell_rung = false;
-    while (pp_read(pool->bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
-}
-
-void pp_rearm(struct pool *pool) {
-    if (pool->ended || pool->broken) return;
-    if (pool->finished == pool->reported &&
-        atomic_load_explicit(&pool->shared.control->waits, memory_order_relaxed) == 0) {
-        expect(pool, PP_WAITS_ANY);
-        pp_collect(pool);
-    }
-    if ((pool->finished == pool->reported && pool->reports_ended == 0) || pool->bell_rung) return;
-    pool->bell_rung = true;
-    pp_write(pool->bell_end, "", 1);
-}
-
 /* ---- sleeping */
 
-/* For whom the bell is to ring. Others who wait, and tasks that wait for room, want to know of everything. */
-static uint32_t whom_for(const struct pool *pool, const struct future *future) {
-    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->others_wait == 0 &&
-               pool->queue.count == 0 && !pool->waiting_jobs && !pool->held && pool->watched == 0;
+/* For which outcome workers are to ring the bell. Other threads that wait, and tasks and jobs that wait for room, need
+ * every outcome. */
+static uint32_t wish_for(const struct pool *pool, const struct future *future) {
+    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interest.urgent == 0 &&
+               pool->others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
     return one ? future->slot : PP_WAITS_ANY;
 }
 
-void pp_attend_all(struct pool *pool) {
-    if (!pool->somebody_polls) return;
-    expect(pool, PP_WAITS_ANY);
-    pp_collect(pool);
-}
-
-/* Whether workers have announced anything that was not collected, or the supervisor has. */
+/* Whether workers or the supervisor have published anything that was not collected. */
 static bool sees_news(const struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++)
         if (pp_record_announced(&pool->shared.records[w]) != pool->done_heads[w]) return true;
     return pp_notice_waits(&pool->shared);
 }
 
-/* Workers are to take what comes at once. Written only where it changes: they read it all the time. */
+/* The caller waits for each task before it sends the next: workers are to take tasks at once. The word is written only
+ * if it changes, since workers read it all the time. */
 static void tell_one_by_one(struct pool *pool) {
     _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     if (!atomic_load_explicit(one_by_one, memory_order_relaxed))
@@ -117,14 +77,14 @@ static void tell_one_by_one(struct pool *pool) {
     pool->sends = 0;
 }
 
-/* The state word of a task, which tells of its outcome sooner than the announcement. NULL: it has no slot. */
+/* The state word of the task, which shows its outcome sooner than the announcement does; NULL: it has no slot. */
 static const _Atomic uint64_t *word_of(const struct pool *pool, const struct future *future) {
     bool has_one = future && !future->is_job && future->slot != PP_NO_SLOT;
     return has_one ? &pool->shared.outcomes[future->slot].state : NULL;
 }
 
-/* Where a CPU is to spare, a short wait is not worth a sleep: bench_limits, "round-awake". Keeps the lock: it is
- * short. */
+/* If a CPU is to spare, looks for a short time before the caller sleeps: bench_limits, "round-awake". Returns whether
+ * there is anything to collect. It keeps the lock, as the time is short. */
 static bool spin(struct pool *pool, const struct future *future) {
     if (!pp_placement_can_spare(&pool->shared)) return false;
     const _Atomic uint64_t *word = word_of(pool, future);
@@ -137,7 +97,7 @@ static bool spin(struct pool *pool, const struct future *future) {
         for (int i = 0; i < PP_LOOKS; i++)
             if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
                 return true;
-        now = pp_backoff_yield(&pool->backoff); /* whoever else wants it */
+        now = pp_backoff_yield(&pool->backoff); /* another process may want the CPU */
     } while (now < until);
     return false;
 }
@@ -149,17 +109,12 @@ void pp_await_others(struct pool *pool) {
     }
 }
 
-void pp_wake_waiting(struct pool *pool) {
-    if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
-    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
-}
-
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->somebody_polls = true;
     pp_placement_tell_asleep(&pool->shared);
-    expect(pool, whom_for(pool, future));
-    pp_collect(pool);
+    pp_bell_expect(pool, wish_for(pool, future));
+    pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->lifeline, .events = POLLIN}};
         pp_step_out(pool);
@@ -168,7 +123,7 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
     pp_placement_tell_awake(&pool->shared);
-    silence_bell(pool);
+    pp_bell_silence(pool);
     pool->somebody_polls = false;
     if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
 }
@@ -176,8 +131,8 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
 /* Sleeps until the thread that polls comes back, or `until`. */
 static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
     pool->others_wait++;
-    expect(pool, PP_WAITS_ANY); /* the thread that polls may have asked for one only */
-    pp_collect(pool);
+    pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may sleep for one outcome only */
+    pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
         pool->outside++;
@@ -191,10 +146,10 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
     uint64_t pause = AUDIT_FIRST;
     if (pp_in_report(pool)) deadline = 0;
     for (;;) {
-        if (pool->driven) pp_drive(pool);
-        if (future) pp_collect_for(pool, future);
-        else pp_collect(pool);
-        if (pool->reports) pp_reports_run(pool);
+        pp_drive(pool);
+        if (future) pp_advance_for(pool, future);
+        else pp_advance(pool);
+        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
             pp_callbacks_run(pool);
@@ -207,7 +162,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
-        if (pool->reports && pp_reports_due(pool) < until) until = pp_reports_due(pool);
+        if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
         if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
@@ -224,18 +179,19 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
 int pool_fd(const struct pool *pool) {
     if (!pool) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    struct pool *p = (struct pool *)(uintptr_t)pool; /* const to its caller, for whom nothing of it changes */
+    struct pool *p = (struct pool *)(uintptr_t)pool; /* nothing changes that the program can see */
     pp_lock(p);
     if (p->event_fd < 0 && !p->ended) {
         p->event_fd = pp_watch_both(p->bell, p->lifeline);
         if (p->event_fd < 0) p->event_fd = p->bell;
+        p->due |= PP_DUE_BELL;
     }
     int fd = p->event_fd;
     pp_unlock(p);
     return fd < 0 ? POOL_ECLOSED : fd;
 }
 
-/* What the supervisor's end makes readable must not stay so once it is known. */
+/* Once the supervisor's end is known, pool_fd() must not stay readable because of it. */
 static void forget_lifeline(struct pool *pool) {
     if (pool->event_fd >= 0 && pool->event_fd != pool->bell) pp_watch_no_more(pool->event_fd, pool->lifeline);
 }
@@ -246,7 +202,7 @@ int pool_poll(struct pool *pool, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
     pool->references++; /* a callback may end the pool */
-    if (!pool->somebody_polls && !pool->ended) silence_bell(pool);
+    if (!pool->somebody_polls && !pool->ended) pp_bell_silence(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {

@@ -1,0 +1,20 @@
+/* The bell: a pipe that workers write to, to wake the caller, and the wish in shared memory that says for whom.
+ *
+ * The wish is a slot, or any outcome; it has a new epoch each time, and a worker rings once an epoch. While there is no
+ * wish, no worker rings. */
+#ifndef PP_BELL_H
+#define PP_BELL_H
+
+#include "pool/pool.h"
+
+/* Workers are to ring for the outcome in this slot, or for PP_WAITS_ANY. Outcomes must be looked at once more after it:
+ * a worker that has announced one before did not ring. */
+void pp_bell_expect(struct pool *pool, uint32_t slot);
+/* Workers are not to ring any more; the bell is silent again. */
+void pp_bell_silence(struct pool *pool);
+/* Rings for the program, so that pool_fd() becomes readable, if it does not do so already. */
+void pp_bell_ring(struct pool *pool);
+/* Wakes threads that wait for something that this call has completed itself: no worker rings for it. */
+void pp_wake_waiting(struct pool *pool);
+
+#endif

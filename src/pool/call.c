@@ -1,0 +1,50 @@
+#include "pool/call.h"
+
+#include "pool/bell.h"
+#include "pool/callback.h"
+#include "pool/graph.h"
+
+/* A thread sleeps for one outcome: from now on it is woken for each, and what was announced before is taken in. */
+static void look_for_all(struct pool *pool) {
+    pool->due &= ~(unsigned)PP_DUE_LOOK;
+    if (!pool->somebody_polls) return;
+    pp_bell_expect(pool, PP_WAITS_ANY);
+    pp_collect(pool);
+}
+
+void pp_settle(struct pool *pool) {
+    while (pool->due & PP_DUE_NOW) {
+        if (pool->due & PP_DUE_LOOK) look_for_all(pool);
+        pp_graph_settle(pool);
+    }
+}
+
+void pp_advance(struct pool *pool) {
+    pp_collect(pool);
+    if (pool->due & PP_DUE_NOW) pp_settle(pool);
+}
+
+/* Keeps the promise of pool_fd(): it is readable whenever pool_poll() would do something. */
+static void keep_bell_armed(struct pool *pool) {
+    if (!(pool->due & PP_DUE_BELL) || pool->ended || pool->broken) return;
+    if (pool->finished == pool->reported &&
+        atomic_load_explicit(&pool->shared.control->waits, memory_order_relaxed) == 0) {
+        pp_bell_expect(pool, PP_WAITS_ANY);
+        pp_advance(pool);
+    }
+    if (pool->finished != pool->reported || pool->reports_ended > 0) pp_bell_ring(pool);
+}
+
+void pp_unlock_due(struct pool *pool) {
+    pool->references++; /* a callback may end the pool */
+    pp_settle(pool);
+    pp_drive(pool);
+    keep_bell_armed(pool);
+    while (pp_callbacks_wait(pool)) {
+        pp_callbacks_run(pool);
+        keep_bell_armed(pool); /* which may find that more has become done */
+    }
+    bool last = --pool->references == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (last) pp_pool_free(pool);
+}

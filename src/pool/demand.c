@@ -1,0 +1,27 @@
+#include "pool/demand.h"
+
+#include "pool/job.h"
+#include "shared/command.h"
+
+/* Blocks of all jobs in the job table: as many workers could be of use to them. */
+static uint64_t count_blocks(const struct pool *pool) {
+    uint64_t blocks = 0;
+    PP_LIST_EACH(j, &pool->jobs, const struct pp_job, link) blocks += j->plan->blocks;
+    return blocks;
+}
+
+void pp_ask_for_workers(struct pool *pool) {
+    struct pp_control *control = pool->shared.control;
+    /* In this order: a start that the supervisor carries out in between then counts as not asked for, rather than
+     * twice. */
+    uint32_t resting = atomic_load_explicit(&control->resting, memory_order_acquire);
+    uint32_t asked = pool->starts_sent - atomic_load_explicit(&control->starts_taken, memory_order_acquire);
+    if (resting <= asked) return;
+    uint64_t live = pool->wanted > resting ? pool->wanted - resting : 0;
+    uint64_t useful = pool->open - pool->open_jobs + count_blocks(pool);
+    if (useful <= live + asked) return;
+    uint64_t more = useful - live - asked;
+    uint32_t count = more < resting - asked ? (uint32_t)more : resting - asked;
+    if (pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_START, .value = count}))
+        pool->starts_sent += count;
+}

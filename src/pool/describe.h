@@ -1,0 +1,15 @@
+/* How deaths of workers are described to the program: struct pool_failure from a notice. */
+#ifndef PP_DESCRIBE_H
+#define PP_DESCRIBE_H
+
+#include "parpool.h"
+#include "shared/notice.h"
+#include "shared/state.h"
+
+/* Says in *failure why what a dead worker ran has failed. ended: the phase of its state word; timeout: its limit in
+ * ms. */
+void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout);
+/* Says in *failure why the pool can do no more work. notice: of kind PP_POOL_BROKEN. */
+void pp_describe_break(struct pool_failure *failure, const struct pp_notice *notice);
+
+#endif

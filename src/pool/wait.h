@@ -1,0 +1,36 @@
+/* Sleeping until something is done, and waking those that sleep.
+ *
+ * One thread at a time sleeps in poll(), on the bell and on the lifeline, for all; others sleep on a condition variable
+ * until it comes back. Before it sleeps it says in shared memory for which outcome, and looks once more; workers ring
+ * the bell only for that. A program that has asked for pool_fd() is waited for at all times.
+ *
+ * A long sleep is cut at growing intervals to look for what scribbling may have hidden: nothing else would end the
+ * wait. While no thread waits, nothing wakes up. */
+#ifndef PP_WAIT_H
+#define PP_WAIT_H
+
+#include "pool/pool.h"
+
+/* A number that changes with everything that a call may wait for. */
+static inline size_t pp_news(const struct pool *pool) {
+    return pool->finished + pool->streams_doomed;
+}
+/* Waits until the future is done; with NULL until pp_news() is no longer `baseline`, or nothing is open. Returns 0 or
+ * POOL_ETIMEDOUT. Unlocks while it sleeps. deadline: ns of pp_now(); 0: only looks; UINT64_MAX: for ever. */
+int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
+/* The deadline of a time-out in ms. */
+uint64_t pp_deadline(int timeout);
+/* Waits, when the pool has ended, until calls of other threads that have stepped out have come back. */
+void pp_await_others(struct pool *pool);
+/* Breaks the pool if its supervisor has gone. */
+void pp_check_supervisor(struct pool *pool);
+
+/* ---- pool.c */
+
+/* Returns whether the supervisor has gone by the deadline. Needs no lock. */
+bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline);
+/* Without its supervisor no worker has anybody to end it but us, where the system does not. To be called as soon as the
+ * supervisor is known to have gone: the numbers may soon be those of other processes. */
+void pp_kill_orphans(struct pool *pool);
+
+#endif
