@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "pool/backend.h"
+#include "host/backends.h"
 #include "pool/call.h"
 #include "pool/pool.h"
 #include "shared/notice.h"
