@@ -21,7 +21,7 @@
 #include "worker/task.h"
 #include "worker/worker.h"
 
-struct crew {
+struct inline_worker {
     struct pp_worker_options options;
     struct worker *worker;
     jmp_buf ends;
@@ -32,9 +32,9 @@ struct crew {
 };
 
 /* Whether the worker's life goes on after the act. */
-static bool survives(struct crew *crew, bool (*act)(struct worker *worker), bool *result) {
-    if (setjmp(crew->ends)) return false;
-    *result = act(crew->worker);
+static bool survives(struct inline_worker *w, bool (*act)(struct worker *worker), bool *result) {
+    if (setjmp(w->ends)) return false;
+    *result = act(w->worker);
     return true;
 }
 
@@ -45,20 +45,20 @@ static bool initialize(struct worker *worker) {
 
 /* Ends the life that was and begins another; where that keeps failing, the pool is broken. */
 static void begin_life(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     struct pp_shared *shared = &pool->shared;
     for (;;) {
-        struct pp_worker_setup setup = {.shared = shared, .options = &crew->options, .life = pp_life_begin(shared, 0),
-                                 .task_pipe = -1, .bell = pool->bell_end, .ends = &crew->ends};
+        struct pp_worker_setup setup = {.shared = shared, .options = &w->options, .life = pp_life_begin(shared, 0),
+                                 .task_pipe = -1, .bell = pool->bell_end, .ends = &w->ends};
         bool began;
         atomic_store_explicit(&shared->control->pids[0], (uint32_t)getpid(),
                               memory_order_relaxed); /* for pool_stats() */
-        pp_worker_begin(crew->worker, &setup);
-        pp_worker_enter(crew->worker);
-        if (survives(crew, initialize, &began)) return;
+        pp_worker_begin(w->worker, &setup);
+        pp_worker_enter(w->worker);
+        if (survives(w, initialize, &began)) return;
         struct pp_notice notice = pp_life_describe(shared, 0, getpid(), 0);
         pp_life_end(shared, 0);
-        if (pp_life_deserves_another(shared, 0, &crew->init_failures)) continue;
+        if (pp_life_deserves_another(shared, 0, &w->init_failures)) continue;
         atomic_store_explicit(&shared->control->pids[0], 0, memory_order_relaxed);
         notice.kind = PP_POOL_BROKEN;
         notice.code = POOL_EINIT;
@@ -70,24 +70,24 @@ static void begin_life(struct pool *pool) {
 /* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did
  * anything. */
 static bool work(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     bool worked = false, more;
-    pp_worker_enter(crew->worker);
-    while (survives(crew, pp_worker_step, &more)) {
+    pp_worker_enter(w->worker);
+    while (survives(w, pp_worker_step, &more)) {
         if (!more) return worked;
         worked = true;
-        if (crew->due != UINT64_MAX && pp_now() >= crew->due) return true;
+        if (w->due != UINT64_MAX && pp_now() >= w->due) return true;
     }
     struct pp_notice notice = pp_life_describe(&pool->shared, 0, getpid(), 0);
     pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next */
     pp_life_end(&pool->shared, 0);
-    crew->init_failures = 0;
+    w->init_failures = 0;
     begin_life(pool);
     return true;
 }
 
 /* What the thread's call says is another's, where a task of another pool has called us. */
-static bool work_aside(struct pool *pool, bool (*act)(struct pool *pool)) {
+static bool act_in_own_call(struct pool *pool, bool (*act)(struct pool *pool)) {
     struct pp_call *call = pp_call_here(), outer = *call;
     call->shared = &pool->shared;
     call->outer = &outer;
@@ -100,22 +100,22 @@ static bool has_work(const struct pool *pool) {
     return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs) || !pp_ring_is_empty(&pool->shared));
 }
 
-static void drive(struct pool *pool) {
-    struct crew *crew = pool->crew;
+static void drive_inline(struct pool *pool) {
+    struct inline_worker *w = pool->backend_state;
     bool worked = true;
     if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
     if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* of an initializer that has failed for good */
     while (worked && has_work(pool)) {
-        if (crew->driving) {
+        if (w->driving) {
             pthread_cond_wait(&pool->changed, &pool->lock);
             continue;
         }
-        crew->driving = true;
-        crew->due = pp_reports_due(pool);
+        w->driving = true;
+        w->due = pp_reports_due(pool);
         pthread_mutex_unlock(&pool->lock);
-        worked = work_aside(pool, work);
+        worked = act_in_own_call(pool, work);
         pthread_mutex_lock(&pool->lock);
-        crew->driving = false;
+        w->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_advance(pool);
         if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
@@ -123,55 +123,56 @@ static void drive(struct pool *pool) {
     }
 }
 
-static bool begin(struct pool *pool) {
+static bool begin_first_life(struct pool *pool) {
     begin_life(pool);
     return true;
 }
 
-static int start(struct pool *pool) {
-    struct crew *crew = pp_zalloc(1, sizeof *crew);
-    if (!crew) return POOL_ENOMEM;
-    crew->worker = pp_worker_new();
-    if (!crew->worker || !pp_make_bell(pool)) {
-        int error = crew->worker ? POOL_EAGAIN : POOL_ENOMEM;
-        pp_release(crew->worker);
-        pp_release(crew);
+static int start_inline(struct pool *pool) {
+    struct inline_worker *w = pp_zalloc(1, sizeof *w);
+    if (!w) return POOL_ENOMEM;
+    w->worker = pp_worker_new();
+    if (!w->worker || !pp_make_bell(pool)) {
+        int error = w->worker ? POOL_EAGAIN : POOL_ENOMEM;
+        pp_release(w->worker);
+        pp_release(w);
         return error;
     }
-    crew->options = pp_worker_options_of(pool);
-    pool->crew = crew;
-    work_aside(pool, begin);
+    w->options = pp_worker_options_of(pool);
+    pool->backend_state = w;
+    act_in_own_call(pool, begin_first_life);
     return 0;
 }
 
 static bool finalize(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     bool never;
-    pp_worker_enter(crew->worker);
-    return survives(crew, pp_worker_retire, &never);
+    pp_worker_enter(w->worker);
+    return survives(w, pp_worker_retire, &never);
 }
 
-static int retire(struct pool *pool, uint64_t deadline) {
-    struct crew *crew = pool->crew;
+static int retire_inline(struct pool *pool, uint64_t deadline) {
+    struct inline_worker *w = pool->backend_state;
     (void)deadline; /* what is run here takes as long as it takes */
-    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
-    if (crew->retired) return 0;
-    crew->retired = crew->driving = true;
+    while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+    if (w->retired) return 0;
+    w->retired = w->driving = true;
     pthread_mutex_unlock(&pool->lock);
-    work_aside(pool, finalize);
+    act_in_own_call(pool, finalize);
     pthread_mutex_lock(&pool->lock);
-    crew->driving = false;
+    w->driving = false;
     pthread_cond_broadcast(&pool->changed);
     return 0;
 }
 
-static void end(struct pool *pool) {
-    struct crew *crew = pool->crew;
-    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+static void end_inline(struct pool *pool) {
+    struct inline_worker *w = pool->backend_state;
+    while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
     pool->due &= ~(unsigned)PP_DUE_DRIVE;
-    pp_release(crew->worker);
-    pp_release(crew);
-    pool->crew = NULL;
+    pp_release(w->worker);
+    pp_release(w);
+    pool->backend_state = NULL;
 }
 
-const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .retire = retire, .in_here = true};
+const struct pp_backend pp_inline = {
+    .start = start_inline, .end = end_inline, .drive = drive_inline, .retire = retire_inline, .in_here = true};

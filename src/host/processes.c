@@ -74,7 +74,7 @@ static void keep_ends(struct pool *pool, struct pipes *p, pid_t supervisor) {
     if (pool->lifeline < 0) pool->lifeline = pool->command_socket;
 }
 
-static int start(struct pool *pool) {
+static int start_processes(struct pool *pool) {
     struct pipes p;
     int error = POOL_EAGAIN;
     char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
@@ -126,7 +126,7 @@ static void kill_orphans(struct pool *pool) {
 }
 
 /* The supervisor kills and reaps the workers, then exits. */
-static void end(struct pool *pool) {
+static void end_processes(struct pool *pool) {
     pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_END});
     bool gone = supervisor_has_gone(pool, pp_now() + END_NS);
     if (pool->supervisor > 0) {
@@ -139,12 +139,12 @@ static void end(struct pool *pool) {
 
 /* ---- the number of workers */
 
-static void resize(struct pool *pool) {
+static void resize_processes(struct pool *pool) {
     pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_RESIZE});
 }
 
 /* The supervisor exits when the last worker has gone. */
-static int retire(struct pool *pool, uint64_t deadline) {
+static int retire_processes(struct pool *pool, uint64_t deadline) {
     pp_step_out(pool);
     bool gone = supervisor_has_gone(pool, deadline);
     pp_step_in(pool);
@@ -152,4 +152,5 @@ static int retire(struct pool *pool, uint64_t deadline) {
 }
 
 const struct pp_backend pp_processes = {
-    .start = start, .end = end, .resize = resize, .retire = retire, .is_lost = is_lost, .kill_orphans = kill_orphans};
+    .start = start_processes, .end = end_processes, .resize = resize_processes, .retire = retire_processes,
+    .is_lost = is_lost, .kill_orphans = kill_orphans};

@@ -174,7 +174,7 @@ static void start_resting_for_work(struct supervisor *s) {
 }
 
 /* Places beyond the size that the pool now has are filled no more. */
-static void resize(struct supervisor *s) {
+static void take_size(struct supervisor *s) {
     uint32_t before = s->wanted;
     s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
     s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
@@ -280,7 +280,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
         break;
-    case PP_RESIZE: resize(s); break;
+    case PP_RESIZE: take_size(s); break;
     case PP_START:
         s->fork_failures = 0;
         start_resting(s, command->value);

@@ -31,7 +31,7 @@ static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
     return address;
 }
 
-static void lay_out(struct pp_shared *s) {
+static void lay_out_parts(struct pp_shared *s) {
     size_t at = 0;
     s->control = part(s, &at, sizeof *s->control);
     s->job_table = part(s, &at, PP_JOB_TABLE * sizeof *s->job_table);
@@ -67,7 +67,7 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
         memset(shared, 0, sizeof *shared);
         shared->arena_size = shared->inputs_size = size;
         shared->work_size = size > WORK_MIN ? size : WORK_MIN;
-        lay_out(shared);
+        lay_out_parts(shared);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
         if (errno == EMFILE || errno == ENFILE)
@@ -75,7 +75,7 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
         /* A default gives way where address space is scarce; what was asked for does not. */
         if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
     }
-    lay_out(shared);
+    lay_out_parts(shared);
     return 0;
 }
 
