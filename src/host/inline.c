@@ -1,13 +1,13 @@
-/* A pool without workers: what is submitted is run by whoever submits it, before the call returns. For debuggers,
- * profilers, and programs that are to run the same way without any concurrency.
+/* A pool whose tasks run in the program's own calls: a submitted task has run before the call returns. For debuggers,
+ * profilers, and programs that must be able to run without any concurrency.
  *
- * There is one worker, the loop of worker.c taken step by step by the calling thread. Whatever call leaves work behind
- * runs it when it gives up the pool's lock; and so does one that would wait. Between two steps it makes the reports
- * that are due.
+ * There is one worker. The calling thread takes the steps of its loop (worker.c) one by one: at the end of each call
+ * that has published work, and in each call that would wait. Between two steps it runs the progress callbacks that are
+ * due.
  *
- * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool
- * (POOL_EFOREIGN), so it never meets itself.
- * Called by: pool, wait, and through pp_unlock() every call. */
+ * Invariant: one thread at a time drives the worker, without the pool's lock. A task cannot use this pool
+ * (POOL_EFOREIGN), so a thread never drives it twice.
+ * Called by: pool and wait, through struct pp_backend, and every call through pp_settle(). */
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -27,11 +27,11 @@ struct inline_worker {
     jmp_buf ends;
     unsigned init_failures;
     bool driving; /* under the pool's lock */
-    uint64_t due; /* when the work is to be interrupted for a report */
+    uint64_t due; /* ns; when a progress callback is due; UINT64_MAX: never */
     bool retired;
 };
 
-/* Whether the worker's life goes on after the act. */
+/* Lets the worker act. Returns false if that has ended the worker's life. */
 static bool survives(struct inline_worker *w, bool (*act)(struct worker *worker), bool *result) {
     if (setjmp(w->ends)) return false;
     *result = act(w->worker);
@@ -43,7 +43,7 @@ static bool initialize(struct worker *worker) {
     return true;
 }
 
-/* Ends the life that was and begins another; where that keeps failing, the pool is broken. */
+/* Begins a life. If the initializer keeps failing, the pool is broken. */
 static void begin_life(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     struct pp_shared *shared = &pool->shared;
@@ -67,8 +67,8 @@ static void begin_life(struct pool *pool) {
     }
 }
 
-/* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did
- * anything. */
+/* Runs work until there is none, a progress callback is due, or the worker's life ends, since its death must then be
+ * collected first. Returns whether it did anything. */
 static bool work(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     bool worked = false, more;
@@ -79,14 +79,15 @@ static bool work(struct pool *pool) {
         if (w->due != UINT64_MAX && pp_now() >= w->due) return true;
     }
     struct pp_notice notice = pp_life_describe(&pool->shared, 0, getpid(), 0);
-    pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next */
+    pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next is written */
     pp_life_end(&pool->shared, 0);
     w->init_failures = 0;
     begin_life(pool);
     return true;
 }
 
-/* What the thread's call says is another's, where a task of another pool has called us. */
+/* Lets the worker act with a struct pp_call of its own. The thread may be in a task of another pool, whose struct
+ * pp_call is put back afterwards. */
 static bool act_in_own_call(struct pool *pool, bool (*act)(struct pool *pool)) {
     struct pp_call *call = pp_call_here(), outer = *call;
     call->shared = &pool->shared;
@@ -103,8 +104,8 @@ static bool has_work(const struct pool *pool) {
 static void drive_inline(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     bool worked = true;
-    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
-    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* of an initializer that has failed for good */
+    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* a progress callback never waits */
+    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* the initializer has failed for good */
     while (worked && has_work(pool)) {
         if (w->driving) {
             pthread_cond_wait(&pool->changed, &pool->lock);
@@ -153,7 +154,7 @@ static bool finalize(struct pool *pool) {
 
 static int retire_inline(struct pool *pool, uint64_t deadline) {
     struct inline_worker *w = pool->backend_state;
-    (void)deadline; /* what is run here takes as long as it takes */
+    (void)deadline; /* a finalizer that runs in this call cannot be interrupted */
     while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
     if (w->retired) return 0;
     w->retired = w->driving = true;

@@ -1,11 +1,12 @@
 /* Workers that are threads of the program.
  *
- * They run the loop of worker.c over the same shared memory, and what the supervisor does for processes each does for
- * itself between two lives: it tells of its end and begins anew. Nobody can kill a thread: what is to be killed is
- * swapped to KILLED, what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
+ * A thread runs the loop of worker.c over the same shared memory as a process would. What the supervisor does for
+ * processes, each thread does for itself between two lives: it writes the notice of its death, then begins the next
+ * life. A thread cannot be killed from outside: the state word of a task that must be killed or is overdue is swapped
+ * as ever, and the worker's life ends when the task has returned and the worker finds the word changed.
  *
- * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's
- * end may wait for it under that lock.
+ * Invariant: a thread touches the shared memory, its options and the bell, never the pool or the pool's lock. So
+ * end_threads() may join it under that lock.
  * Called by: pool, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
@@ -21,23 +22,23 @@
 #include "worker/worker.h"
 
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
-#define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */
-#define PAUSE_MOST 10000000U
+#define PAUSE_LEAST 50000U /* ns between two looks whether all have retired, at first */
+#define PAUSE_MOST 10000000U /* … and later */
 
-/*             start_one()             the pool is too small for it
+/*             start_one()          the pool has become too small
  *     EMPTY --------------> ALIVE -----------------------------> RETIRED
  *                             |
- *                             | there is no thread to be had, or the initializer keeps failing
+ *                             | the system has no thread, or the initializer keeps failing
  *                             v
  *                          GIVEN_UP
- * A larger pool starts those again that are not ALIVE. */
+ * resize_threads() starts all that are not ALIVE and whose number the pool then has. */
 enum thread_state { EMPTY, ALIVE, RETIRED, GIVEN_UP };
 
 struct thread {
     struct threads *threads;
     uint32_t number;
     enum thread_state state; /* under the lock of `threads` */
-    bool exists;      /* it is still to be joined; the pool's */
+    bool exists;      /* it must still be joined; used under the pool's lock alone */
     unsigned init_failures;
     jmp_buf ends;
     pthread_t id;
@@ -47,7 +48,7 @@ struct threads {
     struct pp_shared *shared;
     struct pp_worker_options options;
     int task_pipe, bell;
-    pthread_mutex_t lock; /* notices have one writer at a time; and the places */
+    pthread_mutex_t lock; /* for the states of all, and because notices have one writer at a time */
     struct thread workers[PP_WORKERS];
 };
 
@@ -55,7 +56,7 @@ static bool is_ending(const struct threads *threads) {
     return atomic_load_explicit(&threads->shared->control->ending, memory_order_acquire) != 0;
 }
 
-/* Waits for room where there is none. False: the pool ends. */
+/* Waits until there is room for the notice. Returns false if the pool ends. */
 static bool send_notice(struct threads *threads, const struct pp_notice *notice) {
     for (;;) {
         if (is_ending(threads)) return false;
@@ -68,7 +69,7 @@ static bool send_notice(struct threads *threads, const struct pp_notice *notice)
     }
 }
 
-/* Whether the pool has no worker and cannot get one. Under the lock. */
+/* Whether the pool has no worker and will get none. Under the lock. */
 static bool all_have_given_up(const struct threads *threads) {
     uint32_t wanted = atomic_load_explicit(&threads->shared->control->wanted, memory_order_acquire);
     uint32_t lost = 0;
@@ -76,7 +77,7 @@ static bool all_have_given_up(const struct threads *threads) {
     return wanted > 0 && lost == wanted;
 }
 
-/* Without a worker, and without hope of one, the caller must not wait. */
+/* Ends this worker for good. If it was the last one, the pool is broken, so that the caller does not wait for ever. */
 static void give_up(struct thread *t, int32_t init_code) {
     struct threads *threads = t->threads;
     pthread_mutex_lock(&threads->lock);
@@ -100,7 +101,7 @@ static bool may_stay(struct thread *t) {
     return stays;
 }
 
-/* Whether the thread is to live once more. */
+/* Ends a life. Returns whether the thread must begin another. */
 static bool finish_life(struct thread *t) {
     struct threads *threads = t->threads;
     struct pp_notice notice = pp_life_describe(threads->shared, t->number, getpid(), 0);
@@ -112,7 +113,7 @@ static bool finish_life(struct thread *t) {
     return false;
 }
 
-/* For pool_stats(), and for the audit, which looks who lives. */
+/* For pool_stats(), and for the audit, which must know which workers live. */
 static void set_process(const struct thread *t, pid_t pid) {
     atomic_store_explicit(&t->threads->shared->control->pids[t->number], (uint32_t)pid, memory_order_release);
 }
@@ -137,7 +138,7 @@ static void *run_thread(void *argument) {
 
 static void end_threads(struct pool *pool) {
     struct threads *threads = pool->backend_state;
-    /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
+    /* Pairs with the acquire in end_if_asked(), worker.c. A worker that does not see it yet is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
     pp_wake_all(&pool->shared, pool->task_pipe);
     for (uint32_t i = 0; i < pool->workers; i++)
@@ -163,7 +164,7 @@ static bool is_in(struct threads *threads, uint32_t number, enum thread_state st
     return is;
 }
 
-/* As many as the system allows. How many there are then. */
+/* Starts as many as the system allows. Returns how many are alive. */
 static uint32_t start_missing(struct pool *pool) {
     struct threads *threads = pool->backend_state;
     uint32_t alive = 0;
@@ -195,7 +196,7 @@ static bool all_retired(struct threads *threads, uint32_t workers) {
     return i == workers;
 }
 
-/* They go within moments, or when their finalizers have returned. */
+/* Threads retire within moments, or when their finalizers have returned. */
 static int retire_threads(struct pool *pool, uint64_t deadline) {
     for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->backend_state, pool->workers);
          pause = pause < PAUSE_MOST ? pause * 2 : pause) {
@@ -223,7 +224,7 @@ static int start_threads(struct pool *pool) {
     threads->bell = pool->bell_end;
     pool->backend_state = threads;
     uint32_t alive = start_missing(pool);
-    /* Those that began may have given up meanwhile. */
+    /* Threads that were started may have given up by now. */
     pthread_mutex_lock(&threads->lock);
     bool hopeless = all_have_given_up(threads);
     pthread_mutex_unlock(&threads->lock);
