@@ -490,7 +490,7 @@ static void act(unsigned what) {
 
 /* ---- the whole */
 
-/* What would start processes: linked instead of the library's threads. */
+/* A backend without workers. */
 static int start_nobody(struct pool *pool) {
     int tasks[2], control[2];
     MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_socketpair(control) == 0);
@@ -506,14 +506,19 @@ static void end_nobody(struct pool *pool) {
     (void)pool;
 }
 
-const struct pp_backend pp_threads = {.start = start_nobody, .end = end_nobody};
+/* Linked instead of the library's. */
+const struct pp_backend *pp_backend_of(int kind) {
+    static const struct pp_backend nobody = {.start = start_nobody, .end = end_nobody};
+    (void)kind;
+    return &nobody;
+}
 
 static void make_world(const uint8_t *data, size_t size) {
     memset(&world, 0, sizeof world);
     world.input = data;
     world.input_end = data ? data + size : NULL;
     world.now = pp_now();
-    struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20, .backend = POOL_THREADS};
+    struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20};
     MUST(pool_create(&options, &world.pool) == 0);
     for (uint32_t w = 0; w < WORKERS; w++) start(w);
 }

@@ -73,7 +73,7 @@ TEST_CASE(places_of_the_dead_displace_nobody) {
     for (int way = 0; way < 2; way++) {
         make_set(3);
         for (int i = 0; i < 3; i++)
-            atomic_store(&set.flaws->places[2 * i].position, (uint64_t)1 << 63 | (way ? 1U : 100U));
+            atomic_store(&set.flaws->entries[2 * i].position, (uint64_t)1 << 63 | (way ? 1U : 100U));
         for (uint32_t p = 50; p > 0; p--) note(p - 1);
         for (uint32_t p = 0; p < 3; p++) check(p);
         free(set.flaws);

@@ -78,7 +78,7 @@ size_t pp_memory_available(const char *root) {
 }
 
 /* Returns how much more a group may use. Copies of files, which the system could drop at once, do not count as used. */
-static long long left_in(const char *directory, const char *most, const char *used, const char *cached) {
+static long long left_in_group(const char *directory, const char *most, const char *used, const char *cached) {
     long long may = pp_cgroup_number(directory, most), has = pp_cgroup_number(directory, used), copies = 0;
     if (may < 0 || has < 0) return LLONG_MAX;
     char path[PP_CGROUP_ROOM], text[8192];
@@ -89,12 +89,12 @@ static long long left_in(const char *directory, const char *most, const char *us
 }
 
 static long long left_v1(const char *directory) {
-    return left_in(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ");
+    return left_in_group(directory, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ");
 }
 
 static long long left_v2(const char *directory) {
-    long long below_max = left_in(directory, "memory.max", "memory.current", "\ninactive_file ");
-    long long below_high = left_in(directory, "memory.high", "memory.current", "\ninactive_file ");
+    long long below_max = left_in_group(directory, "memory.max", "memory.current", "\ninactive_file ");
+    long long below_high = left_in_group(directory, "memory.high", "memory.current", "\ninactive_file ");
     return below_max < below_high ? below_max : below_high;
 }
 

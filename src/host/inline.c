@@ -1,17 +1,17 @@
-/* A pool without workers: what is submitted is run by whoever submits it, before the call returns. For debuggers,
- * profilers, and programs that are to run the same way without any concurrency.
+/* A pool whose tasks run in the program's own calls: a submitted task has run before the call returns. For debuggers,
+ * profilers, and programs that must be able to run without any concurrency.
  *
- * There is one worker, the loop of worker.c taken step by step by the calling thread. Whatever call leaves work behind
- * runs it when it gives up the pool's lock; and so does one that would wait. Between two steps it makes the reports
- * that are due.
+ * There is one worker. The calling thread takes the steps of its loop (worker.c) one by one: at the end of each call
+ * that has published work, and in each call that would wait. Between two steps it runs the progress callbacks that are
+ * due.
  *
- * Invariant: one thread at a time drives; it holds no lock while it is in a task; tasks cannot use this pool
- * (POOL_EFOREIGN), so it never meets itself.
- * Called by: pool, wait, and through pp_unlock() every call. */
+ * Invariant: one thread at a time drives the worker, without the pool's lock. A task cannot use this pool
+ * (POOL_EFOREIGN), so a thread never drives it twice.
+ * Called by: pool and wait, through struct pp_backend, and every call through pp_settle(). */
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "pool/backend.h"
+#include "host/backends.h"
 #include "pool/call.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -21,20 +21,20 @@
 #include "worker/task.h"
 #include "worker/worker.h"
 
-struct crew {
+struct inline_worker {
     struct pp_worker_options options;
     struct worker *worker;
     jmp_buf ends;
     unsigned init_failures;
     bool driving; /* under the pool's lock */
-    uint64_t due; /* when the work is to be interrupted for a report */
+    uint64_t due; /* ns; when a progress callback is due; UINT64_MAX: never */
     bool retired;
 };
 
-/* Whether the worker's life goes on after the act. */
-static bool survives(struct crew *crew, bool (*act)(struct worker *worker), bool *result) {
-    if (setjmp(crew->ends)) return false;
-    *result = act(crew->worker);
+/* Lets the worker act. Returns false if that has ended the worker's life. */
+static bool survives(struct inline_worker *w, bool (*act)(struct worker *worker), bool *result) {
+    if (setjmp(w->ends)) return false;
+    *result = act(w->worker);
     return true;
 }
 
@@ -43,22 +43,22 @@ static bool initialize(struct worker *worker) {
     return true;
 }
 
-/* Ends the life that was and begins another; where that keeps failing, the pool is broken. */
+/* Begins a life. If the initializer keeps failing, the pool is broken. */
 static void begin_life(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     struct pp_shared *shared = &pool->shared;
     for (;;) {
-        struct pp_worker_setup setup = {.shared = shared, .options = &crew->options, .life = pp_life_begin(shared, 0),
-                                 .task_pipe = -1, .bell = pool->bell_end, .ends = &crew->ends};
+        struct pp_worker_setup setup = {.shared = shared, .options = &w->options, .life = pp_life_begin(shared, 0),
+                                 .task_pipe = -1, .bell = pool->bell_end, .ends = &w->ends};
         bool began;
         atomic_store_explicit(&shared->control->pids[0], (uint32_t)getpid(),
                               memory_order_relaxed); /* for pool_stats() */
-        pp_worker_begin(crew->worker, &setup);
-        pp_worker_enter(crew->worker);
-        if (survives(crew, initialize, &began)) return;
+        pp_worker_begin(w->worker, &setup);
+        pp_worker_enter(w->worker);
+        if (survives(w, initialize, &began)) return;
         struct pp_notice notice = pp_life_describe(shared, 0, getpid(), 0);
         pp_life_end(shared, 0);
-        if (pp_life_deserves_another(shared, 0, &crew->init_failures)) continue;
+        if (pp_life_deserves_another(shared, 0, &w->init_failures)) continue;
         atomic_store_explicit(&shared->control->pids[0], 0, memory_order_relaxed);
         notice.kind = PP_POOL_BROKEN;
         notice.code = POOL_EINIT;
@@ -67,27 +67,28 @@ static void begin_life(struct pool *pool) {
     }
 }
 
-/* Until there is nothing to do, or a report is due, or until a death, which has to be collected first. Whether it did
- * anything. */
+/* Runs work until there is none, a progress callback is due, or the worker's life ends, since its death must then be
+ * collected first. Returns whether it did anything. */
 static bool work(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     bool worked = false, more;
-    pp_worker_enter(crew->worker);
-    while (survives(crew, pp_worker_step, &more)) {
+    pp_worker_enter(w->worker);
+    while (survives(w, pp_worker_step, &more)) {
         if (!more) return worked;
         worked = true;
-        if (crew->due != UINT64_MAX && pp_now() >= crew->due) return true;
+        if (w->due != UINT64_MAX && pp_now() >= w->due) return true;
     }
     struct pp_notice notice = pp_life_describe(&pool->shared, 0, getpid(), 0);
-    pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next */
+    pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next is written */
     pp_life_end(&pool->shared, 0);
-    crew->init_failures = 0;
+    w->init_failures = 0;
     begin_life(pool);
     return true;
 }
 
-/* What the thread's call says is another's, where a task of another pool has called us. */
-static bool work_aside(struct pool *pool, bool (*act)(struct pool *pool)) {
+/* Lets the worker act with a struct pp_call of its own. The thread may be in a task of another pool, whose struct
+ * pp_call is put back afterwards. */
+static bool act_in_own_call(struct pool *pool, bool (*act)(struct pool *pool)) {
     struct pp_call *call = pp_call_here(), outer = *call;
     call->shared = &pool->shared;
     call->outer = &outer;
@@ -100,22 +101,22 @@ static bool has_work(const struct pool *pool) {
     return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs) || !pp_ring_is_empty(&pool->shared));
 }
 
-static void drive(struct pool *pool) {
-    struct crew *crew = pool->crew;
+static void drive_inline(struct pool *pool) {
+    struct inline_worker *w = pool->backend_state;
     bool worked = true;
-    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* which does not wait */
-    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* of an initializer that has failed for good */
+    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* a progress callback never waits */
+    if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* the initializer has failed for good */
     while (worked && has_work(pool)) {
-        if (crew->driving) {
+        if (w->driving) {
             pthread_cond_wait(&pool->changed, &pool->lock);
             continue;
         }
-        crew->driving = true;
-        crew->due = pp_reports_due(pool);
+        w->driving = true;
+        w->due = pp_reports_due(pool);
         pthread_mutex_unlock(&pool->lock);
-        worked = work_aside(pool, work);
+        worked = act_in_own_call(pool, work);
         pthread_mutex_lock(&pool->lock);
-        crew->driving = false;
+        w->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_advance(pool);
         if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
@@ -123,55 +124,56 @@ static void drive(struct pool *pool) {
     }
 }
 
-static bool begin(struct pool *pool) {
+static bool begin_first_life(struct pool *pool) {
     begin_life(pool);
     return true;
 }
 
-static int start(struct pool *pool) {
-    struct crew *crew = pp_zalloc(1, sizeof *crew);
-    if (!crew) return POOL_ENOMEM;
-    crew->worker = pp_worker_new();
-    if (!crew->worker || !pp_make_bell(pool)) {
-        int error = crew->worker ? POOL_EAGAIN : POOL_ENOMEM;
-        pp_release(crew->worker);
-        pp_release(crew);
+static int start_inline(struct pool *pool) {
+    struct inline_worker *w = pp_zalloc(1, sizeof *w);
+    if (!w) return POOL_ENOMEM;
+    w->worker = pp_worker_new();
+    if (!w->worker || !pp_make_bell(pool)) {
+        int error = w->worker ? POOL_EAGAIN : POOL_ENOMEM;
+        pp_release(w->worker);
+        pp_release(w);
         return error;
     }
-    crew->options = pp_worker_options_of(pool);
-    pool->crew = crew;
-    work_aside(pool, begin);
+    w->options = pp_worker_options_of(pool);
+    pool->backend_state = w;
+    act_in_own_call(pool, begin_first_life);
     return 0;
 }
 
 static bool finalize(struct pool *pool) {
-    struct crew *crew = pool->crew;
+    struct inline_worker *w = pool->backend_state;
     bool never;
-    pp_worker_enter(crew->worker);
-    return survives(crew, pp_worker_retire, &never);
+    pp_worker_enter(w->worker);
+    return survives(w, pp_worker_retire, &never);
 }
 
-static int retire(struct pool *pool, uint64_t deadline) {
-    struct crew *crew = pool->crew;
-    (void)deadline; /* what is run here takes as long as it takes */
-    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
-    if (crew->retired) return 0;
-    crew->retired = crew->driving = true;
+static int retire_inline(struct pool *pool, uint64_t deadline) {
+    struct inline_worker *w = pool->backend_state;
+    (void)deadline; /* a finalizer that runs in this call cannot be interrupted */
+    while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+    if (w->retired) return 0;
+    w->retired = w->driving = true;
     pthread_mutex_unlock(&pool->lock);
-    work_aside(pool, finalize);
+    act_in_own_call(pool, finalize);
     pthread_mutex_lock(&pool->lock);
-    crew->driving = false;
+    w->driving = false;
     pthread_cond_broadcast(&pool->changed);
     return 0;
 }
 
-static void end(struct pool *pool) {
-    struct crew *crew = pool->crew;
-    while (crew->driving) pthread_cond_wait(&pool->changed, &pool->lock);
+static void end_inline(struct pool *pool) {
+    struct inline_worker *w = pool->backend_state;
+    while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
     pool->due &= ~(unsigned)PP_DUE_DRIVE;
-    pp_release(crew->worker);
-    pp_release(crew);
-    pool->crew = NULL;
+    pp_release(w->worker);
+    pp_release(w);
+    pool->backend_state = NULL;
 }
 
-const struct pp_backend pp_inline = {.start = start, .end = end, .drive = drive, .retire = retire, .in_here = true};
+const struct pp_backend pp_inline = {
+    .start = start_inline, .end = end_inline, .drive = drive_inline, .retire = retire_inline, .in_here = true};

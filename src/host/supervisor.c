@@ -18,44 +18,45 @@
 #define START_TRIES 10      /* times in a row that a worker may die before it is ready */
 #define FORK_TRIES 5        /* times in a row that the system may refuse a process */
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
-#define LOOK_NS 1000000000U /* how often the caller is looked for, where the system does not tell of its end */
+#define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 
-/* What became of a worker's place. EMPTY places are filled, where the pool is to have a worker of that number; a DEAD
- * one first has to be told of; a RESTING one is filled when there is work. */
+/* A worker number has no worker, and gets one if the pool is large enough (EMPTY); has one (ALIVE); had one whose death
+ * the caller must still be told (DEAD); gets none any more, since its workers die before they are ready (GIVEN_UP); or
+ * gets one when there is work (RESTING). */
 enum worker_state { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
 
 struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_options *options;
     int signal_pipe[2], caller_pidfd;
-    uint32_t workers, wanted; /* as in struct pp_control */
+    uint32_t workers, wanted; /* copies of those in struct pp_control */
     enum worker_state states[PP_WORKERS];
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
     unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
     unsigned fork_failures;
-    uint64_t fork_again; /* ns; when a refused fork is tried again */
-    uint32_t shortest;   /* see timer.h */
+    uint64_t fork_again; /* ns; when to try again after a refused fork */
+    uint32_t shortest;   /* see pp_timer_check() */
     uint64_t next_check;
     bool broken;
     int32_t last_init_code;
     int last_status;
 };
 
-/* The write end of the pipe that turns SIGCHLD into something to poll for. */
+/* The write end of the pipe by which SIGCHLD wakes poll(). */
 static int signal_pipe_end;
 
 static void on_child(int signal) {
     (void)signal;
     int code = errno;
     ssize_t n = write(signal_pipe_end, "", 1);
-    (void)n; /* full: it will be looked at anyway */
+    (void)n; /* a full pipe wakes poll() all the same */
     errno = code;
 }
 
 static void watch_children(struct supervisor *s) {
     if (pp_pipe(s->signal_pipe, -1)) {
-        /* The caller finds it when it finds us gone. */
+        /* The caller reads the notice when it finds the supervisor gone. */
         pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
         pp_child_exit(1);
     }
@@ -71,8 +72,8 @@ static void watch_children(struct supervisor *s) {
     sigprocmask(SIG_SETMASK, &all_but_child, NULL);
 }
 
-/* The control socket tells of the caller's end, unless a child that the caller forked still holds the other end. For
- * that there is the pidfd, and where the system has none, a look now and then. */
+/* The command socket tells of the caller's end, unless a child of the caller holds its other end. A pidfd always tells;
+ * where the system has none, the supervisor looks for its parent now and then. */
 static void watch_caller(struct supervisor *s) {
     s->caller_pidfd = pp_watch_process(s->options->caller);
     if (getppid() != s->options->caller) pp_child_exit(0);
@@ -83,13 +84,13 @@ static bool caller_has_gone(const struct supervisor *s) {
 }
 
 static void ring_bell(struct supervisor *s) {
-    pp_write(s->options->bell, "", 1); /* a full pipe is readable all the same */
+    pp_write(s->options->bell, "", 1); /* a full pipe is readable as well */
 }
 
 /* ---- life of a worker */
 
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
-    /* Should the supervisor be stopped or killed before it can note the number, the caller has to know whom to end. */
+    /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(&s->shared->records[number], supervisor);
     int command_socket = s->options->command_socket;
@@ -108,7 +109,7 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     pid_t self = getpid(), pid = pp_fork();
     if (pid < 0) return false;
     if (pid == 0) be_worker(s, number, life, self);
-    setpgid(pid, pid); /* the child does it too: whoever is first */
+    setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
     s->states[number] = ALIVE;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
@@ -121,7 +122,7 @@ static uint32_t count_states(const struct supervisor *s, enum worker_state kind,
     return count;
 }
 
-/* Without a worker, and without hope of one, the caller must not wait. */
+/* Tells the caller if the pool has no worker and will get none, so that the caller does not wait for ever. */
 static void tell_if_broken(struct supervisor *s) {
     bool no_process = s->fork_failures > FORK_TRIES && count_states(s, ALIVE, s->workers) == 0;
     bool none_is_fit = s->wanted > 0 && count_states(s, GIVEN_UP, s->wanted) == s->wanted;
@@ -149,13 +150,13 @@ static bool waits_to_fork(const struct supervisor *s) {
     return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_states(s, EMPTY, s->wanted) > 0;
 }
 
-/* ---- how many there are to be */
+/* ---- the number of workers */
 
 static void tell_resting(struct supervisor *s) {
     atomic_store_explicit(&s->shared->control->resting, count_states(s, RESTING, s->wanted), memory_order_release);
 }
 
-/* Resting places are to be filled, so many of them at most. */
+/* Lets at most `count` of those that rest be started. */
 static void start_resting(struct supervisor *s, uint32_t count) {
     for (uint32_t w = 0; w < s->wanted && count > 0; w++) {
         if (s->states[w] != RESTING) continue;
@@ -165,16 +166,17 @@ static void start_resting(struct supervisor *s, uint32_t count) {
     tell_resting(s);
 }
 
-/* After places have come to rest: the caller looks for them after it has published work, and sees them, or we see the
- * work. */
+/* After some have come to rest. The caller publishes work, then looks for them: either it sees them or the supervisor
+ * sees the work. */
 static void start_resting_for_work(struct supervisor *s) {
     tell_resting(s);
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with the one in pp_wake() */
+    /* Orders the count before the look at the work; pairs with the fence in pp_wake(). */
+    atomic_thread_fence(memory_order_seq_cst);
     start_resting(s, pp_backlog_workers(s->shared));
 }
 
-/* Places beyond the size that the pool now has are filled no more. */
-static void resize(struct supervisor *s) {
+/* The caller has changed the size of the pool. Those that had given up are tried again. */
+static void take_size(struct supervisor *s) {
     uint32_t before = s->wanted;
     s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
     s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
@@ -191,7 +193,7 @@ static void resize(struct supervisor *s) {
 
 static void kill_group(pid_t pid) {
     kill(-pid, SIGKILL);
-    kill(pid, SIGKILL); /* in case it has not come to lead its group */
+    kill(pid, SIGKILL); /* if it does not lead its group yet */
 }
 
 static void kill_worker(void *context, uint32_t worker) {
@@ -199,7 +201,7 @@ static void kill_worker(void *context, uint32_t worker) {
     if (s->states[worker] == ALIVE) kill_group(s->pids[worker]);
 }
 
-/* Whether the worker at this place is to be started once more. */
+/* Whether this worker, which has died, must be started once more. */
 static bool deserves_another(struct supervisor *s, uint32_t w) {
     const struct pp_start *start = &s->shared->starts[w];
     if (atomic_load_explicit(&start->ready, memory_order_relaxed)) {
@@ -213,7 +215,8 @@ static bool deserves_another(struct supervisor *s, uint32_t w) {
     return s->init_failures[w] < PP_INIT_TRIES && s->start_failures[w] < START_TRIES;
 }
 
-/* DEAD → EMPTY or GIVEN_UP, once the caller has been told; stays DEAD while notices have no room. */
+/* Tells the caller of a death and ends the life: DEAD → EMPTY, RESTING or GIVEN_UP. The state stays DEAD while there is
+ * no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     if (!pp_notice_write(s->shared, &notice)) return;
@@ -221,8 +224,8 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
-    if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its stead */
-    /* There is a process less: the system may have one to give again. */
+    if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its place */
+    /* There is one process less: the system may grant another. */
     s->fork_failures = 0;
     s->fork_again = 0;
     ring_bell(s);
@@ -243,7 +246,7 @@ static void reap(struct supervisor *s) {
     for (;;) {
         siginfo_t info;
         info.si_pid = 0;
-        /* First only looked at: while the leader is not reaped, its number and its group's are nobody else's. */
+        /* WNOWAIT: until the leader is reaped, no other process or group has its number, so its group can be killed. */
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) return;
         uint32_t w = worker_of(s, info.si_pid);
         if (w < s->workers) kill(-info.si_pid, SIGKILL);
@@ -261,7 +264,7 @@ static noreturn void end_all(struct supervisor *s) {
         if (s->states[w] == ALIVE) kill_group(s->pids[w]);
     for (uint32_t w = 0; w < s->workers; w++) {
         if (s->states[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
-        /* The caller kills what this table names once we are gone. */
+        /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
     pp_child_exit(0);
@@ -280,14 +283,14 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
         break;
-    case PP_RESIZE: resize(s); break;
+    case PP_RESIZE: take_size(s); break;
     case PP_START:
         s->fork_failures = 0;
         start_resting(s, command->value);
         atomic_fetch_add_explicit(&s->shared->control->starts_taken, command->value, memory_order_release);
         break;
     case PP_END: end_all(s);
-    default: break; /* PP_ROOM: the loop looks at the dead anyway */
+    default: break; /* PP_ROOM: the loop tries the notices of the dead again */
     }
 }
 
@@ -315,7 +318,7 @@ static void wait_for_events(struct supervisor *s) {
 }
 
 void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options) {
-    static struct supervisor s; /* too large for a stack of unknown size; this process has just one */
+    static struct supervisor s; /* too large for a stack of unknown size */
     memset(&s, 0, sizeof s);
     s.shared = shared;
     s.options = options;
@@ -333,7 +336,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
         finish_reaped(&s);
         start_missing(&s);
         tell_if_broken(&s);
-        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* shut down */
+        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* the pool has retired */
         if (pp_now() >= s.next_check || s.next_check == 0)
             s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
         wait_for_events(&s);

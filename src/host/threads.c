@@ -1,18 +1,19 @@
 /* Workers that are threads of the program.
  *
- * They run the loop of worker.c over the same shared memory, and what the supervisor does for processes each does for
- * itself between two lives: it tells of its end and begins anew. Nobody can kill a thread: what is to be killed is
- * swapped to KILLED, what is overdue to OVERDUE, and the worker's life ends when the task has returned and finds it so.
+ * A thread runs the loop of worker.c over the same shared memory as a process would. What the supervisor does for
+ * processes, each thread does for itself between two lives: it writes the notice of its death, then begins the next
+ * life. A thread cannot be killed from outside: the state word of a task that must be killed or is overdue is swapped
+ * as ever, and the worker's life ends when the task has returned and the worker finds the word changed.
  *
- * Invariant: a thread touches the shared memory, its options and the bell, never the pool or its lock; so the pool's
- * end may wait for it under that lock.
+ * Invariant: a thread touches the shared memory, its options and the bell, never the pool or the pool's lock. So
+ * end_threads() may join it under that lock.
  * Called by: pool, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "pool/backend.h"
+#include "host/backends.h"
 #include "pool/call.h"
 #include "pool/pool.h"
 #include "shared/notice.h"
@@ -21,104 +22,107 @@
 #include "worker/worker.h"
 
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
-#define PAUSE_LEAST 50000U /* ns; how often it is looked whether all have gone */
-#define PAUSE_MOST 10000000U
+#define PAUSE_LEAST 50000U /* ns between two looks whether all have retired, at first */
+#define PAUSE_MOST 10000000U /* … and later */
 
-/*             start_one()             the pool is too small for it
+/*             start_one()          the pool has become too small
  *     EMPTY --------------> ALIVE -----------------------------> RETIRED
  *                             |
- *                             | there is no thread to be had, or the initializer keeps failing
+ *                             | the system has no thread, or the initializer keeps failing
  *                             v
  *                          GIVEN_UP
- * A larger pool starts those again that are not ALIVE. */
+ * resize_threads() starts all that are not ALIVE and whose number the pool then has. */
 enum thread_state { EMPTY, ALIVE, RETIRED, GIVEN_UP };
 
 struct thread {
-    struct crew *crew;
+    struct threads *threads;
     uint32_t number;
-    enum thread_state state; /* under the crew's lock */
-    bool exists;      /* it is still to be joined; the pool's */
+    enum thread_state state; /* under the lock of `threads` */
+    bool exists;      /* it must still be joined; used under the pool's lock alone */
     unsigned init_failures;
     jmp_buf ends;
     pthread_t id;
 };
 
-struct crew {
+struct threads {
     struct pp_shared *shared;
     struct pp_worker_options options;
     int task_pipe, bell;
-    pthread_mutex_t lock; /* notices have one writer at a time; and the places */
-    struct thread threads[PP_WORKERS];
+    pthread_mutex_t lock; /* for the states of all, and because notices have one writer at a time */
+    struct thread workers[PP_WORKERS];
 };
 
-static bool is_ending(const struct crew *crew) {
-    return atomic_load_explicit(&crew->shared->control->ending, memory_order_acquire) != 0;
+static bool is_ending(const struct threads *threads) {
+    return atomic_load_explicit(&threads->shared->control->ending, memory_order_acquire) != 0;
 }
 
-/* Waits for room where there is none. False: the pool ends. */
-static bool tell(struct crew *crew, const struct pp_notice *notice) {
+/* Waits until there is room for the notice. Returns false if the pool ends. */
+static bool send_notice(struct threads *threads, const struct pp_notice *notice) {
     for (;;) {
-        if (is_ending(crew)) return false;
-        pthread_mutex_lock(&crew->lock);
-        bool told = pp_notice_write(crew->shared, notice);
-        pthread_mutex_unlock(&crew->lock);
+        if (is_ending(threads)) return false;
+        pthread_mutex_lock(&threads->lock);
+        bool told = pp_notice_write(threads->shared, notice);
+        pthread_mutex_unlock(&threads->lock);
         if (told) return true;
-        pp_write(crew->bell, "", 1);
+        pp_write(threads->bell, "", 1);
         pp_poll(NULL, 0, pp_now() + ROOM_NS);
     }
 }
 
-/* Whether the pool has no worker and cannot get one. Under the crew's lock. */
-static bool is_hopeless(const struct crew *crew) {
-    uint32_t wanted = atomic_load_explicit(&crew->shared->control->wanted, memory_order_acquire);
+/* Whether the pool has no worker and will get none. Under the lock. */
+static bool all_have_given_up(const struct threads *threads) {
+    uint32_t wanted = atomic_load_explicit(&threads->shared->control->wanted, memory_order_acquire);
     uint32_t lost = 0;
-    while (lost < wanted && crew->threads[lost].state == GIVEN_UP) lost++;
+    while (lost < wanted && threads->workers[lost].state == GIVEN_UP) lost++;
     return wanted > 0 && lost == wanted;
 }
 
-/* Without a worker, and without hope of one, the caller must not wait. */
+/* Ends this worker for good. If it was the last one, the pool is broken, so that the caller does not wait for ever. */
 static void give_up(struct thread *t, int32_t init_code) {
-    struct crew *crew = t->crew;
-    pthread_mutex_lock(&crew->lock);
+    struct threads *threads = t->threads;
+    pthread_mutex_lock(&threads->lock);
     t->state = GIVEN_UP;
-    bool hopeless = is_hopeless(crew);
-    pthread_mutex_unlock(&crew->lock);
-    if (hopeless) tell(crew, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
-    pp_write(crew->bell, "", 1);
+    bool hopeless = all_have_given_up(threads);
+    pthread_mutex_unlock(&threads->lock);
+    if (hopeless)
+        send_notice(threads,
+                    &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EINIT, .init_code = init_code});
+    pp_write(threads->bell, "", 1);
 }
 
-/* Who finds the pool too small says so under the lock: resize() sees that it has gone, or it sees that it may stay. */
+/* A thread that finds the pool too small says so under the lock: either resize_threads() sees that it has gone, or the
+ * thread sees that it may stay. */
 static bool may_stay(struct thread *t) {
-    struct crew *crew = t->crew;
-    pthread_mutex_lock(&crew->lock);
-    bool stays = t->number < atomic_load_explicit(&crew->shared->control->wanted, memory_order_acquire);
+    struct threads *threads = t->threads;
+    pthread_mutex_lock(&threads->lock);
+    bool stays = t->number < atomic_load_explicit(&threads->shared->control->wanted, memory_order_acquire);
     if (!stays) t->state = RETIRED;
-    pthread_mutex_unlock(&crew->lock);
+    pthread_mutex_unlock(&threads->lock);
     return stays;
 }
 
-/* Whether the thread is to live once more. */
-static bool finish_reap(struct thread *t) {
-    struct crew *crew = t->crew;
-    struct pp_notice notice = pp_life_describe(crew->shared, t->number, getpid(), 0);
-    if (!tell(crew, &notice)) return false;
-    pp_life_end(crew->shared, t->number);
-    pp_write(crew->bell, "", 1);
-    if (pp_life_deserves_another(crew->shared, t->number, &t->init_failures)) return may_stay(t);
+/* Ends a life. Returns whether the thread must begin another. */
+static bool finish_life(struct thread *t) {
+    struct threads *threads = t->threads;
+    struct pp_notice notice = pp_life_describe(threads->shared, t->number, getpid(), 0);
+    if (!send_notice(threads, &notice)) return false;
+    pp_life_end(threads->shared, t->number);
+    pp_write(threads->bell, "", 1);
+    if (pp_life_deserves_another(threads->shared, t->number, &t->init_failures)) return may_stay(t);
     give_up(t, notice.init_code);
     return false;
 }
 
-/* For pool_stats(), and for the audit, which looks who lives. */
+/* For pool_stats(), and for the audit, which must know which workers live. */
 static void set_process(const struct thread *t, pid_t pid) {
-    atomic_store_explicit(&t->crew->shared->control->pids[t->number], (uint32_t)pid, memory_order_release);
+    atomic_store_explicit(&t->threads->shared->control->pids[t->number], (uint32_t)pid, memory_order_release);
 }
 
 static void live(struct thread *t) {
-    struct crew *crew = t->crew;
-    struct pp_worker_setup setup = {.shared = crew->shared, .options = &crew->options, .number = t->number,
-                             .life = pp_life_begin(crew->shared, t->number), .task_pipe = crew->task_pipe,
-                             .bell = crew->bell, .ends = &t->ends};
+    struct threads *threads = t->threads;
+    struct pp_worker_setup setup = {.shared = threads->shared, .options = &threads->options, .number = t->number,
+                             .life = pp_life_begin(threads->shared, t->number), .task_pipe = threads->task_pipe,
+                             .bell = threads->bell, .ends = &t->ends};
     if (setjmp(t->ends) == 0) pp_worker_run(&setup);
 }
 
@@ -128,73 +132,73 @@ static void *run_thread(void *argument) {
         set_process(t, getpid());
         live(t);
         set_process(t, 0);
-    } while (finish_reap(t));
+    } while (finish_life(t));
     return NULL;
 }
 
-static void end(struct pool *pool) {
-    struct crew *crew = pool->crew;
-    /* Release: pairs with the acquire in end_if_asked(), worker.c; whoever sleeps is woken after it. */
+static void end_threads(struct pool *pool) {
+    struct threads *threads = pool->backend_state;
+    /* Pairs with the acquire in end_if_asked(), worker.c. A worker that does not see it yet is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
     pp_wake_all(&pool->shared, pool->task_pipe);
     for (uint32_t i = 0; i < pool->workers; i++)
-        if (crew->threads[i].exists) pthread_join(crew->threads[i].id, NULL);
-    pthread_mutex_destroy(&crew->lock);
-    pp_release(crew);
-    pool->crew = NULL;
+        if (threads->workers[i].exists) pthread_join(threads->workers[i].id, NULL);
+    pthread_mutex_destroy(&threads->lock);
+    pp_release(threads);
+    pool->backend_state = NULL;
 }
 
-static bool start_one(struct crew *crew, uint32_t number) {
-    struct thread *t = &crew->threads[number];
+static bool start_one(struct threads *threads, uint32_t number) {
+    struct thread *t = &threads->workers[number];
     if (t->exists) pthread_join(t->id, NULL);
-    pthread_mutex_lock(&crew->lock);
-    *t = (struct thread){.crew = crew, .number = number, .state = ALIVE};
-    pthread_mutex_unlock(&crew->lock);
+    pthread_mutex_lock(&threads->lock);
+    *t = (struct thread){.threads = threads, .number = number, .state = ALIVE};
+    pthread_mutex_unlock(&threads->lock);
     return t->exists = pp_thread(&t->id, run_thread, t) == 0;
 }
 
-static bool is_in(struct crew *crew, uint32_t number, enum thread_state state) {
-    pthread_mutex_lock(&crew->lock);
-    bool is = crew->threads[number].state == state;
-    pthread_mutex_unlock(&crew->lock);
+static bool is_in(struct threads *threads, uint32_t number, enum thread_state state) {
+    pthread_mutex_lock(&threads->lock);
+    bool is = threads->workers[number].state == state;
+    pthread_mutex_unlock(&threads->lock);
     return is;
 }
 
-/* As many as the system allows. How many there are then. */
-static uint32_t start_threads(struct pool *pool) {
-    struct crew *crew = pool->crew;
+/* Starts as many as the system allows. Returns how many are alive. */
+static uint32_t start_missing(struct pool *pool) {
+    struct threads *threads = pool->backend_state;
     uint32_t alive = 0;
     bool allowed = true;
     for (uint32_t i = 0; i < pool->wanted; i++) {
-        if (is_in(crew, i, ALIVE) || (allowed && (allowed = start_one(crew, i)))) {
+        if (is_in(threads, i, ALIVE) || (allowed && (allowed = start_one(threads, i)))) {
             alive++;
             continue;
         }
-        pthread_mutex_lock(&crew->lock);
-        crew->threads[i].state = GIVEN_UP;
-        pthread_mutex_unlock(&crew->lock);
+        pthread_mutex_lock(&threads->lock);
+        threads->workers[i].state = GIVEN_UP;
+        pthread_mutex_unlock(&threads->lock);
     }
     return alive;
 }
 
-static void resize(struct pool *pool) {
-    struct crew *crew = pool->crew;
-    start_threads(pool);
-    pthread_mutex_lock(&crew->lock);
-    if (is_hopeless(crew))
-        pp_notice_write(crew->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
-    pthread_mutex_unlock(&crew->lock);
+static void resize_threads(struct pool *pool) {
+    struct threads *threads = pool->backend_state;
+    start_missing(pool);
+    pthread_mutex_lock(&threads->lock);
+    if (all_have_given_up(threads))
+        pp_notice_write(threads->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
+    pthread_mutex_unlock(&threads->lock);
 }
 
-static bool all_retired(struct crew *crew, uint32_t workers) {
+static bool all_retired(struct threads *threads, uint32_t workers) {
     uint32_t i = 0;
-    while (i < workers && !is_in(crew, i, ALIVE)) i++;
+    while (i < workers && !is_in(threads, i, ALIVE)) i++;
     return i == workers;
 }
 
-/* They go within moments, or when their finalizers have returned. */
-static int retire(struct pool *pool, uint64_t deadline) {
-    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->crew, pool->workers);
+/* Threads retire within moments, or when their finalizers have returned. */
+static int retire_threads(struct pool *pool, uint64_t deadline) {
+    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->backend_state, pool->workers);
          pause = pause < PAUSE_MOST ? pause * 2 : pause) {
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
@@ -206,26 +210,26 @@ static int retire(struct pool *pool, uint64_t deadline) {
     return 0;
 }
 
-static int start(struct pool *pool) {
-    struct crew *crew = pp_zalloc(1, sizeof *crew);
-    if (!crew) return POOL_ENOMEM;
-    if (pthread_mutex_init(&crew->lock, NULL)) goto no_lock;
+static int start_threads(struct pool *pool) {
+    struct threads *threads = pp_zalloc(1, sizeof *threads);
+    if (!threads) return POOL_ENOMEM;
+    if (pthread_mutex_init(&threads->lock, NULL)) goto no_lock;
     if (!pp_make_bell(pool)) goto no_bell;
     int tasks[2];
     if (pp_pipe(tasks, 1)) goto no_pipe;
     pool->task_pipe = tasks[1];
-    crew->task_pipe = pool->task_pipe_end = tasks[0];
-    crew->shared = &pool->shared;
-    crew->options = pp_worker_options_of(pool);
-    crew->bell = pool->bell_end;
-    pool->crew = crew;
-    uint32_t alive = start_threads(pool);
-    /* Those that began may have given up meanwhile. */
-    pthread_mutex_lock(&crew->lock);
-    bool hopeless = is_hopeless(crew);
-    pthread_mutex_unlock(&crew->lock);
+    threads->task_pipe = pool->task_pipe_end = tasks[0];
+    threads->shared = &pool->shared;
+    threads->options = pp_worker_options_of(pool);
+    threads->bell = pool->bell_end;
+    pool->backend_state = threads;
+    uint32_t alive = start_missing(pool);
+    /* Threads that were started may have given up by now. */
+    pthread_mutex_lock(&threads->lock);
+    bool hopeless = all_have_given_up(threads);
+    pthread_mutex_unlock(&threads->lock);
     if (!hopeless || alive == pool->wanted) return 0;
-    end(pool);
+    end_threads(pool);
     pp_close(&pool->task_pipe);
     pp_close(&pool->task_pipe_end);
     pp_close(&pool->bell);
@@ -236,10 +240,11 @@ no_pipe:
     pp_close(&pool->bell);
     pp_close(&pool->bell_end);
 no_bell:
-    pthread_mutex_destroy(&crew->lock);
+    pthread_mutex_destroy(&threads->lock);
 no_lock:
-    pp_release(crew);
+    pp_release(threads);
     return POOL_EAGAIN;
 }
 
-const struct pp_backend pp_threads = {.start = start, .end = end, .resize = resize, .retire = retire, .in_here = true};
+const struct pp_backend pp_threads = {
+    .start = start_threads, .end = end_threads, .resize = resize_threads, .retire = retire_threads, .in_here = true};

@@ -1,9 +1,8 @@
-/* Where the workers of a pool are: in processes, in threads of the program, or in whoever calls the library. All that
- * differs between the three is what is named here; everything else, from the submission to the outcome, is the same
- * code.
+/* A backend runs the workers of a pool: in processes, in threads of the program, or in the program's own calls. The
+ * differences between the three are the functions below. All else, from submission to outcome, is the same code.
  *
- * Invariant: whatever runs workers counts their lives and tells of their ends as life.h has it.
- * Called by: pool; drive() by every call that may leave work behind. */
+ * Invariant: a backend begins, describes and ends each life of a worker as worker_life.h says.
+ * Called by: pool, resize, wait; drive() by every call that may leave work behind. */
 #ifndef PP_BACKEND_H
 #define PP_BACKEND_H
 
@@ -12,31 +11,39 @@
 struct pool;
 
 struct pp_backend {
-    /* Starts the workers. 0, or a code; then nothing is left behind. No lock is held. */
+    /* Starts the workers. Returns 0 or a code; then it leaves nothing behind. No lock is held. */
     int (*start)(struct pool *pool);
-    /* Ends them, and what they run as far as that can be done; when it returns, no worker touches anything any more.
-     * Where tasks run in the program's process, what had not started was cancelled, and what runs is to be killed.
-     * Under the pool's lock. */
+    /* Ends the workers and, as far as possible, what they run. After it no worker touches anything. Where tasks run in
+     * the program's process, the pool has cancelled what has not started and marked what runs as killed. Under the
+     * pool's lock. */
     void (*end)(struct pool *pool);
-    /* Runs what waits, in this thread; NULL: workers run by themselves. Called under the pool's lock, which it gives up
-     * while it runs something. */
+    /* Runs the work that waits, in this thread. NULL if workers run by themselves. Called under the pool's lock, which
+     * it releases while it runs a task. */
     void (*drive)(struct pool *pool);
-    /* Brings the workers to their number, control->wanted; those too many go by themselves when they have finished what
-     * they hold. NULL: there is always one. Under the pool's lock. */
+    /* Brings the number of workers to control->wanted; surplus ones retire when they have finished what they hold. NULL
+     * if there is always one. Under the pool's lock. */
     void (*resize)(struct pool *pool);
-    /* Waits until all have ended of themselves, their finalizers run; control->wanted is 0, and nothing is open. 0 or
-     * POOL_ETIMEDOUT. Under the pool's lock, which it gives up meanwhile. */
+    /* Waits until all workers have retired and their finalizers have run; control->wanted is 0 and nothing is open.
+     * Returns 0 or POOL_ETIMEDOUT. Called under the pool's lock, which it releases meanwhile. */
     int (*retire)(struct pool *pool, uint64_t deadline);
+    /* Returns whether the process that starts and ends the workers has gone. NULL if there is none. Under the pool's
+     * lock. */
+    bool (*is_lost)(const struct pool *pool);
+    /* After that: kills the workers that are left. Must be called at once, since later their numbers may be those of
+     * other processes. Under the pool's lock. */
+    void (*kill_orphans)(struct pool *pool);
     bool in_here; /* tasks run in the program's own process */
 };
 
-extern const struct pp_backend pp_processes; /* pool.c */
-extern const struct pp_backend pp_threads;   /* threads.c */
-extern const struct pp_backend pp_inline;    /* inline.c */
+/* Returns the backend of POOL_PROCESSES, POOL_THREADS or POOL_INLINE; NULL for any other number. Defined in
+ * host/backends.c, so that the pool is compiled without any of them. */
+const struct pp_backend *pp_backend_of(int kind);
 
-/* What the pool's options say to its workers. */
+/* ---- for backends; in pool.c */
+
+/* The options of a worker, out of those of the pool. */
 struct pp_worker_options pp_worker_options_of(const struct pool *pool);
-/* Lets a pool without supervisor make its own bell. False: no descriptor. */
+/* Makes the bell of a pool without a supervisor. Returns false if there is no descriptor. */
 bool pp_make_bell(struct pool *pool);
 
 #endif

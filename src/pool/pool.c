@@ -1,16 +1,11 @@
 /* The life of a pool: its making, its end, and the memory that it lends. */
 #include "pool/pool.h"
 
-#include <limits.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/env.h"
 #include "base/sys.h"
-#include "host/supervisor.h"
 #include "pool/alloc.h"
 #include "pool/backend.h"
 #include "pool/bell.h"
@@ -22,13 +17,8 @@
 #include "pool/progress.h"
 #include "pool/resize.h"
 #include "pool/wait.h"
-#include "shared/command.h"
 #include "shared/pages.h"
 #include "shared/placement.h"
-#include "worker/child.h"
-
-#define LOOK_NS 100000000U /* how often the supervisor is looked for, where the system does not tell of its end */
-#define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
 
 #define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
 #define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
@@ -100,64 +90,8 @@ bool pp_make_bell(struct pool *pool) {
     return true;
 }
 
-/* Pipes and the process. The supervisor and the workers keep the ends that the caller does not. */
-static int start_supervisor(struct pool *pool) {
-    int tasks[2], bell[2], control[2];
-    char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
-    if (!environment) return POOL_ENOMEM;
-    /* A worker that waits for a time must not block in the pipe. */
-    if (pp_pipe(tasks, pool->options.idle_timeout ? -1 : 1)) goto no_tasks;
-    if (pp_pipe(bell, -1)) goto no_bell;
-    if (pp_socketpair(control)) goto no_control;
-    pid_t caller = getpid(), pid = pp_fork();
-    if (pid < 0) goto no_process;
-    if (pid == 0) {
-        pp_close(&tasks[1]);
-        pp_close(&bell[0]);
-        pp_close(&control[0]);
-        pp_env_use(environment);
-        struct pp_supervisor_options options = {
-            .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
-            .task_pipe = tasks[0], .bell = bell[1], .command_socket = control[1], .caller = caller};
-        pp_supervisor_run(&pool->shared, &options);
-    }
-    pool->supervisor = pid;
-    /* The caller keeps the read end of the task pipe as well: writing must never raise SIGPIPE. */
-    pool->task_pipe = tasks[1];
-    pool->task_pipe_end = tasks[0];
-    pool->bell = bell[0];
-    pool->bell_end = bell[1];
-    pool->command_socket = control[0];
-    pool->lifeline = pp_watch_process(pid);
-    if (pool->lifeline < 0) pool->lifeline = pool->command_socket;
-    pp_close(&control[1]);
-    pp_release(environment);
-    return 0;
-
-no_process:
-    pp_close(&control[0]);
-    pp_close(&control[1]);
-no_control:
-    pp_close(&bell[0]);
-    pp_close(&bell[1]);
-no_bell:
-    pp_close(&tasks[0]);
-    pp_close(&tasks[1]);
-no_tasks:
-    pp_release(environment);
-    return POOL_EAGAIN;
-}
-
-static void end_processes(struct pool *pool);
-const struct pp_backend pp_processes = {
-    .start = start_supervisor, .end = end_processes, .resize = pp_processes_resize, .retire = pp_processes_retire};
-
-static const struct pp_backend *const backends[] = {
-    [POOL_PROCESSES] = &pp_processes, [POOL_THREADS] = &pp_threads, [POOL_INLINE] = &pp_inline};
-
 static bool are_valid(const struct pool_options *options) {
-    if (options->backend < POOL_PROCESSES || options->backend > POOL_INLINE) return false;
-    return options->max_load >= 0 && options->idle_timeout >= 0;
+    return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0;
 }
 
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
@@ -174,7 +108,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->made = pp_now();
     pool->event_fd = -1;
     pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->command_socket = pool->lifeline = -1;
-    pool->backend = backends[options->backend];
+    pool->backend = pp_backend_of(options->backend);
     pool->in_here = pool->backend->in_here;
     pool->references = 1;
     int error = POOL_ENOMEM;
@@ -212,40 +146,6 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 }
 
 /* ---- ending */
-
-void pp_kill_orphans(struct pool *pool) {
-    if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
-    for (uint32_t w = 0; w < pool->workers; w++) {
-        pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.control->pids[w], 0, memory_order_relaxed);
-        if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
-    }
-}
-
-/* The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made still
- * holds the other end. For that there is the pidfd, and where the system has none, a look now and then. */
-bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
-    struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
-    bool is_certain = pool->lifeline != pool->command_socket;
-    for (;;) {
-        if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
-        uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
-        if (pp_poll(&lifeline, 1, look < deadline ? look : deadline) > 0) return true;
-        if (pp_now() >= deadline) return false;
-    }
-}
-
-/* The supervisor kills and reaps the workers, then exits. */
-static void end_processes(struct pool *pool) {
-    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_END});
-    bool gone = pp_supervisor_has_gone(pool, pp_now() + END_NS);
-    if (pool->supervisor > 0) {
-        /* Only an unreaped child of ours has this number for certain. */
-        if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
-        pp_wait_child(pool->supervisor, NULL);
-        pool->supervisor = 0;
-    }
-    pp_kill_orphans(pool);
-}
 
 static void close_descriptors(struct pool *pool) {
     if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);

@@ -37,7 +37,6 @@ struct pp_slot {
 
 struct pp_block; /* of futures */
 struct pp_backend;
-struct crew; /* the backend's own, where it needs one */
 
 /* See interest.h. */
 struct pp_interest {
@@ -61,7 +60,7 @@ struct pool {
     struct pp_shared shared;
     struct pool_options options;
     const struct pp_backend *backend;
-    struct crew *crew;
+    void *backend_state; /* the backend's own */
     bool in_here; /* tasks run in the program's process: struct pp_backend */
     uint64_t made; /* ns */
     bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */

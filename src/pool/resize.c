@@ -3,13 +3,8 @@
 #include "pool/backend.h"
 #include "pool/call.h"
 #include "pool/wait.h"
-#include "shared/command.h"
 #include "shared/park.h"
 #include "shared/placement.h"
-
-void pp_processes_resize(struct pool *pool) {
-    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_RESIZE});
-}
 
 int pp_worker_count(int workers) {
     if (workers > PP_WORKERS) return POOL_EINVAL;
@@ -26,7 +21,7 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     bool fewer = wanted < pool->wanted;
     pool->wanted = wanted;
     if (wanted > pool->workers) pool->workers = wanted;
-    /* Release: pairs with the acquire in the supervisor's resize(). */
+    /* Release: pairs with the acquire in take_size(), supervisor.c. */
     atomic_store_explicit(&control->workers, pool->workers, memory_order_release);
     atomic_store_explicit(&control->wanted, wanted, memory_order_release);
     pool->backend->resize(pool);
@@ -54,12 +49,4 @@ int pp_retire_all(struct pool *pool, uint64_t deadline) {
     if (!pool->retiring && pool->backend->resize) set_size(pool, 0);
     pool->retiring = true;
     return pool->backend->retire(pool, deadline);
-}
-
-int pp_processes_retire(struct pool *pool, uint64_t deadline) {
-    /* The supervisor exits when the last worker has exited. */
-    pp_step_out(pool);
-    bool gone = pp_supervisor_has_gone(pool, deadline);
-    pp_step_in(pool);
-    return gone ? 0 : POOL_ETIMEDOUT;
 }

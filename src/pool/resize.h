@@ -24,8 +24,4 @@ int pp_worker_count(int workers);
 /* Has all workers end by themselves, and waits for that; no future is open. Returns 0 or POOL_ETIMEDOUT. */
 int pp_retire_all(struct pool *pool, uint64_t deadline);
 
-/* See struct pp_backend. */
-void pp_processes_resize(struct pool *pool);
-int pp_processes_retire(struct pool *pool, uint64_t deadline);
-
 #endif

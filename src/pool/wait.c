@@ -41,14 +41,14 @@ static void supervisor_gone(struct pool *pool) {
     why.error = POOL_EDIED;
     why.worker = pool->supervisor;
     strcpy(why.message, "the pool's supervisor died");
-    pp_kill_orphans(pool);
+    pool->backend->kill_orphans(pool);
     pp_advance(pool);
     pp_break(pool, POOL_EDIED, &why);
 }
 
 void pp_check_supervisor(struct pool *pool) {
     if (pool->broken || pool->ended) return;
-    if (pool->lifeline >= 0 && pp_supervisor_has_gone(pool, 0)) supervisor_gone(pool);
+    if (pool->backend->is_lost && pool->backend->is_lost(pool)) supervisor_gone(pool);
 }
 
 /* ---- sleeping */

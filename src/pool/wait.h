@@ -25,12 +25,4 @@ void pp_await_others(struct pool *pool);
 /* Breaks the pool if its supervisor has gone. */
 void pp_check_supervisor(struct pool *pool);
 
-/* ---- pool.c */
-
-/* Returns whether the supervisor has gone by the deadline. Needs no lock. */
-bool pp_supervisor_has_gone(const struct pool *pool, uint64_t deadline);
-/* Without its supervisor no worker has anybody to end it but us, where the system does not. To be called as soon as the
- * supervisor is known to have gone: the numbers may soon be those of other processes. */
-void pp_kill_orphans(struct pool *pool);
-
 #endif

@@ -6,8 +6,7 @@
 
 bool pp_command_send(int command_socket, const struct pp_command *command) {
     if (command_socket < 0) return false;
-    /* A stream socket takes so small a piece whole while it has room at all; the supervisor never leaves it full for
-     * long. */
+    /* A stream socket with any room takes so small a piece whole. The supervisor reads it soon. */
     uint64_t deadline = pp_now() + 1000000000U;
     struct pollfd room = {.fd = command_socket, .events = POLLOUT};
     do

@@ -1,8 +1,9 @@
-/* What the caller tells the supervisor, on a socket of their own that no worker has: fixed-size commands. The other way
- * go notices, through shared memory that workers cannot write, and end of file, when either side has gone.
+/* Commands from the caller to the supervisor, of fixed size, through a socket that no worker has. In the other
+ * direction the supervisor writes notices to shared memory that workers cannot write. When one side ends, the other
+ * finds the end of file.
  *
- * Invariant: a command is sent whole or not at all; the socket's buffer holds more than the caller ever has under way.
- * Called by: pool (send), supervisor (receive). */
+ * Invariant: a command is sent whole or not at all.
+ * Called by: the caller's layer and timer (send), supervisor (receive). */
 #ifndef PP_COMMAND_H
 #define PP_COMMAND_H
 
@@ -10,21 +11,21 @@
 #include <stdint.h>
 
 enum pp_command_kind {
-    PP_KILL,  /* this life of this worker: the caller has swapped what it runs to KILLED */
-    PP_TIMER, /* something with a time-out of `value` ms has been submitted */
-    PP_ROOM,  /* notices were read */
+    PP_KILL,   /* kill this worker in this life: the caller has swapped the state word of what it runs to KILLED */
+    PP_TIMER,  /* a task or job with a time-out of `value` ms was submitted */
+    PP_ROOM,   /* there is room for notices again */
     PP_RESIZE, /* control->workers and control->wanted have changed */
-    PP_START, /* there is work for `value` workers more than live */
-    PP_END    /* kill all workers and exit */
+    PP_START,  /* start `value` of the workers that rest: there is work for them */
+    PP_END     /* kill all workers and exit */
 };
 
 struct pp_command {
     uint32_t kind, worker, life, value;
 };
 
-/* False: the supervisor has gone, or does not read. */
+/* Returns false if there is no supervisor (the socket is -1), it has gone, or it does not read. */
 bool pp_command_send(int command_socket, const struct pp_command *command);
-/* 1: one was received; 0: none is there; -1: the caller has gone. */
+/* Returns 1 if it has received a command, 0 if there is none, -1 if the caller has gone. */
 int pp_command_receive(int command_socket, struct pp_command *command);
 
 #endif

@@ -13,7 +13,7 @@ static bool load_is_over(double most) {
     return pp_cpu_load(&load) && load >= most;
 }
 
-static bool is_over(const struct pp_limit *limit) {
+static bool is_exceeded(const struct pp_limit *limit) {
     if (limit->load > 0 && load_is_over(limit->load)) return true;
     return limit->free_memory > 0 && pp_memory_available("") < limit->free_memory;
 }
@@ -39,7 +39,7 @@ bool pp_limit_allows(const struct pp_limit *limit, struct pp_limit_watch *watch,
                      uint32_t worker) {
     uint64_t now = pp_now();
     if (now >= watch->look_again) {
-        watch->is_over = is_over(limit);
+        watch->is_over = is_exceeded(limit);
         watch->look_again = now + LOOK_NS;
     }
     return !watch->is_over || !others_are_at_work(shared, worker);

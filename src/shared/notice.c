@@ -4,7 +4,8 @@ bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice) {
     struct pp_control *control = shared->control;
     uint64_t tail = atomic_load_explicit(&control->notices_tail, memory_order_relaxed);
     if (tail - atomic_load_explicit(&control->notices_head, memory_order_acquire) >= PP_NOTICES) {
-        /* Say so, then look again: the caller moves the head, then looks whether somebody waits. */
+        /* Sets notices_full, then looks again; pp_notice_read() moves the head, then looks at notices_full. One of the
+         * two sees the other, since all four accesses are seq_cst. */
         atomic_store_explicit(&control->notices_full, 1, memory_order_seq_cst);
         if (tail - atomic_load_explicit(&control->notices_head, memory_order_seq_cst) >= PP_NOTICES) return false;
     }

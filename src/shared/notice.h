@@ -1,7 +1,8 @@
 /* Notices of deaths: a ring that the supervisor writes and the caller reads, in memory that workers cannot write.
  *
- * Invariant: a notice is in the ring before the dead worker's record is cleared, and the record before its next life
- * begins; so a caller that sees a record cleared, and then that it has read all notices, knows what the dead left.
+ * Invariant: the notice is in the ring before the dead worker's record is cleared, and the record is cleared before the
+ * next life begins. A caller that finds a record cleared, and then has read all notices, knows what the dead worker
+ * left.
  * Called by: supervisor (write), collect (read), audit (whether any waits). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
@@ -22,11 +23,11 @@ struct pp_notice {
     struct pp_snapshot left; /* what its record said in the end: untrusted */
 };
 
-/* Supervisor. False: there is no room; the caller will send PP_ROOM. */
+/* Supervisor. Returns false if there is no room; the caller will then send PP_ROOM. */
 bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice);
-/* Caller. False: there is none. *supervisor_waits: whether it has to be told that there is room. */
+/* Caller. Returns false if there is none. *supervisor_waits: whether the caller must send PP_ROOM. */
 bool pp_notice_read(struct pp_shared *shared, struct pp_notice *notice, bool *supervisor_waits);
-/* Caller. */
+/* Caller: returns whether there is a notice to read. */
 static inline bool pp_notice_waits(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->control->notices_tail, memory_order_acquire) !=
            atomic_load_explicit(&shared->control->notices_head, memory_order_relaxed);

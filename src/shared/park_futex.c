@@ -13,7 +13,7 @@ enum { FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, CLASSES = 32 };
 const bool pp_park_only_sleepers_take = true;
 
 /* A futex can wake the sleepers of chosen classes, and tells no single ones apart. */
-static uint32_t class_of(uint32_t worker) {
+static uint32_t futex_class(uint32_t worker) {
     return 1U << worker % CLASSES;
 }
 
@@ -23,7 +23,7 @@ static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uin
     for (uint32_t w = 0; w < workers && count > 0; w++) {
         if (!(atomic_load_explicit(&shared->status->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
         if (skipped > 0) skipped--;
-        else classes |= class_of(w), count--;
+        else classes |= futex_class(w), count--;
     }
     return classes;
 }
@@ -52,7 +52,7 @@ enum pp_parked pp_park(struct pp_shared *shared, uint32_t worker, int task_pipe,
     /* The layout of the kernel's timespec. */
     long until[2] = {(long)(deadline / 1000000000U), (long)(deadline % 1000000000U)};
     if (syscall(SYS_futex, &shared->control->wakes, FUTEX_WAIT_BITSET, seen, deadline == UINT64_MAX ? NULL : until,
-                NULL, class_of(worker)) == 0) {
+                NULL, futex_class(worker)) == 0) {
         pp_park_count_woken(shared);
         return PP_WOKEN;
     }

@@ -63,7 +63,7 @@ struct pp_job_plan {
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
     _Atomic int32_t *codes;       /* [count] what items returned; only in chunks with a flaw does it hold anything */
-    struct pp_item_errors *errors;       /* what failed items have said; see flaws.h */
+    struct pp_item_errors *errors;       /* what failed items have said; see item_errors.h */
     uint32_t errors_room;
 };
 

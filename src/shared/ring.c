@@ -44,7 +44,7 @@ bool pp_ring_is_empty(const struct pp_shared *shared) {
 
 /* Returns how many tickets a worker may take from `head` on: more than one only if twice as many wait for each
  * worker. */
-static unsigned share_of(const struct pp_shared *shared, uint64_t head, unsigned most) {
+static unsigned tickets_to_take(const struct pp_shared *shared, uint64_t head, unsigned most) {
     uint64_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_relaxed), ticket;
     unsigned count = wanted ? most : 1;
     while (count > 1 && !is_there(shared, head + 2 * wanted * count - 1, &ticket)) count /= 2;
@@ -56,7 +56,7 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
     for (;;) {
         uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_relaxed);
         if (most == 0 || !is_there(shared, head, &tickets[0])) return 0;
-        unsigned count = share_of(shared, head, most), i = 0;
+        unsigned count = tickets_to_take(shared, head, most), i = 0;
         while (i < count && is_there(shared, head + i, &tickets[i])) {
             atomic_store_explicit(&record->claimed[i], tickets[i], memory_order_relaxed);
             i++;

@@ -9,21 +9,21 @@
 #include "shared/notice.h"
 #include "shared/record.h"
 
-#define PAGE ((size_t)65536) /* parts begin at multiples of the largest page size in common use */
+#define PAGE ((size_t)65536) /* parts begin at multiples of it: the largest page size in common use */
 #define MIB ((size_t)1 << 20)
 #define WORK_MIN (256 * MIB)
 #define ARENA_MIN (16 * MIB)
 
 #ifndef _SC_PHYS_PAGES
-#define _SC_PHYS_PAGES (-1) /* sysconf() then says that it does not know */
+#define _SC_PHYS_PAGES (-1) /* sysconf() then returns -1 */
 #endif
 
 static size_t rounded(size_t size) {
     return (size + PAGE - 1) & ~(PAGE - 1);
 }
 
-/* Gives the next part of the mapping; with a base of NULL only counts. Large ones begin at huge pages, so that these
- * can be theirs alone. */
+/* Returns the next part of the mapping; NULL, and only counts, while there is none. A large part begins at a huge page,
+ * which it then shares with no other. */
 static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
     if (size >= PP_HUGE_PAGE) *offset = (*offset + PP_HUGE_PAGE - 1) & ~(PP_HUGE_PAGE - 1);
     void *address = shared->base ? shared->base + *offset : NULL;
@@ -31,7 +31,7 @@ static void *part(const struct pp_shared *shared, size_t *offset, size_t size) {
     return address;
 }
 
-static void lay_out(struct pp_shared *s) {
+static void lay_out_parts(struct pp_shared *s) {
     size_t at = 0;
     s->control = part(s, &at, sizeof *s->control);
     s->job_table = part(s, &at, PP_JOB_TABLE * sizeof *s->job_table);
@@ -52,7 +52,7 @@ static void lay_out(struct pp_shared *s) {
     s->size = at;
 }
 
-/* As much address space as there is memory: no more could be used. */
+/* As much address space as there is memory, since no more could be used. */
 static size_t default_arena_size(void) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t size = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4096 * MIB;
@@ -67,15 +67,15 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
         memset(shared, 0, sizeof *shared);
         shared->arena_size = shared->inputs_size = size;
         shared->work_size = size > WORK_MIN ? size : WORK_MIN;
-        lay_out(shared);
+        lay_out_parts(shared);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
         if (errno == EMFILE || errno == ENFILE)
-            return POOL_EAGAIN; /* where a mapping needs a descriptor for a moment */
-        /* A default gives way where address space is scarce; what was asked for does not. */
+            return POOL_EAGAIN; /* on systems where a mapping needs a descriptor for a moment */
+        /* Where address space is scarce, a default size is halved; a size that the program has chosen is not. */
         if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
     }
-    lay_out(shared);
+    lay_out_parts(shared);
     return 0;
 }
 

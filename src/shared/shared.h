@@ -1,12 +1,11 @@
-/* The memory that caller, supervisor and workers share: one mapping, made before the first fork, at the same address in
- * all of them, with no name anywhere.
+/* The memory that caller, supervisor and workers share: one mapping without a name, made before the first fork, at the
+ * same address in all processes.
  *
- *     control  job_table  tickets  notices  descs  inputs  starts    workers may only read
- *     status  records  done  outcomes  messages  work  results  arena  everybody may write
+ *     first half, which workers may only read:  control  job_table  tickets  notices  descs  inputs  starts
+ *     second half, which all may write:         status  records  done  outcomes  messages  work  results  arena
  *
- * Invariant: what tells a worker what to do lies in the first half, which a worker that scribbles cannot reach; what
- * lies in the second half is untrusted, and caller and supervisor check every value that they read from it.
- * Called by: every file that touches shared memory; pp_shared_make() by the pool, pp_shared_protect() by workers. */
+ * Invariant: orders to workers lie in the first half, so a worker that scribbles cannot change them. Nothing in the
+ * second half is trusted: caller and supervisor check every value that they read there. */
 #ifndef PP_SHARED_H
 #define PP_SHARED_H
 
@@ -18,99 +17,102 @@
 #include "base/cacheline.h"
 #include "parpool.h"
 
-#define PP_WORKERS 1024          /* most workers of a pool; a state word has room for 4096 */
-#define PP_SLOTS 131072U         /* tasks in the workers' reach at a time; more wait in the caller's memory */
-#define PP_TICKETS (2 * PP_SLOTS) /* ring entries: each slot once, and room for tickets sent again after a death */
-#define PP_NOTICES 256U          /* deaths the supervisor may be ahead of the caller */
-#define PP_JOB_TABLE 256U            /* jobs in the workers' reach at a time */
-#define PP_DONE_RING 8192U       /* outcomes a worker may be ahead of the caller before the caller must search for
-                                    them */
-#define PP_INLINE_IN 16
-#define PP_INLINE_OUT 48
-#define PP_MESSAGE 256
-#define PP_IS_JOB (-1)
-#define PP_SIZE_ASIDE (UINT32_MAX >> 1)
+#define PP_WORKERS 1024           /* workers of a pool at most; a state word has room for 4096 */
+#define PP_SLOTS 131072U          /* tasks that workers can reach at a time; more wait in the caller's memory */
+#define PP_TICKETS (2 * PP_SLOTS) /* ring entries: one a slot, and room for tickets that are sent again after a death */
+#define PP_NOTICES 256U           /* deaths that the supervisor may be ahead of the caller */
+#define PP_JOB_TABLE 256U         /* jobs that workers can reach at a time */
+#define PP_DONE_RING 8192U        /* outcomes that a worker may be ahead of the caller; then the caller must search */
+#define PP_INLINE_IN 16           /* bytes of an argument that fits in the description */
+#define PP_INLINE_OUT 48          /* bytes of a result that fits in the outcome */
+#define PP_MESSAGE 256            /* bytes of a slot's message */
+#define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
+#define PP_SIZE_ASIDE (UINT32_MAX >> 1) /* as the out_size of a description: see there */
 
 #define PP_WAITS_ANY 0xffffffffU
 
-/* Scalars that workers may only read. Writer: the caller, where not said otherwise. */
+/* Scalars that workers may only read. The caller writes a field where no other writer is named. */
 struct pp_control {
-    /* Ring entries written so far. After the entry. For the supervisor; workers see by the entries. */
+    /* Number of ring entries ever written; written after the entry. For the supervisor: workers look at the entries. */
     _Alignas(PP_LINE) _Atomic uint64_t tail;
-    uint64_t head_seen; /* the caller's own: a head that the ring has had, perhaps not the last; see ring.h */
-    /* Whom the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not. A worker rings the bell once an
-     * epoch. */
+    uint64_t head_seen; /* the caller's own: the ring's head when it was last read; see ring.h */
+    /* The slot whose outcome the caller sleeps for: epoch << 32 | slot or PP_WAITS_ANY; 0: it does not sleep. A worker
+     * rings the bell once an epoch. */
     _Alignas(PP_LINE) _Atomic uint64_t waits;
-    _Atomic uint32_t job_table_end;  /* entries of the board from here on are empty */
-    _Atomic uint32_t workers;    /* one more than the highest number that a worker has had; see size.h */
-    _Atomic uint32_t wanted;     /* how many the pool is to have: those of higher numbers retire; 0: all */
-    _Atomic uint32_t wakes;      /* changed with each wake-up: what sleeping workers watch; see doze.h */
-    _Atomic uint32_t ending;     /* workers that nobody can kill end once they find no work */
-    _Atomic uint32_t caller_sleeps; /* 1 + the CPU where it went to sleep; 0: it does not, or not known; see spread.h */
-    _Atomic uint32_t one_by_one; /* whether the caller waits for a task before it sends the next: then there is nothing
-                                    to gather; see work_tasks.c */
-    _Atomic uint32_t cpus;       /* that the pool may use, when its size was last set */
-    /* Tasks and jobs with a time-out that are not done. Partner: timers_on, which the supervisor clears; see timer.h */
+    _Atomic uint32_t job_table_end; /* entries of the job table from here on are empty */
+    _Atomic uint32_t workers;       /* one more than the highest number that a worker has had; see resize.h */
+    _Atomic uint32_t wanted;        /* workers that the pool must have; those of this number and higher ones retire */
+    _Atomic uint32_t wakes;         /* changes with each wake-up; sleeping workers watch it; see park.h */
+    _Atomic uint32_t ending;        /* threads: workers end when they find no work */
+    _Atomic uint32_t caller_sleeps; /* 1 + the CPU where the caller went to sleep; 0: it is awake, or that is unknown;
+                                       see placement.h */
+    _Atomic uint32_t one_by_one;    /* whether the caller waits for a task before it sends the next, so that there is
+                                       nothing to gather; see work_tasks.c */
+    _Atomic uint32_t cpus;          /* CPUs that the pool may use, as of when its size was last set */
+    /* Number of tasks and jobs with a time-out that are not done. Its partner is timers_on, which the caller sets and
+     * the supervisor clears; see timer.h. */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
-    /* Notices written (supervisor) and read (caller); and whether the supervisor waits for room (both). */
+    /* Number of notices ever written (by the supervisor) and read (by the caller). notices_full: the supervisor waits
+     * for room; it sets the field, the caller clears it. See notice.c. */
     _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
-    /* Supervisor: places whose worker is started when there is work; workers asked for by PP_START and seen to. See
-     * size.h */
+    /* Written by the supervisor: worker numbers that rest, and workers ever asked for by PP_START; see resize.h. */
     _Atomic uint32_t resting, starts_taken;
-    _Atomic uint32_t readable;          /* supervisor: the caller's process, if its memory can be read from here; see
-                                           fetch.h */
-    _Atomic uint32_t pids[PP_WORKERS];  /* whoever starts workers, and each before it runs anything: its process; 0:
-                                           none */
-    _Atomic uint32_t lives[PP_WORKERS]; /* supervisor: how often it was started */
+    /* Written by the supervisor: the caller's process, if workers can read its memory; else 0. See fetch.h. */
+    _Atomic uint32_t readable;
+    /* The process of each worker; 0: none. Written by the process that starts the worker, and by the worker before it
+     * runs anything. */
+    _Atomic uint32_t pids[PP_WORKERS];
+    _Atomic uint32_t lives[PP_WORKERS]; /* number of lives begun, modulo 65536; see worker_life.h */
 };
 
-/* What one use of a slot is to do. Caller, before the slot's state says PENDING; stable until the use has ended. */
+/* A description: what to do for one use of a slot. The caller writes it before the slot's state says PENDING; it stays
+ * as it is until the use has ended. */
 struct pp_desc {
     pool_fn *fn;
-    const void *in; /* where the argument lies: `argument` below, the inputs heap, or the arena; a job: struct
+    const void *in; /* the argument, in `argument` below, in the inputs heap or in the arena; of a job its struct
                        pp_job_plan */
-    void *out;      /* where the result goes: the outcome's `out`, the work heap; NULL: none */
+    void *out;      /* room for the result, in the outcome's `out` or in the work heap; NULL: no result */
     uint64_t seed;
     uint64_t index;
-    int32_t timeout;   /* ms; 0: none; PP_IS_JOB: this is no task */
-    struct pp_shape {           /* written as one: to change a part is to read the line, which is another CPU's */
+    int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's */
+    struct pp_shape {           /* written as one: to change one part would be to read the line, which a worker had */
         uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size did not fit, and lies in `argument` */
+        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and lies in `argument` */
     } shape;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
 
-/* What few tasks have beside their argument: a context, and the results of the tasks that they come after. In the
- * inputs heap; the caller writes it before the slot's state says PENDING. The results may lie where workers can
- * write. */
+/* What few tasks have in addition to their argument: a context, and the results of the tasks that they come after. It
+ * lies in the inputs heap; the caller writes it before the slot's state says PENDING. The results may lie where workers
+ * can write. */
 struct pp_extra {
     const void *in, *context;
     size_t count;
     struct pp_input {
-        const void *data; /* NULL: it has none */
+        const void *data; /* NULL: that task has no result */
         size_t size;
     } inputs[];
 };
 
-/* What came of it. state: see state.h. The rest: the worker that runs it, before DONE. */
+/* The outcome of one use of a slot. The worker that runs the task writes all but `state` before the state says DONE. */
 struct pp_outcome {
-    _Atomic uint64_t state;
-    int32_t code;
+    _Atomic uint64_t state; /* see state.h, also for its writers */
+    int32_t code;           /* what the task returned */
     union {
-        int32_t pid;     /* code is not 0 */
-        int32_t resized; /* code is 0: whether the slot's message begins with the result's size, a uint64_t */
+        int32_t pid;     /* if code is not 0: the worker's process */
+        int32_t resized; /* if code is 0: whether the slot's message begins with the result's size, a uint64_t */
     };
     _Alignas(16) unsigned char out[PP_INLINE_OUT];
 };
 _Static_assert(sizeof(struct pp_outcome) == PP_LINE,
                "an outcome is one line: it is what the caller fetches for a task");
 
-/* How the life of a worker began. Writer: that worker, which may only read it once its initializer has succeeded:
- * whether a worker is to be started again must not be for tasks to say. Cleared for each life; see life.h */
+/* How the life of a worker began. Only that worker writes it, and only until its initializer has succeeded: a task must
+ * not decide whether a worker is started again. Cleared when a life begins; see worker_life.h. */
 struct pp_start {
     _Atomic uint32_t ready;    /* its initializer has succeeded */
     _Atomic int32_t init_code; /* what its initializer returned */
@@ -118,37 +120,37 @@ struct pp_start {
 
 /* Scalars that workers write. */
 struct pp_status {
-    /* Ring entries taken so far. A worker's compare-and-swap takes; the caller's takes entries back. */
+    /* Number of ring entries ever taken: by compare-and-swap, by workers, and by the caller that takes tickets back. */
     _Alignas(PP_LINE) _Atomic uint64_t head;
-    /* One bit a worker: it sleeps, or is about to. Set and cleared by the worker, cleared by the supervisor after its
-     * death; see doze.h */
+    /* One bit a worker: it sleeps, or will. The worker sets and clears it; the supervisor clears it after the worker's
+     * death. See park.h. */
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
-    _Atomic uint64_t woken; /* workers: wake-ups taken, ever; the supervisor for those that died asleep */
-    _Atomic uint64_t parkings; /* workers: how often one was about to sleep, ever */
-    /* 1 + the CPU where the caller, and each worker, last looked around; 0: it sleeps, or not known. Writer: each its
-     * own, and of the dead whoever learns of it; see spread.h */
+    _Atomic uint64_t woken;    /* wake-ups ever taken; the supervisor counts for a worker that died asleep */
+    _Atomic uint64_t parkings; /* how often a worker ever announced that it will sleep */
+    /* 1 + the CPU where the caller [0] and each worker [1 + number] last waited awake; 0: it sleeps, or the CPU is
+     * unknown. Each writes its own; the supervisor clears that of a dead worker. See placement.h. */
     _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
 struct pp_notice;
 struct pp_record;
 
-/* Where the parts are. Private to each process, all alike. */
+/* Where the parts lie. Private to each process, and the same in all. */
 struct pp_shared {
     char *base;
-    size_t size, writable; /* bytes of all, and where what workers may write begins */
+    size_t size, writable; /* bytes of all, and of the first half */
     struct pp_control *control;
     _Atomic uint64_t *job_table; /* tickets of jobs */
-    _Atomic uint64_t *tickets; /* entries of the ring: see ring.h */
-    struct pp_notice *notices; /* see notice.h */
+    _Atomic uint64_t *tickets;   /* entries of the ring; see ring.h */
+    struct pp_notice *notices;   /* see notice.h */
     struct pp_desc *descs;
     char *inputs;
     size_t inputs_size;
     struct pp_start *starts;
     struct pp_status *status;
-    struct pp_record *records; /* one a worker: see record.h */
-    /* Tickets of what a worker has announced, its last PP_DONE_RING. Writer: that worker. Apart from the records, which
-     * all workers read, so that those share few pages. */
+    struct pp_record *records; /* one a worker; see record.h */
+    /* The last PP_DONE_RING tickets whose outcomes a worker has announced. Written by that worker. Not in the records,
+     * which all workers read, so that those lie on few pages. */
     _Atomic uint64_t (*done)[PP_DONE_RING];
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
@@ -158,10 +160,11 @@ struct pp_shared {
     size_t arena_size; /* of each of the two, and of inputs */
 };
 
-/* arena_size: bytes, 0 for a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or POOL_EAGAIN. */
+/* Maps the memory. arena_size: bytes; 0: a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or
+ * POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);
-/* Takes away the right to write the first half but for `starts`; and to write those. In a worker. */
+/* Worker: gives up the right to write the first half except `starts`; to write those as well. */
 void pp_shared_protect(const struct pp_shared *shared);
 void pp_shared_protect_starts(const struct pp_shared *shared);
 

@@ -21,7 +21,7 @@ void pp_timer_end(struct pp_shared *shared) {
     atomic_fetch_sub_explicit(&shared->control->timed, 1, memory_order_seq_cst);
 }
 
-/* The state word of what the worker runs and the time-out of that, if it has one. */
+/* Returns the state word of the task that the worker runs, with its time-out; NULL if there is none. */
 static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
     uint64_t ticket = pp_record_current(&shared->records[worker]);
     uint32_t slot = pp_ticket_slot(ticket);
@@ -30,9 +30,10 @@ static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, u
     *running = atomic_load_explicit(state, memory_order_acquire);
     if (pp_generation_of(*running) != pp_ticket_generation(ticket)) return NULL;
     *timeout = shared->descs[slot].timeout;
-    return state; /* PP_IS_JOB is no time-out */
+    return state; /* the time-out of a job's slot, PP_IS_JOB, is negative: none */
 }
 
+/* The same of an item of a job. */
 static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
     struct pp_record *record = &shared->records[worker];
     *running = atomic_load_explicit(pp_record_word(record), memory_order_acquire);
@@ -47,14 +48,15 @@ static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, u
     return pp_record_word(record);
 }
 
-/* When the worker's task or item is due; UINT64_MAX: it has none. Past that it is swapped and its worker killed. */
+/* Returns when the worker's task or item is due; UINT64_MAX if it has no time-out. If that is past, swaps the state
+ * word and has the worker killed. */
 static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t now, _Atomic uint64_t *state,
                           uint64_t running, int32_t timeout, void (*kill)(void *, uint32_t), void *context) {
     uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
     if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
         return UINT64_MAX;
     uint64_t due = pp_record_started(&shared->records[worker], now) + (uint64_t)timeout * NS_PER_MS;
-    /* The swap fails if it has ended since it was read, and a new item of the same word has another number. */
+    /* The swap fails if the task or item has ended since `running` was read, since the next one's word is another. */
     if (now < due) return due;
     if (pp_state_kill(state, running, PP_OVERDUE)) kill(context, worker);
     return UINT64_MAX;

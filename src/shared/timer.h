@@ -1,27 +1,32 @@
-/* Time-outs of tasks and items, enforced by the supervisor even while the caller is busy elsewhere.
+/* Time-outs of tasks and items. The supervisor enforces them, even while the caller is busy elsewhere.
  *
- * The caller counts what has a time-out and is not done (control->timed). While there is any, the supervisor wakes when
- * the earliest deadline of what it sees running is due, or else when something that began just now would be; with none
- * left it clears control->timers_on and sleeps. Caller: count up, then look at timers_on; supervisor: clear timers_on,
- * then look at the count: one of the two sees the other, so the command that starts the clock is never lost.
+ * The caller counts the tasks and jobs with a time-out that are not done (control->timed). While there are any, the
+ * supervisor wakes at the earliest deadline of what it sees running, or when a task that starts now would be due. When
+ * there are none, it clears control->timers_on and sleeps.
  *
- * Invariant: a worker is killed only after the state of exactly the task or item that was overdue has been swapped.
- * Called by: submit and map (begin), submit, job and collect (end), collect (whether it runs), supervisor (check). */
+ *     caller:      counts up; looks at timers_on; if it is 0, sends the command that starts the clock
+ *     supervisor:  clears timers_on; looks at the count
+ * One of the two sees the other, so the clock is never off while something has a time-out.
+ *
+ * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE.
+ * Called by: the caller's layer (begin, end, whether it runs), supervisor (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
 
 #include "shared/shared.h"
 
-/* Caller. `shortest` is its note of the shortest time-out that the supervisor knows of, 0 at first. */
+/* Caller: a task or job with this time-out in ms was submitted; is done. shortest: the shortest time-out that the
+ * supervisor knows of; kept between calls, 0 at first. */
 void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout);
 void pp_timer_end(struct pp_shared *shared);
-/* Whether anything has a time-out and is not done. */
+/* Returns whether anything that is not done has a time-out. */
 static inline bool pp_timer_runs(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->control->timed, memory_order_relaxed) > 0;
 }
 
-/* Supervisor. Swaps what is overdue at `now` and calls `kill` for its worker. Returns when to check again, UINT64_MAX:
- * when told. `shortest`: of the time-outs that were announced, in ms; set to 0 when the clock stops. */
+/* Supervisor: swaps the state word of each task or item that is overdue at `now`, and calls `kill` for its worker.
+ * Returns when to check again; UINT64_MAX: after the next PP_TIMER. shortest: the shortest time-out that was announced,
+ * in ms; set to 0 when the clock stops. */
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
                         void (*kill)(void *context, uint32_t worker), void *context);
 

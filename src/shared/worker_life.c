@@ -5,8 +5,8 @@
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t life = (atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
-    /* Release: pairs with the acquire of the audits, audit.c and pass.c: who sees this life sees the notice of the
-     * last. */
+    /* Release: an audit that sees this life sees the notice of the last one. Pairs with the acquires in audit.c and
+     * round.c. */
     atomic_store_explicit(&shared->control->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];
     atomic_store_explicit(&start->ready, 0, memory_order_relaxed);

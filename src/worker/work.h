@@ -8,6 +8,7 @@
 
 #include "worker/child.h"
 #include "base/backoff.h"
+#include "base/sys.h"
 #include "shared/fetch.h"
 #include "shared/pages.h"
 #include "shared/plan.h"
