@@ -254,8 +254,7 @@ TEST_CASE(without_room_submit_and_map_say_so_and_then_work_again) {
     unsigned long sums[4];
     struct pool_task large_in = {.fn = sum_task, .in = data, .in_size = LARGE, .out_size = sizeof sums[0]};
     struct pool_task large_out = {.fn = large_result_task, .in = data, .in_size = 1, .out_size = LARGE};
-    struct pool_job job = {
-        .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+    struct pool_job job = {.fn = sum_task, .in = data, .in_size = LARGE, POOL_OUT(sums), .count = 4};
     for (int round = 0; round < 3; round++) {
         size_t count = 0;
         for (size_t size = LARGE; size >= 4096; size /= 16)
@@ -296,8 +295,7 @@ TEST_CASE(large_items_by_the_thousand_do_not_wear_it_out) {
         assert_ok(pool_submit(pool, &large_out, &cancelled));
         (void)future_kill(cancelled);
         future_free(given_up);
-        struct pool_job job = {
-            .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+        struct pool_job job = {.fn = sum_task, .in = data, .in_size = LARGE, POOL_OUT(sums), .count = 4};
         assert_ok(pool_map(pool, &job));
         for (int i = 0; i < 4; i++) assert_int_equal(sums[i], 3 * 2048);
         (void)future_wait(cancelled, PATIENCE);

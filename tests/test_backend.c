@@ -40,11 +40,11 @@ TEST_CASE(a_map_gives_the_same) {
         struct pool *pool = pool_in(b);
         for (size_t chunk = 0; chunk < 20; chunk += 7) {
             memset(out, 0, sizeof out);
-            assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
-                                                        .out_size = sizeof *out, .count = COUNT(in), .chunk = chunk}));
+            assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out),
+                                                        .count = COUNT(in), .chunk = chunk}));
             for (long i = 0; i < 5000; i++) assert_true(out[i] == i * i);
         }
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .count = 0}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), .count = 0}));
         pool_destroy(pool);
     }
 }
@@ -77,8 +77,7 @@ TEST_CASE(index_and_seed_are_the_same) {
     uint64_t expected[100][2], got[100][2];
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = got, .out_size = sizeof *got,
-                                                    .count = 100, .seed = 11}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(got), .count = 100, .seed = 11}));
         if (b == POOL_PROCESSES) memcpy(expected, got, sizeof got);
         assert_memory_equal(got, expected, sizeof got);
         pool_destroy(pool);
@@ -113,8 +112,7 @@ TEST_CASE(data_in_the_arena_is_used_in_place) {
         struct pool *pool = pool_in(b);
         long *data = pool_alloc(pool, 1000 * sizeof *data);
         for (long i = 0; i < 1000; i++) data[i] = i;
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = data, .in_size = sizeof *data, .out = data,
-                                                    .out_size = sizeof *data, .count = 1000}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(data), POOL_OUT(data), .count = 1000}));
         for (long i = 0; i < 1000; i++) assert_true(data[i] == i * i);
         pool_free(pool, data);
         pool_destroy(pool);
@@ -187,7 +185,7 @@ TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *task = submit(pool, gate_task, &gate, sizeof gate, 0), *job;
-    struct pool_job one = {.fn = gate_task, .in = &gate, .in_size = sizeof gate, .count = 1};
+    struct pool_job one = {.fn = gate_task, POOL_IN(&gate), .count = 1};
     assert_ok(pool_map_async(pool, &one, &job));
     assert_true(gate_reached(gate, 2));
     assert_ok(future_kill(task));
@@ -258,8 +256,7 @@ static int nested_task(const void *in, void *out) {
     struct pool *pool;
     long x[4] = {1, 2, 3, 4}, y[4];
     if (pool_create(&options, &pool)) return 1;
-    int error = pool_map(pool, &(struct pool_job){.fn = square_task, .in = x, .in_size = sizeof *x, .out = y,
-                                                  .out_size = sizeof *y, .count = 4});
+    int error = pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(x), POOL_OUT(y), .count = 4});
     pool_destroy(pool);
     *(long *)out = y[0] + y[1] + y[2] + y[3];
     return error != 0;
@@ -269,8 +266,7 @@ TEST_CASE(pools_may_be_nested) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         long sums[6];
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, .out = sums, .out_size = sizeof *sums,
-                                                    .count = 6}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, POOL_OUT(sums), .count = 6}));
         for (int i = 0; i < 6; i++) assert_true(sums[i] == 30);
         pool_destroy(pool);
     }
@@ -344,7 +340,7 @@ TEST_CASE(workers_are_replaced_after_so_many_tasks) {
             assert_true(result == i * i);
         }
         uint64_t out[600][2]; /* more deaths than there is room for notices */
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = out, .out_size = sizeof *out,
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(out),
                                                     .count = b == POOL_PROCESSES ? 30 : 600}));
         assert_true(becomes(runs, b == POOL_PROCESSES ? 30 : 300));
         pool_destroy(pool);
@@ -378,8 +374,7 @@ TEST_CASE(inline_tasks_are_done_when_the_call_returns) {
     struct pool *pool = pool_in(POOL_INLINE);
     struct future *task, *job;
     long x = 4;
-    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, .in = &x, .in_size = sizeof x,
-                                                    .out_size = sizeof x},
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, POOL_IN(&x), .out_size = sizeof x},
                           &task));
     assert_true(future_done(task));
     assert_code(future_cancel(task), POOL_EBUSY);

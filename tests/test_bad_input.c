@@ -81,13 +81,7 @@ static struct pool_job good_job(void) {
     memset(out, 0x5a, sizeof out);
     memset(status, 0x5a, sizeof status);
     memset(&failure, 0x5a, sizeof failure);
-    return (struct pool_job){.fn = square_task,
-                             .in = in,
-                             .in_size = sizeof *in,
-                             .out = out,
-                             .out_size = sizeof *out,
-                             .count = 4,
-                             .status = status,
+    return (struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 4, .status = status,
                              .failure = &failure};
 }
 
@@ -173,7 +167,7 @@ static void refused_task(struct pool_task task) {
 }
 
 TEST_CASE(a_task_that_cannot_be_is_refused) {
-    const struct pool_task good = {.fn = square_task, .in = in, .in_size = sizeof *in, .out_size = sizeof *out};
+    const struct pool_task good = {.fn = square_task, POOL_IN(in), .out_size = sizeof *out};
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_submit(NULL, &good, &future), POOL_EINVAL);
     assert_code(pool_submit(pool, NULL, &future), POOL_EINVAL);

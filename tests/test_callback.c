@@ -76,8 +76,7 @@ TEST_CASE(every_outcome_and_jobs_have_them) {
     int calls = 0;
     struct future *killed = submit(pool, gate_task, &gate, sizeof gate, 0), *cancelled = square(pool, 1), *job, *empty;
     long in[3] = {1, 2, 3}, out[3];
-    struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                            .count = 3};
+    struct pool_job work = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 3};
     assert_ok(pool_map_async(pool, &work, &job));
     work.count = 0;
     assert_ok(pool_map_async(pool, &work, &empty));
@@ -205,7 +204,7 @@ static void go_on(struct future *future, void *arg) {
     future_free(future);
     if (--chain->length > 0) {
         long value = chain->length;
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         struct future *next;
         if (!chain->error) chain->error = pool_submit(chain->pool, &task, &next);
         if (!chain->error) chain->error = future_wait(next, PATIENCE);
@@ -308,7 +307,7 @@ static void enter(struct future *future, void *arg) {
 static void *throng(void *arg) {
     struct backoff *backoff = arg;
     for (long i = 0; i < 500; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *watched, *waited;
         if (pool_submit(backoff->pool, &task, &watched) || future_on_done(watched, enter, backoff)) return arg;
         if (pool_submit(backoff->pool, &task, &waited) || future_get(waited, NULL, PATIENCE)) return arg;

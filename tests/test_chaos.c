@@ -228,15 +228,8 @@ static bool start_job(struct player *player, struct flight *flight, uint64_t id,
     flight->argument = flight->in[0];
     flight->chunk = chunks[draw(player) % COUNT(chunks)];
     flight->timeout = draw(player) % 4 ? 0 : 10 * PATIENCE;
-    struct pool_job job = {.fn = chaos_task,
-                           .in = flight->in,
-                           .in_size = sizeof *flight->in,
-                           .out = flight->out,
-                           .out_size = sizeof *flight->out,
-                           .count = count,
-                           .chunk = flight->chunk,
-                           .timeout = flight->timeout,
-                           .retries = flight->retries,
+    struct pool_job job = {.fn = chaos_task, POOL_IN(flight->in), POOL_OUT(flight->out), .count = count,
+                           .chunk = flight->chunk, .timeout = flight->timeout, .retries = flight->retries,
                            .status = flight->status};
     int error = pool_map_async(player->pool, &job, &flight->future);
     if (error) WRONG(player, "pool_map_async: %s", pool_strerror(error));

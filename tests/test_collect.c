@@ -201,8 +201,8 @@ TEST_CASE(what_is_done_makes_room) {
     struct pool_job job = {
         .fn = count_task, .in = argument, .in_size = SIZE, .out = result, .out_size = SIZE, .count = 1};
     long sum = 0;
-    struct pool_reduction reduction = {.fn = one_task, .combine = add, .count = 10, .out = &sum, .out_size = sizeof sum,
-                                       .context = argument, .context_size = 2 * SIZE};
+    struct pool_reduction reduction = {.fn = one_task, .combine = add, .count = 10, POOL_OUT(&sum), .context = argument,
+                                       .context_size = 2 * SIZE};
     assert_ok(pool_create(&options, &pool));
     for (int round = 0; round < 3; round++) {
         uint64_t before = announced(pool);

@@ -37,8 +37,8 @@ static struct table *make_table(void) {
 }
 
 static struct pool_job lookups(const long *in, long *out, size_t count, const struct table *table) {
-    return (struct pool_job){.fn = look_up, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                             .count = count, .context = table, .context_size = sizeof *table};
+    return (struct pool_job){.fn = look_up, POOL_IN(in), POOL_OUT(out), .count = count, .context = table,
+                             .context_size = sizeof *table};
 }
 
 TEST_CASE(all_items_of_a_job_see_a_copy_of_it) {
@@ -64,14 +64,14 @@ TEST_CASE(each_job_has_its_own_and_the_next_has_none) {
     const void *seen[2][100];
     struct future *futures[2];
     for (int i = 0; i < 2; i++) {
-        struct pool_job job = {.fn = where_is_it, .out = seen[i], .out_size = sizeof seen[i][0], .count = 100,
-                               .context = &contexts[i], .context_size = sizeof contexts[i]};
+        struct pool_job job = {.fn = where_is_it, POOL_OUT(seen[i]), .count = 100, .context = &contexts[i],
+                               .context_size = sizeof contexts[i]};
         assert_ok(pool_map_async(pool, &job, &futures[i]));
     }
     for (int i = 0; i < 2; i++) assert_ok(finish(futures[i], NULL));
     for (int i = 0; i < 100; i++) assert_true(seen[0][i] == seen[0][0] && seen[1][i] == seen[1][0]);
     assert_true(seen[0][0] != seen[1][0] && seen[0][0] != &contexts[0]);
-    struct pool_job job = {.fn = where_is_it, .out = seen[0], .out_size = sizeof seen[0][0], .count = 100};
+    struct pool_job job = {.fn = where_is_it, POOL_OUT(seen[0]), .count = 100};
     assert_ok(pool_map(pool, &job));
     for (int i = 0; i < 100; i++) assert_null(seen[0][i]);
     const void *one = seen;
@@ -86,7 +86,7 @@ TEST_CASE(what_is_shared_already_is_not_copied) {
     struct pool *pool = pool_of(1);
     struct table *arena = pool_alloc(pool, sizeof *arena);
     const void *seen = NULL;
-    struct pool_job job = {.fn = where_is_it, .out = &seen, .out_size = sizeof seen, .count = 1, .context = &inherited};
+    struct pool_job job = {.fn = where_is_it, POOL_OUT(&seen), .count = 1, .context = &inherited};
     assert_ok(pool_map(pool, &job));
     assert_true(seen == &inherited);
     job.context = arena;
@@ -105,8 +105,8 @@ TEST_CASE(tasks_have_one_too) {
     struct pool *pool = pool_of(1);
     struct table *table = make_table();
     long index = 77, result = -1;
-    struct pool_task task = {.fn = look_up, .in = &index, .in_size = sizeof index, .out_size = sizeof result,
-                             .context = table, .context_size = sizeof *table};
+    struct pool_task task = {.fn = look_up, POOL_IN(&index), .out_size = sizeof result, .context = table,
+                             .context_size = sizeof *table};
     struct future *future, *second;
     assert_ok(pool_submit(pool, &task, &future));
     task.after = &future;

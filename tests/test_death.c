@@ -189,15 +189,8 @@ TEST_CASE(in_a_job_only_the_item_that_ran_is_lost) {
                 runs[i] = 0;
             }
             struct pool_failure failure;
-            struct pool_job job = {.fn = item_task,
-                                   .in = in,
-                                   .in_size = sizeof *in,
-                                   .out = out,
-                                   .out_size = sizeof *out,
-                                   .count = ITEMS,
-                                   .chunk = chunks[c],
-                                   .status = status,
-                                   .failure = &failure};
+            struct pool_job job = {.fn = item_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = chunks[c],
+                                   .status = status, .failure = &failure};
             assert_code(pool_map(pool, &job), POOL_EDIED);
             check_death(&failure, way);
             assert_int_equal(failure.index, 14);
@@ -216,7 +209,7 @@ TEST_CASE(a_job_may_lose_all_its_items) {
     enum way in[50];
     int status[50];
     for (int i = 0; i < 50; i++) in[i] = i % 2 ? KILL_SELF : EXIT_3;
-    struct pool_job job = {.fn = die_task, .in = in, .in_size = sizeof *in, .count = 50, .chunk = 10, .status = status};
+    struct pool_job job = {.fn = die_task, POOL_IN(in), .count = 50, .chunk = 10, .status = status};
     assert_code(pool_map(pool, &job), POOL_EDIED);
     for (int i = 0; i < 50; i++) assert_code(status[i], POOL_EDIED);
     it_works(pool);
@@ -239,10 +232,7 @@ TEST_CASE(a_retry_runs_the_victim_again_up_to_its_budget) {
             bool enough = (int)retries >= deaths;
             runs[0] = 0;
             int result = -1;
-            struct pool_task task = {.fn = die_often_task,
-                                     .in = &deaths,
-                                     .in_size = sizeof deaths,
-                                     .out_size = sizeof result,
+            struct pool_task task = {.fn = die_often_task, POOL_IN(&deaths), .out_size = sizeof result,
                                      .retries = retries};
             struct future *future;
             assert_ok(pool_submit(pool, &task, &future));
@@ -256,15 +246,8 @@ TEST_CASE(a_retry_runs_the_victim_again_up_to_its_budget) {
                 out[i] = -1;
                 runs[i] = 0;
             }
-            struct pool_job job = {.fn = die_often_task,
-                                   .in = in,
-                                   .in_size = sizeof *in,
-                                   .out = out,
-                                   .out_size = sizeof *out,
-                                   .count = 20,
-                                   .chunk = retries * 3,
-                                   .retries = retries,
-                                   .status = status};
+            struct pool_job job = {.fn = die_often_task, POOL_IN(in), POOL_OUT(out), .count = 20, .chunk = retries * 3,
+                                   .retries = retries, .status = status};
             assert_code(pool_map(pool, &job), enough ? 0 : POOL_EDIED);
             for (int i = 0; i < 20; i++) {
                 bool fine = in[i] <= (int)retries;
@@ -385,8 +368,7 @@ TEST_CASE(kills_during_a_job_cost_one_item_each_at_most) {
     struct pool *pool = pool_of(3);
     size_t *out = calloc(ITEMS, sizeof *out);
     int *status = calloc(ITEMS, sizeof *status);
-    struct pool_job job = {
-        .fn = short_task, .out = out, .out_size = sizeof *out, .count = ITEMS, .chunk = 0, .status = status};
+    struct pool_job job = {.fn = short_task, POOL_OUT(out), .count = ITEMS, .chunk = 0, .status = status};
     struct future *future;
     pid_t supervisor = 0;
     assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
@@ -454,7 +436,7 @@ TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
         assert_ok(finish(done, &result)); /* what was done stays */
         assert_int_equal(result, 121);
         /* the pool says so: at once, or, where the caller has not yet heard, as the outcome */
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         struct future *future = NULL;
         for (int i = 0; i < 3; i++) {
             int error = pool_submit(pool, &task, &future);
@@ -467,11 +449,7 @@ TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
         }
         int64_t start = now_ms();
         for (int error = 0; error == 0 && now_ms() - start < PATIENCE;) {
-            error = pool_map(pool, &(struct pool_job){.fn = square_task,
-                                                      .in = &value,
-                                                      .in_size = sizeof value,
-                                                      .out = &result,
-                                                      .out_size = sizeof result,
+            error = pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(&value), POOL_OUT(&result),
                                                       .count = 1});
             if (error) assert_code(error, POOL_EDIED);
         }
@@ -541,7 +519,7 @@ TEST_CASE(a_pool_whose_workers_all_die_at_start_says_so) {
         assert_ok(pool_create(&options, &pool));
         long value = 1;
         struct future *future = NULL;
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         int error = pool_submit(pool, &task, &future);
         if (error == 0) error = finish(future, &value);
         assert_code(error, POOL_EINIT);
@@ -654,8 +632,7 @@ TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
         if (in_job) {
             for (int i = 0; i < 10; i++) in[i] = twin;
             pid_t pids[10];
-            struct pool_job job = {.fn = fork_in_job_task, .in = in, .in_size = sizeof *in, .out = pids,
-                                   .out_size = sizeof *pids, .count = 10, .chunk = 10};
+            struct pool_job job = {.fn = fork_in_job_task, POOL_IN(in), POOL_OUT(pids), .count = 10, .chunk = 10};
             assert_ok(pool_map(pool, &job));
             worker = pids[3];
         } else {

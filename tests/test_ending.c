@@ -76,7 +76,7 @@ static int start_load(struct host *host, struct pool *pool) {
     if (!fns[host->load]) return 0;
     int before = gate->arrived;
     for (int i = 0; i < 2; i++) {
-        struct pool_task task = {.fn = fns[host->load], .in = &gate, .in_size = sizeof gate};
+        struct pool_task task = {.fn = fns[host->load], POOL_IN(&gate)};
         EXPECT(pool_submit(pool, &task, &futures[i + (pool == pools[1] ? 2 : 0)]) == 0);
     }
     if (host->load == IDLE) {
@@ -283,8 +283,7 @@ static int handle_signals(void *argument) {
     struct host *in[200];
     size_t out[200];
     for (size_t i = 0; i < 200; i++) in[i] = host;
-    struct pool_job job = {
-        .fn = nap_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 200};
+    struct pool_job job = {.fn = nap_task, POOL_IN(in), POOL_OUT(out), .count = 200};
     int error = pool_map(pool, &job);
     EXPECT(error == 0);
     for (size_t i = 0; i < 200; i++) EXPECT(out[i] == i);
@@ -313,8 +312,7 @@ static int have_defaults(void *argument) {
     EXPECT(pool_create(&options, &pools[0]) == 0);
     struct host *in[1000];
     for (size_t i = 0; i < COUNT(in); i++) in[i] = host;
-    (void)pool_map(pools[0], &(struct pool_job){
-                                 .fn = nap_task, .in = in, .in_size = sizeof *in, .out_size = 8, .count = COUNT(in)});
+    (void)pool_map(pools[0], &(struct pool_job){.fn = nap_task, POOL_IN(in), .out_size = 8, .count = COUNT(in)});
     return 1;
 }
 

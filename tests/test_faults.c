@@ -147,9 +147,9 @@ static int run_queue(struct pool *pool) {
     int wrong = 0;
     atomic_store(&gate->open, 0);
     for (int i = 0; i < 2; i++)
-        held[i] = try_submit(pool, (struct pool_task){.fn = gate_task, .in = &gate, .in_size = sizeof gate}, &wrong);
+        held[i] = try_submit(pool, (struct pool_task){.fn = gate_task, POOL_IN(&gate)}, &wrong);
     for (long i = 0; i < 8; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         task.priority = (int)(i * 3 % 5) - 2;
         waiting[i] = try_submit(pool, task, &wrong);
     }
@@ -192,7 +192,7 @@ static int run_queue(struct pool *pool) {
 static int run_deaths(struct pool *pool) {
     int wrong = 0;
     long number = 0, got = -1;
-    struct pool_task mortal = {.fn = mortal_task, .in = &number, .in_size = sizeof number, .out_size = sizeof number};
+    struct pool_task mortal = {.fn = mortal_task, POOL_IN(&number), .out_size = sizeof number};
     struct future *dies = try_submit(pool, mortal, &wrong);
     number = 1;
     mortal.retries = 1;
@@ -253,8 +253,8 @@ static int run_all_jobs(struct pool *pool) {
     static long in[ITEMS], out[ITEMS];
     static int status[ITEMS];
     static struct pool_failure failure;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .status = status, .failure = &failure};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .status = status,
+                           .failure = &failure};
     EXPECT(run_jobs(pool, job) == 0);
     faults->deaths[2] = 0;
     long *data = pool_alloc(pool, 2 * sizeof in);
@@ -311,7 +311,7 @@ static int run_waits(struct pool *pool) {
     int wrong = 0, count = 0;
     struct future *parts[3];
     for (long i = 0; i < 3; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         parts[i] = try_submit(pool, task, &wrong);
     }
     EXPECT(wrong == 0);
@@ -369,7 +369,7 @@ static void count_call(struct future *future, void *arg) {
 static int run_ties(struct pool *pool) {
     int wrong = 0, calls = 0, expected_calls = 0;
     long three = 3, result = -1;
-    struct pool_task task = {.fn = square_task, .in = &three, .in_size = sizeof three, .out_size = sizeof three};
+    struct pool_task task = {.fn = square_task, POOL_IN(&three), .out_size = sizeof three};
     struct future *first = try_submit(pool, task, &wrong), *both[2] = {first, first}, *sum = NULL;
     struct pool_task add = {.fn = add_inputs, .out_size = sizeof(long), .after = both, .after_count = 2,
                             .context = &three, .context_size = sizeof three};
@@ -386,8 +386,8 @@ static int run_ties(struct pool *pool) {
         future_free(sum);
     }
     future_free(first);
-    struct pool_reduction reduction = {.fn = index_part, .combine = add_parts, .count = 20, .chunk = 3, .out = &result,
-                                       .out_size = sizeof result};
+    struct pool_reduction reduction = {.fn = index_part, .combine = add_parts, .count = 20, .chunk = 3,
+                                       POOL_OUT(&result)};
     int code = pool_reduce(pool, &reduction);
     EXPECT_RIGHT(code, 0);
     if (code == 0) EXPECT(result == 190);
@@ -423,8 +423,8 @@ static int run_alone(void) {
     static int status[ITEMS];
     struct pool_failure failure;
     for (long i = 0; i < ITEMS; i++) in[i] = i, status[i] = 1;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .workers = 2, .status = status, .failure = &failure};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .workers = 2,
+                           .status = status, .failure = &failure};
     if (instrumented()) return 0; /* its arena has the default size */
     int code = pool_map(NULL, &job);
     if (status[0] != 1) return check_items(&job, code);
@@ -561,8 +561,7 @@ TEST_CASE(without_huge_pages_large_blocks_are_given_all_the_same) {
         assert_non_null(in);
         assert_non_null(out);
         for (long i = 0; i < LONGS; i++) in[i] = i % 1000;
-        struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
-                               .out_size = sizeof *out, .count = LONGS};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = LONGS};
         assert_ok(pool_map(pool, &job));
         if (LINUX && left != SIZE_MAX && left / 64 > LONGS * sizeof *in) assert_true(faults->met > 0 || first > 1);
         for (long i = 0; i < LONGS; i++) assert_int_equal(out[i], (i % 1000) * (i % 1000));
@@ -602,7 +601,7 @@ static int hidden_ends(void *unused) {
     (void)unused;
     faults->caller = getpid();
     struct gate *gate = &faults->gate;
-    struct pool_task waits = {.fn = gate_task, .in = &gate, .in_size = sizeof gate};
+    struct pool_task waits = {.fn = gate_task, POOL_IN(&gate)};
     struct future *future;
     pid_t supervisor;
     struct pool *pool = pool_with_sister();

@@ -81,8 +81,7 @@ static int counted_square(const void *argument, void *result) {
 }
 
 static struct pool_job job_of(pool_fn *fn) {
-    return (struct pool_job){.fn = fn, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                             .count = ITEMS, .status = status};
+    return (struct pool_job){.fn = fn, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .status = status};
 }
 
 /* A pool whose supervisor has tried whether it can read: it does so before it starts workers. */

@@ -61,14 +61,8 @@ static int use_pool(struct pool *pool) {
     int status = 12345;
     struct future *const untouched = (struct future *)&value;
     struct future *future = untouched;
-    struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
-    struct pool_job job = {.fn = square_task,
-                           .in = &value,
-                           .in_size = sizeof value,
-                           .out = &result,
-                           .out_size = sizeof result,
-                           .count = 1,
-                           .status = &status};
+    struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
+    struct pool_job job = {.fn = square_task, POOL_IN(&value), POOL_OUT(&result), .count = 1, .status = &status};
     CODE(pool_submit(pool, &task, &future));
     CODE(pool_map_async(pool, &job, &future));
     CODE(pool_map(pool, &job));
@@ -160,8 +154,7 @@ static int own_pool_in_child(void *argument) {
     EXPECT(pool_create(&options, &pool) == 0);
     long in[50], out[50];
     for (long i = 0; i < 50; i++) in[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 50};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 50};
     EXPECT(pool_map(pool, &job) == 0);
     for (long i = 0; i < 50; i++) EXPECT(out[i] == i * i);
     EXPECT(pool_map(NULL, &job) == 0);
@@ -255,12 +248,7 @@ TEST_CASE(in_its_own_worker_a_pool_is_foreign) {
 static int nested_task(const void *in, void *out) {
     long base = *(const long *)in, inner[20], squares[20];
     for (long i = 0; i < 20; i++) inner[i] = base + i;
-    struct pool_job job = {.fn = square_task,
-                           .in = inner,
-                           .in_size = sizeof *inner,
-                           .out = squares,
-                           .out_size = sizeof *squares,
-                           .count = 20};
+    struct pool_job job = {.fn = square_task, POOL_IN(inner), POOL_OUT(squares), .count = 20};
     struct pool *pool = NULL;
     if (base % 2) {
         struct pool_options options = test_options(2);
@@ -281,13 +269,7 @@ TEST_CASE(a_task_may_have_a_pool_of_its_own) {
     long in[20], out[20];
     for (long i = 0; i < 20; i++) in[i] = i;
     struct pool_failure failure;
-    struct pool_job job = {.fn = nested_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 20,
-                           .failure = &failure};
+    struct pool_job job = {.fn = nested_task, POOL_IN(in), POOL_OUT(out), .count = 20, .failure = &failure};
     int error = pool_map(pool, &job);
     if (error) print_error("item %zu: %s\n", failure.index, failure.message);
     assert_ok(error);

@@ -243,15 +243,8 @@ TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
         status[i] = 12345;
     }
     struct pool_failure failure;
-    struct pool_job job = {.fn = gate_or_square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 100,
-                           .chunk = 1,
-                           .status = status,
-                           .failure = &failure};
+    struct pool_job job = {.fn = gate_or_square_task, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 1,
+                           .status = status, .failure = &failure};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
     assert_true(gate_reached(&squares->gate, 2)); /* both workers block; what they had before is done */
@@ -305,13 +298,7 @@ TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
     long in[100], out[100];
     int status[100];
     for (long i = 0; i < 100; i++) in[i] = i, out[i] = -1, status[i] = 1;
-    struct pool_job job = {.fn = square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 100,
-                           .status = status};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 100, .status = status};
     struct future *future;
     assert_ok(pool_map_async(b.pool, &job, &future));
     future_free(future);

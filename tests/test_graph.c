@@ -52,8 +52,8 @@ TEST_CASE(a_task_takes_the_results_of_others) {
     struct pool *pool = pool_of(2);
     struct future *parts[3] = {square(pool, 2), square(pool, 3), square(pool, 4)}, *sum;
     long hundred = 100, result = 0;
-    struct pool_task task = {.fn = sum_task, .in = &hundred, .in_size = sizeof hundred, .out_size = sizeof(long),
-                             .after = parts, .after_count = 3};
+    struct pool_task task = {.fn = sum_task, POOL_IN(&hundred), .out_size = sizeof(long), .after = parts,
+                             .after_count = 3};
     assert_ok(pool_submit(pool, &task, &sum));
     assert_ok(finish(sum, &result));
     assert_int_equal(result, 100 + 4 + 9 + 16);
@@ -129,7 +129,7 @@ TEST_CASE(a_chain_of_100000_and_all_handles_but_the_last_given_up) {
     struct pool *pool = pool_of(2);
     struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
     long zero = 0, result = -1;
-    struct pool_task task = {.fn = sum_task, .in = &zero, .in_size = sizeof zero, .out_size = sizeof zero};
+    struct pool_task task = {.fn = sum_task, POOL_IN(&zero), .out_size = sizeof zero};
     struct future *last, *next;
     assert_ok(pool_submit(pool, &task, &last));
     future_free(blocker);
@@ -258,8 +258,7 @@ static int fail_at_three(const void *in, void *out) {
 TEST_CASE(jobs_may_come_before) {
     struct pool *pool = pool_of(2);
     long in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, *out = pool_alloc(pool, sizeof in);
-    struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                            .count = 8};
+    struct pool_job work = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 8};
     struct future *job, *last;
     struct pool_failure failure;
     assert_ok(pool_map_async(pool, &work, &job));
@@ -399,8 +398,8 @@ TEST_CASE(retries_find_the_inputs_again) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(1);
     struct future *root = square(pool, 9), *last;
-    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .out_size = sizeof(long),
-                             .retries = 1, .after = &root, .after_count = 1};
+    struct pool_task task = {.fn = die_once, POOL_IN(&tries), .out_size = sizeof(long), .retries = 1, .after = &root,
+                             .after_count = 1};
     assert_ok(pool_submit(pool, &task, &last));
     future_free(root);
     long result = -1;

@@ -21,8 +21,7 @@ static int make(struct pool **pool, int workers) {
 static int map_squares(struct pool *pool, bool exactly) {
     long in[100], out[100];
     for (long i = 0; i < 100; i++) in[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 100};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 100};
     int error = pool_map(pool, &job);
     if (!exactly && error == POOL_EAGAIN) return 0;
     EXPECT(error == 0);
@@ -34,7 +33,7 @@ static int map_squares(struct pool *pool, bool exactly) {
 static int use(struct pool *pool) {
     EXPECT(map_squares(pool, true) == 0);
     for (long i = 0; i < 20; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *future;
         long result = -1;
         EXPECT(pool_submit(pool, &task, &future) == 0);
@@ -490,7 +489,7 @@ static int be_interrupted(void *argument) {
         EXPECT(make(&pool, 2) == 0);
         EXPECT(use(pool) == 0);
         EXPECT(run(pool, die_task, 0, NULL, POOL_EDIED) == 0);
-        struct pool_task task = {.fn = gate_task, .in = &gate, .in_size = sizeof gate};
+        struct pool_task task = {.fn = gate_task, POOL_IN(&gate)};
         struct future *future;
         EXPECT(pool_submit(pool, &task, &future) == 0);
         int64_t start = now_ms();
@@ -566,7 +565,7 @@ static int create_among_threads(void *argument) {
         struct pool *pool;
         EXPECT(make(&pool, 2) == 0);
         int out[8] = {0};
-        struct pool_job job = {.fn = noisy_task, .out = out, .out_size = sizeof *out, .count = 8, .chunk = 1};
+        struct pool_job job = {.fn = noisy_task, POOL_OUT(out), .count = 8, .chunk = 1};
         EXPECT(pool_map(pool, &job) == 0);
         for (int i = 0; i < 8; i++) EXPECT(out[i] == 1);
         EXPECT(run(pool, die_task, 0, NULL, POOL_EDIED) == 0); /* and in a worker made later */

@@ -45,7 +45,7 @@ TEST_CASE(failing_for_ever_ends_what_was_submitted) {
         for (long i = 0; i < 20; i++) {
             in[i] = i;
             out[i] = -1;
-            struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+            struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
             int error = pool_submit(pool, &task, &futures[i]);
             if (error)
                 assert_code(error, POOL_EINIT); /* it may know already */
@@ -61,13 +61,7 @@ TEST_CASE(failing_for_ever_ends_what_was_submitted) {
             assert_contains(failure.message, "the initializer returned");
             future_free(futures[i]);
         }
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 20,
-                               .status = status};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 20, .status = status};
         assert_code(pool_map(pool, &job), POOL_EINIT);
         for (int i = 0; i < 20; i++) assert_int_equal(out[i], -1);
         int starts = plan->starts;
@@ -157,7 +151,7 @@ TEST_CASE(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has) {
     }
     assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED); /* the last one */
     long value = 1;
-    struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+    struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
     struct future *future;
     int error = pool_submit(pool, &task, &future);
     if (error == 0) error = finish(future, &value);

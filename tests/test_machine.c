@@ -537,8 +537,7 @@ static int most_at_once(const struct pool_options *options, size_t count) {
         futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
     }
     for (size_t i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, .in = in, .in_size = sizeof *in, .count = count,
-                                                .chunk = 1}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, POOL_IN(in), .count = count, .chunk = 1}));
     assert_int_equal(atomic_load(running), 0);
     pool_destroy(pool);
     return atomic_load(running + 1);

@@ -13,15 +13,8 @@ static void map_squares(struct pool *pool, long *in, long *out, int *status, siz
         status[i] = 12345;
     }
     struct pool_failure failure = {.error = 12345};
-    struct pool_job job = {.fn = square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = count,
-                           .chunk = chunk,
-                           .status = status,
-                           .failure = &failure};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = count, .chunk = chunk,
+                           .status = status, .failure = &failure};
     assert_ok(pool_map(pool, &job));
     assert_ok(failure.error);
     for (size_t i = 0; i < count; i++) {
@@ -85,12 +78,7 @@ TEST_CASE(results_may_take_the_place_of_their_arguments) {
     for (size_t m = 0; m < 2; m++) {
         long *items = memory[m];
         for (long i = 0; i < 5000; i++) items[i] = i;
-        struct pool_job job = {.fn = square_task,
-                               .in = items,
-                               .in_size = sizeof *items,
-                               .out = items,
-                               .out_size = sizeof *items,
-                               .count = 5000};
+        struct pool_job job = {.fn = square_task, POOL_IN(items), POOL_OUT(items), .count = 5000};
         assert_ok(pool_map(pool, &job));
         for (long i = 0; i < 5000; i++) assert_int_equal(items[i], i * i);
     }
@@ -145,8 +133,7 @@ TEST_CASE(without_arguments_tasks_have_their_index) {
     size_t *out = malloc(20000 * sizeof *out);
     for (size_t k = 0; k < COUNT(chunks); k++) {
         memset(out, 0xff, 20000 * sizeof *out);
-        struct pool_job job = {
-            .fn = index_task, .out = out, .out_size = sizeof *out, .count = 20000, .chunk = chunks[k]};
+        struct pool_job job = {.fn = index_task, POOL_OUT(out), .count = 20000, .chunk = chunks[k]};
         assert_ok(pool_map(pool, &job));
         for (size_t i = 0; i < 20000; i++) assert_int_equal(out[i], 3 * i);
     }
@@ -172,9 +159,9 @@ TEST_CASE(without_results_tasks_have_none_or_scratch) {
     struct pool *pool = pool_of(2);
     long in[1000];
     for (long i = 0; i < 1000; i++) in[i] = i;
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = no_result_task, .in = in, .in_size = sizeof *in, .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = no_result_task, POOL_IN(in), .count = 1000}));
     assert_ok(pool_map(
-        pool, &(struct pool_job){.fn = scratch_task, .in = in, .in_size = sizeof *in, .out_size = 100, .count = 1000}));
+        pool, &(struct pool_job){.fn = scratch_task, POOL_IN(in), .out_size = 100, .count = 1000}));
     assert_ok(pool_map(pool, &(struct pool_job){.fn = nothing_task, .count = 1000}));
     pool_destroy(pool);
 }
@@ -197,15 +184,8 @@ TEST_CASE(a_failed_item_costs_no_other_and_its_result_is_not_written) {
         }
         struct pool_failure failure;
         memset(&failure, 0x5a, sizeof failure);
-        struct pool_job job = {.fn = odd_fails_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 500,
-                               .chunk = chunks[k],
-                               .status = status,
-                               .failure = &failure};
+        struct pool_job job = {.fn = odd_fails_task, POOL_IN(in), POOL_OUT(out), .count = 500, .chunk = chunks[k],
+                               .status = status, .failure = &failure};
         assert_code(pool_map(pool, &job), POOL_EFAILED);
         for (long i = 0; i < 500; i++) {
             assert_code(status[i], i % 2 ? POOL_EFAILED : 0);
@@ -339,8 +319,7 @@ static void make_crowd(struct backoff *c) {
     c->first = submit(c->pool, gate_task, &c->gate, sizeof c->gate, 0); /* nothing else begins before it ends */
     assert_true(gate_reached(c->gate, 1));
     for (int i = 0; i < CROWD; i++) {
-        struct pool_job job = {.fn = number_task, .out = c->out[i], .out_size = sizeof *c->out[i], .count = CROWD_ITEMS,
-                               .status = c->status[i]};
+        struct pool_job job = {.fn = number_task, POOL_OUT(c->out[i]), .count = CROWD_ITEMS, .status = c->status[i]};
         assert_ok(pool_map_async(c->pool, &job, &c->jobs[i]));
         assert_false(future_running(c->jobs[i]));
     }
@@ -473,8 +452,7 @@ TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
         values[i] = 5 * i;
         in[i] = &values[i];
     }
-    struct pool_job job = {
-        .fn = sees_memory_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 3000};
+    struct pool_job job = {.fn = sees_memory_task, POOL_IN(in), POOL_OUT(out), .count = 3000};
     assert_ok(pool_map(NULL, &job));
     for (long i = 0; i < 3000; i++) assert_int_equal(out[i], 1000 + 5 * i);
     free(values);
@@ -487,13 +465,7 @@ TEST_CASE(without_a_pool_empty_and_failing_jobs_end_as_with_one) {
     long in[4] = {0, 2, 3, 4}, out[4] = {-1, -1, -1, -1};
     int status[4];
     struct pool_failure failure;
-    struct pool_job job = {.fn = odd_fails_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 4,
-                           .status = status,
+    struct pool_job job = {.fn = odd_fails_task, POOL_IN(in), POOL_OUT(out), .count = 4, .status = status,
                            .failure = &failure};
     assert_code(pool_map(NULL, &job), POOL_EFAILED);
     assert_int_equal(failure.index, 2);
@@ -579,7 +551,7 @@ TEST_CASE(items_run_at_the_same_time) {
     struct gate *gate = shared(sizeof *gate);
     struct gate *in[3] = {gate, gate, gate};
     struct pool *pool = pool_of(3);
-    struct pool_job job = {.fn = meet_task, .in = in, .in_size = sizeof *in, .count = 3};
+    struct pool_job job = {.fn = meet_task, POOL_IN(in), .count = 3};
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }
@@ -625,12 +597,7 @@ static void *map_often(void *argument) {
     long in[300], out[300];
     for (int round = 0; round < 50; round++) {
         for (long i = 0; i < 300; i++) in[i] = mapper->base + i + round;
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = (size_t)(round * 6),
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = (size_t)(round * 6),
                                .chunk = (size_t)round % 5};
         mapper->errors += pool_map(mapper->pool, &job) != 0;
         for (long i = 0; i < round * 6; i++) mapper->errors += out[i] != in[i] * in[i];

@@ -61,7 +61,7 @@ static int limit_without_proc(void *argument) {
     options.memory_limit = 300 * mib;
     struct pool *pool;
     EXPECT(pool_create(&options, &pool) == 0);
-    struct pool_task task = {.fn = allocate_task, .in = &large, .in_size = sizeof large};
+    struct pool_task task = {.fn = allocate_task, POOL_IN(&large)};
     for (int i = 0; i < 2; i++) {
         struct future *future;
         EXPECT(pool_submit(pool, &task, &future) == 0);
@@ -125,8 +125,7 @@ static int eat_in_group(void *argument) {
     size_t out[MEALS];
     struct pool_failure failure;
     EXPECT(pool_create(&options, &pool) == 0);
-    struct pool_job job = {
-        .fn = eat_task, .out = out, .out_size = sizeof *out, .count = MEALS, .chunk = 1, .failure = &failure};
+    struct pool_job job = {.fn = eat_task, POOL_OUT(out), .count = MEALS, .chunk = 1, .failure = &failure};
     EXPECT(pool_map(pool, &job) == POOL_EDIED);
     EXPECT(failure.index == EATER && failure.signal == SIGKILL);
     for (size_t i = 0; i < MEALS; i++) EXPECT(i == EATER || out[i] == i);
@@ -206,7 +205,7 @@ TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     pid_t pids[6];
-    struct pool_job job = {.fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = COUNT(pids), .chunk = 3};
+    struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = COUNT(pids), .chunk = 3};
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }
@@ -219,8 +218,7 @@ TEST_CASE(in_a_job_replacing_loses_no_item) {
     assert_ok(pool_create(&options, &pool));
     for (size_t c = 0; c < COUNT(chunks); c++) {
         pid_t out[25] = {0};
-        struct pool_job job = {
-            .fn = sometimes_large_task, .out = out, .out_size = sizeof *out, .count = 25, .chunk = chunks[c]};
+        struct pool_job job = {.fn = sometimes_large_task, POOL_OUT(out), .count = 25, .chunk = chunks[c]};
         assert_ok(pool_map(pool, &job));
         for (size_t i = 0; i < 25; i++) assert_true(out[i] > 0);
         for (size_t i = 3; i + 10 < 25; i += 10) assert_true(out[i] != out[i + 10]); /* each by a new one */
@@ -269,7 +267,7 @@ TEST_CASE(more_limits_at_once_do) {
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     long *out = calloc(1000, sizeof *out);
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_task, .out = out, .out_size = sizeof *out, .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_task, POOL_OUT(out), .count = 1000}));
     for (long i = 0; i < 1000; i++) {
         assert_int_equal(out[i], i + 1);
         assert_int_equal(runs[i], 1);

@@ -64,8 +64,8 @@ static int run_job(struct pool *pool, size_t chunk) {
     static int status[ITEMS];
     int died = 0;
     for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
-    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .chunk = chunk, .status = status};
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = chunk,
+                           .status = status};
     int code = pool_map(pool, &job);
     assert_any_of(code, 0, POOL_EDIED);
     for (long i = 0; i < ITEMS; i++) {
@@ -144,8 +144,7 @@ TEST_CASE(a_kill_stops_what_is_recorded_and_not_begun) {
         tester = getpid();
         pp_fault = wait_when_recorded;
         struct pool *pool = pool_of(1);
-        struct pool_job job = {.fn = forever_task, .in = in, .in_size = sizeof *in, .count = 2, .chunk = 2,
-                               .timeout = timeouts[t]};
+        struct pool_job job = {.fn = forever_task, POOL_IN(in), .count = 2, .chunk = 2, .timeout = timeouts[t]};
         struct future *future = NULL;
         assert_ok(pool_map_async(pool, &job, &future));
         assert_true(gate_reached(gate, 1));
@@ -174,8 +173,7 @@ TEST_CASE(a_kill_between_two_items_costs_none) {
         watch_point(points[p], stay_at_point);
         struct pool *pool = pool_of(1);
         for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
-        struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                               .count = ITEMS, .chunk = 1};
+        struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = 1};
         struct future *future;
         struct pool_stats stats = {0};
         assert_ok(pool_map_async(pool, &job, &future));
@@ -205,8 +203,7 @@ TEST_CASE(a_kill_between_two_items_is_heeded_by_a_thread) {
         options.backend = POOL_THREADS;
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        struct pool_job job = {.fn = counted_item, .in = &in, .in_size = sizeof in, .out = &out, .out_size = sizeof out,
-                               .count = 1};
+        struct pool_job job = {.fn = counted_item, POOL_IN(&in), POOL_OUT(&out), .count = 1};
         struct future *future;
         struct pool_stats stats = {0};
         assert_ok(pool_map_async(pool, &job, &future));
@@ -250,7 +247,7 @@ static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
     gate = shared(sizeof *gate);
     watch_point(point, wait_at_point);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fn, .in = &gate, .in_size = sizeof gate, .count = 1},
+    struct pool_job job = {.fn = fn, POOL_IN(&gate), .count = 1},
                     other = {.fn = tell_and_last, .count = 1};
     struct future *killed, *next;
     assert_ok(pool_map_async(pool, &job, &killed));
@@ -325,7 +322,7 @@ static int run_lopsided_jobs(void *unused) {
     atomic_store(&plan->begun[0], pp_cpu_here());
     for (int64_t start = now_ms(); atomic_load(&plan->wanted) < 10 && now_ms() - start < PATIENCE / 2;) {
         int out[2] = {0};
-        struct pool_job job = {.fn = lopsided_item, .out = out, .out_size = sizeof *out, .count = 2, .chunk = 1};
+        struct pool_job job = {.fn = lopsided_item, POOL_OUT(out), .count = 2, .chunk = 1};
         EXPECT(pool_map(pool, &job) == 0);
         EXPECT(out[0] == 1 && out[1] == 1);
     }
@@ -356,8 +353,8 @@ TEST_CASE(overdue_between_running_an_item_and_ending_it) {
     static long in[100], out[100];
     int status[100];
     for (long i = 0; i < 100; i++) in[i] = i;
-    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = 100, .chunk = 100, .timeout = 200, .status = status};
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 100, .timeout = 200,
+                           .status = status};
     assert_code(pool_map(pool, &job), POOL_EDEADLINE);
     for (long i = 0; i < 100; i++) {
         assert_code(status[i], i == 5 ? POOL_EDEADLINE : 0);

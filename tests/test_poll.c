@@ -94,12 +94,7 @@ TEST_CASE(jobs_count_as_one_each) {
     struct future *futures[5];
     for (long i = 0; i < 1000; i++) in[i] = i;
     for (size_t j = 0; j < 5; j++) {
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out[j],
-                               .out_size = sizeof(long),
-                               .count = 1000,
+        struct pool_job job = {.fn = square_task, POOL_IN(in), .out = out[j], .out_size = sizeof(long), .count = 1000,
                                .chunk = j};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
     }

@@ -87,8 +87,7 @@ TEST_CASE(work_by_the_hundred_thousand_leaves_no_memory) {
         if (round == 1) before = resident_kib();
         for (long i = 0; i < ITEMS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
         for (long i = 0; i < ITEMS; i++) assert_ok(finish(futures[i], NULL));
-        struct pool_job job = {
-            .fn = square_task, .in = out, .in_size = sizeof *out, .out = out, .out_size = sizeof *out, .count = ITEMS};
+        struct pool_job job = {.fn = square_task, POOL_IN(out), POOL_OUT(out), .count = ITEMS};
         memset(out, 0, ITEMS * sizeof *out);
         assert_ok(pool_map(pool, &job));
     }
@@ -217,8 +216,7 @@ TEST_CASE(a_worker_is_replaced_after_so_many_tasks) {
         assert_true(most_of_one(pids, tasks) <= (int)limits[l]);
         for (size_t chunk = 0; chunk < 5; chunk += 2) {
             memset(pids, 0, sizeof pids);
-            struct pool_job job = {
-                .fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = items, .chunk = chunk};
+            struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = items, .chunk = chunk};
             assert_ok(pool_map(pool, &job));
             for (size_t i = 0; i < items; i++) assert_true(pids[i] > 0);
             assert_true(most_of_one(pids, items) <= (int)limits[l]);
@@ -231,14 +229,8 @@ static void all_calls_say_closed(struct pool *pool) {
     long in = 1, out = -1;
     int status = 12345;
     struct future *future = NULL;
-    struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
-    struct pool_job job = {.fn = square_task,
-                           .in = &in,
-                           .in_size = sizeof in,
-                           .out = &out,
-                           .out_size = sizeof out,
-                           .count = 1,
-                           .status = &status};
+    struct pool_task task = {.fn = square_task, POOL_IN(&in), .out_size = sizeof out};
+    struct pool_job job = {.fn = square_task, POOL_IN(&in), POOL_OUT(&out), .count = 1, .status = &status};
     assert_code(pool_submit(pool, &task, &future), POOL_ECLOSED);
     assert_code(pool_map_async(pool, &job, &future), POOL_ECLOSED);
     assert_code(pool_map(pool, &job), POOL_ECLOSED);
@@ -396,7 +388,7 @@ static void *make_and_use(void *argument) {
             continue;
         }
         long in = i, out = -1;
-        struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
+        struct pool_task task = {.fn = square_task, POOL_IN(&in), .out_size = sizeof out};
         struct future *future;
         if (pool_submit(pool, &task, &future) != 0)
             ++*errors;

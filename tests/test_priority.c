@@ -23,7 +23,7 @@ static int write_down(const void *in, void *out) {
 
 static struct future *submit_entry(struct pool *pool, struct log *log, int number, int priority) {
     struct entry entry = {log, number};
-    struct pool_task task = {.fn = write_down, .in = &entry, .in_size = sizeof entry, .priority = priority};
+    struct pool_task task = {.fn = write_down, POOL_IN(&entry), .priority = priority};
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));
     return future;
@@ -102,7 +102,7 @@ static void *submit_in_turn(void *arg) {
     struct submitter *me = arg;
     while (*me->go == 0) sleep_ms(1);
     for (long i = 0; i < me->share; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *future;
         long square = -1;
         if (pool_submit(me->pool, &task, &future)) {
@@ -124,7 +124,7 @@ static void *submit_in_heaps(void *arg) {
     *me->go = 1;
     while (*me->done_by_all < me->share) {
         for (long i = 0; i < HEAP; i++) {
-            struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+            struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
             if (pool_submit(me->pool, &task, &futures[i])) me->wrong++, futures[i] = NULL;
         }
         for (long i = 0; i < HEAP; i++) {

@@ -155,10 +155,8 @@ static int add(void *result, const void *right) {
 static int map_and_reduce(struct told *told) {
     long in[10] = {0}, sum;
     if (told->code) return told->code;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = in, .out_size = sizeof *in,
-                           .count = COUNT(in)};
-    struct pool_reduction reduction = {.combine = add, .in = in, .in_size = sizeof *in, .count = COUNT(in), .out = &sum,
-                                       .out_size = sizeof sum};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(in), .count = COUNT(in)};
+    struct pool_reduction reduction = {.combine = add, POOL_IN(in), .count = COUNT(in), POOL_OUT(&sum)};
     struct pool_stats before = {0}, after = {0};
     if (pool_stats(told->pool, &before)) return -1000;
     if (pool_map(told->pool, &job) != POOL_ETIMEDOUT) return -1001;

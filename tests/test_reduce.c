@@ -113,11 +113,11 @@ TEST_CASE(sums_are_the_same_to_the_last_bit) {
         memcpy(arena, in, count * sizeof *in);
         struct numbers numbers = {0, (long)count, POOL_END};
         struct pool_reduction sums[] = {
-            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count},
+            {.fn = root_of, POOL_IN(in), .count = count},
             {.fn = root_of, .in = arena, .in_size = sizeof *in, .count = count},
             {.fn = root_of_index, .count = count},
             {.fn = root_of, .next = next_number, .next_arg = &numbers, .in_size = sizeof(long), .chunk = 30},
-            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count, .workers = workers}};
+            {.fn = root_of, POOL_IN(in), .count = count, .workers = workers}};
         for (size_t i = 0; i < COUNT(sums); i++) {
             double sum = -1;
             sums[i].combine = add;
@@ -138,8 +138,7 @@ TEST_CASE(parts_of_any_size_and_items_that_are_parts) {
     static double in[5000];
     for (int i = 0; i < 5000; i++) in[i] = 0.5 * i;
     double sum = 0;
-    struct pool_reduction parts = {.combine = add, .in = in, .in_size = sizeof *in, .count = 5000, .out = &sum,
-                                   .out_size = sizeof sum};
+    struct pool_reduction parts = {.combine = add, POOL_IN(in), .count = 5000, POOL_OUT(&sum)};
     assert_ok(pool_reduce(pool, &parts));
     assert_true(sum == 0.5 * 4999 * 5000 / 2);
     pool_destroy(pool);
@@ -209,8 +208,8 @@ TEST_CASE(the_first_failure_is_told_in_every_run) {
         for (int run = 0; run < 3; run++) {
             struct pool_failure failure;
             double sum = -1;
-            struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .chunk = chunk, .out = &sum,
-                                          .out_size = sizeof sum, .failure = &failure};
+            struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .chunk = chunk,
+                                          POOL_OUT(&sum), .failure = &failure};
             assert_code(pool_reduce(pool, &tree), POOL_EDIED);
             assert_code(failure.error, POOL_EDIED);
             assert_int_equal(failure.index, 300);
@@ -234,7 +233,7 @@ TEST_CASE(the_first_failure_is_told_in_every_run) {
     pool = pool_of(2);
     struct pool_failure failure;
     double sum = -1;
-    struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .out = &sum, .out_size = sizeof sum,
+    struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, POOL_OUT(&sum),
                                   .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
     assert_int_equal(failure.index, 700);
@@ -248,7 +247,7 @@ TEST_CASE(an_input_that_fails_ends_it_with_its_code) {
     struct pool_failure failure;
     struct numbers numbers = {0, 100, POOL_EBUSY};
     struct pool_reduction tree = {.fn = root_of, .combine = add, .next = next_number, .next_arg = &numbers,
-                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum, .failure = &failure};
+                                  .in_size = sizeof(long), POOL_OUT(&sum), .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EBUSY);
     assert_code(failure.error, POOL_EBUSY);
     assert_int_equal(failure.index, 100);
@@ -281,12 +280,12 @@ TEST_CASE(time_outs_retries_contexts_and_seeds) {
     struct pool *pool = pool_of(2);
     double sum = -1, again = -2;
     struct pool_failure failure;
-    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, .out = &sum,
-                                  .out_size = sizeof sum, .failure = &failure};
+    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, POOL_OUT(&sum),
+                                  .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
     assert_int_equal(failure.index, 5);
     tree = (struct pool_reduction){.fn = die_first, .combine = add, .count = 200, .chunk = 7, .retries = 1, .seed = 3,
-                                   .context = tries, .out = &sum, .out_size = sizeof sum};
+                                   .context = tries, POOL_OUT(&sum)};
     assert_ok(pool_reduce(pool, &tree));
     assert_int_equal(atomic_load(tries), 2);
     tree.out = &again;
@@ -324,7 +323,7 @@ TEST_CASE(an_input_may_use_and_even_end_the_pool) {
     struct mischief mischief = {.pool = pool_of(2)};
     double sum = -1;
     struct pool_reduction tree = {.fn = root_of, .combine = add, .next = submit_more, .next_arg = &mischief,
-                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum};
+                                  .in_size = sizeof(long), POOL_OUT(&sum)};
     assert_ok(pool_reduce(mischief.pool, &tree));
     mischief.calls = 0;
     tree.next = close_pool;
@@ -335,7 +334,7 @@ TEST_CASE(an_input_may_use_and_even_end_the_pool) {
 
 static int reduce_in_a_child(void *pool) {
     double sum;
-    struct pool_reduction tree = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum, .out_size = sizeof sum};
+    struct pool_reduction tree = {.fn = root_of_index, .combine = add, .count = 3, POOL_OUT(&sum)};
     EXPECT(pool_reduce(pool, &tree) == POOL_EFOREIGN);
     return 0;
 }
@@ -344,8 +343,7 @@ TEST_CASE(bad_arguments_have_their_codes_and_no_items_their_identity) {
     struct pool *pool = pool_of(1);
     double sum = -1, zero = 0.25;
     struct numbers none = {0, 0, POOL_END};
-    const struct pool_reduction good = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum,
-                                        .out_size = sizeof sum};
+    const struct pool_reduction good = {.fn = root_of_index, .combine = add, .count = 3, POOL_OUT(&sum)};
     struct pool_reduction bad_ones[12];
     for (size_t i = 0; i < COUNT(bad_ones); i++) bad_ones[i] = good;
     bad_ones[0].combine = NULL;

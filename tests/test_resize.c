@@ -33,8 +33,7 @@ static struct pool *pool_with(struct pool_options options, int workers) {
 static void map_squares(struct pool *pool, size_t count) {
     long *out = malloc(count * sizeof *out), *in = malloc(count * sizeof *in);
     for (size_t i = 0; i < count; i++) in[i] = (long)i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = count};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = count};
     assert_ok(pool_map(pool, &job));
     for (size_t i = 0; i < count; i++) assert_true(out[i] == (long)(i * i));
     free(in);
@@ -139,8 +138,7 @@ TEST_CASE(resizing_at_any_time_loses_nothing) {
     for (long i = 0; i < ITEMS; i++) in[i] = i;
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 20; round++) {
-        struct pool_job job = {.fn = short_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                               .count = scaled(ITEMS)};
+        struct pool_job job = {.fn = short_task, POOL_IN(in), POOL_OUT(out), .count = scaled(ITEMS)};
         memset(out, 0xff, ITEMS * sizeof *out);
         struct future *map, *futures[200];
         assert_ok(pool_map_async(pool, &job, &map));

@@ -85,7 +85,7 @@ TEST_CASE(a_job_under_way_is_counted) {
     struct gate *in[10];
     for (int i = 0; i < 10; i++) in[i] = gate;
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fail_then_wait, .in = in, .in_size = sizeof *in, .count = 10, .chunk = 1};
+    struct pool_job job = {.fn = fail_then_wait, POOL_IN(in), .count = 10, .chunk = 1};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
     assert_true(gate_reached(gate, 1));
@@ -110,11 +110,11 @@ static int die_once(const void *in, void *out) {
 TEST_CASE(deaths_and_retries_are_counted) {
     atomic_int *tries = shared(2 * sizeof *tries), *second = tries + 1;
     struct pool *pool = pool_of(1);
-    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .retries = 1};
+    struct pool_task task = {.fn = die_once, POOL_IN(&tries), .retries = 1};
     struct future *future;
     assert_ok(pool_submit(pool, &task, &future));
     assert_ok(finish(future, NULL));
-    struct pool_job job = {.fn = die_once, .in = &second, .in_size = sizeof second, .count = 1, .retries = 1};
+    struct pool_job job = {.fn = die_once, POOL_IN(&second), .count = 1, .retries = 1};
     assert_ok(pool_map(pool, &job));
     struct pool_stats stats = stats_of(pool);
     assert_int_equal(stats.died, 2);

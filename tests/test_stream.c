@@ -737,8 +737,8 @@ TEST_CASE(a_result_is_as_long_as_the_task_says) {
     }
     struct stream *stream;
     assert_ok(pool_imap(pool,
-                        &(struct pool_stream){.fn = as_long_as_task, .in = large, .in_size = sizeof *large,
-                                              .count = COUNT(large), .out_size = 1 << 20},
+                        &(struct pool_stream){.fn = as_long_as_task, POOL_IN(large), .count = COUNT(large),
+                                              .out_size = 1 << 20},
                         &stream));
     for (size_t i = 0; i < COUNT(large); i++) {
         memset(result, 'x', 1 << 20);
@@ -788,7 +788,7 @@ TEST_CASE(a_size_is_that_of_its_own_task) {
         assert_int_equal(future_size(future), 0);
         future_free(future);
         assert_ok(pool_map(
-            pool, &(struct pool_job){.fn = resize_in_job_task, .out = codes, .out_size = sizeof *codes, .count = 4}));
+            pool, &(struct pool_job){.fn = resize_in_job_task, POOL_OUT(codes), .count = 4}));
         for (int i = 0; i < 4; i++) assert_code(codes[i], POOL_EINVAL);
         assert_ok(finish(submit(pool, resize_in_job_task, NULL, 0, sizeof whole), &whole));
     }
@@ -883,8 +883,7 @@ TEST_CASE(wrong_arguments_have_their_code) {
     struct future *future = NULL;
     struct pool_failure failure;
     long one = 1;
-    struct pool_stream good = {.fn = square_task, .in = &one, .in_size = sizeof one, .count = 1,
-                               .out_size = sizeof one};
+    struct pool_stream good = {.fn = square_task, POOL_IN(&one), .count = 1, .out_size = sizeof one};
     struct pool_stream bad[] = {good, good, good, good};
     bad[0].fn = NULL;
     bad[1].timeout = -1;

@@ -227,7 +227,7 @@ TEST_CASE(one_worker_begins_tasks_in_the_order_of_submission) {
 }
 
 static struct future *submit_with_priority(struct pool *pool, int entry, int priority) {
-    struct pool_task task = {.fn = log_task, .in = &entry, .in_size = sizeof entry, .priority = priority};
+    struct pool_task task = {.fn = log_task, POOL_IN(&entry), .priority = priority};
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));
     return future;
@@ -390,8 +390,7 @@ static void *submit_often(void *argument) {
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 100; i++) {
             long value = submitter->base + round + i;
-            struct pool_task task = {
-                .fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value, .priority = i % 3};
+            struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value, .priority = i % 3};
             if (pool_submit(submitter->pool, &task, &futures[i]) != 0) {
                 submitter->errors++;
                 futures[i] = NULL;

@@ -108,14 +108,8 @@ TEST_CASE(in_a_job_only_the_item_that_hangs_is_lost) {
         int status[100];
         memset(out, 0, sizeof out);
         struct pool_failure failure;
-        struct pool_job job = {.fn = hang_at_13_task,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 100,
-                               .chunk = chunks[c],
-                               .timeout = 400,
-                               .status = status,
-                               .failure = &failure};
+        struct pool_job job = {.fn = hang_at_13_task, POOL_OUT(out), .count = 100, .chunk = chunks[c], .timeout = 400,
+                               .status = status, .failure = &failure};
         assert_code(pool_map(pool, &job), POOL_EDEADLINE);
         assert_int_equal(failure.index, 13);
         assert_code(failure.error, POOL_EDEADLINE);
