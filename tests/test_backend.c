@@ -34,17 +34,10 @@ TEST_CASE(an_unknown_backend_is_refused) {
 /* ---- The same results ------------------------------------------------------------------------------------------- */
 
 TEST_CASE(a_map_gives_the_same) {
-    static long in[5000], out[5000];
-    for (long i = 0; i < 5000; i++) in[i] = i;
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
-        for (size_t chunk = 0; chunk < 20; chunk += 7) {
-            memset(out, 0, sizeof out);
-            assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out),
-                                                        .count = COUNT(in), .chunk = chunk}));
-            for (long i = 0; i < 5000; i++) assert_true(out[i] == i * i);
-        }
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), .count = 0}));
+        for (size_t chunk = 0; chunk < 20; chunk += 7) assert_map_squares(pool, 5000, chunk);
+        assert_map_squares(pool, 0, 0);
         pool_destroy(pool);
     }
 }
@@ -53,12 +46,8 @@ TEST_CASE(submitted_tasks_give_the_same) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *futures[200];
-        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-        for (long i = 0; i < 200; i++) {
-            long result = 0;
-            assert_ok(finish(futures[i], &result));
-            assert_true(result == i * i);
-        }
+        submit_squares(pool, futures, 200);
+        assert_squares(futures, 200);
         assert_ok(pool_shutdown(pool, 0, PATIENCE));
         struct future *late;
         assert_code(pool_submit(pool, &(struct pool_task){.fn = square_task}, &late), POOL_ECLOSED);
@@ -124,11 +113,9 @@ TEST_CASE(a_descriptor_tells_of_what_is_done) {
         struct pool *pool = pool_in(b);
         assert_true(pool_fd(pool) >= 0);
         assert_int_equal(pool_poll(pool, 0), 0);
-        long x = 3, result = 0;
-        struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
+        struct future *future = submit_square(pool, 3);
         assert_int_equal(pool_poll(pool, PATIENCE), 1);
-        assert_ok(finish(future, &result));
-        assert_true(result == 9);
+        assert_square(future, 3);
         pool_destroy(pool);
     }
 }
@@ -164,9 +151,9 @@ TEST_CASE(what_is_cancelled_never_runs) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_in((size_t)with_workers[b]);
         struct future *busy[3], *waits, *job;
-        for (int i = 0; i < 3; i++) busy[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+        for (int i = 0; i < 3; i++) busy[i] = submit_gated(pool, gate);
         assert_true(gate_reached(gate, 3));
-        waits = submit(pool, gate_task, &gate, sizeof gate, 0);
+        waits = submit_gated(pool, gate);
         assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_task, .count = 10}, &job));
         assert_code(future_cancel(busy[0]), POOL_EBUSY);
         assert_true(future_running(busy[0]));
@@ -184,7 +171,7 @@ TEST_CASE(what_is_cancelled_never_runs) {
 TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_in(POOL_THREADS);
-    struct future *task = submit(pool, gate_task, &gate, sizeof gate, 0), *job;
+    struct future *task = submit_gated(pool, gate), *job;
     struct pool_job one = {.fn = gate_task, POOL_IN(&gate), .count = 1};
     assert_ok(pool_map_async(pool, &one, &job));
     assert_true(gate_reached(gate, 2));
@@ -195,9 +182,7 @@ TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
     gate_open(gate);
     assert_code(finish(task, NULL), POOL_ECANCELLED);
     assert_code(finish(job, NULL), POOL_ECANCELLED);
-    long x = 5, result = 0;
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
-    assert_true(result == 25);
+    assert_square(submit_square(pool, 5), 5);
     pool_destroy(pool);
 }
 
@@ -334,11 +319,7 @@ TEST_CASE(workers_are_replaced_after_so_many_tasks) {
         options.max_tasks_per_worker = 2;
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        for (long i = 0; i < 40; i++) {
-            long result = 0;
-            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-            assert_true(result == i * i);
-        }
+        assert_squares_in_turn(pool, 40);
         uint64_t out[600][2]; /* more deaths than there is room for notices */
         assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(out),
                                                     .count = b == POOL_PROCESSES ? 30 : 600}));
@@ -427,8 +408,7 @@ TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
 TEST_CASE(running_threads_are_waited_for_by_shutdown) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct gate *gate = shared(sizeof *gate);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     assert_code(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 20), POOL_ETIMEDOUT);
     gate_open(gate);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));

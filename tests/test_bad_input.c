@@ -10,10 +10,8 @@ static long mark = 4711; /* what out-parameters point to, to see that they stay 
 #define UNTOUCHED_POOL ((struct pool *)&mark)
 
 static void still_good(void) {
-    long value = 9, result = -1;
     assert_int_equal(mark, 4711);
-    assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-    assert_int_equal(result, 81);
+    assert_square(submit_square(pool, 9), 9);
 }
 
 static int make_pool(void **state) {
@@ -66,9 +64,7 @@ TEST_CASE(a_tiny_arena_works_or_is_refused) {
             assert_true(made == UNTOUCHED_POOL);
             continue;
         }
-        long value = 5, result = -1;
-        assert_ok(finish(submit(made, square_task, &value, sizeof value, sizeof value), &result));
-        assert_int_equal(result, 25);
+        assert_square(submit_square(made, 5), 5);
         pool_destroy(made);
     }
 }

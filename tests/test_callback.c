@@ -27,14 +27,10 @@ static void count(struct future *future, void *arg) {
     ++*(int *)arg;
 }
 
-static struct future *square(struct pool *pool, long value) {
-    return submit(pool, square_task, &value, sizeof value, sizeof value);
-}
-
 TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *future = submit_gated(pool, gate);
     struct diary diary = {0};
     struct entry entries[5];
     for (int i = 0; i < 5; i++) {
@@ -57,7 +53,7 @@ TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
 
 TEST_CASE(one_that_is_added_late_runs_at_once) {
     struct pool *pool = pool_of(1);
-    struct future *future = square(pool, 2);
+    struct future *future = submit_square(pool, 2);
     assert_ok(future_wait(future, PATIENCE));
     int calls = 0;
     for (int i = 1; i <= 3; i++) {
@@ -74,7 +70,7 @@ TEST_CASE(every_outcome_and_jobs_have_them) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     int calls = 0;
-    struct future *killed = submit(pool, gate_task, &gate, sizeof gate, 0), *cancelled = square(pool, 1), *job, *empty;
+    struct future *killed = submit_gated(pool, gate), *cancelled = submit_square(pool, 1), *job, *empty;
     long in[3] = {1, 2, 3}, out[3];
     struct pool_job work = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 3};
     assert_ok(pool_map_async(pool, &work, &job));
@@ -102,9 +98,8 @@ static void open_it(struct future *future, void *arg) {
 TEST_CASE(they_run_while_a_call_waits_for_something_else) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *slow = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
-    struct future *quick = square(pool, 5);
+    struct future *slow = block_worker(pool, gate);
+    struct future *quick = submit_square(pool, 5);
     /* What `slow` waits for is done by the callback of `quick`: without it the wait would not end. */
     assert_ok(future_on_done(quick, open_it, gate));
     assert_ok(future_get(slow, NULL, PATIENCE));
@@ -123,12 +118,12 @@ TEST_CASE(one_may_free_its_own_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     long sum = 0, result = -1;
-    for (long i = 0; i < 1000; i++) assert_ok(future_on_done(square(pool, i), free_it, &sum));
+    for (long i = 0; i < 1000; i++) assert_ok(future_on_done(submit_square(pool, i), free_it, &sum));
     while (sum != 999L * 1000 * 1999 / 6) assert_true(pool_poll(pool, PATIENCE) > 0);
     /* Even one that a call waits for: that call has its result. It waits behind others until all is set up. */
     struct future *before[2];
-    for (int i = 0; i < 2; i++) before[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
-    struct future *awaited = square(pool, 3);
+    for (int i = 0; i < 2; i++) before[i] = submit_gated(pool, gate);
+    struct future *awaited = submit_square(pool, 3);
     int calls = 0;
     sum = 0;
     assert_ok(future_on_done(awaited, free_it, &sum));
@@ -151,7 +146,7 @@ TEST_CASE(each_call_bears_that_its_future_is_freed) {
     for (int way = 0; way < 6; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
-        struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+        struct future *future = submit_gated(pool, gate);
         struct pool_failure failure = {.error = 1};
         int calls = 0;
         assert_ok(future_on_done(future, free_only, &calls));
@@ -178,7 +173,7 @@ TEST_CASE(each_call_bears_that_its_future_is_freed) {
 TEST_CASE(freed_futures_have_no_callbacks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0), *waiting = square(pool, 1);
+    struct future *running = submit_gated(pool, gate), *waiting = submit_square(pool, 1);
     int calls = 0;
     assert_ok(future_on_done(running, count, &calls));
     assert_ok(future_on_done(waiting, count, &calls));
@@ -215,7 +210,7 @@ static void go_on(struct future *future, void *arg) {
 
 TEST_CASE(one_may_submit_wait_and_add_more_without_end_or_depth) {
     struct chain chain = {.pool = pool_of(1), .length = (long)scaled(20000)};
-    assert_ok(future_on_done(square(chain.pool, 1), go_on, &chain));
+    assert_ok(future_on_done(submit_square(chain.pool, 1), go_on, &chain));
     while (chain.length > 0 && !chain.error) assert_true(pool_poll(chain.pool, PATIENCE) >= 0);
     assert_ok(chain.error);
     assert_int_equal(chain.deepest, 1);
@@ -232,7 +227,7 @@ static void destroy_it(struct future *future, void *arg) {
 TEST_CASE(one_may_destroy_the_pool) {
     for (int way = 0; way < 4; way++) {
         struct pool *pool = pool_of(2), *made = pool;
-        struct future *future = square(pool, 4), *other = submit(pool, forever_task, NULL, 0, 0);
+        struct future *future = submit_square(pool, 4), *other = submit(pool, forever_task, NULL, 0, 0);
         assert_ok(future_on_done(future, destroy_it, &pool));
         long result = -1;
         switch (way) {
@@ -278,7 +273,7 @@ TEST_CASE(an_event_loop_runs_them) {
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
     int calls = 0;
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *future = submit_gated(pool, gate);
     assert_ok(future_on_done(future, count, &calls));
     assert_int_equal(poll(&fd, 1, 0), 0);
     gate_open(gate);
@@ -340,7 +335,7 @@ static int on_done_in_a_child(void *arg) {
 
 TEST_CASE(bad_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
-    struct future *future = square(pool, 1);
+    struct future *future = submit_square(pool, 1);
     int calls = 0;
     assert_code(future_on_done(NULL, count, &calls), POOL_EINVAL);
     assert_code(future_on_done(future, NULL, &calls), POOL_EINVAL);

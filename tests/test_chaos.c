@@ -349,7 +349,7 @@ TEST_CASE(chaos_costs_no_more_than_the_victims) {
     seen_pids = shared(SEEN * sizeof *seen_pids);
     struct pool *pool = pool_of(WORKERS);
     struct killer killer = {.pool = pool};
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof killer.supervisor), &killer.supervisor));
+    killer.supervisor = supervisor_of(pool);
     static struct player players[THREADS];
     int64_t start_time = now_ms();
     assert_int_equal(pthread_create(&killer.thread, NULL, kill_workers_and_resize, &killer), 0);
@@ -392,7 +392,7 @@ TEST_CASE(chaos_costs_no_more_than_the_victims) {
     size_t calm = 1000, late_victims = 0;
     for (long i = 0; i < (long)calm; i++) {
         long result = -1;
-        int error = finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result);
+        int error = finish(submit_square(pool, i), &result);
         if (i < MOST_WORKERS && error == POOL_EDIED) { /* the last kills may still hit */
             late_victims++;
             continue;

@@ -9,15 +9,8 @@
 
 enum { MANY = 1000, FAR = 900 };
 
-static atomic_int *ran;   /* by any task */
 static atomic_int *flag;
 static struct gate *gate;
-
-static int count_task(const void *in, void *out) {
-    (void)in, (void)out;
-    atomic_fetch_add(ran, 1);
-    return 0;
-}
 
 static int flag_task(const void *in, void *out) {
     (void)in, (void)out;
@@ -33,7 +26,7 @@ static int die_once_task(const void *in, void *out) {
 }
 
 static struct pool *begin(void) {
-    ran = shared(sizeof *ran);
+    counted = shared(sizeof *counted);
     flag = shared(sizeof *flag);
     gate = shared(sizeof *gate);
     return pool_of(2);
@@ -62,7 +55,7 @@ static void await_announced(const struct pool *pool, uint64_t count) {
 
 static void end(struct pool *pool, struct future **futures, int count) {
     for (int i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
-    assert_int_equal(*ran, count);
+    assert_int_equal(*counted, count);
     pool_destroy(pool);
 }
 
@@ -86,7 +79,7 @@ TEST_CASE(a_get_of_what_is_not_done_takes_in_everything) {
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY);
-    struct future *last = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *last = submit_gated(pool, gate);
     assert_code(future_get(last, NULL, 0), POOL_ETIMEDOUT);
     for (int i = 0; i < MANY; i++) assert_true(is_taken_in(futures[i]));
     gate_open(gate);
@@ -103,7 +96,7 @@ TEST_CASE(a_get_runs_the_callbacks_of_others) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     int calls = 0;
-    struct future *other = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *other = submit_gated(pool, gate);
     assert_ok(future_on_done(other, count_call, &calls));
     submit_many(pool, futures, MANY);
     gate_open(gate);
@@ -117,7 +110,7 @@ TEST_CASE(a_get_runs_the_callbacks_of_others) {
 TEST_CASE(a_get_begins_what_comes_after_others) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
-    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *second;
+    struct future *first = submit_gated(pool, gate), *second;
     struct pool_task task = {.fn = flag_task, .after = &first, .after_count = 1};
     assert_ok(pool_submit(pool, &task, &second));
     submit_many(pool, futures, MANY);
@@ -191,7 +184,7 @@ static int add(void *result, const void *right) {
 /* Three arguments fit at a time, done or not. */
 TEST_CASE(what_is_done_makes_room) {
     enum { SIZE = 300000, FIT = 3 };
-    ran = shared(sizeof *ran);
+    counted = shared(sizeof *counted);
     struct pool_options options = test_options(1);
     options.arena_size = (size_t)1 << 20;
     struct pool *pool;
@@ -239,10 +232,10 @@ enum { WAIT = 5000 };
 static struct future **submit_more_than_fit(struct pool *pool, int first, struct future *gates[2]) {
     struct future **futures = calloc((size_t)PP_SLOTS + WAIT, sizeof(struct future *));
     assert_non_null(futures);
-    gates[0] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    gates[0] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 1)); /* or one worker might take both, and the other run all that come after */
     submit_many(pool, futures, first);
-    gates[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    gates[1] = submit_gated(pool, gate);
     submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
     assert_int_equal(pool->fresh_slot, PP_SLOTS);
     assert_true(futures[(int)PP_SLOTS - 2 + WAIT - 1]->queued);
@@ -272,10 +265,10 @@ TEST_CASE(a_get_keeps_the_workers_at_work) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
     gate_open(gate);
-    assert_true(becomes(ran, (int)PP_SLOTS - 2));
+    assert_true(becomes(counted, (int)PP_SLOTS - 2));
     await_announced(pool, PP_SLOTS);
     assert_ok(future_get(futures[5000], NULL, 0));
-    assert_true(becomes(ran, (int)PP_SLOTS - 2 + WAIT));
+    assert_true(becomes(counted, (int)PP_SLOTS - 2 + WAIT));
     end_more_than_fit(pool, futures, gates);
 }
 

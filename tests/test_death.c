@@ -119,11 +119,7 @@ static void check_death(const struct pool_failure *failure, enum way way) {
 }
 
 static void it_works(struct pool *pool) {
-    for (long i = 0; i < 20; i++) {
-        long result = -1;
-        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares_in_turn(pool, 20);
 }
 
 TEST_CASE(whatever_kills_a_worker_is_told) {
@@ -312,7 +308,7 @@ TEST_CASE(idle_workers_that_die_are_replaced_and_nothing_is_lost) {
         }
         struct future *futures[200];
         int died = 0;
-        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, futures, 200);
         for (long i = 0; i < 200; i++) {
             long result = -1;
             int error = finish(futures[i], &result);
@@ -334,7 +330,7 @@ TEST_CASE(all_workers_may_die_at_once_at_work) {
         struct future *victims[4], *waiting[50];
         for (int i = 0; i < 4; i++) victims[i] = submit(pool, roll_call_task, &roll, sizeof(struct roll *), 0);
         for (int i = 0; i < 4; i++) assert_true(becomes(&roll->pids[i], 1));
-        for (long i = 0; i < 50; i++) waiting[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, waiting, 50);
         for (int i = 0; i < 4; i++) kill(roll->pids[i], SIGKILL);
         for (int i = 0; i < 4; i++) {
             assert_code(future_get(victims[i], NULL, PATIENCE), POOL_EDIED);
@@ -346,11 +342,7 @@ TEST_CASE(all_workers_may_die_at_once_at_work) {
             assert_true(known);
             future_free(victims[i]);
         }
-        for (long i = 0; i < 50; i++) {
-            long result = -1;
-            assert_ok(finish(waiting[i], &result));
-            assert_int_equal(result, i * i);
-        }
+        assert_squares(waiting, 50);
     }
     pool_destroy(pool);
 }
@@ -370,8 +362,7 @@ TEST_CASE(kills_during_a_job_cost_one_item_each_at_most) {
     int *status = calloc(ITEMS, sizeof *status);
     struct pool_job job = {.fn = short_task, POOL_OUT(out), .count = ITEMS, .chunk = 0, .status = status};
     struct future *future;
-    pid_t supervisor = 0;
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    pid_t supervisor = supervisor_of(pool);
     assert_ok(pool_map_async(pool, &job, &future));
     int kills = 0;
     for (uint64_t turn = 0; kills < KILLS && !future_done(future) && have_proc(); turn++) {
@@ -406,10 +397,9 @@ TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
     for (int busy = 0; busy < 2; busy++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(2);
-        pid_t supervisor = 0;
-        assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+        pid_t supervisor = supervisor_of(pool);
         long value = 11, result = -1;
-        struct future *done = submit(pool, square_task, &value, sizeof value, sizeof value), *open[100];
+        struct future *done = submit_square(pool, value), *open[100];
         assert_ok(future_wait(done, PATIENCE));
         int status[30];
         struct pool_job job = {.fn = forever_task, .count = 30, .status = status};
@@ -472,9 +462,7 @@ static int wait_for_gate(void *argument) {
 TEST_CASE(without_its_supervisor_no_worker_lingers) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    pid_t supervisor = 0, worker = 0;
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pid_t supervisor = supervisor_of(pool), worker = worker_of(pool);
     struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
     assert_true(gate_reached(gate, 1));
     kill(supervisor, SIGKILL);
@@ -564,7 +552,7 @@ TEST_CASE(a_task_that_closes_all_descriptors_costs_no_other) {
         assert_any_of(error, 0, POOL_EDIED);
         long results[50];
         struct future *futures[50];
-        for (long k = 0; k < 50; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
+        submit_squares(pool, futures, 50);
         for (long k = 0; k < 50; k++) {
             assert_ok(finish(futures[k], &results[k]));
             assert_int_equal(results[k], k * k);
@@ -592,7 +580,7 @@ TEST_CASE(a_worker_whose_pipes_a_task_took_is_replaced) {
         int64_t start = now_ms();
         do {
             sleep_ms(1); /* as long as it finds work it is as good as any */
-            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            pid = worker_of(pool);
             assert_true(now_ms() - start < PATIENCE);
         } while (pid == cut_off);
     }
@@ -642,7 +630,7 @@ TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
         assert_true(gate_reached(&twin->gate, in_job ? 10 : 1));
         gate_open(&twin->gate);
         for (int i = 0; i < 100; i++) {
-            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            pid = worker_of(pool);
             assert_int_equal(pid, worker);
         }
         assert_true(gone_within(twin->pid, PATIENCE));

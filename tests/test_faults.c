@@ -647,13 +647,9 @@ TEST_CASE(without_a_large_block_for_futures_small_ones_do) {
     arrange(CALLER, "mmap", 1, INT_MAX);
     struct pool *pool = pool_of(2);
     begin_faults();
-    for (long i = 0; i < MOST; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, MOST);
     assert_true(faults->met > 0);
-    for (long i = 0; i < MOST; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares(futures, MOST);
     pp_fault = NULL;
     pool_destroy(pool);
     assert_int_equal(pp_held, 0);

@@ -87,9 +87,8 @@ static struct pool_job job_of(pool_fn *fn) {
 /* A pool whose supervisor has tried whether it can read: it does so before it starts workers. */
 static struct pool *settled_pool(const struct pool_options *options) {
     struct pool *pool;
-    long x = 1;
     assert_ok(pool_create(options, &pool));
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    assert_ok(finish(submit_square(pool, 1), NULL));
     return pool;
 }
 

@@ -15,12 +15,10 @@ struct handles {
 static struct handles make_handles(void) {
     struct handles h = {.gate = shared(sizeof *h.gate)};
     h.pool = pool_of(1);
-    long value = 6;
-    h.done = submit(h.pool, square_task, &value, sizeof value, sizeof value);
+    h.done = submit_square(h.pool, 6);
     assert_ok(future_wait(h.done, PATIENCE));
-    h.running = submit(h.pool, gate_task, &h.gate, sizeof h.gate, 0);
-    assert_true(gate_reached(h.gate, 1));
-    h.pending = submit(h.pool, square_task, &value, sizeof value, sizeof value);
+    h.running = block_worker(h.pool, h.gate);
+    h.pending = submit_square(h.pool, 6);
     h.data = pool_alloc(h.pool, 100);
     assert_non_null(h.data);
     memset(h.data, 0x11, 100);
@@ -38,17 +36,10 @@ static void end_handles(struct handles h) {
     assert_true(more != h.data);
     pool_free(h.pool, more);
     gate_open(h.gate);
-    long result = -1;
     assert_ok(finish(h.running, NULL));
-    assert_ok(finish(h.pending, &result));
-    assert_int_equal(result, 36);
-    result = -1;
-    assert_ok(finish(h.done, &result));
-    assert_int_equal(result, 36);
-    for (long i = 0; i < 100; i++) {
-        assert_ok(finish(submit(h.pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_square(h.pending, 6);
+    assert_square(h.done, 6);
+    assert_squares_in_turn(h.pool, 100);
     pool_free(h.pool, h.data);
     pool_destroy(h.pool);
 }
@@ -183,8 +174,8 @@ TEST_CASE(a_forked_child_that_lingers_keeps_nothing_from_ending) {
     pid_t supervisor = 0, worker = 0;
     gate_open(h.gate);
     assert_ok(finish(h.running, NULL));
-    assert_ok(finish(submit(h.pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
-    assert_ok(finish(submit(h.pool, pid_task, NULL, 0, sizeof worker), &worker));
+    supervisor = supervisor_of(h.pool);
+    worker = worker_of(h.pool);
     struct future *busy = submit(h.pool, forever_task, NULL, 0, 0);
     int64_t start = now_ms();
     pool_destroy(h.pool);

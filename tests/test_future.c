@@ -13,8 +13,7 @@ struct blocked {
 static struct blocked block(void) {
     struct blocked b = {.gate = shared(sizeof *b.gate)};
     b.pool = pool_of(1);
-    b.running = submit(b.pool, gate_task, &b.gate, sizeof b.gate, 0);
-    assert_true(gate_reached(b.gate, 1));
+    b.running = block_worker(b.pool, b.gate);
     return b;
 }
 
@@ -23,19 +22,9 @@ static void release(struct blocked b) {
     assert_ok(finish(b.running, NULL));
 }
 
-static atomic_int *runs;
-
-static int count_task(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(runs, 1);
-    return 0;
-}
-
 TEST_CASE(it_is_pending_then_running_then_done) {
     struct blocked b = block();
-    long value = 12;
-    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    struct future *pending = submit_square(b.pool, 12);
     assert_true(future_running(b.running));
     assert_false(future_done(b.running));
     assert_false(future_running(pending));
@@ -50,9 +39,8 @@ TEST_CASE(it_is_pending_then_running_then_done) {
 
 TEST_CASE(done_becomes_true_without_a_wait) {
     struct pool *pool = pool_of(1);
-    long value = 3;
     for (int i = 0; i < 50; i++) {
-        struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+        struct future *future = submit_square(pool, 3);
         for (int64_t start = now_ms(); !future_done(future) && now_ms() - start < PATIENCE;) sleep_ms(1);
         assert_true(future_done(future));
         long result = -1;
@@ -66,7 +54,7 @@ TEST_CASE(done_becomes_true_without_a_wait) {
 TEST_CASE(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on) {
     struct blocked b = block();
     long value = 5, result = -1;
-    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    struct future *pending = submit_square(b.pool, value);
     struct future *both[2] = {b.running, pending};
     for (int i = 0; i < 2; i++) {
         assert_code(future_wait(both[i], 0), POOL_ETIMEDOUT);
@@ -91,8 +79,7 @@ TEST_CASE(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on) {
 
 TEST_CASE(a_result_may_be_got_again_or_not_at_all) {
     struct pool *pool = pool_of(1);
-    long value = 7;
-    struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+    struct future *future = submit_square(pool, 7);
     assert_ok(future_get(future, NULL, -1));
     for (int i = 0; i < 3; i++) {
         long result = -1;
@@ -117,7 +104,7 @@ TEST_CASE(results_may_be_got_in_any_order_and_long_after) {
     struct pool *pool = pool_of(2);
     enum { TASKS = 2000 };
     struct future *futures[TASKS];
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, TASKS);
     for (int i = 0; i < 5000; i++) { /* others come and go: a future's result is its own */
         long one = 0;
         assert_ok(finish(submit(pool, meet_and_stay_task, NULL, 0, sizeof one), &one));
@@ -132,7 +119,7 @@ TEST_CASE(results_may_be_got_in_any_order_and_long_after) {
 }
 
 TEST_CASE(cancel_ends_what_waits_and_it_never_runs) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *futures[200];
     for (int i = 0; i < 200; i++) futures[i] = submit(b.pool, count_task, NULL, 0, 0);
@@ -153,7 +140,7 @@ TEST_CASE(cancel_ends_what_waits_and_it_never_runs) {
     release(b);
     for (int i = 0; i < 200; i++) assert_code(finish(futures[i], NULL), i % 2 ? 0 : POOL_ECANCELLED);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 100);
+    assert_int_equal(*counted, 100);
     pool_destroy(b.pool);
 }
 
@@ -195,24 +182,20 @@ TEST_CASE(kill_ends_what_runs_and_the_pool_goes_on) {
         assert_code(failure.error, POOL_ECANCELLED);
         assert_true(failure.message[0] != 0);
         future_free(victim);
-        for (long i = 0; i < 20; i++) {
-            long result = -1;
-            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-            assert_int_equal(result, i * i);
-        }
+        assert_squares_in_turn(pool, 20);
     }
     pool_destroy(pool);
 }
 
 TEST_CASE(kill_ends_what_waits_like_cancel) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
     assert_ok(future_kill(pending));
     assert_code(future_get(pending, NULL, PATIENCE), POOL_ECANCELLED);
     release(b);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
     future_free(pending);
     pool_destroy(b.pool);
 }
@@ -262,14 +245,12 @@ TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
     assert_code(failure.error, POOL_ECANCELLED);
     assert_int_equal(failure.index, lowest);
     future_free(future);
-    long value = 4, result = 0;
-    assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-    assert_int_equal(result, 16);
+    assert_square(submit_square(pool, 4), 4);
     pool_destroy(pool);
 }
 
 TEST_CASE(a_job_that_waits_can_be_cancelled) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     int status[50];
     struct pool_failure failure;
@@ -286,12 +267,12 @@ TEST_CASE(a_job_that_waits_can_be_cancelled) {
     release(b);
     future_free(future);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
     pool_destroy(b.pool);
 }
 
 TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     future_free(b.running);
     for (int i = 0; i < 1000; i++) future_free(submit(b.pool, count_task, NULL, 0, i % 2 ? 100000 : 8));
@@ -304,7 +285,7 @@ TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
     future_free(future);
     gate_open(b.gate);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 1000);
+    assert_int_equal(*counted, 1000);
     /* Nothing of the caller's is written for a job that was given up: it could not know when. */
     for (long i = 0; i < 100; i++) {
         assert_int_equal(out[i], -1);
@@ -314,12 +295,12 @@ TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
 }
 
 TEST_CASE(many_given_up_at_once_leave_room_for_more) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     int tasks = (int)scaled(100000);
     for (int i = 0; i < tasks; i++) future_free(submit(pool, count_task, NULL, 0, 0));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
-    assert_int_equal(*runs, tasks);
+    assert_int_equal(*counted, tasks);
     pool_destroy(pool);
 }
 
@@ -335,10 +316,10 @@ static int fail_task(const void *in, void *out) {
 }
 
 TEST_CASE(it_outlives_its_pool_with_its_result) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     struct future *small[100], *large[8], *failed = submit(pool, fail_task, NULL, 0, 0);
-    for (long i = 0; i < 100; i++) small[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, small, 100);
     for (uint64_t i = 0; i < 8; i++) large[i] = submit(pool, large_task, &i, sizeof i, 1 << 20);
     struct pool_job job = {.fn = count_task, .count = 10};
     struct future *job_future;
@@ -368,11 +349,11 @@ TEST_CASE(it_outlives_its_pool_with_its_result) {
     assert_contains(failure.message, "the reason is 71");
     assert_code(finish(failed, NULL), POOL_EFAILED);
     assert_ok(finish(job_future, NULL));
-    assert_int_equal(*runs, 10);
+    assert_int_equal(*counted, 10);
 }
 
 TEST_CASE(what_was_not_done_when_its_pool_went_is_cancelled) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *tasks[100], *job_future;
     int status[10];
@@ -386,7 +367,7 @@ TEST_CASE(what_was_not_done_when_its_pool_went_is_cancelled) {
     for (int i = 0; i < 10; i++) assert_code(status[i], POOL_ECANCELLED);
     assert_code(finish(job_future, NULL), POOL_ECANCELLED);
     assert_code(finish(b.running, NULL), POOL_ECANCELLED);
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
 }
 
 struct waiter {
@@ -420,7 +401,7 @@ TEST_CASE(threads_may_wait_for_one_future_and_for_several) {
     assert_true(gate_reached(gates[0], 1));
     assert_true(gate_reached(gates[1], 1));
     sleep_ms(20);
-    gate_open(gates[1]); /* those that wait for the one are woken while the other runs */
+    gate_open(gates[1]); /* those that wait for the one are woken while the other counted */
     for (int i = 1; i < 8; i += 2) {
         pthread_join(waiters[i].thread, NULL);
         assert_ok(waiters[i].error);
@@ -453,7 +434,7 @@ static int64_t cancel_under_a_waiting_thread(struct pool *pool) {
 }
 
 TEST_CASE(a_waiting_thread_is_woken_by_the_cancel_of_another) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     int64_t least = PATIENCE;
     for (int i = 0; i < 10; i++) {

@@ -13,11 +13,7 @@ static bool is_at_rest(const struct future *future) {
     return atomic_load(&future->done) == PP_DETACHED;
 }
 
-static void submit_squares(struct pool *pool, struct future **futures, long count) {
-    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-}
-
-static void check_squares(struct future **futures, long count) {
+static void get_squares(struct future **futures, long count) {
     for (long i = 0; i < count; i++) {
         long result = -1;
         assert_ok(future_get(futures[i], &result, PATIENCE));
@@ -35,7 +31,7 @@ TEST_CASE(what_is_given_back_is_given_again) {
     struct future *futures[MANY];
     for (int round = 0; round < 5; round++) {
         submit_squares(pool, futures, MANY);
-        check_squares(futures, MANY);
+        get_squares(futures, MANY);
         free_all(futures, MANY);
         assert_true(atomic_load(&pool->freed) == futures[MANY - 1]);
     }
@@ -47,16 +43,16 @@ TEST_CASE(futures_outlive_the_pool_each_as_a_handle) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     submit_squares(pool, futures, MANY);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     free_all(futures, 200);
     submit_squares(pool, futures, 150); /* of those that were given back, some */
     assert_non_null(pool->reusable);
-    check_squares(futures, 150);
+    get_squares(futures, 150);
     free_all(&futures[100], 50);
     assert_non_null(atomic_load(&pool->freed));
     pool_destroy(pool);
     assert_int_equal(pool->references, 100 + MANY - 200);
-    check_squares(futures, 100);
+    get_squares(futures, 100);
     free_all(futures, 100);
     assert_int_equal(pool->references, MANY - 200);
     for (long i = 200; i < MANY; i++) {
@@ -76,7 +72,7 @@ TEST_CASE(very_many_futures_are_as_good_as_few) {
         submit_squares(pool, futures, VERY_MANY);
         if (sizeof(void *) == 8)
             for (long i = 0; i < VERY_MANY; i++) assert_int_equal((uintptr_t)futures[i] % PP_LINE, 0);
-        check_squares(futures, VERY_MANY);
+        get_squares(futures, VERY_MANY);
         if (round == 0) free_all(futures, VERY_MANY);
     }
     free_all(futures, VERY_MANY / 2);
@@ -110,7 +106,7 @@ TEST_CASE(threads_may_free_futures_while_the_pool_ends) {
         struct freer freers[2];
         for (int t = 0; t < 2; t++) {
             submit_squares(pool, freers[t].futures, MANY);
-            check_squares(freers[t].futures, MANY);
+            get_squares(freers[t].futures, MANY);
             atomic_store(&freers[t].begun, 0);
         }
         for (int t = 0; t < 2; t++) assert_ok(pthread_create(&freers[t].thread, NULL, free_them, &freers[t]));
@@ -134,8 +130,8 @@ TEST_CASE(a_task_that_comes_after_it_keeps_a_future) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY], *after[2], *dependent;
     long x = 7, result = 0;
-    after[0] = submit(pool, square_task, &x, sizeof x, sizeof x);
-    after[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    after[0] = submit_square(pool, x);
+    after[1] = submit_gated(pool, gate);
     assert_ok(future_wait(after[0], PATIENCE));
     assert_true(is_at_rest(after[0]));
     struct pool_task task = {.fn = first_input_task, .out_size = sizeof x, .after = after, .after_count = 2};
@@ -146,7 +142,7 @@ TEST_CASE(a_task_that_comes_after_it_keeps_a_future) {
     gate_open(gate);
     assert_ok(finish(dependent, &result));
     assert_int_equal(result, x * x);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     free_all(futures, MANY);
     assert_ok(finish(after[1], NULL));
     pool_destroy(pool);
@@ -157,7 +153,7 @@ TEST_CASE(a_stream_learns_that_what_it_waits_for_was_freed) {
     struct future *futures[2];
     struct stream *stream;
     submit_squares(pool, futures, 2);
-    check_squares(futures, 2);
+    get_squares(futures, 2);
     assert_ok(future_as_completed(futures, 2, &stream));
     assert_false(is_at_rest(futures[0]));
     future_free(futures[0]);
@@ -192,7 +188,7 @@ TEST_CASE(a_call_that_waits_keeps_a_future) {
 TEST_CASE(a_future_that_is_watched_is_not_at_rest_once_it_is_done) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0), *next = NULL;
+    struct future *future = submit_gated(pool, gate), *next = NULL;
     struct stream *stream;
     assert_ok(future_as_completed(&future, 1, &stream));
     gate_open(gate);
@@ -213,7 +209,7 @@ TEST_CASE(a_callback_may_free_what_was_at_rest) {
     struct future *futures[MANY];
     int calls = 0;
     submit_squares(pool, futures, MANY);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     for (int i = 0; i < MANY; i++) assert_ok(future_on_done(futures[i], free_it, &calls));
     assert_int_equal(calls, MANY);
     pool_destroy(pool);

@@ -11,10 +11,6 @@ static struct future *after(struct pool *pool, pool_fn *fn, size_t out_size, str
     return future;
 }
 
-static struct future *square(struct pool *pool, long value) {
-    return submit(pool, square_task, &value, sizeof value, sizeof value);
-}
-
 /* The sum of all inputs, and of the argument if there is one. */
 static int sum_task(const void *in, void *out) {
     long sum = in ? *(const long *)in : 0;
@@ -50,7 +46,7 @@ static int crash_task(const void *in, void *out) {
 
 TEST_CASE(a_task_takes_the_results_of_others) {
     struct pool *pool = pool_of(2);
-    struct future *parts[3] = {square(pool, 2), square(pool, 3), square(pool, 4)}, *sum;
+    struct future *parts[3] = {submit_square(pool, 2), submit_square(pool, 3), submit_square(pool, 4)}, *sum;
     long hundred = 100, result = 0;
     struct pool_task task = {.fn = sum_task, POOL_IN(&hundred), .out_size = sizeof(long), .after = parts,
                              .after_count = 3};
@@ -67,8 +63,8 @@ TEST_CASE(a_task_takes_the_results_of_others) {
 TEST_CASE(it_begins_when_the_last_is_done) {
     struct gate *gates = shared(2 * sizeof *gates), *first = &gates[0], *second = &gates[1];
     struct pool *pool = pool_of(3);
-    struct future *two[2] = {submit(pool, gate_task, &first, sizeof first, 0),
-                             submit(pool, gate_task, &second, sizeof second, 0)};
+    struct future *two[2] = {submit_gated(pool, first),
+                             submit_gated(pool, second)};
     struct future *last = after(pool, sum_task, sizeof(long), NULL, 0);
     assert_ok(finish(last, NULL));
     last = after(pool, pid_task, sizeof(pid_t), two, 2);
@@ -107,7 +103,7 @@ static int take_large(const void *in, void *out) {
 TEST_CASE(large_results_stay_where_they_lie_and_handles_may_go) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     struct future *first[2] = {submit(pool, make_large, NULL, 0, LARGE), blocker};
     struct future *taker = after(pool, take_large, sizeof(bool), first, 2);
     assert_ok(future_wait(first[0], PATIENCE));
@@ -127,7 +123,7 @@ TEST_CASE(a_chain_of_100000_and_all_handles_but_the_last_given_up) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     long zero = 0, result = -1;
     struct pool_task task = {.fn = sum_task, POOL_IN(&zero), .out_size = sizeof zero};
     struct future *last, *next;
@@ -148,7 +144,7 @@ TEST_CASE(a_chain_of_100000_fails_as_one) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     struct future *last = submit(pool, fail_task, NULL, 0, 0), *next;
     for (size_t i = 0; i < length; i++) {
         next = after(pool, one_more_task, sizeof(long), &last, 1);
@@ -171,7 +167,7 @@ TEST_CASE(a_chain_of_100000_fails_as_one) {
 TEST_CASE(fan_in_and_fan_out_of_10000) {
     size_t width = scaled(10000);
     struct pool *pool = pool_of(2);
-    struct future **leaves = calloc(width, sizeof(struct future *)), *root = square(pool, 3);
+    struct future **leaves = calloc(width, sizeof(struct future *)), *root = submit_square(pool, 3);
     assert_non_null(leaves);
     for (size_t i = 0; i < width; i++) leaves[i] = after(pool, one_more_task, sizeof(long), &root, 1);
     struct future *sum = after(pool, sum_task, sizeof(long), leaves, width);
@@ -186,7 +182,7 @@ TEST_CASE(fan_in_and_fan_out_of_10000) {
 
 TEST_CASE(diamonds_and_one_named_twice) {
     struct pool *pool = pool_of(2);
-    struct future *top = square(pool, 1);
+    struct future *top = submit_square(pool, 1);
     for (int i = 0; i < 30; i++) { /* each doubles and adds 2: 2^30 paths, 30 diamonds */
         struct future *sides[2] = {after(pool, one_more_task, sizeof(long), &top, 1),
                                    after(pool, one_more_task, sizeof(long), &top, 1)};
@@ -224,8 +220,8 @@ TEST_CASE(each_failure_of_a_dependency_is_told) {
     assert_code(finish(last, NULL), POOL_EDEPENDENCY);
     future_free(root);
 
-    struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0);
-    root = square(pool, 1);
+    struct future *running = submit_gated(pool, gate);
+    root = submit_square(pool, 1);
     last = after(pool, sum_task, sizeof(long), &root, 1);
     assert_ok(future_cancel(root));
     assert_true(future_done(last));
@@ -294,7 +290,7 @@ static int count_inputs(const void *in, void *out) {
 
 TEST_CASE(what_has_no_result_gives_none) {
     struct pool *pool = pool_of(1);
-    struct future *empty = submit(pool, square_task, &(long){1}, sizeof(long), sizeof(long)), *job;
+    struct future *empty = submit_square(pool, 1), *job;
     assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_at_three, .count = 2}, &job));
     struct future *two[2] = {job, empty};
     size_t seen[2] = {9, 9};
@@ -346,7 +342,7 @@ TEST_CASE(results_may_be_shorter_than_asked_for) {
 TEST_CASE(held_tasks_can_be_cancelled_killed_and_freed) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0), *held[4];
+    struct future *root = submit_gated(pool, gate), *held[4];
     for (int i = 0; i < 4; i++) held[i] = after(pool, i == 3 ? count_inputs : crash_task, 16, &root, 1);
     struct future *child = after(pool, crash_task, 0, &held[0], 1);
     assert_ok(future_cancel(held[0]));
@@ -367,8 +363,7 @@ TEST_CASE(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them) {
     for (int way = 0; way < 3; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
-        struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0);
-        assert_true(gate_reached(gate, 1));
+        struct future *root = block_worker(pool, gate);
         struct future *second = after(pool, pid_task, sizeof(pid_t), &root, 1);
         struct future *third = after(pool, pid_task, sizeof(pid_t), &second, 1);
         if (way == 0) {
@@ -397,7 +392,7 @@ static int die_once(const void *in, void *out) {
 TEST_CASE(retries_find_the_inputs_again) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(1);
-    struct future *root = square(pool, 9), *last;
+    struct future *root = submit_square(pool, 9), *last;
     struct pool_task task = {.fn = die_once, POOL_IN(&tries), .out_size = sizeof(long), .retries = 1, .after = &root,
                              .after_count = 1};
     assert_ok(pool_submit(pool, &task, &last));
@@ -411,7 +406,7 @@ TEST_CASE(retries_find_the_inputs_again) {
 TEST_CASE(an_event_loop_moves_graphs_on) {
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
-    struct future *last = square(pool, 1), *next;
+    struct future *last = submit_square(pool, 1), *next;
     for (int i = 0; i < 50; i++) {
         next = after(pool, one_more_task, sizeof(long), &last, 1);
         future_free(last);
@@ -430,7 +425,7 @@ TEST_CASE(an_event_loop_moves_graphs_on) {
 
 TEST_CASE(bad_arguments_have_their_codes) {
     struct pool *pool = pool_of(1), *other = pool_of(1);
-    struct future *mine = square(pool, 1), *foreign = square(other, 1), *future = NULL;
+    struct future *mine = submit_square(pool, 1), *foreign = submit_square(other, 1), *future = NULL;
     struct future *list[2] = {mine, NULL};
     struct pool_task task = {.fn = pid_task, .out_size = sizeof(pid_t), .after = NULL, .after_count = 1};
     assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);

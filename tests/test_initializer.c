@@ -102,11 +102,7 @@ TEST_CASE(failing_once_is_tried_again) {
             plan->code = 5;
             plan->dies = dies;
             struct pool *pool = pool_with(plan, workers);
-            for (long i = 0; i < 100; i++) {
-                long result = -1;
-                assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-                assert_int_equal(result, i * i);
-            }
+            assert_squares_in_turn(pool, 100);
             pool_destroy(pool);
         }
     }
@@ -125,9 +121,7 @@ TEST_CASE(failing_now_and_then_is_tried_again_each_time) {
     for (int i = 0; i < 20; i++) {
         plan->failures = i % 2;
         assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
-        long value = i, result = -1;
-        assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-        assert_int_equal(result, value * value);
+        assert_square(submit_square(pool, i), i);
     }
     pool_destroy(pool);
 }
@@ -138,17 +132,13 @@ TEST_CASE(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has) {
     plan->code = 5;
     struct pool *pool = pool_with(plan, 2);
     struct future *both[2];
-    for (int i = 0; i < 2; i++) both[i] = submit(pool, gate_task, &gate, sizeof gate, 0); /* both have started */
+    for (int i = 0; i < 2; i++) both[i] = submit_gated(pool, gate); /* both have started */
     assert_true(gate_reached(gate, 2));
     gate_open(gate);
     for (int i = 0; i < 2; i++) assert_ok(finish(both[i], NULL));
     plan->failures = -1;
     assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
-    for (long i = 0; i < 200; i++) {
-        long result = -1;
-        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares_in_turn(pool, 200);
     assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED); /* the last one */
     long value = 1;
     struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};

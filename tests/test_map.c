@@ -5,36 +5,13 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* A map of square_task over 0 … count - 1, everything checked. The memory may be of the arena. */
-static void map_squares(struct pool *pool, long *in, long *out, int *status, size_t count, size_t chunk) {
-    for (size_t i = 0; i < count; i++) {
-        in[i] = (long)i - 3;
-        out[i] = -1;
-        status[i] = 12345;
-    }
-    struct pool_failure failure = {.error = 12345};
-    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = count, .chunk = chunk,
-                           .status = status, .failure = &failure};
-    assert_ok(pool_map(pool, &job));
-    assert_ok(failure.error);
-    for (size_t i = 0; i < count; i++) {
-        if (out[i] != ((long)i - 3) * ((long)i - 3)) assert_int_equal(i, -1);
-        if (status[i] != 0) assert_int_equal(status[i], 0);
-    }
-}
-
 static const size_t counts[] = {0, 1, 2, 7, 1000, 100000};
 static const size_t chunks[] = {0, 1, 3, SIZE_MAX};
 
 TEST_CASE(results_are_those_of_a_loop_for_every_count_and_chunk) {
     struct pool *pool = pool_of(3);
-    long *in = malloc(100000 * sizeof *in), *out = malloc(100000 * sizeof *out);
-    int *status = malloc(100000 * sizeof *status);
     for (size_t c = 0; c < COUNT(counts); c++)
-        for (size_t k = 0; k < COUNT(chunks); k++) map_squares(pool, in, out, status, counts[c], chunks[k]);
-    free(in);
-    free(out);
-    free(status);
+        for (size_t k = 0; k < COUNT(chunks); k++) assert_map_squares(pool, counts[c], chunks[k]);
     pool_destroy(pool);
 }
 
@@ -48,9 +25,9 @@ TEST_CASE(items_in_the_arena_give_the_same_results) {
     assert_non_null(shared_status);
     for (size_t c = 0; c < COUNT(counts); c++) {
         for (size_t k = 0; k < COUNT(chunks); k++) {
-            map_squares(pool, in, out, status, counts[c], chunks[k]);
-            map_squares(pool, plain, out, shared_status, counts[c], chunks[k]);
-            map_squares(pool, in, plain, status, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){in, out, status}), pool, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){plain, out, shared_status}), pool, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){in, plain, status}), pool, counts[c], chunks[k]);
         }
     }
     free(plain);
@@ -62,12 +39,10 @@ TEST_CASE(items_in_the_arena_give_the_same_results) {
 }
 
 TEST_CASE(one_worker_and_more_workers_than_items_do) {
-    long in[100], out[100];
-    int status[100];
     static const int workers[] = {1, 2, 16};
     for (size_t w = 0; w < COUNT(workers); w++) {
         struct pool *pool = pool_of(workers[w]);
-        for (size_t count = 0; count <= 100; count += count < 5 ? 1 : 19) map_squares(pool, in, out, status, count, 0);
+        for (size_t count = 0; count <= 100; count += count < 5 ? 1 : 19) assert_map_squares(pool, count, 0);
         pool_destroy(pool);
     }
 }
@@ -316,7 +291,7 @@ static void make_crowd(struct backoff *c) {
     memset(c, 0, sizeof *c);
     c->gate = shared(sizeof *c->gate);
     c->pool = pool_of(1);
-    c->first = submit(c->pool, gate_task, &c->gate, sizeof c->gate, 0); /* nothing else begins before it ends */
+    c->first = submit_gated(c->pool, c->gate); /* nothing else begins before it ends */
     assert_true(gate_reached(c->gate, 1));
     for (int i = 0; i < CROWD; i++) {
         struct pool_job job = {.fn = number_task, POOL_OUT(c->out[i]), .count = CROWD_ITEMS, .status = c->status[i]};
@@ -422,12 +397,8 @@ TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
             *sizes = (struct sizes){some[a], some[b]};
             char *odd_in = in + 1, *odd_out = out + 1; /* the caller's need not be aligned */
             for (size_t i = 0; i < 200; i++) fill(odd_in + i * sizes->in, sizes->in, i);
-            struct pool_job job = {.fn = aligned_task,
-                                   .in = odd_in,
-                                   .in_size = sizes->in,
-                                   .out = odd_out,
-                                   .out_size = sizes->out,
-                                   .count = 200};
+            struct pool_job job = {.fn = aligned_task, .in = odd_in, .in_size = sizes->in, .out = odd_out,
+                                   .out_size = sizes->out, .count = 200};
             assert_ok(pool_map(pool, &job));
             for (size_t i = 0; i < 200; i++) assert_true(filled(odd_out + i * sizes->out, sizes->out, i + 77));
         }
@@ -499,13 +470,7 @@ TEST_CASE(five_hundred_jobs_at_once_all_end_right) {
     static struct future *futures[JOBS];
     for (size_t j = 0; j < JOBS; j++) {
         for (size_t i = 0; i < ITEMS; i++) in[j][i] = (long)(j * ITEMS + i);
-        struct pool_job job = {.fn = square_task,
-                               .in = in[j],
-                               .in_size = sizeof(long),
-                               .out = out[j],
-                               .out_size = sizeof(long),
-                               .count = ITEMS,
-                               .chunk = j % 4};
+        struct pool_job job = {.fn = square_task, POOL_IN(in[j]), POOL_OUT(out[j]), .count = ITEMS, .chunk = j % 4};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
         memset(&job, 0xee, sizeof job); /* it was copied */
     }

@@ -171,14 +171,10 @@ TEST_CASE(a_worker_above_the_soft_limit_is_replaced_after_its_task) {
         assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, sizeof second), &second));
         if (!instrumented()) assert_int_equal(first, second); /* a small one stays */
         struct future *queued[20], *future = submit(pool, allocate_task, &large, sizeof large, sizeof greedy);
-        for (long i = 0; i < 20; i++) queued[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, queued, 20);
         assert_ok(finish(future, &greedy)); /* its task succeeds */
-        for (long i = 0; i < 20; i++) {
-            long result = -1;
-            assert_ok(finish(queued[i], &result));
-            assert_int_equal(result, i * i);
-        }
-        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof after), &after));
+        assert_squares(queued, 20);
+        after = worker_of(pool);
         assert_true(after != greedy);
         assert_true(gone_within(greedy, PATIENCE));
     }
@@ -228,7 +224,7 @@ TEST_CASE(in_a_job_replacing_loses_no_item) {
 
 static atomic_int *runs;
 
-static int count_task(const void *in, void *out) {
+static int count_place_task(const void *in, void *out) {
     long place = in ? *(const long *)in : (long)task_index();
     atomic_fetch_add(&runs[place], 1);
     *(long *)out = place + 1;
@@ -246,7 +242,7 @@ TEST_CASE(replacing_after_every_task_loses_none_of_ten_thousand) {
     struct future **futures = malloc(tasks * sizeof *futures);
     for (size_t i = 0; i < tasks; i++) {
         long place = (long)i;
-        futures[i] = submit(pool, count_task, &place, sizeof place, sizeof place);
+        futures[i] = submit(pool, count_place_task, &place, sizeof place, sizeof place);
     }
     for (size_t i = 0; i < tasks; i++) {
         long result = -1;
@@ -267,7 +263,7 @@ TEST_CASE(more_limits_at_once_do) {
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     long *out = calloc(1000, sizeof *out);
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_task, POOL_OUT(out), .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_place_task, POOL_OUT(out), .count = 1000}));
     for (long i = 0; i < 1000; i++) {
         assert_int_equal(out[i], i + 1);
         assert_int_equal(runs[i], 1);
@@ -288,7 +284,7 @@ static int fill_arena(void *argument) {
     EXPECT(count > 16 && count < COUNT(blocks));
     char *data = calloc(2, mib);
     struct future *future = NULL;
-    struct pool_task task = {.fn = count_task, .in = data, .in_size = 2 * mib, .out_size = 8};
+    struct pool_task task = {.fn = count_place_task, .in = data, .in_size = 2 * mib, .out_size = 8};
     EXPECT(pool_submit(pool, &task, &future) == POOL_ENOMEM);
     free(data);
     pool_destroy(pool);

@@ -385,7 +385,7 @@ static void get_unannounced(bool others) {
     assert_int_equal(kill(worker, SIGCONT), 0);
     future_free(first);
     if (others) assert_ok(finish(after, NULL));
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    worker = worker_of(pool);
     pool_destroy(pool);
     pp_fault = NULL;
 }

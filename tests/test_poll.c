@@ -27,7 +27,7 @@ TEST_CASE(it_is_readable_when_something_has_ended) {
     assert_true(fd >= 0);
     assert_int_equal(pool_fd(pool), fd);
     for (long i = 0; i < 200; i++) {
-        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        struct future *future = submit_square(pool, i);
         assert_int_equal(loop_until(pool, fd, 1), 1);
         assert_true(future_done(future));
         long result = -1;
@@ -38,24 +38,15 @@ TEST_CASE(it_is_readable_when_something_has_ended) {
     pool_destroy(pool);
 }
 
-static atomic_int *finished;
-
-static int count_task(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(finished, 1);
-    return 0;
-}
-
 TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
-    finished = shared(sizeof *finished);
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[5000];
     for (int round = 0; round < 3; round++) {
-        *finished = 0;
+        *counted = 0;
         for (int i = 0; i < 5000; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
-        assert_true(becomes(finished, 5000));
+        assert_true(becomes(counted, 5000));
         sleep_ms(50);
         assert_int_equal(loop_until(pool, fd, 5000), 5000);
         for (int i = 0; i < 5000; i++) assert_true(future_done(futures[i]));
@@ -72,17 +63,13 @@ TEST_CASE(a_loop_with_a_window_counts_each_once) {
     static struct future *futures[TASKS];
     while (done < TASKS) {
         for (long i = submitted; i < TASKS && i < done + WINDOW; i++, submitted++)
-            futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+            futures[i] = submit_square(pool, i);
         int more = loop_until(pool, fd, 1);
         assert_true(more >= 1);
         done += more;
         assert_true(done <= submitted);
     }
-    for (long i = 0; i < TASKS; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares(futures, TASKS);
     assert_int_equal(pool_poll(pool, 0), 0);
     pool_destroy(pool);
 }
@@ -94,8 +81,7 @@ TEST_CASE(jobs_count_as_one_each) {
     struct future *futures[5];
     for (long i = 0; i < 1000; i++) in[i] = i;
     for (size_t j = 0; j < 5; j++) {
-        struct pool_job job = {.fn = square_task, POOL_IN(in), .out = out[j], .out_size = sizeof(long), .count = 1000,
-                               .chunk = j};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out[j]), .count = 1000, .chunk = j};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
     }
     assert_int_equal(loop_until(pool, fd, 5), 5);
@@ -110,7 +96,7 @@ TEST_CASE(jobs_count_as_one_each) {
 TEST_CASE(poll_waits_until_something_ends) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 500; i++) {
-        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        struct future *future = submit_square(pool, i);
         assert_int_equal(pool_poll(pool, i % 2 ? -1 : PATIENCE), 1);
         assert_true(future_done(future));
         future_free(future);
@@ -121,8 +107,7 @@ TEST_CASE(poll_waits_until_something_ends) {
 TEST_CASE(poll_ends_with_its_time) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     assert_int_equal(pool_poll(pool, 0), 0);
     int64_t start = now_ms();
     assert_int_equal(pool_poll(pool, 60), 0);
@@ -148,7 +133,7 @@ TEST_CASE(a_loop_with_nothing_to_do_comes_to_rest) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[100];
-    for (long i = 0; i < 100; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, 100);
     assert_int_equal(loop_until(pool, fd, 100), 100);
     int rounds = 0;
     while (readable_within(fd, 100) && rounds < 200) {

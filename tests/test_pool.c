@@ -9,17 +9,6 @@
 #include <sched.h>
 #endif
 
-static long values[64];
-
-static void it_does_work(struct pool *pool) {
-    long out[64];
-    for (long i = 0; i < 64; i++) values[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = values, .in_size = sizeof(long), .out = out, .out_size = sizeof(long), .count = 64};
-    assert_ok(pool_map(pool, &job));
-    for (long i = 0; i < 64; i++) assert_int_equal(out[i], i * i);
-}
-
 TEST_CASE(it_is_made_and_destroyed) {
     pool_destroy(NULL);
     struct pool *pool = NULL;
@@ -27,14 +16,14 @@ TEST_CASE(it_is_made_and_destroyed) {
     assert_ok(pool_create(&options, &pool));
     pool_destroy(pool); /* at once: workers may not have begun */
     assert_ok(pool_create(&options, &pool));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
 TEST_CASE(no_options_are_the_defaults) {
     struct pool *pool = NULL;
     assert_ok(pool_create(NULL, &pool));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
@@ -42,7 +31,7 @@ TEST_CASE(nothing_is_left_right_after_destroy) {
     struct holdings before;
     look(&before);
     struct pool *pool = pool_of(4);
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
     pid_t pids[4];
     assert_int_equal(descendants(getpid(), pids, 4), 0);
@@ -62,8 +51,8 @@ TEST_CASE(a_hundred_pools_one_after_the_other_leave_no_memory) {
         }
         struct pool *pool = pool_of(1 + i % 3);
         struct future *futures[100];
-        for (long k = 0; k < 100; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
-        it_does_work(pool);
+        submit_squares(pool, futures, 100);
+        assert_map_squares(pool, 64, 0);
         void *data = pool_alloc(pool, 100000);
         assert_non_null(data);
         for (int k = 0; k < 50; k++) assert_ok(finish(futures[k], NULL));
@@ -85,7 +74,7 @@ TEST_CASE(work_by_the_hundred_thousand_leaves_no_memory) {
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 4; round++) {
         if (round == 1) before = resident_kib();
-        for (long i = 0; i < ITEMS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, futures, ITEMS);
         for (long i = 0; i < ITEMS; i++) assert_ok(finish(futures[i], NULL));
         struct pool_job job = {.fn = square_task, POOL_IN(out), POOL_OUT(out), .count = ITEMS};
         memset(out, 0, ITEMS * sizeof *out);
@@ -101,7 +90,7 @@ static int workers_of(int asked) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(asked);
     struct future *futures[80];
-    for (int i = 0; i < 80; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 80; i++) futures[i] = submit_gated(pool, gate);
     int count = asked > 0 ? asked : 1;
     assert_true(gate_reached(gate, count));
     sleep_ms(100); /* more would arrive now */
@@ -121,7 +110,7 @@ TEST_CASE(it_has_as_many_workers_as_asked_for) {
     struct gate *gate = shared(sizeof *gate); /* as many as CPUs: wait for them, not for a time */
     struct pool *pool = pool_of(0);
     struct future *futures[64];
-    for (int i = 0; i < 64; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 64; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, cpus));
     sleep_ms(100);
     assert_int_equal(gate->arrived, cpus);
@@ -136,7 +125,7 @@ TEST_CASE(it_has_as_many_workers_as_asked_for) {
 
 TEST_CASE(too_many_workers_are_refused_and_many_are_not) {
     static const int bad[] = {1025, 2000, INT_MAX};
-    struct pool *const untouched = (struct pool *)&values;
+    struct pool *const untouched = (struct pool *)&bad;
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct pool *pool = untouched;
         struct pool_options options = test_options(bad[i]);
@@ -144,7 +133,7 @@ TEST_CASE(too_many_workers_are_refused_and_many_are_not) {
         assert_true(pool == untouched);
     }
     struct pool *pool = pool_of((int)scaled(300));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
@@ -243,7 +232,7 @@ TEST_CASE(shutdown_finishes_all_and_closes) {
     struct future *futures[1000];
     long *data = pool_alloc(pool, 64);
     data[0] = 77;
-    for (long i = 0; i < 1000; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, 1000);
     for (int again = 0; again < 3; again++) {
         assert_ok(pool_shutdown(pool, 0, again == 2 ? 0 : -1));
         all_calls_say_closed(pool);
@@ -276,9 +265,8 @@ struct load {
 static struct load put_load(void) {
     struct load load = {.gate = shared(sizeof *load.gate)};
     load.pool = pool_of(1);
-    load.running = submit(load.pool, gate_task, &load.gate, sizeof load.gate, 0);
-    assert_true(gate_reached(load.gate, 1));
-    for (long i = 0; i < 10; i++) load.pending[i] = submit(load.pool, square_task, &i, sizeof i, sizeof i);
+    load.running = block_worker(load.pool, load.gate);
+    for (long i = 0; i < 10; i++) load.pending[i] = submit_square(load.pool, i);
     return load;
 }
 
@@ -337,8 +325,7 @@ TEST_CASE(a_later_shutdown_may_be_harder) {
 
 TEST_CASE(the_workers_end_with_a_shutdown) {
     struct pool *pool = pool_of(3);
-    pid_t worker = 0;
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pid_t worker = worker_of(pool);
     assert_true(alive(worker));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     assert_true(gone_within(worker, PATIENCE));
@@ -350,7 +337,7 @@ TEST_CASE(destroy_is_bounded_with_work_running_and_queued) {
     struct pool *pool = pool_of(2);
     struct future *running[2], *pending[1000];
     for (int i = 0; i < 2; i++) running[i] = submit(pool, forever_task, &gate, sizeof gate, 0);
-    for (long i = 0; i < 1000; i++) pending[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, pending, 1000);
     assert_true(gate_reached(gate, 2));
     int64_t start = now_ms();
     pool_destroy(pool);
@@ -364,7 +351,7 @@ TEST_CASE(pools_side_by_side_do_not_touch_each_other) {
     struct pool *first = pool_of(1), *second = pool_of(1), *third = pool_of(1);
     struct future *busy[3] = {submit(first, forever_task, &gate, sizeof gate, 0),
                               submit(second, forever_task, &gate, sizeof gate, 0),
-                              submit(third, gate_task, &gate, sizeof gate, 0)};
+                              submit_gated(third, gate)};
     assert_true(gate_reached(gate, 3));
     pool_destroy(first); /* the others hold nothing that keeps it */
     assert_code(finish(busy[0], NULL), POOL_ECANCELLED);
@@ -374,7 +361,7 @@ TEST_CASE(pools_side_by_side_do_not_touch_each_other) {
     assert_code(finish(busy[1], NULL), POOL_ECANCELLED);
     gate_open(gate);
     assert_ok(finish(busy[2], NULL));
-    it_does_work(third);
+    assert_map_squares(third, 64, 0);
     pool_destroy(third);
 }
 

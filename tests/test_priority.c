@@ -33,8 +33,7 @@ static struct future *submit_entry(struct pool *pool, struct log *log, int numbe
 static struct pool *held_pool(struct log *log, struct future **holder) {
     struct pool *pool = pool_of(1);
     struct gate *gate = &log->gate;
-    *holder = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    *holder = block_worker(pool, gate);
     return pool;
 }
 
@@ -170,7 +169,7 @@ TEST_CASE(tasks_are_not_kept_waiting_by_a_long_job) {
     assert_ok(pool_map_async(pool, &job, &future));
     for (int i = 0; i < 50; i++) {
         long x = i, square = -1;
-        assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &square));
+        assert_ok(finish(submit_square(pool, x), &square));
         assert_int_equal(square, x * x);
     }
     assert_false(future_done(future));

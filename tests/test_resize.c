@@ -30,34 +30,13 @@ static struct pool *pool_with(struct pool_options options, int workers) {
     return pool;
 }
 
-static void map_squares(struct pool *pool, size_t count) {
-    long *out = malloc(count * sizeof *out), *in = malloc(count * sizeof *in);
-    for (size_t i = 0; i < count; i++) in[i] = (long)i;
-    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = count};
-    assert_ok(pool_map(pool, &job));
-    for (size_t i = 0; i < count; i++) assert_true(out[i] == (long)(i * i));
-    free(in);
-    free(out);
-}
-
-static void submit_squares(struct pool *pool, long count) {
-    struct future **futures = malloc((size_t)count * sizeof(struct future *));
-    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-    for (long i = 0; i < count; i++) {
-        long square = -1;
-        assert_ok(finish(futures[i], &square));
-        assert_true(square == i * i);
-    }
-    free(futures);
-}
-
 /* ---- pool_resize */
 
 TEST_CASE(a_larger_pool_runs_more_at_a_time) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *futures[5];
-    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 5; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 1));
     assert_ok(pool_resize(pool, 5));
     assert_true(gate_reached(gate, 5)); /* nothing has ended: all five are under way */
@@ -70,27 +49,27 @@ TEST_CASE(a_smaller_pool_finishes_what_runs) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(4);
     struct future *futures[4];
-    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 4; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 4));
     assert_ok(pool_resize(pool, 1));
     gate_open(gate);
     for (int i = 0; i < 4; i++) assert_ok(finish(futures[i], NULL));
     assert_workers(1);
-    submit_squares(pool, 1000);
-    map_squares(pool, 1000);
+    assert_squares_at_once(pool, 1000);
+    assert_map_squares(pool, 1000, 0);
     pool_destroy(pool);
 }
 
 TEST_CASE(idle_workers_leave_a_smaller_pool) {
     struct pool *pool = pool_of(6);
-    map_squares(pool, 100);
+    assert_map_squares(pool, 100, 0);
     assert_workers(6);
     assert_ok(pool_resize(pool, 2));
     assert_workers(2);
     assert_ok(pool_resize(pool, 4));
     assert_workers(4);
-    map_squares(pool, 1000);
-    submit_squares(pool, 1000);
+    assert_map_squares(pool, 1000, 0);
+    assert_squares_at_once(pool, 1000);
     pool_destroy(pool);
 }
 
@@ -176,13 +155,12 @@ TEST_CASE(a_killed_worker_of_a_resized_pool_is_replaced) {
     struct pool *pool = pool_of(1);
     assert_ok(pool_resize(pool, 3));
     for (int i = 0; i < 5; i++) {
-        pid_t pid = 0;
-        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+        pid_t pid = worker_of(pool);
         kill(pid, SIGKILL);
         assert_true(gone_within(pid, PATIENCE));
     }
     assert_workers(3);
-    submit_squares(pool, 100);
+    assert_squares_at_once(pool, 100);
     pool_destroy(pool);
 }
 
@@ -192,7 +170,7 @@ TEST_CASE(a_lazy_pool_has_no_worker_before_there_is_work) {
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
     sleep_ms(100); /* some would be there now */
     assert_workers(0);
-    for (int i = 0; i < 20; i++) submit_squares(pool, 1); /* one after the other: one worker is enough */
+    assert_squares_in_turn(pool, 20); /* one worker is enough */
     assert_workers(1);
     pool_destroy(pool);
 }
@@ -201,10 +179,10 @@ TEST_CASE(a_lazy_pool_starts_as_many_as_are_of_use) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
     struct future *futures[8];
-    for (int i = 0; i < 3; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 3; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 3));
     assert_workers(3);
-    for (int i = 3; i < 8; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 3; i < 8; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 8));
     gate_open(gate);
     for (int i = 0; i < 8; i++) assert_ok(finish(futures[i], NULL));
@@ -221,7 +199,7 @@ TEST_CASE(a_lazy_pool_maps) {
     assert_workers(2); /* two items: no more could be of use */
     gate_open(all_here);
     assert_code(finish(future, NULL), POOL_EFAILED);
-    map_squares(pool, 10000);
+    assert_map_squares(pool, 10000, 0);
     assert_workers(4);
     pool_destroy(pool);
 }
@@ -230,7 +208,7 @@ TEST_CASE(a_lazy_pool_can_be_resized_with_work_waiting) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 1);
     struct future *futures[4];
-    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 4; i++) futures[i] = submit_gated(pool, gate);
     assert_ok(pool_resize(pool, 4));
     assert_true(gate_reached(gate, 4));
     gate_open(gate);
@@ -255,8 +233,8 @@ TEST_CASE(a_lazy_pool_without_a_fit_worker_is_broken) {
 TEST_CASE(idle_workers_end_and_come_again) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 50}, 4);
     for (int round = 0; round < 3; round++) {
-        map_squares(pool, 1000);
-        submit_squares(pool, 100);
+        assert_map_squares(pool, 1000, 0);
+        assert_squares_at_once(pool, 100);
         assert_workers(0);
     }
     pool_destroy(pool);
@@ -265,8 +243,8 @@ TEST_CASE(idle_workers_end_and_come_again) {
 TEST_CASE(work_meets_workers_that_are_about_to_end) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 1}, 3);
     for (int i = 0; i < (int)scaled(400); i++) {
-        submit_squares(pool, 1 + i % 3);
-        if (i % 4 == 0) map_squares(pool, 3);
+        assert_squares_at_once(pool, 1 + i % 3);
+        if (i % 4 == 0) assert_map_squares(pool, 3, 0);
         usleep((unsigned)(scramble((uint64_t)i) % 2500)); /* on both sides of the time-out */
     }
     pool_destroy(pool);
@@ -275,8 +253,7 @@ TEST_CASE(work_meets_workers_that_are_about_to_end) {
 TEST_CASE(busy_workers_do_not_count_as_idle) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 20, .lazy = true}, 2);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     sleep_ms(200);
     assert_workers(1);
     gate_open(gate);
@@ -305,9 +282,9 @@ static void count_end(void *arg) {
 TEST_CASE(the_finalizer_runs_in_every_worker_at_shutdown) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool *pool = pool_with((struct pool_options){.finalizer = count_end, .finalizer_arg = ends}, 5);
-    submit_squares(pool, 100);
+    assert_squares_at_once(pool, 100);
     assert_workers(5);
-    struct future *future = submit(pool, square_task, &(long){3}, sizeof(long), sizeof(long));
+    struct future *future = submit_square(pool, 3);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     assert_int_equal(*ends, 5);
     assert_workers((size_t)-1); /* the supervisor has gone, too */
@@ -321,7 +298,7 @@ TEST_CASE(the_finalizer_runs_in_workers_that_retire) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool_options options = {.finalizer = count_end, .finalizer_arg = ends, .max_tasks_per_worker = 10};
     struct pool *pool = pool_with(options, 1);
-    submit_squares(pool, 35);
+    assert_squares_at_once(pool, 35);
     assert_true(becomes(ends, 3));
     pool_destroy(pool);
     int before = *ends;
@@ -346,7 +323,7 @@ static void hang(void *arg) {
 
 TEST_CASE(a_finalizer_that_hangs_ends_with_the_pool) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = hang}, 2);
-    submit_squares(pool, 10);
+    assert_squares_at_once(pool, 10);
     assert_code(pool_shutdown(pool, 0, 100), POOL_ETIMEDOUT);
     assert_code(pool_shutdown(pool, 0, 0), POOL_ETIMEDOUT);
     int64_t begin = now_ms();
@@ -361,7 +338,7 @@ static void crash(void *arg) {
 
 TEST_CASE(a_finalizer_that_crashes_ends_its_worker) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = crash}, 3);
-    submit_squares(pool, 10);
+    assert_squares_at_once(pool, 10);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     pool_destroy(pool);
 }
@@ -375,7 +352,7 @@ TEST_CASE(threads_become_more_and_fewer) {
                                                         .initializer_arg = begins, .finalizer = count_end,
                                                         .finalizer_arg = ends}, 1);
     struct future *futures[5];
-    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 5; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 1));
     assert_ok(pool_resize(pool, 5));
     assert_true(gate_reached(gate, 5));
@@ -415,9 +392,9 @@ TEST_CASE(the_same_options_go_with_every_backend) {
         atomic_store(begins, 0);
         atomic_store(ends, 0);
         struct pool *pool = pool_with(options, 2);
-        submit_squares(pool, 30);
+        assert_squares_at_once(pool, 30);
         assert_ok(pool_resize(pool, 3));
-        map_squares(pool, 100);
+        assert_map_squares(pool, 100, 0);
         assert_code(pool_resize(pool, 1025), POOL_EINVAL);
         assert_ok(pool_shutdown(pool, 0, PATIENCE));
         assert_true(*begins >= 130 / 7);
@@ -427,7 +404,7 @@ TEST_CASE(the_same_options_go_with_every_backend) {
         pool_destroy(pool);
         assert_int_equal(*begins, *ends);
         pool = pool_with((struct pool_options){.backend = backend, .finalizer = count_end, .finalizer_arg = ends}, 2);
-        submit_squares(pool, 30);
+        assert_squares_at_once(pool, 30);
         pool_destroy(pool);
         assert_int_equal(*begins, *ends); /* none at the pool's end */
     }

@@ -39,7 +39,7 @@ TEST_CASE(tasks_are_counted_from_queue_to_end) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[10];
-    for (int i = 0; i < 10; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 10; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 2));
     struct pool_stats stats = stats_of(pool);
     assert_int_equal(stats.busy, 2);
@@ -60,7 +60,7 @@ TEST_CASE(items_count_as_tasks_do) {
     struct pool_job job = {.fn = fail_odd, .count = 1001};
     assert_code(pool_map(pool, &job), POOL_EFAILED);
     long x = 3;
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    assert_ok(finish(submit_square(pool, x), NULL));
     struct pool_worker_stats list[4];
     struct pool_stats stats = settled(pool, 2);
     stats.list = list;
@@ -150,8 +150,7 @@ TEST_CASE(a_worker_tells_of_its_time_and_memory) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit(pool, burn, NULL, 0, 1), NULL));
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     sleep_ms(50);
     struct pool_worker_stats worker;
     struct pool_stats stats = {.list = &worker, .room = 1};
@@ -190,8 +189,7 @@ TEST_CASE(workers_are_counted_in_each_backend) {
         assert_ok(pool_create(&options, &pool));
         assert_int_equal(settled(pool, workers).idle, workers);
         if (backend != POOL_INLINE) { /* there nobody looks while a task runs */
-            struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-            assert_true(gate_reached(gate, 1));
+            struct future *future = block_worker(pool, gate);
             struct pool_stats stats = stats_of(pool);
             assert_int_equal(stats.busy, 1);
             assert_int_equal(stats.running, 1);

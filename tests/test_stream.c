@@ -345,7 +345,7 @@ TEST_CASE(freeing_a_stream_stops_its_work) {
         stream_free(stream);
         long value = 9, result = 0; /* the workers are free again */
         for (int i = 0; i < 10; i++)
-            assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+            assert_ok(finish(submit_square(pool, value), &result));
         assert_int_equal(*begun, 2);
     }
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -481,7 +481,7 @@ static int meddle(void *arg, void *in) {
     long value = m->calls++, result = -1;
     struct pool_failure failure;
     /* Other work on the same pool, to its end. */
-    if (finish(submit(m->pool, square_task, &value, sizeof value, sizeof value), &result) || result != value * value)
+    if (finish(submit_square(m->pool, value), &result) || result != value * value)
         return -99;
     m->nested[0] = stream_next(m->stream, &result, 0);
     m->nested[1] = stream_failure(m->stream, &failure);
@@ -587,7 +587,7 @@ TEST_CASE(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for) {
             struct pool_stream options = {.fn = first_is_endless_task, .next = open_gate, .next_arg = gate,
                                           .in_size = sizeof(long), .out_size = sizeof(long), .window = 1};
             assert_ok((unordered ? pool_imap_unordered : pool_imap)(e.pool, &options, &e.stream));
-            struct future *late = submit(e.pool, gate_task, &gate, sizeof gate, 0);
+            struct future *late = submit_gated(e.pool, gate);
             assert_ok(future_on_done(late, end_it, &e));
             int error = stream_next(e.stream, NULL, PATIENCE);
             if (error == POOL_ETIMEDOUT) assert_ok(error);

@@ -83,7 +83,7 @@ TEST_CASE(many_are_waited_for_at_once) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, TASKS);
     assert_ok(future_wait_many(futures, TASKS, POOL_ALL_COMPLETED, PATIENCE));
     for (long i = 0; i < TASKS; i++) {
         if (!future_done(futures[i])) assert_true(future_done(futures[i]));
