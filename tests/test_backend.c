@@ -33,7 +33,7 @@ TEST_CASE(an_unknown_backend_is_refused) {
 
 /* ---- The same results ------------------------------------------------------------------------------------------- */
 
-TEST_CASE(a_map_gives_the_same) {
+TEST_CASE(a_map_gives_the_same_results_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         for (size_t chunk = 0; chunk < 20; chunk += 7) assert_map_squares(pool, 5000, chunk);
@@ -42,7 +42,7 @@ TEST_CASE(a_map_gives_the_same) {
     }
 }
 
-TEST_CASE(submitted_tasks_give_the_same) {
+TEST_CASE(submitted_tasks_give_the_same_results_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *futures[200];
@@ -62,7 +62,7 @@ static int index_and_seed(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(index_and_seed_are_the_same) {
+TEST_CASE(an_index_and_a_seed_are_the_same_in_each_backend) {
     uint64_t expected[100][2], got[100][2];
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
@@ -70,7 +70,7 @@ TEST_CASE(index_and_seed_are_the_same) {
         if (b == POOL_PROCESSES) memcpy(expected, got, sizeof got);
         assert_memory_equal(got, expected, sizeof got);
         pool_destroy(pool);
-        assert_int_equal(task_index(), 0); /* this thread has been in no task, whoever ran them */
+        assert_int_equal(task_index(), 0); /* this thread is not inside a task, even if the tasks ran here */
     }
 }
 
@@ -79,7 +79,7 @@ static int fail_task(const void *in, void *out) {
     return task_index() % 10 == 4 ? task_fail(9, "item %zu says no", task_index()) : 0;
 }
 
-TEST_CASE(failures_are_the_same) {
+TEST_CASE(failures_are_the_same_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct pool_failure failure;
@@ -108,7 +108,7 @@ TEST_CASE(data_in_the_arena_is_used_in_place) {
     }
 }
 
-TEST_CASE(a_descriptor_tells_of_what_is_done) {
+TEST_CASE(the_descriptor_of_a_pool_tells_of_finished_tasks) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         assert_true(pool_fd(pool) >= 0);
@@ -128,7 +128,7 @@ static int slow_first_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(what_takes_too_long_is_overdue) {
+TEST_CASE(a_task_past_its_time_out_is_overdue_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *future;
@@ -145,7 +145,7 @@ TEST_CASE(what_takes_too_long_is_overdue) {
     }
 }
 
-TEST_CASE(what_is_cancelled_never_runs) {
+TEST_CASE(a_cancelled_task_never_runs) {
     static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
     for (size_t b = 0; b < COUNT(with_workers); b++) {
         struct gate *gate = shared(sizeof *gate);
@@ -168,7 +168,7 @@ TEST_CASE(what_is_cancelled_never_runs) {
     }
 }
 
-TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
+TEST_CASE(a_kill_of_a_task_in_a_thread_takes_effect_when_the_task_returns) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *task = submit_gated(pool, gate), *job;
@@ -211,7 +211,7 @@ static int by_way_of_another(const void *in, void *out) {
     return error ? 1 : task_index() == 1 ? 0 : 2;
 }
 
-TEST_CASE(a_task_is_a_foreigner_to_its_own_pool) {
+TEST_CASE(a_task_may_not_use_its_own_pool) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int code = 0;
@@ -221,14 +221,14 @@ TEST_CASE(a_task_is_a_foreigner_to_its_own_pool) {
     }
 }
 
-TEST_CASE(it_is_so_by_way_of_another_pool_too) {
+TEST_CASE(a_task_may_not_use_its_own_pool_from_within_a_second_pool_either) {
     static const int in_here[] = {POOL_THREADS, POOL_INLINE};
     for (size_t b = 0; b < COUNT(in_here); b++) {
         own_pool = pool_in((size_t)in_here[b]);
         int status[2];
         assert_code(pool_map(own_pool, &(struct pool_job){.fn = by_way_of_another, .count = 2, .status = status}),
                     POOL_EFAILED);
-        assert_code(status[0], POOL_EFAILED); /* its index is its own again after the other pool's tasks */
+        assert_code(status[0], POOL_EFAILED); /* after the other pool's tasks the task has its own index again */
         assert_ok(status[1]);
         pool_destroy(own_pool);
     }
@@ -320,7 +320,7 @@ TEST_CASE(workers_are_replaced_after_so_many_tasks) {
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
         assert_squares_in_turn(pool, 40);
-        uint64_t out[600][2]; /* more deaths than there is room for notices */
+        uint64_t out[600][2]; /* more deaths than the ring of notices has room for */
         assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(out),
                                                     .count = b == POOL_PROCESSES ? 30 : 600}));
         assert_true(becomes(runs, b == POOL_PROCESSES ? 30 : 300));
@@ -328,7 +328,7 @@ TEST_CASE(workers_are_replaced_after_so_many_tasks) {
     }
 }
 
-/* ---- What differs ------------------------------------------------------------------------------------------------ */
+/* ---- Differences ------------------------------------------------------------------------------------------------- */
 
 static int global;
 
@@ -338,7 +338,7 @@ static int write_global(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(globals_are_shared_but_for_processes) {
+TEST_CASE(globals_are_shared_with_threads_and_not_with_processes) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int value = 77;
@@ -390,7 +390,7 @@ TEST_CASE(a_task_may_have_children) {
     }
 }
 
-TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
+TEST_CASE(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *futures[20];
     int ms = 30;
@@ -405,7 +405,7 @@ TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
     assert_true(cancelled >= 17);
 }
 
-TEST_CASE(running_threads_are_waited_for_by_shutdown) {
+TEST_CASE(shutdown_waits_for_threads_that_run_tasks) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct gate *gate = shared(sizeof *gate);
     struct future *future = block_worker(pool, gate);
@@ -419,26 +419,26 @@ TEST_CASE(running_threads_are_waited_for_by_shutdown) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(an_unknown_backend_is_refused),
-        TEST(a_map_gives_the_same),
-        TEST(submitted_tasks_give_the_same),
-        TEST(index_and_seed_are_the_same),
-        TEST(failures_are_the_same),
+        TEST(a_map_gives_the_same_results_in_each_backend),
+        TEST(submitted_tasks_give_the_same_results_in_each_backend),
+        TEST(an_index_and_a_seed_are_the_same_in_each_backend),
+        TEST(failures_are_the_same_in_each_backend),
         TEST(data_in_the_arena_is_used_in_place),
-        TEST(a_descriptor_tells_of_what_is_done),
-        TEST(what_takes_too_long_is_overdue),
-        TEST(what_is_cancelled_never_runs),
-        TEST(what_runs_in_a_thread_is_killed_once_it_returns),
-        TEST(a_task_is_a_foreigner_to_its_own_pool),
-        TEST(it_is_so_by_way_of_another_pool_too),
+        TEST(the_descriptor_of_a_pool_tells_of_finished_tasks),
+        TEST(a_task_past_its_time_out_is_overdue_in_each_backend),
+        TEST(a_cancelled_task_never_runs),
+        TEST(a_kill_of_a_task_in_a_thread_takes_effect_when_the_task_returns),
+        TEST(a_task_may_not_use_its_own_pool),
+        TEST(a_task_may_not_use_its_own_pool_from_within_a_second_pool_either),
         TEST(pools_may_be_nested),
         TEST(the_initializer_runs_in_each_worker),
         TEST(an_initializer_that_keeps_failing_breaks_the_pool),
         TEST(workers_are_replaced_after_so_many_tasks),
-        TEST(globals_are_shared_but_for_processes),
+        TEST(globals_are_shared_with_threads_and_not_with_processes),
         TEST(inline_tasks_are_done_when_the_call_returns),
         TEST(a_task_may_have_children),
-        TEST(what_was_not_done_is_cancelled_by_the_end),
-        TEST(running_threads_are_waited_for_by_shutdown),
+        TEST(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends),
+        TEST(shutdown_waits_for_threads_that_run_tasks),
     };
     return run_group("backend", tests, COUNT(tests), argc, argv);
 }
