@@ -1,5 +1,6 @@
-/* What a get takes in. Of many that are done it takes those near the one that is asked for, and leaves the others until
- * they are asked for; but whatever else waits for the program to look is seen to all the same. */
+/* The outcomes that future_get() collects. Of many finished tasks it collects those near its own and leaves the others
+ * until they are asked for; but callbacks, dependent tasks, deaths, jobs and whatever else waits for the caller are
+ * attended to all the same. */
 #include "support.h"
 
 #include <signal.h>
@@ -32,11 +33,11 @@ static struct pool *begin(void) {
     return pool_of(2);
 }
 
-static bool is_taken_in(const struct future *future) {
+static bool is_collected(const struct future *future) {
     return atomic_load(&future->done);
 }
 
-/* Tasks that are done, and of which the caller knows none. */
+/* Submits tasks whose outcomes the caller will not have collected when they are done. */
 static void submit_many(struct pool *pool, struct future **futures, int count) {
     for (int i = 0; i < count; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
 }
@@ -47,7 +48,7 @@ static uint64_t announced(const struct pool *pool) {
     return count;
 }
 
-/* Until so many outcomes are there for the caller to take in. */
+/* Waits until workers have announced so many outcomes. */
 static void await_announced(const struct pool *pool, uint64_t count) {
     for (int64_t start = now_ms(); announced(pool) < count && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_true(announced(pool) >= count);
@@ -59,29 +60,29 @@ static void end(struct pool *pool, struct future **futures, int count) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_get_takes_in_what_is_near_and_no_more) {
+TEST_CASE(a_get_collects_outcomes_near_its_own_and_no_more) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
-    for (int i = 490; i < 510; i++) assert_true(is_taken_in(futures[i]));
-    assert_false(is_taken_in(futures[0]));
-    assert_false(is_taken_in(futures[MANY - 1]));
+    for (int i = 490; i < 510; i++) assert_true(is_collected(futures[i]));
+    assert_false(is_collected(futures[0]));
+    assert_false(is_collected(futures[MANY - 1]));
     assert_ok(future_get(futures[MANY - 1], NULL, 0));
     assert_ok(future_get(futures[0], NULL, 0));
-    assert_false(is_taken_in(futures[250]));
+    assert_false(is_collected(futures[250]));
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_of_what_is_not_done_takes_in_everything) {
+TEST_CASE(a_get_of_an_unfinished_task_collects_all_outcomes) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY);
     struct future *last = submit_gated(pool, gate);
     assert_code(future_get(last, NULL, 0), POOL_ETIMEDOUT);
-    for (int i = 0; i < MANY; i++) assert_true(is_taken_in(futures[i]));
+    for (int i = 0; i < MANY; i++) assert_true(is_collected(futures[i]));
     gate_open(gate);
     assert_ok(finish(last, NULL));
     end(pool, futures, MANY);
@@ -92,7 +93,7 @@ static void count_call(struct future *future, void *argument) {
     ++*(int *)argument;
 }
 
-TEST_CASE(a_get_runs_the_callbacks_of_others) {
+TEST_CASE(a_get_runs_callbacks_of_other_futures) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     int calls = 0;
@@ -107,7 +108,7 @@ TEST_CASE(a_get_runs_the_callbacks_of_others) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_begins_what_comes_after_others) {
+TEST_CASE(a_get_starts_tasks_that_depend_on_other_futures) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct future *first = submit_gated(pool, gate), *second;
@@ -123,7 +124,7 @@ TEST_CASE(a_get_begins_what_comes_after_others) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_learns_of_deaths) {
+TEST_CASE(a_get_learns_of_dead_workers) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = die_once_task, .retries = 1};
@@ -139,7 +140,7 @@ TEST_CASE(a_get_learns_of_deaths) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_ends_jobs) {
+TEST_CASE(a_get_finishes_jobs) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_job job = {.fn = flag_task, .count = 2};
@@ -148,15 +149,15 @@ TEST_CASE(a_get_ends_jobs) {
     await_announced(pool, MANY);
     assert_ok(pool_map_async(pool, &job, &other));
     assert_true(becomes(flag, 2));
-    /* Until nobody is in it any more. */
+    /* Until both workers have left the job and sleep. */
     for (int64_t start = now_ms(); pool->shared.status->asleep[0] != 3 && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_ok(future_get(futures[FAR], NULL, 0));
-    assert_true(is_taken_in(other));
+    assert_true(is_collected(other));
     assert_ok(finish(other, NULL));
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_stops_the_clock_of_others) {
+TEST_CASE(a_get_stops_the_time_out_of_other_tasks) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = flag_task, .timeout = PATIENCE};
@@ -181,8 +182,8 @@ static int add(void *result, const void *right) {
     return 0;
 }
 
-/* Three arguments fit at a time, done or not. */
-TEST_CASE(what_is_done_makes_room) {
+/* The arena has room for the arguments of three tasks, whether they are done or not. */
+TEST_CASE(finished_tasks_make_room_in_the_arena) {
     enum { SIZE = 300000, FIT = 3 };
     counted = shared(sizeof *counted);
     struct pool_options options = test_options(1);
@@ -210,7 +211,7 @@ TEST_CASE(what_is_done_makes_room) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_get_takes_in_what_was_given_up) {
+TEST_CASE(a_get_collects_tasks_that_were_given_up) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     size_t left = pool->arena_left;
@@ -226,14 +227,15 @@ TEST_CASE(a_get_takes_in_what_was_given_up) {
     end(pool, futures, MANY);
 }
 
-/* More than workers have in their reach, the first of them done, and then two that hold the workers up. */
+/* Submits more tasks than there are slots: `first` that run, one that blocks a worker before and one after them, and
+ * WAIT that have to wait for a slot. */
 enum { WAIT = 5000 };
 
 static struct future **submit_more_than_fit(struct pool *pool, int first, struct future *gates[2]) {
     struct future **futures = calloc((size_t)PP_SLOTS + WAIT, sizeof(struct future *));
     assert_non_null(futures);
     gates[0] = submit_gated(pool, gate);
-    assert_true(gate_reached(gate, 1)); /* or one worker might take both, and the other run all that come after */
+    assert_true(gate_reached(gate, 1)); /* else one worker might claim both, and the other run all later tasks */
     submit_many(pool, futures, first);
     gates[1] = submit_gated(pool, gate);
     submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
@@ -248,20 +250,20 @@ static void end_more_than_fit(struct pool *pool, struct future **futures, struct
     free(futures);
 }
 
-TEST_CASE(a_get_of_few_sends_as_many_of_those_that_wait) {
+TEST_CASE(a_get_that_collects_few_outcomes_sends_as_many_waiting_tasks) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, MANY, gates);
     assert_true(gate_reached(gate, 2));
     await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
-    assert_false(is_taken_in(futures[0]));
+    assert_false(is_collected(futures[0]));
     assert_false(futures[(int)PP_SLOTS - 2]->queued);
     assert_int_equal(pool->free_slot_count, 0);
     gate_open(gate);
     end_more_than_fit(pool, futures, gates);
 }
 
-TEST_CASE(a_get_keeps_the_workers_at_work) {
+TEST_CASE(a_get_keeps_the_workers_busy) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
     gate_open(gate);
@@ -274,17 +276,17 @@ TEST_CASE(a_get_keeps_the_workers_at_work) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(a_get_takes_in_what_is_near_and_no_more),
-        TEST(a_get_of_what_is_not_done_takes_in_everything),
-        TEST(a_get_runs_the_callbacks_of_others),
-        TEST(a_get_begins_what_comes_after_others),
-        TEST(a_get_learns_of_deaths),
-        TEST(a_get_ends_jobs),
-        TEST(a_get_stops_the_clock_of_others),
-        TEST(what_is_done_makes_room),
-        TEST(a_get_takes_in_what_was_given_up),
-        TEST(a_get_of_few_sends_as_many_of_those_that_wait),
-        TEST(a_get_keeps_the_workers_at_work),
+        TEST(a_get_collects_outcomes_near_its_own_and_no_more),
+        TEST(a_get_of_an_unfinished_task_collects_all_outcomes),
+        TEST(a_get_runs_callbacks_of_other_futures),
+        TEST(a_get_starts_tasks_that_depend_on_other_futures),
+        TEST(a_get_learns_of_dead_workers),
+        TEST(a_get_finishes_jobs),
+        TEST(a_get_stops_the_time_out_of_other_tasks),
+        TEST(finished_tasks_make_room_in_the_arena),
+        TEST(a_get_collects_tasks_that_were_given_up),
+        TEST(a_get_that_collects_few_outcomes_sends_as_many_waiting_tasks),
+        TEST(a_get_keeps_the_workers_busy),
     };
     return run_group("collect", tests, COUNT(tests), argc, argv);
 }
