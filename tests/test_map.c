@@ -38,7 +38,7 @@ TEST_CASE(items_in_the_arena_give_the_same_results) {
     pool_destroy(pool);
 }
 
-TEST_CASE(one_worker_and_more_workers_than_items_do) {
+TEST_CASE(a_pool_may_have_one_worker_or_more_workers_than_items) {
     static const int workers[] = {1, 2, 16};
     for (size_t w = 0; w < COUNT(workers); w++) {
         struct pool *pool = pool_of(workers[w]);
@@ -103,7 +103,7 @@ static int index_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_arguments_tasks_have_their_index) {
+TEST_CASE(tasks_without_arguments_have_their_index) {
     struct pool *pool = pool_of(3);
     size_t *out = malloc(20000 * sizeof *out);
     for (size_t k = 0; k < COUNT(chunks); k++) {
@@ -130,7 +130,7 @@ static int nothing_task(const void *in, void *out) {
     return in || out ? 1 : 0;
 }
 
-TEST_CASE(without_results_tasks_have_none_or_scratch) {
+TEST_CASE(tasks_without_results_have_null_or_scratch_memory) {
     struct pool *pool = pool_of(2);
     long in[1000];
     for (long i = 0; i < 1000; i++) in[i] = i;
@@ -187,7 +187,7 @@ static int low_fails_late_task(const void *in, void *out) {
     return task_index() == 50 ? 5 : 0;
 }
 
-TEST_CASE(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed) {
+TEST_CASE(the_failure_of_a_job_is_that_of_the_lowest_index_whenever_it_failed) {
     late = shared(sizeof *late);
     struct pool *pool = pool_of(2);
     struct pool_failure failure;
@@ -208,7 +208,7 @@ TEST_CASE(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed) {
     pool_destroy(pool);
 }
 
-/* What happens to an item is told by its index. */
+/* The index says what happens to the item. */
 static int unlucky_task(const void *in, void *out) {
     (void)in;
     (void)out;
@@ -236,7 +236,7 @@ static void check_unlucky(const struct pool_failure *failure, size_t index) {
     assert_true(failure->worker > 0 || index % 100 != 17);
 }
 
-TEST_CASE(every_failed_item_is_told_with_its_reason) {
+TEST_CASE(each_failed_item_is_listed_with_its_reason) {
     enum { ITEMS = 1000, FAILED = 30 };
     static const size_t digits[] = {17, 40, 63};
     struct pool *pool = pool_of(3);
@@ -255,7 +255,7 @@ TEST_CASE(every_failed_item_is_told_with_its_reason) {
     pool_destroy(pool);
 }
 
-TEST_CASE(without_failures_there_are_none_to_tell) {
+TEST_CASE(a_job_without_failures_lists_none) {
     struct pool *pool = pool_of(2);
     struct pool_failure failures[3];
     for (size_t count = 0; count < 20; count += 10) {
@@ -270,10 +270,10 @@ TEST_CASE(without_failures_there_are_none_to_tell) {
     pool_destroy(pool);
 }
 
-/* More than can be in the workers' reach at a time: the last of them wait for a place. */
+/* More jobs than the job table has entries: the last of them wait in the queue. */
 enum { CROWD = 300, CROWD_ITEMS = 5 };
 
-struct backoff {
+struct crowd {
     struct pool *pool;
     struct gate *gate;
     struct future *first, *jobs[CROWD];
@@ -287,11 +287,11 @@ static int number_task(const void *in, void *out) {
     return 0;
 }
 
-static void make_crowd(struct backoff *c) {
+static void make_crowd(struct crowd *c) {
     memset(c, 0, sizeof *c);
     c->gate = shared(sizeof *c->gate);
     c->pool = pool_of(1);
-    c->first = submit_gated(c->pool, c->gate); /* nothing else begins before it ends */
+    c->first = submit_gated(c->pool, c->gate); /* nothing else starts before it ends */
     assert_true(gate_reached(c->gate, 1));
     for (int i = 0; i < CROWD; i++) {
         struct pool_job job = {.fn = number_task, POOL_OUT(c->out[i]), .count = CROWD_ITEMS, .status = c->status[i]};
@@ -300,7 +300,7 @@ static void make_crowd(struct backoff *c) {
     }
 }
 
-static void check_crowd(struct backoff *c, int i, int expected) {
+static void check_crowd(struct crowd *c, int i, int expected) {
     assert_code(future_get(c->jobs[i], NULL, PATIENCE), expected);
     for (int k = 0; k < CROWD_ITEMS; k++) {
         assert_code(c->status[i][k], expected);
@@ -308,16 +308,16 @@ static void check_crowd(struct backoff *c, int i, int expected) {
     }
 }
 
-static void end_crowd(struct backoff *c) {
+static void end_crowd(struct crowd *c) {
     future_free(c->first);
     for (int i = 0; i < CROWD; i++) future_free(c->jobs[i]);
     pool_destroy(c->pool);
 }
 
-TEST_CASE(jobs_beyond_the_reach_of_workers_wait_in_line) {
-    static struct backoff c;
+TEST_CASE(jobs_beyond_the_job_table_wait_in_the_queue) {
+    static struct crowd c;
     make_crowd(&c);
-    assert_ok(future_cancel(c.jobs[3])); /* makes a place for the next in line */
+    assert_ok(future_cancel(c.jobs[3])); /* makes room for the next in the queue */
     assert_ok(future_cancel(c.jobs[CROWD - 2]));
     assert_ok(future_kill(c.jobs[CROWD - 1]));
     gate_open(c.gate);
@@ -325,8 +325,8 @@ TEST_CASE(jobs_beyond_the_reach_of_workers_wait_in_line) {
     end_crowd(&c);
 }
 
-TEST_CASE(jobs_that_wait_in_line_end_with_their_pool) {
-    static struct backoff c;
+TEST_CASE(jobs_that_wait_in_the_queue_end_with_their_pool) {
+    static struct crowd c;
     make_crowd(&c);
     assert_ok(pool_shutdown(c.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
     for (int i = 0; i < CROWD; i++) check_crowd(&c, i, POOL_ECANCELLED);
@@ -375,7 +375,8 @@ struct sizes {
 
 static struct sizes *sizes;
 
-/* 0 if both are aligned as an item of such a size can be: to the largest power of two that divides it, at most 16. */
+/* Returns 0 if both are aligned as items of their size can be: to the largest power of two that divides the size, at
+ * most 16. */
 static int aligned_task(const void *in, void *out) {
     size_t in_size = sizes->in, out_size = sizes->out;
     size_t in_alignment = in_size & (0 - in_size), out_alignment = out_size & (0 - out_size);
@@ -387,7 +388,7 @@ static int aligned_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
+TEST_CASE(items_of_any_size_are_aligned_and_do_not_overlap) {
     static const size_t some[] = {1, 2, 3, 5, 8, 12, 16, 17, 24, 40, 48, 63, 64, 65, 100, 255, 1000, 4096, 5000};
     sizes = shared(sizeof *sizes);
     struct pool *pool = pool_of(2);
@@ -395,7 +396,7 @@ TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
     for (size_t a = 0; a < COUNT(some); a++) {
         for (size_t b = 0; b < COUNT(some); b++) {
             *sizes = (struct sizes){some[a], some[b]};
-            char *odd_in = in + 1, *odd_out = out + 1; /* the caller's need not be aligned */
+            char *odd_in = in + 1, *odd_out = out + 1; /* the caller's arrays need not be aligned */
             for (size_t i = 0; i < 200; i++) fill(odd_in + i * sizes->in, sizes->in, i);
             struct pool_job job = {.fn = aligned_task, .in = odd_in, .in_size = sizes->in, .out = odd_out,
                                    .out_size = sizes->out, .count = 200};
@@ -415,7 +416,7 @@ static int sees_memory_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
+TEST_CASE(workers_see_all_memory_of_the_caller_in_a_map_without_a_pool) {
     set_before_the_call = 1000;
     long *values = malloc(3000 * sizeof *values), *out = malloc(3000 * sizeof *out);
     const long **in = malloc(3000 * sizeof *in);
@@ -431,7 +432,7 @@ TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
     free(out);
 }
 
-TEST_CASE(without_a_pool_empty_and_failing_jobs_end_as_with_one) {
+TEST_CASE(empty_and_failing_jobs_without_a_pool_end_as_with_one) {
     assert_ok(pool_map(NULL, &(struct pool_job){.fn = nothing_task}));
     long in[4] = {0, 2, 3, 4}, out[4] = {-1, -1, -1, -1};
     int status[4];
@@ -463,7 +464,7 @@ TEST_CASE(an_empty_job_is_done_at_once) {
     pool_destroy(pool);
 }
 
-TEST_CASE(five_hundred_jobs_at_once_all_end_right) {
+TEST_CASE(five_hundred_jobs_at_once_have_the_right_results) {
     enum { JOBS = 500, ITEMS = 20 };
     struct pool *pool = pool_of(3);
     static long in[JOBS][ITEMS], out[JOBS][ITEMS];
@@ -472,7 +473,7 @@ TEST_CASE(five_hundred_jobs_at_once_all_end_right) {
         for (size_t i = 0; i < ITEMS; i++) in[j][i] = (long)(j * ITEMS + i);
         struct pool_job job = {.fn = square_task, POOL_IN(in[j]), POOL_OUT(out[j]), .count = ITEMS, .chunk = j % 4};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
-        memset(&job, 0xee, sizeof job); /* it was copied */
+        memset(&job, 0xee, sizeof job); /* the library has copied it */
     }
     for (size_t k = 0; k < JOBS; k++) {
         size_t j = k * 7 % JOBS;
@@ -531,8 +532,7 @@ static int block_one_task(const void *in, void *out) {
     return 0;
 }
 
-/* With the chunk chosen by the library, no worker may hold back items behind a long one while another worker is idle
- * for long; with chunk 1 none may wait at all. */
+/* With chunk 1 no item may wait behind a long one while another worker is idle. */
 TEST_CASE(a_long_item_holds_no_other_back) {
     blocker = shared(sizeof *blocker);
     runs = shared(1);
@@ -591,7 +591,7 @@ static int touch_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory) {
+TEST_CASE(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem) {
     struct pool *pool = pool_of(1);
     char byte = 1;
     int status = 12345;
@@ -618,7 +618,7 @@ TEST_CASE(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memor
     assert_true((char *)future == &byte);
 
     struct pool_job large = {.fn = touch_task, .in = &byte, .in_size = SIZE_MAX / 8, .count = 1};
-    assert_code(pool_map(pool, &large), POOL_ENOMEM); /* and not a byte of it was read */
+    assert_code(pool_map(pool, &large), POOL_ENOMEM); /* without a read of the argument */
     assert_code(pool_map_async(pool, &large, &future), POOL_ENOMEM);
     assert_true((char *)future == &byte);
 
@@ -633,28 +633,28 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(results_are_those_of_a_loop_for_every_count_and_chunk),
         TEST(items_in_the_arena_give_the_same_results),
-        TEST(one_worker_and_more_workers_than_items_do),
+        TEST(a_pool_may_have_one_worker_or_more_workers_than_items),
         TEST(results_may_take_the_place_of_their_arguments),
         TEST(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects),
-        TEST(without_arguments_tasks_have_their_index),
-        TEST(without_results_tasks_have_none_or_scratch),
+        TEST(tasks_without_arguments_have_their_index),
+        TEST(tasks_without_results_have_null_or_scratch_memory),
         TEST(a_failed_item_costs_no_other_and_its_result_is_not_written),
-        TEST(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed),
-        TEST(every_failed_item_is_told_with_its_reason),
-        TEST(without_failures_there_are_none_to_tell),
-        TEST(jobs_beyond_the_reach_of_workers_wait_in_line),
-        TEST(jobs_that_wait_in_line_end_with_their_pool),
+        TEST(the_failure_of_a_job_is_that_of_the_lowest_index_whenever_it_failed),
+        TEST(each_failed_item_is_listed_with_its_reason),
+        TEST(a_job_without_failures_lists_none),
+        TEST(jobs_beyond_the_job_table_wait_in_the_queue),
+        TEST(jobs_that_wait_in_the_queue_end_with_their_pool),
         TEST(large_items_arrive_whole),
-        TEST(items_of_any_size_are_aligned_and_stay_apart),
-        TEST(without_a_pool_the_workers_see_all_memory_of_the_caller),
-        TEST(without_a_pool_empty_and_failing_jobs_end_as_with_one),
+        TEST(items_of_any_size_are_aligned_and_do_not_overlap),
+        TEST(workers_see_all_memory_of_the_caller_in_a_map_without_a_pool),
+        TEST(empty_and_failing_jobs_without_a_pool_end_as_with_one),
         TEST(an_empty_job_is_done_at_once),
-        TEST(five_hundred_jobs_at_once_all_end_right),
+        TEST(five_hundred_jobs_at_once_have_the_right_results),
         TEST(every_item_runs_exactly_once),
         TEST(items_run_at_the_same_time),
         TEST(a_long_item_holds_no_other_back),
         TEST(threads_may_map_on_one_pool_at_once),
-        TEST(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory),
+        TEST(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem),
     };
     return run_group("map", tests, COUNT(tests), argc, argv);
 }
