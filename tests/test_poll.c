@@ -9,7 +9,7 @@ static bool readable_within(int fd, int ms) {
     return poll(&event, 1, ms) == 1 && (event.revents & POLLIN);
 }
 
-/* Goes round until so many have become done; the number, or what went wrong. */
+/* Loops until so many tasks are done. Returns the number, or a negative value if something went wrong. */
 static int loop_until(struct pool *pool, int fd, int wanted) {
     int done = 0;
     while (done < wanted) {
@@ -21,7 +21,7 @@ static int loop_until(struct pool *pool, int fd, int wanted) {
     return done;
 }
 
-TEST_CASE(it_is_readable_when_something_has_ended) {
+TEST_CASE(the_descriptor_is_readable_when_a_task_has_ended) {
     struct pool *pool = pool_of(1);
     int fd = pool_fd(pool);
     assert_true(fd >= 0);
@@ -38,7 +38,7 @@ TEST_CASE(it_is_readable_when_something_has_ended) {
     pool_destroy(pool);
 }
 
-TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
+TEST_CASE(a_loop_that_looks_late_misses_no_task) {
     counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
@@ -56,7 +56,7 @@ TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_loop_with_a_window_counts_each_once) {
+TEST_CASE(a_loop_with_a_window_counts_each_task_once) {
     enum { TASKS = 20000, WINDOW = 100 };
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool), submitted = 0, done = 0;
@@ -74,7 +74,7 @@ TEST_CASE(a_loop_with_a_window_counts_each_once) {
     pool_destroy(pool);
 }
 
-TEST_CASE(jobs_count_as_one_each) {
+TEST_CASE(pool_poll_counts_a_job_once) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     long in[1000], out[5][1000];
@@ -93,7 +93,7 @@ TEST_CASE(jobs_count_as_one_each) {
     pool_destroy(pool);
 }
 
-TEST_CASE(poll_waits_until_something_ends) {
+TEST_CASE(pool_poll_waits_until_a_task_ends) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 500; i++) {
         struct future *future = submit_square(pool, i);
@@ -104,7 +104,7 @@ TEST_CASE(poll_waits_until_something_ends) {
     pool_destroy(pool);
 }
 
-TEST_CASE(poll_ends_with_its_time) {
+TEST_CASE(pool_poll_ends_with_its_time_out) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = block_worker(pool, gate);
@@ -118,18 +118,18 @@ TEST_CASE(poll_ends_with_its_time) {
     pool_destroy(pool);
 }
 
-TEST_CASE(with_nothing_in_flight_poll_does_not_wait) {
+TEST_CASE(pool_poll_does_not_wait_without_tasks_in_flight) {
     struct pool *pool = pool_of(1);
     assert_int_equal(pool_poll(pool, -1), 0);
     struct future *future = submit(pool, count_task, NULL, 0, 0);
     (void)future_wait(future, PATIENCE);
-    (void)pool_poll(pool, 0); /* it counts what became done since the last call */
+    (void)pool_poll(pool, 0); /* counts the task, which ended since the last call */
     assert_int_equal(pool_poll(pool, -1), 0);
     future_free(future);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_loop_with_nothing_to_do_comes_to_rest) {
+TEST_CASE(the_descriptor_of_an_idle_pool_stops_being_readable) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[100];
@@ -167,13 +167,13 @@ TEST_CASE(deaths_and_deadlines_wake_the_loop) {
     pool_destroy(pool);
 }
 
-/* The pool's descriptor among others: timers by the time-out, a pipe that a task writes to. */
+/* Writes a byte into a pipe, whose other end the loop watches beside the pool's descriptor. */
 static int write_task(const void *in, void *out) {
     (void)out;
     return write(*(const int *)in, "x", 1) == 1 ? 0 : 1;
 }
 
-TEST_CASE(it_goes_together_with_other_descriptors) {
+TEST_CASE(a_loop_may_wait_for_other_descriptors_as_well) {
     int pipe_ends[2];
     assert_int_equal(pipe(pipe_ends), 0);
     struct pool *pool = pool_of(2);
@@ -199,11 +199,16 @@ TEST_CASE(it_goes_together_with_other_descriptors) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(it_is_readable_when_something_has_ended),   TEST(nothing_is_lost_when_the_loop_looks_late),
-        TEST(a_loop_with_a_window_counts_each_once),     TEST(jobs_count_as_one_each),
-        TEST(poll_waits_until_something_ends),           TEST(poll_ends_with_its_time),
-        TEST(with_nothing_in_flight_poll_does_not_wait), TEST(a_loop_with_nothing_to_do_comes_to_rest),
-        TEST(deaths_and_deadlines_wake_the_loop),        TEST(it_goes_together_with_other_descriptors),
+        TEST(the_descriptor_is_readable_when_a_task_has_ended),
+        TEST(a_loop_that_looks_late_misses_no_task),
+        TEST(a_loop_with_a_window_counts_each_task_once),
+        TEST(pool_poll_counts_a_job_once),
+        TEST(pool_poll_waits_until_a_task_ends),
+        TEST(pool_poll_ends_with_its_time_out),
+        TEST(pool_poll_does_not_wait_without_tasks_in_flight),
+        TEST(the_descriptor_of_an_idle_pool_stops_being_readable),
+        TEST(deaths_and_deadlines_wake_the_loop),
+        TEST(a_loop_may_wait_for_other_descriptors_as_well),
     };
     return run_group("poll", tests, COUNT(tests), argc, argv);
 }
