@@ -208,6 +208,18 @@ int finish(struct future *future, void *out) {
     return error;
 }
 
+pid_t worker_of(struct pool *pool) {
+    pid_t worker = 0;
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    return worker;
+}
+
+pid_t supervisor_of(struct pool *pool) {
+    pid_t supervisor = 0;
+    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    return supervisor;
+}
+
 /* ---- The system ------------------------------------------------------------------------------------------------- */
 
 void temporary_name(char path[TEMPORARY_ROOM]) {
@@ -247,6 +259,81 @@ bool gate_reached(struct gate *gate, int tasks) {
 
 void gate_open(struct gate *gate) {
     atomic_store(&gate->open, 1);
+}
+
+struct future *submit_gated(struct pool *pool, struct gate *gate) {
+    return submit(pool, gate_task, &gate, sizeof gate, 0);
+}
+
+struct future *block_worker(struct pool *pool, struct gate *gate) {
+    int before = atomic_load(&gate->arrived);
+    struct future *future = submit_gated(pool, gate);
+    assert_true(gate_reached(gate, before + 1));
+    return future;
+}
+
+/* ---- Squares ----------------------------------------------------------------------------------------------------- */
+
+struct future *submit_square(struct pool *pool, long x) {
+    return submit(pool, square_task, &x, sizeof x, sizeof x);
+}
+
+void submit_squares(struct pool *pool, struct future **futures, long count) {
+    for (long i = 0; i < count; i++) futures[i] = submit_square(pool, i);
+}
+
+void check_square(struct future *future, long x, const char *file, int line) {
+    long result = -1;
+    int error = finish(future, &result);
+    if (error == 0 && result == x * x) return;
+    print_error("the square of %ld: code %d (%s), result %ld\n", x, error, pool_strerror(error), result);
+    _fail(file, line);
+}
+
+void check_squares(struct future **futures, long count, const char *file, int line) {
+    for (long i = 0; i < count; i++) check_square(futures[i], i, file, line);
+}
+
+void check_squares_at_once(struct pool *pool, long count, const char *file, int line) {
+    struct future **futures = malloc((size_t)count * sizeof(struct future *));
+    if (!futures) abort();
+    submit_squares(pool, futures, count);
+    check_squares(futures, count, file, line);
+    free(futures);
+}
+
+void check_squares_in_turn(struct pool *pool, long count, const char *file, int line) {
+    for (long i = 0; i < count; i++) check_square(submit_square(pool, i), i, file, line);
+}
+
+void check_map_squares_in(struct map_memory memory, struct pool *pool, size_t count, size_t chunk, const char *file,
+                          int line) {
+    for (size_t i = 0; i < count; i++) {
+        memory.in[i] = (long)i - 3;
+        memory.out[i] = -1;
+        memory.status[i] = 12345;
+    }
+    struct pool_failure failure = {.error = 12345};
+    struct pool_job job = {.fn = square_task, POOL_IN(memory.in), POOL_OUT(memory.out), .count = count, .chunk = chunk,
+                           .status = memory.status, .failure = &failure};
+    check_code(pool_map(pool, &job), 0, "pool_map()", file, line);
+    check_code(failure.error, 0, "failure.error", file, line);
+    for (size_t i = 0; i < count; i++) {
+        long x = (long)i - 3;
+        if (memory.out[i] == x * x && memory.status[i] == 0) continue;
+        print_error("item %zu of %zu: status %d, result %ld\n", i, count, memory.status[i], memory.out[i]);
+        _fail(file, line);
+    }
+}
+
+void check_map_squares(struct pool *pool, size_t count, size_t chunk, const char *file, int line) {
+    size_t room = count + 1; /* also for no items there are arrays */
+    struct map_memory memory = {malloc(room * sizeof(long)), malloc(room * sizeof(long)), malloc(room * sizeof(int))};
+    if (!memory.in || !memory.out || !memory.status) abort();
+    check_map_squares_in(memory, pool, count, chunk, file, line);
+    free(memory.in);
+    free(memory.out);
+    free(memory.status);
 }
 
 /* ---- Processes --------------------------------------------------------------------------------------------------- */
@@ -516,6 +603,15 @@ int parent_task(const void *in, void *out) {
 int gate_task(const void *in, void *out) {
     (void)out;
     return gate_pass(*(struct gate *const *)in);
+}
+
+atomic_int *counted;
+
+int count_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    atomic_fetch_add(counted, 1);
+    return 0;
 }
 
 int forever_task(const void *in, void *out) {

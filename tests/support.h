@@ -97,6 +97,9 @@ struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_
 /* The outcome, waited for with PATIENCE; the future is freed. */
 int finish(struct future *future, void *out);
 
+pid_t worker_of(struct pool *pool); /* the worker that runs the next task; asserts */
+pid_t supervisor_of(struct pool *pool);
+
 /* ---- The system ------------------------------------------------------------------------------------------------- */
 
 /* Whether the library uses what only Linux has. */
@@ -123,6 +126,40 @@ int gate_pass(struct gate *gate);                /* in a task: 0 once it is open
 bool gate_reached(struct gate *gate, int tasks); /* in the test: waits until so many have arrived */
 void gate_open(struct gate *gate);
 bool becomes(atomic_int *value, int least); /* waits until *value is that much */
+
+struct future *submit_gated(struct pool *pool, struct gate *gate); /* a gate_task() */
+struct future *block_worker(struct pool *pool, struct gate *gate); /* the same, once it is at the gate; asserts */
+
+/* ---- Squares: some work, and what must come of it ---------------------------------------------------------------- */
+
+/* Submits square_task() with x, or with each of 0 … count - 1; asserts. */
+struct future *submit_square(struct pool *pool, long x);
+void submit_squares(struct pool *pool, struct future **futures, long count);
+
+/* The future must have the square of x. Frees it. */
+#define assert_square(future, x) check_square(future, x, __FILE__, __LINE__)
+/* Each of the futures that submit_squares() made must have its square. Frees them. */
+#define assert_squares(futures, count) check_squares(futures, count, __FILE__, __LINE__)
+/* The pool must square each of 0 … count - 1: all tasks are submitted at once, or each when the one before is done. */
+#define assert_squares_at_once(pool, count) check_squares_at_once(pool, count, __FILE__, __LINE__)
+#define assert_squares_in_turn(pool, count) check_squares_in_turn(pool, count, __FILE__, __LINE__)
+/* A map of square_task() over -3 … count - 4 must give each result, each status and no failure: in memory that has room
+ * for as many, or in memory from malloc(). */
+#define assert_map_squares_in(memory, pool, count, chunk)                                                              \
+    check_map_squares_in(memory, pool, count, chunk, __FILE__, __LINE__)
+#define assert_map_squares(pool, count, chunk) check_map_squares(pool, count, chunk, __FILE__, __LINE__)
+
+struct map_memory {
+    long *in, *out;
+    int *status;
+};
+void check_square(struct future *future, long x, const char *file, int line);
+void check_squares(struct future **futures, long count, const char *file, int line);
+void check_squares_at_once(struct pool *pool, long count, const char *file, int line);
+void check_squares_in_turn(struct pool *pool, long count, const char *file, int line);
+void check_map_squares_in(struct map_memory memory, struct pool *pool, size_t count, size_t chunk, const char *file,
+                          int line);
+void check_map_squares(struct pool *pool, size_t count, size_t chunk, const char *file, int line);
 
 /* ---- Processes --------------------------------------------------------------------------------------------------- */
 
@@ -184,6 +221,9 @@ int square_task(const void *in, void *out);  /* long -> long */
 int pid_task(const void *in, void *out);     /* nothing -> pid_t */
 int parent_task(const void *in, void *out);  /* nothing -> pid_t of the supervisor */
 int gate_task(const void *in, void *out);    /* struct gate * -> nothing */
+int count_task(const void *in, void *out);   /* anything -> nothing; counts its runs in *counted */
 int forever_task(const void *in, void *out); /* busy for ever; in, if any: struct gate * whose arrival it counts */
+
+extern atomic_int *counted; /* the test's, from shared() */
 
 #endif

@@ -19,11 +19,11 @@ static bool is_zero(const void *data, size_t size) {
     return true;
 }
 
-TEST_CASE(what_it_gives_is_aligned_zeroed_and_apart) {
+TEST_CASE(blocks_are_aligned_zeroed_and_apart) {
     struct pool *pool = pool_of(1);
     static const size_t some[] = {1, 2, 7, 8, 15, 16, 17, 100, 1000, 4095, 4096, 4097, 100000, 1 << 20};
     char *blocks[COUNT(some)][3];
-    for (int round = 0; round < 5; round++) { /* later ones are given again */
+    for (int round = 0; round < 5; round++) { /* later rounds get the blocks that earlier ones freed */
         for (size_t i = 0; i < COUNT(some); i++) {
             for (size_t k = 0; k < 3; k++) {
                 blocks[i][k] = pool_alloc(pool, some[i]);
@@ -43,7 +43,7 @@ TEST_CASE(what_it_gives_is_aligned_zeroed_and_apart) {
     pool_destroy(pool);
 }
 
-TEST_CASE(nothing_is_given_for_nothing) {
+TEST_CASE(blocks_of_no_bytes_or_too_many_are_refused) {
     struct pool *pool = pool_of(1);
     assert_null(pool_alloc(pool, 0));
     assert_null(pool_alloc(NULL, 8));
@@ -57,7 +57,7 @@ TEST_CASE(nothing_is_given_for_nothing) {
     pool_destroy(pool);
 }
 
-/* The largest block that is given now. */
+/* The size of the largest block that there is room for. */
 static size_t largest(struct pool *pool, size_t most) {
     size_t fits = 0, fits_not = most + 1;
     while (fits_not - fits > 1) {
@@ -72,7 +72,7 @@ static size_t largest(struct pool *pool, size_t most) {
     return fits;
 }
 
-TEST_CASE(a_full_one_gives_nothing_and_then_again_what_came_back) {
+TEST_CASE(a_full_arena_refuses_blocks_until_some_are_freed) {
     enum { ARENA = 16 << 20, BLOCK = 64 << 10 };
     struct pool *pool = pool_with_arena(1, ARENA);
     size_t at_first = largest(pool, 2 * ARENA);
@@ -95,12 +95,12 @@ TEST_CASE(a_full_one_gives_nothing_and_then_again_what_came_back) {
                 if (i % 3) pool_free(pool, blocks[i]);
             }
         }
-        assert_true(largest(pool, 2 * ARENA) >= at_first); /* neighbours came together again */
+        assert_true(largest(pool, 2 * ARENA) >= at_first); /* free neighbours were merged */
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(it_bears_a_long_random_life) {
+TEST_CASE(blocks_of_random_sizes_and_lives_keep_their_bytes) {
     enum { BLOCKS = 500 };
     struct pool *pool = pool_with_arena(1, 64 << 20);
     size_t at_first = largest(pool, 128 << 20);
@@ -140,7 +140,7 @@ TEST_CASE(it_bears_a_long_random_life) {
     pool_destroy(pool);
 }
 
-TEST_CASE(it_never_wears_out) {
+TEST_CASE(room_does_not_shrink_with_use) {
     struct pool *pool = pool_with_arena(1, 16 << 20);
     void *kept = NULL;
     for (size_t i = 0; i < scaled(20000); i++) {
@@ -157,7 +157,7 @@ TEST_CASE(it_never_wears_out) {
     pool_destroy(pool);
 }
 
-TEST_CASE(small_ones_by_the_ten_thousand_do) {
+TEST_CASE(fifty_thousand_small_blocks_fit) {
     enum { BLOCKS = 50000 };
     struct pool *pool = pool_with_arena(1, 64 << 20);
     long **blocks = malloc(BLOCKS * sizeof *blocks);
@@ -190,8 +190,8 @@ static int walk_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(pointers_into_it_mean_the_same_in_tasks) {
-    struct pool *pool = pool_of(2); /* the workers are there before the memory is given */
+TEST_CASE(pointers_into_the_arena_mean_the_same_in_tasks) {
+    struct pool *pool = pool_of(2); /* the workers start before the memory is allocated */
     for (long round = 0; round < 20; round++) {
         struct node *list = NULL;
         for (long i = 1; i <= 1000; i++) {
@@ -205,7 +205,7 @@ TEST_CASE(pointers_into_it_mean_the_same_in_tasks) {
         assert_int_equal(sum, 1000 * 1001 / 2);
         for (long i = 1000; i >= 1; i--) {
             struct node *next = list->next;
-            assert_int_equal(list->value, -i); /* and what a task writes is the caller's to read */
+            assert_int_equal(list->value, -i); /* the caller reads what the task wrote */
             pool_free(pool, list);
             list = next;
         }
@@ -219,7 +219,7 @@ static int in_place_task(const void *in, void *out) {
     return in == place->in + 24 * task_index() && out == place->out + 40 * task_index() ? 0 : 1;
 }
 
-TEST_CASE(items_that_lie_in_it_are_used_in_place) {
+TEST_CASE(items_in_the_arena_are_used_in_place) {
     place = shared(sizeof *place);
     struct pool *pool = pool_of(2);
     place->in = pool_alloc(pool, 24 * 1001);
@@ -245,7 +245,7 @@ static int large_result_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_room_submit_and_map_say_so_and_then_work_again) {
+TEST_CASE(submit_and_map_fail_without_room_and_work_once_there_is_some) {
     enum { ARENA = 32 << 20, LARGE = 1 << 20 };
     struct pool *pool = pool_with_arena(1, ARENA);
     void *blocks[2 * ARENA / 4096];
@@ -254,8 +254,7 @@ TEST_CASE(without_room_submit_and_map_say_so_and_then_work_again) {
     unsigned long sums[4];
     struct pool_task large_in = {.fn = sum_task, .in = data, .in_size = LARGE, .out_size = sizeof sums[0]};
     struct pool_task large_out = {.fn = large_result_task, .in = data, .in_size = 1, .out_size = LARGE};
-    struct pool_job job = {
-        .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+    struct pool_job job = {.fn = sum_task, .in = data, .in_size = LARGE, POOL_OUT(sums), .count = 4};
     for (int round = 0; round < 3; round++) {
         size_t count = 0;
         for (size_t size = LARGE; size >= 4096; size /= 16)
@@ -282,8 +281,8 @@ TEST_CASE(without_room_submit_and_map_say_so_and_then_work_again) {
     pool_destroy(pool);
 }
 
-/* What submits and maps take from it for themselves comes back. */
-TEST_CASE(large_items_by_the_thousand_do_not_wear_it_out) {
+/* The library takes room for arguments and results of its own calls, and must give it back. */
+TEST_CASE(room_for_large_items_comes_back) {
     enum { ARENA = 32 << 20, LARGE = 1 << 20 };
     struct pool *pool = pool_with_arena(2, ARENA);
     unsigned char *data = malloc(4 * LARGE);
@@ -296,8 +295,7 @@ TEST_CASE(large_items_by_the_thousand_do_not_wear_it_out) {
         assert_ok(pool_submit(pool, &large_out, &cancelled));
         (void)future_kill(cancelled);
         future_free(given_up);
-        struct pool_job job = {
-            .fn = sum_task, .in = data, .in_size = LARGE, .out = sums, .out_size = sizeof sums[0], .count = 4};
+        struct pool_job job = {.fn = sum_task, .in = data, .in_size = LARGE, POOL_OUT(sums), .count = 4};
         assert_ok(pool_map(pool, &job));
         for (int i = 0; i < 4; i++) assert_int_equal(sums[i], 3 * 2048);
         (void)future_wait(cancelled, PATIENCE);
@@ -340,7 +338,7 @@ static void *allocate_often(void *argument) {
     return NULL;
 }
 
-TEST_CASE(threads_may_allocate_at_once) {
+TEST_CASE(threads_may_allocate_at_the_same_time) {
     struct pool *pool = pool_of(1);
     struct allocator allocators[4];
     for (uint64_t t = 0; t < 4; t++) {
@@ -373,7 +371,7 @@ static int is_left_out_of_dumps(const void *address) {
     return left_out;
 }
 
-/* in: a pointer into the arena. Its argument lies in what workers only read. */
+/* in: a pointer into the arena. The argument itself lies in memory that workers can only read. */
 static int dump_task(const void *in, void *out) {
     int *left_out = out;
     left_out[0] = is_left_out_of_dumps(in);
@@ -382,8 +380,8 @@ static int dump_task(const void *in, void *out) {
     return 0;
 }
 
-/* One crash would take as much memory as all of the arena, touched or not. */
-TEST_CASE(none_of_it_is_dumped) {
+/* A core dump with the arena would be as large as the arena, whether its pages were touched or not. */
+TEST_CASE(the_arena_is_left_out_of_core_dumps) {
     struct pool *pool = pool_with_arena(1, 0);
     void *data = pool_alloc(pool, 1);
     assert_non_null(data);
@@ -399,19 +397,19 @@ TEST_CASE(none_of_it_is_dumped) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(what_it_gives_is_aligned_zeroed_and_apart),
-        TEST(nothing_is_given_for_nothing),
-        TEST(a_full_one_gives_nothing_and_then_again_what_came_back),
-        TEST(it_bears_a_long_random_life),
-        TEST(it_never_wears_out),
-        TEST(small_ones_by_the_ten_thousand_do),
-        TEST(pointers_into_it_mean_the_same_in_tasks),
-        TEST(items_that_lie_in_it_are_used_in_place),
-        TEST(without_room_submit_and_map_say_so_and_then_work_again),
-        TEST(large_items_by_the_thousand_do_not_wear_it_out),
-        TEST(threads_may_allocate_at_once),
+        TEST(blocks_are_aligned_zeroed_and_apart),
+        TEST(blocks_of_no_bytes_or_too_many_are_refused),
+        TEST(a_full_arena_refuses_blocks_until_some_are_freed),
+        TEST(blocks_of_random_sizes_and_lives_keep_their_bytes),
+        TEST(room_does_not_shrink_with_use),
+        TEST(fifty_thousand_small_blocks_fit),
+        TEST(pointers_into_the_arena_mean_the_same_in_tasks),
+        TEST(items_in_the_arena_are_used_in_place),
+        TEST(submit_and_map_fail_without_room_and_work_once_there_is_some),
+        TEST(room_for_large_items_comes_back),
+        TEST(threads_may_allocate_at_the_same_time),
 #if LINUX
-        TEST(none_of_it_is_dumped),
+        TEST(the_arena_is_left_out_of_core_dumps),
 #endif
     };
     return run_group("arena", tests, COUNT(tests), argc, argv);

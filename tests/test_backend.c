@@ -33,32 +33,21 @@ TEST_CASE(an_unknown_backend_is_refused) {
 
 /* ---- The same results ------------------------------------------------------------------------------------------- */
 
-TEST_CASE(a_map_gives_the_same) {
-    static long in[5000], out[5000];
-    for (long i = 0; i < 5000; i++) in[i] = i;
+TEST_CASE(a_map_gives_the_same_results_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
-        for (size_t chunk = 0; chunk < 20; chunk += 7) {
-            memset(out, 0, sizeof out);
-            assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
-                                                        .out_size = sizeof *out, .count = COUNT(in), .chunk = chunk}));
-            for (long i = 0; i < 5000; i++) assert_true(out[i] == i * i);
-        }
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = in, .in_size = sizeof *in, .count = 0}));
+        for (size_t chunk = 0; chunk < 20; chunk += 7) assert_map_squares(pool, 5000, chunk);
+        assert_map_squares(pool, 0, 0);
         pool_destroy(pool);
     }
 }
 
-TEST_CASE(submitted_tasks_give_the_same) {
+TEST_CASE(submitted_tasks_give_the_same_results_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *futures[200];
-        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-        for (long i = 0; i < 200; i++) {
-            long result = 0;
-            assert_ok(finish(futures[i], &result));
-            assert_true(result == i * i);
-        }
+        submit_squares(pool, futures, 200);
+        assert_squares(futures, 200);
         assert_ok(pool_shutdown(pool, 0, PATIENCE));
         struct future *late;
         assert_code(pool_submit(pool, &(struct pool_task){.fn = square_task}, &late), POOL_ECLOSED);
@@ -73,16 +62,15 @@ static int index_and_seed(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(index_and_seed_are_the_same) {
+TEST_CASE(an_index_and_a_seed_are_the_same_in_each_backend) {
     uint64_t expected[100][2], got[100][2];
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = got, .out_size = sizeof *got,
-                                                    .count = 100, .seed = 11}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(got), .count = 100, .seed = 11}));
         if (b == POOL_PROCESSES) memcpy(expected, got, sizeof got);
         assert_memory_equal(got, expected, sizeof got);
         pool_destroy(pool);
-        assert_int_equal(task_index(), 0); /* this thread has been in no task, whoever ran them */
+        assert_int_equal(task_index(), 0); /* this thread is not inside a task, even if the tasks ran here */
     }
 }
 
@@ -91,7 +79,7 @@ static int fail_task(const void *in, void *out) {
     return task_index() % 10 == 4 ? task_fail(9, "item %zu says no", task_index()) : 0;
 }
 
-TEST_CASE(failures_are_the_same) {
+TEST_CASE(failures_are_the_same_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct pool_failure failure;
@@ -113,24 +101,21 @@ TEST_CASE(data_in_the_arena_is_used_in_place) {
         struct pool *pool = pool_in(b);
         long *data = pool_alloc(pool, 1000 * sizeof *data);
         for (long i = 0; i < 1000; i++) data[i] = i;
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, .in = data, .in_size = sizeof *data, .out = data,
-                                                    .out_size = sizeof *data, .count = 1000}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(data), POOL_OUT(data), .count = 1000}));
         for (long i = 0; i < 1000; i++) assert_true(data[i] == i * i);
         pool_free(pool, data);
         pool_destroy(pool);
     }
 }
 
-TEST_CASE(a_descriptor_tells_of_what_is_done) {
+TEST_CASE(the_descriptor_of_a_pool_tells_of_finished_tasks) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         assert_true(pool_fd(pool) >= 0);
         assert_int_equal(pool_poll(pool, 0), 0);
-        long x = 3, result = 0;
-        struct future *future = submit(pool, square_task, &x, sizeof x, sizeof x);
+        struct future *future = submit_square(pool, 3);
         assert_int_equal(pool_poll(pool, PATIENCE), 1);
-        assert_ok(finish(future, &result));
-        assert_true(result == 9);
+        assert_square(future, 3);
         pool_destroy(pool);
     }
 }
@@ -143,7 +128,7 @@ static int slow_first_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(what_takes_too_long_is_overdue) {
+TEST_CASE(a_task_past_its_time_out_is_overdue_in_each_backend) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         struct future *future;
@@ -160,15 +145,15 @@ TEST_CASE(what_takes_too_long_is_overdue) {
     }
 }
 
-TEST_CASE(what_is_cancelled_never_runs) {
+TEST_CASE(a_cancelled_task_never_runs) {
     static const int with_workers[] = {POOL_PROCESSES, POOL_THREADS};
     for (size_t b = 0; b < COUNT(with_workers); b++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_in((size_t)with_workers[b]);
         struct future *busy[3], *waits, *job;
-        for (int i = 0; i < 3; i++) busy[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+        for (int i = 0; i < 3; i++) busy[i] = submit_gated(pool, gate);
         assert_true(gate_reached(gate, 3));
-        waits = submit(pool, gate_task, &gate, sizeof gate, 0);
+        waits = submit_gated(pool, gate);
         assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_task, .count = 10}, &job));
         assert_code(future_cancel(busy[0]), POOL_EBUSY);
         assert_true(future_running(busy[0]));
@@ -183,11 +168,11 @@ TEST_CASE(what_is_cancelled_never_runs) {
     }
 }
 
-TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
+TEST_CASE(a_kill_of_a_task_in_a_thread_takes_effect_when_the_task_returns) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_in(POOL_THREADS);
-    struct future *task = submit(pool, gate_task, &gate, sizeof gate, 0), *job;
-    struct pool_job one = {.fn = gate_task, .in = &gate, .in_size = sizeof gate, .count = 1};
+    struct future *task = submit_gated(pool, gate), *job;
+    struct pool_job one = {.fn = gate_task, POOL_IN(&gate), .count = 1};
     assert_ok(pool_map_async(pool, &one, &job));
     assert_true(gate_reached(gate, 2));
     assert_ok(future_kill(task));
@@ -197,9 +182,7 @@ TEST_CASE(what_runs_in_a_thread_is_killed_once_it_returns) {
     gate_open(gate);
     assert_code(finish(task, NULL), POOL_ECANCELLED);
     assert_code(finish(job, NULL), POOL_ECANCELLED);
-    long x = 5, result = 0;
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
-    assert_true(result == 25);
+    assert_square(submit_square(pool, 5), 5);
     pool_destroy(pool);
 }
 
@@ -228,7 +211,7 @@ static int by_way_of_another(const void *in, void *out) {
     return error ? 1 : task_index() == 1 ? 0 : 2;
 }
 
-TEST_CASE(a_task_is_a_foreigner_to_its_own_pool) {
+TEST_CASE(a_task_may_not_use_its_own_pool) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int code = 0;
@@ -238,14 +221,14 @@ TEST_CASE(a_task_is_a_foreigner_to_its_own_pool) {
     }
 }
 
-TEST_CASE(it_is_so_by_way_of_another_pool_too) {
+TEST_CASE(a_task_may_not_use_its_own_pool_from_within_a_second_pool_either) {
     static const int in_here[] = {POOL_THREADS, POOL_INLINE};
     for (size_t b = 0; b < COUNT(in_here); b++) {
         own_pool = pool_in((size_t)in_here[b]);
         int status[2];
         assert_code(pool_map(own_pool, &(struct pool_job){.fn = by_way_of_another, .count = 2, .status = status}),
                     POOL_EFAILED);
-        assert_code(status[0], POOL_EFAILED); /* its index is its own again after the other pool's tasks */
+        assert_code(status[0], POOL_EFAILED); /* after the other pool's tasks the task has its own index again */
         assert_ok(status[1]);
         pool_destroy(own_pool);
     }
@@ -258,8 +241,7 @@ static int nested_task(const void *in, void *out) {
     struct pool *pool;
     long x[4] = {1, 2, 3, 4}, y[4];
     if (pool_create(&options, &pool)) return 1;
-    int error = pool_map(pool, &(struct pool_job){.fn = square_task, .in = x, .in_size = sizeof *x, .out = y,
-                                                  .out_size = sizeof *y, .count = 4});
+    int error = pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(x), POOL_OUT(y), .count = 4});
     pool_destroy(pool);
     *(long *)out = y[0] + y[1] + y[2] + y[3];
     return error != 0;
@@ -269,8 +251,7 @@ TEST_CASE(pools_may_be_nested) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         long sums[6];
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, .out = sums, .out_size = sizeof *sums,
-                                                    .count = 6}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = nested_task, POOL_OUT(sums), .count = 6}));
         for (int i = 0; i < 6; i++) assert_true(sums[i] == 30);
         pool_destroy(pool);
     }
@@ -338,20 +319,16 @@ TEST_CASE(workers_are_replaced_after_so_many_tasks) {
         options.max_tasks_per_worker = 2;
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        for (long i = 0; i < 40; i++) {
-            long result = 0;
-            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-            assert_true(result == i * i);
-        }
-        uint64_t out[600][2]; /* more deaths than there is room for notices */
-        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out = out, .out_size = sizeof *out,
+        assert_squares_in_turn(pool, 40);
+        uint64_t out[600][2]; /* more deaths than the ring of notices has room for */
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(out),
                                                     .count = b == POOL_PROCESSES ? 30 : 600}));
         assert_true(becomes(runs, b == POOL_PROCESSES ? 30 : 300));
         pool_destroy(pool);
     }
 }
 
-/* ---- What differs ------------------------------------------------------------------------------------------------ */
+/* ---- Differences ------------------------------------------------------------------------------------------------- */
 
 static int global;
 
@@ -361,7 +338,7 @@ static int write_global(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(globals_are_shared_but_for_processes) {
+TEST_CASE(globals_are_shared_with_threads_and_not_with_processes) {
     FOR_EACH_BACKEND(b) {
         struct pool *pool = pool_in(b);
         int value = 77;
@@ -378,8 +355,7 @@ TEST_CASE(inline_tasks_are_done_when_the_call_returns) {
     struct pool *pool = pool_in(POOL_INLINE);
     struct future *task, *job;
     long x = 4;
-    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, .in = &x, .in_size = sizeof x,
-                                                    .out_size = sizeof x},
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, POOL_IN(&x), .out_size = sizeof x},
                           &task));
     assert_true(future_done(task));
     assert_code(future_cancel(task), POOL_EBUSY);
@@ -414,7 +390,7 @@ TEST_CASE(a_task_may_have_children) {
     }
 }
 
-TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
+TEST_CASE(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct future *futures[20];
     int ms = 30;
@@ -429,11 +405,10 @@ TEST_CASE(what_was_not_done_is_cancelled_by_the_end) {
     assert_true(cancelled >= 17);
 }
 
-TEST_CASE(running_threads_are_waited_for_by_shutdown) {
+TEST_CASE(shutdown_waits_for_threads_that_run_tasks) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct gate *gate = shared(sizeof *gate);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     assert_code(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 20), POOL_ETIMEDOUT);
     gate_open(gate);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -444,26 +419,26 @@ TEST_CASE(running_threads_are_waited_for_by_shutdown) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(an_unknown_backend_is_refused),
-        TEST(a_map_gives_the_same),
-        TEST(submitted_tasks_give_the_same),
-        TEST(index_and_seed_are_the_same),
-        TEST(failures_are_the_same),
+        TEST(a_map_gives_the_same_results_in_each_backend),
+        TEST(submitted_tasks_give_the_same_results_in_each_backend),
+        TEST(an_index_and_a_seed_are_the_same_in_each_backend),
+        TEST(failures_are_the_same_in_each_backend),
         TEST(data_in_the_arena_is_used_in_place),
-        TEST(a_descriptor_tells_of_what_is_done),
-        TEST(what_takes_too_long_is_overdue),
-        TEST(what_is_cancelled_never_runs),
-        TEST(what_runs_in_a_thread_is_killed_once_it_returns),
-        TEST(a_task_is_a_foreigner_to_its_own_pool),
-        TEST(it_is_so_by_way_of_another_pool_too),
+        TEST(the_descriptor_of_a_pool_tells_of_finished_tasks),
+        TEST(a_task_past_its_time_out_is_overdue_in_each_backend),
+        TEST(a_cancelled_task_never_runs),
+        TEST(a_kill_of_a_task_in_a_thread_takes_effect_when_the_task_returns),
+        TEST(a_task_may_not_use_its_own_pool),
+        TEST(a_task_may_not_use_its_own_pool_from_within_a_second_pool_either),
         TEST(pools_may_be_nested),
         TEST(the_initializer_runs_in_each_worker),
         TEST(an_initializer_that_keeps_failing_breaks_the_pool),
         TEST(workers_are_replaced_after_so_many_tasks),
-        TEST(globals_are_shared_but_for_processes),
+        TEST(globals_are_shared_with_threads_and_not_with_processes),
         TEST(inline_tasks_are_done_when_the_call_returns),
         TEST(a_task_may_have_children),
-        TEST(what_was_not_done_is_cancelled_by_the_end),
-        TEST(running_threads_are_waited_for_by_shutdown),
+        TEST(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends),
+        TEST(shutdown_waits_for_threads_that_run_tasks),
     };
     return run_group("backend", tests, COUNT(tests), argc, argv);
 }

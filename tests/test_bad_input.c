@@ -1,19 +1,17 @@
-/* Each wrong argument has its code; nothing was done, nothing written; the pool is as good as before. */
+/* A call with a wrong argument returns the right code, writes nothing and leaves the pool as it was. */
 #include "support.h"
 
 #include <limits.h>
 
 static struct pool *pool;
-static long mark = 4711; /* what out-parameters point to, to see that they stay */
+static long mark = 4711; /* where out-parameters point to, to see that a refused call leaves them alone */
 
 #define UNTOUCHED_FUTURE ((struct future *)&mark)
 #define UNTOUCHED_POOL ((struct pool *)&mark)
 
-static void still_good(void) {
-    long value = 9, result = -1;
+static void assert_still_works(void) {
     assert_int_equal(mark, 4711);
-    assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-    assert_int_equal(result, 81);
+    assert_square(submit_square(pool, 9), 9);
 }
 
 static int make_pool(void **state) {
@@ -27,24 +25,24 @@ static int end_pool(void **state) {
     return test_end(state);
 }
 
-static void refused_options(struct pool_options options, int code) {
+static void assert_options_refused(struct pool_options options, int code) {
     struct pool *made = UNTOUCHED_POOL;
     assert_code(pool_create(&options, &made), code);
     assert_true(made == UNTOUCHED_POOL);
 }
 
-TEST_CASE(a_pool_needs_a_place_and_sound_options) {
+TEST_CASE(a_pool_needs_an_out_parameter_and_valid_options) {
     assert_code(pool_create(NULL, NULL), POOL_EINVAL);
     struct pool_options options = test_options(1);
     assert_code(pool_create(&options, NULL), POOL_EINVAL);
     options.workers = 1025;
-    refused_options(options, POOL_EINVAL);
+    assert_options_refused(options, POOL_EINVAL);
     options.workers = INT_MAX;
-    refused_options(options, POOL_EINVAL);
-    still_good();
+    assert_options_refused(options, POOL_EINVAL);
+    assert_still_works();
 }
 
-TEST_CASE(an_arena_that_cannot_be_is_refused) {
+TEST_CASE(an_arena_larger_than_the_address_space_is_refused) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2, (size_t)1 << 60};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct pool *made = UNTOUCHED_POOL;
@@ -52,7 +50,7 @@ TEST_CASE(an_arena_that_cannot_be_is_refused) {
         assert_any_of(pool_create(&options, &made), POOL_EINVAL, POOL_ENOMEM);
         assert_true(made == UNTOUCHED_POOL);
     }
-    still_good();
+    assert_still_works();
 }
 
 TEST_CASE(a_tiny_arena_works_or_is_refused) {
@@ -66,9 +64,7 @@ TEST_CASE(a_tiny_arena_works_or_is_refused) {
             assert_true(made == UNTOUCHED_POOL);
             continue;
         }
-        long value = 5, result = -1;
-        assert_ok(finish(submit(made, square_task, &value, sizeof value, sizeof value), &result));
-        assert_int_equal(result, 25);
+        assert_square(submit_square(made, 5), 5);
         pool_destroy(made);
     }
 }
@@ -81,13 +77,7 @@ static struct pool_job good_job(void) {
     memset(out, 0x5a, sizeof out);
     memset(status, 0x5a, sizeof status);
     memset(&failure, 0x5a, sizeof failure);
-    return (struct pool_job){.fn = square_task,
-                             .in = in,
-                             .in_size = sizeof *in,
-                             .out = out,
-                             .out_size = sizeof *out,
-                             .count = 4,
-                             .status = status,
+    return (struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 4, .status = status,
                              .failure = &failure};
 }
 
@@ -99,7 +89,7 @@ static bool untouched(const void *data, size_t size) {
     return true;
 }
 
-static void refused_job(struct pool_job job) {
+static void assert_job_refused(struct pool_job job) {
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_map(pool, &job), POOL_EINVAL);
     assert_code(pool_map(NULL, &job), POOL_EINVAL);
@@ -110,49 +100,49 @@ static void refused_job(struct pool_job job) {
     assert_true(untouched(&failure, sizeof failure));
 }
 
-TEST_CASE(a_job_that_cannot_be_is_refused) {
+TEST_CASE(an_invalid_job_is_refused) {
     struct pool_job job = good_job();
     assert_code(pool_map(pool, NULL), POOL_EINVAL);
     assert_code(pool_map(NULL, NULL), POOL_EINVAL);
     job.fn = NULL;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.in_size = 0;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.out_size = 0;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.failures = &failure;
-    refused_job(job);
+    assert_job_refused(job);
     job.failures_room = SIZE_MAX / sizeof failure + 1;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.failures_room = 1;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.timeout = -2;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.timeout = INT_MIN;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.count = SIZE_MAX / sizeof *in + 2;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.in_size = SIZE_MAX;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.out_size = SIZE_MAX / 4 + 1;
-    refused_job(job);
+    assert_job_refused(job);
     job = good_job();
     job.fn = NULL;
-    job.count = 0; /* an empty job is looked at, too */
-    refused_job(job);
+    job.count = 0; /* an empty job is checked as well */
+    assert_job_refused(job);
     job = good_job();
     assert_ok(pool_map(pool, &job));
     assert_int_equal(out[3], 16);
-    still_good();
+    assert_still_works();
 }
 
 TEST_CASE(an_asynchronous_job_needs_a_pool_and_a_future) {
@@ -163,17 +153,17 @@ TEST_CASE(an_asynchronous_job_needs_a_pool_and_a_future) {
     assert_code(pool_map_async(pool, &job, NULL), POOL_EINVAL);
     assert_true(future == UNTOUCHED_FUTURE);
     assert_true(untouched(out, sizeof out));
-    still_good();
+    assert_still_works();
 }
 
-static void refused_task(struct pool_task task) {
+static void assert_task_refused(struct pool_task task) {
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);
     assert_true(future == UNTOUCHED_FUTURE);
 }
 
-TEST_CASE(a_task_that_cannot_be_is_refused) {
-    const struct pool_task good = {.fn = square_task, .in = in, .in_size = sizeof *in, .out_size = sizeof *out};
+TEST_CASE(an_invalid_task_is_refused) {
+    const struct pool_task good = {.fn = square_task, POOL_IN(in), .out_size = sizeof *out};
     struct future *future = UNTOUCHED_FUTURE;
     assert_code(pool_submit(NULL, &good, &future), POOL_EINVAL);
     assert_code(pool_submit(pool, NULL, &future), POOL_EINVAL);
@@ -181,20 +171,20 @@ TEST_CASE(a_task_that_cannot_be_is_refused) {
     assert_true(future == UNTOUCHED_FUTURE);
     struct pool_task task = good;
     task.fn = NULL;
-    refused_task(task);
+    assert_task_refused(task);
     task = good;
     task.in_size = 0;
-    refused_task(task);
+    assert_task_refused(task);
     task = good;
     task.in = NULL;
-    refused_task(task);
+    assert_task_refused(task);
     task = good;
     task.timeout = -2;
-    refused_task(task);
-    still_good();
+    assert_task_refused(task);
+    assert_still_works();
 }
 
-TEST_CASE(a_task_too_large_for_any_memory_is_refused_unread) {
+TEST_CASE(a_task_too_large_for_any_memory_is_refused_and_its_argument_not_read) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2, (size_t)1 << 60};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         struct future *future = UNTOUCHED_FUTURE;
@@ -206,10 +196,10 @@ TEST_CASE(a_task_too_large_for_any_memory_is_refused_unread) {
         assert_any_of(pool_submit(pool, &both, &future), POOL_EINVAL, POOL_ENOMEM);
         assert_true(future == UNTOUCHED_FUTURE);
     }
-    still_good();
+    assert_still_works();
 }
 
-TEST_CASE(wrong_arguments_about_futures_are_refused) {
+TEST_CASE(wrong_arguments_of_future_functions_are_refused) {
     long result = -1;
     struct pool_failure why;
     memset(&why, 0x5a, sizeof why);
@@ -227,7 +217,7 @@ TEST_CASE(wrong_arguments_about_futures_are_refused) {
     assert_code(future_wait(future, -2), POOL_EINVAL);
     assert_code(future_failure(future, NULL), POOL_EINVAL);
     assert_ok(future_wait(future, PATIENCE));
-    assert_code(future_get(future, &result, -2), POOL_EINVAL); /* when it is done, too */
+    assert_code(future_get(future, &result, -2), POOL_EINVAL); /* also once the task is done */
     assert_code(future_failure(future, NULL), POOL_EINVAL);
     assert_int_equal(result, -1);
     assert_true(untouched(&why, sizeof why));
@@ -235,17 +225,17 @@ TEST_CASE(wrong_arguments_about_futures_are_refused) {
     assert_int_equal(result, 9);
 }
 
-TEST_CASE(a_wrong_shutdown_is_refused_and_the_pool_stays_open) {
+TEST_CASE(a_shutdown_with_wrong_arguments_is_refused_and_the_pool_stays_open) {
     assert_code(pool_shutdown(NULL, 0, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, 4, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, -1, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, INT_MIN, 0), POOL_EINVAL);
     assert_code(pool_shutdown(pool, 0, -2), POOL_EINVAL);
     assert_code(pool_shutdown(pool, POOL_KILL_RUNNING, INT_MIN), POOL_EINVAL);
-    still_good();
+    assert_still_works();
 }
 
-TEST_CASE(the_rest_is_checked_as_well) {
+TEST_CASE(wrong_arguments_of_the_other_pool_functions_are_refused) {
     assert_code(pool_fd(NULL), POOL_EINVAL);
     assert_code(pool_poll(NULL, 0), POOL_EINVAL);
     assert_code(pool_poll(pool, -2), POOL_EINVAL);
@@ -255,11 +245,10 @@ TEST_CASE(the_rest_is_checked_as_well) {
     pool_free(pool, NULL);
     pool_free(NULL, NULL);
     pool_destroy(NULL);
-    still_good();
+    assert_still_works();
 }
 
-/* None of the refusals may keep anything. */
-TEST_CASE(refusals_by_the_hundred_thousand_cost_nothing) {
+TEST_CASE(refused_calls_take_no_memory) {
     long before = 0;
     int errors = 0;
     for (int i = 0; i < 100000; i++) {
@@ -272,7 +261,7 @@ TEST_CASE(refusals_by_the_hundred_thousand_cost_nothing) {
     }
     assert_int_equal(errors, 0);
     if (!instrumented()) assert_true(resident_kib() - before < 4096);
-    still_good();
+    assert_still_works();
 }
 
 #undef TEST
@@ -281,17 +270,17 @@ TEST_CASE(refusals_by_the_hundred_thousand_cost_nothing) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(a_pool_needs_a_place_and_sound_options),
-        TEST(an_arena_that_cannot_be_is_refused),
+        TEST(a_pool_needs_an_out_parameter_and_valid_options),
+        TEST(an_arena_larger_than_the_address_space_is_refused),
         TEST(a_tiny_arena_works_or_is_refused),
-        TEST(a_job_that_cannot_be_is_refused),
+        TEST(an_invalid_job_is_refused),
         TEST(an_asynchronous_job_needs_a_pool_and_a_future),
-        TEST(a_task_that_cannot_be_is_refused),
-        TEST(a_task_too_large_for_any_memory_is_refused_unread),
-        TEST(wrong_arguments_about_futures_are_refused),
-        TEST(a_wrong_shutdown_is_refused_and_the_pool_stays_open),
-        TEST(the_rest_is_checked_as_well),
-        TEST(refusals_by_the_hundred_thousand_cost_nothing),
+        TEST(an_invalid_task_is_refused),
+        TEST(a_task_too_large_for_any_memory_is_refused_and_its_argument_not_read),
+        TEST(wrong_arguments_of_future_functions_are_refused),
+        TEST(a_shutdown_with_wrong_arguments_is_refused_and_the_pool_stays_open),
+        TEST(wrong_arguments_of_the_other_pool_functions_are_refused),
+        TEST(refused_calls_take_no_memory),
     };
     return run_group("bad_input", tests, COUNT(tests), argc, argv);
 }

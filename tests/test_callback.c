@@ -1,10 +1,10 @@
-/* future_on_done(): when, where, in which order, and what a callback may do. */
+/* future_on_done(): when and where callbacks run, in which order, and what they may do. */
 #include "support.h"
 
 #include <poll.h>
 #include <pthread.h>
 
-/* What callbacks note of themselves. */
+/* The callbacks that ran, in their order. */
 struct diary {
     int calls;
     int order[16];
@@ -17,7 +17,7 @@ struct entry {
 
 static void note(struct future *future, void *arg) {
     struct entry *entry = arg;
-    if (!future_done(future)) return; /* and so it is missing */
+    if (!future_done(future)) return; /* the diary then lacks an entry, and the test fails */
     if (entry->diary->calls < 16) entry->diary->order[entry->diary->calls] = entry->number;
     entry->diary->calls++;
 }
@@ -27,14 +27,10 @@ static void count(struct future *future, void *arg) {
     ++*(int *)arg;
 }
 
-static struct future *square(struct pool *pool, long value) {
-    return submit(pool, square_task, &value, sizeof value, sizeof value);
-}
-
-TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
+TEST_CASE(callbacks_run_once_in_the_order_added_and_within_a_call) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *future = submit_gated(pool, gate);
     struct diary diary = {0};
     struct entry entries[5];
     for (int i = 0; i < 5; i++) {
@@ -45,7 +41,7 @@ TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
     assert_int_equal(diary.calls, 0);
     gate_open(gate);
     sleep_ms(20);
-    assert_int_equal(diary.calls, 0); /* nothing happens outside of calls */
+    assert_int_equal(diary.calls, 0); /* callbacks run only inside calls */
     assert_ok(future_get(future, NULL, PATIENCE));
     assert_int_equal(diary.calls, 5);
     for (int i = 0; i < 5; i++) assert_int_equal(diary.order[i], i);
@@ -55,9 +51,9 @@ TEST_CASE(they_run_in_the_order_added_once_and_within_a_call) {
     pool_destroy(pool);
 }
 
-TEST_CASE(one_that_is_added_late_runs_at_once) {
+TEST_CASE(a_callback_added_to_a_done_future_runs_at_once) {
     struct pool *pool = pool_of(1);
-    struct future *future = square(pool, 2);
+    struct future *future = submit_square(pool, 2);
     assert_ok(future_wait(future, PATIENCE));
     int calls = 0;
     for (int i = 1; i <= 3; i++) {
@@ -65,19 +61,18 @@ TEST_CASE(one_that_is_added_late_runs_at_once) {
         assert_int_equal(calls, i);
     }
     pool_destroy(pool);
-    assert_ok(future_on_done(future, count, &calls)); /* the future is still there */
+    assert_ok(future_on_done(future, count, &calls)); /* a future outlives its pool */
     assert_int_equal(calls, 4);
     future_free(future);
 }
 
-TEST_CASE(every_outcome_and_jobs_have_them) {
+TEST_CASE(each_outcome_of_tasks_and_jobs_runs_callbacks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     int calls = 0;
-    struct future *killed = submit(pool, gate_task, &gate, sizeof gate, 0), *cancelled = square(pool, 1), *job, *empty;
+    struct future *killed = submit_gated(pool, gate), *cancelled = submit_square(pool, 1), *job, *empty;
     long in[3] = {1, 2, 3}, out[3];
-    struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                            .count = 3};
+    struct pool_job work = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 3};
     assert_ok(pool_map_async(pool, &work, &job));
     work.count = 0;
     assert_ok(pool_map_async(pool, &work, &empty));
@@ -100,13 +95,12 @@ static void open_it(struct future *future, void *arg) {
     gate_open(arg);
 }
 
-TEST_CASE(they_run_while_a_call_waits_for_something_else) {
+TEST_CASE(callbacks_run_while_a_call_waits_for_another_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *slow = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
-    struct future *quick = square(pool, 5);
-    /* What `slow` waits for is done by the callback of `quick`: without it the wait would not end. */
+    struct future *slow = block_worker(pool, gate);
+    struct future *quick = submit_square(pool, 5);
+    /* The callback of `quick` opens the gate for `slow`: the wait for `slow` ends only if it runs. */
     assert_ok(future_on_done(quick, open_it, gate));
     assert_ok(future_get(slow, NULL, PATIENCE));
     future_free(slow);
@@ -120,20 +114,21 @@ static void free_it(struct future *future, void *arg) {
     future_free(future);
 }
 
-TEST_CASE(one_may_free_its_own_future) {
+TEST_CASE(a_callback_may_free_its_own_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     long sum = 0, result = -1;
-    for (long i = 0; i < 1000; i++) assert_ok(future_on_done(square(pool, i), free_it, &sum));
+    for (long i = 0; i < 1000; i++) assert_ok(future_on_done(submit_square(pool, i), free_it, &sum));
     while (sum != 999L * 1000 * 1999 / 6) assert_true(pool_poll(pool, PATIENCE) > 0);
-    /* Even one that a call waits for: that call has its result. It waits behind others until all is set up. */
+    /* A callback may free even a future that a call waits for: that call still gets the result. The task is queued
+     * behind two others until all is set up. */
     struct future *before[2];
-    for (int i = 0; i < 2; i++) before[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
-    struct future *awaited = square(pool, 3);
+    for (int i = 0; i < 2; i++) before[i] = submit_gated(pool, gate);
+    struct future *awaited = submit_square(pool, 3);
     int calls = 0;
     sum = 0;
     assert_ok(future_on_done(awaited, free_it, &sum));
-    assert_ok(future_on_done(awaited, count, &calls)); /* of a future that is freed by then */
+    assert_ok(future_on_done(awaited, count, &calls)); /* the callback before this one frees the future */
     gate_open(gate);
     assert_ok(future_get(awaited, &result, PATIENCE));
     for (int i = 0; i < 2; i++) assert_ok(finish(before[i], NULL));
@@ -148,17 +143,17 @@ static void free_only(struct future *future, void *arg) {
     future_free(future);
 }
 
-TEST_CASE(each_call_bears_that_its_future_is_freed) {
+TEST_CASE(a_call_copes_with_a_callback_that_frees_its_future) {
     for (int way = 0; way < 6; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
-        struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+        struct future *future = submit_gated(pool, gate);
         struct pool_failure failure = {.error = 1};
         int calls = 0;
         assert_ok(future_on_done(future, free_only, &calls));
         assert_true(gate_reached(gate, 1));
         if (way < 5) gate_open(gate);
-        if (way < 3) sleep_ms(20); /* so that it is found done at once */
+        if (way < 3) sleep_ms(20); /* so that the first look finds it done */
         int error = POOL_EBUSY;
         switch (way) {
         case 0: while (calls == 0 && (error = future_failure(future, &failure)) != 0) sleep_ms(1); break;
@@ -176,10 +171,10 @@ TEST_CASE(each_call_bears_that_its_future_is_freed) {
     }
 }
 
-TEST_CASE(freed_futures_have_no_callbacks) {
+TEST_CASE(a_freed_future_runs_no_callbacks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0), *waiting = square(pool, 1);
+    struct future *running = submit_gated(pool, gate), *waiting = submit_square(pool, 1);
     int calls = 0;
     assert_ok(future_on_done(running, count, &calls));
     assert_ok(future_on_done(waiting, count, &calls));
@@ -205,18 +200,18 @@ static void go_on(struct future *future, void *arg) {
     future_free(future);
     if (--chain->length > 0) {
         long value = chain->length;
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         struct future *next;
         if (!chain->error) chain->error = pool_submit(chain->pool, &task, &next);
         if (!chain->error) chain->error = future_wait(next, PATIENCE);
-        if (!chain->error) chain->error = future_on_done(next, go_on, chain); /* it is done: due at once */
+        if (!chain->error) chain->error = future_on_done(next, go_on, chain); /* done: due at once */
     }
     chain->depth--;
 }
 
-TEST_CASE(one_may_submit_wait_and_add_more_without_end_or_depth) {
+TEST_CASE(callbacks_may_submit_wait_and_add_callbacks_without_nesting) {
     struct chain chain = {.pool = pool_of(1), .length = (long)scaled(20000)};
-    assert_ok(future_on_done(square(chain.pool, 1), go_on, &chain));
+    assert_ok(future_on_done(submit_square(chain.pool, 1), go_on, &chain));
     while (chain.length > 0 && !chain.error) assert_true(pool_poll(chain.pool, PATIENCE) >= 0);
     assert_ok(chain.error);
     assert_int_equal(chain.deepest, 1);
@@ -230,10 +225,10 @@ static void destroy_it(struct future *future, void *arg) {
     *pool = NULL;
 }
 
-TEST_CASE(one_may_destroy_the_pool) {
+TEST_CASE(a_callback_may_destroy_the_pool) {
     for (int way = 0; way < 4; way++) {
         struct pool *pool = pool_of(2), *made = pool;
-        struct future *future = square(pool, 4), *other = submit(pool, forever_task, NULL, 0, 0);
+        struct future *future = submit_square(pool, 4), *other = submit(pool, forever_task, NULL, 0, 0);
         assert_ok(future_on_done(future, destroy_it, &pool));
         long result = -1;
         switch (way) {
@@ -261,10 +256,10 @@ static void submit_more(struct future *future, void *arg) {
     struct future *more;
     late->outcome = future_get(future, NULL, 0);
     late->submitted = pool_submit(late->pool, &(struct pool_task){.fn = square_task}, &more);
-    pool_destroy(late->pool); /* it is being destroyed: nothing */
+    pool_destroy(late->pool); /* the pool is being destroyed already: does nothing */
 }
 
-TEST_CASE(what_ends_with_the_pool_has_its_callbacks_too) {
+TEST_CASE(a_task_cancelled_by_pool_destroy_runs_its_callbacks) {
     struct late late = {.pool = pool_of(1)};
     struct future *future = submit(late.pool, forever_task, NULL, 0, 0);
     assert_ok(future_on_done(future, submit_more, &late));
@@ -274,12 +269,12 @@ TEST_CASE(what_ends_with_the_pool_has_its_callbacks_too) {
     future_free(future);
 }
 
-TEST_CASE(an_event_loop_runs_them) {
+TEST_CASE(pool_poll_runs_callbacks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
     int calls = 0;
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *future = submit_gated(pool, gate);
     assert_ok(future_on_done(future, count, &calls));
     assert_int_equal(poll(&fd, 1, 0), 0);
     gate_open(gate);
@@ -291,45 +286,45 @@ TEST_CASE(an_event_loop_runs_them) {
     pool_destroy(pool);
 }
 
-/* Threads: one after the other in whatever thread, and each once. */
-struct backoff {
+/* Counts callbacks, and those that ran at the same time as another. */
+struct crowd {
     struct pool *pool;
     atomic_int inside, overlaps, calls;
 };
 
 static void enter(struct future *future, void *arg) {
-    struct backoff *backoff = arg;
-    if (atomic_fetch_add(&backoff->inside, 1) != 0) atomic_fetch_add(&backoff->overlaps, 1);
-    atomic_fetch_add(&backoff->calls, 1);
-    atomic_fetch_sub(&backoff->inside, 1);
+    struct crowd *crowd = arg;
+    if (atomic_fetch_add(&crowd->inside, 1) != 0) atomic_fetch_add(&crowd->overlaps, 1);
+    atomic_fetch_add(&crowd->calls, 1);
+    atomic_fetch_sub(&crowd->inside, 1);
     future_free(future);
 }
 
 static void *throng(void *arg) {
-    struct backoff *backoff = arg;
+    struct crowd *crowd = arg;
     for (long i = 0; i < 500; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *watched, *waited;
-        if (pool_submit(backoff->pool, &task, &watched) || future_on_done(watched, enter, backoff)) return arg;
-        if (pool_submit(backoff->pool, &task, &waited) || future_get(waited, NULL, PATIENCE)) return arg;
+        if (pool_submit(crowd->pool, &task, &watched) || future_on_done(watched, enter, crowd)) return arg;
+        if (pool_submit(crowd->pool, &task, &waited) || future_get(waited, NULL, PATIENCE)) return arg;
         future_free(waited);
     }
     return NULL;
 }
 
-TEST_CASE(threads_run_them_one_at_a_time_and_each_once) {
-    struct backoff backoff = {.pool = pool_of(2)};
+TEST_CASE(callbacks_of_several_threads_run_one_at_a_time_and_once_each) {
+    struct crowd crowd = {.pool = pool_of(2)};
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, throng, &backoff), 0);
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, throng, &crowd), 0);
     for (int i = 0; i < 4; i++) {
-        void *failed = &backoff;
+        void *failed = &crowd;
         assert_int_equal(pthread_join(threads[i], &failed), 0);
         assert_null(failed);
     }
-    assert_ok(pool_shutdown(backoff.pool, 0, PATIENCE));
-    assert_int_equal(atomic_load(&backoff.calls), 4 * 500);
-    assert_int_equal(atomic_load(&backoff.overlaps), 0);
-    pool_destroy(backoff.pool);
+    assert_ok(pool_shutdown(crowd.pool, 0, PATIENCE));
+    assert_int_equal(atomic_load(&crowd.calls), 4 * 500);
+    assert_int_equal(atomic_load(&crowd.overlaps), 0);
+    pool_destroy(crowd.pool);
 }
 
 static int on_done_in_a_child(void *arg) {
@@ -339,9 +334,9 @@ static int on_done_in_a_child(void *arg) {
     return 0;
 }
 
-TEST_CASE(bad_arguments_have_their_codes) {
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
-    struct future *future = square(pool, 1);
+    struct future *future = submit_square(pool, 1);
     int calls = 0;
     assert_code(future_on_done(NULL, count, &calls), POOL_EINVAL);
     assert_code(future_on_done(future, NULL, &calls), POOL_EINVAL);
@@ -353,19 +348,19 @@ TEST_CASE(bad_arguments_have_their_codes) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(they_run_in_the_order_added_once_and_within_a_call),
-        TEST(one_that_is_added_late_runs_at_once),
-        TEST(every_outcome_and_jobs_have_them),
-        TEST(they_run_while_a_call_waits_for_something_else),
-        TEST(one_may_free_its_own_future),
-        TEST(each_call_bears_that_its_future_is_freed),
-        TEST(freed_futures_have_no_callbacks),
-        TEST(one_may_submit_wait_and_add_more_without_end_or_depth),
-        TEST(one_may_destroy_the_pool),
-        TEST(what_ends_with_the_pool_has_its_callbacks_too),
-        TEST(an_event_loop_runs_them),
-        TEST(threads_run_them_one_at_a_time_and_each_once),
-        TEST(bad_arguments_have_their_codes),
+        TEST(callbacks_run_once_in_the_order_added_and_within_a_call),
+        TEST(a_callback_added_to_a_done_future_runs_at_once),
+        TEST(each_outcome_of_tasks_and_jobs_runs_callbacks),
+        TEST(callbacks_run_while_a_call_waits_for_another_future),
+        TEST(a_callback_may_free_its_own_future),
+        TEST(a_call_copes_with_a_callback_that_frees_its_future),
+        TEST(a_freed_future_runs_no_callbacks),
+        TEST(callbacks_may_submit_wait_and_add_callbacks_without_nesting),
+        TEST(a_callback_may_destroy_the_pool),
+        TEST(a_task_cancelled_by_pool_destroy_runs_its_callbacks),
+        TEST(pool_poll_runs_callbacks),
+        TEST(callbacks_of_several_threads_run_one_at_a_time_and_once_each),
+        TEST(wrong_arguments_have_their_codes),
     };
     return run_group("callback", tests, COUNT(tests), argc, argv);
 }

@@ -1,14 +1,14 @@
-/* Chaos: workers are killed at random, up to 500 a second, and the pool made larger and smaller, while threads submit,
- * map, cancel, kill, give up and wait for tasks of all lengths. Every task counts itself in shared memory, so that in
- * the end it can be told:
- *   - each outcome came once, and agrees with what its task says of itself: what succeeded ran, with the right result;
- *     what was cancelled never began; nothing ran more often than its retries allow;
- *   - the pool has counted the same, what was given up included;
+/* Chaos: one thread kills workers at random, up to 500 a second, and resizes the pool, while other threads submit, map,
+ * cancel, kill, give up and wait for tasks of all lengths. Every task counts its starts and ends in shared memory. At
+ * the end the test checks:
+ *   - each task had one outcome, which agrees with its counts: a task that succeeded ran and has the right result, a
+ *     cancelled one never started, and none ran more often than its retries allow;
+ *   - the pool's statistics give the same numbers, tasks that were given up included;
  *   - no more tasks were lost than workers were killed;
  *   - no process, descriptor or mapping is left.
  *
- * test_chaos [SECONDS]   10 by default
- * test_chaos --ci        until a million tasks are through */
+ * test_chaos [SECONDS]   10 by default, 4 with PARPOOL_TEST_BRIEF
+ * test_chaos --ci        until a million tasks are done */
 #include "support.h"
 
 #include <pthread.h>
@@ -20,7 +20,7 @@ enum { THREADS = 2, WINDOW = 1000, MOST_ITEMS = 200, WORKERS = 4, MOST_WORKERS =
 
 enum kind { NORMAL, FAILS, HANGS, DIES };
 
-/* What a task says of itself; in shared memory. */
+/* Starts and ends of a task; in shared memory. */
 struct trace {
     atomic_uchar started, finished;
 };
@@ -50,7 +50,7 @@ static int chaos_task(const void *in, void *out) {
     return argument.kind == FAILS ? 7 : 0;
 }
 
-/* ---- What is in flight ------------------------------------------------------------------------------------------- */
+/* ---- Tasks in flight --------------------------------------------------------------------------------------------- */
 
 struct flight {
     struct future *future; /* NULL: none */
@@ -114,7 +114,7 @@ static void wrong_task(struct player *player, const struct flight *flight, const
           flight->timeout, flight->cancelled ? ", cancelled" : "", flight->killed ? ", killed" : "");
 }
 
-/* What is wrong with one task or item, by what it says of itself; NULL: nothing. */
+/* Returns what is wrong with the outcome of a task or item, given its counts; NULL if nothing is. */
 static const char *judge(const struct flight *flight, const struct argument *argument, int outcome, uint64_t result) {
     unsigned started = traces[argument->id].started, finished = traces[argument->id].finished;
     unsigned tries = flight->retries + 1;
@@ -140,7 +140,7 @@ static const char *judge(const struct flight *flight, const struct argument *arg
     }
 }
 
-/* The trace is read after the outcome. */
+/* Reads the counts after the outcome, so that both are final. */
 static void account(struct player *player, const struct flight *flight, const struct argument *argument, int outcome,
                     uint64_t result) {
     struct tally *tally = &player->tally;
@@ -152,7 +152,7 @@ static void account(struct player *player, const struct flight *flight, const st
     tally->died += outcome == POOL_EDIED;
     tally->cancelled += outcome == POOL_ECANCELLED;
     tally->late += outcome == POOL_EDEADLINE;
-    if (argument->kind == DIES) return; /* by itself */
+    if (argument->kind == DIES) return; /* the death was the task's own */
     if (outcome == POOL_EDIED)
         tally->lost += flight->retries + 1;
     else
@@ -165,7 +165,7 @@ static void land(struct player *player, struct flight *flight) {
     int error = future_get(flight->future, flight->job ? NULL : large, PATIENCE);
     if (error == POOL_ETIMEDOUT) {
         WRONG(player, "task %llu does not end", (unsigned long long)flight->argument.id);
-        return; /* left to pool_destroy() */
+        return; /* pool_destroy() will end it */
     }
     if (future_failure(flight->future, &failure) != 0 || failure.error != error)
         WRONG(player, "future_failure() says %d, future_get() %d", failure.error, error);
@@ -228,15 +228,8 @@ static bool start_job(struct player *player, struct flight *flight, uint64_t id,
     flight->argument = flight->in[0];
     flight->chunk = chunks[draw(player) % COUNT(chunks)];
     flight->timeout = draw(player) % 4 ? 0 : 10 * PATIENCE;
-    struct pool_job job = {.fn = chaos_task,
-                           .in = flight->in,
-                           .in_size = sizeof *flight->in,
-                           .out = flight->out,
-                           .out_size = sizeof *flight->out,
-                           .count = count,
-                           .chunk = flight->chunk,
-                           .timeout = flight->timeout,
-                           .retries = flight->retries,
+    struct pool_job job = {.fn = chaos_task, POOL_IN(flight->in), POOL_OUT(flight->out), .count = count,
+                           .chunk = flight->chunk, .timeout = flight->timeout, .retries = flight->retries,
                            .status = flight->status};
     int error = pool_map_async(player->pool, &job, &flight->future);
     if (error) WRONG(player, "pool_map_async: %s", pool_strerror(error));
@@ -325,7 +318,7 @@ static void *kill_workers_and_resize(void *argument) {
     for (uint64_t random = 1; !atomic_load(&stop);) {
         random = scramble(random);
         pid_t pid = atomic_load_explicit(&seen_pids[random % SEEN], memory_order_relaxed);
-        if (pid > 0 && parent_of(pid) == killer->supervisor) { /* or its number may be another's by now */
+        if (pid > 0 && parent_of(pid) == killer->supervisor) { /* else another process may have the number by now */
             atomic_fetch_add(&kills, 1);
             kill(pid, signals[(random >> 20) % COUNT(signals)]);
         }
@@ -340,7 +333,7 @@ static void *kill_workers_and_resize(void *argument) {
     return NULL;
 }
 
-/* What the pool says of itself when all is done. `extra`: tasks besides those of the tally, which all succeeded. */
+/* Compares the pool's statistics, when all is done, with the tally and `extra` tasks that succeeded. */
 static void check_stats(struct pool *pool, const struct tally *all, size_t extra) {
     struct pool_stats stats = {0};
     assert_ok(pool_stats(pool, &stats));
@@ -350,13 +343,13 @@ static void check_stats(struct pool *pool, const struct tally *all, size_t extra
     assert_true(stats.queued == 0 && stats.running == 0);
 }
 
-TEST_CASE(chaos_costs_no_more_than_the_victims) {
+TEST_CASE(random_kills_lose_no_more_tasks_than_workers) {
     allow_seconds(tasks_wanted ? 900 : (unsigned)((end_time - now_ms()) / 1000) + 300);
     traces = shared(MOST_TASKS * sizeof *traces);
     seen_pids = shared(SEEN * sizeof *seen_pids);
     struct pool *pool = pool_of(WORKERS);
     struct killer killer = {.pool = pool};
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof killer.supervisor), &killer.supervisor));
+    killer.supervisor = supervisor_of(pool);
     static struct player players[THREADS];
     int64_t start_time = now_ms();
     assert_int_equal(pthread_create(&killer.thread, NULL, kill_workers_and_resize, &killer), 0);
@@ -399,15 +392,15 @@ TEST_CASE(chaos_costs_no_more_than_the_victims) {
     size_t calm = 1000, late_victims = 0;
     for (long i = 0; i < (long)calm; i++) {
         long result = -1;
-        int error = finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result);
-        if (i < MOST_WORKERS && error == POOL_EDIED) { /* the last kills may still hit */
+        int error = finish(submit_square(pool, i), &result);
+        if (i < MOST_WORKERS && error == POOL_EDIED) { /* a late kill may still hit one of these */
             late_victims++;
             continue;
         }
         assert_ok(error);
         assert_int_equal(result, i * i);
     }
-    assert_ok(pool_shutdown(pool, 0, PATIENCE)); /* what was given up ends, too */
+    assert_ok(pool_shutdown(pool, 0, PATIENCE)); /* tasks that were given up end, too */
     for (size_t i = 0; i < all.tasks && i < MOST_TASKS; i++) {
         if (traces[i].started > 3 || traces[i].finished > traces[i].started) assert_int_equal(i, -1);
     }
@@ -417,7 +410,7 @@ TEST_CASE(chaos_costs_no_more_than_the_victims) {
 }
 
 int main(int argc, char **argv) {
-    int64_t seconds = 10;
+    int64_t seconds = is_brief() ? 4 : 10;
     for (int a = 1; a < argc; a++) {
         if (strcmp(argv[a], "--ci") == 0) {
             tasks_wanted = scaled(1000000);
@@ -427,6 +420,6 @@ int main(int argc, char **argv) {
         }
     }
     end_time = now_ms() + seconds * 1000;
-    static const struct CMUnitTest tests[] = {TEST(chaos_costs_no_more_than_the_victims)};
+    static const struct CMUnitTest tests[] = {TEST(random_kills_lose_no_more_tasks_than_workers)};
     return run_group("chaos", tests, COUNT(tests), 1, argv);
 }

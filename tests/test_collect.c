@@ -1,5 +1,6 @@
-/* What a get takes in. Of many that are done it takes those near the one that is asked for, and leaves the others until
- * they are asked for; but whatever else waits for the program to look is seen to all the same. */
+/* The outcomes that future_get() collects. Of many finished tasks it collects those near its own and leaves the others
+ * until they are asked for; but callbacks, dependent tasks, deaths, jobs and whatever else waits for the caller are
+ * attended to all the same. */
 #include "support.h"
 
 #include <signal.h>
@@ -9,15 +10,8 @@
 
 enum { MANY = 1000, FAR = 900 };
 
-static atomic_int *ran;   /* by any task */
 static atomic_int *flag;
 static struct gate *gate;
-
-static int count_task(const void *in, void *out) {
-    (void)in, (void)out;
-    atomic_fetch_add(ran, 1);
-    return 0;
-}
 
 static int flag_task(const void *in, void *out) {
     (void)in, (void)out;
@@ -33,17 +27,17 @@ static int die_once_task(const void *in, void *out) {
 }
 
 static struct pool *begin(void) {
-    ran = shared(sizeof *ran);
+    counted = shared(sizeof *counted);
     flag = shared(sizeof *flag);
     gate = shared(sizeof *gate);
     return pool_of(2);
 }
 
-static bool is_taken_in(const struct future *future) {
+static bool is_collected(const struct future *future) {
     return atomic_load(&future->done);
 }
 
-/* Tasks that are done, and of which the caller knows none. */
+/* Submits tasks whose outcomes the caller will not have collected when they are done. */
 static void submit_many(struct pool *pool, struct future **futures, int count) {
     for (int i = 0; i < count; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
 }
@@ -54,7 +48,7 @@ static uint64_t announced(const struct pool *pool) {
     return count;
 }
 
-/* Until so many outcomes are there for the caller to take in. */
+/* Waits until workers have announced so many outcomes. */
 static void await_announced(const struct pool *pool, uint64_t count) {
     for (int64_t start = now_ms(); announced(pool) < count && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_true(announced(pool) >= count);
@@ -62,33 +56,33 @@ static void await_announced(const struct pool *pool, uint64_t count) {
 
 static void end(struct pool *pool, struct future **futures, int count) {
     for (int i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
-    assert_int_equal(*ran, count);
+    assert_int_equal(*counted, count);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_get_takes_in_what_is_near_and_no_more) {
+TEST_CASE(a_get_collects_outcomes_near_its_own_and_no_more) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
-    for (int i = 490; i < 510; i++) assert_true(is_taken_in(futures[i]));
-    assert_false(is_taken_in(futures[0]));
-    assert_false(is_taken_in(futures[MANY - 1]));
+    for (int i = 490; i < 510; i++) assert_true(is_collected(futures[i]));
+    assert_false(is_collected(futures[0]));
+    assert_false(is_collected(futures[MANY - 1]));
     assert_ok(future_get(futures[MANY - 1], NULL, 0));
     assert_ok(future_get(futures[0], NULL, 0));
-    assert_false(is_taken_in(futures[250]));
+    assert_false(is_collected(futures[250]));
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_of_what_is_not_done_takes_in_everything) {
+TEST_CASE(a_get_of_an_unfinished_task_collects_all_outcomes) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     submit_many(pool, futures, MANY);
     await_announced(pool, MANY);
-    struct future *last = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *last = submit_gated(pool, gate);
     assert_code(future_get(last, NULL, 0), POOL_ETIMEDOUT);
-    for (int i = 0; i < MANY; i++) assert_true(is_taken_in(futures[i]));
+    for (int i = 0; i < MANY; i++) assert_true(is_collected(futures[i]));
     gate_open(gate);
     assert_ok(finish(last, NULL));
     end(pool, futures, MANY);
@@ -99,11 +93,11 @@ static void count_call(struct future *future, void *argument) {
     ++*(int *)argument;
 }
 
-TEST_CASE(a_get_runs_the_callbacks_of_others) {
+TEST_CASE(a_get_runs_callbacks_of_other_futures) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     int calls = 0;
-    struct future *other = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *other = submit_gated(pool, gate);
     assert_ok(future_on_done(other, count_call, &calls));
     submit_many(pool, futures, MANY);
     gate_open(gate);
@@ -114,10 +108,10 @@ TEST_CASE(a_get_runs_the_callbacks_of_others) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_begins_what_comes_after_others) {
+TEST_CASE(a_get_starts_tasks_that_depend_on_other_futures) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
-    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *second;
+    struct future *first = submit_gated(pool, gate), *second;
     struct pool_task task = {.fn = flag_task, .after = &first, .after_count = 1};
     assert_ok(pool_submit(pool, &task, &second));
     submit_many(pool, futures, MANY);
@@ -130,7 +124,7 @@ TEST_CASE(a_get_begins_what_comes_after_others) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_learns_of_deaths) {
+TEST_CASE(a_get_learns_of_dead_workers) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = die_once_task, .retries = 1};
@@ -146,7 +140,7 @@ TEST_CASE(a_get_learns_of_deaths) {
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_ends_jobs) {
+TEST_CASE(a_get_finishes_jobs) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_job job = {.fn = flag_task, .count = 2};
@@ -155,15 +149,15 @@ TEST_CASE(a_get_ends_jobs) {
     await_announced(pool, MANY);
     assert_ok(pool_map_async(pool, &job, &other));
     assert_true(becomes(flag, 2));
-    /* Until nobody is in it any more. */
+    /* Until both workers have left the job and sleep. */
     for (int64_t start = now_ms(); pool->shared.status->asleep[0] != 3 && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_ok(future_get(futures[FAR], NULL, 0));
-    assert_true(is_taken_in(other));
+    assert_true(is_collected(other));
     assert_ok(finish(other, NULL));
     end(pool, futures, MANY);
 }
 
-TEST_CASE(a_get_stops_the_clock_of_others) {
+TEST_CASE(a_get_stops_the_time_out_of_other_tasks) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     struct pool_task task = {.fn = flag_task, .timeout = PATIENCE};
@@ -188,10 +182,10 @@ static int add(void *result, const void *right) {
     return 0;
 }
 
-/* Three arguments fit at a time, done or not. */
-TEST_CASE(what_is_done_makes_room) {
+/* The arena has room for the arguments of three tasks, whether they are done or not. */
+TEST_CASE(finished_tasks_make_room_in_the_arena) {
     enum { SIZE = 300000, FIT = 3 };
-    ran = shared(sizeof *ran);
+    counted = shared(sizeof *counted);
     struct pool_options options = test_options(1);
     options.arena_size = (size_t)1 << 20;
     struct pool *pool;
@@ -201,8 +195,8 @@ TEST_CASE(what_is_done_makes_room) {
     struct pool_job job = {
         .fn = count_task, .in = argument, .in_size = SIZE, .out = result, .out_size = SIZE, .count = 1};
     long sum = 0;
-    struct pool_reduction reduction = {.fn = one_task, .combine = add, .count = 10, .out = &sum, .out_size = sizeof sum,
-                                       .context = argument, .context_size = 2 * SIZE};
+    struct pool_reduction reduction = {.fn = one_task, .combine = add, .count = 10, POOL_OUT(&sum), .context = argument,
+                                       .context_size = 2 * SIZE};
     assert_ok(pool_create(&options, &pool));
     for (int round = 0; round < 3; round++) {
         uint64_t before = announced(pool);
@@ -217,7 +211,7 @@ TEST_CASE(what_is_done_makes_room) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_get_takes_in_what_was_given_up) {
+TEST_CASE(a_get_collects_tasks_that_were_given_up) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
     size_t left = pool->arena_left;
@@ -233,16 +227,17 @@ TEST_CASE(a_get_takes_in_what_was_given_up) {
     end(pool, futures, MANY);
 }
 
-/* More than workers have in their reach, the first of them done, and then two that hold the workers up. */
+/* Submits more tasks than there are slots: `first` that run, one that blocks a worker before and one after them, and
+ * WAIT that have to wait for a slot. */
 enum { WAIT = 5000 };
 
 static struct future **submit_more_than_fit(struct pool *pool, int first, struct future *gates[2]) {
     struct future **futures = calloc((size_t)PP_SLOTS + WAIT, sizeof(struct future *));
     assert_non_null(futures);
-    gates[0] = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1)); /* or one worker might take both, and the other run all that come after */
+    gates[0] = submit_gated(pool, gate);
+    assert_true(gate_reached(gate, 1)); /* else one worker might claim both, and the other run all later tasks */
     submit_many(pool, futures, first);
-    gates[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    gates[1] = submit_gated(pool, gate);
     submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
     assert_int_equal(pool->fresh_slot, PP_SLOTS);
     assert_true(futures[(int)PP_SLOTS - 2 + WAIT - 1]->queued);
@@ -255,43 +250,43 @@ static void end_more_than_fit(struct pool *pool, struct future **futures, struct
     free(futures);
 }
 
-TEST_CASE(a_get_of_few_sends_as_many_of_those_that_wait) {
+TEST_CASE(a_get_that_collects_few_outcomes_sends_as_many_waiting_tasks) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, MANY, gates);
     assert_true(gate_reached(gate, 2));
     await_announced(pool, MANY);
     assert_ok(future_get(futures[500], NULL, 0));
-    assert_false(is_taken_in(futures[0]));
+    assert_false(is_collected(futures[0]));
     assert_false(futures[(int)PP_SLOTS - 2]->queued);
     assert_int_equal(pool->free_slot_count, 0);
     gate_open(gate);
     end_more_than_fit(pool, futures, gates);
 }
 
-TEST_CASE(a_get_keeps_the_workers_at_work) {
+TEST_CASE(a_get_keeps_the_workers_busy) {
     struct pool *pool = begin();
     struct future *gates[2], **futures = submit_more_than_fit(pool, 0, gates);
     gate_open(gate);
-    assert_true(becomes(ran, (int)PP_SLOTS - 2));
+    assert_true(becomes(counted, (int)PP_SLOTS - 2));
     await_announced(pool, PP_SLOTS);
     assert_ok(future_get(futures[5000], NULL, 0));
-    assert_true(becomes(ran, (int)PP_SLOTS - 2 + WAIT));
+    assert_true(becomes(counted, (int)PP_SLOTS - 2 + WAIT));
     end_more_than_fit(pool, futures, gates);
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(a_get_takes_in_what_is_near_and_no_more),
-        TEST(a_get_of_what_is_not_done_takes_in_everything),
-        TEST(a_get_runs_the_callbacks_of_others),
-        TEST(a_get_begins_what_comes_after_others),
-        TEST(a_get_learns_of_deaths),
-        TEST(a_get_ends_jobs),
-        TEST(a_get_stops_the_clock_of_others),
-        TEST(what_is_done_makes_room),
-        TEST(a_get_takes_in_what_was_given_up),
-        TEST(a_get_of_few_sends_as_many_of_those_that_wait),
-        TEST(a_get_keeps_the_workers_at_work),
+        TEST(a_get_collects_outcomes_near_its_own_and_no_more),
+        TEST(a_get_of_an_unfinished_task_collects_all_outcomes),
+        TEST(a_get_runs_callbacks_of_other_futures),
+        TEST(a_get_starts_tasks_that_depend_on_other_futures),
+        TEST(a_get_learns_of_dead_workers),
+        TEST(a_get_finishes_jobs),
+        TEST(a_get_stops_the_time_out_of_other_tasks),
+        TEST(finished_tasks_make_room_in_the_arena),
+        TEST(a_get_collects_tasks_that_were_given_up),
+        TEST(a_get_that_collects_few_outcomes_sends_as_many_waiting_tasks),
+        TEST(a_get_keeps_the_workers_busy),
     };
     return run_group("collect", tests, COUNT(tests), argc, argv);
 }

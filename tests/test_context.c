@@ -1,4 +1,4 @@
-/* Data that all tasks of a job see: task_context(). */
+/* task_context(): data that all tasks of a job see. */
 #include "support.h"
 
 #include <signal.h>
@@ -16,7 +16,7 @@ static int look_up(const void *in, void *out) {
     return 0;
 }
 
-static int where_is_it(const void *in, void *out) {
+static int context_address(const void *in, void *out) {
     (void)in;
     *(const void **)out = task_context();
     return 0;
@@ -37,11 +37,11 @@ static struct table *make_table(void) {
 }
 
 static struct pool_job lookups(const long *in, long *out, size_t count, const struct table *table) {
-    return (struct pool_job){.fn = look_up, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                             .count = count, .context = table, .context_size = sizeof *table};
+    return (struct pool_job){.fn = look_up, POOL_IN(in), POOL_OUT(out), .count = count, .context = table,
+                             .context_size = sizeof *table};
 }
 
-TEST_CASE(all_items_of_a_job_see_a_copy_of_it) {
+TEST_CASE(all_items_of_a_job_see_a_copy_of_its_context) {
     struct pool *pool = pool_of(2);
     struct table *table = make_table(); /* after the workers were forked */
     long *in = malloc(WORDS * sizeof *in), *out = malloc(WORDS * sizeof *out);
@@ -58,35 +58,35 @@ TEST_CASE(all_items_of_a_job_see_a_copy_of_it) {
     pool_destroy(pool);
 }
 
-TEST_CASE(each_job_has_its_own_and_the_next_has_none) {
+TEST_CASE(each_job_has_its_own_context_and_a_job_without_one_has_none) {
     struct pool *pool = pool_of(2);
     long contexts[2] = {1, 2};
     const void *seen[2][100];
     struct future *futures[2];
     for (int i = 0; i < 2; i++) {
-        struct pool_job job = {.fn = where_is_it, .out = seen[i], .out_size = sizeof seen[i][0], .count = 100,
-                               .context = &contexts[i], .context_size = sizeof contexts[i]};
+        struct pool_job job = {.fn = context_address, POOL_OUT(seen[i]), .count = 100, .context = &contexts[i],
+                               .context_size = sizeof contexts[i]};
         assert_ok(pool_map_async(pool, &job, &futures[i]));
     }
     for (int i = 0; i < 2; i++) assert_ok(finish(futures[i], NULL));
     for (int i = 0; i < 100; i++) assert_true(seen[0][i] == seen[0][0] && seen[1][i] == seen[1][0]);
     assert_true(seen[0][0] != seen[1][0] && seen[0][0] != &contexts[0]);
-    struct pool_job job = {.fn = where_is_it, .out = seen[0], .out_size = sizeof seen[0][0], .count = 100};
+    struct pool_job job = {.fn = context_address, POOL_OUT(seen[0]), .count = 100};
     assert_ok(pool_map(pool, &job));
     for (int i = 0; i < 100; i++) assert_null(seen[0][i]);
     const void *one = seen;
-    assert_ok(finish(submit(pool, where_is_it, NULL, 0, sizeof one), &one));
+    assert_ok(finish(submit(pool, context_address, NULL, 0, sizeof one), &one));
     assert_null(one);
     assert_null(task_context());
     pool_destroy(pool);
 }
 
-TEST_CASE(what_is_shared_already_is_not_copied) {
+TEST_CASE(a_context_that_workers_can_see_already_is_not_copied) {
     static long inherited;
     struct pool *pool = pool_of(1);
     struct table *arena = pool_alloc(pool, sizeof *arena);
     const void *seen = NULL;
-    struct pool_job job = {.fn = where_is_it, .out = &seen, .out_size = sizeof seen, .count = 1, .context = &inherited};
+    struct pool_job job = {.fn = context_address, POOL_OUT(&seen), .count = 1, .context = &inherited};
     assert_ok(pool_map(pool, &job));
     assert_true(seen == &inherited);
     job.context = arena;
@@ -94,19 +94,19 @@ TEST_CASE(what_is_shared_already_is_not_copied) {
     assert_ok(pool_map(pool, &job));
     assert_true(seen == arena);
     pool_destroy(pool);
-    /* A pool for one call inherits all there is. */
+    /* A pool made for one call inherits all of the caller's memory. */
     job.context = &inherited;
     job.context_size = sizeof inherited;
     assert_ok(pool_map(NULL, &job));
     assert_true(seen == &inherited);
 }
 
-TEST_CASE(tasks_have_one_too) {
+TEST_CASE(tasks_have_a_context_too) {
     struct pool *pool = pool_of(1);
     struct table *table = make_table();
     long index = 77, result = -1;
-    struct pool_task task = {.fn = look_up, .in = &index, .in_size = sizeof index, .out_size = sizeof result,
-                             .context = table, .context_size = sizeof *table};
+    struct pool_task task = {.fn = look_up, POOL_IN(&index), .out_size = sizeof result, .context = table,
+                             .context_size = sizeof *table};
     struct future *future, *second;
     assert_ok(pool_submit(pool, &task, &future));
     task.after = &future;
@@ -121,7 +121,7 @@ TEST_CASE(tasks_have_one_too) {
     pool_destroy(pool);
 }
 
-TEST_CASE(it_is_read_only) {
+TEST_CASE(a_context_is_read_only) {
     struct pool *pool = pool_of(1);
     long value = 0;
     struct pool_job job = {.fn = overwrite, .count = 1, .context = &value, .context_size = sizeof value};
@@ -132,10 +132,9 @@ TEST_CASE(it_is_read_only) {
     pool_destroy(pool);
 }
 
-TEST_CASE(it_survives_the_death_of_a_worker) {
+TEST_CASE(a_context_survives_the_death_of_a_worker) {
     struct pool *pool = pool_of(2);
-    pid_t pid = 0;
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+    pid_t pid = worker_of(pool);
     struct table *table = make_table();
     long in[64], out[64];
     for (long i = 0; i < 64; i++) in[i] = i;
@@ -148,13 +147,13 @@ TEST_CASE(it_survives_the_death_of_a_worker) {
     pool_destroy(pool);
 }
 
-TEST_CASE(bad_arguments_have_their_codes) {
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct future *future = NULL;
-    struct pool_job job = {.fn = where_is_it, .count = 1, .context_size = 8};
+    struct pool_job job = {.fn = context_address, .count = 1, .context_size = 8};
     assert_code(pool_map(pool, &job), POOL_EINVAL);
     assert_code(pool_map_async(pool, &job, &future), POOL_EINVAL);
-    assert_code(pool_submit(pool, &(struct pool_task){.fn = where_is_it, .context_size = 8}, &future), POOL_EINVAL);
+    assert_code(pool_submit(pool, &(struct pool_task){.fn = context_address, .context_size = 8}, &future), POOL_EINVAL);
     pool_destroy(pool);
 
     struct pool_options options = {.workers = 1, .arena_size = 1 << 20};
@@ -163,7 +162,7 @@ TEST_CASE(bad_arguments_have_their_codes) {
     job.context = large;
     job.context_size = sizeof large;
     assert_code(pool_map(pool, &job), POOL_ENOMEM);
-    struct pool_task task = {.fn = where_is_it, .context = large, .context_size = sizeof large};
+    struct pool_task task = {.fn = context_address, .context = large, .context_size = sizeof large};
     assert_code(pool_submit(pool, &task, &future), POOL_ENOMEM);
     assert_null(future);
     pool_destroy(pool);
@@ -171,13 +170,13 @@ TEST_CASE(bad_arguments_have_their_codes) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(all_items_of_a_job_see_a_copy_of_it),
-        TEST(each_job_has_its_own_and_the_next_has_none),
-        TEST(what_is_shared_already_is_not_copied),
-        TEST(tasks_have_one_too),
-        TEST(it_is_read_only),
-        TEST(it_survives_the_death_of_a_worker),
-        TEST(bad_arguments_have_their_codes),
+        TEST(all_items_of_a_job_see_a_copy_of_its_context),
+        TEST(each_job_has_its_own_context_and_a_job_without_one_has_none),
+        TEST(a_context_that_workers_can_see_already_is_not_copied),
+        TEST(tasks_have_a_context_too),
+        TEST(a_context_is_read_only),
+        TEST(a_context_survives_the_death_of_a_worker),
+        TEST(wrong_arguments_have_their_codes),
     };
     return run_group("context", tests, COUNT(tests), argc, argv);
 }

@@ -1,4 +1,4 @@
-/* A worker may die at any time of any cause: only the item it was running is lost, and why is told. */
+/* A worker may die at any time, of any cause: only the item that it was running is lost, and its failure tells why. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -118,15 +118,11 @@ static void check_death(const struct pool_failure *failure, enum way way) {
     assert_null(strchr(failure->message, '\n'));
 }
 
-static void it_works(struct pool *pool) {
-    for (long i = 0; i < 20; i++) {
-        long result = -1;
-        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
+static void assert_still_works(struct pool *pool) {
+    assert_squares_in_turn(pool, 20);
 }
 
-TEST_CASE(whatever_kills_a_worker_is_told) {
+TEST_CASE(the_failure_tells_how_a_worker_died) {
     struct pool *pool = pool_of(2);
     for (enum way way = LIVE + 1; way < WAYS; way++) {
         if (!possible_here(way)) continue;
@@ -140,12 +136,12 @@ TEST_CASE(whatever_kills_a_worker_is_told) {
         assert_int_equal(failure.index, 0);
         assert_true(gone_within(failure.worker, PATIENCE));
         future_free(future);
-        it_works(pool);
+        assert_still_works(pool);
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(the_address_of_a_segmentation_fault_is_told) {
+TEST_CASE(the_failure_tells_the_address_of_a_segmentation_fault) {
     struct pool *pool = pool_of(1);
     enum way way = SEGMENTATION_FAULT;
     struct pool_failure failure;
@@ -171,7 +167,7 @@ static int item_task(const void *in, void *out) {
     return die(item->way);
 }
 
-TEST_CASE(in_a_job_only_the_item_that_ran_is_lost) {
+TEST_CASE(a_death_in_a_job_loses_only_the_item_that_ran) {
     enum { ITEMS = 60 };
     runs = shared(ITEMS * sizeof *runs);
     struct pool *pool = pool_of(2);
@@ -189,20 +185,13 @@ TEST_CASE(in_a_job_only_the_item_that_ran_is_lost) {
                 runs[i] = 0;
             }
             struct pool_failure failure;
-            struct pool_job job = {.fn = item_task,
-                                   .in = in,
-                                   .in_size = sizeof *in,
-                                   .out = out,
-                                   .out_size = sizeof *out,
-                                   .count = ITEMS,
-                                   .chunk = chunks[c],
-                                   .status = status,
-                                   .failure = &failure};
+            struct pool_job job = {.fn = item_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = chunks[c],
+                                   .status = status, .failure = &failure};
             assert_code(pool_map(pool, &job), POOL_EDIED);
             check_death(&failure, way);
             assert_int_equal(failure.index, 14);
             for (long i = 0; i < ITEMS; i++) {
-                assert_int_equal(runs[i], 1); /* nothing is run twice, nothing is left out */
+                assert_int_equal(runs[i], 1); /* each item ran once */
                 assert_code(status[i], i % 25 == 14 ? POOL_EDIED : 0);
                 assert_int_equal(out[i], i % 25 == 14 ? -1 : 2 * i);
             }
@@ -216,10 +205,10 @@ TEST_CASE(a_job_may_lose_all_its_items) {
     enum way in[50];
     int status[50];
     for (int i = 0; i < 50; i++) in[i] = i % 2 ? KILL_SELF : EXIT_3;
-    struct pool_job job = {.fn = die_task, .in = in, .in_size = sizeof *in, .count = 50, .chunk = 10, .status = status};
+    struct pool_job job = {.fn = die_task, POOL_IN(in), .count = 50, .chunk = 10, .status = status};
     assert_code(pool_map(pool, &job), POOL_EDIED);
     for (int i = 0; i < 50; i++) assert_code(status[i], POOL_EDIED);
-    it_works(pool);
+    assert_still_works(pool);
     pool_destroy(pool);
 }
 
@@ -239,10 +228,7 @@ TEST_CASE(a_retry_runs_the_victim_again_up_to_its_budget) {
             bool enough = (int)retries >= deaths;
             runs[0] = 0;
             int result = -1;
-            struct pool_task task = {.fn = die_often_task,
-                                     .in = &deaths,
-                                     .in_size = sizeof deaths,
-                                     .out_size = sizeof result,
+            struct pool_task task = {.fn = die_often_task, POOL_IN(&deaths), .out_size = sizeof result,
                                      .retries = retries};
             struct future *future;
             assert_ok(pool_submit(pool, &task, &future));
@@ -256,15 +242,8 @@ TEST_CASE(a_retry_runs_the_victim_again_up_to_its_budget) {
                 out[i] = -1;
                 runs[i] = 0;
             }
-            struct pool_job job = {.fn = die_often_task,
-                                   .in = in,
-                                   .in_size = sizeof *in,
-                                   .out = out,
-                                   .out_size = sizeof *out,
-                                   .count = 20,
-                                   .chunk = retries * 3,
-                                   .retries = retries,
-                                   .status = status};
+            struct pool_job job = {.fn = die_often_task, POOL_IN(in), POOL_OUT(out), .count = 20, .chunk = retries * 3,
+                                   .retries = retries, .status = status};
             assert_code(pool_map(pool, &job), enough ? 0 : POOL_EDIED);
             for (int i = 0; i < 20; i++) {
                 bool fine = in[i] <= (int)retries;
@@ -295,7 +274,7 @@ TEST_CASE(a_task_that_fails_by_itself_is_not_retried) {
     pool_destroy(pool);
 }
 
-/* The workers of a pool, asked through a gate so that each answers once. */
+/* The workers of a pool. A gate holds each in its task until all have answered, so that each answers once. */
 struct roll {
     struct gate gate;
     atomic_int pids[16];
@@ -318,18 +297,18 @@ static void call_roll(struct pool *pool, struct roll *roll, int workers) {
     for (int i = 0; i < workers; i++) assert_ok(finish(futures[i], NULL));
 }
 
-TEST_CASE(idle_workers_that_die_are_replaced_and_nothing_is_lost) {
+TEST_CASE(idle_workers_that_die_are_replaced_and_no_task_is_lost) {
     struct roll *roll = shared(sizeof *roll);
     struct pool *pool = pool_of(4);
-    for (int victims = 1; victims <= 4; victims++) { /* the last time: all at once */
+    for (int victims = 1; victims <= 4; victims++) { /* in the last round all of them */
         call_roll(pool, roll, 4);
         for (int i = 0; i < victims; i++) kill(roll->pids[i], victims % 2 ? SIGKILL : SIGTERM);
-        if (victims < 3) { /* found dead, or dying while work comes */
+        if (victims < 3) { /* dead when work comes; else they die while it comes */
             for (int i = 0; i < victims; i++) assert_true(gone_within(roll->pids[i], PATIENCE));
         }
         struct future *futures[200];
         int died = 0;
-        for (long i = 0; i < 200; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, futures, 200);
         for (long i = 0; i < 200; i++) {
             long result = -1;
             int error = finish(futures[i], &result);
@@ -337,13 +316,13 @@ TEST_CASE(idle_workers_that_die_are_replaced_and_nothing_is_lost) {
             if (error != POOL_EDIED) assert_ok(error);
             if (error == 0) assert_int_equal(result, i * i);
         }
-        assert_true(died <= (victims < 3 ? 0 : victims)); /* a kill may be late, and hit a task */
+        assert_true(died <= (victims < 3 ? 0 : victims)); /* a late kill may hit a task */
     }
-    call_roll(pool, roll, 4); /* they are four again */
+    call_roll(pool, roll, 4); /* there are four workers again */
     pool_destroy(pool);
 }
 
-TEST_CASE(all_workers_may_die_at_once_at_work) {
+TEST_CASE(all_busy_workers_may_die_at_once) {
     struct roll *roll = shared(sizeof *roll);
     struct pool *pool = pool_of(4);
     for (int round = 0; round < 5; round++) {
@@ -351,7 +330,7 @@ TEST_CASE(all_workers_may_die_at_once_at_work) {
         struct future *victims[4], *waiting[50];
         for (int i = 0; i < 4; i++) victims[i] = submit(pool, roll_call_task, &roll, sizeof(struct roll *), 0);
         for (int i = 0; i < 4; i++) assert_true(becomes(&roll->pids[i], 1));
-        for (long i = 0; i < 50; i++) waiting[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, waiting, 50);
         for (int i = 0; i < 4; i++) kill(roll->pids[i], SIGKILL);
         for (int i = 0; i < 4; i++) {
             assert_code(future_get(victims[i], NULL, PATIENCE), POOL_EDIED);
@@ -363,11 +342,7 @@ TEST_CASE(all_workers_may_die_at_once_at_work) {
             assert_true(known);
             future_free(victims[i]);
         }
-        for (long i = 0; i < 50; i++) {
-            long result = -1;
-            assert_ok(finish(waiting[i], &result));
-            assert_int_equal(result, i * i);
-        }
+        assert_squares(waiting, 50);
     }
     pool_destroy(pool);
 }
@@ -380,16 +355,14 @@ static int short_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(kills_during_a_job_cost_one_item_each_at_most) {
+TEST_CASE(a_kill_during_a_job_costs_one_item_at_most) {
     enum { ITEMS = 200000, KILLS = 30 };
     struct pool *pool = pool_of(3);
     size_t *out = calloc(ITEMS, sizeof *out);
     int *status = calloc(ITEMS, sizeof *status);
-    struct pool_job job = {
-        .fn = short_task, .out = out, .out_size = sizeof *out, .count = ITEMS, .chunk = 0, .status = status};
+    struct pool_job job = {.fn = short_task, POOL_OUT(out), .count = ITEMS, .chunk = 0, .status = status};
     struct future *future;
-    pid_t supervisor = 0;
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+    pid_t supervisor = supervisor_of(pool);
     assert_ok(pool_map_async(pool, &job, &future));
     int kills = 0;
     for (uint64_t turn = 0; kills < KILLS && !future_done(future) && have_proc(); turn++) {
@@ -409,7 +382,7 @@ TEST_CASE(kills_during_a_job_cost_one_item_each_at_most) {
     assert_true(died <= kills);
     free(out);
     free(status);
-    it_works(pool);
+    assert_still_works(pool);
     pool_destroy(pool);
 }
 
@@ -420,14 +393,13 @@ static void *map_until_broken(void *argument) {
     return result;
 }
 
-TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
+TEST_CASE(the_death_of_the_supervisor_ends_all_open_tasks) {
     for (int busy = 0; busy < 2; busy++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(2);
-        pid_t supervisor = 0;
-        assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
+        pid_t supervisor = supervisor_of(pool);
         long value = 11, result = -1;
-        struct future *done = submit(pool, square_task, &value, sizeof value, sizeof value), *open[100];
+        struct future *done = submit_square(pool, value), *open[100];
         assert_ok(future_wait(done, PATIENCE));
         int status[30];
         struct pool_job job = {.fn = forever_task, .count = 30, .status = status};
@@ -451,10 +423,10 @@ TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
             assert_code(*(int *)mapped, POOL_EDIED);
             free(mapped);
         }
-        assert_ok(finish(done, &result)); /* what was done stays */
+        assert_ok(finish(done, &result)); /* a finished task keeps its result */
         assert_int_equal(result, 121);
-        /* the pool says so: at once, or, where the caller has not yet heard, as the outcome */
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        /* A new task fails at once, or, if the caller has not yet learnt of the death, has it as its outcome. */
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         struct future *future = NULL;
         for (int i = 0; i < 3; i++) {
             int error = pool_submit(pool, &task, &future);
@@ -462,22 +434,18 @@ TEST_CASE(when_the_supervisor_dies_all_that_is_open_ends) {
             if (busy)
                 assert_code(error, POOL_EDIED);
             else
-                assert_any_of(error, POOL_EDIED, 0); /* a worker that is left may still have done it */
-            if (error == 0) sleep_ms(100);
+                assert_any_of(error, POOL_EDIED, 0); /* a worker that still lives may have run it */
+            if (error == 0) sleep_ms(10);
         }
         int64_t start = now_ms();
         for (int error = 0; error == 0 && now_ms() - start < PATIENCE;) {
-            error = pool_map(pool, &(struct pool_job){.fn = square_task,
-                                                      .in = &value,
-                                                      .in_size = sizeof value,
-                                                      .out = &result,
-                                                      .out_size = sizeof result,
+            error = pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(&value), POOL_OUT(&result),
                                                       .count = 1});
             if (error) assert_code(error, POOL_EDIED);
         }
         assert_true(now_ms() - start < PATIENCE);
         (void)pool_shutdown(pool, 0, 1000);
-        pool_destroy(pool); /* the end of the test looks for workers that are left */
+        pool_destroy(pool); /* the end of the test looks for workers that are left behind */
     }
 }
 
@@ -491,25 +459,23 @@ static int wait_for_gate(void *argument) {
     return gate_pass(argument);
 }
 
-TEST_CASE(without_its_supervisor_no_worker_lingers) {
+TEST_CASE(workers_end_with_their_supervisor) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    pid_t supervisor = 0, worker = 0;
-    assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pid_t supervisor = supervisor_of(pool), worker = worker_of(pool);
     struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
     assert_true(gate_reached(gate, 1));
     kill(supervisor, SIGKILL);
     assert_code(finish(future, NULL), POOL_EDIED);
-    assert_true(gone_within(worker, PATIENCE)); /* before the pool is ended */
-    pid_t child = start_child(wait_for_gate, gate); /* not the pool's, whatever its number */
+    assert_true(gone_within(worker, PATIENCE)); /* while the pool still exists */
+    pid_t child = start_child(wait_for_gate, gate); /* no process of the pool, though it may have the number of one */
     pool_destroy(pool);
     assert_true(alive(child));
     gate_open(gate);
     assert_int_equal(end_child(child, PATIENCE).code, 0);
 }
 
-TEST_CASE(a_supervisor_that_is_stopped_does_not_keep_destroy) {
+TEST_CASE(a_stopped_supervisor_does_not_block_destroy) {
     struct pool *pool = pool_of(2);
     struct future *stopped = submit(pool, stop_parent_task, NULL, 0, 0), *busy = submit(pool, forever_task, NULL, 0, 0);
     (void)future_wait(stopped, 1000);
@@ -527,7 +493,7 @@ static int dies_at_start(void *argument) {
     return die(*(const enum way *)argument);
 }
 
-TEST_CASE(a_pool_whose_workers_all_die_at_start_says_so) {
+TEST_CASE(a_pool_whose_workers_all_die_at_start_is_broken) {
     starts = shared(sizeof *starts);
     enum way *way = shared(sizeof *way);
     static const enum way ways[] = {KILL_SELF, SEGMENTATION_FAULT, EXIT_3, EXIT_0, ABORT};
@@ -541,11 +507,11 @@ TEST_CASE(a_pool_whose_workers_all_die_at_start_says_so) {
         assert_ok(pool_create(&options, &pool));
         long value = 1;
         struct future *future = NULL;
-        struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+        struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
         int error = pool_submit(pool, &task, &future);
         if (error == 0) error = finish(future, &value);
         assert_code(error, POOL_EINIT);
-        assert_true(*starts > 0 && *starts < 1000); /* not for ever */
+        assert_true(*starts > 0 && *starts < 1000); /* the pool gives up after some tries */
         int tried = *starts;
         sleep_ms(100);
         assert_true(*starts - tried < 100);
@@ -566,7 +532,7 @@ TEST_CASE(a_worker_that_dies_at_start_is_tried_again) {
         options.initializer = dies_at_first_start;
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        it_works(pool);
+        assert_still_works(pool);
         pool_destroy(pool);
     }
 }
@@ -582,15 +548,9 @@ TEST_CASE(a_task_that_closes_all_descriptors_costs_no_other) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 5; i++) {
         struct future *future = submit(pool, close_all_task, NULL, 0, 0);
-        int error = finish(future, NULL); /* it may have been done before its worker noticed */
+        int error = finish(future, NULL); /* the task may succeed before its worker notices */
         assert_any_of(error, 0, POOL_EDIED);
-        long results[50];
-        struct future *futures[50];
-        for (long k = 0; k < 50; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
-        for (long k = 0; k < 50; k++) {
-            assert_ok(finish(futures[k], &results[k]));
-            assert_int_equal(results[k], k * k);
-        }
+        assert_squares_at_once(pool, 50);
     }
     pool_destroy(pool);
 }
@@ -605,16 +565,16 @@ static int replace_all_task(const void *in, void *out) {
     return pid_task(NULL, out);
 }
 
-/* Nobody would hear it, and nobody could wake it: it goes when it would have to sleep, or to wake us. */
-TEST_CASE(a_worker_whose_pipes_a_task_took_is_replaced) {
+/* Such a worker can wake no process and cannot be woken: it ends when it would have to sleep, or to wake the caller. */
+TEST_CASE(a_worker_whose_pipes_a_task_closed_is_replaced) {
     struct pool *pool = pool_of(1);
     for (int i = 0; i < 5; i++) {
         pid_t cut_off = 0, pid = 0;
         assert_ok(finish(submit(pool, replace_all_task, NULL, 0, sizeof cut_off), &cut_off));
         int64_t start = now_ms();
         do {
-            sleep_ms(1); /* as long as it finds work it is as good as any */
-            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            sleep_ms(1); /* a worker that always finds work needs no pipe */
+            pid = worker_of(pool);
             assert_true(now_ms() - start < PATIENCE);
         } while (pid == cut_off);
     }
@@ -646,7 +606,7 @@ static int fork_in_job_task(const void *in, void *out) {
     return task_index() == 3 ? fork_and_return_task(in, out) : atomic_fetch_add(&twin->gate.arrived, 1) < 0;
 }
 
-TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
+TEST_CASE(a_child_that_returns_from_a_task_does_not_become_a_worker) {
     for (int in_job = 0; in_job < 2; in_job++) {
         struct twin *twin = shared(sizeof *twin), *in[10];
         struct pool *pool = pool_of(1);
@@ -654,8 +614,7 @@ TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
         if (in_job) {
             for (int i = 0; i < 10; i++) in[i] = twin;
             pid_t pids[10];
-            struct pool_job job = {.fn = fork_in_job_task, .in = in, .in_size = sizeof *in, .out = pids,
-                                   .out_size = sizeof *pids, .count = 10, .chunk = 10};
+            struct pool_job job = {.fn = fork_in_job_task, POOL_IN(in), POOL_OUT(pids), .count = 10, .chunk = 10};
             assert_ok(pool_map(pool, &job));
             worker = pids[3];
         } else {
@@ -665,7 +624,7 @@ TEST_CASE(a_child_that_returns_from_a_task_is_no_worker) {
         assert_true(gate_reached(&twin->gate, in_job ? 10 : 1));
         gate_open(&twin->gate);
         for (int i = 0; i < 100; i++) {
-            assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+            pid = worker_of(pool);
             assert_int_equal(pid, worker);
         }
         assert_true(gone_within(twin->pid, PATIENCE));
@@ -680,8 +639,8 @@ static int die_at_first_item(const void *in, void *out) {
     return 0;
 }
 
-/* A pass takes up only so many of the items that a death has left over: these are for a dozen. */
-TEST_CASE(what_a_death_leaves_over_is_run_however_much_it_is) {
+/* A round takes up a limited number of the items that a death has left over: these need a dozen rounds. */
+TEST_CASE(the_items_that_a_death_leaves_over_are_all_run) {
     enum { ITEMS = 800000 };
     struct pool *pool = pool_of(2);
     size_t failed = 0;
@@ -696,24 +655,24 @@ TEST_CASE(what_a_death_leaves_over_is_run_however_much_it_is) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(whatever_kills_a_worker_is_told),
-        TEST(the_address_of_a_segmentation_fault_is_told),
-        TEST(in_a_job_only_the_item_that_ran_is_lost),
+        TEST(the_failure_tells_how_a_worker_died),
+        TEST(the_failure_tells_the_address_of_a_segmentation_fault),
+        TEST(a_death_in_a_job_loses_only_the_item_that_ran),
         TEST(a_job_may_lose_all_its_items),
         TEST(a_retry_runs_the_victim_again_up_to_its_budget),
         TEST(a_task_that_fails_by_itself_is_not_retried),
-        TEST(idle_workers_that_die_are_replaced_and_nothing_is_lost),
-        TEST(all_workers_may_die_at_once_at_work),
-        TEST(kills_during_a_job_cost_one_item_each_at_most),
-        TEST(when_the_supervisor_dies_all_that_is_open_ends),
-        TEST(without_its_supervisor_no_worker_lingers),
-        TEST(a_supervisor_that_is_stopped_does_not_keep_destroy),
-        TEST(a_pool_whose_workers_all_die_at_start_says_so),
+        TEST(idle_workers_that_die_are_replaced_and_no_task_is_lost),
+        TEST(all_busy_workers_may_die_at_once),
+        TEST(a_kill_during_a_job_costs_one_item_at_most),
+        TEST(the_death_of_the_supervisor_ends_all_open_tasks),
+        TEST(workers_end_with_their_supervisor),
+        TEST(a_stopped_supervisor_does_not_block_destroy),
+        TEST(a_pool_whose_workers_all_die_at_start_is_broken),
         TEST(a_worker_that_dies_at_start_is_tried_again),
         TEST(a_task_that_closes_all_descriptors_costs_no_other),
-        TEST(a_worker_whose_pipes_a_task_took_is_replaced),
-        TEST(a_child_that_returns_from_a_task_is_no_worker),
-        TEST(what_a_death_leaves_over_is_run_however_much_it_is),
+        TEST(a_worker_whose_pipes_a_task_closed_is_replaced),
+        TEST(a_child_that_returns_from_a_task_does_not_become_a_worker),
+        TEST(the_items_that_a_death_leaves_over_are_all_run),
     };
     return run_group("death", tests, COUNT(tests), argc, argv);
 }

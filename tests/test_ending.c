@@ -1,4 +1,4 @@
-/* However the caller ends, and whatever its tasks do then: no process of a pool is left. */
+/* However the caller ends, and whatever its tasks are doing then, no process of a pool is left. */
 #include "support.h"
 
 #include <dirent.h>
@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-/* What the pool does when its caller ends. */
+/* The work of the pool when its caller ends. */
 enum load { IDLE, BUSY, IGNORING_SIGNALS, STOPPED, ASLEEP, WITH_CHILDREN, QUEUED, JUST_MADE, LOADS };
 /* How the caller ends. */
 enum end { KILLED, TERMINATED, ABORTED, RETURNS, EXITS_IN_THREAD, UNDERSCORE_EXITS, EXECUTES, ENDS };
@@ -22,7 +22,7 @@ struct host {
     struct gate tasks, itself;
 };
 
-/* Static, so that a host that ends without pool_destroy() leaks nothing in the eyes of a leak checker. */
+/* Static, so that a leak checker finds nothing in a host that ends without pool_destroy(). */
 static struct pool *pools[2];
 static struct future *futures[4];
 static struct future **queue;
@@ -76,7 +76,7 @@ static int start_load(struct host *host, struct pool *pool) {
     if (!fns[host->load]) return 0;
     int before = gate->arrived;
     for (int i = 0; i < 2; i++) {
-        struct pool_task task = {.fn = fns[host->load], .in = &gate, .in_size = sizeof gate};
+        struct pool_task task = {.fn = fns[host->load], POOL_IN(&gate)};
         EXPECT(pool_submit(pool, &task, &futures[i + (pool == pools[1] ? 2 : 0)]) == 0);
     }
     if (host->load == IDLE) {
@@ -172,7 +172,7 @@ static void check_ending(enum load load, enum end end) {
     bool left = left_behind(&before);
     if (left || ending.timed_out || ending.code > 0) print_error("load %d, end %d\n", (int)load, (int)end);
     assert_false(left);
-    assert_took(start, 0, 4000); /* two seconds, and some for a machine that is busy */
+    assert_took(start, 0, 4000); /* two seconds, and two more on a busy machine */
     assert_false(ending.timed_out);
     if (end == RETURNS || end == EXITS_IN_THREAD || end == UNDERSCORE_EXITS)
         assert_int_equal(ending.code, 0);
@@ -184,31 +184,31 @@ static void check_endings(enum end end) {
     for (enum load load = IDLE; load < LOADS; load++) check_ending(load, end);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_is_killed) {
+TEST_CASE(a_killed_caller_leaves_no_process) {
     check_endings(KILLED);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_is_terminated) {
+TEST_CASE(a_terminated_caller_leaves_no_process) {
     check_endings(TERMINATED);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_aborts) {
+TEST_CASE(an_aborting_caller_leaves_no_process) {
     check_endings(ABORTED);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_returns_from_main) {
+TEST_CASE(a_caller_that_returns_from_main_leaves_no_process) {
     check_endings(RETURNS);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_exits_in_another_thread) {
+TEST_CASE(a_caller_that_exits_in_another_thread_leaves_no_process) {
     check_endings(EXITS_IN_THREAD);
 }
 
-TEST_CASE(nothing_is_left_of_a_caller_that_exits_without_ado) {
+TEST_CASE(a_caller_that_calls_underscore_exit_leaves_no_process) {
     check_endings(UNDERSCORE_EXITS);
 }
 
-TEST_CASE(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes) {
+TEST_CASE(a_caller_that_executes_another_program_leaves_no_process_and_no_descriptor) {
     check_endings(EXECUTES);
 }
 
@@ -268,7 +268,7 @@ static int nap_task(const void *in, void *out) {
     return 0;
 }
 
-/* Handles the signals of a terminal, as an interactive program does, and goes on. */
+/* Catches the signals of a terminal, as an interactive program does, and goes on. */
 static int handle_signals(void *argument) {
     struct host *host = argument;
     struct holdings before;
@@ -283,8 +283,7 @@ static int handle_signals(void *argument) {
     struct host *in[200];
     size_t out[200];
     for (size_t i = 0; i < 200; i++) in[i] = host;
-    struct pool_job job = {
-        .fn = nap_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 200};
+    struct pool_job job = {.fn = nap_task, POOL_IN(in), POOL_OUT(out), .count = 200};
     int error = pool_map(pool, &job);
     EXPECT(error == 0);
     for (size_t i = 0; i < 200; i++) EXPECT(out[i] == i);
@@ -294,7 +293,7 @@ static int handle_signals(void *argument) {
     return 0;
 }
 
-TEST_CASE(signals_of_the_terminal_reach_the_program_alone) {
+TEST_CASE(signals_of_the_terminal_reach_the_program_and_not_the_workers) {
     struct host *host = shared(sizeof *host);
     pid_t child = start_child(handle_signals, host);
     for (int i = 1; i <= 100; i += 10) {
@@ -313,12 +312,11 @@ static int have_defaults(void *argument) {
     EXPECT(pool_create(&options, &pools[0]) == 0);
     struct host *in[1000];
     for (size_t i = 0; i < COUNT(in); i++) in[i] = host;
-    (void)pool_map(pools[0], &(struct pool_job){
-                                 .fn = nap_task, .in = in, .in_size = sizeof *in, .out_size = 8, .count = COUNT(in)});
+    (void)pool_map(pools[0], &(struct pool_job){.fn = nap_task, POOL_IN(in), .out_size = 8, .count = COUNT(in)});
     return 1;
 }
 
-TEST_CASE(interrupted_by_default_the_program_ends_and_takes_all_with_it) {
+TEST_CASE(an_interrupt_ends_the_program_and_all_its_workers) {
     struct host *host = shared(sizeof *host);
     int output[2];
     assert_int_equal(pipe(output), 0);
@@ -336,7 +334,7 @@ TEST_CASE(interrupted_by_default_the_program_ends_and_takes_all_with_it) {
     kill(-child, SIGINT);
     struct ending ending = end_child(child, PATIENCE);
     char text[256] = "";
-    ssize_t length = read(output[0], text, sizeof text - 1); /* ends only when the last process has */
+    ssize_t length = read(output[0], text, sizeof text - 1); /* returns once the last process has ended */
     close(output[0]);
     assert_true(began);
     assert_int_equal(ending.signal, SIGINT);
@@ -383,8 +381,8 @@ static int own_group_child_task(const void *in, void *out) {
     return 0;
 }
 
-/* A child that has left the group of its worker is its own master; but it must not keep the pool from ending. */
-TEST_CASE(a_child_that_left_its_group_does_not_keep_destroy) {
+/* The pool does not kill a child that has left the group of its worker, and must not wait for it either. */
+TEST_CASE(a_child_that_left_the_group_of_its_worker_does_not_block_destroy) {
     struct pool *pool = pool_of(1);
     pid_t child = 0;
     assert_ok(finish(submit(pool, own_group_child_task, NULL, 0, sizeof child), &child));
@@ -412,7 +410,7 @@ static int use_terminal(void *argument) {
     (void)argument;
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
-    signal(SIGHUP, SIG_IGN); /* the end of the session */
+    signal(SIGHUP, SIG_IGN); /* the kernel sends it when the session ends */
     setsid();
     int terminal = open(ptsname(master), O_RDWR); /* becomes the controlling terminal */
     struct termios settings;
@@ -465,7 +463,7 @@ static void *wait_for_ever(void *argument) {
     return NULL;
 }
 
-/* The first sleeps for the others. */
+/* The first thread sleeps on behalf of the others. */
 TEST_CASE(threads_may_wait_while_the_pool_ends) {
     for (int round = 0; round < 50; round++) {
         struct pool *pool = pool_of(1);
@@ -549,19 +547,19 @@ TEST_CASE(a_look_at_a_future_may_come_while_the_pool_ends) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(nothing_is_left_of_a_caller_that_is_killed),
-        TEST(nothing_is_left_of_a_caller_that_is_terminated),
-        TEST(nothing_is_left_of_a_caller_that_aborts),
-        TEST(nothing_is_left_of_a_caller_that_returns_from_main),
-        TEST(nothing_is_left_of_a_caller_that_exits_in_another_thread),
-        TEST(nothing_is_left_of_a_caller_that_exits_without_ado),
-        TEST(nothing_is_left_and_nothing_is_open_in_a_program_that_the_caller_becomes),
+        TEST(a_killed_caller_leaves_no_process),
+        TEST(a_terminated_caller_leaves_no_process),
+        TEST(an_aborting_caller_leaves_no_process),
+        TEST(a_caller_that_returns_from_main_leaves_no_process),
+        TEST(a_caller_that_exits_in_another_thread_leaves_no_process),
+        TEST(a_caller_that_calls_underscore_exit_leaves_no_process),
+        TEST(a_caller_that_executes_another_program_leaves_no_process_and_no_descriptor),
         TEST(a_child_that_outlives_the_caller_keeps_no_process_of_the_pool),
-        TEST(signals_of_the_terminal_reach_the_program_alone),
+        TEST(signals_of_the_terminal_reach_the_program_and_not_the_workers),
         TEST(a_worker_is_not_stopped_by_the_terminal),
-        TEST(interrupted_by_default_the_program_ends_and_takes_all_with_it),
+        TEST(an_interrupt_ends_the_program_and_all_its_workers),
         TEST(destroy_is_bounded_whatever_the_tasks_do),
-        TEST(a_child_that_left_its_group_does_not_keep_destroy),
+        TEST(a_child_that_left_the_group_of_its_worker_does_not_block_destroy),
         TEST(threads_may_wait_while_the_pool_ends),
         TEST(large_results_may_be_copied_while_the_pool_ends),
         TEST(a_look_at_a_future_may_come_while_the_pool_ends),

@@ -1,8 +1,8 @@
-/* Every call to the system may fail. The n-th malloc, mmap, pipe, socketpair, fork, read or write is made to fail, for
- * n = 1, 2, … until a run has no failure left to meet; in the caller, in the supervisor, and in the workers. After each
- * the codes are those that the header allows, what was accepted ends, in time, and nothing is left behind.
+/* Every system call may fail. The n-th malloc, mmap, pipe, socketpair, fork, read or write is made to fail, for n = 1,
+ * 2, … until a run makes fewer calls than that; in the caller, in the supervisor and in the workers. In each run the
+ * codes must be those that the header allows, accepted tasks must end in time, and nothing may be left behind.
  *
- * Linked with the library that is compiled with PP_FAULTS. Each run is a child of the test. */
+ * Linked with the library that is compiled with PP_FAULTS. Each run is a child process of the test. */
 #include "support.h"
 
 #include <limits.h>
@@ -15,7 +15,7 @@
 
 enum process { CALLER, SUPERVISOR, WORKER };
 
-/* Lies in shared memory: supervisor and workers count there, too. */
+/* In shared memory, since supervisor and workers count there, too. */
 static struct faults {
     pid_t caller;
     enum process process; /* the one in which calls fail */
@@ -30,7 +30,8 @@ static enum process this_process(void) {
     return getpid() == faults->caller ? CALLER : getppid() == faults->caller ? SUPERVISOR : WORKER;
 }
 
-static bool is_call(const char *name) { /* or one of the points of test_points.c */
+/* Whether a name is a system call and not one of the points of test_points.c. */
+static bool is_call(const char *name) {
     static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write", "madvise",
                                         "pidfd_open", "epoll"};
     for (size_t i = 0; i < COUNT(calls); i++)
@@ -47,7 +48,7 @@ static bool fails(const char *call) {
     return true;
 }
 
-/* The next run's failures. */
+/* Sets the failures of the next run. */
 static void arrange(enum process process, const char *call, int first, int times) {
     memset(faults, 0, sizeof *faults);
     faults->process = process;
@@ -61,14 +62,14 @@ static void begin_faults(void) {
     pp_fault = fails;
 }
 
-/* ---- what may come of it */
+/* ---- Allowed outcomes */
 
-/* Whether `code` is right for what would have ended with `expected`. */
+/* Whether a call that returns `expected` without failures may have returned `code`. */
 static bool is_right(int code, int expected) {
     if (code == expected) return true;
     if (atomic_load(&faults->met) == 0) return false;
     if (faults->process == CALLER) return code == POOL_ENOMEM;
-    /* It ends when it cannot read, and cannot begin without a pipe; all else it bears. */
+    /* The supervisor ends if it cannot read, and cannot start without a pipe; it copes with all other failures. */
     bool may_end = strcmp(faults->call, "fork") != 0 && strcmp(faults->call, "write") != 0;
     return faults->process == SUPERVISOR && may_end && (code == POOL_EDIED || code == POOL_EAGAIN);
 }
@@ -87,7 +88,7 @@ static bool is_told(const struct pool_failure *failure, int code) {
     return failure->error == code && (code == 0) == (failure->message[0] == 0);
 }
 
-/* ---- tasks */
+/* ---- Tasks */
 
 enum { LARGE = 100000, ITEMS = 1000 };
 
@@ -96,7 +97,7 @@ static int large_task(const void *in, void *out) {
     return 0;
 }
 
-/* in: its number; dies the first time that it is run. */
+/* in: the number of the task, which dies in its first run. */
 static int mortal_task(const void *in, void *out) {
     long i = *(const long *)in;
     if (atomic_fetch_add(&faults->deaths[i], 1) == 0) raise(SIGKILL);
@@ -104,7 +105,7 @@ static int mortal_task(const void *in, void *out) {
     return 0;
 }
 
-/* One item fails, one dies once. */
+/* One item fails, and one dies in its first run. */
 static int uneven_item(const void *in, void *out) {
     long i = *(const long *)in;
     if (i == 700) return task_fail(7, "seven hundred");
@@ -117,9 +118,9 @@ static int ready_task(const void *in, void *out) {
     return 0;
 }
 
-/* ---- the scenario: everything that the library does, once */
+/* ---- The scenario: everything that the library does, once */
 
-/* future: NULL if it was not accepted. */
+/* future: NULL if the task was not accepted. */
 static int end_of(struct future *future, int expected, void *out) {
     if (!future) return 0;
     int code = future_get(future, out, PATIENCE / 2);
@@ -139,7 +140,8 @@ static struct future *try_submit(struct pool *pool, struct pool_task task, int *
     return future;
 }
 
-/* Tasks that wait in the queue and change places in the ring; small and large data; one is cancelled, one given up. */
+/* Tasks that wait in the queue and are reordered in the ring, with small and large data; one is cancelled, one given
+ * up. */
 static int run_queue(struct pool *pool) {
     static char in[LARGE], out[LARGE];
     struct gate *gate = &faults->gate;
@@ -147,20 +149,20 @@ static int run_queue(struct pool *pool) {
     int wrong = 0;
     atomic_store(&gate->open, 0);
     for (int i = 0; i < 2; i++)
-        held[i] = try_submit(pool, (struct pool_task){.fn = gate_task, .in = &gate, .in_size = sizeof gate}, &wrong);
+        held[i] = try_submit(pool, (struct pool_task){.fn = gate_task, POOL_IN(&gate)}, &wrong);
     for (long i = 0; i < 8; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         task.priority = (int)(i * 3 % 5) - 2;
         waiting[i] = try_submit(pool, task, &wrong);
     }
     fill(in, LARGE, 1);
     struct pool_task task = {.fn = large_task, .in = in, .in_size = LARGE, .out_size = LARGE};
     for (int i = 0; i < 2; i++) large[i] = try_submit(pool, task, &wrong);
-    /* One worker may take both of those that hold the workers, and the other all else before it takes one over. */
+    /* One worker may claim both blocking tasks, and the other may run all others before it takes one of them over. */
     bool both_held = held[0] && held[1];
     for (int64_t start = now_ms(); both_held && atomic_load(&gate->arrived) < 2; sleep_ms(1)) {
         EXPECT(now_ms() - start < PATIENCE / 2);
-        both_held = !future_done(held[0]) && !future_done(held[1]); /* its worker may have died */
+        both_held = !future_done(held[0]) && !future_done(held[1]); /* a worker may have died */
     }
     cancelled = try_submit(pool, (struct pool_task){.fn = ready_task, .priority = -9}, &wrong);
     EXPECT(wrong == 0);
@@ -192,7 +194,7 @@ static int run_queue(struct pool *pool) {
 static int run_deaths(struct pool *pool) {
     int wrong = 0;
     long number = 0, got = -1;
-    struct pool_task mortal = {.fn = mortal_task, .in = &number, .in_size = sizeof number, .out_size = sizeof number};
+    struct pool_task mortal = {.fn = mortal_task, POOL_IN(&number), .out_size = sizeof number};
     struct future *dies = try_submit(pool, mortal, &wrong);
     number = 1;
     mortal.retries = 1;
@@ -209,13 +211,13 @@ static int run_deaths(struct pool *pool) {
     return end_of(killed, POOL_ECANCELLED, NULL);
 }
 
-/* Each item has the outcome that it had to have, or there was no memory for it. */
+/* Each item must have its outcome, or POOL_ENOMEM. */
 static int check_items(const struct pool_job *job, int code) {
     const long *out = job->out;
     int first = 0;
     for (long i = 0; i < ITEMS; i++) {
         if (job->status[i] != 0 && first == 0) first = job->status[i];
-        /* Its tries could not be counted: it is as if it had none left. */
+        /* Without memory to count tries, the item has none left. */
         if (i == 300 && job->status[i] == POOL_EDIED) EXPECT_RIGHT(POOL_ENOMEM, POOL_ENOMEM);
         else EXPECT_RIGHT(job->status[i], job->fn == uneven_item && i == 700 ? POOL_EFAILED : 0);
         if (job->status[i] == 0) EXPECT(out[i] == i * i);
@@ -234,7 +236,7 @@ static int run_jobs(struct pool *pool, struct pool_job job) {
     job.failure->error = 1;
     int code = pool_map(pool, &job);
     if (job.status[0] != 1) EXPECT(check_items(&job, code) == 0);
-    else EXPECT_RIGHT(code, 0); /* it was not accepted */
+    else EXPECT_RIGHT(code, 0); /* the job was not accepted */
 
     job.fn = uneven_item;
     job.retries = 2;
@@ -253,8 +255,8 @@ static int run_all_jobs(struct pool *pool) {
     static long in[ITEMS], out[ITEMS];
     static int status[ITEMS];
     static struct pool_failure failure;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .status = status, .failure = &failure};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .status = status,
+                           .failure = &failure};
     EXPECT(run_jobs(pool, job) == 0);
     faults->deaths[2] = 0;
     long *data = pool_alloc(pool, 2 * sizeof in);
@@ -274,7 +276,7 @@ static int run_all_jobs(struct pool *pool) {
     return 0;
 }
 
-/* ---- streams, and waiting for several */
+/* ---- Streams, and waiting for several futures */
 
 static int next_number(void *next_arg, void *in) {
     long *number = next_arg;
@@ -283,8 +285,7 @@ static int next_number(void *next_arg, void *in) {
     return 0;
 }
 
-/* Each item comes with its result, or was lost to the fault; after that, or after an input that failed of it, the
- * end. */
+/* Each item has its result, or is lost to the failure; then, or after the failure of an input, the stream ends. */
 static int run_stream(struct pool *pool, bool ordered) {
     long number = 0, result, items = 0;
     struct pool_stream options = {.fn = square_task, .next = next_number, .next_arg = &number, .in_size = sizeof number,
@@ -311,7 +312,7 @@ static int run_waits(struct pool *pool) {
     int wrong = 0, count = 0;
     struct future *parts[3];
     for (long i = 0; i < 3; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         parts[i] = try_submit(pool, task, &wrong);
     }
     EXPECT(wrong == 0);
@@ -336,7 +337,7 @@ static int run_polls(struct pool *pool) {
     struct future *future = try_submit(pool, (struct pool_task){.fn = ready_task}, &wrong);
     EXPECT(wrong == 0);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
-    EXPECT(poll(&fd, 1, 200) >= 0); /* not for ever: the bell may be what fails */
+    EXPECT(poll(&fd, 1, 200) >= 0); /* with a time-out, since the bell itself may fail */
     for (int64_t start = now_ms(); future && !future_done(future) && now_ms() - start < PATIENCE / 2;)
         count += pool_poll(pool, 5);
     EXPECT(count >= 0 && pool_poll(pool, 0) >= 0);
@@ -366,10 +367,10 @@ static void count_call(struct future *future, void *arg) {
 }
 
 /* A graph with a context, callbacks, and a reduction. */
-static int run_ties(struct pool *pool) {
+static int run_dependencies(struct pool *pool) {
     int wrong = 0, calls = 0, expected_calls = 0;
     long three = 3, result = -1;
-    struct pool_task task = {.fn = square_task, .in = &three, .in_size = sizeof three, .out_size = sizeof three};
+    struct pool_task task = {.fn = square_task, POOL_IN(&three), .out_size = sizeof three};
     struct future *first = try_submit(pool, task, &wrong), *both[2] = {first, first}, *sum = NULL;
     struct pool_task add = {.fn = add_inputs, .out_size = sizeof(long), .after = both, .after_count = 2,
                             .context = &three, .context_size = sizeof three};
@@ -386,8 +387,8 @@ static int run_ties(struct pool *pool) {
         future_free(sum);
     }
     future_free(first);
-    struct pool_reduction reduction = {.fn = index_part, .combine = add_parts, .count = 20, .chunk = 3, .out = &result,
-                                       .out_size = sizeof result};
+    struct pool_reduction reduction = {.fn = index_part, .combine = add_parts, .count = 20, .chunk = 3,
+                                       POOL_OUT(&result)};
     int code = pool_reduce(pool, &reduction);
     EXPECT_RIGHT(code, 0);
     if (code == 0) EXPECT(result == 190);
@@ -400,7 +401,7 @@ static int run_pool(void) {
     int code = pool_create(&options, &pool), wrong = 0;
     if (code == 0) {
         EXPECT(pool);
-        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_ties(pool)) return 1;
+        if (run_queue(pool) || run_deaths(pool) || run_all_jobs(pool) || run_dependencies(pool)) return 1;
         if (run_stream(pool, true) || run_stream(pool, false) || run_waits(pool) || run_polls(pool)) return 1;
         static char in[LARGE], out[LARGE];
         fill(in, LARGE, 2);
@@ -423,8 +424,8 @@ static int run_alone(void) {
     static int status[ITEMS];
     struct pool_failure failure;
     for (long i = 0; i < ITEMS; i++) in[i] = i, status[i] = 1;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .workers = 2, .status = status, .failure = &failure};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .workers = 2,
+                           .status = status, .failure = &failure};
     if (instrumented()) return 0; /* its arena has the default size */
     int code = pool_map(NULL, &job);
     if (status[0] != 1) return check_items(&job, code);
@@ -447,13 +448,14 @@ static int scenario(void *unused) {
     return 0;
 }
 
-/* ---- one after another */
+/* ---- Each failure in turn */
 
 static const char *name_of(enum process process) {
     return process == CALLER ? "caller" : process == SUPERVISOR ? "supervisor" : "worker";
 }
 
-/* Runs the scenario with the n-th `call` failing, and, with `for_ever`, all after it; false: it met none. */
+/* Runs the scenario with the n-th `call` failing and, with `for_ever`, all after it. Returns false if the run made
+ * fewer calls. */
 static bool run_with(enum process process, const char *call, int n, bool for_ever) {
     arrange(process, call, n, for_ever ? INT_MAX : 1);
     struct ending ending = run_child(scenario, NULL, instrumented() ? 4 * PATIENCE : PATIENCE);
@@ -470,7 +472,7 @@ static bool run_with(enum process process, const char *call, int n, bool for_eve
 static void each(enum process process, const char *call, bool for_ever) {
     faults = shared(sizeof *faults);
     int n = 1, step = instrumented() && !for_ever ? 3 : 1;
-    while (run_with(process, call, n, for_ever)) n += n < 40 ? step : 5 * step; /* after that comes more of the same */
+    while (run_with(process, call, n, for_ever)) n += n < 40 ? step : 5 * step; /* later calls repeat earlier ones */
 }
 
 TEST_CASE(every_malloc_may_fail) {
@@ -517,9 +519,9 @@ TEST_CASE(every_call_of_a_worker_may_fail) {
     each(WORKER, "", false);
 }
 
-/* ---- what certain failures come to */
+/* ---- The effects of certain failures */
 
-TEST_CASE(pool_create_says_what_is_lacking) {
+TEST_CASE(pool_create_returns_the_code_of_the_missing_resource) {
     static const struct {
         const char *call;
         int code;
@@ -538,7 +540,7 @@ TEST_CASE(pool_create_says_what_is_lacking) {
     }
 }
 
-TEST_CASE(a_default_arena_gives_way_where_address_space_is_scarce) {
+TEST_CASE(a_default_arena_is_made_smaller_where_address_space_is_scarce) {
     faults = shared(sizeof *faults);
     arrange(CALLER, "mmap", 1, 3);
     begin_faults();
@@ -549,11 +551,11 @@ TEST_CASE(a_default_arena_gives_way_where_address_space_is_scarce) {
     pool_destroy(pool);
 }
 
-TEST_CASE(without_huge_pages_large_blocks_are_given_all_the_same) {
+TEST_CASE(large_blocks_are_allocated_without_huge_pages_too) {
     enum { LONGS = (8 << 20) / sizeof(long) };
     size_t left = pp_memory_left("");
     faults = shared(sizeof *faults);
-    for (int first = 1; first <= 3; first++) { /* the first; one in the middle of a block */
+    for (int first = 1; first <= 3; first++) { /* the first call, or one in the middle of a block */
         arrange(CALLER, "madvise", first, INT_MAX);
         begin_faults();
         struct pool *pool = pool_of(2);
@@ -561,8 +563,7 @@ TEST_CASE(without_huge_pages_large_blocks_are_given_all_the_same) {
         assert_non_null(in);
         assert_non_null(out);
         for (long i = 0; i < LONGS; i++) in[i] = i % 1000;
-        struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out,
-                               .out_size = sizeof *out, .count = LONGS};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = LONGS};
         assert_ok(pool_map(pool, &job));
         if (LINUX && left != SIZE_MAX && left / 64 > LONGS * sizeof *in) assert_true(faults->met > 0 || first > 1);
         for (long i = 0; i < LONGS; i++) assert_int_equal(out[i], (i % 1000) * (i % 1000));
@@ -571,8 +572,8 @@ TEST_CASE(without_huge_pages_large_blocks_are_given_all_the_same) {
     }
 }
 
-/* A thread of the program may fork in the middle of pool_create(): its child keeps the supervisor's end of their
- * socket. */
+/* A thread of the program may fork in the middle of pool_create(): its child then holds a copy of the supervisor's end
+ * of the socket. */
 static pid_t sister;
 static bool has_pidfds;
 
@@ -602,7 +603,7 @@ static int hidden_ends(void *unused) {
     (void)unused;
     faults->caller = getpid();
     struct gate *gate = &faults->gate;
-    struct pool_task waits = {.fn = gate_task, .in = &gate, .in_size = sizeof gate};
+    struct pool_task waits = {.fn = gate_task, POOL_IN(&gate)};
     struct future *future;
     pid_t supervisor;
     struct pool *pool = pool_with_sister();
@@ -631,7 +632,7 @@ static int hidden_ends(void *unused) {
     return 0;
 }
 
-TEST_CASE(a_child_forked_meanwhile_does_not_hide_the_supervisors_end) {
+TEST_CASE(a_child_forked_during_pool_create_does_not_hide_the_end_of_the_supervisor) {
     faults = shared(sizeof *faults);
     for (int i = 0; i < 2; i++) {
         memset(faults, 0, sizeof *faults);
@@ -640,21 +641,17 @@ TEST_CASE(a_child_forked_meanwhile_does_not_hide_the_supervisors_end) {
     }
 }
 
-/* Futures that are many come a large block at a time. */
-TEST_CASE(without_a_large_block_for_futures_small_ones_do) {
+/* Many futures are allocated in large blocks. */
+TEST_CASE(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had) {
     enum { MOST = 20000 };
     static struct future *futures[MOST];
     faults = shared(sizeof *faults);
     arrange(CALLER, "mmap", 1, INT_MAX);
     struct pool *pool = pool_of(2);
     begin_faults();
-    for (long i = 0; i < MOST; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, MOST);
     assert_true(faults->met > 0);
-    for (long i = 0; i < MOST; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares(futures, MOST);
     pp_fault = NULL;
     pool_destroy(pool);
     assert_int_equal(pp_held, 0);
@@ -682,15 +679,13 @@ static int no_process(void *unused) {
     return 0;
 }
 
-static void without_any_process_everything_ends_with_EAGAIN(void **state) {
-    (void)state;
+TEST_CASE(tasks_end_with_eagain_if_no_worker_can_be_forked) {
     faults = shared(sizeof *faults);
     arrange(SUPERVISOR, "fork", 1, INT_MAX);
     assert_child_passes(no_process, NULL);
 }
 
-static void a_supervisor_without_descriptors_is_EAGAIN_too(void **state) {
-    (void)state;
+TEST_CASE(tasks_end_with_eagain_if_the_supervisor_gets_no_pipe) {
     faults = shared(sizeof *faults);
     arrange(SUPERVISOR, "pipe", 1, INT_MAX);
     assert_child_passes(no_process, NULL);
@@ -709,7 +704,7 @@ static int some_tasks(struct pool *pool, int count, pid_t *last) {
     return 0;
 }
 
-/* argument: tasks after which each worker is replaced. */
+/* argument: the number of tasks after which a worker is replaced. */
 static int few_processes(void *argument) {
     begin_faults();
     struct pool *pool;
@@ -719,7 +714,7 @@ static int few_processes(void *argument) {
     pid_t worker = 0;
     EXPECT(some_tasks(pool, 5, &worker) == 0);
     for (int64_t start = now_ms(); atomic_load(&faults->met) < faults->times && now_ms() - start < 1000;) sleep_ms(10);
-    /* The shortage is over: whoever dies now is replaced. */
+    /* The shortage is over: a worker that dies now is replaced. */
     if (options.max_tasks_per_worker == 0) {
         kill(worker, SIGKILL);
         EXPECT(gone_within(worker, PATIENCE / 2));
@@ -730,7 +725,7 @@ static int few_processes(void *argument) {
     return 0;
 }
 
-TEST_CASE(with_few_processes_the_pool_goes_on) {
+TEST_CASE(a_pool_goes_on_with_fewer_workers) {
     faults = shared(sizeof *faults);
     unsigned for_ever = 0;
     arrange(SUPERVISOR, "fork", 2, 6);
@@ -738,7 +733,7 @@ TEST_CASE(with_few_processes_the_pool_goes_on) {
     assert_true(atomic_load(&faults->met) == 6);
 }
 
-TEST_CASE(a_shortage_of_processes_that_has_passed_is_forgotten) {
+TEST_CASE(a_pool_recovers_from_a_shortage_of_processes) {
     faults = shared(sizeof *faults);
     unsigned each_task = 1;
     for (int times = 1; times <= 5; times += 2) {
@@ -760,15 +755,15 @@ int main(int argc, char **argv) {
         TEST(every_fork_of_the_supervisor_may_fail),
         TEST(every_other_call_of_the_supervisor_may_fail),
         TEST(every_call_of_a_worker_may_fail),
-        TEST(pool_create_says_what_is_lacking),
-        TEST(a_default_arena_gives_way_where_address_space_is_scarce),
-        TEST(without_huge_pages_large_blocks_are_given_all_the_same),
-        TEST(a_child_forked_meanwhile_does_not_hide_the_supervisors_end),
-        TEST(without_a_large_block_for_futures_small_ones_do),
-        TEST(without_any_process_everything_ends_with_EAGAIN),
-        TEST(a_supervisor_without_descriptors_is_EAGAIN_too),
-        TEST(with_few_processes_the_pool_goes_on),
-        TEST(a_shortage_of_processes_that_has_passed_is_forgotten),
+        TEST(pool_create_returns_the_code_of_the_missing_resource),
+        TEST(a_default_arena_is_made_smaller_where_address_space_is_scarce),
+        TEST(large_blocks_are_allocated_without_huge_pages_too),
+        TEST(a_child_forked_during_pool_create_does_not_hide_the_end_of_the_supervisor),
+        TEST(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had),
+        TEST(tasks_end_with_eagain_if_no_worker_can_be_forked),
+        TEST(tasks_end_with_eagain_if_the_supervisor_gets_no_pipe),
+        TEST(a_pool_goes_on_with_fewer_workers),
+        TEST(a_pool_recovers_from_a_shortage_of_processes),
     };
     return run_group("faults", tests, COUNT(tests), argc, argv);
 }

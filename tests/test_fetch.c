@@ -1,5 +1,5 @@
-/* Large arguments that are not copied: workers read the caller's memory, or find that they cannot. Linked with the
- * library that is compiled with PP_FAULTS. */
+/* Large arguments that are not copied: workers read them from the caller's memory, if the system lets them. Linked with
+ * the library that is compiled with PP_FAULTS. */
 #include "support.h"
 
 #include <pthread.h>
@@ -12,16 +12,16 @@
 
 enum { ITEMS = 300000, NEVER = 1000000 };
 
-/* Shared with supervisor and workers. */
+/* Shared with the supervisor and the workers. */
 static struct plan {
-    atomic_int tried, fetched; /* calls made by the supervisor, by workers */
-    int fail_try, fail_from;   /* whether the supervisor's call fails; the first of the workers' that does */
-    int fail_room;             /* whether workers find no room for what they fetch */
+    atomic_int tried, fetched; /* calls made by the supervisor; by workers */
+    int fail_try, fail_from;   /* whether the supervisor's call fails; the first call of workers that fails */
+    int fail_room;             /* whether workers find no room to fetch to */
     atomic_int deaths;
-    int deaths_wanted; /* how many workers are to die of fetching */
-    bool dies_finished; /* whether the first worker that has finished a part of a chunk is to die then */
+    int deaths_wanted; /* how many workers die while fetching */
+    bool dies_finished; /* whether the first worker to finish a part of a chunk dies then */
     atomic_int finished;
-    bool holds;        /* whether who is about to fetch is held back */
+    bool holds;        /* whether the gate holds workers that are about to fetch */
     struct gate gate;
     atomic_int begun[ITEMS];
 } *plan;
@@ -41,7 +41,7 @@ static bool watch(const char *name) {
     return atomic_fetch_add(&plan->fetched, 1) >= plan->fail_from;
 }
 
-static int plan_anew(void **state) {
+static int begin_plan(void **state) {
     int code = test_begin(state);
     plan = shared(sizeof *plan);
     plan->fail_from = NEVER;
@@ -51,13 +51,13 @@ static int plan_anew(void **state) {
     return code;
 }
 
-static int forget_plan(void **state) {
+static int end_plan(void **state) {
     pp_fault = NULL;
     return test_end(state);
 }
 
-/* Whether the library can read a parent's memory here, or tries to: a system may forbid it. Found out before anything
- * is made to fail. */
+/* Whether the library can read a parent's memory here; a system may forbid it. The first call must come before any
+ * failure is arranged. */
 static bool can_read_parent(void) {
     static int can = -1;
     if (can >= 0) return can;
@@ -81,16 +81,14 @@ static int counted_square(const void *argument, void *result) {
 }
 
 static struct pool_job job_of(pool_fn *fn) {
-    return (struct pool_job){.fn = fn, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                             .count = ITEMS, .status = status};
+    return (struct pool_job){.fn = fn, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .status = status};
 }
 
-/* A pool whose supervisor has tried whether it can read: it does so before it starts workers. */
+/* A pool whose supervisor has tried to read the caller's memory, as it does before it starts workers. */
 static struct pool *settled_pool(const struct pool_options *options) {
     struct pool *pool;
-    long x = 1;
     assert_ok(pool_create(options, &pool));
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    assert_ok(finish(submit_square(pool, 1), NULL));
     return pool;
 }
 
@@ -121,7 +119,7 @@ static void map_counted(struct pool *pool, size_t chunk) {
 TEST_CASE(large_arguments_are_fetched_and_small_ones_copied) {
     static const struct {
         size_t chunk;
-        bool fetched; /* each chunk by itself: small ones would take longer than a copy of all */
+        bool fetched; /* a fetch of each small chunk would take longer than a copy of all arguments */
     } cases[] = {{0, true}, {1, false}, {7, false}, {511, false}, {512, true}, {ITEMS, true}};
     struct pool *pool = pool_of_two();
     assert_int_equal(atomic_load(&plan->tried), can_read_parent());
@@ -148,7 +146,7 @@ TEST_CASE(results_may_take_the_place_of_arguments) {
     pool_destroy(pool);
 }
 
-TEST_CASE(what_cannot_be_fetched_is_copied) {
+TEST_CASE(arguments_that_cannot_be_fetched_are_copied) {
     static const int fail_from[] = {0, 1, 3};
     for (size_t f = 0; f < COUNT(fail_from); f++) {
         plan->fail_from = fail_from[f];
@@ -158,12 +156,11 @@ TEST_CASE(what_cannot_be_fetched_is_copied) {
         int fetched = atomic_load(&plan->fetched);
         if (can_read_parent()) assert_true(fetched > fail_from[f]);
         map_counted(pool, 0);
-        assert_int_equal(atomic_load(&plan->fetched), fetched); /* and from then on it is not tried again */
+        assert_int_equal(atomic_load(&plan->fetched), fetched); /* it is not tried again */
         pool_destroy(pool);
     }
 }
 
-/* With what the test has made to fail. */
 static void map_without_fetching(void) {
     struct pool *pool = pool_of_two();
     map_counted(pool, 0);
@@ -171,12 +168,12 @@ static void map_without_fetching(void) {
     pool_destroy(pool);
 }
 
-TEST_CASE(where_there_is_no_room_to_fetch_to_arguments_are_copied) {
+TEST_CASE(arguments_are_copied_if_workers_have_no_room_to_fetch_to) {
     plan->fail_room = 1;
     map_without_fetching();
 }
 
-TEST_CASE(whoever_dies_of_fetching_leaves_no_victim) {
+TEST_CASE(a_worker_that_dies_while_fetching_loses_no_item) {
     static const int deaths[] = {1, 2, NEVER};
     for (size_t d = 0; d < COUNT(deaths); d++) {
         plan->deaths_wanted = deaths[d];
@@ -208,8 +205,9 @@ static void *map_in_thread(void *arg) {
     return NULL;
 }
 
-/* Nothing runs just then; and nothing is begun afterwards, also by a worker that is not killed for it. */
-static void kill_who_fetches(int timeout) {
+/* Kills a job while its worker fetches: no item runs then, and none may start afterwards, also in a worker that is not
+ * killed. */
+static void kill_fetching_worker(int timeout) {
     if (!can_read_parent()) return;
     plan->holds = true;
     struct pool_options options = test_options(1);
@@ -228,16 +226,16 @@ static void kill_who_fetches(int timeout) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_kill_reaches_whoever_fetches) {
-    kill_who_fetches(0);
+TEST_CASE(a_kill_reaches_a_worker_that_is_fetching) {
+    kill_fetching_worker(0);
 }
 
-TEST_CASE(a_kill_reaches_whoever_fetches_for_items_with_a_time_out) {
-    kill_who_fetches(3600000);
+TEST_CASE(a_kill_reaches_a_worker_that_is_fetching_items_with_a_time_out) {
+    kill_fetching_worker(3600000);
 }
 
-/* As many as would end fetching, had they died by themselves. */
-TEST_CASE(who_is_killed_while_it_fetches_is_no_sign_that_it_cannot) {
+/* As many deaths of their own while fetching would end it for the pool. */
+TEST_CASE(kills_of_workers_that_are_fetching_do_not_end_fetching) {
     if (!can_read_parent()) return;
     plan->holds = true;
     struct pool_options options = test_options(1);
@@ -259,7 +257,7 @@ TEST_CASE(who_is_killed_while_it_fetches_is_no_sign_that_it_cannot) {
     pool_destroy(pool);
 }
 
-TEST_CASE(what_the_supervisor_cannot_read_no_worker_tries_to) {
+TEST_CASE(workers_do_not_try_to_read_if_the_supervisor_cannot) {
     plan->fail_try = 1;
     map_without_fetching();
 }
@@ -269,27 +267,27 @@ static int nothing_task(const void *argument, void *result) {
     return 0;
 }
 
-TEST_CASE(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none) {
+TEST_CASE(fetching_needs_no_room_in_the_arena_and_copying_instead_may_find_none) {
     struct pool_options options = test_options(2);
     options.arena_size = sizeof in / 2;
     struct pool_job job = job_of(nothing_task);
     job.out = NULL;
     job.out_size = 0;
     struct pool *pool = settled_pool(&options);
-    for (job.chunk = 0; job.chunk <= 1; job.chunk++) /* what would better be copied, too */
+    for (job.chunk = 0; job.chunk <= 1; job.chunk++) /* chunk 1 as well, though it would better be copied */
         assert_code(pool_map(pool, &job), can_read_parent() ? 0 : POOL_ENOMEM);
     job.chunk = 0;
     plan->fail_from = 0;
     atomic_store(&plan->fetched, 0);
     assert_code(pool_map(pool, &job), POOL_ENOMEM);
-    if (can_read_parent()) /* found out when it was under way */
+    if (can_read_parent()) /* the job was under way when fetching failed */
         for (long i = 0; i < ITEMS; i++) assert_code(status[i], POOL_ENOMEM);
     job.count = 1000;
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }
 
-/* Dies, the first time, of one item in 50,000. */
+/* Of 50,000 items one kills its worker in its first run. */
 static int sometimes_deadly(const void *argument, void *result) {
     long x = *(const long *)argument;
     if (x % 50000 == 17 && atomic_fetch_add(&plan->begun[x], 1) == 0) raise(SIGKILL);
@@ -346,8 +344,8 @@ static int counted_index(const void *argument, void *result) {
     return 0;
 }
 
-/* Large results make parts, too. */
-TEST_CASE(whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim) {
+/* Large results divide a chunk into parts, too. */
+TEST_CASE(a_worker_that_dies_between_two_parts_of_a_chunk_loses_no_item) {
     for (int with_arguments = 0; with_arguments <= 1; with_arguments++) {
         plan->dies_finished = true;
         atomic_store(&plan->finished, 0);
@@ -361,14 +359,14 @@ TEST_CASE(whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim) {
     }
 }
 
-/* One item writes to what it may only read. */
+/* One item writes to its argument. */
 static int write_to_argument(const void *argument, void *result) {
     if (*(const long *)argument == 1234) *(volatile long *)(uintptr_t)argument = 1;
     *(long *)result = *(const long *)argument;
     return 0;
 }
 
-TEST_CASE(a_task_can_only_read_what_was_fetched) {
+TEST_CASE(fetched_arguments_are_read_only) {
     struct pool *pool = pool_of_two();
     struct pool_job job = job_of(write_to_argument);
     assert_code(pool_map(pool, &job), POOL_EDIED);
@@ -378,24 +376,24 @@ TEST_CASE(a_task_can_only_read_what_was_fetched) {
 }
 
 #define PLANNED(function)                                                                                              \
-    { #function, function, plan_anew, forget_plan, (void *)#function }
+    { #function, function, begin_plan, end_plan, (void *)#function }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         PLANNED(large_arguments_are_fetched_and_small_ones_copied),
         PLANNED(results_may_take_the_place_of_arguments),
-        PLANNED(what_cannot_be_fetched_is_copied),
-        PLANNED(where_there_is_no_room_to_fetch_to_arguments_are_copied),
-        PLANNED(whoever_dies_of_fetching_leaves_no_victim),
-        PLANNED(a_kill_reaches_whoever_fetches),
-        PLANNED(a_kill_reaches_whoever_fetches_for_items_with_a_time_out),
-        PLANNED(who_is_killed_while_it_fetches_is_no_sign_that_it_cannot),
-        PLANNED(what_the_supervisor_cannot_read_no_worker_tries_to),
-        PLANNED(fetching_takes_no_room_in_the_arena_and_copying_in_its_stead_may_find_none),
+        PLANNED(arguments_that_cannot_be_fetched_are_copied),
+        PLANNED(arguments_are_copied_if_workers_have_no_room_to_fetch_to),
+        PLANNED(a_worker_that_dies_while_fetching_loses_no_item),
+        PLANNED(a_kill_reaches_a_worker_that_is_fetching),
+        PLANNED(a_kill_reaches_a_worker_that_is_fetching_items_with_a_time_out),
+        PLANNED(kills_of_workers_that_are_fetching_do_not_end_fetching),
+        PLANNED(workers_do_not_try_to_read_if_the_supervisor_cannot),
+        PLANNED(fetching_needs_no_room_in_the_arena_and_copying_instead_may_find_none),
         PLANNED(items_are_fetched_again_for_another_try),
         PLANNED(arguments_larger_than_what_is_fetched_at_a_time_are_copied),
-        PLANNED(whoever_dies_between_two_parts_of_a_chunk_leaves_no_victim),
-        PLANNED(a_task_can_only_read_what_was_fetched),
+        PLANNED(a_worker_that_dies_between_two_parts_of_a_chunk_loses_no_item),
+        PLANNED(fetched_arguments_are_read_only),
     };
     return run_group("fetch", tests, COUNT(tests), argc, argv);
 }

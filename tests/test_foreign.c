@@ -1,4 +1,4 @@
-/* Handles in another process than the one that made them: in a worker, after another fork. And pools within tasks. */
+/* Handles in another process than the one that made them, a worker or another forked child; and pools within tasks. */
 #include "support.h"
 
 #include <signal.h>
@@ -15,19 +15,17 @@ struct handles {
 static struct handles make_handles(void) {
     struct handles h = {.gate = shared(sizeof *h.gate)};
     h.pool = pool_of(1);
-    long value = 6;
-    h.done = submit(h.pool, square_task, &value, sizeof value, sizeof value);
+    h.done = submit_square(h.pool, 6);
     assert_ok(future_wait(h.done, PATIENCE));
-    h.running = submit(h.pool, gate_task, &h.gate, sizeof h.gate, 0);
-    assert_true(gate_reached(h.gate, 1));
-    h.pending = submit(h.pool, square_task, &value, sizeof value, sizeof value);
+    h.running = block_worker(h.pool, h.gate);
+    h.pending = submit_square(h.pool, 6);
     h.data = pool_alloc(h.pool, 100);
     assert_non_null(h.data);
     memset(h.data, 0x11, 100);
     return h;
 }
 
-/* They are as they were, and all goes on. */
+/* Asserts that the handles are as they were and that their pool works; ends them. */
 static void end_handles(struct handles h) {
     assert_true(future_running(h.running));
     assert_false(future_done(h.running));
@@ -38,22 +36,15 @@ static void end_handles(struct handles h) {
     assert_true(more != h.data);
     pool_free(h.pool, more);
     gate_open(h.gate);
-    long result = -1;
     assert_ok(finish(h.running, NULL));
-    assert_ok(finish(h.pending, &result));
-    assert_int_equal(result, 36);
-    result = -1;
-    assert_ok(finish(h.done, &result));
-    assert_int_equal(result, 36);
-    for (long i = 0; i < 100; i++) {
-        assert_ok(finish(submit(h.pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_square(h.pending, 6);
+    assert_square(h.done, 6);
+    assert_squares_in_turn(h.pool, 100);
     pool_free(h.pool, h.data);
     pool_destroy(h.pool);
 }
 
-/* What a foreign process may do with the handles: the line of the first call that did otherwise than it should. */
+/* Uses a pool in a foreign process. Returns the line of the first call that does not return POOL_EFOREIGN, else 0. */
 static int use_pool(struct pool *pool) {
 #define CODE(call)                                                                                                     \
     if ((call) != POOL_EFOREIGN) return __LINE__
@@ -61,14 +52,8 @@ static int use_pool(struct pool *pool) {
     int status = 12345;
     struct future *const untouched = (struct future *)&value;
     struct future *future = untouched;
-    struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
-    struct pool_job job = {.fn = square_task,
-                           .in = &value,
-                           .in_size = sizeof value,
-                           .out = &result,
-                           .out_size = sizeof result,
-                           .count = 1,
-                           .status = &status};
+    struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
+    struct pool_job job = {.fn = square_task, POOL_IN(&value), POOL_OUT(&result), .count = 1, .status = &status};
     CODE(pool_submit(pool, &task, &future));
     CODE(pool_map_async(pool, &job, &future));
     CODE(pool_map(pool, &job));
@@ -135,7 +120,7 @@ static int crash_in_child(void *argument) {
     return raise(SIGKILL);
 }
 
-TEST_CASE(after_a_fork_each_call_says_foreign) {
+TEST_CASE(each_call_returns_eforeign_after_a_fork) {
     struct handles h = make_handles();
     assert_child_passes(use_in_child, &h);
     end_handles(h);
@@ -160,8 +145,7 @@ static int own_pool_in_child(void *argument) {
     EXPECT(pool_create(&options, &pool) == 0);
     long in[50], out[50];
     for (long i = 0; i < 50; i++) in[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 50};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 50};
     EXPECT(pool_map(pool, &job) == 0);
     for (long i = 0; i < 50; i++) EXPECT(out[i] == i * i);
     EXPECT(pool_map(NULL, &job) == 0);
@@ -181,17 +165,15 @@ static int linger(void *argument) {
     return 0;
 }
 
-/* Such a child has all of the caller's descriptors. */
-TEST_CASE(a_forked_child_that_lingers_keeps_nothing_from_ending) {
+/* Such a child holds copies of all of the caller's descriptors. */
+TEST_CASE(a_forked_child_that_lives_on_does_not_keep_the_pool_from_ending) {
     struct handles h = make_handles();
     struct gate *gate = shared(sizeof *gate);
     pid_t child = start_child(linger, gate);
     assert_true(gate_reached(gate, 1));
-    pid_t supervisor = 0, worker = 0;
     gate_open(h.gate);
     assert_ok(finish(h.running, NULL));
-    assert_ok(finish(submit(h.pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
-    assert_ok(finish(submit(h.pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pid_t supervisor = supervisor_of(h.pool), worker = worker_of(h.pool);
     struct future *busy = submit(h.pool, forever_task, NULL, 0, 0);
     int64_t start = now_ms();
     pool_destroy(h.pool);
@@ -221,11 +203,11 @@ static int destroy_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(in_a_worker_of_another_pool_each_call_says_foreign) {
+TEST_CASE(each_call_returns_eforeign_in_a_worker_of_another_pool) {
     static struct handles h;
     h = make_handles();
     const struct handles *pointer = &h;
-    struct pool *other = pool_of(2); /* made last: its workers know the handles */
+    struct pool *other = pool_of(2); /* made last, so that its workers inherit the handles */
     for (int i = 0; i < 5; i++) {
         int line = -1;
         assert_ok(finish(submit(other, foreign_task, &pointer, sizeof pointer, sizeof line), &line));
@@ -242,7 +224,7 @@ static int foreign_pool_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(in_its_own_worker_a_pool_is_foreign) {
+TEST_CASE(each_call_returns_eforeign_in_a_worker_of_the_pool_itself) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 10; i++) {
         int line = -1;
@@ -255,19 +237,14 @@ TEST_CASE(in_its_own_worker_a_pool_is_foreign) {
 static int nested_task(const void *in, void *out) {
     long base = *(const long *)in, inner[20], squares[20];
     for (long i = 0; i < 20; i++) inner[i] = base + i;
-    struct pool_job job = {.fn = square_task,
-                           .in = inner,
-                           .in_size = sizeof *inner,
-                           .out = squares,
-                           .out_size = sizeof *squares,
-                           .count = 20};
+    struct pool_job job = {.fn = square_task, POOL_IN(inner), POOL_OUT(squares), .count = 20};
     struct pool *pool = NULL;
     if (base % 2) {
         struct pool_options options = test_options(2);
         int error = pool_create(&options, &pool);
         if (error) return task_fail(1, "pool_create: %s", pool_strerror(error));
     }
-    int error = pool_map(pool, &job); /* without a pool, too */
+    int error = pool_map(pool, &job); /* for even numbers without a pool */
     pool_destroy(pool);
     if (error) return task_fail(2, "pool_map: %s", pool_strerror(error));
     long sum = 0;
@@ -281,13 +258,7 @@ TEST_CASE(a_task_may_have_a_pool_of_its_own) {
     long in[20], out[20];
     for (long i = 0; i < 20; i++) in[i] = i;
     struct pool_failure failure;
-    struct pool_job job = {.fn = nested_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 20,
-                           .failure = &failure};
+    struct pool_job job = {.fn = nested_task, POOL_IN(in), POOL_OUT(out), .count = 20, .failure = &failure};
     int error = pool_map(pool, &job);
     if (error) print_error("item %zu: %s\n", failure.index, failure.message);
     assert_ok(error);
@@ -315,7 +286,7 @@ static int leave_pool_task(const void *in, void *out) {
     return future_get(future, NULL, -1);
 }
 
-TEST_CASE(the_pool_of_a_killed_task_goes_with_it) {
+TEST_CASE(the_pool_of_a_killed_task_ends_with_the_task) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, leave_pool_task, &gate, sizeof gate, 0);
@@ -325,19 +296,19 @@ TEST_CASE(the_pool_of_a_killed_task_goes_with_it) {
     assert_ok(future_kill(future));
     assert_code(finish(future, NULL), POOL_ECANCELLED);
     pool_destroy(pool);
-    /* the end of the test looks for the workers of the inner pool */
+    /* the end of the test looks for workers of the inner pool that are left behind */
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(after_a_fork_each_call_says_foreign),
+        TEST(each_call_returns_eforeign_after_a_fork),
         TEST(a_forked_child_that_frees_or_ends_costs_the_parent_nothing),
         TEST(a_forked_child_may_make_a_pool_of_its_own),
-        TEST(a_forked_child_that_lingers_keeps_nothing_from_ending),
-        TEST(in_a_worker_of_another_pool_each_call_says_foreign),
-        TEST(in_its_own_worker_a_pool_is_foreign),
+        TEST(a_forked_child_that_lives_on_does_not_keep_the_pool_from_ending),
+        TEST(each_call_returns_eforeign_in_a_worker_of_another_pool),
+        TEST(each_call_returns_eforeign_in_a_worker_of_the_pool_itself),
         TEST(a_task_may_have_a_pool_of_its_own),
-        TEST(the_pool_of_a_killed_task_goes_with_it),
+        TEST(the_pool_of_a_killed_task_ends_with_the_task),
     };
     return run_group("foreign", tests, COUNT(tests), argc, argv);
 }

@@ -1,9 +1,9 @@
-/* The outcome of what was submitted: waiting, cancelling, killing, failure, life time. */
+/* Futures: waiting, cancelling, killing, failures and life time. */
 #include "support.h"
 
 #include <pthread.h>
 
-/* One worker, blocked by the first task; the second waits. */
+/* A pool of one worker, which a task blocks at a gate: later tasks wait. */
 struct blocked {
     struct gate *gate;
     struct pool *pool;
@@ -13,8 +13,7 @@ struct blocked {
 static struct blocked block(void) {
     struct blocked b = {.gate = shared(sizeof *b.gate)};
     b.pool = pool_of(1);
-    b.running = submit(b.pool, gate_task, &b.gate, sizeof b.gate, 0);
-    assert_true(gate_reached(b.gate, 1));
+    b.running = block_worker(b.pool, b.gate);
     return b;
 }
 
@@ -23,19 +22,9 @@ static void release(struct blocked b) {
     assert_ok(finish(b.running, NULL));
 }
 
-static atomic_int *runs;
-
-static int count_task(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(runs, 1);
-    return 0;
-}
-
-TEST_CASE(it_is_pending_then_running_then_done) {
+TEST_CASE(a_task_is_pending_then_running_then_done) {
     struct blocked b = block();
-    long value = 12;
-    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    struct future *pending = submit_square(b.pool, 12);
     assert_true(future_running(b.running));
     assert_false(future_done(b.running));
     assert_false(future_running(pending));
@@ -48,11 +37,10 @@ TEST_CASE(it_is_pending_then_running_then_done) {
     pool_destroy(b.pool);
 }
 
-TEST_CASE(done_becomes_true_without_a_wait) {
+TEST_CASE(future_done_becomes_true_without_a_wait) {
     struct pool *pool = pool_of(1);
-    long value = 3;
     for (int i = 0; i < 50; i++) {
-        struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+        struct future *future = submit_square(pool, 3);
         for (int64_t start = now_ms(); !future_done(future) && now_ms() - start < PATIENCE;) sleep_ms(1);
         assert_true(future_done(future));
         long result = -1;
@@ -63,10 +51,10 @@ TEST_CASE(done_becomes_true_without_a_wait) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on) {
+TEST_CASE(a_wait_ends_with_its_time_out_and_the_task_goes_on) {
     struct blocked b = block();
     long value = 5, result = -1;
-    struct future *pending = submit(b.pool, square_task, &value, sizeof value, sizeof value);
+    struct future *pending = submit_square(b.pool, value);
     struct future *both[2] = {b.running, pending};
     for (int i = 0; i < 2; i++) {
         assert_code(future_wait(both[i], 0), POOL_ETIMEDOUT);
@@ -89,10 +77,9 @@ TEST_CASE(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on) {
     pool_destroy(b.pool);
 }
 
-TEST_CASE(a_result_may_be_got_again_or_not_at_all) {
+TEST_CASE(a_result_may_be_got_several_times_or_never) {
     struct pool *pool = pool_of(1);
-    long value = 7;
-    struct future *future = submit(pool, square_task, &value, sizeof value, sizeof value);
+    struct future *future = submit_square(pool, 7);
     assert_ok(future_get(future, NULL, -1));
     for (int i = 0; i < 3; i++) {
         long result = -1;
@@ -107,20 +94,20 @@ TEST_CASE(a_result_may_be_got_again_or_not_at_all) {
     pool_destroy(pool);
 }
 
-static int meet_and_stay_task(const void *in, void *out) {
+static int one_task(const void *in, void *out) {
     (void)in;
     *(long *)out = 1;
     return 0;
 }
 
-TEST_CASE(results_may_be_got_in_any_order_and_long_after) {
+TEST_CASE(results_may_be_got_in_any_order_and_after_many_other_tasks) {
     struct pool *pool = pool_of(2);
     enum { TASKS = 2000 };
     struct future *futures[TASKS];
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-    for (int i = 0; i < 5000; i++) { /* others come and go: a future's result is its own */
+    submit_squares(pool, futures, TASKS);
+    for (int i = 0; i < 5000; i++) { /* tasks that reuse slots must not touch the results of earlier ones */
         long one = 0;
-        assert_ok(finish(submit(pool, meet_and_stay_task, NULL, 0, sizeof one), &one));
+        assert_ok(finish(submit(pool, one_task, NULL, 0, sizeof one), &one));
         assert_int_equal(one, 1);
     }
     for (long k = 0; k < TASKS; k++) {
@@ -131,8 +118,8 @@ TEST_CASE(results_may_be_got_in_any_order_and_long_after) {
     pool_destroy(pool);
 }
 
-TEST_CASE(cancel_ends_what_waits_and_it_never_runs) {
-    runs = shared(sizeof *runs);
+TEST_CASE(a_cancelled_task_never_runs) {
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *futures[200];
     for (int i = 0; i < 200; i++) futures[i] = submit(b.pool, count_task, NULL, 0, 0);
@@ -153,11 +140,11 @@ TEST_CASE(cancel_ends_what_waits_and_it_never_runs) {
     release(b);
     for (int i = 0; i < 200; i++) assert_code(finish(futures[i], NULL), i % 2 ? 0 : POOL_ECANCELLED);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 100);
+    assert_int_equal(*counted, 100);
     pool_destroy(b.pool);
 }
 
-TEST_CASE(cancel_leaves_alone_what_runs_or_is_done) {
+TEST_CASE(cancel_has_no_effect_on_a_running_or_finished_task) {
     struct blocked b = block();
     assert_code(future_cancel(b.running), POOL_EBUSY);
     assert_false(future_done(b.running));
@@ -178,7 +165,7 @@ static int say_pid_and_stay_task(const void *in, void *out) {
     return forever_task(NULL, NULL);
 }
 
-TEST_CASE(kill_ends_what_runs_and_the_pool_goes_on) {
+TEST_CASE(kill_ends_a_running_task_and_the_pool_goes_on) {
     atomic_int *pid = shared(sizeof *pid);
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 10; round++) {
@@ -195,24 +182,20 @@ TEST_CASE(kill_ends_what_runs_and_the_pool_goes_on) {
         assert_code(failure.error, POOL_ECANCELLED);
         assert_true(failure.message[0] != 0);
         future_free(victim);
-        for (long i = 0; i < 20; i++) {
-            long result = -1;
-            assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-            assert_int_equal(result, i * i);
-        }
+        assert_squares_in_turn(pool, 20);
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(kill_ends_what_waits_like_cancel) {
-    runs = shared(sizeof *runs);
+TEST_CASE(kill_ends_a_waiting_task_as_cancel_does) {
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *pending = submit(b.pool, count_task, NULL, 0, 0);
     assert_ok(future_kill(pending));
     assert_code(future_get(pending, NULL, PATIENCE), POOL_ECANCELLED);
     release(b);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
     future_free(pending);
     pool_destroy(b.pool);
 }
@@ -231,7 +214,7 @@ static int gate_or_square_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
+TEST_CASE(a_killed_job_keeps_the_results_of_its_finished_items) {
     struct gated_squares *squares = shared(sizeof *squares), *in[100];
     struct pool *pool = pool_of(2);
     long out[100];
@@ -243,18 +226,11 @@ TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
         status[i] = 12345;
     }
     struct pool_failure failure;
-    struct pool_job job = {.fn = gate_or_square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 100,
-                           .chunk = 1,
-                           .status = status,
-                           .failure = &failure};
+    struct pool_job job = {.fn = gate_or_square_task, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 1,
+                           .status = status, .failure = &failure};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
-    assert_true(gate_reached(&squares->gate, 2)); /* both workers block; what they had before is done */
+    assert_true(gate_reached(&squares->gate, 2)); /* both workers block; their earlier items are done */
     assert_true(future_running(future));
     assert_code(future_cancel(future), POOL_EBUSY);
     assert_ok(future_kill(future));
@@ -269,14 +245,12 @@ TEST_CASE(a_killed_job_keeps_the_results_of_items_that_were_done) {
     assert_code(failure.error, POOL_ECANCELLED);
     assert_int_equal(failure.index, lowest);
     future_free(future);
-    long value = 4, result = 0;
-    assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-    assert_int_equal(result, 16);
+    assert_square(submit_square(pool, 4), 4);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_job_that_waits_can_be_cancelled) {
-    runs = shared(sizeof *runs);
+TEST_CASE(a_waiting_job_can_be_cancelled) {
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     int status[50];
     struct pool_failure failure;
@@ -293,32 +267,26 @@ TEST_CASE(a_job_that_waits_can_be_cancelled) {
     release(b);
     future_free(future);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
     pool_destroy(b.pool);
 }
 
-TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
-    runs = shared(sizeof *runs);
+TEST_CASE(a_task_goes_on_when_its_future_is_freed) {
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     future_free(b.running);
     for (int i = 0; i < 1000; i++) future_free(submit(b.pool, count_task, NULL, 0, i % 2 ? 100000 : 8));
     long in[100], out[100];
     int status[100];
     for (long i = 0; i < 100; i++) in[i] = i, out[i] = -1, status[i] = 1;
-    struct pool_job job = {.fn = square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 100,
-                           .status = status};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 100, .status = status};
     struct future *future;
     assert_ok(pool_map_async(b.pool, &job, &future));
     future_free(future);
     gate_open(b.gate);
     assert_ok(pool_shutdown(b.pool, 0, PATIENCE));
-    assert_int_equal(*runs, 1000);
-    /* Nothing of the caller's is written for a job that was given up: it could not know when. */
+    assert_int_equal(*counted, 1000);
+    /* A job that was given up writes nothing to the caller's memory: the caller could not know when. */
     for (long i = 0; i < 100; i++) {
         assert_int_equal(out[i], -1);
         assert_int_equal(status[i], 1);
@@ -326,13 +294,13 @@ TEST_CASE(freeing_it_before_it_is_done_lets_the_work_go_on) {
     pool_destroy(b.pool);
 }
 
-TEST_CASE(many_given_up_at_once_leave_room_for_more) {
-    runs = shared(sizeof *runs);
+TEST_CASE(many_tasks_that_were_given_up_leave_room_for_more) {
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     int tasks = (int)scaled(100000);
     for (int i = 0; i < tasks; i++) future_free(submit(pool, count_task, NULL, 0, 0));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
-    assert_int_equal(*runs, tasks);
+    assert_int_equal(*counted, tasks);
     pool_destroy(pool);
 }
 
@@ -347,11 +315,11 @@ static int fail_task(const void *in, void *out) {
     return task_fail(17, "the reason is %d", 71);
 }
 
-TEST_CASE(it_outlives_its_pool_with_its_result) {
-    runs = shared(sizeof *runs);
+TEST_CASE(a_future_outlives_its_pool_with_its_result) {
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     struct future *small[100], *large[8], *failed = submit(pool, fail_task, NULL, 0, 0);
-    for (long i = 0; i < 100; i++) small[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, small, 100);
     for (uint64_t i = 0; i < 8; i++) large[i] = submit(pool, large_task, &i, sizeof i, 1 << 20);
     struct pool_job job = {.fn = count_task, .count = 10};
     struct future *job_future;
@@ -381,11 +349,11 @@ TEST_CASE(it_outlives_its_pool_with_its_result) {
     assert_contains(failure.message, "the reason is 71");
     assert_code(finish(failed, NULL), POOL_EFAILED);
     assert_ok(finish(job_future, NULL));
-    assert_int_equal(*runs, 10);
+    assert_int_equal(*counted, 10);
 }
 
-TEST_CASE(what_was_not_done_when_its_pool_went_is_cancelled) {
-    runs = shared(sizeof *runs);
+TEST_CASE(unfinished_tasks_are_cancelled_when_their_pool_is_destroyed) {
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     struct future *tasks[100], *job_future;
     int status[10];
@@ -399,7 +367,7 @@ TEST_CASE(what_was_not_done_when_its_pool_went_is_cancelled) {
     for (int i = 0; i < 10; i++) assert_code(status[i], POOL_ECANCELLED);
     assert_code(finish(job_future, NULL), POOL_ECANCELLED);
     assert_code(finish(b.running, NULL), POOL_ECANCELLED);
-    assert_int_equal(*runs, 0);
+    assert_int_equal(*counted, 0);
 }
 
 struct waiter {
@@ -420,7 +388,7 @@ static int gate_result_task(const void *in, void *out) {
     return gate_pass(*(struct gate *const *)in);
 }
 
-TEST_CASE(threads_may_wait_for_one_future_and_for_several) {
+TEST_CASE(threads_may_wait_for_the_same_future_and_for_different_ones) {
     struct gate *gates[2] = {shared(sizeof(struct gate)), shared(sizeof(struct gate))};
     struct pool *pool = pool_of(2);
     struct future *futures[2];
@@ -433,7 +401,7 @@ TEST_CASE(threads_may_wait_for_one_future_and_for_several) {
     assert_true(gate_reached(gates[0], 1));
     assert_true(gate_reached(gates[1], 1));
     sleep_ms(20);
-    gate_open(gates[1]); /* those that wait for the one are woken while the other runs */
+    gate_open(gates[1]); /* the threads that wait for this task are woken while the other task runs */
     for (int i = 1; i < 8; i += 2) {
         pthread_join(waiters[i].thread, NULL);
         assert_ok(waiters[i].error);
@@ -451,7 +419,7 @@ TEST_CASE(threads_may_wait_for_one_future_and_for_several) {
     pool_destroy(pool);
 }
 
-/* ms until a thread that has begun to wait learns of the cancel. */
+/* Returns the milliseconds until a waiting thread learns of a cancel. */
 static int64_t cancel_under_a_waiting_thread(struct pool *pool) {
     struct future *pending = submit(pool, count_task, NULL, 0, 0);
     struct waiter waiter = {.future = pending, .error = 1};
@@ -466,42 +434,42 @@ static int64_t cancel_under_a_waiting_thread(struct pool *pool) {
 }
 
 TEST_CASE(a_waiting_thread_is_woken_by_the_cancel_of_another) {
-    runs = shared(sizeof *runs);
+    counted = shared(sizeof *counted);
     struct blocked b = block();
     int64_t least = PATIENCE;
     for (int i = 0; i < 10; i++) {
         int64_t took = cancel_under_a_waiting_thread(b.pool);
         if (took < least) least = took;
     }
-    assert_true(least < 50); /* woken: a sleep that nothing ends is 80 ms more */
+    assert_true(least < 50); /* without a wake-up, the sleep would last another 80 ms */
     release(b);
     pool_destroy(b.pool);
 }
 
-TEST_CASE(free_of_nothing_does_nothing) {
+TEST_CASE(future_free_of_null_does_nothing) {
     future_free(NULL);
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(it_is_pending_then_running_then_done),
-        TEST(done_becomes_true_without_a_wait),
-        TEST(a_wait_ends_with_its_time_and_what_it_waited_for_goes_on),
-        TEST(a_result_may_be_got_again_or_not_at_all),
-        TEST(results_may_be_got_in_any_order_and_long_after),
-        TEST(cancel_ends_what_waits_and_it_never_runs),
-        TEST(cancel_leaves_alone_what_runs_or_is_done),
-        TEST(kill_ends_what_runs_and_the_pool_goes_on),
-        TEST(kill_ends_what_waits_like_cancel),
-        TEST(a_killed_job_keeps_the_results_of_items_that_were_done),
-        TEST(a_job_that_waits_can_be_cancelled),
-        TEST(freeing_it_before_it_is_done_lets_the_work_go_on),
-        TEST(many_given_up_at_once_leave_room_for_more),
-        TEST(it_outlives_its_pool_with_its_result),
-        TEST(what_was_not_done_when_its_pool_went_is_cancelled),
-        TEST(threads_may_wait_for_one_future_and_for_several),
+        TEST(a_task_is_pending_then_running_then_done),
+        TEST(future_done_becomes_true_without_a_wait),
+        TEST(a_wait_ends_with_its_time_out_and_the_task_goes_on),
+        TEST(a_result_may_be_got_several_times_or_never),
+        TEST(results_may_be_got_in_any_order_and_after_many_other_tasks),
+        TEST(a_cancelled_task_never_runs),
+        TEST(cancel_has_no_effect_on_a_running_or_finished_task),
+        TEST(kill_ends_a_running_task_and_the_pool_goes_on),
+        TEST(kill_ends_a_waiting_task_as_cancel_does),
+        TEST(a_killed_job_keeps_the_results_of_its_finished_items),
+        TEST(a_waiting_job_can_be_cancelled),
+        TEST(a_task_goes_on_when_its_future_is_freed),
+        TEST(many_tasks_that_were_given_up_leave_room_for_more),
+        TEST(a_future_outlives_its_pool_with_its_result),
+        TEST(unfinished_tasks_are_cancelled_when_their_pool_is_destroyed),
+        TEST(threads_may_wait_for_the_same_future_and_for_different_ones),
         TEST(a_waiting_thread_is_woken_by_the_cancel_of_another),
-        TEST(free_of_nothing_does_nothing),
+        TEST(future_free_of_null_does_nothing),
     };
     return run_group("future", tests, COUNT(tests), argc, argv);
 }

@@ -1,6 +1,6 @@
-/* Futures that are freed when nothing else leads to them are given back without the lock, and given again; what does
- * lead to one keeps it; and the last handle, whichever way it goes, takes the pool's memory with it (which valgrind and
- * AddressSanitizer look after). */
+/* A future that only its handle refers to is detached: it is freed without the lock, and used again. Any other
+ * reference keeps it. The last reference to the pool, of whatever kind, frees the pool's memory; valgrind and
+ * AddressSanitizer check that it does. */
 #include "support.h"
 
 #include <pthread.h>
@@ -9,20 +9,16 @@
 
 enum { MANY = 300, LARGE = 1000 };
 
-static bool is_at_rest(const struct future *future) {
+static bool is_detached(const struct future *future) {
     return atomic_load(&future->done) == PP_DETACHED;
 }
 
-static void submit_squares(struct pool *pool, struct future **futures, long count) {
-    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-}
-
-static void check_squares(struct future **futures, long count) {
+static void get_squares(struct future **futures, long count) {
     for (long i = 0; i < count; i++) {
         long result = -1;
         assert_ok(future_get(futures[i], &result, PATIENCE));
         assert_int_equal(result, i * i);
-        assert_true(is_at_rest(futures[i]));
+        assert_true(is_detached(futures[i]));
     }
 }
 
@@ -30,33 +26,33 @@ static void free_all(struct future **futures, long count) {
     for (long i = 0; i < count; i++) future_free(futures[i]);
 }
 
-TEST_CASE(what_is_given_back_is_given_again) {
+TEST_CASE(freed_futures_are_used_again) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     for (int round = 0; round < 5; round++) {
         submit_squares(pool, futures, MANY);
-        check_squares(futures, MANY);
+        get_squares(futures, MANY);
         free_all(futures, MANY);
         assert_true(atomic_load(&pool->freed) == futures[MANY - 1]);
     }
-    assert_true(pool->references <= 1 + 2 * MANY); /* what was left of the first, and no more */
+    assert_true(pool->references <= 1 + 2 * MANY); /* no future was allocated while freed ones were left */
     pool_destroy(pool);
 }
 
-TEST_CASE(futures_outlive_the_pool_each_as_a_handle) {
+TEST_CASE(each_future_outlives_the_pool) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     submit_squares(pool, futures, MANY);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     free_all(futures, 200);
-    submit_squares(pool, futures, 150); /* of those that were given back, some */
+    submit_squares(pool, futures, 150); /* these use some of the freed ones again */
     assert_non_null(pool->reusable);
-    check_squares(futures, 150);
+    get_squares(futures, 150);
     free_all(&futures[100], 50);
     assert_non_null(atomic_load(&pool->freed));
     pool_destroy(pool);
     assert_int_equal(pool->references, 100 + MANY - 200);
-    check_squares(futures, 100);
+    get_squares(futures, 100);
     free_all(futures, 100);
     assert_int_equal(pool->references, MANY - 200);
     for (long i = 200; i < MANY; i++) {
@@ -67,8 +63,8 @@ TEST_CASE(futures_outlive_the_pool_each_as_a_handle) {
     }
 }
 
-/* So many that they no longer lie in small blocks. */
-TEST_CASE(very_many_futures_are_as_good_as_few) {
+/* So many futures lie in large blocks. */
+TEST_CASE(futures_in_large_blocks_work_as_those_in_small_ones) {
     enum { VERY_MANY = 40000 };
     static struct future *futures[VERY_MANY];
     struct pool *pool = pool_of(2);
@@ -76,7 +72,7 @@ TEST_CASE(very_many_futures_are_as_good_as_few) {
         submit_squares(pool, futures, VERY_MANY);
         if (sizeof(void *) == 8)
             for (long i = 0; i < VERY_MANY; i++) assert_int_equal((uintptr_t)futures[i] % PP_LINE, 0);
-        check_squares(futures, VERY_MANY);
+        get_squares(futures, VERY_MANY);
         if (round == 0) free_all(futures, VERY_MANY);
     }
     free_all(futures, VERY_MANY / 2);
@@ -110,7 +106,7 @@ TEST_CASE(threads_may_free_futures_while_the_pool_ends) {
         struct freer freers[2];
         for (int t = 0; t < 2; t++) {
             submit_squares(pool, freers[t].futures, MANY);
-            check_squares(freers[t].futures, MANY);
+            get_squares(freers[t].futures, MANY);
             atomic_store(&freers[t].begun, 0);
         }
         for (int t = 0; t < 2; t++) assert_ok(pthread_create(&freers[t].thread, NULL, free_them, &freers[t]));
@@ -129,37 +125,37 @@ static int first_input_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_task_that_comes_after_it_keeps_a_future) {
+TEST_CASE(a_dependent_task_keeps_a_freed_future) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[MANY], *after[2], *dependent;
     long x = 7, result = 0;
-    after[0] = submit(pool, square_task, &x, sizeof x, sizeof x);
-    after[1] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    after[0] = submit_square(pool, x);
+    after[1] = submit_gated(pool, gate);
     assert_ok(future_wait(after[0], PATIENCE));
-    assert_true(is_at_rest(after[0]));
+    assert_true(is_detached(after[0]));
     struct pool_task task = {.fn = first_input_task, .out_size = sizeof x, .after = after, .after_count = 2};
     assert_ok(pool_submit(pool, &task, &dependent));
-    assert_false(is_at_rest(after[0]));
+    assert_false(is_detached(after[0]));
     future_free(after[0]);
-    submit_squares(pool, futures, MANY); /* would be given its place, were it free */
+    submit_squares(pool, futures, MANY); /* one of these would get the memory, were it free */
     gate_open(gate);
     assert_ok(finish(dependent, &result));
     assert_int_equal(result, x * x);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     free_all(futures, MANY);
     assert_ok(finish(after[1], NULL));
     pool_destroy(pool);
 }
 
-TEST_CASE(a_stream_learns_that_what_it_waits_for_was_freed) {
+TEST_CASE(a_stream_of_futures_drops_a_freed_future) {
     struct pool *pool = pool_of(2);
     struct future *futures[2];
     struct stream *stream;
     submit_squares(pool, futures, 2);
-    check_squares(futures, 2);
+    get_squares(futures, 2);
     assert_ok(future_as_completed(futures, 2, &stream));
-    assert_false(is_at_rest(futures[0]));
+    assert_false(is_detached(futures[0]));
     future_free(futures[0]);
     struct future *next = NULL;
     assert_ok(stream_next_future(stream, &next, PATIENCE));
@@ -169,8 +165,8 @@ TEST_CASE(a_stream_learns_that_what_it_waits_for_was_freed) {
     pool_destroy(pool);
 }
 
-/* A call that waits for it may have been given the outcome by another, and not be back yet. */
-TEST_CASE(a_call_that_waits_keeps_a_future) {
+/* A waiting call may have its outcome from another thread's call and not have returned yet. */
+TEST_CASE(a_waiting_call_keeps_a_freed_future) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     submit_squares(pool, futures, MANY);
@@ -178,7 +174,7 @@ TEST_CASE(a_call_that_waits_keeps_a_future) {
     pp_pin(futures[0]);
     pp_unlock(pool);
     assert_ok(future_wait(futures[0], PATIENCE));
-    assert_false(is_at_rest(futures[0]));
+    assert_false(is_detached(futures[0]));
     future_free(futures[0]);
     assert_true(futures[0]->pool == pool);
     pp_lock(pool);
@@ -189,10 +185,10 @@ TEST_CASE(a_call_that_waits_keeps_a_future) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_future_that_is_watched_is_not_at_rest_once_it_is_done) {
+TEST_CASE(a_watched_future_is_not_detached_when_it_is_done) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0), *next = NULL;
+    struct future *future = submit_gated(pool, gate), *next = NULL;
     struct stream *stream;
     assert_ok(future_as_completed(&future, 1, &stream));
     gate_open(gate);
@@ -204,16 +200,16 @@ TEST_CASE(a_future_that_is_watched_is_not_at_rest_once_it_is_done) {
 }
 
 static void free_it(struct future *future, void *argument) {
-    *(int *)argument += !is_at_rest(future);
+    *(int *)argument += !is_detached(future);
     future_free(future);
 }
 
-TEST_CASE(a_callback_may_free_what_was_at_rest) {
+TEST_CASE(a_callback_may_free_a_detached_future) {
     struct pool *pool = pool_of(2);
     struct future *futures[MANY];
     int calls = 0;
     submit_squares(pool, futures, MANY);
-    check_squares(futures, MANY);
+    get_squares(futures, MANY);
     for (int i = 0; i < MANY; i++) assert_ok(future_on_done(futures[i], free_it, &calls));
     assert_int_equal(calls, MANY);
     pool_destroy(pool);
@@ -230,13 +226,13 @@ static int large_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(what_has_more_than_its_own_memory_is_not_at_rest) {
+TEST_CASE(a_future_with_a_message_or_a_large_result_is_not_detached) {
     struct pool *pool = pool_of(2);
     size_t left = pool->arena_left;
     struct future *failed = submit(pool, fail_task, NULL, 0, 0), *large = submit(pool, large_task, NULL, 0, LARGE);
     assert_ok(future_wait(failed, PATIENCE));
     assert_ok(future_wait(large, PATIENCE));
-    assert_false(is_at_rest(failed) || is_at_rest(large));
+    assert_false(is_detached(failed) || is_detached(large));
     future_free(failed);
     future_free(large);
     assert_int_equal(pool->arena_left, left);
@@ -245,16 +241,16 @@ TEST_CASE(what_has_more_than_its_own_memory_is_not_at_rest) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_given_back_is_given_again),
-        TEST(futures_outlive_the_pool_each_as_a_handle),
-        TEST(very_many_futures_are_as_good_as_few),
+        TEST(freed_futures_are_used_again),
+        TEST(each_future_outlives_the_pool),
+        TEST(futures_in_large_blocks_work_as_those_in_small_ones),
         TEST(threads_may_free_futures_while_the_pool_ends),
-        TEST(a_task_that_comes_after_it_keeps_a_future),
-        TEST(a_stream_learns_that_what_it_waits_for_was_freed),
-        TEST(a_future_that_is_watched_is_not_at_rest_once_it_is_done),
-        TEST(a_call_that_waits_keeps_a_future),
-        TEST(a_callback_may_free_what_was_at_rest),
-        TEST(what_has_more_than_its_own_memory_is_not_at_rest),
+        TEST(a_dependent_task_keeps_a_freed_future),
+        TEST(a_stream_of_futures_drops_a_freed_future),
+        TEST(a_watched_future_is_not_detached_when_it_is_done),
+        TEST(a_waiting_call_keeps_a_freed_future),
+        TEST(a_callback_may_free_a_detached_future),
+        TEST(a_future_with_a_message_or_a_large_result_is_not_detached),
     };
     return run_group("future_alloc", tests, COUNT(tests), argc, argv);
 }

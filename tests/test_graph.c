@@ -1,4 +1,4 @@
-/* Tasks that come after others and take their results. */
+/* Tasks that depend on others and read their results. */
 #include "support.h"
 
 #include <poll.h>
@@ -9,10 +9,6 @@ static struct future *after(struct pool *pool, pool_fn *fn, size_t out_size, str
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));
     return future;
-}
-
-static struct future *square(struct pool *pool, long value) {
-    return submit(pool, square_task, &value, sizeof value, sizeof value);
 }
 
 /* The sum of all inputs, and of the argument if there is one. */
@@ -48,27 +44,26 @@ static int crash_task(const void *in, void *out) {
     abort();
 }
 
-TEST_CASE(a_task_takes_the_results_of_others) {
+TEST_CASE(a_task_reads_the_results_of_those_it_depends_on) {
     struct pool *pool = pool_of(2);
-    struct future *parts[3] = {square(pool, 2), square(pool, 3), square(pool, 4)}, *sum;
+    struct future *parts[3] = {submit_square(pool, 2), submit_square(pool, 3), submit_square(pool, 4)}, *sum;
     long hundred = 100, result = 0;
-    struct pool_task task = {.fn = sum_task, .in = &hundred, .in_size = sizeof hundred, .out_size = sizeof(long),
-                             .after = parts, .after_count = 3};
+    struct pool_task task = {.fn = sum_task, POOL_IN(&hundred), .out_size = sizeof(long), .after = parts,
+                             .after_count = 3};
     assert_ok(pool_submit(pool, &task, &sum));
     assert_ok(finish(sum, &result));
     assert_int_equal(result, 100 + 4 + 9 + 16);
-    /* What is done already is as good. */
+    /* The dependencies may be done already. */
     assert_ok(finish(after(pool, sum_task, sizeof(long), parts, 3), &result));
     assert_int_equal(result, 4 + 9 + 16);
     for (int i = 0; i < 3; i++) future_free(parts[i]);
     pool_destroy(pool);
 }
 
-TEST_CASE(it_begins_when_the_last_is_done) {
+TEST_CASE(a_task_starts_when_the_last_that_it_depends_on_is_done) {
     struct gate *gates = shared(2 * sizeof *gates), *first = &gates[0], *second = &gates[1];
     struct pool *pool = pool_of(3);
-    struct future *two[2] = {submit(pool, gate_task, &first, sizeof first, 0),
-                             submit(pool, gate_task, &second, sizeof second, 0)};
+    struct future *two[2] = {submit_gated(pool, first), submit_gated(pool, second)};
     struct future *last = after(pool, sum_task, sizeof(long), NULL, 0);
     assert_ok(finish(last, NULL));
     last = after(pool, pid_task, sizeof(pid_t), two, 2);
@@ -84,7 +79,7 @@ TEST_CASE(it_begins_when_the_last_is_done) {
     pool_destroy(pool);
 }
 
-/* Large results lie where they are: the address that the maker wrote into them is the one that they are found at. */
+/* A large result is not copied: its dependents find it at the address that its task has written into it. */
 enum { LARGE = 1 << 20 };
 
 static int make_large(const void *in, void *out) {
@@ -104,17 +99,17 @@ static int take_large(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(large_results_stay_where_they_lie_and_handles_may_go) {
+TEST_CASE(a_large_result_stays_in_place_for_dependents_after_its_handle_is_freed) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     struct future *first[2] = {submit(pool, make_large, NULL, 0, LARGE), blocker};
     struct future *taker = after(pool, take_large, sizeof(bool), first, 2);
     assert_ok(future_wait(first[0], PATIENCE));
-    future_free(first[0]); /* done, and still needed */
+    future_free(first[0]); /* done, but still needed */
     future_free(first[1]); /* not done */
     first[0] = first[1] = NULL;
-    struct future *more = submit(pool, make_large, NULL, 0, LARGE); /* would take the room, were it free */
+    struct future *more = submit(pool, make_large, NULL, 0, LARGE); /* would get the memory, were it free */
     assert_ok(finish(more, NULL));
     gate_open(gate);
     bool same = false;
@@ -123,13 +118,13 @@ TEST_CASE(large_results_stay_where_they_lie_and_handles_may_go) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_chain_of_100000_and_all_handles_but_the_last_given_up) {
+TEST_CASE(a_chain_of_100000_tasks_runs_with_only_its_last_handle_left) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     long zero = 0, result = -1;
-    struct pool_task task = {.fn = sum_task, .in = &zero, .in_size = sizeof zero, .out_size = sizeof zero};
+    struct pool_task task = {.fn = sum_task, POOL_IN(&zero), .out_size = sizeof zero};
     struct future *last, *next;
     assert_ok(pool_submit(pool, &task, &last));
     future_free(blocker);
@@ -144,11 +139,11 @@ TEST_CASE(a_chain_of_100000_and_all_handles_but_the_last_given_up) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_chain_of_100000_fails_as_one) {
+TEST_CASE(a_failure_at_the_start_of_a_chain_of_100000_tasks_reaches_its_end) {
     size_t length = scaled(100000);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *blocker = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocker = submit_gated(pool, gate);
     struct future *last = submit(pool, fail_task, NULL, 0, 0), *next;
     for (size_t i = 0; i < length; i++) {
         next = after(pool, one_more_task, sizeof(long), &last, 1);
@@ -168,10 +163,10 @@ TEST_CASE(a_chain_of_100000_fails_as_one) {
     pool_destroy(pool);
 }
 
-TEST_CASE(fan_in_and_fan_out_of_10000) {
+TEST_CASE(one_task_may_have_10000_dependents_and_10000_dependencies) {
     size_t width = scaled(10000);
     struct pool *pool = pool_of(2);
-    struct future **leaves = calloc(width, sizeof(struct future *)), *root = square(pool, 3);
+    struct future **leaves = calloc(width, sizeof(struct future *)), *root = submit_square(pool, 3);
     assert_non_null(leaves);
     for (size_t i = 0; i < width; i++) leaves[i] = after(pool, one_more_task, sizeof(long), &root, 1);
     struct future *sum = after(pool, sum_task, sizeof(long), leaves, width);
@@ -184,9 +179,9 @@ TEST_CASE(fan_in_and_fan_out_of_10000) {
     pool_destroy(pool);
 }
 
-TEST_CASE(diamonds_and_one_named_twice) {
+TEST_CASE(graphs_may_have_diamonds_and_name_a_dependency_twice) {
     struct pool *pool = pool_of(2);
-    struct future *top = square(pool, 1);
+    struct future *top = submit_square(pool, 1);
     for (int i = 0; i < 30; i++) { /* each doubles and adds 2: 2^30 paths, 30 diamonds */
         struct future *sides[2] = {after(pool, one_more_task, sizeof(long), &top, 1),
                                    after(pool, one_more_task, sizeof(long), &top, 1)};
@@ -204,7 +199,7 @@ TEST_CASE(diamonds_and_one_named_twice) {
     pool_destroy(pool);
 }
 
-TEST_CASE(each_failure_of_a_dependency_is_told) {
+TEST_CASE(the_failure_of_a_task_names_that_of_its_dependency) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct pool_failure failure;
@@ -218,14 +213,14 @@ TEST_CASE(each_failure_of_a_dependency_is_told) {
     assert_true(failure.signal != 0 && failure.worker > 0);
     assert_contains(failure.message, "POOL_EDIED: killed by SIGABRT");
     future_free(last);
-    /* A failure of the past. */
+    /* A dependency that has failed already. */
     last = after(pool, sum_task, sizeof(long), &root, 1);
     assert_true(future_done(last));
     assert_code(finish(last, NULL), POOL_EDEPENDENCY);
     future_free(root);
 
-    struct future *running = submit(pool, gate_task, &gate, sizeof gate, 0);
-    root = square(pool, 1);
+    struct future *running = submit_gated(pool, gate);
+    root = submit_square(pool, 1);
     last = after(pool, sum_task, sizeof(long), &root, 1);
     assert_ok(future_cancel(root));
     assert_true(future_done(last));
@@ -236,7 +231,7 @@ TEST_CASE(each_failure_of_a_dependency_is_told) {
     future_free(root);
     future_free(last);
 
-    /* Of several, one that fails ends it, whatever the others do. */
+    /* One dependency that fails is enough; the others go on. */
     struct future *two[2] = {running, submit(pool, square_task, NULL, 0, 0)};
     last = after(pool, sum_task, sizeof(long), two, 2);
     assert_ok(future_cancel(two[1]));
@@ -255,11 +250,10 @@ static int fail_at_three(const void *in, void *out) {
     return task_index() == 3 ? task_fail(9, "three") : 0;
 }
 
-TEST_CASE(jobs_may_come_before) {
+TEST_CASE(tasks_may_depend_on_jobs) {
     struct pool *pool = pool_of(2);
     long in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, *out = pool_alloc(pool, sizeof in);
-    struct pool_job work = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                            .count = 8};
+    struct pool_job work = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 8};
     struct future *job, *last;
     struct pool_failure failure;
     assert_ok(pool_map_async(pool, &work, &job));
@@ -293,16 +287,16 @@ static int count_inputs(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(what_has_no_result_gives_none) {
+TEST_CASE(a_dependency_without_a_result_gives_no_input) {
     struct pool *pool = pool_of(1);
-    struct future *empty = submit(pool, square_task, &(long){1}, sizeof(long), sizeof(long)), *job;
+    struct future *empty = submit_square(pool, 1), *job;
     assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_at_three, .count = 2}, &job));
     struct future *two[2] = {job, empty};
     size_t seen[2] = {9, 9};
     assert_ok(finish(after(pool, count_inputs, sizeof seen, two, 2), seen));
     assert_int_equal(seen[0], 2);
     assert_int_equal(seen[1], 1);
-    /* And the next task in the same worker has no inputs. */
+    /* The next task in the same worker has no inputs. */
     assert_ok(finish(submit(pool, count_inputs, NULL, 0, sizeof seen), seen));
     assert_int_equal(seen[0], 0);
     size_t size = 1;
@@ -331,9 +325,9 @@ static int check_shrunk(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(results_may_be_shorter_than_asked_for) {
+TEST_CASE(an_input_is_as_long_as_the_result_of_its_task) {
     struct pool *pool = pool_of(2);
-    for (size_t most = 48; most <= 480; most *= 10) { /* in the caller's memory, in shared memory */
+    for (size_t most = 48; most <= 480; most *= 10) { /* results in the caller's memory; in shared memory */
         struct future *parts[48];
         for (size_t i = 0; i < COUNT(parts); i++) parts[i] = submit(pool, shrink_task, &i, sizeof i, most);
         struct future *early = after(pool, check_shrunk, 0, parts, COUNT(parts));
@@ -344,10 +338,10 @@ TEST_CASE(results_may_be_shorter_than_asked_for) {
     pool_destroy(pool);
 }
 
-TEST_CASE(held_tasks_can_be_cancelled_killed_and_freed) {
+TEST_CASE(tasks_held_by_dependencies_can_be_cancelled_killed_and_freed) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0), *held[4];
+    struct future *root = submit_gated(pool, gate), *held[4];
     for (int i = 0; i < 4; i++) held[i] = after(pool, i == 3 ? count_inputs : crash_task, 16, &root, 1);
     struct future *child = after(pool, crash_task, 0, &held[0], 1);
     assert_ok(future_cancel(held[0]));
@@ -357,7 +351,7 @@ TEST_CASE(held_tasks_can_be_cancelled_killed_and_freed) {
     assert_code(finish(held[1], NULL), POOL_ECANCELLED);
     assert_ok(future_cancel(held[2]));
     future_free(held[2]);
-    future_free(held[3]); /* it runs all the same */
+    future_free(held[3]); /* the task still runs */
     gate_open(gate);
     assert_ok(finish(root, NULL));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -368,8 +362,7 @@ TEST_CASE(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them) {
     for (int way = 0; way < 3; way++) {
         struct gate *gate = shared(sizeof *gate);
         struct pool *pool = pool_of(1);
-        struct future *root = submit(pool, gate_task, &gate, sizeof gate, 0);
-        assert_true(gate_reached(gate, 1));
+        struct future *root = block_worker(pool, gate);
         struct future *second = after(pool, pid_task, sizeof(pid_t), &root, 1);
         struct future *third = after(pool, pid_task, sizeof(pid_t), &second, 1);
         if (way == 0) {
@@ -395,12 +388,12 @@ static int die_once(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(retries_find_the_inputs_again) {
+TEST_CASE(a_retry_has_the_same_inputs) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(1);
-    struct future *root = square(pool, 9), *last;
-    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .out_size = sizeof(long),
-                             .retries = 1, .after = &root, .after_count = 1};
+    struct future *root = submit_square(pool, 9), *last;
+    struct pool_task task = {.fn = die_once, POOL_IN(&tries), .out_size = sizeof(long), .retries = 1, .after = &root,
+                             .after_count = 1};
     assert_ok(pool_submit(pool, &task, &last));
     future_free(root);
     long result = -1;
@@ -409,10 +402,10 @@ TEST_CASE(retries_find_the_inputs_again) {
     pool_destroy(pool);
 }
 
-TEST_CASE(an_event_loop_moves_graphs_on) {
+TEST_CASE(pool_poll_moves_graphs_on) {
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
-    struct future *last = square(pool, 1), *next;
+    struct future *last = submit_square(pool, 1), *next;
     for (int i = 0; i < 50; i++) {
         next = after(pool, one_more_task, sizeof(long), &last, 1);
         future_free(last);
@@ -429,9 +422,9 @@ TEST_CASE(an_event_loop_moves_graphs_on) {
     pool_destroy(pool);
 }
 
-TEST_CASE(bad_arguments_have_their_codes) {
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1), *other = pool_of(1);
-    struct future *mine = square(pool, 1), *foreign = square(other, 1), *future = NULL;
+    struct future *mine = submit_square(pool, 1), *foreign = submit_square(other, 1), *future = NULL;
     struct future *list[2] = {mine, NULL};
     struct pool_task task = {.fn = pid_task, .out_size = sizeof(pid_t), .after = NULL, .after_count = 1};
     assert_code(pool_submit(pool, &task, &future), POOL_EINVAL);
@@ -449,22 +442,22 @@ TEST_CASE(bad_arguments_have_their_codes) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(a_task_takes_the_results_of_others),
-        TEST(it_begins_when_the_last_is_done),
-        TEST(large_results_stay_where_they_lie_and_handles_may_go),
-        TEST(a_chain_of_100000_and_all_handles_but_the_last_given_up),
-        TEST(a_chain_of_100000_fails_as_one),
-        TEST(fan_in_and_fan_out_of_10000),
-        TEST(diamonds_and_one_named_twice),
-        TEST(each_failure_of_a_dependency_is_told),
-        TEST(jobs_may_come_before),
-        TEST(what_has_no_result_gives_none),
-        TEST(results_may_be_shorter_than_asked_for),
-        TEST(held_tasks_can_be_cancelled_killed_and_freed),
+        TEST(a_task_reads_the_results_of_those_it_depends_on),
+        TEST(a_task_starts_when_the_last_that_it_depends_on_is_done),
+        TEST(a_large_result_stays_in_place_for_dependents_after_its_handle_is_freed),
+        TEST(a_chain_of_100000_tasks_runs_with_only_its_last_handle_left),
+        TEST(a_failure_at_the_start_of_a_chain_of_100000_tasks_reaches_its_end),
+        TEST(one_task_may_have_10000_dependents_and_10000_dependencies),
+        TEST(graphs_may_have_diamonds_and_name_a_dependency_twice),
+        TEST(the_failure_of_a_task_names_that_of_its_dependency),
+        TEST(tasks_may_depend_on_jobs),
+        TEST(a_dependency_without_a_result_gives_no_input),
+        TEST(an_input_is_as_long_as_the_result_of_its_task),
+        TEST(tasks_held_by_dependencies_can_be_cancelled_killed_and_freed),
         TEST(shutdown_finishes_or_cancels_graphs_and_destroy_ends_them),
-        TEST(retries_find_the_inputs_again),
-        TEST(an_event_loop_moves_graphs_on),
-        TEST(bad_arguments_have_their_codes),
+        TEST(a_retry_has_the_same_inputs),
+        TEST(pool_poll_moves_graphs_on),
+        TEST(wrong_arguments_have_their_codes),
     };
     return run_group("graph", tests, COUNT(tests), argc, argv);
 }

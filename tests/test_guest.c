@@ -1,5 +1,5 @@
-/* A polite guest: the caller's signals, descriptors, streams, children and settings are its own before, during and
- * after; and a pool works in callers of every kind. Most tests run in a child, which they may disturb. */
+/* The library as a guest in a program: it leaves the caller's signals, descriptors, streams, children and settings
+ * alone, and works whatever they are. Most tests run in a child process, whose settings they may change. */
 #include "support.h"
 
 #include <errno.h>
@@ -21,8 +21,7 @@ static int make(struct pool **pool, int workers) {
 static int map_squares(struct pool *pool, bool exactly) {
     long in[100], out[100];
     for (long i = 0; i < 100; i++) in[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 100};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 100};
     int error = pool_map(pool, &job);
     if (!exactly && error == POOL_EAGAIN) return 0;
     EXPECT(error == 0);
@@ -34,7 +33,7 @@ static int map_squares(struct pool *pool, bool exactly) {
 static int use(struct pool *pool) {
     EXPECT(map_squares(pool, true) == 0);
     for (long i = 0; i < 20; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *future;
         long result = -1;
         EXPECT(pool_submit(pool, &task, &future) == 0);
@@ -238,7 +237,7 @@ static int see_signals_in_worker(void *argument) {
         int wrong = -1;
         EXPECT(run(pool, signals_task, sizeof wrong, &wrong, 0) == 0);
         EXPECT(wrong == 0);
-        EXPECT(run(pool, die_of_sigterm_task, 0, NULL, POOL_EDIED) == 0); /* handled and blocked in the caller */
+        EXPECT(run(pool, die_of_sigterm_task, 0, NULL, POOL_EDIED) == 0); /* the caller handles and blocks the signal */
     }
     pool_destroy(pool);
     return 0;
@@ -293,7 +292,7 @@ static int with_sigchld(void *argument) {
     return 0;
 }
 
-TEST_CASE(the_caller_may_do_with_sigchld_what_it_likes) {
+TEST_CASE(pools_work_whatever_the_caller_does_with_sigchld) {
     for (enum chld way = IGNORED; way < CHLD_WAYS; way++) assert_child_passes(with_sigchld, &way);
 }
 
@@ -307,7 +306,7 @@ static int have_own_children(void *argument) {
             _exit(11 + i);
         }
     }
-    sleep_ms(20); /* the first is dead, others die while a pool is there */
+    sleep_ms(20); /* the first is dead by now; the others die while there is a pool */
     for (int i = 0; i < 5; i++) EXPECT(make_use_destroy() == 0);
     for (int i = 0; i < 4; i++) {
         int status = 0;
@@ -346,12 +345,12 @@ static int write_low_task(const void *in, void *out) {
 
 static int close_low(void *argument) {
     int closed = *(const int *)argument;
-    if (!(closed & 2)) { /* what is printed goes nowhere */
+    if (!(closed & 2)) { /* output goes nowhere */
         int nowhere = open("/dev/null", O_WRONLY);
         dup2(nowhere, 1);
         if (nowhere > 2) close(nowhere);
     }
-    int nothing = open("/dev/null", O_RDONLY); /* whatever the test's own input may be */
+    int nothing = open("/dev/null", O_RDONLY); /* in place of the test's own input */
     dup2(nothing, 0);
     if (nothing > 2) close(nothing);
     for (int fd = 0; fd < 3; fd++) {
@@ -378,7 +377,7 @@ static int close_low(void *argument) {
     return 0;
 }
 
-TEST_CASE(the_standard_descriptors_may_be_closed_and_stay_so) {
+TEST_CASE(closed_standard_descriptors_stay_closed) {
     for (int closed = 1; closed < 8; closed++) assert_child_passes(close_low, &closed);
 }
 
@@ -410,12 +409,12 @@ static int use_up_descriptors(void *argument) {
             EXPECT(fds[count - 1 - i] >= 0);
         }
     }
-    EXPECT(worked); /* with 20 it does */
+    EXPECT(worked); /* with 20 descriptors it works */
     for (int i = 0; i < count; i++) close(fds[i]);
     return 0;
 }
 
-TEST_CASE(with_few_descriptors_left_it_works_or_says_so) {
+TEST_CASE(a_pool_works_or_returns_eagain_with_few_descriptors_left) {
     assert_child_passes(use_up_descriptors, NULL);
 }
 
@@ -446,7 +445,7 @@ TEST_CASE(a_pool_needs_no_more_descriptors_later) {
 static int run_out_of_processes(void *argument) {
     (void)argument;
     if (setgid(65534) != 0 || setuid(65534) != 0) return 0;
-    for (rlim_t most = 1; most < 7; most++) { /* this process among them */
+    for (rlim_t most = 1; most < 7; most++) { /* including this process */
         struct rlimit limit;
         if (getrlimit(RLIMIT_NPROC, &limit) != 0) return 0;
         limit.rlim_cur = most;
@@ -455,7 +454,7 @@ static int run_out_of_processes(void *argument) {
         int error = make(&pool, 4);
         EXPECT(error == 0 || error == POOL_EAGAIN);
         if (error == 0) {
-            EXPECT(map_squares(pool, most > 2) == 0); /* POOL_EAGAIN only where no worker could be made */
+            EXPECT(map_squares(pool, most > 2) == 0); /* POOL_EAGAIN is right only if no worker could be forked */
             pool_destroy(pool);
         }
         EXPECT(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
@@ -463,8 +462,8 @@ static int run_out_of_processes(void *argument) {
     return 0;
 }
 
-TEST_CASE(with_few_processes_left_it_works_with_fewer_or_says_so) {
-    if (getuid() == 0) assert_child_passes(run_out_of_processes, NULL); /* as a user that has no other processes */
+TEST_CASE(a_pool_works_with_fewer_workers_or_returns_eagain_with_few_processes_left) {
+    if (getuid() == 0) assert_child_passes(run_out_of_processes, NULL); /* root becomes a user without processes */
 }
 
 /* ---- Interrupting signals ---------------------------------------------------------------------------------------- */
@@ -490,11 +489,11 @@ static int be_interrupted(void *argument) {
         EXPECT(make(&pool, 2) == 0);
         EXPECT(use(pool) == 0);
         EXPECT(run(pool, die_task, 0, NULL, POOL_EDIED) == 0);
-        struct pool_task task = {.fn = gate_task, .in = &gate, .in_size = sizeof gate};
+        struct pool_task task = {.fn = gate_task, POOL_IN(&gate)};
         struct future *future;
         EXPECT(pool_submit(pool, &task, &future) == 0);
         int64_t start = now_ms();
-        EXPECT(future_get(future, NULL, 60) == POOL_ETIMEDOUT); /* its whole time, whatever interrupts */
+        EXPECT(future_get(future, NULL, 60) == POOL_ETIMEDOUT); /* the whole time-out, in spite of signals */
         EXPECT(now_ms() - start >= 60);
         start = now_ms();
         EXPECT(pool_shutdown(pool, 0, 60) == POOL_ETIMEDOUT);
@@ -512,7 +511,7 @@ static int be_interrupted(void *argument) {
     return 0;
 }
 
-TEST_CASE(a_thousand_signals_a_second_disturb_nothing) {
+TEST_CASE(a_thousand_signals_a_second_interrupt_no_call) {
     assert_child_passes(be_interrupted, shared(sizeof(struct gate)));
 }
 
@@ -566,10 +565,10 @@ static int create_among_threads(void *argument) {
         struct pool *pool;
         EXPECT(make(&pool, 2) == 0);
         int out[8] = {0};
-        struct pool_job job = {.fn = noisy_task, .out = out, .out_size = sizeof *out, .count = 8, .chunk = 1};
+        struct pool_job job = {.fn = noisy_task, POOL_OUT(out), .count = 8, .chunk = 1};
         EXPECT(pool_map(pool, &job) == 0);
         for (int i = 0; i < 8; i++) EXPECT(out[i] == 1);
-        EXPECT(run(pool, die_task, 0, NULL, POOL_EDIED) == 0); /* and in a worker made later */
+        EXPECT(run(pool, die_task, 0, NULL, POOL_EDIED) == 0); /* the same in a replaced worker */
         EXPECT(pool_map(pool, &job) == 0);
         pool_destroy(pool);
     }
@@ -581,7 +580,7 @@ static int create_among_threads(void *argument) {
 }
 
 TEST_CASE(pools_can_be_made_while_threads_allocate_and_print) {
-    if (instrumented()) return; /* there malloc() is not made safe for fork() */
+    if (instrumented()) return; /* their malloc() is not safe across fork() */
     assert_child_passes(create_among_threads, NULL);
 }
 
@@ -671,10 +670,10 @@ static int fork_and_exit_task(const void *in, void *out) {
 
 static int print_around(void *argument) {
     (void)argument;
-    EXPECT(freopen(printed_path, "w", stdout)); /* to a file: written when a buffer is full, or is flushed */
+    EXPECT(freopen(printed_path, "w", stdout)); /* a file, which is written to when a buffer is full or flushed */
     FILE *own = fopen(own_path, "w");
     EXPECT(own);
-    printf("[before]\n"); /* all this stays in buffers */
+    printf("[before]\n"); /* this stays in the buffers */
     fprintf(own, "[own before]\n");
     struct pool *pool;
     for (int exiting = 0; exiting < 2; exiting++) {
@@ -692,7 +691,7 @@ static int print_around(void *argument) {
         pool_destroy(pool);
         EXPECT(map_squares(NULL, true) == 0);
         if (exiting) break;
-        /* A task that calls exit() writes what is pending in other streams than the standard ones: nothing may be. */
+        /* A task that calls exit() flushes all streams; those that are not standard must be empty by then. */
         fprintf(own, "[own after]\n");
         fclose(own);
     }
@@ -700,7 +699,7 @@ static int print_around(void *argument) {
     return 0;
 }
 
-TEST_CASE(what_is_printed_appears_once) {
+TEST_CASE(buffered_output_appears_once) {
     temporary_name(printed_path);
     temporary_name(own_path);
     int printed = mkstemp(printed_path), own = mkstemp(own_path);
@@ -745,7 +744,6 @@ static int say_and_return_task(const void *in, void *out) {
     return 0;
 }
 
-/* What a task printed is out when its outcome is there. */
 static int print_and_look(void *argument) {
     (void)argument;
     EXPECT(freopen(printed_path, "w", stdout));
@@ -766,7 +764,7 @@ static int print_and_look(void *argument) {
     return 0;
 }
 
-TEST_CASE(what_a_task_printed_is_out_when_it_is_done) {
+TEST_CASE(the_output_of_a_task_is_written_when_the_task_is_done) {
     temporary_name(printed_path);
     int printed = mkstemp(printed_path);
     assert_true(printed >= 0);
@@ -785,18 +783,18 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(the_settings_of_the_caller_stay_as_they_are),
         TEST(a_worker_has_the_default_signals),
-        TEST(the_caller_may_do_with_sigchld_what_it_likes),
+        TEST(pools_work_whatever_the_caller_does_with_sigchld),
         TEST(the_caller_keeps_its_own_children),
-        TEST(the_standard_descriptors_may_be_closed_and_stay_so),
-        TEST(with_few_descriptors_left_it_works_or_says_so),
+        TEST(closed_standard_descriptors_stay_closed),
+        TEST(a_pool_works_or_returns_eagain_with_few_descriptors_left),
         TEST(a_pool_needs_no_more_descriptors_later),
-        TEST(with_few_processes_left_it_works_with_fewer_or_says_so),
-        TEST(a_thousand_signals_a_second_disturb_nothing),
+        TEST(a_pool_works_with_fewer_workers_or_returns_eagain_with_few_processes_left),
+        TEST(a_thousand_signals_a_second_interrupt_no_call),
         TEST(pools_can_be_made_while_threads_allocate_and_print),
         TEST(a_pool_outlives_the_thread_that_made_it),
         TEST(a_thread_with_a_small_stack_may_make_any_call),
-        TEST(what_is_printed_appears_once),
-        TEST(what_a_task_printed_is_out_when_it_is_done),
+        TEST(buffered_output_appears_once),
+        TEST(the_output_of_a_task_is_written_when_the_task_is_done),
     };
     return run_group("guest", tests, COUNT(tests), argc, argv);
 }

@@ -1,5 +1,5 @@
-/* The allocator of shared memory, against a model: blocks never overlap, lie where they may, are zero where asked,
- * never exceed the budget, and all of the memory is one piece again when all is given back. */
+/* The allocator of shared memory, against a model: blocks never overlap, lie inside the heap, are zero where asked for,
+ * and never exceed the budget; when all are freed, the memory is one piece again. */
 #include "support.h"
 
 #include "pool/heap.h"
@@ -24,7 +24,7 @@ static uint64_t next(uint64_t *random) {
     return *random = scramble(*random);
 }
 
-/* Only the ends of large blocks, which is where others would be. */
+/* Of large blocks only the ends, which an overlap would hit. */
 static void mark(const struct block *b) {
     size_t end = b->size < 256 ? b->size : 256;
     fill(b->data, end, b->seed);
@@ -129,7 +129,7 @@ TEST_CASE(blocks_never_overlap_and_memory_becomes_whole_again) {
     for (int round = 0; round < 6; round++) {
         struct model *m = make_model(round < 3 ? 20000 : 700);
         for (size_t step = 0; step < scaled(60000); step++) {
-            /* Tides: now more comes, now more goes. */
+            /* For 3000 steps mostly allocations, for the next 3000 mostly frees. */
             bool more = next(&random) % 100 < (step / 3000 % 2 ? 30U : 70U);
             if (more && m->count < BLOCKS) allocate(m, some_size(&random), next(&random));
             else if (m->count) give_back(m, next(&random) % m->count);
@@ -144,7 +144,7 @@ TEST_CASE(blocks_never_overlap_and_memory_becomes_whole_again) {
     }
 }
 
-TEST_CASE(the_last_page_can_be_given_and_no_more) {
+TEST_CASE(the_last_page_can_be_allocated_and_no_more) {
     struct model *m = make_model(64);
     for (int round = 0; round < 3; round++) {
         assert_null(pp_heap_alloc(&m->heap, 64 * PAGE + 1, false));
@@ -175,7 +175,7 @@ TEST_CASE(impossible_sizes_are_refused) {
     pp_heap_end(&m->heap);
 }
 
-TEST_CASE(what_is_no_block_is_not_freed) {
+TEST_CASE(addresses_that_are_no_block_are_not_freed) {
     struct model *m = make_model(100);
     int elsewhere = 0;
     allocate(m, 100, 2);
@@ -196,7 +196,7 @@ TEST_CASE(what_is_no_block_is_not_freed) {
     pp_heap_end(&m->heap);
 }
 
-/* Runs that were merged, and memory of the table that was used before, tell nothing of blocks that were once there. */
+/* Entries of the table that described earlier blocks must not make inner pages of a block look like blocks. */
 TEST_CASE(pages_inside_a_block_are_no_blocks) {
     struct model *m = make_model(3000);
     uint64_t random = 9;
@@ -233,9 +233,9 @@ TEST_CASE(heaps_share_a_budget) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(blocks_never_overlap_and_memory_becomes_whole_again),
-        TEST(the_last_page_can_be_given_and_no_more),
+        TEST(the_last_page_can_be_allocated_and_no_more),
         TEST(impossible_sizes_are_refused),
-        TEST(what_is_no_block_is_not_freed),
+        TEST(addresses_that_are_no_block_are_not_freed),
         TEST(pages_inside_a_block_are_no_blocks),
         TEST(heaps_share_a_budget),
     };

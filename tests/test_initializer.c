@@ -1,10 +1,10 @@
-/* The initializer of workers: failing always is told, failing once is tried again. */
+/* The initializer of workers: if it always fails, the pool is broken; if it fails once, it is tried again. */
 #include "support.h"
 
 #include <signal.h>
 
 struct plan {
-    atomic_int starts, failures; /* of failures, so many are still to come; negative: for ever */
+    atomic_int starts, failures; /* failures: how many calls are still to fail; negative: all */
     int code;
     bool dies, hangs;
 };
@@ -31,7 +31,7 @@ static struct pool *pool_with(struct plan *plan, int workers) {
     return pool;
 }
 
-TEST_CASE(failing_for_ever_ends_what_was_submitted) {
+TEST_CASE(an_initializer_that_always_fails_ends_all_tasks) {
     static const int codes[] = {7, -1, 256, POOL_EFAILED};
     for (size_t c = 0; c < COUNT(codes); c++) {
         struct plan *plan = shared(sizeof *plan);
@@ -45,10 +45,10 @@ TEST_CASE(failing_for_ever_ends_what_was_submitted) {
         for (long i = 0; i < 20; i++) {
             in[i] = i;
             out[i] = -1;
-            struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+            struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
             int error = pool_submit(pool, &task, &futures[i]);
             if (error)
-                assert_code(error, POOL_EINIT); /* it may know already */
+                assert_code(error, POOL_EINIT); /* the pool may be broken already */
             else
                 submitted++;
             if (i == 10) sleep_ms(50);
@@ -61,24 +61,18 @@ TEST_CASE(failing_for_ever_ends_what_was_submitted) {
             assert_contains(failure.message, "the initializer returned");
             future_free(futures[i]);
         }
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 20,
-                               .status = status};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 20, .status = status};
         assert_code(pool_map(pool, &job), POOL_EINIT);
         for (int i = 0; i < 20; i++) assert_int_equal(out[i], -1);
         int starts = plan->starts;
         assert_true(starts > 0 && starts < 1000);
         sleep_ms(50);
-        assert_true(plan->starts - starts < 50); /* no endless respawn */
+        assert_true(plan->starts - starts < 50); /* workers are not started over and over */
         pool_destroy(pool);
     }
 }
 
-TEST_CASE(a_job_that_was_submitted_first_is_told_the_code) {
+TEST_CASE(a_job_has_the_code_of_a_failed_initializer) {
     struct plan *plan = shared(sizeof *plan);
     plan->failures = -1;
     plan->code = 77;
@@ -100,7 +94,7 @@ TEST_CASE(a_job_that_was_submitted_first_is_told_the_code) {
     pool_destroy(pool);
 }
 
-TEST_CASE(failing_once_is_tried_again) {
+TEST_CASE(an_initializer_that_fails_once_is_tried_again) {
     for (int dies = 0; dies < 2; dies++) {
         for (int workers = 1; workers < 4; workers++) {
             struct plan *plan = shared(sizeof *plan);
@@ -108,11 +102,7 @@ TEST_CASE(failing_once_is_tried_again) {
             plan->code = 5;
             plan->dies = dies;
             struct pool *pool = pool_with(plan, workers);
-            for (long i = 0; i < 100; i++) {
-                long result = -1;
-                assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-                assert_int_equal(result, i * i);
-            }
+            assert_squares_in_turn(pool, 100);
             pool_destroy(pool);
         }
     }
@@ -124,40 +114,34 @@ static int die_task(const void *in, void *out) {
     return raise(SIGKILL);
 }
 
-TEST_CASE(failing_now_and_then_is_tried_again_each_time) {
+TEST_CASE(an_initializer_that_fails_now_and_then_is_tried_again_each_time) {
     struct plan *plan = shared(sizeof *plan);
     plan->code = 5;
     struct pool *pool = pool_with(plan, 2);
     for (int i = 0; i < 20; i++) {
         plan->failures = i % 2;
         assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
-        long value = i, result = -1;
-        assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
-        assert_int_equal(result, value * value);
+        assert_square(submit_square(pool, i), i);
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has) {
+TEST_CASE(a_pool_goes_on_with_its_workers_if_replacements_fail) {
     struct plan *plan = shared(sizeof *plan);
     struct gate *gate = shared(sizeof *gate);
     plan->code = 5;
     struct pool *pool = pool_with(plan, 2);
     struct future *both[2];
-    for (int i = 0; i < 2; i++) both[i] = submit(pool, gate_task, &gate, sizeof gate, 0); /* both have started */
+    for (int i = 0; i < 2; i++) both[i] = submit_gated(pool, gate); /* so that both workers have started */
     assert_true(gate_reached(gate, 2));
     gate_open(gate);
     for (int i = 0; i < 2; i++) assert_ok(finish(both[i], NULL));
     plan->failures = -1;
     assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED);
-    for (long i = 0; i < 200; i++) {
-        long result = -1;
-        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
-        assert_int_equal(result, i * i);
-    }
-    assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED); /* the last one */
+    assert_squares_in_turn(pool, 200);
+    assert_code(finish(submit(pool, die_task, NULL, 0, 0), NULL), POOL_EDIED); /* the last worker */
     long value = 1;
-    struct pool_task task = {.fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value};
+    struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
     struct future *future;
     int error = pool_submit(pool, &task, &future);
     if (error == 0) error = finish(future, &value);
@@ -188,11 +172,11 @@ TEST_CASE(a_pool_that_fails_or_hangs_at_start_can_be_destroyed) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(failing_for_ever_ends_what_was_submitted),
-        TEST(a_job_that_was_submitted_first_is_told_the_code),
-        TEST(failing_once_is_tried_again),
-        TEST(failing_now_and_then_is_tried_again_each_time),
-        TEST(a_pool_whose_replacements_are_not_fit_goes_on_with_those_it_has),
+        TEST(an_initializer_that_always_fails_ends_all_tasks),
+        TEST(a_job_has_the_code_of_a_failed_initializer),
+        TEST(an_initializer_that_fails_once_is_tried_again),
+        TEST(an_initializer_that_fails_now_and_then_is_tried_again_each_time),
+        TEST(a_pool_goes_on_with_its_workers_if_replacements_fail),
         TEST(a_pool_that_fails_or_hangs_at_start_can_be_destroyed),
     };
     return run_group("initializer", tests, COUNT(tests), argc, argv);

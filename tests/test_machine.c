@@ -1,4 +1,4 @@
-/* Fitting the machine: CPUs by affinity and quota, threads of libraries, pinning, waiting for load and memory. */
+/* The machine: CPUs by affinity and quota, threads of libraries, pinning, limits of load and memory. */
 #include "support.h"
 
 #include <errno.h>
@@ -57,15 +57,15 @@ TEST_CASE(a_quota_of_version_2_counts) {
     end_root();
 }
 
-TEST_CASE(the_smallest_quota_on_the_way_up_counts) {
+TEST_CASE(the_smallest_quota_of_all_parent_groups_counts) {
     begin_root();
     put("/proc/self/cgroup", "0::/a/b/c\n");
     put("/sys/fs/cgroup/a/b/c/cpu.max", "800000 100000\n");
     put("/sys/fs/cgroup/a/cpu.max", "200000 100000\n");
     assert_int_equal(pp_cpu_quota(root), 2);
-    put("/sys/fs/cgroup/cpu.max", "100000 100000\n"); /* as a container sees its own group */
+    put("/sys/fs/cgroup/cpu.max", "100000 100000\n"); /* a container sees its own group there */
     assert_int_equal(pp_cpu_quota(root), 1);
-    put("/sys/fs/cpu.max", "1 100000\n"); /* above the mount is nothing of ours */
+    put("/sys/fs/cpu.max", "1 100000\n"); /* above the mount there is no group */
     put("/sys/fs/cgroup/cpu.max", "700000 100000\n");
     assert_int_equal(pp_cpu_quota(root), 2);
     end_root();
@@ -85,9 +85,9 @@ TEST_CASE(a_quota_of_version_1_counts) {
     end_root();
 }
 
-TEST_CASE(what_makes_no_sense_limits_nothing) {
+TEST_CASE(an_unreadable_quota_limits_nothing) {
     begin_root();
-    assert_int_equal(pp_cpu_quota(root), INT_MAX); /* nothing there */
+    assert_int_equal(pp_cpu_quota(root), INT_MAX); /* no file */
     put("/proc/self/cgroup", "");
     assert_int_equal(pp_cpu_quota(root), INT_MAX);
     put("/proc/self/cgroup", "no colon\n0:\n:::\n0::/a:b\n\n7:cpu\n");
@@ -106,15 +106,15 @@ TEST_CASE(what_makes_no_sense_limits_nothing) {
 
 enum { KIB = 1024 };
 
-TEST_CASE(what_the_system_and_the_groups_have_left_counts) {
+TEST_CASE(the_memory_left_to_the_system_and_to_its_groups_counts) {
     begin_root();
-    assert_true(pp_memory_left(root) == SIZE_MAX); /* nothing there */
+    assert_true(pp_memory_left(root) == SIZE_MAX); /* no file */
     put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
     assert_int_equal(pp_memory_available(root), 500 * KIB);
     assert_int_equal(pp_memory_left(root), 500 * KIB);
-    put("/proc/meminfo", "MemAvailable: 0 kB\n"); /* that is known */
+    put("/proc/meminfo", "MemAvailable: 0 kB\n"); /* known to be 0 */
     assert_int_equal(pp_memory_available(root), 0);
-    put("/proc/meminfo", "MemAvailable: 99999999999999999 kB\n"); /* so is that */
+    put("/proc/meminfo", "MemAvailable: 99999999999999999 kB\n"); /* known, but too large */
     assert_true(pp_memory_available(root) == SIZE_MAX - 1);
     put("/proc/meminfo", "MemTotal:  900 kB\nMemFree:  100 kB\nMemAvailable:  500 kB\n");
     put("/proc/self/cgroup", "0::/a/b\n");
@@ -123,18 +123,18 @@ TEST_CASE(what_the_system_and_the_groups_have_left_counts) {
     assert_int_equal(pp_memory_left(root), 500 * KIB);
     put("/sys/fs/cgroup/a/memory.max", "300000\n");
     put("/sys/fs/cgroup/a/memory.current", "200000\n");
-    assert_int_equal(pp_memory_left(root), 100000); /* of a group above */
+    assert_int_equal(pp_memory_left(root), 100000); /* the limit of a parent group */
     put("/sys/fs/cgroup/a/memory.stat", "anon 5\nactive_file 9\ninactive_file 50000\n");
-    assert_int_equal(pp_memory_left(root), 150000); /* copies of files give way */
+    assert_int_equal(pp_memory_left(root), 150000); /* cached files can be dropped */
     put("/sys/fs/cgroup/a/memory.high", "260000\n");
-    assert_int_equal(pp_memory_left(root), 110000); /* above that it would be held up */
+    assert_int_equal(pp_memory_left(root), 110000); /* above it the kernel would slow the group down */
     put("/sys/fs/cgroup/a/b/memory.max", "900\n");
-    assert_int_equal(pp_memory_left(root), 0); /* more than it may have */
+    assert_int_equal(pp_memory_left(root), 0); /* it uses more than its limit */
     assert_int_equal(pp_memory_available(root), 500 * KIB);
     end_root();
 }
 
-TEST_CASE(groups_of_version_1_count_too) {
+TEST_CASE(the_memory_left_to_groups_of_version_1_counts_too) {
     begin_root();
     put("/proc/self/cgroup", "5:cpuset:/\n4:memory:/docker/1\n1:cpu:/other\n");
     put("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "5000\n");
@@ -144,7 +144,7 @@ TEST_CASE(groups_of_version_1_count_too) {
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "6000\n");
     assert_int_equal(pp_memory_left(root), 1500);
-    put("/sys/fs/cgroup/memory/docker/1/memory.stat", "total_inactive_file 5000000\n"); /* more than all */
+    put("/sys/fs/cgroup/memory/docker/1/memory.stat", "total_inactive_file 5000000\n"); /* more than the group uses */
     assert_int_equal(pp_memory_left(root), 1000);
     end_root();
 }
@@ -153,7 +153,7 @@ TEST_CASE(groups_of_version_1_count_too) {
 
 enum { MOST_CPUS = 1024 };
 
-/* The CPUs that the calling thread may use; their count. */
+/* Stores the CPUs that the calling thread may use; returns their count. */
 static int allowed(int cpus[MOST_CPUS]) {
     int count = 0;
 #if LINUX
@@ -195,7 +195,7 @@ struct seat {
 
 static struct gate *all_seated;
 
-/* Each worker holds one of these. */
+/* Keeps its worker until all workers have such a task. */
 static int seat_task(const void *in, void *out) {
     (void)in;
     int cpus[MOST_CPUS] = {-1};
@@ -234,16 +234,16 @@ TEST_CASE(pinned_workers_have_a_cpu_each_in_turn) {
             expected[cpus[i % count]]++;
         }
         assert_memory_equal(times, expected, sizeof times);
-        assert_int_equal(allowed(cpus), count); /* the program's own is as it was */
+        assert_int_equal(allowed(cpus), count); /* the mask of the program has not changed */
     }
 }
 
-/* ---- Where a thread that looks around is better off */
+/* ---- The CPU of a thread that looks for work */
 
-TEST_CASE(whoever_leaves_a_cpu_is_on_another_and_may_come_back) {
+TEST_CASE(a_thread_that_leaves_a_cpu_is_on_another_and_may_come_back) {
     int cpus[MOST_CPUS], count = allowed(cpus), left = pp_cpu_here();
     if (count < 2) return;
-    /* The system may move it back at any time, but not each time. */
+    /* The kernel may move the thread back at any time, but will not do so each time. */
     int other = left;
     for (int i = 0; i < 1000 && other == left; i++) {
         left = pp_cpu_here();
@@ -251,7 +251,7 @@ TEST_CASE(whoever_leaves_a_cpu_is_on_another_and_may_come_back) {
         other = pp_cpu_here();
     }
     assert_true(other != left);
-    /* What is taken is taken only where all are. */
+    /* A CPU that is taken is chosen only if all are taken. */
     _Atomic uint32_t taken[MOST_CPUS];
     for (int i = 0; i < count; i++) taken[i] = (uint32_t)cpus[i] + 1;
     other = left = pp_cpu_here();
@@ -273,8 +273,8 @@ TEST_CASE(whoever_leaves_a_cpu_is_on_another_and_may_come_back) {
     assert_int_equal(allowed(cpus), count);
 }
 
-/* Times in us. What each taking of the CPU puts off: 0 if it is short, or little of the time. */
-TEST_CASE(what_takes_little_of_the_time_is_no_crowd) {
+/* Times in us. off: the back-off after each interruption; 0 if it is short or rare. */
+TEST_CASE(short_or_rare_interruptions_do_not_cause_back_off) {
     static const struct {
         uint64_t since, now, off;
     } takings[] = {
@@ -291,7 +291,7 @@ TEST_CASE(what_takes_little_of_the_time_is_no_crowd) {
     }
 }
 
-/* In a child, on a CPU with another that wants it: that is seen, and more is put off from time to time. */
+/* In a child process, on one CPU with another process that wants it: the back-off must grow. */
 static int shared_cpu(void *unused) {
     (void)unused;
     struct pp_backoff backoff = {0};
@@ -306,7 +306,7 @@ static int shared_cpu(void *unused) {
     return 0;
 }
 
-TEST_CASE(who_offers_the_cpu_learns_whether_others_want_it) {
+TEST_CASE(a_thread_that_yields_learns_whether_others_want_the_cpu) {
     int cpus[MOST_CPUS];
     if (allowed(cpus) > 0) assert_child_passes(shared_cpu, NULL);
 }
@@ -317,8 +317,8 @@ static int cpu_task(const void *in, void *out) {
     return 0;
 }
 
-/* Whatever the system does with the two, what is submitted is done. */
-TEST_CASE(one_worker_and_its_caller_have_a_cpu_each) {
+/* The kernel may place both on one CPU at first; the worker must move. */
+TEST_CASE(one_worker_and_its_caller_run_on_different_cpus) {
     int cpus[MOST_CPUS], apart = 0;
     if (allowed(cpus) < 2) return;
     struct pool *pool = pool_of(1);
@@ -332,7 +332,7 @@ TEST_CASE(one_worker_and_its_caller_have_a_cpu_each) {
     pool_destroy(pool);
 }
 
-TEST_CASE(who_looks_around_says_where) {
+TEST_CASE(caller_and_workers_record_their_cpu_while_they_look_for_work) {
     int cpus[MOST_CPUS], count = allowed(cpus), cpu;
     if (count < 2 || pool_cpu_count() < 2) return;
     struct pool *pool = pool_of(1);
@@ -345,18 +345,18 @@ TEST_CASE(who_looks_around_says_where) {
     }
     for (int i = 0; i < 2; i++) assert_true(seen[i] > 0 && seen[i] <= (uint32_t)cpus[count - 1] + 1);
     for (int64_t start = now_ms(); told[1] && now_ms() - start < PATIENCE;) sleep_ms(1);
-    assert_int_equal(told[1], 0); /* it sleeps */
+    assert_int_equal(told[1], 0); /* the worker sleeps */
     pool_destroy(pool);
 }
 
-TEST_CASE(the_dead_are_nowhere) {
+TEST_CASE(a_dead_worker_has_no_cpu_on_record) {
     int cpus[MOST_CPUS], cpu;
     if (allowed(cpus) == 0) return;
     struct pool *pool = pool_of(2);
     _Atomic uint32_t *told = pool->shared.status->cpus;
     assert_ok(finish(submit(pool, cpu_task, NULL, 0, sizeof cpu), &cpu));
     for (int64_t start = now_ms(); told[2] && now_ms() - start < PATIENCE;) sleep_ms(1);
-    told[2] = 1; /* as if it had not come to say that it sleeps */
+    told[2] = 1; /* as if it died before it could record that it sleeps */
     assert_ok(pool_resize(pool, 1));
     for (int64_t start = now_ms(); told[2] && now_ms() - start < PATIENCE;) sleep_ms(1);
     assert_int_equal(told[2], 0);
@@ -370,7 +370,7 @@ static bool would_leave(struct pp_shared *memory) {
     return moves.until != 0;
 }
 
-/* In a child that has one CPU, so that all know where it is, and it cannot leave. */
+/* In a child process that has one CPU, so that its CPU is known and it cannot leave it. */
 static int on_one_cpu(void *unused) {
     (void)unused;
     struct pp_shared memory = make_memory(2);
@@ -382,7 +382,7 @@ static int on_one_cpu(void *unused) {
         EXPECT(pp_placement_can_spare(&memory) == (cpus == 3));
         for (uint32_t other = 0; other <= here; other++) {
             told[1] = other;
-            /* The caller is at work, on a CPU of its own. */
+            /* The caller is busy, on a CPU of its own. */
             EXPECT(would_leave(&memory) == (other == here && cpus == 3));
             EXPECT(told[2] == here);
             pp_placement_tell_asleep(&memory);
@@ -404,19 +404,19 @@ static int on_one_cpu(void *unused) {
     told[1] = here;
     struct pp_backoff moves = {.until = 5000000};
     pp_placement_apart(&memory, 1, &moves, 4999999);
-    EXPECT(moves.until == 5000000); /* it has only just come */
+    EXPECT(moves.until == 5000000); /* the worker moved only just before */
     pp_placement_apart(&memory, 1, &moves, 5000000);
     uint64_t first = moves.last;
     EXPECT(first > 0 && moves.until == 5000000 + first);
     pp_placement_apart(&memory, 1, &moves, moves.until);
-    EXPECT(moves.last > first); /* it was of no use */
+    EXPECT(moves.last > first); /* the move was of no use */
     pp_placement_forget(&memory, 1);
     EXPECT(told[2] == 0);
     pp_shared_unmake(&memory);
     return 0;
 }
 
-TEST_CASE(workers_share_no_cpu_that_they_could_have_alone) {
+TEST_CASE(workers_do_not_share_a_cpu_while_another_is_free) {
     int cpus[MOST_CPUS];
     if (allowed(cpus) > 0) assert_child_passes(on_one_cpu, NULL);
 }
@@ -478,12 +478,12 @@ TEST_CASE(libraries_share_the_cpus_among_the_workers) {
         char expected[16];
         snprintf(expected, sizeof expected, "%d", share > 1 ? share : 1);
         for (int i = 0; i < (int)COUNT(names); i++) expect_variable(pool, i, expected);
-        assert_ok(finish(submit(pool, unset_task, NULL, 0, 0), NULL)); /* as in any process */
+        assert_ok(finish(submit(pool, unset_task, NULL, 0, 0), NULL)); /* tasks may change it, as in any process */
         pool_destroy(pool);
     }
 }
 
-TEST_CASE(what_the_user_has_set_stays) {
+TEST_CASE(variables_set_by_the_user_stay) {
     for (size_t i = 0; i < COUNT(names); i++) unsetenv(names[i]);
     setenv("OMP_NUM_THREADS", "17", 1);
     setenv("MKL_NUM_THREADS", "", 1);
@@ -516,7 +516,7 @@ TEST_CASE(the_callers_environment_is_left_alone) {
 /* ---- Load and memory --------------------------------------------------------------------------------------------- */
 
 static int peak_task(const void *in, void *out) {
-    atomic_int *running = *(atomic_int *const *)in; /* and behind it the most there were */
+    atomic_int *running = *(atomic_int *const *)in; /* followed by the highest count so far */
     (void)out;
     int now = atomic_fetch_add(running, 1) + 1, most = atomic_load(running + 1);
     while (now > most && !atomic_compare_exchange_weak(running + 1, &most, now)) continue;
@@ -525,7 +525,7 @@ static int peak_task(const void *in, void *out) {
     return 0;
 }
 
-/* How many tasks were seen running at once. */
+/* Returns how many tasks ran at the same time at most. */
 static int most_at_once(const struct pool_options *options, size_t count) {
     atomic_int *running = shared(2 * sizeof *running);
     atomic_int *in[64];
@@ -537,38 +537,37 @@ static int most_at_once(const struct pool_options *options, size_t count) {
         futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
     }
     for (size_t i = 0; i < count; i++) assert_ok(finish(futures[i], NULL));
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, .in = in, .in_size = sizeof *in, .count = count,
-                                                .chunk = 1}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = peak_task, POOL_IN(in), .count = count, .chunk = 1}));
     assert_int_equal(atomic_load(running), 0);
     pool_destroy(pool);
     return atomic_load(running + 1);
 }
 
-TEST_CASE(without_free_memory_few_tasks_run_at_a_time) {
+TEST_CASE(few_tasks_run_at_a_time_without_free_memory) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(4);
         options.backend = backend;
-        options.min_free_memory = SIZE_MAX / 2; /* nobody has so much */
+        options.min_free_memory = SIZE_MAX / 2; /* no machine has so much */
         int most = most_at_once(&options, 12);
-        /* One, and whoever looked at the same moment. */
+        /* One, and those that looked at the same moment. */
         if (LINUX) assert_true(most <= 3);
     }
 }
 
-TEST_CASE(with_enough_free_memory_nothing_waits) {
+TEST_CASE(tasks_run_at_the_same_time_with_enough_free_memory) {
     struct pool_options options = test_options(4);
     options.min_free_memory = 1;
     options.max_load = 1e9;
     assert_true(most_at_once(&options, 24) >= 2);
 }
 
-TEST_CASE(under_load_the_pool_still_goes_on) {
+TEST_CASE(a_pool_goes_on_under_load) {
     struct pool_options options = test_options(4);
     options.max_load = 1e-9;
     assert_true(most_at_once(&options, 12) >= 1);
 }
 
-TEST_CASE(a_pool_that_is_held_back_can_be_ended) {
+TEST_CASE(a_pool_that_waits_for_memory_can_be_destroyed) {
     for (int backend = POOL_PROCESSES; backend <= POOL_THREADS; backend++) {
         atomic_int *running = shared(2 * sizeof *running);
         struct pool_options options = test_options(4);
@@ -585,7 +584,7 @@ TEST_CASE(a_pool_that_is_held_back_can_be_ended) {
     }
 }
 
-TEST_CASE(a_limit_that_is_none_is_refused) {
+TEST_CASE(an_invalid_load_limit_is_refused) {
     struct pool_options options = test_options(1);
     struct pool *pool = NULL;
     options.max_load = -0.5;
@@ -598,29 +597,29 @@ TEST_CASE(a_limit_that_is_none_is_refused) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_quota_of_version_2_counts),
-        TEST(the_smallest_quota_on_the_way_up_counts),
+        TEST(the_smallest_quota_of_all_parent_groups_counts),
         TEST(a_quota_of_version_1_counts),
-        TEST(what_the_system_and_the_groups_have_left_counts),
-        TEST(groups_of_version_1_count_too),
-        TEST(what_makes_no_sense_limits_nothing),
+        TEST(the_memory_left_to_the_system_and_to_its_groups_counts),
+        TEST(the_memory_left_to_groups_of_version_1_counts_too),
+        TEST(an_unreadable_quota_limits_nothing),
         TEST(the_affinity_mask_counts),
         TEST(pinned_workers_have_a_cpu_each_in_turn),
-        TEST(whoever_leaves_a_cpu_is_on_another_and_may_come_back),
-        TEST(what_takes_little_of_the_time_is_no_crowd),
-        TEST(who_offers_the_cpu_learns_whether_others_want_it),
-        TEST(one_worker_and_its_caller_have_a_cpu_each),
-        TEST(who_looks_around_says_where),
-        TEST(the_dead_are_nowhere),
-        TEST(workers_share_no_cpu_that_they_could_have_alone),
+        TEST(a_thread_that_leaves_a_cpu_is_on_another_and_may_come_back),
+        TEST(short_or_rare_interruptions_do_not_cause_back_off),
+        TEST(a_thread_that_yields_learns_whether_others_want_the_cpu),
+        TEST(one_worker_and_its_caller_run_on_different_cpus),
+        TEST(caller_and_workers_record_their_cpu_while_they_look_for_work),
+        TEST(a_dead_worker_has_no_cpu_on_record),
+        TEST(workers_do_not_share_a_cpu_while_another_is_free),
         TEST(a_new_worker_has_the_affinity_of_pool_create),
         TEST(libraries_share_the_cpus_among_the_workers),
-        TEST(what_the_user_has_set_stays),
+        TEST(variables_set_by_the_user_stay),
         TEST(the_callers_environment_is_left_alone),
-        TEST(without_free_memory_few_tasks_run_at_a_time),
-        TEST(with_enough_free_memory_nothing_waits),
-        TEST(under_load_the_pool_still_goes_on),
-        TEST(a_pool_that_is_held_back_can_be_ended),
-        TEST(a_limit_that_is_none_is_refused),
+        TEST(few_tasks_run_at_a_time_without_free_memory),
+        TEST(tasks_run_at_the_same_time_with_enough_free_memory),
+        TEST(a_pool_goes_on_under_load),
+        TEST(a_pool_that_waits_for_memory_can_be_destroyed),
+        TEST(an_invalid_load_limit_is_refused),
     };
     return run_group("machine", tests, COUNT(tests), argc, argv);
 }

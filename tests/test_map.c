@@ -5,43 +5,13 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* A map of square_task over 0 … count - 1, everything checked. The memory may be of the arena. */
-static void map_squares(struct pool *pool, long *in, long *out, int *status, size_t count, size_t chunk) {
-    for (size_t i = 0; i < count; i++) {
-        in[i] = (long)i - 3;
-        out[i] = -1;
-        status[i] = 12345;
-    }
-    struct pool_failure failure = {.error = 12345};
-    struct pool_job job = {.fn = square_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = count,
-                           .chunk = chunk,
-                           .status = status,
-                           .failure = &failure};
-    assert_ok(pool_map(pool, &job));
-    assert_ok(failure.error);
-    for (size_t i = 0; i < count; i++) {
-        if (out[i] != ((long)i - 3) * ((long)i - 3)) assert_int_equal(i, -1);
-        if (status[i] != 0) assert_int_equal(status[i], 0);
-    }
-}
-
 static const size_t counts[] = {0, 1, 2, 7, 1000, 100000};
 static const size_t chunks[] = {0, 1, 3, SIZE_MAX};
 
 TEST_CASE(results_are_those_of_a_loop_for_every_count_and_chunk) {
     struct pool *pool = pool_of(3);
-    long *in = malloc(100000 * sizeof *in), *out = malloc(100000 * sizeof *out);
-    int *status = malloc(100000 * sizeof *status);
     for (size_t c = 0; c < COUNT(counts); c++)
-        for (size_t k = 0; k < COUNT(chunks); k++) map_squares(pool, in, out, status, counts[c], chunks[k]);
-    free(in);
-    free(out);
-    free(status);
+        for (size_t k = 0; k < COUNT(chunks); k++) assert_map_squares(pool, counts[c], chunks[k]);
     pool_destroy(pool);
 }
 
@@ -55,9 +25,9 @@ TEST_CASE(items_in_the_arena_give_the_same_results) {
     assert_non_null(shared_status);
     for (size_t c = 0; c < COUNT(counts); c++) {
         for (size_t k = 0; k < COUNT(chunks); k++) {
-            map_squares(pool, in, out, status, counts[c], chunks[k]);
-            map_squares(pool, plain, out, shared_status, counts[c], chunks[k]);
-            map_squares(pool, in, plain, status, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){in, out, status}), pool, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){plain, out, shared_status}), pool, counts[c], chunks[k]);
+            assert_map_squares_in(((struct map_memory){in, plain, status}), pool, counts[c], chunks[k]);
         }
     }
     free(plain);
@@ -68,13 +38,11 @@ TEST_CASE(items_in_the_arena_give_the_same_results) {
     pool_destroy(pool);
 }
 
-TEST_CASE(one_worker_and_more_workers_than_items_do) {
-    long in[100], out[100];
-    int status[100];
+TEST_CASE(a_pool_may_have_one_worker_or_more_workers_than_items) {
     static const int workers[] = {1, 2, 16};
     for (size_t w = 0; w < COUNT(workers); w++) {
         struct pool *pool = pool_of(workers[w]);
-        for (size_t count = 0; count <= 100; count += count < 5 ? 1 : 19) map_squares(pool, in, out, status, count, 0);
+        for (size_t count = 0; count <= 100; count += count < 5 ? 1 : 19) assert_map_squares(pool, count, 0);
         pool_destroy(pool);
     }
 }
@@ -85,12 +53,7 @@ TEST_CASE(results_may_take_the_place_of_their_arguments) {
     for (size_t m = 0; m < 2; m++) {
         long *items = memory[m];
         for (long i = 0; i < 5000; i++) items[i] = i;
-        struct pool_job job = {.fn = square_task,
-                               .in = items,
-                               .in_size = sizeof *items,
-                               .out = items,
-                               .out_size = sizeof *items,
-                               .count = 5000};
+        struct pool_job job = {.fn = square_task, POOL_IN(items), POOL_OUT(items), .count = 5000};
         assert_ok(pool_map(pool, &job));
         for (long i = 0; i < 5000; i++) assert_int_equal(items[i], i * i);
     }
@@ -140,13 +103,12 @@ static int index_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_arguments_tasks_have_their_index) {
+TEST_CASE(tasks_without_arguments_have_their_index) {
     struct pool *pool = pool_of(3);
     size_t *out = malloc(20000 * sizeof *out);
     for (size_t k = 0; k < COUNT(chunks); k++) {
         memset(out, 0xff, 20000 * sizeof *out);
-        struct pool_job job = {
-            .fn = index_task, .out = out, .out_size = sizeof *out, .count = 20000, .chunk = chunks[k]};
+        struct pool_job job = {.fn = index_task, POOL_OUT(out), .count = 20000, .chunk = chunks[k]};
         assert_ok(pool_map(pool, &job));
         for (size_t i = 0; i < 20000; i++) assert_int_equal(out[i], 3 * i);
     }
@@ -168,13 +130,13 @@ static int nothing_task(const void *in, void *out) {
     return in || out ? 1 : 0;
 }
 
-TEST_CASE(without_results_tasks_have_none_or_scratch) {
+TEST_CASE(tasks_without_results_have_null_or_scratch_memory) {
     struct pool *pool = pool_of(2);
     long in[1000];
     for (long i = 0; i < 1000; i++) in[i] = i;
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = no_result_task, .in = in, .in_size = sizeof *in, .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = no_result_task, POOL_IN(in), .count = 1000}));
     assert_ok(pool_map(
-        pool, &(struct pool_job){.fn = scratch_task, .in = in, .in_size = sizeof *in, .out_size = 100, .count = 1000}));
+        pool, &(struct pool_job){.fn = scratch_task, POOL_IN(in), .out_size = 100, .count = 1000}));
     assert_ok(pool_map(pool, &(struct pool_job){.fn = nothing_task, .count = 1000}));
     pool_destroy(pool);
 }
@@ -197,15 +159,8 @@ TEST_CASE(a_failed_item_costs_no_other_and_its_result_is_not_written) {
         }
         struct pool_failure failure;
         memset(&failure, 0x5a, sizeof failure);
-        struct pool_job job = {.fn = odd_fails_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 500,
-                               .chunk = chunks[k],
-                               .status = status,
-                               .failure = &failure};
+        struct pool_job job = {.fn = odd_fails_task, POOL_IN(in), POOL_OUT(out), .count = 500, .chunk = chunks[k],
+                               .status = status, .failure = &failure};
         assert_code(pool_map(pool, &job), POOL_EFAILED);
         for (long i = 0; i < 500; i++) {
             assert_code(status[i], i % 2 ? POOL_EFAILED : 0);
@@ -232,7 +187,7 @@ static int low_fails_late_task(const void *in, void *out) {
     return task_index() == 50 ? 5 : 0;
 }
 
-TEST_CASE(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed) {
+TEST_CASE(the_failure_of_a_job_is_that_of_the_lowest_index_whenever_it_failed) {
     late = shared(sizeof *late);
     struct pool *pool = pool_of(2);
     struct pool_failure failure;
@@ -253,7 +208,7 @@ TEST_CASE(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed) {
     pool_destroy(pool);
 }
 
-/* What happens to an item is told by its index. */
+/* The index says what happens to the item. */
 static int unlucky_task(const void *in, void *out) {
     (void)in;
     (void)out;
@@ -281,7 +236,7 @@ static void check_unlucky(const struct pool_failure *failure, size_t index) {
     assert_true(failure->worker > 0 || index % 100 != 17);
 }
 
-TEST_CASE(every_failed_item_is_told_with_its_reason) {
+TEST_CASE(each_failed_item_is_listed_with_its_reason) {
     enum { ITEMS = 1000, FAILED = 30 };
     static const size_t digits[] = {17, 40, 63};
     struct pool *pool = pool_of(3);
@@ -300,7 +255,7 @@ TEST_CASE(every_failed_item_is_told_with_its_reason) {
     pool_destroy(pool);
 }
 
-TEST_CASE(without_failures_there_are_none_to_tell) {
+TEST_CASE(a_job_without_failures_lists_none) {
     struct pool *pool = pool_of(2);
     struct pool_failure failures[3];
     for (size_t count = 0; count < 20; count += 10) {
@@ -315,10 +270,10 @@ TEST_CASE(without_failures_there_are_none_to_tell) {
     pool_destroy(pool);
 }
 
-/* More than can be in the workers' reach at a time: the last of them wait for a place. */
+/* More jobs than the job table has entries: the last of them wait in the queue. */
 enum { CROWD = 300, CROWD_ITEMS = 5 };
 
-struct backoff {
+struct crowd {
     struct pool *pool;
     struct gate *gate;
     struct future *first, *jobs[CROWD];
@@ -332,21 +287,20 @@ static int number_task(const void *in, void *out) {
     return 0;
 }
 
-static void make_crowd(struct backoff *c) {
+static void make_crowd(struct crowd *c) {
     memset(c, 0, sizeof *c);
     c->gate = shared(sizeof *c->gate);
     c->pool = pool_of(1);
-    c->first = submit(c->pool, gate_task, &c->gate, sizeof c->gate, 0); /* nothing else begins before it ends */
+    c->first = submit_gated(c->pool, c->gate); /* nothing else starts before it ends */
     assert_true(gate_reached(c->gate, 1));
     for (int i = 0; i < CROWD; i++) {
-        struct pool_job job = {.fn = number_task, .out = c->out[i], .out_size = sizeof *c->out[i], .count = CROWD_ITEMS,
-                               .status = c->status[i]};
+        struct pool_job job = {.fn = number_task, POOL_OUT(c->out[i]), .count = CROWD_ITEMS, .status = c->status[i]};
         assert_ok(pool_map_async(c->pool, &job, &c->jobs[i]));
         assert_false(future_running(c->jobs[i]));
     }
 }
 
-static void check_crowd(struct backoff *c, int i, int expected) {
+static void check_crowd(struct crowd *c, int i, int expected) {
     assert_code(future_get(c->jobs[i], NULL, PATIENCE), expected);
     for (int k = 0; k < CROWD_ITEMS; k++) {
         assert_code(c->status[i][k], expected);
@@ -354,16 +308,16 @@ static void check_crowd(struct backoff *c, int i, int expected) {
     }
 }
 
-static void end_crowd(struct backoff *c) {
+static void end_crowd(struct crowd *c) {
     future_free(c->first);
     for (int i = 0; i < CROWD; i++) future_free(c->jobs[i]);
     pool_destroy(c->pool);
 }
 
-TEST_CASE(jobs_beyond_the_reach_of_workers_wait_in_line) {
-    static struct backoff c;
+TEST_CASE(jobs_beyond_the_job_table_wait_in_the_queue) {
+    static struct crowd c;
     make_crowd(&c);
-    assert_ok(future_cancel(c.jobs[3])); /* makes a place for the next in line */
+    assert_ok(future_cancel(c.jobs[3])); /* makes room for the next in the queue */
     assert_ok(future_cancel(c.jobs[CROWD - 2]));
     assert_ok(future_kill(c.jobs[CROWD - 1]));
     gate_open(c.gate);
@@ -371,8 +325,8 @@ TEST_CASE(jobs_beyond_the_reach_of_workers_wait_in_line) {
     end_crowd(&c);
 }
 
-TEST_CASE(jobs_that_wait_in_line_end_with_their_pool) {
-    static struct backoff c;
+TEST_CASE(jobs_that_wait_in_the_queue_end_with_their_pool) {
+    static struct crowd c;
     make_crowd(&c);
     assert_ok(pool_shutdown(c.pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
     for (int i = 0; i < CROWD; i++) check_crowd(&c, i, POOL_ECANCELLED);
@@ -421,7 +375,8 @@ struct sizes {
 
 static struct sizes *sizes;
 
-/* 0 if both are aligned as an item of such a size can be: to the largest power of two that divides it, at most 16. */
+/* Returns 0 if both are aligned as items of their size can be: to the largest power of two that divides the size, at
+ * most 16. */
 static int aligned_task(const void *in, void *out) {
     size_t in_size = sizes->in, out_size = sizes->out;
     size_t in_alignment = in_size & (0 - in_size), out_alignment = out_size & (0 - out_size);
@@ -433,7 +388,7 @@ static int aligned_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
+TEST_CASE(items_of_any_size_are_aligned_and_do_not_overlap) {
     static const size_t some[] = {1, 2, 3, 5, 8, 12, 16, 17, 24, 40, 48, 63, 64, 65, 100, 255, 1000, 4096, 5000};
     sizes = shared(sizeof *sizes);
     struct pool *pool = pool_of(2);
@@ -441,14 +396,10 @@ TEST_CASE(items_of_any_size_are_aligned_and_stay_apart) {
     for (size_t a = 0; a < COUNT(some); a++) {
         for (size_t b = 0; b < COUNT(some); b++) {
             *sizes = (struct sizes){some[a], some[b]};
-            char *odd_in = in + 1, *odd_out = out + 1; /* the caller's need not be aligned */
+            char *odd_in = in + 1, *odd_out = out + 1; /* the caller's arrays need not be aligned */
             for (size_t i = 0; i < 200; i++) fill(odd_in + i * sizes->in, sizes->in, i);
-            struct pool_job job = {.fn = aligned_task,
-                                   .in = odd_in,
-                                   .in_size = sizes->in,
-                                   .out = odd_out,
-                                   .out_size = sizes->out,
-                                   .count = 200};
+            struct pool_job job = {.fn = aligned_task, .in = odd_in, .in_size = sizes->in, .out = odd_out,
+                                   .out_size = sizes->out, .count = 200};
             assert_ok(pool_map(pool, &job));
             for (size_t i = 0; i < 200; i++) assert_true(filled(odd_out + i * sizes->out, sizes->out, i + 77));
         }
@@ -465,7 +416,7 @@ static int sees_memory_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
+TEST_CASE(workers_see_all_memory_of_the_caller_in_a_map_without_a_pool) {
     set_before_the_call = 1000;
     long *values = malloc(3000 * sizeof *values), *out = malloc(3000 * sizeof *out);
     const long **in = malloc(3000 * sizeof *in);
@@ -473,8 +424,7 @@ TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
         values[i] = 5 * i;
         in[i] = &values[i];
     }
-    struct pool_job job = {
-        .fn = sees_memory_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = 3000};
+    struct pool_job job = {.fn = sees_memory_task, POOL_IN(in), POOL_OUT(out), .count = 3000};
     assert_ok(pool_map(NULL, &job));
     for (long i = 0; i < 3000; i++) assert_int_equal(out[i], 1000 + 5 * i);
     free(values);
@@ -482,18 +432,12 @@ TEST_CASE(without_a_pool_the_workers_see_all_memory_of_the_caller) {
     free(out);
 }
 
-TEST_CASE(without_a_pool_empty_and_failing_jobs_end_as_with_one) {
+TEST_CASE(empty_and_failing_jobs_without_a_pool_end_as_with_one) {
     assert_ok(pool_map(NULL, &(struct pool_job){.fn = nothing_task}));
     long in[4] = {0, 2, 3, 4}, out[4] = {-1, -1, -1, -1};
     int status[4];
     struct pool_failure failure;
-    struct pool_job job = {.fn = odd_fails_task,
-                           .in = in,
-                           .in_size = sizeof *in,
-                           .out = out,
-                           .out_size = sizeof *out,
-                           .count = 4,
-                           .status = status,
+    struct pool_job job = {.fn = odd_fails_task, POOL_IN(in), POOL_OUT(out), .count = 4, .status = status,
                            .failure = &failure};
     assert_code(pool_map(NULL, &job), POOL_EFAILED);
     assert_int_equal(failure.index, 2);
@@ -520,22 +464,16 @@ TEST_CASE(an_empty_job_is_done_at_once) {
     pool_destroy(pool);
 }
 
-TEST_CASE(five_hundred_jobs_at_once_all_end_right) {
+TEST_CASE(five_hundred_jobs_at_once_have_the_right_results) {
     enum { JOBS = 500, ITEMS = 20 };
     struct pool *pool = pool_of(3);
     static long in[JOBS][ITEMS], out[JOBS][ITEMS];
     static struct future *futures[JOBS];
     for (size_t j = 0; j < JOBS; j++) {
         for (size_t i = 0; i < ITEMS; i++) in[j][i] = (long)(j * ITEMS + i);
-        struct pool_job job = {.fn = square_task,
-                               .in = in[j],
-                               .in_size = sizeof(long),
-                               .out = out[j],
-                               .out_size = sizeof(long),
-                               .count = ITEMS,
-                               .chunk = j % 4};
+        struct pool_job job = {.fn = square_task, POOL_IN(in[j]), POOL_OUT(out[j]), .count = ITEMS, .chunk = j % 4};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
-        memset(&job, 0xee, sizeof job); /* it was copied */
+        memset(&job, 0xee, sizeof job); /* the library has copied it */
     }
     for (size_t k = 0; k < JOBS; k++) {
         size_t j = k * 7 % JOBS;
@@ -579,7 +517,7 @@ TEST_CASE(items_run_at_the_same_time) {
     struct gate *gate = shared(sizeof *gate);
     struct gate *in[3] = {gate, gate, gate};
     struct pool *pool = pool_of(3);
-    struct pool_job job = {.fn = meet_task, .in = in, .in_size = sizeof *in, .count = 3};
+    struct pool_job job = {.fn = meet_task, POOL_IN(in), .count = 3};
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }
@@ -594,8 +532,7 @@ static int block_one_task(const void *in, void *out) {
     return 0;
 }
 
-/* With the chunk chosen by the library, no worker may hold back items behind a long one while another worker is idle
- * for long; with chunk 1 none may wait at all. */
+/* With chunk 1 no item may wait behind a long one while another worker is idle. */
 TEST_CASE(a_long_item_holds_no_other_back) {
     blocker = shared(sizeof *blocker);
     runs = shared(1);
@@ -625,12 +562,7 @@ static void *map_often(void *argument) {
     long in[300], out[300];
     for (int round = 0; round < 50; round++) {
         for (long i = 0; i < 300; i++) in[i] = mapper->base + i + round;
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = (size_t)(round * 6),
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = (size_t)(round * 6),
                                .chunk = (size_t)round % 5};
         mapper->errors += pool_map(mapper->pool, &job) != 0;
         for (long i = 0; i < round * 6; i++) mapper->errors += out[i] != in[i] * in[i];
@@ -659,7 +591,7 @@ static int touch_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory) {
+TEST_CASE(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem) {
     struct pool *pool = pool_of(1);
     char byte = 1;
     int status = 12345;
@@ -686,7 +618,7 @@ TEST_CASE(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memor
     assert_true((char *)future == &byte);
 
     struct pool_job large = {.fn = touch_task, .in = &byte, .in_size = SIZE_MAX / 8, .count = 1};
-    assert_code(pool_map(pool, &large), POOL_ENOMEM); /* and not a byte of it was read */
+    assert_code(pool_map(pool, &large), POOL_ENOMEM); /* without a read of the argument */
     assert_code(pool_map_async(pool, &large, &future), POOL_ENOMEM);
     assert_true((char *)future == &byte);
 
@@ -701,28 +633,28 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(results_are_those_of_a_loop_for_every_count_and_chunk),
         TEST(items_in_the_arena_give_the_same_results),
-        TEST(one_worker_and_more_workers_than_items_do),
+        TEST(a_pool_may_have_one_worker_or_more_workers_than_items),
         TEST(results_may_take_the_place_of_their_arguments),
         TEST(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects),
-        TEST(without_arguments_tasks_have_their_index),
-        TEST(without_results_tasks_have_none_or_scratch),
+        TEST(tasks_without_arguments_have_their_index),
+        TEST(tasks_without_results_have_null_or_scratch_memory),
         TEST(a_failed_item_costs_no_other_and_its_result_is_not_written),
-        TEST(the_failure_told_is_that_of_the_lowest_index_whenever_it_failed),
-        TEST(every_failed_item_is_told_with_its_reason),
-        TEST(without_failures_there_are_none_to_tell),
-        TEST(jobs_beyond_the_reach_of_workers_wait_in_line),
-        TEST(jobs_that_wait_in_line_end_with_their_pool),
+        TEST(the_failure_of_a_job_is_that_of_the_lowest_index_whenever_it_failed),
+        TEST(each_failed_item_is_listed_with_its_reason),
+        TEST(a_job_without_failures_lists_none),
+        TEST(jobs_beyond_the_job_table_wait_in_the_queue),
+        TEST(jobs_that_wait_in_the_queue_end_with_their_pool),
         TEST(large_items_arrive_whole),
-        TEST(items_of_any_size_are_aligned_and_stay_apart),
-        TEST(without_a_pool_the_workers_see_all_memory_of_the_caller),
-        TEST(without_a_pool_empty_and_failing_jobs_end_as_with_one),
+        TEST(items_of_any_size_are_aligned_and_do_not_overlap),
+        TEST(workers_see_all_memory_of_the_caller_in_a_map_without_a_pool),
+        TEST(empty_and_failing_jobs_without_a_pool_end_as_with_one),
         TEST(an_empty_job_is_done_at_once),
-        TEST(five_hundred_jobs_at_once_all_end_right),
+        TEST(five_hundred_jobs_at_once_have_the_right_results),
         TEST(every_item_runs_exactly_once),
         TEST(items_run_at_the_same_time),
         TEST(a_long_item_holds_no_other_back),
         TEST(threads_may_map_on_one_pool_at_once),
-        TEST(a_size_that_overflows_is_refused_and_one_that_does_not_fit_is_no_memory),
+        TEST(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem),
     };
     return run_group("map", tests, COUNT(tests), argc, argv);
 }

@@ -1,4 +1,4 @@
-/* Limits of memory, replaced workers, and a full arena. */
+/* Memory limits, replaced workers, and a full arena. */
 #include "support.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ static int allocate_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(above_the_hard_limit_allocations_fail_and_nothing_else) {
+TEST_CASE(allocations_above_the_hard_limit_fail_and_nothing_else_does) {
     if (instrumented()) return;
     struct rlimit before[2], after[2];
     getrlimit(RLIMIT_DATA, &before[0]);
@@ -48,7 +48,7 @@ TEST_CASE(above_the_hard_limit_allocations_fail_and_nothing_else) {
     assert_memory_equal(before, after, sizeof before);
 }
 
-/* In a file system of its own that has no /proc; where that is not allowed, there is nothing to be tried. */
+/* Runs in a mount namespace without /proc; does nothing where that is not allowed. */
 static int limit_without_proc(void *argument) {
     (void)argument;
     enum { INHERITED = 500 };
@@ -61,7 +61,7 @@ static int limit_without_proc(void *argument) {
     options.memory_limit = 300 * mib;
     struct pool *pool;
     EXPECT(pool_create(&options, &pool) == 0);
-    struct pool_task task = {.fn = allocate_task, .in = &large, .in_size = sizeof large};
+    struct pool_task task = {.fn = allocate_task, POOL_IN(&large)};
     for (int i = 0; i < 2; i++) {
         struct future *future;
         EXPECT(pool_submit(pool, &task, &future) == 0);
@@ -74,7 +74,7 @@ static int limit_without_proc(void *argument) {
     return 0;
 }
 
-TEST_CASE(the_hard_limit_is_counted_from_the_start_without_proc_too) {
+TEST_CASE(the_hard_limit_counts_from_the_start_of_the_worker_without_proc_too) {
     if (instrumented()) return;
     assert_child_passes(limit_without_proc, NULL);
 }
@@ -94,7 +94,7 @@ static bool put(const char *name, const char *text) {
     return fclose(file) == 0 && written;
 }
 
-/* Of either version. False: that is not allowed here. */
+/* Makes a control group of either version. Returns false if that is not allowed. */
 static bool make_group(void) {
     char limit[32];
     snprintf(limit, sizeof limit, "%lld", (long long)GROUP_MIB << 20);
@@ -125,8 +125,7 @@ static int eat_in_group(void *argument) {
     size_t out[MEALS];
     struct pool_failure failure;
     EXPECT(pool_create(&options, &pool) == 0);
-    struct pool_job job = {
-        .fn = eat_task, .out = out, .out_size = sizeof *out, .count = MEALS, .chunk = 1, .failure = &failure};
+    struct pool_job job = {.fn = eat_task, POOL_OUT(out), .count = MEALS, .chunk = 1, .failure = &failure};
     EXPECT(pool_map(pool, &job) == POOL_EDIED);
     EXPECT(failure.index == EATER && failure.signal == SIGKILL);
     for (size_t i = 0; i < MEALS; i++) EXPECT(i == EATER || out[i] == i);
@@ -134,7 +133,7 @@ static int eat_in_group(void *argument) {
     return 0;
 }
 
-TEST_CASE(whom_the_kernel_kills_for_want_of_memory_loses_only_its_item) {
+TEST_CASE(a_worker_killed_by_the_kernel_for_lack_of_memory_loses_only_its_item) {
     if (instrumented()) return;
     if (make_group()) assert_child_passes(eat_in_group, NULL);
     for (int i = 0; i < 50 && rmdir(group) && errno == EBUSY; i++) sleep_ms(20);
@@ -170,16 +169,12 @@ TEST_CASE(a_worker_above_the_soft_limit_is_replaced_after_its_task) {
         pid_t first = 0, second = 0, greedy = 0, after = 0;
         assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, sizeof first), &first));
         assert_ok(finish(submit(pool, allocate_task, &small, sizeof small, sizeof second), &second));
-        if (!instrumented()) assert_int_equal(first, second); /* a small one stays */
+        if (!instrumented()) assert_int_equal(first, second); /* a worker below the limit stays */
         struct future *queued[20], *future = submit(pool, allocate_task, &large, sizeof large, sizeof greedy);
-        for (long i = 0; i < 20; i++) queued[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, queued, 20);
         assert_ok(finish(future, &greedy)); /* its task succeeds */
-        for (long i = 0; i < 20; i++) {
-            long result = -1;
-            assert_ok(finish(queued[i], &result));
-            assert_int_equal(result, i * i);
-        }
-        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof after), &after));
+        assert_squares(queued, 20);
+        after = worker_of(pool);
         assert_true(after != greedy);
         assert_true(gone_within(greedy, PATIENCE));
     }
@@ -196,7 +191,7 @@ static int allocate_initializer(void *argument) {
     return allocate_task(argument, &(pid_t){0});
 }
 
-/* No worker would ever run an item. */
+/* Each worker is above the limit before it has run an item, but must run one before it is replaced. */
 TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item) {
     size_t large = 100 * mib;
     struct pool_options options = test_options(2);
@@ -206,12 +201,12 @@ TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     pid_t pids[6];
-    struct pool_job job = {.fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = COUNT(pids), .chunk = 3};
+    struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = COUNT(pids), .chunk = 3};
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }
 
-TEST_CASE(in_a_job_replacing_loses_no_item) {
+TEST_CASE(replaced_workers_lose_no_item_of_a_job) {
     static const size_t chunks[] = {0, 1, 8, 1000};
     struct pool_options options = test_options(2);
     options.memory_soft_limit = 200 * mib;
@@ -219,25 +214,24 @@ TEST_CASE(in_a_job_replacing_loses_no_item) {
     assert_ok(pool_create(&options, &pool));
     for (size_t c = 0; c < COUNT(chunks); c++) {
         pid_t out[25] = {0};
-        struct pool_job job = {
-            .fn = sometimes_large_task, .out = out, .out_size = sizeof *out, .count = 25, .chunk = chunks[c]};
+        struct pool_job job = {.fn = sometimes_large_task, POOL_OUT(out), .count = 25, .chunk = chunks[c]};
         assert_ok(pool_map(pool, &job));
         for (size_t i = 0; i < 25; i++) assert_true(out[i] > 0);
-        for (size_t i = 3; i + 10 < 25; i += 10) assert_true(out[i] != out[i + 10]); /* each by a new one */
+        for (size_t i = 3; i + 10 < 25; i += 10) assert_true(out[i] != out[i + 10]); /* each in a new worker */
     }
     pool_destroy(pool);
 }
 
 static atomic_int *runs;
 
-static int count_task(const void *in, void *out) {
+static int count_place_task(const void *in, void *out) {
     long place = in ? *(const long *)in : (long)task_index();
     atomic_fetch_add(&runs[place], 1);
     *(long *)out = place + 1;
     return 0;
 }
 
-TEST_CASE(replacing_after_every_task_loses_none_of_ten_thousand) {
+TEST_CASE(replacing_workers_after_each_task_loses_no_task) {
     allow_seconds(300);
     size_t tasks = scaled(10000);
     runs = shared(tasks * sizeof *runs);
@@ -248,7 +242,7 @@ TEST_CASE(replacing_after_every_task_loses_none_of_ten_thousand) {
     struct future **futures = malloc(tasks * sizeof *futures);
     for (size_t i = 0; i < tasks; i++) {
         long place = (long)i;
-        futures[i] = submit(pool, count_task, &place, sizeof place, sizeof place);
+        futures[i] = submit(pool, count_place_task, &place, sizeof place, sizeof place);
     }
     for (size_t i = 0; i < tasks; i++) {
         long result = -1;
@@ -260,7 +254,7 @@ TEST_CASE(replacing_after_every_task_loses_none_of_ten_thousand) {
     pool_destroy(pool);
 }
 
-TEST_CASE(more_limits_at_once_do) {
+TEST_CASE(several_limits_work_at_once) {
     struct pool_options options = test_options(3);
     options.max_tasks_per_worker = 5;
     options.memory_soft_limit = 1000 * mib;
@@ -269,7 +263,7 @@ TEST_CASE(more_limits_at_once_do) {
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
     long *out = calloc(1000, sizeof *out);
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_task, .out = out, .out_size = sizeof *out, .count = 1000}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = count_place_task, POOL_OUT(out), .count = 1000}));
     for (long i = 0; i < 1000; i++) {
         assert_int_equal(out[i], i + 1);
         assert_int_equal(runs[i], 1);
@@ -278,7 +272,7 @@ TEST_CASE(more_limits_at_once_do) {
     pool_destroy(pool);
 }
 
-/* Every page of the arena can be written, or was never given: no SIGBUS. */
+/* Each page of the arena that is allocated can be written, without SIGBUS. */
 static int fill_arena(void *argument) {
     (void)argument;
     struct pool_options options = {.workers = 1, .arena_size = 64 * mib};
@@ -290,14 +284,14 @@ static int fill_arena(void *argument) {
     EXPECT(count > 16 && count < COUNT(blocks));
     char *data = calloc(2, mib);
     struct future *future = NULL;
-    struct pool_task task = {.fn = count_task, .in = data, .in_size = 2 * mib, .out_size = 8};
+    struct pool_task task = {.fn = count_place_task, .in = data, .in_size = 2 * mib, .out_size = 8};
     EXPECT(pool_submit(pool, &task, &future) == POOL_ENOMEM);
     free(data);
     pool_destroy(pool);
     return 0;
 }
 
-TEST_CASE(a_full_arena_is_a_code_and_never_a_signal) {
+TEST_CASE(a_full_arena_returns_a_code_and_raises_no_signal) {
     assert_child_passes(fill_arena, NULL);
 }
 
@@ -319,24 +313,24 @@ static int without_address_space(void *argument) {
     return 0;
 }
 
-TEST_CASE(without_address_space_creating_fails_with_a_code_and_leaves_nothing) {
+TEST_CASE(pool_create_without_address_space_returns_a_code_and_leaves_nothing) {
     if (instrumented()) return;
     assert_child_passes(without_address_space, NULL);
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(above_the_hard_limit_allocations_fail_and_nothing_else),
-        TEST(the_hard_limit_is_counted_from_the_start_without_proc_too),
-        TEST(whom_the_kernel_kills_for_want_of_memory_loses_only_its_item),
+        TEST(allocations_above_the_hard_limit_fail_and_nothing_else_does),
+        TEST(the_hard_limit_counts_from_the_start_of_the_worker_without_proc_too),
+        TEST(a_worker_killed_by_the_kernel_for_lack_of_memory_loses_only_its_item),
         TEST(shared_data_does_not_count_for_the_hard_limit),
         TEST(a_worker_above_the_soft_limit_is_replaced_after_its_task),
         TEST(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item),
-        TEST(in_a_job_replacing_loses_no_item),
-        TEST(replacing_after_every_task_loses_none_of_ten_thousand),
-        TEST(more_limits_at_once_do),
-        TEST(a_full_arena_is_a_code_and_never_a_signal),
-        TEST(without_address_space_creating_fails_with_a_code_and_leaves_nothing),
+        TEST(replaced_workers_lose_no_item_of_a_job),
+        TEST(replacing_workers_after_each_task_loses_no_task),
+        TEST(several_limits_work_at_once),
+        TEST(a_full_arena_returns_a_code_and_raises_no_signal),
+        TEST(pool_create_without_address_space_returns_a_code_and_leaves_nothing),
     };
     return run_group("memory", tests, COUNT(tests), argc, argv);
 }

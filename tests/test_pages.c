@@ -1,4 +1,4 @@
-/* Pages that are taken or mapped many at a time: which, how often, and what happens where that cannot be. */
+/* Pages that are allocated or mapped many at a time: which pages, how often, and the case that the kernel refuses. */
 #include "support.h"
 
 #include <sys/mman.h>
@@ -26,17 +26,17 @@ static void end(void) {
     if (memory.base) pp_unmap(memory.base, memory.size);
 }
 
-/* Asks for bytes [from, to) of a result that lies in [first, last). */
+/* Maps bytes [from, to) of results that lie in [first, last). */
 static void ask(size_t from, size_t to, size_t first, size_t last) {
     char *base = memory.base;
     pp_pages_map(&pages, base + from, base + to, base + first, base + last);
 }
 
-/* Whether pages [from, to) are there, and no others. */
-static bool are_there(size_t from, size_t to) {
+/* Whether pages [from, to) are present, and no others. */
+static bool only_present(size_t from, size_t to) {
 #if LINUX
     unsigned char there[PAGES];
-    if (sysconf(_SC_PAGESIZE) != PAGE || mincore(memory.base, memory.size, there)) return true; /* not to be seen */
+    if (sysconf(_SC_PAGESIZE) != PAGE || mincore(memory.base, memory.size, there)) return true; /* unknown */
     for (size_t i = 0; i < PAGES; i++)
         if ((there[i] & 1) != (i >= from && i < to)) return false;
 #else
@@ -49,37 +49,37 @@ TEST_CASE(whole_granules_are_mapped_but_nothing_beyond_the_results) {
     enum { OF_GRANULE = (int)PP_GRANULE / PAGE };
     begin();
     ask(2 * PP_GRANULE + 100, 2 * PP_GRANULE + 200, 100, memory.size);
-    assert_true(are_there(2 * OF_GRANULE, 3 * OF_GRANULE));
+    assert_true(only_present(2 * OF_GRANULE, 3 * OF_GRANULE));
     ask(3 * PP_GRANULE - 8, 4 * PP_GRANULE + 8, 100, 4 * PP_GRANULE + 2 * PAGE);
-    assert_true(are_there(2 * OF_GRANULE, 4 * OF_GRANULE + 2));
+    assert_true(only_present(2 * OF_GRANULE, 4 * OF_GRANULE + 2));
     ask(PP_GRANULE + 3 * PAGE + 7, 2 * PP_GRANULE + 1, PP_GRANULE + 3 * PAGE + 7, memory.size);
-    assert_true(are_there(OF_GRANULE + 3, 4 * OF_GRANULE + 2));
+    assert_true(only_present(OF_GRANULE + 3, 4 * OF_GRANULE + 2));
     assert_true(pages.useless == !LINUX);
     assert_true(LINUX || !pages.asked);
     end();
 }
 
-TEST_CASE(what_is_small_is_left_to_be_touched) {
+TEST_CASE(small_results_are_not_mapped_in_advance) {
     begin();
     ask(0, PP_GRANULE / 2, 0, PP_GRANULE - 1);
-    assert_true(are_there(0, 0));
+    assert_true(only_present(0, 0));
     assert_null(pages.asked);
     end();
 }
 
-TEST_CASE(a_granule_is_asked_for_once) {
+TEST_CASE(a_granule_is_mapped_once) {
     begin();
     ask(0, memory.size, 0, memory.size);
-    assert_true(are_there(0, PAGES));
+    assert_true(only_present(0, PAGES));
     if (LINUX) assert_int_equal(madvise(memory.base, memory.size, MADV_REMOVE), 0);
     ask(0, memory.size, 0, memory.size);
-    if (LINUX) assert_true(are_there(0, 0));
+    if (LINUX) assert_true(only_present(0, 0));
     end();
 }
 
-TEST_CASE(where_the_system_refuses_it_is_not_asked_again) {
+TEST_CASE(mapping_is_not_tried_again_after_a_refusal) {
     begin();
-    pp_unmap(memory.base, memory.size); /* it has no memory there any more */
+    pp_unmap(memory.base, memory.size); /* there is no memory at the address any more */
     ask(0, memory.size, 0, memory.size);
     assert_true(pages.useless);
     assert_null(pages.asked);
@@ -93,7 +93,7 @@ enum { HUGE = (int)PP_HUGE_PAGE, HUGE_PAGES = 4 };
 
 static atomic_bool refused;
 
-/* How many pages of these bytes are there. -1: not to be seen. */
+/* Returns how many pages of these bytes are present; -1: the kernel does not say. */
 static int count_there(char *begin, size_t size) {
     int count = 0;
 #if LINUX
@@ -106,14 +106,13 @@ static int count_there(char *begin, size_t size) {
     return count;
 }
 
-/* Whether there is something to be tried: a large piece of shared memory lies where huge pages begin, and a few of them
- * are no more than may be taken. */
+/* Whether huge pages can be taken here: the block is aligned to them, and the system has memory for some. */
 static bool may_take_some(const char *block) {
     size_t left = pp_memory_left("");
     return LINUX && (uintptr_t)block % HUGE == 0 && left != SIZE_MAX && left / 32 > HUGE_PAGES * HUGE;
 }
 
-TEST_CASE(whole_huge_pages_are_taken_and_hold_what_they_held) {
+TEST_CASE(huge_pages_are_taken_whole_and_keep_their_bytes) {
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
     for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) block[i] = (char)(i / PAGE);
@@ -139,7 +138,7 @@ TEST_CASE(whole_huge_pages_are_taken_and_hold_what_they_held) {
     pp_unmap(block, HUGE_PAGES * HUGE);
 }
 
-TEST_CASE(what_is_small_or_too_much_is_not_taken) {
+TEST_CASE(blocks_smaller_than_a_huge_page_or_too_large_are_not_taken) {
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
     bool can = may_take_some(block);
@@ -159,7 +158,7 @@ TEST_CASE(what_is_small_or_too_much_is_not_taken) {
     pp_unmap(much, size);
 }
 
-TEST_CASE(a_refused_huge_page_is_not_asked_for_again) {
+TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
@@ -169,25 +168,25 @@ TEST_CASE(a_refused_huge_page_is_not_asked_for_again) {
     assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
     pp_unmap(block, HUGE_PAGES * HUGE);
     if (!can) return;
-    /* Where the memory does not begin at a multiple, none of its pages can become one. */
+    /* Memory that is not aligned to huge pages can have none. */
     char *askew = mmap(block + page, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON | MAP_FIXED, -1, 0);
     assert_ptr_equal(askew, block + page);
     refused = false;
     pp_pages_take(&refused, block + HUGE, HUGE);
     assert_true(refused);
-    assert_any_of(count_there(block + HUGE, HUGE), 1, -1); /* what was touched to ask for it */
+    assert_any_of(count_there(block + HUGE, HUGE), 1, -1); /* the page touched in order to try */
     munmap(askew, 3 * HUGE);
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(whole_granules_are_mapped_but_nothing_beyond_the_results),
-        TEST(what_is_small_is_left_to_be_touched),
-        TEST(a_granule_is_asked_for_once),
-        TEST(where_the_system_refuses_it_is_not_asked_again),
-        TEST(whole_huge_pages_are_taken_and_hold_what_they_held),
-        TEST(what_is_small_or_too_much_is_not_taken),
-        TEST(a_refused_huge_page_is_not_asked_for_again),
+        TEST(small_results_are_not_mapped_in_advance),
+        TEST(a_granule_is_mapped_once),
+        TEST(mapping_is_not_tried_again_after_a_refusal),
+        TEST(huge_pages_are_taken_whole_and_keep_their_bytes),
+        TEST(blocks_smaller_than_a_huge_page_or_too_large_are_not_taken),
+        TEST(huge_pages_are_not_tried_again_after_a_refusal),
     };
     return run_group("pages", tests, COUNT(tests), argc, argv);
 }

@@ -1,6 +1,6 @@
-/* A worker dies between two steps of its work, or is killed there, at each place where that could lose something or run
- * it twice. The places are the PP_POINTs of the worker (src/work*.c), and of the caller where it kills (src/pass.c), in
- * the build of the library that has them. */
+/* A worker dies, or is killed, between two steps of its work: at each point where that could lose a task or run it
+ * twice. The points are the PP_POINTs of the worker, and of the caller where it kills, in the library that is compiled
+ * with PP_FAULTS. */
 #include "support.h"
 
 #include <signal.h>
@@ -14,7 +14,8 @@
 
 enum { TASKS = 200, ITEMS = 2000 };
 
-/* Shared with the workers: who dies where, how often yet, and how often each task and item was begun. */
+/* Shared with the workers: where a worker dies, how many deaths are wanted and were, and how often each task and item
+ * was started. */
 struct plan {
     char point[32];
     atomic_int deaths, wanted;
@@ -43,7 +44,7 @@ static int counted_item(const void *in, void *out) {
     return 0;
 }
 
-/* How many tasks ended as died; asserts that all others are right, and that none was begun twice. */
+/* Returns how many tasks ended with POOL_EDIED; asserts that all others are right, and that none was started twice. */
 static int run_tasks(struct pool *pool) {
     static struct future *futures[TASKS];
     int died = 0;
@@ -64,8 +65,8 @@ static int run_job(struct pool *pool, size_t chunk) {
     static int status[ITEMS];
     int died = 0;
     for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
-    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = ITEMS, .chunk = chunk, .status = status};
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = chunk,
+                           .status = status};
     int code = pool_map(pool, &job);
     assert_any_of(code, 0, POOL_EDIED);
     for (long i = 0; i < ITEMS; i++) {
@@ -77,7 +78,7 @@ static int run_job(struct pool *pool, size_t chunk) {
     return died;
 }
 
-/* Whoever comes to a PP_POINT from now on asks `fault`. */
+/* From now on each PP_POINT calls `fault`. */
 static void watch_point(const char *point, bool (*fault)(const char *name)) {
     plan = shared(sizeof *plan);
     snprintf(plan->point, sizeof plan->point, "%s", point);
@@ -85,14 +86,14 @@ static void watch_point(const char *point, bool (*fault)(const char *name)) {
     pp_fault = fault;
 }
 
-/* most: how many of the deaths at this point may cost something. */
+/* most: how many tasks or items the deaths at this point may lose in all. */
 static void die_at(const char *point, int wanted, int most) {
     static const size_t chunks[] = {0, 1, 7};
     for (size_t c = 0; c < COUNT(chunks); c++) {
         watch_point(point, die_at_point);
         plan->wanted = wanted;
         struct pool *pool = pool_of(2);
-        if (strcmp(point, "dozing") == 0) assert_true(becomes(&plan->deaths, wanted)); /* without work, that is */
+        if (strcmp(point, "dozing") == 0) assert_true(becomes(&plan->deaths, wanted)); /* while there is no work */
         int died = run_tasks(pool);
         died += run_job(pool, chunks[c]);
         assert_true(atomic_load(&plan->deaths) > 0); /* the point was reached */
@@ -105,28 +106,28 @@ static void die_at(const char *point, int wanted, int most) {
 #define COSTS_NOTHING(point) die_at(point, 1, 0), die_at(point, 2, 0)
 #define COSTS_ONE_EACH(point) die_at(point, 1, 1), die_at(point, 2, 2)
 
-TEST_CASE(before_it_reads_anything) {
+TEST_CASE(a_death_before_a_worker_reads_anything_loses_nothing) {
     COSTS_NOTHING("dozing");
 }
-TEST_CASE(between_taking_a_ticket_and_beginning) {
+TEST_CASE(a_death_between_claiming_a_task_and_starting_it_loses_nothing) {
     COSTS_NOTHING("taken");
 }
-TEST_CASE(right_after_beginning) {
+TEST_CASE(a_death_right_after_starting_a_task_loses_one) {
     COSTS_ONE_EACH("begun");
 }
-TEST_CASE(between_running_and_publishing) {
+TEST_CASE(a_death_between_running_a_task_and_publishing_its_result_loses_one) {
     COSTS_ONE_EACH("ran");
 }
-TEST_CASE(between_publishing_and_announcing) {
+TEST_CASE(a_death_between_publishing_a_result_and_announcing_it_loses_nothing) {
     COSTS_NOTHING("published");
 }
-TEST_CASE(between_announcing_and_waking_the_caller) {
+TEST_CASE(a_death_between_announcing_a_result_and_waking_the_caller_loses_nothing) {
     COSTS_NOTHING("announced");
 }
-TEST_CASE(upon_entering_a_job) {
+TEST_CASE(a_death_upon_entering_a_job_loses_nothing) {
     COSTS_NOTHING("entered");
 }
-TEST_CASE(between_claiming_items_and_recording_them) {
+TEST_CASE(a_death_between_claiming_items_and_recording_them_loses_nothing) {
     COSTS_NOTHING("claimed");
 }
 static struct gate *gate;
@@ -136,7 +137,7 @@ static bool wait_when_recorded(const char *name) {
     return false;
 }
 
-TEST_CASE(a_kill_stops_what_is_recorded_and_not_begun) {
+TEST_CASE(a_kill_stops_recorded_items_that_have_not_started) {
     static const int timeouts[] = {0, 3600000};
     for (size_t t = 0; t < COUNT(timeouts); t++) {
         struct gate *begun = shared(sizeof *begun), *in[2] = {begun, begun};
@@ -144,8 +145,7 @@ TEST_CASE(a_kill_stops_what_is_recorded_and_not_begun) {
         tester = getpid();
         pp_fault = wait_when_recorded;
         struct pool *pool = pool_of(1);
-        struct pool_job job = {.fn = forever_task, .in = in, .in_size = sizeof *in, .count = 2, .chunk = 2,
-                               .timeout = timeouts[t]};
+        struct pool_job job = {.fn = forever_task, POOL_IN(in), .count = 2, .chunk = 2, .timeout = timeouts[t]};
         struct future *future = NULL;
         assert_ok(pool_map_async(pool, &job, &future));
         assert_true(gate_reached(gate, 1));
@@ -159,14 +159,14 @@ TEST_CASE(a_kill_stops_what_is_recorded_and_not_begun) {
     }
 }
 
-/* The first worker at this point stays there. */
+/* The first worker at this point waits at the gate. */
 static bool stay_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
     if (atomic_fetch_add(&plan->deaths, 1) == 0) gate_pass(gate);
     return false;
 }
 
-TEST_CASE(a_kill_between_two_items_costs_none) {
+TEST_CASE(a_kill_between_two_items_loses_none) {
     static const char *const points[] = {"claimed", "recorded", "finished", "marked"};
     static long in[ITEMS], out[ITEMS];
     for (size_t p = 0; p < COUNT(points); p++) {
@@ -174,8 +174,7 @@ TEST_CASE(a_kill_between_two_items_costs_none) {
         watch_point(points[p], stay_at_point);
         struct pool *pool = pool_of(1);
         for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
-        struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                               .count = ITEMS, .chunk = 1};
+        struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = ITEMS, .chunk = 1};
         struct future *future;
         struct pool_stats stats = {0};
         assert_ok(pool_map_async(pool, &job, &future));
@@ -193,20 +192,19 @@ TEST_CASE(a_kill_between_two_items_costs_none) {
     }
 }
 
-/* What runs in a thread cannot be killed, and heeds the kill by itself: before the next part, or where it leaves. */
-TEST_CASE(a_kill_between_two_items_is_heeded_by_a_thread) {
+/* A thread cannot be killed: it obeys the kill by itself, before the next part or when it leaves the job. */
+TEST_CASE(a_thread_obeys_a_kill_between_two_items) {
     static const char *const points[] = {"recorded", "marked"};
     for (size_t p = 0; p < COUNT(points); p++) {
         static long in = 7, out;
         gate = shared(sizeof *gate);
         watch_point(points[p], stay_at_point);
-        tester = -1; /* its threads are not to be told from it */
+        tester = -1; /* the threads of the pool have the same process ID */
         struct pool_options options = test_options(1);
         options.backend = POOL_THREADS;
         struct pool *pool;
         assert_ok(pool_create(&options, &pool));
-        struct pool_job job = {.fn = counted_item, .in = &in, .in_size = sizeof in, .out = &out, .out_size = sizeof out,
-                               .count = 1};
+        struct pool_job job = {.fn = counted_item, POOL_IN(&in), POOL_OUT(&out), .count = 1};
         struct future *future;
         struct pool_stats stats = {0};
         assert_ok(pool_map_async(pool, &job, &future));
@@ -224,7 +222,7 @@ TEST_CASE(a_kill_between_two_items_is_heeded_by_a_thread) {
     }
 }
 
-/* The caller at this point waits until the worker that it is about to kill is elsewhere. */
+/* At this point the caller waits until the worker that it is about to kill runs something else. */
 static bool wait_at_point(const char *name) {
     if (getpid() == tester && strcmp(name, plan->point) == 0 && atomic_fetch_add(&plan->deaths, 1) == 0) {
         gate_open(gate);
@@ -238,25 +236,26 @@ static int crash_at_gate(const void *in, void *out) {
     abort();
 }
 
-static int tell_and_last(const void *in, void *out) {
+static int note_and_sleep(const void *in, void *out) {
     (void)in, (void)out;
     atomic_store(&plan->wanted, 1);
     sleep_ms(300);
     return 0;
 }
 
-/* Whatever the one worker went on to since: `next_is_job`, another job's item, or a task in its next life. */
+/* Kills when the only worker runs something else: with `next_is_job` an item of another job, else a task after the
+ * worker was replaced. */
 static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
     gate = shared(sizeof *gate);
     watch_point(point, wait_at_point);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fn, .in = &gate, .in_size = sizeof gate, .count = 1},
-                    other = {.fn = tell_and_last, .count = 1};
+    struct pool_job job = {.fn = fn, POOL_IN(&gate), .count = 1},
+                    other = {.fn = note_and_sleep, .count = 1};
     struct future *killed, *next;
     assert_ok(pool_map_async(pool, &job, &killed));
     assert_true(gate_reached(gate, 1));
     if (next_is_job) assert_ok(pool_map_async(pool, &other, &next));
-    else next = submit(pool, tell_and_last, NULL, 0, 0);
+    else next = submit(pool, note_and_sleep, NULL, 0, 0);
     assert_ok(future_kill(killed));
     assert_true(atomic_load(&plan->deaths) > 0);
     assert_ok(finish(next, NULL));
@@ -265,42 +264,42 @@ static void kill_late(const char *point, pool_fn *fn, bool next_is_job) {
     pp_fault = NULL;
 }
 
-TEST_CASE(a_kill_that_is_late_hits_nothing_else) {
+TEST_CASE(a_late_kill_hits_no_other_task) {
     kill_late("to be killed", gate_task, true);
     kill_late("swapped to killed", crash_at_gate, false);
 }
 
-TEST_CASE(between_recording_items_and_beginning_them) {
+TEST_CASE(a_death_between_recording_items_and_starting_them_loses_nothing) {
     COSTS_NOTHING("recorded");
 }
-TEST_CASE(between_finishing_a_chunk_and_marking_it) {
+TEST_CASE(a_death_between_finishing_a_chunk_and_marking_it_loses_nothing) {
     COSTS_NOTHING("finished");
 }
-TEST_CASE(between_marking_a_chunk_and_putting_it_away) {
+TEST_CASE(a_death_between_marking_a_chunk_and_clearing_the_record_loses_nothing) {
     COSTS_NOTHING("marked");
 }
-TEST_CASE(between_leaving_a_job_and_saying_so) {
+TEST_CASE(a_death_between_leaving_a_job_and_announcing_it_loses_nothing) {
     COSTS_NOTHING("left");
 }
 
-/* In a worker: whether it lingered in the job that it is in. */
+/* In a worker: whether it lingered in its present job. */
 static bool lingered;
 
-/* deaths: how often one lingered; wanted: how often one that had then told the caller. */
+/* deaths: how often a worker lingered; wanted: how often one that had lingered then woke the caller. */
 static bool note_lingering(const char *name) {
     if (getpid() == tester) return false;
     if (strcmp(name, "entered") == 0) lingered = false;
     if (strcmp(name, "announced") == 0 && lingered) atomic_fetch_add(&plan->wanted, 1);
     if (strcmp(name, "lingering") != 0) return false;
     lingered = true;
-    /* With the caller. The other is at work until it sees this. */
+    /* It is on the CPU of the caller. The other worker is busy until it sees the count. */
     if (pp_cpu_here() != atomic_load(&plan->begun[0])) abort();
     if (atomic_fetch_add(&plan->deaths, 1) % 4 == 3) raise(SIGKILL);
     return false;
 }
 
-/* On the caller's CPU it is over once the caller must be asleep, in the worker's first turn or in a later one;
- * elsewhere not before somebody lingers. */
+/* On the caller's CPU the item ends once the caller must be asleep, in the worker's first turn or in a later one;
+ * elsewhere it ends when a worker lingers. */
 static int lopsided_item(const void *in, void *out) {
     (void)in;
     int before = atomic_load(&plan->deaths);
@@ -312,7 +311,7 @@ static int lopsided_item(const void *in, void *out) {
     return 0;
 }
 
-/* In a child, for it stays on one CPU; its workers are on one each. */
+/* Runs in a child process, which is pinned to one CPU; each worker is pinned to its own. */
 static int run_lopsided_jobs(void *unused) {
     (void)unused;
     struct pool_options options = test_options(2);
@@ -325,7 +324,7 @@ static int run_lopsided_jobs(void *unused) {
     atomic_store(&plan->begun[0], pp_cpu_here());
     for (int64_t start = now_ms(); atomic_load(&plan->wanted) < 10 && now_ms() - start < PATIENCE / 2;) {
         int out[2] = {0};
-        struct pool_job job = {.fn = lopsided_item, .out = out, .out_size = sizeof *out, .count = 2, .chunk = 1};
+        struct pool_job job = {.fn = lopsided_item, POOL_OUT(out), .count = 2, .chunk = 1};
         EXPECT(pool_map(pool, &job) == 0);
         EXPECT(out[0] == 1 && out[1] == 1);
     }
@@ -335,20 +334,20 @@ static int run_lopsided_jobs(void *unused) {
     return 0;
 }
 
-TEST_CASE(who_is_with_the_caller_lingers_and_tells_it) {
+TEST_CASE(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it) {
     if (pp_cpu_here() < 0 || pool_cpu_count() < 2) return;
     plan = shared(sizeof *plan);
     assert_child_passes(run_lopsided_jobs, NULL);
 }
 
-/* At its sixth time at this point, a worker sleeps past its item's time-out. */
+/* The sixth time that the worker is at this point, it sleeps beyond the time-out of its item. */
 static bool sleep_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, "item ran") != 0) return false;
     if (atomic_fetch_add(&plan->deaths, 1) == 5) sleep_ms(60000);
     return false;
 }
 
-TEST_CASE(overdue_between_running_an_item_and_ending_it) {
+TEST_CASE(an_item_that_ran_but_has_not_ended_can_be_overdue) {
     plan = shared(sizeof *plan);
     tester = getpid();
     pp_fault = sleep_at_point;
@@ -356,8 +355,8 @@ TEST_CASE(overdue_between_running_an_item_and_ending_it) {
     static long in[100], out[100];
     int status[100];
     for (long i = 0; i < 100; i++) in[i] = i;
-    struct pool_job job = {.fn = counted_item, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                           .count = 100, .chunk = 100, .timeout = 200, .status = status};
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 100, .timeout = 200,
+                           .status = status};
     assert_code(pool_map(pool, &job), POOL_EDEADLINE);
     for (long i = 0; i < 100; i++) {
         assert_code(status[i], i == 5 ? POOL_EDEADLINE : 0);
@@ -374,8 +373,8 @@ static bool stop_at_point(const char *name) {
     return false;
 }
 
-/* Its worker does not come to announce it. With `others` a task waits for another, so that all outcomes are taken
- * in. */
+/* Stops the worker before it announces the outcome. With `others` a task depends on it, so that all outcomes are
+ * collected. */
 static void get_unannounced(bool others) {
     watch_point("published", stop_at_point);
     struct pool *pool = pool_of(1);
@@ -388,18 +387,18 @@ static void get_unannounced(bool others) {
     assert_int_equal(kill(worker, SIGCONT), 0);
     future_free(first);
     if (others) assert_ok(finish(after, NULL));
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    worker = worker_of(pool);
     pool_destroy(pool);
     pp_fault = NULL;
 }
 
-TEST_CASE(an_outcome_that_nobody_has_announced_is_got) {
+TEST_CASE(a_published_outcome_is_got_before_it_is_announced) {
     get_unannounced(false);
     get_unannounced(true);
 }
 
-/* Once: until the caller has lost patience with what is about to begin; and the kill comes later still. */
-static bool dawdle_at_point(const char *name) {
+/* Delays the first start until the caller has marked the task as killed, and the kill itself for longer. */
+static bool delay_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, plan->point) != 0 || atomic_fetch_add(&plan->deaths, 1) > 0) return false;
     const struct pp_shared *memory = pp_call_here()->shared;
     uint64_t ticket = atomic_load(&memory->records[0].current);
@@ -419,10 +418,10 @@ static int slow_pid_task(const void *in, void *out) {
     return pid_task(in, out);
 }
 
-/* It is killed, since it seems to run what it has not begun; but no task with it, not even the next that it could
- * begin. */
-TEST_CASE(who_is_late_to_begin_loses_nothing) {
-    watch_point("about to begin", dawdle_at_point);
+/* The worker is killed, since it seems to run a task that it has not started; but no task is lost with it, not even
+ * the next that it could start. */
+TEST_CASE(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing) {
+    watch_point("about to begin", delay_at_point);
     struct pool *pool = pool_of(1);
     struct future *futures[4];
     for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, slow_pid_task, NULL, 0, sizeof(pid_t));
@@ -440,26 +439,26 @@ TEST_CASE(who_is_late_to_begin_loses_nothing) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(before_it_reads_anything),
-        TEST(between_taking_a_ticket_and_beginning),
-        TEST(right_after_beginning),
-        TEST(between_running_and_publishing),
-        TEST(between_publishing_and_announcing),
-        TEST(between_announcing_and_waking_the_caller),
-        TEST(an_outcome_that_nobody_has_announced_is_got),
-        TEST(who_is_late_to_begin_loses_nothing),
-        TEST(upon_entering_a_job),
-        TEST(between_claiming_items_and_recording_them),
-        TEST(between_recording_items_and_beginning_them),
-        TEST(a_kill_stops_what_is_recorded_and_not_begun),
-        TEST(a_kill_between_two_items_costs_none),
-        TEST(a_kill_between_two_items_is_heeded_by_a_thread),
-        TEST(a_kill_that_is_late_hits_nothing_else),
-        TEST(between_finishing_a_chunk_and_marking_it),
-        TEST(between_marking_a_chunk_and_putting_it_away),
-        TEST(between_leaving_a_job_and_saying_so),
-        TEST(who_is_with_the_caller_lingers_and_tells_it),
-        TEST(overdue_between_running_an_item_and_ending_it),
+        TEST(a_death_before_a_worker_reads_anything_loses_nothing),
+        TEST(a_death_between_claiming_a_task_and_starting_it_loses_nothing),
+        TEST(a_death_right_after_starting_a_task_loses_one),
+        TEST(a_death_between_running_a_task_and_publishing_its_result_loses_one),
+        TEST(a_death_between_publishing_a_result_and_announcing_it_loses_nothing),
+        TEST(a_death_between_announcing_a_result_and_waking_the_caller_loses_nothing),
+        TEST(a_published_outcome_is_got_before_it_is_announced),
+        TEST(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing),
+        TEST(a_death_upon_entering_a_job_loses_nothing),
+        TEST(a_death_between_claiming_items_and_recording_them_loses_nothing),
+        TEST(a_death_between_recording_items_and_starting_them_loses_nothing),
+        TEST(a_kill_stops_recorded_items_that_have_not_started),
+        TEST(a_kill_between_two_items_loses_none),
+        TEST(a_thread_obeys_a_kill_between_two_items),
+        TEST(a_late_kill_hits_no_other_task),
+        TEST(a_death_between_finishing_a_chunk_and_marking_it_loses_nothing),
+        TEST(a_death_between_marking_a_chunk_and_clearing_the_record_loses_nothing),
+        TEST(a_death_between_leaving_a_job_and_announcing_it_loses_nothing),
+        TEST(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it),
+        TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);
 }

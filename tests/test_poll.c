@@ -9,7 +9,7 @@ static bool readable_within(int fd, int ms) {
     return poll(&event, 1, ms) == 1 && (event.revents & POLLIN);
 }
 
-/* Goes round until so many have become done; the number, or what went wrong. */
+/* Loops until so many tasks are done. Returns the number, or a negative value if something went wrong. */
 static int loop_until(struct pool *pool, int fd, int wanted) {
     int done = 0;
     while (done < wanted) {
@@ -21,13 +21,13 @@ static int loop_until(struct pool *pool, int fd, int wanted) {
     return done;
 }
 
-TEST_CASE(it_is_readable_when_something_has_ended) {
+TEST_CASE(the_descriptor_is_readable_when_a_task_has_ended) {
     struct pool *pool = pool_of(1);
     int fd = pool_fd(pool);
     assert_true(fd >= 0);
     assert_int_equal(pool_fd(pool), fd);
     for (long i = 0; i < 200; i++) {
-        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        struct future *future = submit_square(pool, i);
         assert_int_equal(loop_until(pool, fd, 1), 1);
         assert_true(future_done(future));
         long result = -1;
@@ -38,24 +38,15 @@ TEST_CASE(it_is_readable_when_something_has_ended) {
     pool_destroy(pool);
 }
 
-static atomic_int *finished;
-
-static int count_task(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(finished, 1);
-    return 0;
-}
-
-TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
-    finished = shared(sizeof *finished);
+TEST_CASE(a_loop_that_looks_late_misses_no_task) {
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[5000];
     for (int round = 0; round < 3; round++) {
-        *finished = 0;
+        *counted = 0;
         for (int i = 0; i < 5000; i++) futures[i] = submit(pool, count_task, NULL, 0, 0);
-        assert_true(becomes(finished, 5000));
+        assert_true(becomes(counted, 5000));
         sleep_ms(50);
         assert_int_equal(loop_until(pool, fd, 5000), 5000);
         for (int i = 0; i < 5000; i++) assert_true(future_done(futures[i]));
@@ -65,42 +56,32 @@ TEST_CASE(nothing_is_lost_when_the_loop_looks_late) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_loop_with_a_window_counts_each_once) {
+TEST_CASE(a_loop_with_a_window_counts_each_task_once) {
     enum { TASKS = 20000, WINDOW = 100 };
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool), submitted = 0, done = 0;
     static struct future *futures[TASKS];
     while (done < TASKS) {
         for (long i = submitted; i < TASKS && i < done + WINDOW; i++, submitted++)
-            futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+            futures[i] = submit_square(pool, i);
         int more = loop_until(pool, fd, 1);
         assert_true(more >= 1);
         done += more;
         assert_true(done <= submitted);
     }
-    for (long i = 0; i < TASKS; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        assert_int_equal(result, i * i);
-    }
+    assert_squares(futures, TASKS);
     assert_int_equal(pool_poll(pool, 0), 0);
     pool_destroy(pool);
 }
 
-TEST_CASE(jobs_count_as_one_each) {
+TEST_CASE(pool_poll_counts_a_job_once) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     long in[1000], out[5][1000];
     struct future *futures[5];
     for (long i = 0; i < 1000; i++) in[i] = i;
     for (size_t j = 0; j < 5; j++) {
-        struct pool_job job = {.fn = square_task,
-                               .in = in,
-                               .in_size = sizeof *in,
-                               .out = out[j],
-                               .out_size = sizeof(long),
-                               .count = 1000,
-                               .chunk = j};
+        struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out[j]), .count = 1000, .chunk = j};
         assert_ok(pool_map_async(pool, &job, &futures[j]));
     }
     assert_int_equal(loop_until(pool, fd, 5), 5);
@@ -112,10 +93,10 @@ TEST_CASE(jobs_count_as_one_each) {
     pool_destroy(pool);
 }
 
-TEST_CASE(poll_waits_until_something_ends) {
+TEST_CASE(pool_poll_waits_until_a_task_ends) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 500; i++) {
-        struct future *future = submit(pool, square_task, &i, sizeof i, sizeof i);
+        struct future *future = submit_square(pool, i);
         assert_int_equal(pool_poll(pool, i % 2 ? -1 : PATIENCE), 1);
         assert_true(future_done(future));
         future_free(future);
@@ -123,11 +104,10 @@ TEST_CASE(poll_waits_until_something_ends) {
     pool_destroy(pool);
 }
 
-TEST_CASE(poll_ends_with_its_time) {
+TEST_CASE(pool_poll_ends_with_its_time_out) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     assert_int_equal(pool_poll(pool, 0), 0);
     int64_t start = now_ms();
     assert_int_equal(pool_poll(pool, 60), 0);
@@ -138,22 +118,22 @@ TEST_CASE(poll_ends_with_its_time) {
     pool_destroy(pool);
 }
 
-TEST_CASE(with_nothing_in_flight_poll_does_not_wait) {
+TEST_CASE(pool_poll_does_not_wait_without_tasks_in_flight) {
     struct pool *pool = pool_of(1);
     assert_int_equal(pool_poll(pool, -1), 0);
     struct future *future = submit(pool, count_task, NULL, 0, 0);
     (void)future_wait(future, PATIENCE);
-    (void)pool_poll(pool, 0); /* it counts what became done since the last call */
+    (void)pool_poll(pool, 0); /* counts the task, which ended since the last call */
     assert_int_equal(pool_poll(pool, -1), 0);
     future_free(future);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_loop_with_nothing_to_do_comes_to_rest) {
+TEST_CASE(the_descriptor_of_an_idle_pool_stops_being_readable) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
     struct future *futures[100];
-    for (long i = 0; i < 100; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, 100);
     assert_int_equal(loop_until(pool, fd, 100), 100);
     int rounds = 0;
     while (readable_within(fd, 100) && rounds < 200) {
@@ -187,13 +167,13 @@ TEST_CASE(deaths_and_deadlines_wake_the_loop) {
     pool_destroy(pool);
 }
 
-/* The pool's descriptor among others: timers by the time-out, a pipe that a task writes to. */
+/* Writes a byte into a pipe, whose other end the loop watches beside the pool's descriptor. */
 static int write_task(const void *in, void *out) {
     (void)out;
     return write(*(const int *)in, "x", 1) == 1 ? 0 : 1;
 }
 
-TEST_CASE(it_goes_together_with_other_descriptors) {
+TEST_CASE(a_loop_may_wait_for_other_descriptors_as_well) {
     int pipe_ends[2];
     assert_int_equal(pipe(pipe_ends), 0);
     struct pool *pool = pool_of(2);
@@ -219,11 +199,16 @@ TEST_CASE(it_goes_together_with_other_descriptors) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(it_is_readable_when_something_has_ended),   TEST(nothing_is_lost_when_the_loop_looks_late),
-        TEST(a_loop_with_a_window_counts_each_once),     TEST(jobs_count_as_one_each),
-        TEST(poll_waits_until_something_ends),           TEST(poll_ends_with_its_time),
-        TEST(with_nothing_in_flight_poll_does_not_wait), TEST(a_loop_with_nothing_to_do_comes_to_rest),
-        TEST(deaths_and_deadlines_wake_the_loop),        TEST(it_goes_together_with_other_descriptors),
+        TEST(the_descriptor_is_readable_when_a_task_has_ended),
+        TEST(a_loop_that_looks_late_misses_no_task),
+        TEST(a_loop_with_a_window_counts_each_task_once),
+        TEST(pool_poll_counts_a_job_once),
+        TEST(pool_poll_waits_until_a_task_ends),
+        TEST(pool_poll_ends_with_its_time_out),
+        TEST(pool_poll_does_not_wait_without_tasks_in_flight),
+        TEST(the_descriptor_of_an_idle_pool_stops_being_readable),
+        TEST(deaths_and_deadlines_wake_the_loop),
+        TEST(a_loop_may_wait_for_other_descriptors_as_well),
     };
     return run_group("poll", tests, COUNT(tests), argc, argv);
 }

@@ -9,65 +9,54 @@
 #include <sched.h>
 #endif
 
-static long values[64];
-
-static void it_does_work(struct pool *pool) {
-    long out[64];
-    for (long i = 0; i < 64; i++) values[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = values, .in_size = sizeof(long), .out = out, .out_size = sizeof(long), .count = 64};
-    assert_ok(pool_map(pool, &job));
-    for (long i = 0; i < 64; i++) assert_int_equal(out[i], i * i);
-}
-
-TEST_CASE(it_is_made_and_destroyed) {
+TEST_CASE(a_pool_is_made_and_destroyed) {
     pool_destroy(NULL);
     struct pool *pool = NULL;
     struct pool_options options = test_options(0);
     assert_ok(pool_create(&options, &pool));
-    pool_destroy(pool); /* at once: workers may not have begun */
+    pool_destroy(pool); /* at once, perhaps before workers have started */
     assert_ok(pool_create(&options, &pool));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
-TEST_CASE(no_options_are_the_defaults) {
+TEST_CASE(null_options_are_the_defaults) {
     struct pool *pool = NULL;
     assert_ok(pool_create(NULL, &pool));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
-TEST_CASE(nothing_is_left_right_after_destroy) {
+TEST_CASE(pool_destroy_leaves_nothing_behind) {
     struct holdings before;
     look(&before);
     struct pool *pool = pool_of(4);
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
     pid_t pids[4];
     assert_int_equal(descendants(getpid(), pids, 4), 0);
     struct holdings after;
     look(&after);
-    assert_int_equal(after.process_count, before.process_count); /* at once, without a wait */
+    assert_int_equal(after.process_count, before.process_count); /* without a wait */
     assert_int_equal(after.descriptors, before.descriptors);
     assert_int_equal(after.shared_mappings, before.shared_mappings);
 }
 
-TEST_CASE(a_hundred_pools_one_after_the_other_leave_no_memory) {
+TEST_CASE(a_hundred_pools_in_turn_leak_no_memory) {
     long before = 0, before_mappings = 0;
     for (int i = 0; i < 100; i++) {
-        if (i == 20) { /* the C library's own memory has settled */
+        if (i == 20) { /* by now the C library's own memory does not grow any more */
             before = resident_kib();
             before_mappings = mappings(false);
         }
         struct pool *pool = pool_of(1 + i % 3);
         struct future *futures[100];
-        for (long k = 0; k < 100; k++) futures[k] = submit(pool, square_task, &k, sizeof k, sizeof k);
-        it_does_work(pool);
+        submit_squares(pool, futures, 100);
+        assert_map_squares(pool, 64, 0);
         void *data = pool_alloc(pool, 100000);
         assert_non_null(data);
         for (int k = 0; k < 50; k++) assert_ok(finish(futures[k], NULL));
-        pool_destroy(pool); /* data goes with it */
+        pool_destroy(pool); /* frees `data`, too */
         for (int k = 50; k < 100; k++) future_free(futures[k]);
     }
     if (instrumented()) return;
@@ -75,7 +64,7 @@ TEST_CASE(a_hundred_pools_one_after_the_other_leave_no_memory) {
     assert_true(mappings(false) - before_mappings < 8);
 }
 
-TEST_CASE(work_by_the_hundred_thousand_leaves_no_memory) {
+TEST_CASE(a_hundred_thousand_tasks_leak_no_memory) {
     enum { ITEMS = 100000 };
     long before = 0;
     struct future **futures = malloc(ITEMS * sizeof *futures);
@@ -85,10 +74,9 @@ TEST_CASE(work_by_the_hundred_thousand_leaves_no_memory) {
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 4; round++) {
         if (round == 1) before = resident_kib();
-        for (long i = 0; i < ITEMS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+        submit_squares(pool, futures, ITEMS);
         for (long i = 0; i < ITEMS; i++) assert_ok(finish(futures[i], NULL));
-        struct pool_job job = {
-            .fn = square_task, .in = out, .in_size = sizeof *out, .out = out, .out_size = sizeof *out, .count = ITEMS};
+        struct pool_job job = {.fn = square_task, POOL_IN(out), POOL_OUT(out), .count = ITEMS};
         memset(out, 0, ITEMS * sizeof *out);
         assert_ok(pool_map(pool, &job));
     }
@@ -102,10 +90,10 @@ static int workers_of(int asked) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(asked);
     struct future *futures[80];
-    for (int i = 0; i < 80; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 80; i++) futures[i] = submit_gated(pool, gate);
     int count = asked > 0 ? asked : 1;
     assert_true(gate_reached(gate, count));
-    sleep_ms(100); /* more would arrive now */
+    sleep_ms(100); /* if there were more workers, their tasks would arrive */
     count = gate->arrived;
     gate_open(gate);
     for (int i = 0; i < 80; i++) assert_ok(finish(futures[i], NULL));
@@ -113,16 +101,16 @@ static int workers_of(int asked) {
     return count;
 }
 
-TEST_CASE(it_has_as_many_workers_as_asked_for) {
+TEST_CASE(a_pool_has_as_many_workers_as_asked_for) {
     int cpus = pool_cpu_count();
     assert_int_equal(workers_of(1), 1);
     assert_int_equal(workers_of(2), 2);
     assert_int_equal(workers_of(40), 40);
     if (cpus > 60) return;
-    struct gate *gate = shared(sizeof *gate); /* as many as CPUs: wait for them, not for a time */
+    struct gate *gate = shared(sizeof *gate); /* one for each CPU */
     struct pool *pool = pool_of(0);
     struct future *futures[64];
-    for (int i = 0; i < 64; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 64; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, cpus));
     sleep_ms(100);
     assert_int_equal(gate->arrived, cpus);
@@ -135,9 +123,9 @@ TEST_CASE(it_has_as_many_workers_as_asked_for) {
     assert_int_equal(workers_of(INT_MIN), 1);
 }
 
-TEST_CASE(too_many_workers_are_refused_and_many_are_not) {
+TEST_CASE(more_than_1024_workers_are_refused_and_hundreds_are_not) {
     static const int bad[] = {1025, 2000, INT_MAX};
-    struct pool *const untouched = (struct pool *)&values;
+    struct pool *const untouched = (struct pool *)&bad;
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct pool *pool = untouched;
         struct pool_options options = test_options(bad[i]);
@@ -145,7 +133,7 @@ TEST_CASE(too_many_workers_are_refused_and_many_are_not) {
         assert_true(pool == untouched);
     }
     struct pool *pool = pool_of((int)scaled(300));
-    it_does_work(pool);
+    assert_map_squares(pool, 64, 0);
     pool_destroy(pool);
 }
 
@@ -166,14 +154,14 @@ static int given_task(const void *in, void *out) {
     return in ? raise(SIGKILL) : 0;
 }
 
-TEST_CASE(the_initializer_runs_first_in_every_worker_with_its_argument) {
+TEST_CASE(the_initializer_runs_first_in_each_worker_with_its_argument) {
     struct start *start = shared(sizeof *start);
     struct pool_options options = test_options(2);
     options.initializer = note_start;
     options.initializer_arg = start;
     struct pool *pool;
     assert_ok(pool_create(&options, &pool));
-    memset(&options, 0xee, sizeof options); /* not kept */
+    memset(&options, 0xee, sizeof options); /* the library keeps no pointer to it */
     for (int i = 0; i < 10; i++) {
         int seen = 0, die = 1;
         assert_ok(finish(submit(pool, given_task, NULL, 0, sizeof seen), &seen));
@@ -190,7 +178,7 @@ static int compare_pids(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-/* The most entries with one pid. */
+/* Returns the number of entries of the PID that has the most. */
 static int most_of_one(pid_t *pids, size_t count) {
     qsort(pids, count, sizeof *pids, compare_pids);
     int most = 0, here = 0;
@@ -217,8 +205,7 @@ TEST_CASE(a_worker_is_replaced_after_so_many_tasks) {
         assert_true(most_of_one(pids, tasks) <= (int)limits[l]);
         for (size_t chunk = 0; chunk < 5; chunk += 2) {
             memset(pids, 0, sizeof pids);
-            struct pool_job job = {
-                .fn = pid_task, .out = pids, .out_size = sizeof *pids, .count = items, .chunk = chunk};
+            struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = items, .chunk = chunk};
             assert_ok(pool_map(pool, &job));
             for (size_t i = 0; i < items; i++) assert_true(pids[i] > 0);
             assert_true(most_of_one(pids, items) <= (int)limits[l]);
@@ -227,18 +214,12 @@ TEST_CASE(a_worker_is_replaced_after_so_many_tasks) {
     }
 }
 
-static void all_calls_say_closed(struct pool *pool) {
+static void assert_is_closed(struct pool *pool) {
     long in = 1, out = -1;
     int status = 12345;
     struct future *future = NULL;
-    struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
-    struct pool_job job = {.fn = square_task,
-                           .in = &in,
-                           .in_size = sizeof in,
-                           .out = &out,
-                           .out_size = sizeof out,
-                           .count = 1,
-                           .status = &status};
+    struct pool_task task = {.fn = square_task, POOL_IN(&in), .out_size = sizeof out};
+    struct pool_job job = {.fn = square_task, POOL_IN(&in), POOL_OUT(&out), .count = 1, .status = &status};
     assert_code(pool_submit(pool, &task, &future), POOL_ECLOSED);
     assert_code(pool_map_async(pool, &job, &future), POOL_ECLOSED);
     assert_code(pool_map(pool, &job), POOL_ECLOSED);
@@ -246,15 +227,15 @@ static void all_calls_say_closed(struct pool *pool) {
     assert_int_equal(out, -1);
 }
 
-TEST_CASE(shutdown_finishes_all_and_closes) {
+TEST_CASE(shutdown_finishes_all_tasks_and_closes_the_pool) {
     struct pool *pool = pool_of(2);
     struct future *futures[1000];
     long *data = pool_alloc(pool, 64);
     data[0] = 77;
-    for (long i = 0; i < 1000; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, 1000);
     for (int again = 0; again < 3; again++) {
         assert_ok(pool_shutdown(pool, 0, again == 2 ? 0 : -1));
-        all_calls_say_closed(pool);
+        assert_is_closed(pool);
     }
     assert_ok(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, 0));
     for (long i = 0; i < 1000; i++) {
@@ -268,10 +249,10 @@ TEST_CASE(shutdown_finishes_all_and_closes) {
     pool_destroy(pool);
 }
 
-TEST_CASE(shutdown_of_an_idle_pool_is_at_once) {
+TEST_CASE(shutdown_of_an_idle_pool_returns_at_once) {
     struct pool *pool = pool_of(2);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
-    all_calls_say_closed(pool);
+    assert_is_closed(pool);
     pool_destroy(pool);
 }
 
@@ -284,9 +265,8 @@ struct load {
 static struct load put_load(void) {
     struct load load = {.gate = shared(sizeof *load.gate)};
     load.pool = pool_of(1);
-    load.running = submit(load.pool, gate_task, &load.gate, sizeof load.gate, 0);
-    assert_true(gate_reached(load.gate, 1));
-    for (long i = 0; i < 10; i++) load.pending[i] = submit(load.pool, square_task, &i, sizeof i, sizeof i);
+    load.running = block_worker(load.pool, load.gate);
+    for (long i = 0; i < 10; i++) load.pending[i] = submit_square(load.pool, i);
     return load;
 }
 
@@ -301,10 +281,10 @@ static void check_load(struct load load, int running, int pending) {
     pool_destroy(load.pool);
 }
 
-TEST_CASE(a_shutdown_that_times_out_has_closed_and_may_be_called_again) {
+TEST_CASE(a_shutdown_that_times_out_has_closed_the_pool_and_may_be_repeated) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, 0, 0), POOL_ETIMEDOUT);
-    all_calls_say_closed(load.pool);
+    assert_is_closed(load.pool);
     int64_t start = now_ms();
     assert_code(pool_shutdown(load.pool, 0, 50), POOL_ETIMEDOUT);
     assert_took(start, 50, PATIENCE);
@@ -313,7 +293,7 @@ TEST_CASE(a_shutdown_that_times_out_has_closed_and_may_be_called_again) {
     check_load(load, 0, 0);
 }
 
-TEST_CASE(shutdown_cancels_what_waits_if_told_so) {
+TEST_CASE(shutdown_cancels_waiting_tasks_if_asked_to) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 0), POOL_ETIMEDOUT);
     for (int i = 0; i < 10; i++) assert_true(future_done(load.pending[i]));
@@ -323,19 +303,19 @@ TEST_CASE(shutdown_cancels_what_waits_if_told_so) {
     check_load(load, 0, POOL_ECANCELLED);
 }
 
-TEST_CASE(shutdown_kills_what_runs_if_told_so) {
+TEST_CASE(shutdown_kills_running_tasks_if_asked_to) {
     struct load load = put_load();
     assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING, PATIENCE));
     check_load(load, POOL_ECANCELLED, 0);
 }
 
-TEST_CASE(shutdown_ends_all_if_told_so) {
+TEST_CASE(shutdown_ends_all_tasks_if_asked_to) {
     struct load load = put_load();
     assert_ok(pool_shutdown(load.pool, POOL_KILL_RUNNING | POOL_CANCEL_PENDING, PATIENCE));
     check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
 }
 
-TEST_CASE(a_later_shutdown_may_be_harder) {
+TEST_CASE(a_later_shutdown_may_have_more_flags) {
     struct load load = put_load();
     assert_code(pool_shutdown(load.pool, 0, 20), POOL_ETIMEDOUT);
     assert_code(pool_shutdown(load.pool, POOL_CANCEL_PENDING, 20), POOL_ETIMEDOUT);
@@ -343,10 +323,9 @@ TEST_CASE(a_later_shutdown_may_be_harder) {
     check_load(load, POOL_ECANCELLED, POOL_ECANCELLED);
 }
 
-TEST_CASE(the_workers_end_with_a_shutdown) {
+TEST_CASE(workers_end_with_a_shutdown) {
     struct pool *pool = pool_of(3);
-    pid_t worker = 0;
-    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker));
+    pid_t worker = worker_of(pool);
     assert_true(alive(worker));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     assert_true(gone_within(worker, PATIENCE));
@@ -358,7 +337,7 @@ TEST_CASE(destroy_is_bounded_with_work_running_and_queued) {
     struct pool *pool = pool_of(2);
     struct future *running[2], *pending[1000];
     for (int i = 0; i < 2; i++) running[i] = submit(pool, forever_task, &gate, sizeof gate, 0);
-    for (long i = 0; i < 1000; i++) pending[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, pending, 1000);
     assert_true(gate_reached(gate, 2));
     int64_t start = now_ms();
     pool_destroy(pool);
@@ -367,14 +346,13 @@ TEST_CASE(destroy_is_bounded_with_work_running_and_queued) {
     for (int i = 0; i < 1000; i++) assert_code(finish(pending[i], NULL), POOL_ECANCELLED);
 }
 
-TEST_CASE(pools_side_by_side_do_not_touch_each_other) {
+TEST_CASE(pools_of_one_program_do_not_disturb_each_other) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *first = pool_of(1), *second = pool_of(1), *third = pool_of(1);
     struct future *busy[3] = {submit(first, forever_task, &gate, sizeof gate, 0),
-                              submit(second, forever_task, &gate, sizeof gate, 0),
-                              submit(third, gate_task, &gate, sizeof gate, 0)};
+                              submit(second, forever_task, &gate, sizeof gate, 0), submit_gated(third, gate)};
     assert_true(gate_reached(gate, 3));
-    pool_destroy(first); /* the others hold nothing that keeps it */
+    pool_destroy(first); /* the other pools hold nothing that delays it */
     assert_code(finish(busy[0], NULL), POOL_ECANCELLED);
     assert_false(future_done(busy[1]));
     assert_false(future_done(busy[2]));
@@ -382,7 +360,7 @@ TEST_CASE(pools_side_by_side_do_not_touch_each_other) {
     assert_code(finish(busy[1], NULL), POOL_ECANCELLED);
     gate_open(gate);
     assert_ok(finish(busy[2], NULL));
-    it_does_work(third);
+    assert_map_squares(third, 64, 0);
     pool_destroy(third);
 }
 
@@ -396,7 +374,7 @@ static void *make_and_use(void *argument) {
             continue;
         }
         long in = i, out = -1;
-        struct pool_task task = {.fn = square_task, .in = &in, .in_size = sizeof in, .out_size = sizeof out};
+        struct pool_task task = {.fn = square_task, POOL_IN(&in), .out_size = sizeof out};
         struct future *future;
         if (pool_submit(pool, &task, &future) != 0)
             ++*errors;
@@ -417,7 +395,7 @@ TEST_CASE(threads_may_make_pools_at_once) {
     for (int t = 0; t < 4; t++) assert_int_equal(errors[t], 0);
 }
 
-TEST_CASE(every_code_has_a_name_of_its_own) {
+TEST_CASE(each_code_has_a_name_of_its_own) {
     static const int codes[] = {0,
                                 POOL_EINVAL,
                                 POOL_ENOMEM,
@@ -471,7 +449,7 @@ static int on_one_cpu(void *argument) {
 }
 #endif
 
-TEST_CASE(the_count_of_cpus_heeds_the_affinity_mask) {
+TEST_CASE(pool_cpu_count_respects_the_affinity_mask) {
     assert_true(pool_cpu_count() >= 1);
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
     assert_child_passes(on_one_cpu, NULL);
@@ -480,28 +458,28 @@ TEST_CASE(the_count_of_cpus_heeds_the_affinity_mask) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(it_is_made_and_destroyed),
-        TEST(no_options_are_the_defaults),
-        TEST(nothing_is_left_right_after_destroy),
-        TEST(a_hundred_pools_one_after_the_other_leave_no_memory),
-        TEST(work_by_the_hundred_thousand_leaves_no_memory),
-        TEST(it_has_as_many_workers_as_asked_for),
-        TEST(too_many_workers_are_refused_and_many_are_not),
-        TEST(the_initializer_runs_first_in_every_worker_with_its_argument),
+        TEST(a_pool_is_made_and_destroyed),
+        TEST(null_options_are_the_defaults),
+        TEST(pool_destroy_leaves_nothing_behind),
+        TEST(a_hundred_pools_in_turn_leak_no_memory),
+        TEST(a_hundred_thousand_tasks_leak_no_memory),
+        TEST(a_pool_has_as_many_workers_as_asked_for),
+        TEST(more_than_1024_workers_are_refused_and_hundreds_are_not),
+        TEST(the_initializer_runs_first_in_each_worker_with_its_argument),
         TEST(a_worker_is_replaced_after_so_many_tasks),
-        TEST(shutdown_finishes_all_and_closes),
-        TEST(shutdown_of_an_idle_pool_is_at_once),
-        TEST(a_shutdown_that_times_out_has_closed_and_may_be_called_again),
-        TEST(shutdown_cancels_what_waits_if_told_so),
-        TEST(shutdown_kills_what_runs_if_told_so),
-        TEST(shutdown_ends_all_if_told_so),
-        TEST(a_later_shutdown_may_be_harder),
-        TEST(the_workers_end_with_a_shutdown),
+        TEST(shutdown_finishes_all_tasks_and_closes_the_pool),
+        TEST(shutdown_of_an_idle_pool_returns_at_once),
+        TEST(a_shutdown_that_times_out_has_closed_the_pool_and_may_be_repeated),
+        TEST(shutdown_cancels_waiting_tasks_if_asked_to),
+        TEST(shutdown_kills_running_tasks_if_asked_to),
+        TEST(shutdown_ends_all_tasks_if_asked_to),
+        TEST(a_later_shutdown_may_have_more_flags),
+        TEST(workers_end_with_a_shutdown),
         TEST(destroy_is_bounded_with_work_running_and_queued),
-        TEST(pools_side_by_side_do_not_touch_each_other),
+        TEST(pools_of_one_program_do_not_disturb_each_other),
         TEST(threads_may_make_pools_at_once),
-        TEST(every_code_has_a_name_of_its_own),
-        TEST(the_count_of_cpus_heeds_the_affinity_mask),
+        TEST(each_code_has_a_name_of_its_own),
+        TEST(pool_cpu_count_respects_the_affinity_mask),
     };
     return run_group("pool", tests, COUNT(tests), argc, argv);
 }

@@ -1,4 +1,4 @@
-/* Who comes first: priorities, equals, many submitters, and jobs beside tasks. */
+/* The order of tasks: priorities, equal ones, many submitters, and jobs beside tasks. */
 #include "support.h"
 
 #include <pthread.h>
@@ -23,18 +23,17 @@ static int write_down(const void *in, void *out) {
 
 static struct future *submit_entry(struct pool *pool, struct log *log, int number, int priority) {
     struct entry entry = {log, number};
-    struct pool_task task = {.fn = write_down, .in = &entry, .in_size = sizeof entry, .priority = priority};
+    struct pool_task task = {.fn = write_down, POOL_IN(&entry), .priority = priority};
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));
     return future;
 }
 
-/* A pool of one worker that is kept busy until the log's gate opens, so that what is submitted has to wait. */
+/* A pool of one worker, blocked until the log's gate opens, so that tasks have to wait. */
 static struct pool *held_pool(struct log *log, struct future **holder) {
     struct pool *pool = pool_of(1);
     struct gate *gate = &log->gate;
-    *holder = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    *holder = block_worker(pool, gate);
     return pool;
 }
 
@@ -47,7 +46,7 @@ static void run_in_order(struct log *log, struct pool *pool, struct future *hold
     assert_int_equal(log->count, count);
 }
 
-TEST_CASE(equals_begin_in_the_order_of_submission) {
+TEST_CASE(tasks_of_the_same_priority_start_in_the_order_of_submission) {
     enum { TASKS = 3000 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
@@ -57,14 +56,14 @@ TEST_CASE(equals_begin_in_the_order_of_submission) {
     for (int i = 0; i < TASKS; i++) assert_int_equal(log->order[i], i);
 }
 
-TEST_CASE(the_highest_begins_first_and_equals_stay_in_order) {
+TEST_CASE(the_highest_priority_starts_first_and_equal_ones_keep_their_order) {
     enum { TASKS = 3000, CLASSES = 5 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
     struct pool *pool = held_pool(log, &holder);
     for (int i = 0; i < TASKS; i++) {
         int priority = (int)(scramble((uint64_t)i) % CLASSES) - 2;
-        futures[i] = submit_entry(pool, log, priority * 10000 + i, priority); /* names both */
+        futures[i] = submit_entry(pool, log, priority * 10000 + i, priority); /* the number tells both */
     }
     run_in_order(log, pool, holder, futures, TASKS);
     for (int i = 1; i < TASKS; i++) {
@@ -75,7 +74,7 @@ TEST_CASE(the_highest_begins_first_and_equals_stay_in_order) {
     }
 }
 
-TEST_CASE(a_task_overtakes_thousands_that_were_sent_ahead) {
+TEST_CASE(a_task_overtakes_thousands_that_were_submitted_before) {
     enum { TASKS = 4000 };
     struct log *log = shared(sizeof *log);
     struct future *holder, *futures[TASKS];
@@ -87,7 +86,7 @@ TEST_CASE(a_task_overtakes_thousands_that_were_sent_ahead) {
     for (int i = 1; i < TASKS; i++) assert_int_equal(log->order[i], i - 1);
 }
 
-/* ---- submitters */
+/* ---- Several submitters */
 
 enum { SUBMITTERS = 6 };
 
@@ -97,12 +96,12 @@ struct submitter {
     int share, wrong;
 };
 
-/* Submits one task after the other, each when the one before is done. */
+/* Submits each task when the one before is done. */
 static void *submit_in_turn(void *arg) {
     struct submitter *me = arg;
     while (*me->go == 0) sleep_ms(1);
     for (long i = 0; i < me->share; i++) {
-        struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
         struct future *future;
         long square = -1;
         if (pool_submit(me->pool, &task, &future)) {
@@ -117,17 +116,17 @@ static void *submit_in_turn(void *arg) {
 }
 
 /* Keeps the queue full with tasks of its own. */
-static void *submit_in_heaps(void *arg) {
+static void *submit_in_bulk(void *arg) {
     struct submitter *me = arg;
-    enum { HEAP = 2000 };
-    struct future **futures = malloc(HEAP * sizeof *futures);
+    enum { BULK = 2000 };
+    struct future **futures = malloc(BULK * sizeof *futures);
     *me->go = 1;
     while (*me->done_by_all < me->share) {
-        for (long i = 0; i < HEAP; i++) {
-            struct pool_task task = {.fn = square_task, .in = &i, .in_size = sizeof i, .out_size = sizeof i};
+        for (long i = 0; i < BULK; i++) {
+            struct pool_task task = {.fn = square_task, POOL_IN(&i), .out_size = sizeof i};
             if (pool_submit(me->pool, &task, &futures[i])) me->wrong++, futures[i] = NULL;
         }
-        for (long i = 0; i < HEAP; i++) {
+        for (long i = 0; i < BULK; i++) {
             long square = -1;
             if (!futures[i]) continue;
             me->wrong += future_get(futures[i], &square, PATIENCE) != 0 || square != i * i;
@@ -138,7 +137,7 @@ static void *submit_in_heaps(void *arg) {
     return NULL;
 }
 
-TEST_CASE(a_greedy_submitter_starves_nobody) {
+TEST_CASE(a_thread_that_floods_the_queue_starves_no_other) {
     atomic_int go = 0, done = 0;
     struct pool *pool = pool_of(2);
     struct submitter me[SUBMITTERS + 1];
@@ -146,8 +145,8 @@ TEST_CASE(a_greedy_submitter_starves_nobody) {
     int share = (int)scaled(100);
     for (int i = 0; i <= SUBMITTERS; i++) {
         me[i] = (struct submitter){.pool = pool, .go = &go, .done_by_all = &done, .share = share};
-        if (i == SUBMITTERS) me[i].share = SUBMITTERS * share; /* it goes on until all others are done */
-        assert_int_equal(pthread_create(&threads[i], NULL, i < SUBMITTERS ? submit_in_turn : submit_in_heaps, &me[i]),
+        if (i == SUBMITTERS) me[i].share = SUBMITTERS * share; /* goes on until all others are done */
+        assert_int_equal(pthread_create(&threads[i], NULL, i < SUBMITTERS ? submit_in_turn : submit_in_bulk, &me[i]),
                          0);
     }
     for (int i = 0; i <= SUBMITTERS; i++) pthread_join(threads[i], NULL);
@@ -155,7 +154,7 @@ TEST_CASE(a_greedy_submitter_starves_nobody) {
     pool_destroy(pool);
 }
 
-/* ---- jobs beside tasks */
+/* ---- Jobs beside tasks */
 
 static int item(const void *in, void *out) {
     (void)in, (void)out;
@@ -163,23 +162,19 @@ static int item(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(tasks_are_not_kept_waiting_by_a_long_job) {
+TEST_CASE(a_long_job_does_not_delay_tasks) {
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = item, .count = 10000000};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
-    for (int i = 0; i < 50; i++) {
-        long x = i, square = -1;
-        assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &square));
-        assert_int_equal(square, x * x);
-    }
+    assert_squares_in_turn(pool, 50);
     assert_false(future_done(future));
     assert_ok(future_kill(future));
     future_free(future);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_job_is_not_kept_waiting_by_tasks) {
+TEST_CASE(a_stream_of_tasks_does_not_delay_a_job) {
     enum { AHEAD = 64 };
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = item, .count = 1000};
@@ -212,12 +207,12 @@ TEST_CASE(jobs_run_side_by_side) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(equals_begin_in_the_order_of_submission),
-        TEST(the_highest_begins_first_and_equals_stay_in_order),
-        TEST(a_task_overtakes_thousands_that_were_sent_ahead),
-        TEST(a_greedy_submitter_starves_nobody),
-        TEST(tasks_are_not_kept_waiting_by_a_long_job),
-        TEST(a_job_is_not_kept_waiting_by_tasks),
+        TEST(tasks_of_the_same_priority_start_in_the_order_of_submission),
+        TEST(the_highest_priority_starts_first_and_equal_ones_keep_their_order),
+        TEST(a_task_overtakes_thousands_that_were_submitted_before),
+        TEST(a_thread_that_floods_the_queue_starves_no_other),
+        TEST(a_long_job_does_not_delay_tasks),
+        TEST(a_stream_of_tasks_does_not_delay_a_job),
         TEST(jobs_run_side_by_side),
     };
     return run_group("priority", tests, COUNT(tests), argc, argv);

@@ -1,4 +1,4 @@
-/* Progress of jobs: when the callback is called and with what, what it may do, and the ready-made bar. */
+/* Progress of jobs: when the callback is called, its argument, what it may do, and the progress bar of the library. */
 #include "support.h"
 
 #include <fcntl.h>
@@ -41,7 +41,7 @@ static struct pool_job slow_job(struct told *told, size_t count) {
                              .progress_interval = 5};
 }
 
-TEST_CASE(a_map_tells_how_far_it_is) {
+TEST_CASE(a_map_reports_its_progress) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 100);
@@ -55,13 +55,13 @@ TEST_CASE(a_map_tells_how_far_it_is) {
     pool_destroy(pool);
 }
 
-TEST_CASE(calls_are_not_more_frequent_than_asked_for) {
+TEST_CASE(reports_are_not_more_frequent_than_asked_for) {
     struct told told = {0};
     struct pool *pool = pool_of(1);
     struct pool_job job = slow_job(&told, 50);
     job.progress_interval = 1000000;
     assert_code(pool_map(pool, &job), POOL_EFAILED);
-    assert_int_equal(told.calls, 1); /* the last */
+    assert_int_equal(told.calls, 1); /* the last report */
     told = (struct told){0};
     job.count = 0;
     assert_ok(pool_map(pool, &job));
@@ -71,7 +71,7 @@ TEST_CASE(calls_are_not_more_frequent_than_asked_for) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_map_without_a_pool_tells_too) {
+TEST_CASE(a_map_without_a_pool_reports_its_progress) {
     struct told told = {0};
     struct pool_job job = slow_job(&told, 40);
     job.workers = 2;
@@ -79,7 +79,7 @@ TEST_CASE(a_map_without_a_pool_tells_too) {
     assert_int_equal(told.last_calls, 1);
 }
 
-TEST_CASE(looking_is_enough) {
+TEST_CASE(future_done_is_enough_for_reports) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 60);
@@ -101,7 +101,7 @@ static int die(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(deaths_and_later_passes_are_counted) {
+TEST_CASE(reports_count_deaths_and_retries) {
     struct told told = {0};
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = die, .count = 50, .chunk = 10, .retries = 2, .progress = note, .progress_arg = &told,
@@ -137,7 +137,7 @@ static int wait_for_itself(struct told *told) {
     return code;
 }
 
-TEST_CASE(a_callback_does_not_wait) {
+TEST_CASE(calls_in_a_callback_do_not_wait) {
     struct told told = {.act = wait_for_itself, .pool = pool_of(1)};
     struct pool_job job = slow_job(&told, 20);
     assert_ok(pool_map_async(told.pool, &job, &told.future));
@@ -151,14 +151,13 @@ static int add(void *result, const void *right) {
     return 0;
 }
 
-/* What would wait for its own items does not begin: they would be at the caller's data after the call has returned. */
+/* A map in the callback of its own pool could not wait for its items, which would use the caller's data after it has
+ * returned: so it does not start. */
 static int map_and_reduce(struct told *told) {
     long in[10] = {0}, sum;
     if (told->code) return told->code;
-    struct pool_job job = {.fn = square_task, .in = in, .in_size = sizeof *in, .out = in, .out_size = sizeof *in,
-                           .count = COUNT(in)};
-    struct pool_reduction reduction = {.combine = add, .in = in, .in_size = sizeof *in, .count = COUNT(in), .out = &sum,
-                                       .out_size = sizeof sum};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(in), .count = COUNT(in)};
+    struct pool_reduction reduction = {.combine = add, POOL_IN(in), .count = COUNT(in), POOL_OUT(&sum)};
     struct pool_stats before = {0}, after = {0};
     if (pool_stats(told->pool, &before)) return -1000;
     if (pool_map(told->pool, &job) != POOL_ETIMEDOUT) return -1001;
@@ -168,7 +167,7 @@ static int map_and_reduce(struct told *told) {
     return begun ? -1004 : POOL_ETIMEDOUT;
 }
 
-TEST_CASE(a_callback_begins_nothing_that_waits) {
+TEST_CASE(a_callback_cannot_start_a_map_or_a_reduction) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(1);
         options.backend = backend;
@@ -194,7 +193,7 @@ static struct pool *inline_pool(void) {
     return pool;
 }
 
-TEST_CASE(a_call_that_runs_the_job_itself_tells_too) {
+TEST_CASE(a_call_that_runs_the_job_itself_reports_its_progress) {
     struct told told = {0};
     struct pool *pool = inline_pool();
     struct pool_job job = slow_job(&told, 100);
@@ -202,7 +201,7 @@ TEST_CASE(a_call_that_runs_the_job_itself_tells_too) {
     job.chunk = 1;
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
-    assert_int_equal(told.last_calls, 1); /* with which the job is done */
+    assert_int_equal(told.last_calls, 1); /* the job is done */
     assert_true(told.calls > 10);
     assert_int_equal(told.backward, 0);
     assert_int_equal(told.last.failed, 50);
@@ -222,7 +221,7 @@ TEST_CASE(a_call_that_runs_the_job_itself_tells_too) {
     pool_destroy(waiting.pool);
 }
 
-TEST_CASE(a_job_given_up_in_its_callback_tells_no_more) {
+TEST_CASE(a_job_that_its_callback_gives_up_reports_no_more) {
     struct told told = {.act = give_up};
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 50);
@@ -232,11 +231,11 @@ TEST_CASE(a_job_given_up_in_its_callback_tells_no_more) {
     pool_destroy(pool);
 }
 
-TEST_CASE(the_last_report_comes_at_the_latest_at_the_pools_end) {
+TEST_CASE(the_last_report_comes_before_the_pool_is_destroyed) {
     struct told told = {0};
     struct pool *pool = pool_of(1);
     struct pool_job job = slow_job(&told, 100000);
-    job.fn = slow; /* else an item may have failed before the pool ends, and its code is the job's */
+    job.fn = slow; /* else an item may fail before the pool ends, and the job have its code */
     assert_ok(pool_map_async(pool, &job, &told.future));
     pool_destroy(pool);
     assert_int_equal(told.last_calls, 1);
@@ -278,7 +277,7 @@ TEST_CASE(no_waiter_returns_before_the_last_report) {
     pool_destroy(pool);
 }
 
-/* ---- the bar */
+/* ---- The progress bar */
 
 static char *bar_in_file(const struct pool_progress *progress, size_t count) {
     FILE *file = tmpfile();
@@ -305,7 +304,7 @@ TEST_CASE(a_log_file_gets_a_line_now_and_then) {
     assert_contains(text, "100 %  100/100  100/s  in 0:01\n");
 }
 
-TEST_CASE(slow_progress_is_logged_by_time) {
+TEST_CASE(a_log_file_gets_a_line_after_some_time_without_progress) {
     struct pool_progress p[] = {
         {.done = 1, .count = 1000, .seconds = 9, .last_seconds = 8, .last_done = 1, .seconds_left = 3600, .rate = 0.1},
         {.done = 1, .count = 1000, .seconds = 11, .last_seconds = 9, .last_done = 1, .seconds_left = 36000,
@@ -325,7 +324,7 @@ static int bar_to_nowhere(void *arg) {
     EXPECT(dup2(fds[1], STDERR_FILENO) >= 0);
     close(fds[1]);
     close(fds[0]);
-    pool_progress_bar(&p, NULL); /* a pipe that nobody reads */
+    pool_progress_bar(&p, NULL); /* into a pipe without a reader */
     sigset_t pending;
     sigpending(&pending);
     if (sigismember(&pending, SIGPIPE)) return 2;
@@ -334,7 +333,7 @@ static int bar_to_nowhere(void *arg) {
     return 0;
 }
 
-TEST_CASE(a_bar_that_nobody_reads_harms_nobody) {
+TEST_CASE(a_bar_written_to_a_closed_pipe_raises_no_signal) {
     struct ending ending = run_child(bar_to_nowhere, NULL, PATIENCE);
     assert_int_equal(ending.signal, 0);
     assert_int_equal(ending.code, 0);
@@ -345,7 +344,7 @@ static int bar_on_terminal(void *arg) {
     int master = posix_openpt(O_RDWR | O_NOCTTY);
     EXPECT(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
     setenv("TERM", "xterm", 1);
-    signal(SIGHUP, SIG_IGN); /* the end of the session */
+    signal(SIGHUP, SIG_IGN); /* the kernel sends it when the session ends */
     setsid();
     FILE *terminal = fopen(ptsname(master), "r+"); /* becomes the controlling terminal */
     EXPECT(terminal != NULL);
@@ -371,21 +370,21 @@ TEST_CASE(a_terminal_gets_a_bar) {
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(a_map_tells_how_far_it_is),
-        TEST(calls_are_not_more_frequent_than_asked_for),
-        TEST(a_map_without_a_pool_tells_too),
-        TEST(looking_is_enough),
-        TEST(deaths_and_later_passes_are_counted),
+        TEST(a_map_reports_its_progress),
+        TEST(reports_are_not_more_frequent_than_asked_for),
+        TEST(a_map_without_a_pool_reports_its_progress),
+        TEST(future_done_is_enough_for_reports),
+        TEST(reports_count_deaths_and_retries),
         TEST(a_callback_may_end_its_job),
-        TEST(a_callback_does_not_wait),
-        TEST(a_callback_begins_nothing_that_waits),
-        TEST(a_call_that_runs_the_job_itself_tells_too),
-        TEST(a_job_given_up_in_its_callback_tells_no_more),
-        TEST(the_last_report_comes_at_the_latest_at_the_pools_end),
+        TEST(calls_in_a_callback_do_not_wait),
+        TEST(a_callback_cannot_start_a_map_or_a_reduction),
+        TEST(a_call_that_runs_the_job_itself_reports_its_progress),
+        TEST(a_job_that_its_callback_gives_up_reports_no_more),
+        TEST(the_last_report_comes_before_the_pool_is_destroyed),
         TEST(no_waiter_returns_before_the_last_report),
         TEST(a_log_file_gets_a_line_now_and_then),
-        TEST(slow_progress_is_logged_by_time),
-        TEST(a_bar_that_nobody_reads_harms_nobody),
+        TEST(a_log_file_gets_a_line_after_some_time_without_progress),
+        TEST(a_bar_written_to_a_closed_pipe_raises_no_signal),
         TEST(a_terminal_gets_a_bar),
     };
     return run_group("progress", tests, COUNT(tests), argc, argv);

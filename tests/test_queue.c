@@ -1,4 +1,4 @@
-/* The queue of tasks that wait: the highest priority first, equal ones in the order in which they came. */
+/* The queue of waiting tasks: the highest priority first, equal ones in the order of submission. */
 #include "support.h"
 
 #include "pool/pool.h"
@@ -7,7 +7,7 @@ enum { FUTURES = 400 };
 
 static struct future futures[FUTURES];
 
-/* The model: what waits, first to last within each priority. */
+/* The model: the waiting futures, in order within each priority. */
 static struct future *waiting[FUTURES];
 static size_t count;
 
@@ -63,7 +63,7 @@ TEST_CASE(the_first_is_the_oldest_of_the_highest_priority) {
     pp_queue_end(&queue);
 }
 
-TEST_CASE(any_priority_is_one) {
+TEST_CASE(the_extreme_priorities_are_ordered_too) {
     static const int priorities[] = {INT32_MIN, -1, 0, 1, INT32_MAX};
     struct pp_queue queue = {.buckets = NULL};
     memset(futures, 0, sizeof futures);
@@ -82,7 +82,7 @@ TEST_CASE(any_priority_is_one) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(the_first_is_the_oldest_of_the_highest_priority),
-        TEST(any_priority_is_one),
+        TEST(the_extreme_priorities_are_ordered_too),
     };
     return run_group("queue", tests, COUNT(tests), argc, argv);
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <signal.h>
 
-/* ---- strings: combining them is associative and not commutative, so each mistake of order shows */
+/* ---- Strings: combining them is associative and not commutative, so each mistake of order shows */
 
 enum { TEXT = 4000 };
 
@@ -21,7 +21,7 @@ static int concatenate(void *result, const void *right) {
     return 0;
 }
 
-/* Says how it was put together: "((0 1) (2 3))". */
+/* The result shows the tree: "((0 1) (2 3))". */
 static int in_brackets(void *result, const void *right) {
     char both[2 * TEXT];
     int length = snprintf(both, sizeof both, "(%s %s)", (char *)result, (const char *)right);
@@ -36,7 +36,7 @@ static int number_text(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(order_is_kept) {
+TEST_CASE(a_reduction_keeps_the_order_of_its_items) {
     struct pool *pool = pool_of(3);
     for (size_t count = 1; count < 300; count += 1 + count / 7) {
         char expected[TEXT] = "", got[TEXT];
@@ -73,7 +73,7 @@ TEST_CASE(the_tree_is_that_of_a_binary_counter) {
     pool_destroy(pool);
 }
 
-/* ---- floating point: the last bit depends on the order of additions */
+/* ---- Floating point: the last bit depends on the order of additions */
 
 static int root_of(const void *in, void *out) {
     *(double *)out = sqrt((double)*(const long *)in) * 1e-3 + 1.0 / (double)(*(const long *)in + 1);
@@ -92,7 +92,7 @@ static int add(void *result, const void *right) {
 
 struct numbers {
     long next, end;
-    int after; /* what it says at its end */
+    int after; /* the code after the last number */
 };
 
 static int next_number(void *arg, void *in) {
@@ -102,7 +102,7 @@ static int next_number(void *arg, void *in) {
     return 0;
 }
 
-TEST_CASE(sums_are_the_same_to_the_last_bit) {
+TEST_CASE(a_sum_is_the_same_to_the_last_bit_in_every_run) {
     size_t count = 30011;
     long *in = malloc(count * sizeof *in);
     for (size_t i = 0; i < count; i++) in[i] = (long)i;
@@ -113,11 +113,11 @@ TEST_CASE(sums_are_the_same_to_the_last_bit) {
         memcpy(arena, in, count * sizeof *in);
         struct numbers numbers = {0, (long)count, POOL_END};
         struct pool_reduction sums[] = {
-            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count},
+            {.fn = root_of, POOL_IN(in), .count = count},
             {.fn = root_of, .in = arena, .in_size = sizeof *in, .count = count},
             {.fn = root_of_index, .count = count},
             {.fn = root_of, .next = next_number, .next_arg = &numbers, .in_size = sizeof(long), .chunk = 30},
-            {.fn = root_of, .in = in, .in_size = sizeof *in, .count = count, .workers = workers}};
+            {.fn = root_of, POOL_IN(in), .count = count, .workers = workers}};
         for (size_t i = 0; i < COUNT(sums); i++) {
             double sum = -1;
             sums[i].combine = add;
@@ -133,13 +133,12 @@ TEST_CASE(sums_are_the_same_to_the_last_bit) {
     free(in);
 }
 
-TEST_CASE(parts_of_any_size_and_items_that_are_parts) {
+TEST_CASE(items_may_be_parts_themselves) {
     struct pool *pool = pool_of(2);
     static double in[5000];
     for (int i = 0; i < 5000; i++) in[i] = 0.5 * i;
     double sum = 0;
-    struct pool_reduction parts = {.combine = add, .in = in, .in_size = sizeof *in, .count = 5000, .out = &sum,
-                                   .out_size = sizeof sum};
+    struct pool_reduction parts = {.combine = add, POOL_IN(in), .count = 5000, POOL_OUT(&sum)};
     assert_ok(pool_reduce(pool, &parts));
     assert_true(sum == 0.5 * 4999 * 5000 / 2);
     pool_destroy(pool);
@@ -162,8 +161,8 @@ static int add_bins(void *result, const void *right) {
     return 0;
 }
 
-TEST_CASE(parts_are_never_all_in_memory) {
-    /* 400 parts of 1 MiB; there are 32 tasks of 2 MiB at most in flight, and a few on the stack. */
+TEST_CASE(a_reduction_keeps_few_parts_in_memory) {
+    /* 400 parts of 1 MiB. At most 32 tasks of 2 MiB are in flight, and a few parts wait to be combined. */
     size_t arena = 120u << 20;
     struct pool *pool;
     assert_ok(pool_create(&(struct pool_options){.workers = 2, .arena_size = arena}, &pool));
@@ -174,7 +173,7 @@ TEST_CASE(parts_are_never_all_in_memory) {
     assert_ok(pool_reduce(pool, &histogram));
     for (size_t i = 0; i < BINS; i++) assert_int_equal(bins[i], i < 400);
     pool_destroy(pool);
-    /* With next to no memory it is slow, but it is done. */
+    /* With hardly any memory it is slow, but still succeeds. */
     assert_ok(pool_create(&(struct pool_options){.workers = 2, .arena_size = 24u << 20}, &pool));
     numbers.next = 300;
     assert_ok(pool_reduce(pool, &histogram));
@@ -183,9 +182,9 @@ TEST_CASE(parts_are_never_all_in_memory) {
     free(bins);
 }
 
-/* ---- failures */
+/* ---- Failures */
 
-static long bad[2] = {-1, -1}; /* inherited */
+static long bad[2] = {-1, -1}; /* set before the workers are forked */
 
 static int fail_at_bad(const void *in, void *out) {
     long index = (long)task_index();
@@ -201,7 +200,7 @@ static int refuse_17(void *result, const void *right) {
     return add(result, right);
 }
 
-TEST_CASE(the_first_failure_is_told_in_every_run) {
+TEST_CASE(a_reduction_reports_the_first_failure_in_every_run) {
     bad[0] = 700;
     bad[1] = 300;
     struct pool *pool = pool_of(2);
@@ -209,8 +208,8 @@ TEST_CASE(the_first_failure_is_told_in_every_run) {
         for (int run = 0; run < 3; run++) {
             struct pool_failure failure;
             double sum = -1;
-            struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .chunk = chunk, .out = &sum,
-                                          .out_size = sizeof sum, .failure = &failure};
+            struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .chunk = chunk,
+                                          POOL_OUT(&sum), .failure = &failure};
             assert_code(pool_reduce(pool, &tree), POOL_EDIED);
             assert_code(failure.error, POOL_EDIED);
             assert_int_equal(failure.index, 300);
@@ -234,7 +233,7 @@ TEST_CASE(the_first_failure_is_told_in_every_run) {
     pool = pool_of(2);
     struct pool_failure failure;
     double sum = -1;
-    struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, .out = &sum, .out_size = sizeof sum,
+    struct pool_reduction tree = {.fn = fail_at_bad, .combine = add, .count = 2000, POOL_OUT(&sum),
                                   .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
     assert_int_equal(failure.index, 700);
@@ -242,13 +241,13 @@ TEST_CASE(the_first_failure_is_told_in_every_run) {
     pool_destroy(pool);
 }
 
-TEST_CASE(an_input_that_fails_ends_it_with_its_code) {
+TEST_CASE(an_input_that_fails_ends_the_reduction_with_its_code) {
     struct pool *pool = pool_of(2);
     double sum = -1;
     struct pool_failure failure;
     struct numbers numbers = {0, 100, POOL_EBUSY};
     struct pool_reduction tree = {.fn = root_of, .combine = add, .next = next_number, .next_arg = &numbers,
-                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum, .failure = &failure};
+                                  .in_size = sizeof(long), POOL_OUT(&sum), .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EBUSY);
     assert_code(failure.error, POOL_EBUSY);
     assert_int_equal(failure.index, 100);
@@ -276,30 +275,30 @@ static int die_first(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(time_outs_retries_contexts_and_seeds) {
+TEST_CASE(reductions_have_time_outs_retries_contexts_and_seeds) {
     atomic_int *tries = shared(sizeof *tries);
     struct pool *pool = pool_of(2);
     double sum = -1, again = -2;
     struct pool_failure failure;
-    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, .out = &sum,
-                                  .out_size = sizeof sum, .failure = &failure};
+    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, POOL_OUT(&sum),
+                                  .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
     assert_int_equal(failure.index, 5);
     tree = (struct pool_reduction){.fn = die_first, .combine = add, .count = 200, .chunk = 7, .retries = 1, .seed = 3,
-                                   .context = tries, .out = &sum, .out_size = sizeof sum};
+                                   .context = tries, POOL_OUT(&sum)};
     assert_ok(pool_reduce(pool, &tree));
     assert_int_equal(atomic_load(tries), 2);
     tree.out = &again;
     tree.chunk = 1;
     assert_ok(pool_reduce(pool, &tree));
-    assert_true(again == sum); /* whole numbers */
+    assert_true(again == sum); /* the sums are of whole numbers, and exact */
     tree.seed = 4;
     assert_ok(pool_reduce(pool, &tree));
     assert_true(again != sum);
     pool_destroy(pool);
 }
 
-/* ---- misuse */
+/* ---- Misuse */
 
 struct mischief {
     struct pool *pool;
@@ -320,11 +319,11 @@ static int submit_more(void *arg, void *in) {
     return ++mischief->calls > 100 ? POOL_END : 0;
 }
 
-TEST_CASE(an_input_may_use_and_even_end_the_pool) {
+TEST_CASE(an_input_may_use_and_even_destroy_the_pool) {
     struct mischief mischief = {.pool = pool_of(2)};
     double sum = -1;
     struct pool_reduction tree = {.fn = root_of, .combine = add, .next = submit_more, .next_arg = &mischief,
-                                  .in_size = sizeof(long), .out = &sum, .out_size = sizeof sum};
+                                  .in_size = sizeof(long), POOL_OUT(&sum)};
     assert_ok(pool_reduce(mischief.pool, &tree));
     mischief.calls = 0;
     tree.next = close_pool;
@@ -335,17 +334,16 @@ TEST_CASE(an_input_may_use_and_even_end_the_pool) {
 
 static int reduce_in_a_child(void *pool) {
     double sum;
-    struct pool_reduction tree = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum, .out_size = sizeof sum};
+    struct pool_reduction tree = {.fn = root_of_index, .combine = add, .count = 3, POOL_OUT(&sum)};
     EXPECT(pool_reduce(pool, &tree) == POOL_EFOREIGN);
     return 0;
 }
 
-TEST_CASE(bad_arguments_have_their_codes_and_no_items_their_identity) {
+TEST_CASE(wrong_arguments_have_their_codes_and_no_items_give_the_identity) {
     struct pool *pool = pool_of(1);
     double sum = -1, zero = 0.25;
     struct numbers none = {0, 0, POOL_END};
-    const struct pool_reduction good = {.fn = root_of_index, .combine = add, .count = 3, .out = &sum,
-                                        .out_size = sizeof sum};
+    const struct pool_reduction good = {.fn = root_of_index, .combine = add, .count = 3, POOL_OUT(&sum)};
     struct pool_reduction bad_ones[12];
     for (size_t i = 0; i < COUNT(bad_ones); i++) bad_ones[i] = good;
     bad_ones[0].combine = NULL;
@@ -354,7 +352,7 @@ TEST_CASE(bad_arguments_have_their_codes_and_no_items_their_identity) {
     bad_ones[3].timeout = -1;
     bad_ones[4].in = &zero;
     bad_ones[5].fn = NULL;
-    bad_ones[6].next = next_number; /* and a count */
+    bad_ones[6].next = next_number; /* in addition to a count */
     bad_ones[7].count = 0;
     bad_ones[8].in = &zero, bad_ones[8].in_size = SIZE_MAX / 2;
     bad_ones[9].context_size = 1;
@@ -382,16 +380,16 @@ TEST_CASE(bad_arguments_have_their_codes_and_no_items_their_identity) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(order_is_kept),
+        TEST(a_reduction_keeps_the_order_of_its_items),
         TEST(the_tree_is_that_of_a_binary_counter),
-        TEST(sums_are_the_same_to_the_last_bit),
-        TEST(parts_of_any_size_and_items_that_are_parts),
-        TEST(parts_are_never_all_in_memory),
-        TEST(the_first_failure_is_told_in_every_run),
-        TEST(an_input_that_fails_ends_it_with_its_code),
-        TEST(time_outs_retries_contexts_and_seeds),
-        TEST(an_input_may_use_and_even_end_the_pool),
-        TEST(bad_arguments_have_their_codes_and_no_items_their_identity),
+        TEST(a_sum_is_the_same_to_the_last_bit_in_every_run),
+        TEST(items_may_be_parts_themselves),
+        TEST(a_reduction_keeps_few_parts_in_memory),
+        TEST(a_reduction_reports_the_first_failure_in_every_run),
+        TEST(an_input_that_fails_ends_the_reduction_with_its_code),
+        TEST(reductions_have_time_outs_retries_contexts_and_seeds),
+        TEST(an_input_may_use_and_even_destroy_the_pool),
+        TEST(wrong_arguments_have_their_codes_and_no_items_give_the_identity),
     };
     return run_group("reduce", tests, COUNT(tests), argc, argv);
 }

@@ -9,7 +9,7 @@ static size_t workers_within(size_t count, int ms) {
     int64_t begin = now_ms();
     size_t seen;
     do {
-        seen = descendants(getpid(), pids, 64); /* the supervisor is one of them */
+        seen = descendants(getpid(), pids, 64); /* including the supervisor */
         if (seen == count + 1) break;
         sleep_ms(5);
     } while (now_ms() - begin < ms);
@@ -30,96 +30,74 @@ static struct pool *pool_with(struct pool_options options, int workers) {
     return pool;
 }
 
-static void map_squares(struct pool *pool, size_t count) {
-    long *out = malloc(count * sizeof *out), *in = malloc(count * sizeof *in);
-    for (size_t i = 0; i < count; i++) in[i] = (long)i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = count};
-    assert_ok(pool_map(pool, &job));
-    for (size_t i = 0; i < count; i++) assert_true(out[i] == (long)(i * i));
-    free(in);
-    free(out);
-}
+/* ---- pool_resize() */
 
-static void submit_squares(struct pool *pool, long count) {
-    struct future **futures = malloc((size_t)count * sizeof(struct future *));
-    for (long i = 0; i < count; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
-    for (long i = 0; i < count; i++) {
-        long square = -1;
-        assert_ok(finish(futures[i], &square));
-        assert_true(square == i * i);
-    }
-    free(futures);
-}
-
-/* ---- pool_resize */
-
-TEST_CASE(a_larger_pool_runs_more_at_a_time) {
+TEST_CASE(a_larger_pool_runs_more_tasks_at_a_time) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *futures[5];
-    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 5; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 1));
     assert_ok(pool_resize(pool, 5));
-    assert_true(gate_reached(gate, 5)); /* nothing has ended: all five are under way */
+    assert_true(gate_reached(gate, 5)); /* none has ended: all five run */
     gate_open(gate);
     for (int i = 0; i < 5; i++) assert_ok(finish(futures[i], NULL));
     pool_destroy(pool);
 }
 
-TEST_CASE(a_smaller_pool_finishes_what_runs) {
+TEST_CASE(a_smaller_pool_finishes_running_tasks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(4);
     struct future *futures[4];
-    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 4; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 4));
     assert_ok(pool_resize(pool, 1));
     gate_open(gate);
     for (int i = 0; i < 4; i++) assert_ok(finish(futures[i], NULL));
     assert_workers(1);
-    submit_squares(pool, 1000);
-    map_squares(pool, 1000);
+    assert_squares_at_once(pool, 1000);
+    assert_map_squares(pool, 1000, 0);
     pool_destroy(pool);
 }
 
-TEST_CASE(idle_workers_leave_a_smaller_pool) {
+TEST_CASE(idle_workers_of_a_smaller_pool_end) {
     struct pool *pool = pool_of(6);
-    map_squares(pool, 100);
+    assert_map_squares(pool, 100, 0);
     assert_workers(6);
     assert_ok(pool_resize(pool, 2));
     assert_workers(2);
     assert_ok(pool_resize(pool, 4));
     assert_workers(4);
-    map_squares(pool, 1000);
-    submit_squares(pool, 1000);
+    assert_map_squares(pool, 1000, 0);
+    assert_squares_at_once(pool, 1000);
     pool_destroy(pool);
 }
 
-static struct gate *all_here;
+static struct gate *all_met;
 
-/* Fails with a message on odd numbers, once all have come that the gate waits for. */
+/* Waits at the gate for the other items. Then odd ones fail, with a message. */
 static int meet(const void *in, void *out) {
     (void)in;
     memset(out, (int)task_index(), 1000);
-    if (gate_pass(all_here)) return 99;
+    if (gate_pass(all_met)) return 99;
     for (int i = 0; i < 1000; i++)
         if (((unsigned char *)out)[i] != (unsigned char)task_index())
-            return 98; /* somebody else has the same scratch */
+            return 98; /* another worker has the same scratch memory */
     return task_index() % 2 ? task_fail((int)task_index(), "odd: %d", (int)task_index()) : 0;
 }
 
-TEST_CASE(a_job_that_runs_is_joined_by_new_workers) {
-    all_here = shared(sizeof *all_here);
+TEST_CASE(new_workers_join_a_running_job) {
+    all_met = shared(sizeof *all_met);
     struct pool *pool = pool_of(1);
     int status[8];
     struct pool_failure failure;
     struct pool_job job = {.fn = meet, .out_size = 1000, .count = 8, .chunk = 1, .status = status, .failure = &failure};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
-    assert_true(gate_reached(all_here, 1));
+    assert_true(gate_reached(all_met, 1));
     assert_ok(pool_resize(pool, 8));
-    assert_true(gate_reached(all_here, 8)); /* eight items at a time, in a job begun with one worker */
-    gate_open(all_here);
+    assert_true(gate_reached(all_met, 8)); /* eight items at a time, in a job that started with one worker */
+    gate_open(all_met);
     assert_code(finish(future, NULL), POOL_EFAILED);
     for (int i = 0; i < 8; i++) assert_code(status[i], i % 2 ? POOL_EFAILED : 0);
     assert_int_equal(failure.index, 1);
@@ -133,14 +111,13 @@ static int short_task(const void *in, void *out) {
     return square_task(in, out);
 }
 
-TEST_CASE(resizing_at_any_time_loses_nothing) {
+TEST_CASE(resizing_loses_no_task_at_any_time) {
     enum { ITEMS = 20000 };
     long *out = malloc(ITEMS * sizeof *out), *in = malloc(ITEMS * sizeof *in);
     for (long i = 0; i < ITEMS; i++) in[i] = i;
     struct pool *pool = pool_of(2);
     for (int round = 0; round < 20; round++) {
-        struct pool_job job = {.fn = short_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out,
-                               .count = scaled(ITEMS)};
+        struct pool_job job = {.fn = short_task, POOL_IN(in), POOL_OUT(out), .count = scaled(ITEMS)};
         memset(out, 0xff, ITEMS * sizeof *out);
         struct future *map, *futures[200];
         assert_ok(pool_map_async(pool, &job, &map));
@@ -161,7 +138,7 @@ TEST_CASE(resizing_at_any_time_loses_nothing) {
     free(out);
 }
 
-TEST_CASE(sizes_are_those_of_the_options) {
+TEST_CASE(pool_resize_takes_the_sizes_that_pool_create_takes) {
     assert_code(pool_resize(NULL, 1), POOL_EINVAL);
     struct pool *pool = pool_of(1);
     assert_code(pool_resize(pool, 1025), POOL_EINVAL);
@@ -178,52 +155,51 @@ TEST_CASE(a_killed_worker_of_a_resized_pool_is_replaced) {
     struct pool *pool = pool_of(1);
     assert_ok(pool_resize(pool, 3));
     for (int i = 0; i < 5; i++) {
-        pid_t pid = 0;
-        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid));
+        pid_t pid = worker_of(pool);
         kill(pid, SIGKILL);
         assert_true(gone_within(pid, PATIENCE));
     }
     assert_workers(3);
-    submit_squares(pool, 100);
+    assert_squares_at_once(pool, 100);
     pool_destroy(pool);
 }
 
-/* ---- lazy */
+/* ---- Lazy start */
 
 TEST_CASE(a_lazy_pool_has_no_worker_before_there_is_work) {
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
-    sleep_ms(100); /* some would be there now */
+    sleep_ms(100); /* workers that are not lazy would be there by now */
     assert_workers(0);
-    for (int i = 0; i < 20; i++) submit_squares(pool, 1); /* one after the other: one worker is enough */
+    assert_squares_in_turn(pool, 20); /* one worker is enough */
     assert_workers(1);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_lazy_pool_starts_as_many_as_are_of_use) {
+TEST_CASE(a_lazy_pool_starts_as_many_workers_as_there_are_tasks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 8);
     struct future *futures[8];
-    for (int i = 0; i < 3; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 3; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 3));
     assert_workers(3);
-    for (int i = 3; i < 8; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 3; i < 8; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 8));
     gate_open(gate);
     for (int i = 0; i < 8; i++) assert_ok(finish(futures[i], NULL));
     pool_destroy(pool);
 }
 
-TEST_CASE(a_lazy_pool_maps) {
-    all_here = shared(sizeof *all_here);
+TEST_CASE(a_lazy_pool_starts_as_many_workers_as_there_are_items) {
+    all_met = shared(sizeof *all_met);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 4);
     struct pool_job two = {.fn = meet, .out_size = 1000, .count = 2, .chunk = 1};
     struct future *future;
     assert_ok(pool_map_async(pool, &two, &future));
-    assert_true(gate_reached(all_here, 2));
-    assert_workers(2); /* two items: no more could be of use */
-    gate_open(all_here);
+    assert_true(gate_reached(all_met, 2));
+    assert_workers(2); /* two items need no more than two */
+    gate_open(all_met);
     assert_code(finish(future, NULL), POOL_EFAILED);
-    map_squares(pool, 10000);
+    assert_map_squares(pool, 10000, 0);
     assert_workers(4);
     pool_destroy(pool);
 }
@@ -232,7 +208,7 @@ TEST_CASE(a_lazy_pool_can_be_resized_with_work_waiting) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.lazy = true}, 1);
     struct future *futures[4];
-    for (int i = 0; i < 4; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 4; i++) futures[i] = submit_gated(pool, gate);
     assert_ok(pool_resize(pool, 4));
     assert_true(gate_reached(gate, 4));
     gate_open(gate);
@@ -252,23 +228,23 @@ TEST_CASE(a_lazy_pool_without_a_fit_worker_is_broken) {
     pool_destroy(pool);
 }
 
-/* ---- idle time-out */
+/* ---- Idle time-out */
 
-TEST_CASE(idle_workers_end_and_come_again) {
+TEST_CASE(idle_workers_end_and_are_started_again) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 50}, 4);
     for (int round = 0; round < 3; round++) {
-        map_squares(pool, 1000);
-        submit_squares(pool, 100);
+        assert_map_squares(pool, 1000, 0);
+        assert_squares_at_once(pool, 100);
         assert_workers(0);
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(work_meets_workers_that_are_about_to_end) {
+TEST_CASE(work_that_meets_ending_workers_is_done) {
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 1}, 3);
     for (int i = 0; i < (int)scaled(400); i++) {
-        submit_squares(pool, 1 + i % 3);
-        if (i % 4 == 0) map_squares(pool, 3);
+        assert_squares_at_once(pool, 1 + i % 3);
+        if (i % 4 == 0) assert_map_squares(pool, 3, 0);
         usleep((unsigned)(scramble((uint64_t)i) % 2500)); /* on both sides of the time-out */
     }
     pool_destroy(pool);
@@ -277,8 +253,7 @@ TEST_CASE(work_meets_workers_that_are_about_to_end) {
 TEST_CASE(busy_workers_do_not_count_as_idle) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 20, .lazy = true}, 2);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     sleep_ms(200);
     assert_workers(1);
     gate_open(gate);
@@ -293,7 +268,7 @@ TEST_CASE(negative_idle_times_are_refused) {
     assert_null(pool);
 }
 
-/* ---- finalizer */
+/* ---- Finalizer */
 
 static int count_begin(void *arg) {
     atomic_fetch_add((atomic_int *)arg, 1);
@@ -304,15 +279,15 @@ static void count_end(void *arg) {
     atomic_fetch_add((atomic_int *)arg, 1);
 }
 
-TEST_CASE(the_finalizer_runs_in_every_worker_at_shutdown) {
+TEST_CASE(the_finalizer_runs_in_each_worker_at_shutdown) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool *pool = pool_with((struct pool_options){.finalizer = count_end, .finalizer_arg = ends}, 5);
-    submit_squares(pool, 100);
+    assert_squares_at_once(pool, 100);
     assert_workers(5);
-    struct future *future = submit(pool, square_task, &(long){3}, sizeof(long), sizeof(long));
+    struct future *future = submit_square(pool, 3);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     assert_int_equal(*ends, 5);
-    assert_workers((size_t)-1); /* the supervisor has gone, too */
+    assert_workers((size_t)-1); /* the supervisor has ended, too */
     assert_ok(finish(future, NULL));
     assert_ok(pool_shutdown(pool, 0, -1));
     pool_destroy(pool);
@@ -323,7 +298,7 @@ TEST_CASE(the_finalizer_runs_in_workers_that_retire) {
     atomic_int *ends = shared(sizeof *ends);
     struct pool_options options = {.finalizer = count_end, .finalizer_arg = ends, .max_tasks_per_worker = 10};
     struct pool *pool = pool_with(options, 1);
-    submit_squares(pool, 35);
+    assert_squares_at_once(pool, 35);
     assert_true(becomes(ends, 3));
     pool_destroy(pool);
     int before = *ends;
@@ -338,7 +313,7 @@ TEST_CASE(the_finalizer_runs_in_workers_that_retire) {
     assert_ok(pool_resize(pool, 1));
     assert_true(becomes(ends, before + 2));
     pool_destroy(pool);
-    assert_int_equal(*ends, before + 2); /* none at the pool's end */
+    assert_int_equal(*ends, before + 2); /* pool_destroy() runs no finalizer */
 }
 
 static void hang(void *arg) {
@@ -348,7 +323,7 @@ static void hang(void *arg) {
 
 TEST_CASE(a_finalizer_that_hangs_ends_with_the_pool) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = hang}, 2);
-    submit_squares(pool, 10);
+    assert_squares_at_once(pool, 10);
     assert_code(pool_shutdown(pool, 0, 100), POOL_ETIMEDOUT);
     assert_code(pool_shutdown(pool, 0, 0), POOL_ETIMEDOUT);
     int64_t begin = now_ms();
@@ -363,21 +338,21 @@ static void crash(void *arg) {
 
 TEST_CASE(a_finalizer_that_crashes_ends_its_worker) {
     struct pool *pool = pool_with((struct pool_options){.finalizer = crash}, 3);
-    submit_squares(pool, 10);
+    assert_squares_at_once(pool, 10);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     pool_destroy(pool);
 }
 
 /* ---- Without processes */
 
-TEST_CASE(threads_become_more_and_fewer) {
+TEST_CASE(a_pool_of_threads_can_be_resized) {
     atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.backend = POOL_THREADS, .initializer = count_begin,
                                                         .initializer_arg = begins, .finalizer = count_end,
                                                         .finalizer_arg = ends}, 1);
     struct future *futures[5];
-    for (int i = 0; i < 5; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 5; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 1));
     assert_ok(pool_resize(pool, 5));
     assert_true(gate_reached(gate, 5));
@@ -408,7 +383,7 @@ TEST_CASE(threads_become_more_and_fewer) {
     free(out);
 }
 
-TEST_CASE(the_same_options_go_with_every_backend) {
+TEST_CASE(each_backend_takes_the_same_options) {
     atomic_int *begins = shared(2 * sizeof *begins), *ends = begins + 1;
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = {.backend = backend, .lazy = true, .idle_timeout = 1, .max_tasks_per_worker = 7,
@@ -417,9 +392,9 @@ TEST_CASE(the_same_options_go_with_every_backend) {
         atomic_store(begins, 0);
         atomic_store(ends, 0);
         struct pool *pool = pool_with(options, 2);
-        submit_squares(pool, 30);
+        assert_squares_at_once(pool, 30);
         assert_ok(pool_resize(pool, 3));
-        map_squares(pool, 100);
+        assert_map_squares(pool, 100, 0);
         assert_code(pool_resize(pool, 1025), POOL_EINVAL);
         assert_ok(pool_shutdown(pool, 0, PATIENCE));
         assert_true(*begins >= 130 / 7);
@@ -429,36 +404,36 @@ TEST_CASE(the_same_options_go_with_every_backend) {
         pool_destroy(pool);
         assert_int_equal(*begins, *ends);
         pool = pool_with((struct pool_options){.backend = backend, .finalizer = count_end, .finalizer_arg = ends}, 2);
-        submit_squares(pool, 30);
+        assert_squares_at_once(pool, 30);
         pool_destroy(pool);
-        assert_int_equal(*begins, *ends); /* none at the pool's end */
+        assert_int_equal(*begins, *ends); /* pool_destroy() runs no finalizer */
     }
 }
 
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        TEST(a_larger_pool_runs_more_at_a_time),
-        TEST(a_smaller_pool_finishes_what_runs),
-        TEST(idle_workers_leave_a_smaller_pool),
-        TEST(a_job_that_runs_is_joined_by_new_workers),
-        TEST(resizing_at_any_time_loses_nothing),
-        TEST(sizes_are_those_of_the_options),
+        TEST(a_larger_pool_runs_more_tasks_at_a_time),
+        TEST(a_smaller_pool_finishes_running_tasks),
+        TEST(idle_workers_of_a_smaller_pool_end),
+        TEST(new_workers_join_a_running_job),
+        TEST(resizing_loses_no_task_at_any_time),
+        TEST(pool_resize_takes_the_sizes_that_pool_create_takes),
         TEST(a_killed_worker_of_a_resized_pool_is_replaced),
         TEST(a_lazy_pool_has_no_worker_before_there_is_work),
-        TEST(a_lazy_pool_starts_as_many_as_are_of_use),
-        TEST(a_lazy_pool_maps),
+        TEST(a_lazy_pool_starts_as_many_workers_as_there_are_tasks),
+        TEST(a_lazy_pool_starts_as_many_workers_as_there_are_items),
         TEST(a_lazy_pool_can_be_resized_with_work_waiting),
         TEST(a_lazy_pool_without_a_fit_worker_is_broken),
-        TEST(idle_workers_end_and_come_again),
-        TEST(work_meets_workers_that_are_about_to_end),
+        TEST(idle_workers_end_and_are_started_again),
+        TEST(work_that_meets_ending_workers_is_done),
         TEST(busy_workers_do_not_count_as_idle),
         TEST(negative_idle_times_are_refused),
-        TEST(the_finalizer_runs_in_every_worker_at_shutdown),
+        TEST(the_finalizer_runs_in_each_worker_at_shutdown),
         TEST(the_finalizer_runs_in_workers_that_retire),
         TEST(a_finalizer_that_hangs_ends_with_the_pool),
         TEST(a_finalizer_that_crashes_ends_its_worker),
-        TEST(threads_become_more_and_fewer),
-        TEST(the_same_options_go_with_every_backend),
+        TEST(a_pool_of_threads_can_be_resized),
+        TEST(each_backend_takes_the_same_options),
     };
     return run_group("resize", tests, COUNT(tests), argc, argv);
 }

@@ -63,7 +63,7 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
         future_free(*f);
         *f = NULL;
         uint64_t in = seed + i;
-        struct pool_task task = {.fn = scramble_task, .in = &in, .in_size = sizeof in, .out_size = sizeof in,
+        struct pool_task task = {.fn = scramble_task, POOL_IN(&in), .out_size = sizeof in,
                                  .priority = (int)(scramble(in) % 3)};
         if (i < count) wrong += pool_submit(pool, &task, f) != 0;
     }
@@ -122,9 +122,9 @@ static size_t map_many(struct pool *pool, uint64_t seed) {
     for (size_t round = 0; round < scaled(200); round++) {
         for (size_t i = 0; i < ITEMS; i++) in[i] = seed + round + i;
         struct pool_failure failure;
-        struct pool_job job = {.fn = round % 2 ? seventh_task : scramble_task, .in = in, .in_size = sizeof *in,
-                               .out = out, .out_size = sizeof *out, .count = 1 + scramble(in[0]) % ITEMS,
-                               .chunk = round % 5, .status = status, .failure = &failure};
+        struct pool_job job = {.fn = round % 2 ? seventh_task : scramble_task, POOL_IN(in), POOL_OUT(out),
+                               .count = 1 + scramble(in[0]) % ITEMS, .chunk = round % 5, .status = status,
+                               .failure = &failure};
         bool fails = round % 2 && job.count > 6;
         wrong += pool_map(pool, &job) != (fails ? POOL_EFAILED : 0);
         for (size_t i = 0; i < job.count; i++) {
@@ -173,7 +173,7 @@ static size_t end_somehow(struct pool *pool, uint64_t seed) {
         uint64_t dice = scramble(seed + i);
         int ms = (int)(dice % 3), error = 0;
         bool timed = dice >> 8 & 1;
-        struct pool_task task = {.fn = wait_task, .in = &ms, .in_size = sizeof ms, .timeout = timed ? 2 : 0};
+        struct pool_task task = {.fn = wait_task, POOL_IN(&ms), .timeout = timed ? 2 : 0};
         struct pool_job job = {.fn = wait_task, .in = (int[]){ms, 0, 0, 0, 0, 0, 0, 0}, .in_size = sizeof ms,
                                .count = 8, .timeout = timed ? 2 : 0};
         struct future *future;
@@ -206,7 +206,7 @@ static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
     size_t wrong = 0;
     for (size_t i = 0; i < scaled(5000); i++) {
         uint64_t in = seed + i;
-        struct pool_task task = {.fn = scramble_task, .in = &in, .in_size = sizeof in, .out_size = sizeof in};
+        struct pool_task task = {.fn = scramble_task, POOL_IN(&in), .out_size = sizeof in};
         struct future *future;
         if (pool_submit(pool, &task, &future)) return wrong + 1;
         wrong += pool_poll(pool, 0) < 0;
@@ -229,7 +229,7 @@ TEST_CASE(a_busy_pool_can_be_destroyed) {
         struct future *futures[40];
         int ms = 1;
         for (int i = 0; i < 40; i++) {
-            struct pool_task task = {.fn = wait_task, .in = &ms, .in_size = sizeof ms};
+            struct pool_task task = {.fn = wait_task, POOL_IN(&ms)};
             struct pool_job job = {.fn = scramble_task, .in = (uint64_t[4]){1, 2, 3, 4}, .in_size = sizeof(uint64_t),
                                    .out_size = sizeof(uint64_t), .count = 4};
             assert_ok(i % 2 ? pool_submit(pool, &task, &futures[i]) : pool_map_async(pool, &job, &futures[i]));

@@ -39,7 +39,7 @@ TEST_CASE(tasks_are_counted_from_queue_to_end) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[10];
-    for (int i = 0; i < 10; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 10; i++) futures[i] = submit_gated(pool, gate);
     assert_true(gate_reached(gate, 2));
     struct pool_stats stats = stats_of(pool);
     assert_int_equal(stats.busy, 2);
@@ -60,7 +60,7 @@ TEST_CASE(items_count_as_tasks_do) {
     struct pool_job job = {.fn = fail_odd, .count = 1001};
     assert_code(pool_map(pool, &job), POOL_EFAILED);
     long x = 3;
-    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    assert_ok(finish(submit_square(pool, x), NULL));
     struct pool_worker_stats list[4];
     struct pool_stats stats = settled(pool, 2);
     stats.list = list;
@@ -85,7 +85,7 @@ TEST_CASE(a_job_under_way_is_counted) {
     struct gate *in[10];
     for (int i = 0; i < 10; i++) in[i] = gate;
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = fail_then_wait, .in = in, .in_size = sizeof *in, .count = 10, .chunk = 1};
+    struct pool_job job = {.fn = fail_then_wait, POOL_IN(in), .count = 10, .chunk = 1};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
     assert_true(gate_reached(gate, 1));
@@ -110,11 +110,11 @@ static int die_once(const void *in, void *out) {
 TEST_CASE(deaths_and_retries_are_counted) {
     atomic_int *tries = shared(2 * sizeof *tries), *second = tries + 1;
     struct pool *pool = pool_of(1);
-    struct pool_task task = {.fn = die_once, .in = &tries, .in_size = sizeof tries, .retries = 1};
+    struct pool_task task = {.fn = die_once, POOL_IN(&tries), .retries = 1};
     struct future *future;
     assert_ok(pool_submit(pool, &task, &future));
     assert_ok(finish(future, NULL));
-    struct pool_job job = {.fn = die_once, .in = &second, .in_size = sizeof second, .count = 1, .retries = 1};
+    struct pool_job job = {.fn = die_once, POOL_IN(&second), .count = 1, .retries = 1};
     assert_ok(pool_map(pool, &job));
     struct pool_stats stats = stats_of(pool);
     assert_int_equal(stats.died, 2);
@@ -150,8 +150,7 @@ TEST_CASE(a_worker_tells_of_its_time_and_memory) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit(pool, burn, NULL, 0, 1), NULL));
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-    assert_true(gate_reached(gate, 1));
+    struct future *future = block_worker(pool, gate);
     sleep_ms(50);
     struct pool_worker_stats worker;
     struct pool_stats stats = {.list = &worker, .room = 1};
@@ -190,8 +189,7 @@ TEST_CASE(workers_are_counted_in_each_backend) {
         assert_ok(pool_create(&options, &pool));
         assert_int_equal(settled(pool, workers).idle, workers);
         if (backend != POOL_INLINE) { /* there nobody looks while a task runs */
-            struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
-            assert_true(gate_reached(gate, 1));
+            struct future *future = block_worker(pool, gate);
             struct pool_stats stats = stats_of(pool);
             assert_int_equal(stats.busy, 1);
             assert_int_equal(stats.running, 1);

@@ -345,7 +345,7 @@ TEST_CASE(freeing_a_stream_stops_its_work) {
         stream_free(stream);
         long value = 9, result = 0; /* the workers are free again */
         for (int i = 0; i < 10; i++)
-            assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+            assert_ok(finish(submit_square(pool, value), &result));
         assert_int_equal(*begun, 2);
     }
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -481,7 +481,7 @@ static int meddle(void *arg, void *in) {
     long value = m->calls++, result = -1;
     struct pool_failure failure;
     /* Other work on the same pool, to its end. */
-    if (finish(submit(m->pool, square_task, &value, sizeof value, sizeof value), &result) || result != value * value)
+    if (finish(submit_square(m->pool, value), &result) || result != value * value)
         return -99;
     m->nested[0] = stream_next(m->stream, &result, 0);
     m->nested[1] = stream_failure(m->stream, &failure);
@@ -587,7 +587,7 @@ TEST_CASE(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for) {
             struct pool_stream options = {.fn = first_is_endless_task, .next = open_gate, .next_arg = gate,
                                           .in_size = sizeof(long), .out_size = sizeof(long), .window = 1};
             assert_ok((unordered ? pool_imap_unordered : pool_imap)(e.pool, &options, &e.stream));
-            struct future *late = submit(e.pool, gate_task, &gate, sizeof gate, 0);
+            struct future *late = submit_gated(e.pool, gate);
             assert_ok(future_on_done(late, end_it, &e));
             int error = stream_next(e.stream, NULL, PATIENCE);
             if (error == POOL_ETIMEDOUT) assert_ok(error);
@@ -737,8 +737,8 @@ TEST_CASE(a_result_is_as_long_as_the_task_says) {
     }
     struct stream *stream;
     assert_ok(pool_imap(pool,
-                        &(struct pool_stream){.fn = as_long_as_task, .in = large, .in_size = sizeof *large,
-                                              .count = COUNT(large), .out_size = 1 << 20},
+                        &(struct pool_stream){.fn = as_long_as_task, POOL_IN(large), .count = COUNT(large),
+                                              .out_size = 1 << 20},
                         &stream));
     for (size_t i = 0; i < COUNT(large); i++) {
         memset(result, 'x', 1 << 20);
@@ -788,7 +788,7 @@ TEST_CASE(a_size_is_that_of_its_own_task) {
         assert_int_equal(future_size(future), 0);
         future_free(future);
         assert_ok(pool_map(
-            pool, &(struct pool_job){.fn = resize_in_job_task, .out = codes, .out_size = sizeof *codes, .count = 4}));
+            pool, &(struct pool_job){.fn = resize_in_job_task, POOL_OUT(codes), .count = 4}));
         for (int i = 0; i < 4; i++) assert_code(codes[i], POOL_EINVAL);
         assert_ok(finish(submit(pool, resize_in_job_task, NULL, 0, sizeof whole), &whole));
     }
@@ -883,8 +883,7 @@ TEST_CASE(wrong_arguments_have_their_code) {
     struct future *future = NULL;
     struct pool_failure failure;
     long one = 1;
-    struct pool_stream good = {.fn = square_task, .in = &one, .in_size = sizeof one, .count = 1,
-                               .out_size = sizeof one};
+    struct pool_stream good = {.fn = square_task, POOL_IN(&one), .count = 1, .out_size = sizeof one};
     struct pool_stream bad[] = {good, good, good, good};
     bad[0].fn = NULL;
     bad[1].timeout = -1;

@@ -10,7 +10,7 @@ TEST_CASE(a_hundred_thousand_submits_give_the_results_of_a_loop) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, TASKS);
     for (long i = 0; i < TASKS; i++) {
         long result = -1;
         assert_ok(finish(futures[i], &result));
@@ -24,7 +24,7 @@ TEST_CASE(one_at_a_time_does_too) {
     struct pool *pool = pool_of(2);
     for (long i = 0; i < 5000; i++) {
         long result = -1;
-        assert_ok(finish(submit(pool, square_task, &i, sizeof i, sizeof i), &result));
+        assert_ok(finish(submit_square(pool, i), &result));
         if (result != i * i) assert_int_equal(result, i * i);
     }
     pool_destroy(pool);
@@ -82,7 +82,7 @@ static void hold_many(size_t arena_size, size_t most) {
     size_t count = 0;
     options.arena_size = arena_size;
     assert_ok(pool_create(&options, &pool));
-    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 2; i++) blocked[i] = submit_gated(pool, gate);
     for (int error = 0; !error && count < most; count += !error) {
         struct sizes sizes = {sizeof sizes + count * 37 % 1500, 1 + count * 61 % 4000};
         memcpy(data, &sizes, sizeof sizes);
@@ -158,13 +158,13 @@ TEST_CASE(arguments_and_results_may_be_missing) {
 TEST_CASE(an_argument_is_copied_at_once) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *first = submit_gated(pool, gate);
     long small = 12;
     struct sizes sizes = {100000, 8};
     char *large = malloc(sizes.in), result[8];
     memcpy(large, &sizes, sizeof sizes);
     fill(large + sizeof sizes, sizes.in - sizeof sizes, sizes.in);
-    struct future *with_small = submit(pool, square_task, &small, sizeof small, sizeof small);
+    struct future *with_small = submit_square(pool, small);
     struct future *with_large = submit(pool, sizes_task, large, sizes.in, sizes.out);
     small = 0;
     memset(large, 0, sizes.in);
@@ -227,7 +227,7 @@ TEST_CASE(one_worker_begins_tasks_in_the_order_of_submission) {
 }
 
 static struct future *submit_with_priority(struct pool *pool, int entry, int priority) {
-    struct pool_task task = {.fn = log_task, .in = &entry, .in_size = sizeof entry, .priority = priority};
+    struct pool_task task = {.fn = log_task, POOL_IN(&entry), .priority = priority};
     struct future *future = NULL;
     assert_ok(pool_submit(pool, &task, &future));
     return future;
@@ -239,8 +239,7 @@ TEST_CASE(among_those_that_wait_the_highest_priority_begins_first) {
     begun = shared(sizeof *begun);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *blocked = submit(pool, gate_task, &gate, sizeof gate, 0), *futures[TASKS];
-    assert_true(gate_reached(gate, 1));
+    struct future *blocked = block_worker(pool, gate), *futures[TASKS];
     for (int i = 0; i < TASKS; i++) futures[i] = submit_with_priority(pool, i, priorities[i]);
     gate_open(gate);
     assert_ok(finish(blocked, NULL));
@@ -260,7 +259,7 @@ TEST_CASE(an_urgent_task_overtakes_a_long_queue) {
     begun = shared(sizeof *begun);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *blocked = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *blocked = submit_gated(pool, gate);
     struct future **futures = malloc((TASKS + 2) * sizeof *futures);
     assert_true(gate_reached(gate, 1));
     for (int i = 0; i < TASKS; i++) futures[i] = submit_with_priority(pool, i, 0);
@@ -275,27 +274,18 @@ TEST_CASE(an_urgent_task_overtakes_a_long_queue) {
     pool_destroy(pool);
 }
 
-static atomic_int *finished;
-
-static int count_task(const void *in, void *out) {
-    (void)in;
-    (void)out;
-    atomic_fetch_add(finished, 1);
-    return 0;
-}
-
 TEST_CASE(a_blocked_task_holds_no_other_back) {
-    finished = shared(sizeof *finished);
+    counted = shared(sizeof *counted);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *futures[1000];
     for (int i = 0; i < 1000; i++) {
         if (i == 300)
-            futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+            futures[i] = submit_gated(pool, gate);
         else
             futures[i] = submit(pool, count_task, NULL, 0, 0);
     }
-    assert_true(becomes(finished, 999));
+    assert_true(becomes(counted, 999));
     for (int i = 0; i < 1000; i++) {
         if (i != 300) assert_ok(future_get(futures[i], NULL, PATIENCE));
     }
@@ -311,8 +301,8 @@ TEST_CASE(submitting_never_blocks) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *blocked[2], **futures = malloc(TASKS * sizeof *futures);
-    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    for (int i = 0; i < 2; i++) blocked[i] = submit_gated(pool, gate);
+    submit_squares(pool, futures, TASKS);
     assert_false(future_done(futures[TASKS - 1]));
     assert_false(future_done(futures[0]));
     gate_open(gate);
@@ -332,10 +322,10 @@ TEST_CASE(more_than_a_million_tasks_may_be_in_flight) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct future *blocked[2], **futures = malloc(tasks * sizeof *futures);
-    for (int i = 0; i < 2; i++) blocked[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 2; i++) blocked[i] = submit_gated(pool, gate);
     for (size_t i = 0; i < tasks; i++) {
         long value = (long)i;
-        futures[i] = submit(pool, square_task, &value, sizeof value, sizeof value);
+        futures[i] = submit_square(pool, value);
     }
     gate_open(gate);
     for (int i = 0; i < 2; i++) assert_ok(finish(blocked[i], NULL));
@@ -350,18 +340,18 @@ TEST_CASE(more_than_a_million_tasks_may_be_in_flight) {
 
 /* As many as workers have in their reach, all of them done, and then one more: the program asks for none. */
 TEST_CASE(submits_alone_keep_the_workers_at_work) {
-    finished = shared(sizeof *finished);
+    counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     for (int i = 0; i < (int)PP_SLOTS; i++) future_free(submit(pool, count_task, NULL, 0, 0));
-    assert_true(becomes(finished, (int)PP_SLOTS));
+    assert_true(becomes(counted, (int)PP_SLOTS));
     future_free(submit(pool, count_task, NULL, 0, 0));
-    assert_true(becomes(finished, (int)PP_SLOTS + 1));
+    assert_true(becomes(counted, (int)PP_SLOTS + 1));
     pool_destroy(pool);
 }
 
 /* Three fit at a time; when one is to be the fourth, the first is done. */
 TEST_CASE(submits_alone_find_the_room_of_what_is_done) {
-    finished = shared(sizeof *finished);
+    counted = shared(sizeof *counted);
     struct pool_options options = test_options(1);
     options.arena_size = (size_t)1 << 20;
     struct pool *pool;
@@ -372,7 +362,7 @@ TEST_CASE(submits_alone_find_the_room_of_what_is_done) {
         struct future *future;
         assert_ok(pool_submit(pool, &task, &future));
         future_free(future);
-        assert_true(becomes(finished, i + 1));
+        assert_true(becomes(counted, i + 1));
     }
     pool_destroy(pool);
 }
@@ -390,8 +380,7 @@ static void *submit_often(void *argument) {
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 100; i++) {
             long value = submitter->base + round + i;
-            struct pool_task task = {
-                .fn = square_task, .in = &value, .in_size = sizeof value, .out_size = sizeof value, .priority = i % 3};
+            struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value, .priority = i % 3};
             if (pool_submit(submitter->pool, &task, &futures[i]) != 0) {
                 submitter->errors++;
                 futures[i] = NULL;
@@ -435,7 +424,7 @@ TEST_CASE(tasks_and_jobs_mix) {
     static long out[ROUNDS][ITEMS];
     struct future *jobs[ROUNDS], *tasks[ROUNDS];
     for (long r = 0; r < ROUNDS; r++) {
-        struct pool_job job = {.fn = echo_index_task, .out = out[r], .out_size = sizeof(long), .count = ITEMS};
+        struct pool_job job = {.fn = echo_index_task, POOL_OUT(out[r]), .count = ITEMS};
         assert_ok(pool_map_async(pool, &job, &jobs[r]));
         tasks[r] = submit(pool, echo_index_task, &r, sizeof r, sizeof r);
     }
@@ -457,13 +446,13 @@ TEST_CASE(workers_know_whether_tasks_come_one_by_one) {
     if (pool_cpu_count() > 1) /* else no wait is awake */
         for (int64_t start = now_ms(); atomic_load(one_by_one) == 0;) {
             assert_true(now_ms() - start < PATIENCE);
-            assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), &result));
+            assert_ok(finish(submit_square(pool, x), &result));
         }
     uint32_t before = atomic_load(one_by_one);
     struct future *futures[2];
-    futures[0] = submit(pool, square_task, &x, sizeof x, sizeof x);
+    futures[0] = submit_square(pool, x);
     assert_int_equal(atomic_load(one_by_one), before);
-    futures[1] = submit(pool, square_task, &x, sizeof x, sizeof x);
+    futures[1] = submit_square(pool, x);
     assert_int_equal(atomic_load(one_by_one), 0);
     for (int i = 0; i < 2; i++) assert_ok(finish(futures[i], &result));
     pool_destroy(pool);

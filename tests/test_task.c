@@ -20,8 +20,7 @@ static int index_task(const void *in, void *out) {
 static uint64_t *seeds_of(int workers, size_t chunk, uint64_t seed) {
     uint64_t *seeds = malloc(ITEMS * sizeof *seeds);
     struct pool *pool = pool_of(workers);
-    struct pool_job job = {
-        .fn = seed_task, .out = seeds, .out_size = sizeof *seeds, .count = ITEMS, .chunk = chunk, .seed = seed};
+    struct pool_job job = {.fn = seed_task, POOL_OUT(seeds), .count = ITEMS, .chunk = chunk, .seed = seed};
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
     return seeds;
@@ -45,7 +44,7 @@ TEST_CASE(the_index_is_that_of_the_item_and_0_elsewhere) {
     struct pool *pool = pool_of(2);
     size_t *out = malloc(ITEMS * sizeof *out), one = 1;
     assert_ok(
-        pool_map(pool, &(struct pool_job){.fn = index_task, .out = out, .out_size = sizeof *out, .count = ITEMS}));
+        pool_map(pool, &(struct pool_job){.fn = index_task, POOL_OUT(out), .count = ITEMS}));
     for (size_t i = 0; i < ITEMS; i++) {
         if (out[i] != i) assert_int_equal(out[i], i);
     }
@@ -91,8 +90,7 @@ TEST_CASE(a_submitted_task_has_the_seed_of_item_0) {
     uint64_t of_job[3], of_task = 0;
     static const uint64_t seeds[] = {0, 1, UINT64_MAX};
     for (size_t i = 0; i < COUNT(seeds); i++) {
-        struct pool_job job = {
-            .fn = seed_task, .out = of_job, .out_size = sizeof of_job[0], .count = 3, .seed = seeds[i]};
+        struct pool_job job = {.fn = seed_task, POOL_OUT(of_job), .count = 3, .seed = seeds[i]};
         assert_ok(pool_map(pool, &job));
         struct pool_task task = {.fn = seed_task, .out_size = sizeof of_task, .seed = seeds[i]};
         struct future *future;
@@ -117,7 +115,7 @@ TEST_CASE(a_retry_has_the_same_seed) {
     attempts = shared(100 * sizeof *attempts);
     struct pool *pool = pool_of(2);
     uint64_t first[100], again[100];
-    struct pool_job job = {.fn = seed_task, .out = first, .out_size = sizeof first[0], .count = 100, .seed = 7};
+    struct pool_job job = {.fn = seed_task, POOL_OUT(first), .count = 100, .seed = 7};
     assert_ok(pool_map(pool, &job));
     job.fn = die_first_task;
     job.out = again;

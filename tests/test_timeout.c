@@ -57,7 +57,7 @@ TEST_CASE(a_task_past_its_time_is_ended) {
         assert_true(hang->last - hang->began < timeout + 10000);
         future_free(future);
         long value = 8;
-        assert_ok(finish(submit(pool, square_task, &value, sizeof value, sizeof value), &result));
+        assert_ok(finish(submit_square(pool, value), &result));
         assert_int_equal(result, 64);
     }
     pool_destroy(pool);
@@ -81,7 +81,7 @@ TEST_CASE(it_is_ended_in_time_while_the_caller_sleeps) {
 TEST_CASE(it_is_ended_in_time_while_the_caller_computes) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = hang_task, .in = &hang, .in_size = sizeof(struct hang *), .count = 1, .timeout = 200};
+    struct pool_job job = {.fn = hang_task, POOL_IN(&hang), .count = 1, .timeout = 200};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
     assert_true(becomes(&hang->pid, 1));
@@ -108,14 +108,8 @@ TEST_CASE(in_a_job_only_the_item_that_hangs_is_lost) {
         int status[100];
         memset(out, 0, sizeof out);
         struct pool_failure failure;
-        struct pool_job job = {.fn = hang_at_13_task,
-                               .out = out,
-                               .out_size = sizeof *out,
-                               .count = 100,
-                               .chunk = chunks[c],
-                               .timeout = 400,
-                               .status = status,
-                               .failure = &failure};
+        struct pool_job job = {.fn = hang_at_13_task, POOL_OUT(out), .count = 100, .chunk = chunks[c], .timeout = 400,
+                               .status = status, .failure = &failure};
         assert_code(pool_map(pool, &job), POOL_EDEADLINE);
         assert_int_equal(failure.index, 13);
         assert_code(failure.error, POOL_EDEADLINE);
@@ -145,7 +139,7 @@ TEST_CASE(each_item_has_its_own_time_from_its_own_start) {
 TEST_CASE(waiting_in_the_queue_is_not_counted) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *first = submit(pool, gate_task, &gate, sizeof gate, 0), *tasks[5];
+    struct future *first = submit_gated(pool, gate), *tasks[5];
     long value = 3;
     for (int i = 0; i < 5; i++) tasks[i] = submit_with_timeout(pool, square_task, &value, sizeof value, 1000);
     sleep_ms(1500);
@@ -352,7 +346,7 @@ TEST_CASE(children_that_a_task_left_end_with_their_worker) {
 TEST_CASE(the_end_of_a_wait_does_not_end_the_task) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    struct future *future = submit(pool, gate_task, &gate, sizeof gate, 0);
+    struct future *future = submit_gated(pool, gate);
     for (int i = 0; i < 5; i++) assert_code(future_get(future, NULL, 20), POOL_ETIMEDOUT);
     gate_open(gate);
     assert_ok(finish(future, NULL));

@@ -83,7 +83,7 @@ TEST_CASE(many_are_waited_for_at_once) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
-    for (long i = 0; i < TASKS; i++) futures[i] = submit(pool, square_task, &i, sizeof i, sizeof i);
+    submit_squares(pool, futures, TASKS);
     assert_ok(future_wait_many(futures, TASKS, POOL_ALL_COMPLETED, PATIENCE));
     for (long i = 0; i < TASKS; i++) {
         if (!future_done(futures[i])) assert_true(future_done(futures[i]));
@@ -151,8 +151,7 @@ TEST_CASE(jobs_and_tasks_are_waited_for_alike) {
     struct pool *pool = pool_of(2);
     static long in[ITEMS], out[ITEMS];
     for (long i = 0; i < ITEMS; i++) in[i] = i;
-    struct pool_job job = {
-        .fn = square_task, .in = in, .in_size = sizeof *in, .out = out, .out_size = sizeof *out, .count = ITEMS};
+    struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS};
     struct future *futures[4];
     assert_ok(pool_map_async(pool, &job, &futures[0]));
     futures[1] = submit(pool, square_task, in, sizeof *in, sizeof *out);
