@@ -39,7 +39,7 @@ struct pp_backend {
  * host/backends.c, so that the pool is compiled without any of them. */
 const struct pp_backend *pp_backend_of(int kind);
 
-/* ---- for backends; in pool.c */
+/* ---- What a backend takes from the pool, in backend.c */
 
 /* The options of a worker, out of those of the pool. */
 struct pp_worker_options pp_worker_options_of(const struct pool *pool);
