@@ -1,5 +1,5 @@
-/* A task may give up rights of its process, which then is no good as a worker: one that cannot sleep would take a CPU
- * for ever, one that cannot ring the bell would not be heard. Another takes its place. */
+/* A task may give up system calls that its worker needs: without a way to sleep the worker would take a CPU for ever,
+ * and without a way to ring the bell the caller would not be woken. Such a worker is replaced. */
 #include "support.h"
 
 #if LINUX
@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel's, whose headers are not everywhere where its calls are: a program for its filters. */
+/* A program for the kernel's filters, declared here since not every C library comes with the kernel's headers. */
 struct instruction {
     uint16_t code;
     uint8_t if_true, if_false; /* instructions to skip */
@@ -23,7 +23,7 @@ enum { MODE_FILTER = 2, LOAD_WORD = 0x20, JUMP_IF_EQUAL = 0x15, RETURN = 0x06 };
 #define ALLOW 0x7fff0000U
 #define FAIL_WITH(code) (0x00050000U | (code))
 
-/* in: the number of a system call, which from then on fails with EPERM. out: the worker. */
+/* in: the number of a system call, which fails with EPERM from then on. out: the worker. */
 static int give_up_task(const void *in, void *out) {
     *(pid_t *)out = getpid();
     struct instruction instructions[] = {
@@ -37,8 +37,8 @@ static int give_up_task(const void *in, void *out) {
     return prctl(PR_SET_SECCOMP, MODE_FILTER, &program) ? errno : 0;
 }
 
-/* The only worker, without its right to this call. 0: the system has no filters. */
-static pid_t give_up(struct pool *pool, int call) {
+/* Takes a system call from the pool's only worker and returns the worker; 0 if the system has no filters. */
+static pid_t give_up_call(struct pool *pool, int call) {
     pid_t worker = 0;
     int code = finish(submit(pool, give_up_task, &call, sizeof call, sizeof worker), &worker);
     if (code == POOL_EFAILED) return 0;
@@ -53,7 +53,7 @@ static pid_t listed_worker(struct pool *pool) {
     return worker.pid;
 }
 
-/* Whether the worker ends, though nobody asks it for anything, and another comes. */
+/* Whether the worker ends, though it is given no work, and another replaces it. */
 static bool is_replaced(struct pool *pool, pid_t worker) {
     int64_t until = now_ms() + PATIENCE;
     while (listed_worker(pool) == worker || listed_worker(pool) == 0)
@@ -62,15 +62,15 @@ static bool is_replaced(struct pool *pool, pid_t worker) {
     return true;
 }
 
-TEST_CASE(who_cannot_sleep_is_replaced) {
+TEST_CASE(a_worker_that_cannot_sleep_is_replaced) {
     struct pool *pool = pool_of(1);
-    pid_t worker = give_up(pool, SYS_futex);
+    pid_t worker = give_up_call(pool, SYS_futex);
     if (worker) {
         assert_true(is_replaced(pool, worker));
         pid_t next = worker_of(pool);
         assert_true(next != worker);
         sleep_ms(200);
-        assert_int_equal(listed_worker(pool), next); /* which sleeps well */
+        assert_int_equal(listed_worker(pool), next); /* the new worker can sleep */
     }
     pool_destroy(pool);
 }
@@ -82,23 +82,23 @@ static int wait_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(who_cannot_ring_is_replaced) {
+TEST_CASE(a_worker_that_cannot_ring_the_bell_is_replaced) {
     struct pool *pool = pool_of(1);
-    pid_t worker = give_up(pool, SYS_write), next = 0;
+    pid_t worker = give_up_call(pool, SYS_write), next = 0;
     if (worker) {
-        assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next)); /* so long that the caller sleeps */
+        assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next)); /* the caller sleeps */
         assert_ok(finish(submit(pool, wait_task, NULL, 0, sizeof next), &next));
         assert_true(next != worker);
     }
     pool_destroy(pool);
 }
 
-/* What an event loop waits for is the bell alone. */
-TEST_CASE(an_event_loop_hears_of_the_last_task_of_one_that_cannot) {
+/* An event loop waits for the bell alone. */
+TEST_CASE(an_event_loop_learns_of_the_last_task_of_a_worker_that_cannot_ring) {
     struct pool *pool = pool_of(1);
-    if (give_up(pool, SYS_write)) {
+    if (give_up_call(pool, SYS_write)) {
         struct pollfd bell = {.fd = pool_fd(pool), .events = POLLIN};
-        assert_int_equal(pool_poll(pool, 0), 1); /* what gave the right up */
+        assert_int_equal(pool_poll(pool, 0), 1); /* the task that gave up the call */
         struct future *future = submit(pool, wait_task, NULL, 0, sizeof(pid_t));
         assert_int_equal(poll(&bell, 1, PATIENCE), 1);
         assert_true(future_done(future));
@@ -109,14 +109,14 @@ TEST_CASE(an_event_loop_hears_of_the_last_task_of_one_that_cannot) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(who_cannot_sleep_is_replaced),
-        TEST(who_cannot_ring_is_replaced),
-        TEST(an_event_loop_hears_of_the_last_task_of_one_that_cannot),
+        TEST(a_worker_that_cannot_sleep_is_replaced),
+        TEST(a_worker_that_cannot_ring_the_bell_is_replaced),
+        TEST(an_event_loop_learns_of_the_last_task_of_a_worker_that_cannot_ring),
     };
     return run_group("sandbox", tests, COUNT(tests), argc, argv);
 }
 #else
 int main(void) {
-    return 0; /* there are no such filters here */
+    return 0; /* there are no such filters on this system */
 }
 #endif
