@@ -1,5 +1,5 @@
-/* The set of what failed items have said: however many threads add to it, it keeps the lowest, each with its own
- * words. */
+/* The set of errors of failed items: however many threads add to it, it keeps those of the lowest positions, each with
+ * its own message. */
 #include "threads.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 enum { ADDERS = 4, POSITIONS = 4000 };
 
 static struct {
-    struct pp_item_errors *flaws;
+    struct pp_item_errors *errors;
     uint32_t room;
     atomic_uint next; /* into `order` */
     uint32_t order[POSITIONS];
@@ -17,24 +17,24 @@ static struct {
 
 static void make_set(size_t wanted) {
     set.room = pp_item_errors_room(wanted);
-    set.flaws = aligned_alloc(PP_LINE, (pp_item_errors_size(set.room) + PP_LINE - 1) / PP_LINE * PP_LINE);
-    assert_non_null(set.flaws);
-    pp_item_errors_begin(set.flaws, set.room);
+    set.errors = aligned_alloc(PP_LINE, (pp_item_errors_size(set.room) + PP_LINE - 1) / PP_LINE * PP_LINE);
+    assert_non_null(set.errors);
+    pp_item_errors_begin(set.errors, set.room);
 }
 
 static void note(uint32_t position) {
     char message[PP_MESSAGE];
     snprintf(message, sizeof message, "said by %u", (unsigned)position);
-    pp_item_errors_note(set.flaws, set.room, position, message);
+    pp_item_errors_note(set.errors, set.room, position, message);
 }
 
 static void check(uint32_t position) {
     char expected[64];
     snprintf(expected, sizeof expected, "said by %u", (unsigned)position);
-    const struct pp_item_error *flaw = pp_item_errors_find(set.flaws, set.room, position);
-    assert_non_null(flaw);
-    assert_string_equal(flaw->message, expected);
-    assert_int_equal(flaw->pid, getpid());
+    const struct pp_item_error *error = pp_item_errors_find(set.errors, set.room, position);
+    assert_non_null(error);
+    assert_string_equal(error->message, expected);
+    assert_int_equal(error->pid, getpid());
 }
 
 static void *add(void *argument) {
@@ -51,7 +51,7 @@ static void shuffle(uint64_t *random) {
     }
 }
 
-TEST_CASE(the_lowest_positions_are_kept_whoever_adds_them) {
+TEST_CASE(the_lowest_positions_are_kept_in_any_order_of_additions) {
     static const size_t wanted[] = {1, 2, 7, 64, 1000};
     uint64_t random = 21;
     for (uint64_t round = 0; round < scaled(100); round++) {
@@ -63,43 +63,43 @@ TEST_CASE(the_lowest_positions_are_kept_whoever_adds_them) {
         for (int i = 0; i < ADDERS; i++) start_thread(&threads, add, NULL);
         join_all(&threads);
         for (uint32_t p = 0; p < kept; p++) check(p);
-        assert_null(pp_item_errors_find(set.flaws, set.room, POSITIONS - 1));
-        free(set.flaws);
+        assert_null(pp_item_errors_find(set.errors, set.room, POSITIONS - 1));
+        free(set.errors);
     }
 }
 
-/* What a worker that dies while it writes leaves behind. */
-TEST_CASE(places_of_the_dead_displace_nobody) {
+/* Entries as a worker leaves them that dies while it writes. */
+TEST_CASE(entries_of_dead_workers_displace_no_error) {
     for (int way = 0; way < 2; way++) {
         make_set(3);
         for (int i = 0; i < 3; i++)
-            atomic_store(&set.flaws->entries[2 * i].position, (uint64_t)1 << 63 | (way ? 1U : 100U));
+            atomic_store(&set.errors->entries[2 * i].position, (uint64_t)1 << 63 | (way ? 1U : 100U));
         for (uint32_t p = 50; p > 0; p--) note(p - 1);
         for (uint32_t p = 0; p < 3; p++) check(p);
-        free(set.flaws);
+        free(set.errors);
     }
 }
 
-TEST_CASE(whatever_is_scribbled_on_it_only_messages_are_lost) {
+TEST_CASE(scribbling_on_the_set_costs_only_messages) {
     uint64_t random = 22;
     make_set(8);
     for (uint64_t round = 0; round < scaled(20000); round++) {
-        unsigned char *byte = (unsigned char *)set.flaws + next_random(&random) % pp_item_errors_size(set.room);
+        unsigned char *byte = (unsigned char *)set.errors + next_random(&random) % pp_item_errors_size(set.room);
         *byte = (unsigned char)random;
         note((uint32_t)(next_random(&random) % 100));
-        pp_item_errors_find(set.flaws, set.room, random % 100);
+        pp_item_errors_find(set.errors, set.room, random % 100);
     }
-    pp_item_errors_begin(set.flaws, set.room);
+    pp_item_errors_begin(set.errors, set.room);
     note(5);
     check(5);
-    free(set.flaws);
+    free(set.errors);
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(the_lowest_positions_are_kept_whoever_adds_them),
-        TEST(places_of_the_dead_displace_nobody),
-        TEST(whatever_is_scribbled_on_it_only_messages_are_lost),
+        TEST(the_lowest_positions_are_kept_in_any_order_of_additions),
+        TEST(entries_of_dead_workers_displace_no_error),
+        TEST(scribbling_on_the_set_costs_only_messages),
     };
     return run_group("shared_item_errors", tests, COUNT(tests), argc, argv);
 }
