@@ -1,4 +1,4 @@
-/* Sleeping and waking: whatever is published while workers fall asleep is found by one of them. */
+/* Parking and waking: a task that is published while workers fall asleep is found by one of them. */
 #include "threads.h"
 
 #include "shared/park.h"
@@ -17,7 +17,7 @@ static struct {
     int pipe[2];
     atomic_size_t taken, taken_by[SLEEPERS];
     atomic_bool over;
-    bool hesitates; /* between the last look and the sleep */
+    bool hesitates; /* whether workers are delayed between their last look and the sleep */
 } bed;
 
 static void *sleep_and_take(void *argument) {
@@ -71,7 +71,7 @@ static void wait_for(size_t published) {
     }
 }
 
-/* Publishes one after another and waits for each: any lost wake-up would leave the next there for ever. */
+/* Publishes tickets and waits until they are claimed: a lost wake-up would leave them there for ever. */
 static void publish(size_t count, uint64_t most_at_once) {
     uint64_t random = 21;
     struct pp_wakes wakes = {0};
@@ -81,8 +81,8 @@ static void publish(size_t count, uint64_t most_at_once) {
         for (uint64_t i = 0; i < burst; i++) assert_true(pp_ring_push(&bed.memory, ticket_number(++published)));
         pp_wake(&bed.memory, bed.pipe[1], &wakes, (uint32_t)burst);
         wait_for(published);
-        if (next_random(&random) % 8 == 0) sleep_ms(1); /* all are asleep */
-        else for (uint64_t i = next_random(&random) % 8; i; i--) stumble(&random); /* some are about to be */
+        if (next_random(&random) % 8 == 0) sleep_ms(1); /* all workers are asleep */
+        else for (uint64_t i = next_random(&random) % 8; i; i--) stumble(&random); /* some are about to sleep */
     }
 }
 
@@ -93,7 +93,7 @@ TEST_CASE(no_wake_up_is_lost) {
     end_bed(&threads);
 }
 
-TEST_CASE(no_wake_up_is_lost_among_several) {
+TEST_CASE(no_wake_up_of_several_is_lost) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, true);
     publish(scaled(50000), 6);
@@ -107,7 +107,7 @@ static uint64_t taken_by_all(void) {
 static bool all_are_asleep(void) {
     for (int64_t start = now_ms(); now_ms() - start < PATIENCE;) {
         if (atomic_load(&bed.memory.status->asleep[0]) == (1U << SLEEPERS) - 1) {
-            sleep_ms(5); /* from the bit to the sleep */
+            sleep_ms(5); /* the sleep comes after the bit */
             return true;
         }
         sleep_ms(1);
@@ -115,7 +115,7 @@ static bool all_are_asleep(void) {
     return false;
 }
 
-TEST_CASE(for_one_task_one_is_woken) {
+TEST_CASE(one_task_wakes_one_worker) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
     struct pp_wakes wakes = {0};
@@ -128,14 +128,14 @@ TEST_CASE(for_one_task_one_is_woken) {
         wait_for((size_t)i);
         assert_true(all_are_asleep());
     }
-    assert_true(taken_by_all() - before <= 20); /* one that was about to sleep is not counted */
-    /* Always the same one, which finds its memory in the CPU's caches, where the system lets us choose. */
+    assert_true(taken_by_all() - before <= 20); /* a worker that was about to sleep is not counted */
+    /* With a futex it is always the same worker, whose memory is in the CPU's caches. */
     if (FUTEX) assert_true(atomic_load(&bed.taken_by[0]) > 10);
     end_bed(&threads);
 }
 
-/* The system finds nobody to wake, and each call of it would cost the caller more than most tasks. */
-TEST_CASE(who_is_about_to_sleep_is_woken_once) {
+/* The kernel would find no sleeper, and each system call costs the caller more than most tasks. */
+TEST_CASE(a_worker_that_is_about_to_sleep_is_woken_once) {
     struct pp_shared memory = make_memory(1);
     struct pp_wakes wakes = {0};
     int pipe[2];
@@ -153,20 +153,20 @@ TEST_CASE(who_is_about_to_sleep_is_woken_once) {
         pp_park_end(&memory, 0);
     }
     char byte;
-    assert_int_equal(pp_read(pipe[0], &byte, 1), -1); /* where they are bytes, one each was written */
+    assert_int_equal(pp_read(pipe[0], &byte, 1), -1); /* wake-ups through the pipe: one byte was written for each */
     pp_close(&pipe[0]);
     pp_close(&pipe[1]);
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(what_was_given_to_one_who_died_keeps_nobody_asleep) {
+TEST_CASE(a_wake_up_given_to_a_dead_worker_is_given_again) {
     struct pp_shared memory = make_memory(1);
     int pipe[2];
-    struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps, and dies before it can take it */
+    struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps and dies before it takes the wake-up */
     assert_int_equal(pp_pipe(pipe, -1), 0);
     pp_park_begin(&memory, 0);
     pp_park_died(&memory, 0);
-    pp_park_begin(&memory, 0); /* the one in its place */
+    pp_park_begin(&memory, 0); /* the worker that replaces it */
     uint32_t before = memory.control->wakes;
     char byte;
     pp_wake(&memory, pipe[1], &wakes, 1);
@@ -176,8 +176,8 @@ TEST_CASE(what_was_given_to_one_who_died_keeps_nobody_asleep) {
     pp_shared_unmake(&memory);
 }
 
-/* Of many words of bits, each may be the only one. */
-TEST_CASE(whoever_sleeps_is_found) {
+/* Each worker in turn is the only one that sleeps, so that its bit is the only one of many words. */
+TEST_CASE(each_sleeping_worker_is_found) {
     struct pp_shared memory = make_memory(PP_WORKERS);
     for (uint32_t worker = 0; worker < PP_WORKERS; worker += 61) {
         struct pp_wakes wakes = {0};
@@ -198,14 +198,14 @@ TEST_CASE(whoever_sleeps_is_found) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(wrong_counts_lose_no_wake_up_for_long) {
+TEST_CASE(a_wake_up_lost_by_wrong_counts_is_made_up_for) {
     struct threads threads = {.count = 0};
     begin_bed(&threads, false);
     struct pp_wakes wakes = {0};
     uint64_t random = 31;
     for (uint64_t i = 1; i <= scaled(200); i++) {
-        sleep_ms(2); /* most are asleep */
-        /* Somebody scribbles. */
+        sleep_ms(2); /* most workers are asleep */
+        /* A task scribbles on the counts. */
         atomic_store(&bed.memory.status->woken, next_random(&random) % 2 ? random : wakes.given);
         atomic_store(&bed.memory.status->asleep[0], next_random(&random));
         if (next_random(&random) % 2) atomic_store(&bed.memory.status->parkings, wakes.spent);
@@ -222,12 +222,12 @@ TEST_CASE(wrong_counts_lose_no_wake_up_for_long) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(no_wake_up_is_lost),
-        TEST(no_wake_up_is_lost_among_several),
-        TEST(for_one_task_one_is_woken),
-        TEST(who_is_about_to_sleep_is_woken_once),
-        TEST(what_was_given_to_one_who_died_keeps_nobody_asleep),
-        TEST(whoever_sleeps_is_found),
-        TEST(wrong_counts_lose_no_wake_up_for_long),
+        TEST(no_wake_up_of_several_is_lost),
+        TEST(one_task_wakes_one_worker),
+        TEST(a_worker_that_is_about_to_sleep_is_woken_once),
+        TEST(a_wake_up_given_to_a_dead_worker_is_given_again),
+        TEST(each_sleeping_worker_is_found),
+        TEST(a_wake_up_lost_by_wrong_counts_is_made_up_for),
     };
     return run_group(GROUP, tests, COUNT(tests), argc, argv);
 }
