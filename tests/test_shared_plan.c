@@ -1,5 +1,4 @@
-/* A job's plan: however many threads claim, each position is claimed once, whatever the numbers of positions, blocks,
- * chunks and regions. */
+/* A job's plan: each position is claimed once, for any number of threads, positions, blocks, chunks and regions. */
 #include "threads.h"
 
 #include "shared/plan.h"
@@ -11,7 +10,7 @@ static struct {
     struct pp_cursor cursors[64];
     _Atomic unsigned char marks[MOST_COUNT];
     atomic_uchar claims[MOST_COUNT];
-    unsigned char data[MOST_COUNT]; /* plain: written by whoever claims it */
+    unsigned char data[MOST_COUNT]; /* not atomic: only the claimer writes it */
     struct barrier start, end;
     atomic_int wrong;
     atomic_bool use_up, over;
@@ -87,7 +86,7 @@ static void end_claimers(struct threads *threads) {
     join_all(threads);
 }
 
-/* Numbers at the edges, and others. */
+/* A job with numbers at the edges, or with random ones. */
 static void make_some_job(uint64_t *random, uint32_t round) {
     static const uint64_t counts[] = {1, 2, 3, 7, 8, 63, 64, 65, 1000, 65535, 65536, 65537, MOST_COUNT};
     uint64_t count = round < 2 * COUNT(counts) ? counts[round / 2] : 1 + next_random(random) % 5000;
@@ -111,7 +110,7 @@ TEST_CASE(claims_of_several_threads_cover_each_position_once) {
     end_claimers(&threads);
 }
 
-TEST_CASE(what_is_used_up_is_claimed_by_nobody) {
+TEST_CASE(no_position_is_claimed_after_the_plan_is_used_up) {
     struct threads threads = {.count = 0};
     start_claimers(&threads, 1);
     uint64_t random = 12;
@@ -126,7 +125,7 @@ TEST_CASE(what_is_used_up_is_claimed_by_nobody) {
     end_claimers(&threads);
 }
 
-TEST_CASE(scribbled_cursors_claim_nothing_outside) {
+TEST_CASE(scribbled_cursors_claim_nothing_outside_the_plan) {
     uint64_t random = 13;
     for (uint32_t round = 0; round < scaled(20000); round++) {
         make_some_job(&random, 100 + round);
@@ -146,7 +145,7 @@ TEST_CASE(scribbled_cursors_claim_nothing_outside) {
     }
 }
 
-TEST_CASE(regions_are_small_enough_to_be_counted_and_hold_all) {
+TEST_CASE(regions_fit_their_cursors_and_hold_all_blocks) {
     static const uint64_t blocks[] = {1, 2, 3, 63, 64, 65, 65536, ((uint64_t)1 << 24) - 1, (uint64_t)1 << 24,
                                       ((uint64_t)1 << 24) + 1, ((uint64_t)1 << 40) - 1};
     static const uint32_t workers[] = {1, 2, 3, 64, PP_WORKERS};
@@ -164,7 +163,7 @@ TEST_CASE(regions_are_small_enough_to_be_counted_and_hold_all) {
         }
 }
 
-TEST_CASE(own_regions_are_taken_from_the_front_and_others_from_the_back) {
+TEST_CASE(a_worker_claims_its_own_region_from_the_front_and_others_from_the_back) {
     make_job(256, 1, 8, 2, 7); /* stripes of 32 blocks */
     struct pp_pace pace = {.blocks = 0};
     struct pp_chunk chunk;
@@ -183,8 +182,8 @@ TEST_CASE(own_regions_are_taken_from_the_front_and_others_from_the_back) {
     assert_false(pp_plan_claim(&job.plan, 1, &pace, UINT64_MAX, &chunk));
 }
 
-/* Workers that are equally fast begin every item when about all before it were begun. */
-TEST_CASE(items_are_begun_in_about_their_order) {
+/* Workers that are equally fast start each item when about all items before it were started. */
+TEST_CASE(items_start_in_about_their_order) {
     static const uint64_t counts[] = {40, 1000, 5000};
     for (size_t i = 0; i < COUNT(counts); i++) {
         const uint32_t workers = 3;
@@ -215,7 +214,7 @@ TEST_CASE(chunks_grow_until_they_take_long_enough) {
     assert_true(longest >= PP_CHUNK_NS / 1000 / 2 && longest <= PP_CHUNK_NS / 1000 * 2);
 }
 
-/* How many chunks, of one block and `ns` each, go by until the clock is to be looked at; then it is. */
+/* Returns how many chunks, of one block and `ns` each, go by until a look at the clock is due, and then makes it. */
 static unsigned chunks_until_due(struct pp_pace *pace, uint64_t ns) {
     const struct pp_chunk chunk = {.last = 1, .end = 1};
     unsigned chunks = 1;
@@ -231,14 +230,14 @@ TEST_CASE(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not) {
     for (unsigned expected = 1; expected <= PP_UNMEASURED_MOST + 1; expected *= 2)
         assert_int_equal(chunks_until_due(&pace, 50), expected);
     assert_int_equal(chunks_until_due(&pace, 50), PP_UNMEASURED_MOST + 1);
-    /* Of as many chunks as were measured, not of one: */
+    /* The pace follows from all chunks measured, not from one. */
     assert_int_equal(pace.blocks, 8 * (PP_UNMEASURED_MOST + 1));
     assert_int_equal(chunks_until_due(&pace, PP_CHUNK_NS), PP_UNMEASURED_MOST + 1);
     assert_int_equal(pace.blocks, 1);
     for (int i = 0; i < 10; i++) assert_int_equal(chunks_until_due(&pace, PP_SHORT_NS + 1), 1);
 }
 
-TEST_CASE(a_tick_makes_the_next_look_due) {
+TEST_CASE(a_tick_makes_the_next_look_at_the_clock_due) {
     const struct pp_chunk chunk = {.last = 1, .end = 1};
     struct pp_pace pace = {.began = 1000};
     for (int i = 0; i < 10; i++) chunks_until_due(&pace, 50);
@@ -248,8 +247,8 @@ TEST_CASE(a_tick_makes_the_next_look_due) {
     assert_false(pp_pace_is_due(&pace, &chunk, 4000000));
 }
 
-/* As if a cursor had been set back: what was claimed and finished is not claimed again, and what follows it is. */
-TEST_CASE(what_has_a_mark_is_claimed_by_nobody) {
+/* As after a cursor was set back: finished blocks are not claimed again, and those behind them are. */
+TEST_CASE(marked_blocks_are_not_claimed_again) {
     static const uint64_t chunks[] = {1, 4, 0};
     for (size_t i = 0; i < COUNT(chunks); i++) {
         make_job(300, 3, chunks[i], 2, 1);
@@ -266,22 +265,22 @@ TEST_CASE(what_has_a_mark_is_claimed_by_nobody) {
         }
         assert_true(pp_plan_is_used_up(&job.plan));
         if (chunks[i] == 1) assert_int_equal(claimed, 100 - COUNT(marked));
-        assert_true(claimed >= 80); /* of a chunk, what comes before the first mark in its middle */
+        assert_true(claimed >= 80); /* of a chunk only the blocks before its first mark are claimed */
     }
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(claims_of_several_threads_cover_each_position_once),
-        TEST(what_is_used_up_is_claimed_by_nobody),
-        TEST(scribbled_cursors_claim_nothing_outside),
-        TEST(what_has_a_mark_is_claimed_by_nobody),
-        TEST(regions_are_small_enough_to_be_counted_and_hold_all),
-        TEST(own_regions_are_taken_from_the_front_and_others_from_the_back),
-        TEST(items_are_begun_in_about_their_order),
+        TEST(no_position_is_claimed_after_the_plan_is_used_up),
+        TEST(scribbled_cursors_claim_nothing_outside_the_plan),
+        TEST(marked_blocks_are_not_claimed_again),
+        TEST(regions_fit_their_cursors_and_hold_all_blocks),
+        TEST(a_worker_claims_its_own_region_from_the_front_and_others_from_the_back),
+        TEST(items_start_in_about_their_order),
         TEST(chunks_grow_until_they_take_long_enough),
         TEST(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not),
-        TEST(a_tick_makes_the_next_look_due),
+        TEST(a_tick_makes_the_next_look_at_the_clock_due),
     };
     return run_group("shared_plan", tests, COUNT(tests), argc, argv);
 }
