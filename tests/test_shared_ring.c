@@ -1,4 +1,4 @@
-/* The ring of tickets and the ring of notices, driven by threads: what goes in comes out once, in order, whole. */
+/* The ring of tickets and the ring of notices, driven by threads: each entry comes out once, in order, whole. */
 #include "threads.h"
 
 #include "shared/notice.h"
@@ -9,7 +9,7 @@ enum { TAKERS = 3, MOST = 3 * (int)PP_TICKETS / 2 };
 static struct {
     struct pp_shared memory;
     size_t count; /* tickets of the numbers 1 … count */
-    unsigned char data[MOST + 1]; /* plain: what orders it is the ring */
+    unsigned char data[MOST + 1]; /* not atomic: ordered by the ring */
     atomic_uchar taken[MOST + 1];
     atomic_size_t total;
     bool keeps_order;
@@ -56,7 +56,7 @@ static void end_ring(struct threads *threads) {
     pp_shared_unmake(&ring.memory);
 }
 
-TEST_CASE(every_ticket_is_taken_once_and_in_order) {
+TEST_CASE(each_ticket_is_claimed_once_and_in_order) {
     struct threads threads = {.count = 0};
     begin_ring(&threads, true);
     for (size_t i = 1; i <= ring.count;) {
@@ -67,7 +67,7 @@ TEST_CASE(every_ticket_is_taken_once_and_in_order) {
     end_ring(&threads);
 }
 
-TEST_CASE(what_is_recalled_is_taken_by_nobody_else) {
+TEST_CASE(a_recalled_ticket_is_claimed_by_no_worker) {
     struct threads threads = {.count = 0};
     begin_ring(&threads, false);
     uint64_t random = 77, back[50];
@@ -87,7 +87,7 @@ TEST_CASE(what_is_recalled_is_taken_by_nobody_else) {
     assert_true(recalled > 0);
 }
 
-TEST_CASE(a_full_ring_takes_no_more) {
+TEST_CASE(a_full_ring_refuses_tickets) {
     struct pp_shared memory = make_memory(1);
     for (int round = 0; round < 3; round++) {
         for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_true(pp_ring_push(&memory, ticket_number(i)));
@@ -95,14 +95,14 @@ TEST_CASE(a_full_ring_takes_no_more) {
         assert_int_equal(pp_ring_length(&memory), PP_TICKETS);
         for (uint64_t i = 1; i <= PP_TICKETS; i++) assert_int_equal(pp_ring_recall(&memory), ticket_number(i));
         assert_int_equal(pp_ring_recall(&memory), 0);
-        assert_true(pp_ring_push(&memory, 5)); /* so that the next round begins elsewhere */
+        assert_true(pp_ring_push(&memory, 5)); /* so that the next round starts at another entry */
         assert_int_equal(pp_ring_recall(&memory), 5);
     }
     pp_shared_unmake(&memory);
 }
 
-/* The bits of an entry that count laps are few. */
-TEST_CASE(laps_that_begin_anew_are_told_apart) {
+/* An entry has few bits to count laps. */
+TEST_CASE(laps_are_told_apart_when_their_count_wraps) {
     struct pp_shared memory = make_memory(1);
     uint64_t tickets[PP_CLAIMED_MOST], laps = (UINT64_C(1) << 14) - 1;
     uint64_t start = laps * PP_TICKETS;
@@ -118,7 +118,7 @@ TEST_CASE(laps_that_begin_anew_are_told_apart) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired) {
+TEST_CASE(a_ring_with_a_senseless_head_is_empty_until_it_is_repaired) {
     struct pp_shared memory = make_memory(1);
     uint64_t random = 4, tickets[PP_CLAIMED_MOST];
     for (int i = 0; i < 100; i++) {
@@ -139,12 +139,12 @@ TEST_CASE(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired) {
     pp_shared_unmake(&memory);
 }
 
-/* ---- notices */
+/* ---- Notices */
 
 static struct {
     struct pp_shared memory;
     uint32_t count;
-    atomic_int room; /* PP_ROOM commands under way */
+    atomic_int room; /* PP_ROOM commands in flight */
     atomic_bool lost;
     atomic_uint waits;
 } notices;
@@ -168,7 +168,7 @@ static void *write_notices(void *unused) {
     return NULL;
 }
 
-TEST_CASE(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room) {
+TEST_CASE(notices_arrive_whole_and_in_order_and_a_writer_learns_of_room) {
     memset(&notices, 0, sizeof notices);
     notices.memory = make_memory(1);
     notices.count = (uint32_t)scaled(300000);
@@ -186,7 +186,7 @@ TEST_CASE(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room) {
         assert_true(notice.worker == i && notice.life == i * 3 && notice.pid == (pid_t)i && notice.left.end == i &&
                     notice.left.claimed[PP_CLAIMED_MOST - 1] == i);
         i++;
-        if (next_random(&random) % 1000 == 0) sleep_ms(1); /* the ring runs full */
+        if (next_random(&random) % 1000 == 0) sleep_ms(1); /* the ring fills up */
     }
     join_all(&threads);
     assert_false(notices.lost);
@@ -197,12 +197,12 @@ TEST_CASE(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(every_ticket_is_taken_once_and_in_order),
-        TEST(what_is_recalled_is_taken_by_nobody_else),
-        TEST(a_full_ring_takes_no_more),
-        TEST(laps_that_begin_anew_are_told_apart),
-        TEST(a_head_that_makes_no_sense_is_an_empty_ring_until_it_is_repaired),
-        TEST(notices_come_whole_and_in_order_and_a_full_ring_is_told_of_room),
+        TEST(each_ticket_is_claimed_once_and_in_order),
+        TEST(a_recalled_ticket_is_claimed_by_no_worker),
+        TEST(a_full_ring_refuses_tickets),
+        TEST(laps_are_told_apart_when_their_count_wraps),
+        TEST(a_ring_with_a_senseless_head_is_empty_until_it_is_repaired),
+        TEST(notices_arrive_whole_and_in_order_and_a_writer_learns_of_room),
     };
     return run_group("shared_ring", tests, COUNT(tests), argc, argv);
 }
