@@ -1,16 +1,16 @@
-/* State words: whoever races, each task begins at most once and ends exactly once. */
+/* State words: whichever threads race, each task starts at most once and ends exactly once. */
 #include "threads.h"
 
 #include "shared/state.h"
 
-/* ---- one use of each word */
+/* ---- One use of each word */
 
 enum { MOST_WORDS = 50000 };
 
 static struct {
     _Atomic uint64_t words[MOST_WORDS];
     atomic_uchar begun[MOST_WORDS], ended[MOST_WORDS];
-    long results[MOST_WORDS]; /* plain: what orders it is the word */
+    long results[MOST_WORDS]; /* not atomic: ordered by the word */
     size_t count;
     struct barrier start;
 } race;
@@ -90,15 +90,15 @@ TEST_CASE(each_task_ends_exactly_once) {
     }
 }
 
-/* ---- slots that are used again and again */
+/* ---- Slots that are used again and again */
 
 enum { SLOTS = 16 };
 
 static struct {
     struct {
         _Atomic uint64_t word;
-        long argument, result; /* plain */
-        atomic_uint dead;      /* the generation under which a worker that was killed has stopped */
+        long argument, result; /* not atomic */
+        atomic_uint dead;      /* the generation in which a killed worker has stopped */
     } slots[SLOTS];
     atomic_bool over;
 } uses;
@@ -132,7 +132,7 @@ static void *kill_in_slots(void *argument) {
     return NULL;
 }
 
-TEST_CASE(what_is_described_is_what_runs_and_what_ran_is_what_is_read) {
+TEST_CASE(workers_see_the_arguments_and_the_caller_sees_the_results) {
     struct racer workers[2] = {{1, 0}, {2, 0}};
     struct threads threads = {.count = 0};
     atomic_store(&uses.over, false);
@@ -170,7 +170,7 @@ TEST_CASE(what_is_described_is_what_runs_and_what_ran_is_what_is_read) {
     assert_true(done + cancelled + killed == wanted && done > 0);
 }
 
-/* ---- the word of a worker's item */
+/* ---- The word of a worker's item */
 
 static struct {
     _Atomic uint64_t word;
@@ -190,7 +190,7 @@ static void *kill_items(void *unused) {
     return NULL;
 }
 
-TEST_CASE(a_kill_hits_the_item_that_it_was_meant_for_or_none) {
+TEST_CASE(a_kill_hits_the_intended_item_or_none) {
     struct threads threads = {.count = 0};
     atomic_store(&item.over, false);
     start_thread(&threads, kill_items, NULL);
@@ -210,9 +210,9 @@ TEST_CASE(a_kill_hits_the_item_that_it_was_meant_for_or_none) {
     assert_int_equal(lost, item.killed);
 }
 
-/* ---- the word itself */
+/* ---- The word itself */
 
-TEST_CASE(a_word_keeps_what_it_is_made_of) {
+TEST_CASE(a_word_keeps_its_parts) {
     uint64_t random = 1;
     for (int i = 0; i < 100000; i++) {
         uint32_t generation = (uint32_t)next_random(&random), worker = (uint32_t)next_random(&random) % PP_WORKERS;
@@ -229,9 +229,9 @@ TEST_CASE(a_word_keeps_what_it_is_made_of) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(each_task_ends_exactly_once),
-        TEST(what_is_described_is_what_runs_and_what_ran_is_what_is_read),
-        TEST(a_kill_hits_the_item_that_it_was_meant_for_or_none),
-        TEST(a_word_keeps_what_it_is_made_of),
+        TEST(workers_see_the_arguments_and_the_caller_sees_the_results),
+        TEST(a_kill_hits_the_intended_item_or_none),
+        TEST(a_word_keeps_its_parts),
     };
     return run_group("shared_state", tests, COUNT(tests), argc, argv);
 }
