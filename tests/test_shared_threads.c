@@ -1,6 +1,5 @@
-/* The shared memory under threads: slots, ring, jobs, board and notices, driven by workers that are threads and by
- * several threads of the program at once. To be run under ThreadSanitizer, too, which sees no races between
- * processes. */
+/* The shared memory under threads: slots, ring, jobs, job table and notices, used by workers that are threads and by
+ * several threads of the program at once. It is for ThreadSanitizer, which sees no races between processes. */
 #include "support.h"
 
 #include <pthread.h>
@@ -16,7 +15,7 @@ static struct pool *pool_of_threads(unsigned max_tasks) {
     return pool;
 }
 
-/* Runs body in CALLERS threads at once; it returns how often something was wrong. */
+/* Calls body in CALLERS threads at the same time; it returns the number of errors. */
 struct caller {
     struct pool *pool;
     size_t (*body)(struct pool *pool, uint64_t seed);
@@ -41,6 +40,13 @@ static void from_many_threads(struct pool *pool, size_t (*body)(struct pool *poo
     for (int i = 0; i < CALLERS; i++) assert_int_equal(callers[i].wrong, 0);
 }
 
+/* The same in a pool of its own, whose workers are replaced after so many tasks; 0: never. */
+static void in_a_pool(unsigned max_tasks, size_t (*body)(struct pool *pool, uint64_t seed)) {
+    struct pool *pool = pool_of_threads(max_tasks);
+    from_many_threads(pool, body);
+    pool_destroy(pool);
+}
+
 /* ---- Tasks ---------------------------------------------------------------------------------------------------- */
 
 enum { IN_FLIGHT = 64 };
@@ -56,7 +62,7 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
     for (size_t i = 0; i < count + IN_FLIGHT; i++) {
         struct future **f = &futures[i % IN_FLIGHT];
         uint64_t result = 0;
-        /* Some are given up: done or not, and perhaps taken in by another thread. */
+        /* Some are given up, whether they are done or not; another thread may have collected them. */
         if (*f && i % 8 != 0) {
             wrong += future_get(*f, &result, PATIENCE) != 0 || result != scramble(seed + i - IN_FLIGHT);
         }
@@ -71,9 +77,7 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(tasks_of_many_threads_each_have_their_result) {
-    struct pool *pool = pool_of_threads(0);
-    from_many_threads(pool, submit_many);
-    pool_destroy(pool);
+    in_a_pool(0, submit_many);
 }
 
 enum { LARGE = 3000 };
@@ -100,10 +104,8 @@ static size_t submit_large(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-TEST_CASE(large_arguments_and_results_come_through) {
-    struct pool *pool = pool_of_threads(0);
-    from_many_threads(pool, submit_large);
-    pool_destroy(pool);
+TEST_CASE(large_arguments_and_results_arrive_whole) {
+    in_a_pool(0, submit_large);
 }
 
 /* ---- Jobs ----------------------------------------------------------------------------------------------------- */
@@ -136,10 +138,8 @@ static size_t map_many(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-TEST_CASE(jobs_of_many_threads_run_at_once) {
-    struct pool *pool = pool_of_threads(0);
-    from_many_threads(pool, map_many);
-    pool_destroy(pool);
+TEST_CASE(jobs_of_many_threads_run_at_the_same_time) {
+    in_a_pool(0, map_many);
 }
 
 static size_t both(struct pool *pool, uint64_t seed) {
@@ -147,15 +147,11 @@ static size_t both(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(jobs_and_tasks_share_the_workers) {
-    struct pool *pool = pool_of_threads(0);
-    from_many_threads(pool, both);
-    pool_destroy(pool);
+    in_a_pool(0, both);
 }
 
-TEST_CASE(workers_that_are_replaced_lose_nothing) {
-    struct pool *pool = pool_of_threads(5);
-    from_many_threads(pool, both);
-    pool_destroy(pool);
+TEST_CASE(replaced_workers_lose_nothing) {
+    in_a_pool(5, both);
 }
 
 /* ---- Ends of every kind ----------------------------------------------------------------------------------------- */
@@ -166,7 +162,7 @@ static int wait_task(const void *in, void *out) {
     return 0;
 }
 
-/* What is cancelled, killed or overdue ends once, and in one of the ways it may. */
+/* Cancels, kills or lets a task run into its time-out: it must end once, with a code that is right for that. */
 static size_t end_somehow(struct pool *pool, uint64_t seed) {
     size_t wrong = 0;
     for (size_t i = 0; i < scaled(1500); i++) {
@@ -196,10 +192,8 @@ static size_t end_somehow(struct pool *pool, uint64_t seed) {
     return wrong;
 }
 
-TEST_CASE(whatever_ends_a_task_it_ends_once) {
-    struct pool *pool = pool_of_threads(0);
-    from_many_threads(pool, end_somehow);
-    pool_destroy(pool);
+TEST_CASE(a_task_ends_once_however_it_ends) {
+    in_a_pool(0, end_somehow);
 }
 
 static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
@@ -245,11 +239,11 @@ TEST_CASE(a_busy_pool_can_be_destroyed) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(tasks_of_many_threads_each_have_their_result),
-        TEST(large_arguments_and_results_come_through),
-        TEST(jobs_of_many_threads_run_at_once),
+        TEST(large_arguments_and_results_arrive_whole),
+        TEST(jobs_of_many_threads_run_at_the_same_time),
         TEST(jobs_and_tasks_share_the_workers),
-        TEST(workers_that_are_replaced_lose_nothing),
-        TEST(whatever_ends_a_task_it_ends_once),
+        TEST(replaced_workers_lose_nothing),
+        TEST(a_task_ends_once_however_it_ends),
         TEST(futures_may_be_freed_at_any_time),
         TEST(a_busy_pool_can_be_destroyed),
     };
