@@ -1,4 +1,4 @@
-/* Time-outs as the supervisor checks them: records and state words made by hand, and a clock of the test's own. */
+/* Time-outs as the supervisor checks them, with records, state words and a clock that the test makes up. */
 #include "threads.h"
 
 #include <sys/socket.h>
@@ -28,7 +28,7 @@ static uint64_t check_at(uint64_t now) {
     return pp_timer_check(&memory, now, &shortest, count_kill, kills);
 }
 
-/* One worker of life 9 is at a task in slot 5, of generation 3, since `started`. */
+/* Makes a worker of life 9 that runs the task of generation 3 in slot 5 since `started`. */
 static _Atomic uint64_t *run_task(uint32_t worker, int32_t timeout, uint64_t started) {
     atomic_store(&memory.control->lives[worker], 9);
     atomic_store(&memory.records[worker].current, pp_ticket(5, 3));
@@ -50,13 +50,13 @@ static unsigned all_kills(void) {
     return kills[0] + kills[1] + kills[2];
 }
 
-TEST_CASE(what_is_overdue_is_swapped_then_killed_once) {
+TEST_CASE(an_overdue_task_is_marked_and_then_its_worker_killed_once) {
     begin();
     _Atomic uint64_t *word = run_task(1, 20, NOW);
     assert_true(check_at(NOW) == NOW + 20 * MS);
     assert_true(check_at(NOW + 19 * MS) == NOW + 20 * MS);
     assert_int_equal(all_kills(), 0);
-    assert_true(check_at(NOW + 20 * MS) == NOW + 70 * MS); /* when one that begins now would be due */
+    assert_true(check_at(NOW + 20 * MS) == NOW + 70 * MS); /* when a task that starts now would be due */
     assert_int_equal(kills[1], 1);
     assert_true(*word == pp_state(3, PP_OVERDUE, 1, 9));
     check_at(NOW + 90 * MS);
@@ -64,7 +64,7 @@ TEST_CASE(what_is_overdue_is_swapped_then_killed_once) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(what_is_not_running_in_those_hands_is_left_alone) {
+TEST_CASE(a_task_that_the_worker_does_not_run_is_left_alone) {
     static const struct {
         uint32_t generation, worker, life;
         enum pp_phase phase;
@@ -85,9 +85,9 @@ TEST_CASE(what_is_not_running_in_those_hands_is_left_alone) {
     }
 }
 
-/* A worker that has not written when it began, or something that is no time of the past, has not begun later than
+/* A worker may not have written its start yet, or have written no time of the past: it has not started later than
  * now. */
-TEST_CASE(a_start_that_is_not_known_counts_from_when_it_was_looked_for) {
+TEST_CASE(an_unknown_start_counts_from_the_first_check) {
     const uint64_t starts[] = {0, UINT64_MAX, NOW + 1, NOW + 1000000 * MS, (uint64_t)1 << 63};
     for (size_t i = 0; i < COUNT(starts); i++) {
         begin();
@@ -114,11 +114,11 @@ static struct pp_job_plan *run_item(uint32_t worker, int32_t timeout, uint64_t s
     return plan;
 }
 
-TEST_CASE(an_item_of_a_job_is_timed_by_its_own_word) {
+TEST_CASE(an_item_of_a_job_is_timed_by_the_word_of_its_worker) {
     begin();
     run_item(2, 30, NOW);
     assert_true(check_at(NOW + 1 * MS) == NOW + 30 * MS);
-    /* The next item. */
+    /* The worker goes on to the next item. */
     atomic_store(&memory.records[2].started, NOW + 25 * MS);
     atomic_store(&memory.records[2].item, pp_state(78, PP_RUNNING, 2, 9));
     assert_true(check_at(NOW + 30 * MS) == NOW + 55 * MS);
@@ -129,7 +129,7 @@ TEST_CASE(an_item_of_a_job_is_timed_by_its_own_word) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_job_that_makes_no_sense_is_not_looked_at) {
+TEST_CASE(a_senseless_job_ticket_is_ignored) {
     const uint64_t tickets[] = {0, pp_ticket(7, 1), pp_ticket(PP_SLOTS, 1), pp_ticket(UINT32_MAX, 1), UINT64_MAX};
     for (size_t i = 0; i < COUNT(tickets); i++) {
         begin();
@@ -142,18 +142,18 @@ TEST_CASE(a_job_that_makes_no_sense_is_not_looked_at) {
     }
 }
 
-TEST_CASE(without_anything_timed_the_clock_stops) {
+TEST_CASE(the_clock_stops_without_tasks_that_have_a_time_out) {
     begin();
     atomic_store(&memory.control->timed, 0);
     assert_true(check_at(NOW) == UINT64_MAX);
     assert_int_equal(shortest, 0);
     assert_int_equal(memory.control->timers_on, 0);
-    atomic_store(&memory.control->timed, 1); /* it goes on only when it is told */
+    atomic_store(&memory.control->timed, 1); /* the clock starts again only upon a command */
     assert_true(check_at(NOW) == UINT64_MAX);
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(random_records_kill_nobody_who_is_not_held) {
+TEST_CASE(random_records_cause_no_more_than_two_kills_a_worker) {
     uint64_t random = 3;
     begin();
     for (size_t round = 0; round < scaled(20000); round++) {
@@ -176,7 +176,7 @@ TEST_CASE(random_records_kill_nobody_who_is_not_held) {
     pp_shared_unmake(&memory);
 }
 
-/* ---- the clock is told of the first, and stops after the last, and no start is lost between */
+/* ---- The clock starts with the first timed task and stops after the last; no start may be lost between */
 
 static struct {
     int control[2];
@@ -188,20 +188,20 @@ static void swap_only(void *context, uint32_t worker) {
     atomic_fetch_add(&clock_.kills, 1);
 }
 
-/* What the supervisor does, but for processes. */
+/* The supervisor's loop, without its processes. */
 static void *supervise(void *unused) {
     (void)unused;
-    uint32_t told = 0;
+    uint32_t shortest_told = 0;
     uint64_t next_check = UINT64_MAX;
     for (;;) {
         if (next_check == 0 || pp_now() >= next_check)
-            next_check = pp_timer_check(&memory, pp_now(), &told, swap_only, NULL);
+            next_check = pp_timer_check(&memory, pp_now(), &shortest_told, swap_only, NULL);
         struct pollfd fd = {.fd = clock_.control[1], .events = POLLIN};
         if (pp_poll(&fd, 1, next_check) <= 0) continue;
         struct pp_command command;
         int got;
         while ((got = pp_command_receive(clock_.control[1], &command)) > 0) {
-            if (told == 0 || command.value < told) told = command.value;
+            if (shortest_told == 0 || command.value < shortest_told) shortest_told = command.value;
             next_check = 0;
         }
         if (got < 0) return NULL;
@@ -255,13 +255,13 @@ TEST_CASE(no_time_out_is_forgotten) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(what_is_overdue_is_swapped_then_killed_once),
-        TEST(what_is_not_running_in_those_hands_is_left_alone),
-        TEST(a_start_that_is_not_known_counts_from_when_it_was_looked_for),
-        TEST(an_item_of_a_job_is_timed_by_its_own_word),
-        TEST(a_job_that_makes_no_sense_is_not_looked_at),
-        TEST(without_anything_timed_the_clock_stops),
-        TEST(random_records_kill_nobody_who_is_not_held),
+        TEST(an_overdue_task_is_marked_and_then_its_worker_killed_once),
+        TEST(a_task_that_the_worker_does_not_run_is_left_alone),
+        TEST(an_unknown_start_counts_from_the_first_check),
+        TEST(an_item_of_a_job_is_timed_by_the_word_of_its_worker),
+        TEST(a_senseless_job_ticket_is_ignored),
+        TEST(the_clock_stops_without_tasks_that_have_a_time_out),
+        TEST(random_records_cause_no_more_than_two_kills_a_worker),
         TEST(no_time_out_is_forgotten),
     };
     return run_group("shared_timer", tests, COUNT(tests), argc, argv);
