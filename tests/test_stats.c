@@ -1,4 +1,4 @@
-/* pool_stats(): what a pool does and has done. */
+/* pool_stats(): what a pool does and has done so far. */
 #include "support.h"
 
 #include <signal.h>
@@ -9,7 +9,7 @@ static struct pool_stats stats_of(struct pool *pool) {
     return stats;
 }
 
-/* Waits until all of a new pool's workers live and none is busy. */
+/* Waits until all workers live and none is busy. */
 static struct pool_stats settled(struct pool *pool, int workers) {
     int64_t begin = now_ms();
     struct pool_stats stats = stats_of(pool);
@@ -55,12 +55,11 @@ TEST_CASE(tasks_are_counted_from_queue_to_end) {
     pool_destroy(pool);
 }
 
-TEST_CASE(items_count_as_tasks_do) {
+TEST_CASE(items_are_counted_as_tasks) {
     struct pool *pool = pool_of(2);
     struct pool_job job = {.fn = fail_odd, .count = 1001};
     assert_code(pool_map(pool, &job), POOL_EFAILED);
-    long x = 3;
-    assert_ok(finish(submit_square(pool, x), NULL));
+    assert_ok(finish(submit_square(pool, 3), NULL));
     struct pool_worker_stats list[4];
     struct pool_stats stats = settled(pool, 2);
     stats.list = list;
@@ -80,7 +79,7 @@ static int fail_then_wait(const void *in, void *out) {
     return gate_pass(gate);
 }
 
-TEST_CASE(a_job_under_way_is_counted) {
+TEST_CASE(the_items_of_a_running_job_are_counted) {
     struct gate *gate = shared(sizeof *gate);
     struct gate *in[10];
     for (int i = 0; i < 10; i++) in[i] = gate;
@@ -123,7 +122,7 @@ TEST_CASE(deaths_and_retries_are_counted) {
     pool_destroy(pool);
 }
 
-TEST_CASE(workers_that_retire_have_not_died) {
+TEST_CASE(retired_workers_are_not_counted_as_dead) {
     struct pool_options options = test_options(1);
     options.max_tasks_per_worker = 1;
     struct pool *pool = NULL;
@@ -146,7 +145,7 @@ static int burn(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_worker_tells_of_its_time_and_memory) {
+TEST_CASE(the_time_and_memory_of_a_worker_are_told) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit(pool, burn, NULL, 0, 1), NULL));
@@ -156,18 +155,18 @@ TEST_CASE(a_worker_tells_of_its_time_and_memory) {
     struct pool_stats stats = {.list = &worker, .room = 1};
     assert_ok(pool_stats(pool, &stats));
     assert_true(worker.busy);
-    assert_true(worker.busy_ns >= 100000000U); /* what it still runs counts */
+    assert_true(worker.busy_ns >= 100000000U); /* including the task that it still runs */
     assert_int_equal(worker.tasks, 1);
     assert_true(alive(worker.pid));
-    /* What is shared is taken off as it is now. At the peak it may have been less: all the program's own pages, a MiB
-     * or two, where the kernel had taken them back for others. */
+    /* Shared pages are subtracted by their present number. At the peak there may have been fewer, by a MiB or two, if
+     * the kernel had reclaimed pages of the program. */
     if (have_proc() && !instrumented()) assert_in_range(worker.peak_memory, (size_t)60 << 20, (size_t)80 << 20);
     gate_open(gate);
     assert_ok(finish(future, NULL));
     pool_destroy(pool);
 }
 
-TEST_CASE(stats_outlive_the_processes) {
+TEST_CASE(statistics_outlive_the_processes) {
     struct pool *pool = pool_of(2);
     for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -188,7 +187,7 @@ TEST_CASE(workers_are_counted_in_each_backend) {
         struct pool *pool = NULL;
         assert_ok(pool_create(&options, &pool));
         assert_int_equal(settled(pool, workers).idle, workers);
-        if (backend != POOL_INLINE) { /* there nobody looks while a task runs */
+        if (backend != POOL_INLINE) { /* with POOL_INLINE the caller itself runs the task */
             struct future *future = block_worker(pool, gate);
             struct pool_stats stats = stats_of(pool);
             assert_int_equal(stats.busy, 1);
@@ -225,12 +224,12 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_new_pool_has_done_nothing),
         TEST(tasks_are_counted_from_queue_to_end),
-        TEST(items_count_as_tasks_do),
-        TEST(a_job_under_way_is_counted),
+        TEST(items_are_counted_as_tasks),
+        TEST(the_items_of_a_running_job_are_counted),
         TEST(deaths_and_retries_are_counted),
-        TEST(workers_that_retire_have_not_died),
-        TEST(a_worker_tells_of_its_time_and_memory),
-        TEST(stats_outlive_the_processes),
+        TEST(retired_workers_are_not_counted_as_dead),
+        TEST(the_time_and_memory_of_a_worker_are_told),
+        TEST(statistics_outlive_the_processes),
         TEST(workers_are_counted_in_each_backend),
         TEST(wrong_arguments_have_their_codes),
     };
