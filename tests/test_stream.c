@@ -1,4 +1,4 @@
-/* Streams: pool_imap() and pool_imap_unordered(), and results of a size that the task decides. */
+/* Streams: pool_imap() and pool_imap_unordered(), and results whose size the task decides. */
 #include "support.h"
 
 #include <pthread.h>
@@ -17,12 +17,16 @@ static int count_on(void *arg, void *in) {
     return 0;
 }
 
-static struct pool_stream squares_of(struct counting *input) {
+static struct pool_stream squares_from(int (*next)(void *arg, void *in), void *arg) {
     return (struct pool_stream){
-        .fn = square_task, .next = count_on, .next_arg = input, .in_size = sizeof(long), .out_size = sizeof(long)};
+        .fn = square_task, .next = next, .next_arg = arg, .in_size = sizeof(long), .out_size = sizeof(long)};
 }
 
-/* What the stream gives, in its order, up to POOL_END; asserts that no item fails. */
+static struct pool_stream squares_of(struct counting *input) {
+    return squares_from(count_on, input);
+}
+
+/* Takes all results up to POOL_END and returns their number; asserts that they come in order and that none fails. */
 static long drain_squares(struct stream *stream) {
     long result = -1, i = 0;
     int error;
@@ -32,7 +36,7 @@ static long drain_squares(struct stream *stream) {
     return i;
 }
 
-TEST_CASE(a_callback_is_mapped_in_order) {
+TEST_CASE(the_results_of_a_callback_come_in_order) {
     struct pool *pool = pool_of(2);
     static const size_t windows[] = {0, 1, 2, 3, 1000, SIZE_MAX};
     for (size_t w = 0; w < COUNT(windows); w++) {
@@ -41,7 +45,7 @@ TEST_CASE(a_callback_is_mapped_in_order) {
         struct stream *stream;
         options.window = windows[w];
         assert_ok(pool_imap(pool, &options, &stream));
-        assert_int_equal(input.next, 0); /* nothing is taken yet */
+        assert_int_equal(input.next, 0); /* no item is taken yet */
         assert_int_equal(drain_squares(stream), input.count);
         assert_code(stream_next(stream, NULL, -1), POOL_END);
         stream_free(stream);
@@ -49,7 +53,7 @@ TEST_CASE(a_callback_is_mapped_in_order) {
     pool_destroy(pool);
 }
 
-TEST_CASE(an_array_is_mapped_in_order_wherever_it_lies) {
+TEST_CASE(the_results_of_an_array_come_in_order_wherever_it_lies) {
     enum { ITEMS = 5000 };
     struct pool *pool = pool_of(2);
     long *arrays[2] = {malloc(ITEMS * sizeof(long)), pool_alloc(pool, ITEMS * sizeof(long))};
@@ -78,7 +82,7 @@ static int number_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(without_arguments_tasks_have_their_number_and_its_seed) {
+TEST_CASE(tasks_without_arguments_have_their_index_and_its_seed) {
     enum { ITEMS = 3000 };
     struct pool *pool = pool_of(2);
     struct numbered *of_job = malloc(ITEMS * sizeof *of_job), one;
@@ -109,7 +113,7 @@ static int first_waits_task(const void *in, void *out) {
     return *(const long *)in == 0 ? gate_pass(gate) : 0;
 }
 
-TEST_CASE(unordered_results_come_as_they_are_done_and_ordered_ones_wait) {
+TEST_CASE(unordered_results_come_as_they_are_done_and_ordered_ones_wait_for_the_first) {
     gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
     struct counting input = {.count = 50, .end = POOL_END};
@@ -145,7 +149,7 @@ TEST_CASE(unordered_results_come_as_they_are_done_and_ordered_ones_wait) {
         assert_code(stream_next(stream, &result, i * 20), POOL_ETIMEDOUT);
         assert_took(start, i * 20, PATIENCE);
     }
-    assert_int_equal(input.next, 8); /* the window, and no more */
+    assert_int_equal(input.next, 8); /* the window and no more */
     gate_open(gate);
     for (long i = 0; i < 50; i++) {
         assert_ok(stream_next(stream, &result, PATIENCE));
@@ -155,7 +159,7 @@ TEST_CASE(unordered_results_come_as_they_are_done_and_ordered_ones_wait) {
     pool_destroy(pool);
 }
 
-TEST_CASE(the_window_bounds_what_is_taken_and_not_delivered) {
+TEST_CASE(the_window_limits_the_items_that_are_taken_and_not_delivered) {
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
         for (size_t window = 1; window < 20; window += 6) {
@@ -176,7 +180,7 @@ TEST_CASE(the_window_bounds_what_is_taken_and_not_delivered) {
     pool_destroy(pool);
 }
 
-TEST_CASE(without_concurrency_the_input_is_not_read_ahead) {
+TEST_CASE(an_inline_pool_does_not_read_its_input_ahead) {
     struct pool_options inline_options = test_options(1);
     struct pool *pool = NULL;
     inline_options.backend = POOL_INLINE;
@@ -204,7 +208,7 @@ TEST_CASE(large_results_make_the_default_window_small) {
     options.out_size = (size_t)20 << 20;
     assert_ok(pool_imap(pool, &options, &stream));
     assert_code(stream_next(stream, NULL, 0), POOL_ETIMEDOUT);
-    assert_in_range(input.next, 4, 12); /* 256 MiB of them; fewer only where the arena is small */
+    assert_in_range(input.next, 4, 12); /* 256 MiB of results, or fewer if the arena is small */
     gate_open(gate);
     assert_ok(stream_next(stream, NULL, PATIENCE));
     stream_free(stream);
@@ -219,7 +223,7 @@ static int moody_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(an_item_that_fails_costs_itself_alone) {
+TEST_CASE(a_failed_item_costs_no_other) {
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
         struct counting input = {.count = 500, .end = POOL_END};
@@ -278,7 +282,7 @@ TEST_CASE(items_have_time_outs_and_retries) {
     assert_ok(pool_imap(pool, &options, &stream));
     for (int i = 0; i < 10; i++) {
         int error = stream_next(stream, NULL, PATIENCE);
-        if (i != 3) assert_any_of(error, 0, POOL_EDEADLINE); /* a busy machine may stop others as long */
+        if (i != 3) assert_any_of(error, 0, POOL_EDEADLINE); /* on a busy machine another item may take as long */
         else assert_code(error, POOL_EDEADLINE);
     }
     stream_free(stream);
@@ -294,7 +298,7 @@ TEST_CASE(items_have_time_outs_and_retries) {
     pool_destroy(pool);
 }
 
-TEST_CASE(an_input_that_fails_is_told_after_what_came_before) {
+TEST_CASE(the_failure_of_an_input_is_told_after_all_earlier_results) {
     struct pool *pool = pool_of(2);
     static const int ends[] = {POOL_EDIED, -77, POOL_ETIMEDOUT, 42};
     for (size_t e = 0; e < COUNT(ends); e++) {
@@ -321,7 +325,7 @@ TEST_CASE(an_input_that_fails_is_told_after_what_came_before) {
     pool_destroy(pool);
 }
 
-/* ---- ending ---------------------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------------------------------ */
 
 static atomic_int *begun;
 
@@ -332,7 +336,7 @@ static int begin_and_stay_task(const void *in, void *out) {
     return forever_task(NULL, NULL);
 }
 
-TEST_CASE(freeing_a_stream_stops_its_work) {
+TEST_CASE(stream_free_stops_the_work_of_the_stream) {
     begun = shared(sizeof *begun);
     struct pool *pool = pool_of(2);
     for (int unordered = 0; unordered < 2; unordered++) {
@@ -343,9 +347,7 @@ TEST_CASE(freeing_a_stream_stops_its_work) {
         assert_code(stream_next(stream, NULL, 0), POOL_ETIMEDOUT);
         assert_true(becomes(begun, 2));
         stream_free(stream);
-        long value = 9, result = 0; /* the workers are free again */
-        for (int i = 0; i < 10; i++)
-            assert_ok(finish(submit_square(pool, value), &result));
+        assert_squares_in_turn(pool, 10); /* the workers are free again */
         assert_int_equal(*begun, 2);
     }
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
@@ -355,7 +357,7 @@ TEST_CASE(freeing_a_stream_stops_its_work) {
 TEST_CASE(an_endless_input_takes_constant_memory) {
     enum { LARGE = 4096 };
     struct pool_options limits = test_options(2);
-    limits.arena_size = 1 << 20; /* what the window needs, not what the input would */
+    limits.arena_size = 1 << 20; /* enough for the window, not for all of the input */
     struct pool *pool;
     assert_ok(pool_create(&limits, &pool));
     for (int large = 0; large < 2; large++) {
@@ -371,7 +373,7 @@ TEST_CASE(an_endless_input_takes_constant_memory) {
         for (size_t i = 0; i < items; i++) {
             int error = stream_next(stream, result, PATIENCE);
             if (error) assert_ok(error);
-            if (i == items / 2) before = resident_kib(); /* by then the ring of tickets has come round */
+            if (i == items / 2) before = resident_kib(); /* by then each page of the ring of tickets has been used */
         }
         long after = resident_kib();
         if (!is_brief() && before >= 0) assert_true(after - before < 300);
@@ -380,7 +382,7 @@ TEST_CASE(an_endless_input_takes_constant_memory) {
     pool_destroy(pool);
 }
 
-TEST_CASE(room_that_is_short_slows_a_stream_and_none_at_all_ends_it) {
+TEST_CASE(a_stream_waits_for_room_and_ends_if_an_item_can_never_have_it) {
     struct pool_options limits = test_options(2);
     limits.arena_size = 1 << 20;
     struct pool *pool;
@@ -391,7 +393,7 @@ TEST_CASE(room_that_is_short_slows_a_stream_and_none_at_all_ends_it) {
         struct pool_stream options = squares_of(&input);
         struct stream *stream;
         options.window = 100;
-        options.out_size = 300000; /* three fit */
+        options.out_size = 300000; /* the arena has room for three */
         assert_ok((unordered ? pool_imap_unordered : pool_imap)(pool, &options, &stream));
         for (int i = 0; i < 40; i++) assert_ok(stream_next(stream, result, PATIENCE));
         assert_code(stream_next(stream, result, PATIENCE), POOL_END);
@@ -409,7 +411,7 @@ TEST_CASE(room_that_is_short_slows_a_stream_and_none_at_all_ends_it) {
     pool_destroy(pool);
 }
 
-TEST_CASE(shutdown_ends_the_input_and_delivers_what_was_taken) {
+TEST_CASE(shutdown_ends_the_input_and_delivers_the_items_taken) {
     struct pool *pool = pool_of(2);
     struct counting input = {.count = -1};
     struct pool_stream options = squares_of(&input);
@@ -466,7 +468,7 @@ TEST_CASE(a_stream_outlives_its_pool) {
     }
 }
 
-/* ---- callbacks that do more -------------------------------------------------------------------------------------- */
+/* ---- Callbacks of the input that use the pool -------------------------------------------------------------------- */
 
 struct meddler {
     struct pool *pool;
@@ -481,8 +483,7 @@ static int meddle(void *arg, void *in) {
     long value = m->calls++, result = -1;
     struct pool_failure failure;
     /* Other work on the same pool, to its end. */
-    if (finish(submit_square(m->pool, value), &result) || result != value * value)
-        return -99;
+    if (finish(submit_square(m->pool, value), &result) || result != value * value) return -99;
     m->nested[0] = stream_next(m->stream, &result, 0);
     m->nested[1] = stream_failure(m->stream, &failure);
     struct stream *other;
@@ -497,8 +498,7 @@ static int meddle(void *arg, void *in) {
 
 TEST_CASE(an_input_may_use_the_pool_but_not_its_own_stream) {
     struct meddler m = {.pool = pool_of(2)};
-    struct pool_stream options = {
-        .fn = square_task, .next = meddle, .next_arg = &m, .in_size = sizeof(long), .out_size = sizeof(long)};
+    struct pool_stream options = squares_from(meddle, &m);
     assert_ok(pool_imap(m.pool, &options, &m.stream));
     assert_int_equal(drain_squares(m.stream), 20);
     assert_code(m.nested[0], POOL_EBUSY);
@@ -518,8 +518,7 @@ TEST_CASE(an_input_may_free_its_own_stream) {
     struct pool *pool = pool_of(2);
     for (int ends = 0; ends < 2; ends++) {
         struct meddler m = {.pool = ends ? NULL : pool};
-        struct pool_stream options = {
-            .fn = square_task, .next = free_itself, .next_arg = &m, .in_size = sizeof(long), .out_size = sizeof(long)};
+        struct pool_stream options = squares_from(free_itself, &m);
         assert_ok(pool_imap(pool, &options, &m.stream));
         int error;
         while ((error = stream_next(m.stream, NULL, PATIENCE)) == 0) continue;
@@ -538,8 +537,7 @@ static int shut_down(void *arg, void *in) {
 
 TEST_CASE(an_input_may_shut_the_pool_down) {
     struct meddler m = {.pool = pool_of(2)};
-    struct pool_stream options = {
-        .fn = square_task, .next = shut_down, .next_arg = &m, .in_size = sizeof(long), .out_size = sizeof(long)};
+    struct pool_stream options = squares_from(shut_down, &m);
     assert_ok(pool_imap(m.pool, &options, &m.stream));
     long result;
     for (long i = 0; i < 4; i++) {
@@ -551,7 +549,7 @@ TEST_CASE(an_input_may_shut_the_pool_down) {
     pool_destroy(m.pool);
 }
 
-/* ---- callbacks of futures ---------------------------------------------------------------------------------------- */
+/* ---- Callbacks of futures ---------------------------------------------------------------------------------------- */
 
 struct ender {
     struct pool *pool;
@@ -566,8 +564,8 @@ static void end_it(struct future *future, void *arg) {
     else stream_free(e->stream);
 }
 
-/* The first item never ends by itself; taking it lets the task end whose callback is then due, while stream_next()
- * waits. */
+/* Returns the first item, which never ends by itself, and opens the gate for the task whose callback is then due,
+ * while stream_next() waits. */
 static int open_gate(void *arg, void *in) {
     gate_open(arg);
     *(long *)in = 0;
@@ -579,7 +577,7 @@ static int first_is_endless_task(const void *in, void *out) {
     return *(const long *)in == 0 ? forever_task(NULL, NULL) : 0;
 }
 
-TEST_CASE(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for) {
+TEST_CASE(a_callback_may_end_the_stream_or_the_pool_during_stream_next) {
     for (int ends_pool = 0; ends_pool < 2; ends_pool++) {
         for (int unordered = 0; unordered < 2; unordered++) {
             gate = shared(sizeof *gate);
@@ -627,7 +625,7 @@ TEST_CASE(every_backend_has_streams) {
             input.next = 0;
             assert_ok(pool_imap_unordered(pool, &options, &stream));
             assert_ok(stream_next(stream, &result, PATIENCE));
-            stream_free(stream); /* with work left */
+            stream_free(stream); /* while items are left */
         }
         pool_destroy(pool);
     }
@@ -676,7 +674,7 @@ static void *make_traffic(void *argument) {
     return NULL;
 }
 
-TEST_CASE(a_wait_for_a_result_ends_in_time_however_busy_the_pool_is) {
+TEST_CASE(stream_next_ends_with_its_time_out_however_busy_the_pool_is) {
     gate = shared(sizeof *gate);
     struct traffic traffic = {.pool = pool_of(2)};
     struct counting input = {.count = 1, .end = POOL_END};
@@ -701,9 +699,9 @@ TEST_CASE(a_wait_for_a_result_ends_in_time_however_busy_the_pool_is) {
     pool_destroy(traffic.pool);
 }
 
-/* ---- results of varying size ------------------------------------------------------------------------------------- */
+/* ---- Results of varying size ------------------------------------------------------------------------------------- */
 
-/* Of 1 MiB of room takes as much as it is told. */
+/* Uses as much of 1 MiB of room as its argument says. */
 static int as_long_as_task(const void *in, void *out) {
     size_t size = *(const size_t *)in;
     if (task_resize((1 << 20) + 1) != POOL_EINVAL) return 1;
@@ -718,7 +716,7 @@ static int small_as_task(const void *in, void *out) {
     return task_resize(41) == POOL_EINVAL ? task_resize(size) : 1;
 }
 
-TEST_CASE(a_result_is_as_long_as_the_task_says) {
+TEST_CASE(a_result_is_as_long_as_its_task_says) {
     static const size_t large[] = {0, 1, 48, 49, 4095, 4096, 4097, 100000, 1 << 20}, small[] = {0, 1, 39, 40};
     struct pool *pool = pool_of(2);
     char *result = malloc(1 << 20);
@@ -765,7 +763,7 @@ static int resize_and_fail_task(const void *in, void *out) {
     return task_resize(1) ? 1 : 2;
 }
 
-TEST_CASE(a_size_is_that_of_its_own_task) {
+TEST_CASE(a_size_belongs_to_its_own_task) {
     struct pool *pool = pool_of(1);
     size_t size = 3;
     char room[64];
@@ -787,8 +785,7 @@ TEST_CASE(a_size_is_that_of_its_own_task) {
         assert_int_equal(failure.code, 2);
         assert_int_equal(future_size(future), 0);
         future_free(future);
-        assert_ok(pool_map(
-            pool, &(struct pool_job){.fn = resize_in_job_task, POOL_OUT(codes), .count = 4}));
+        assert_ok(pool_map(pool, &(struct pool_job){.fn = resize_in_job_task, POOL_OUT(codes), .count = 4}));
         for (int i = 0; i < 4; i++) assert_code(codes[i], POOL_EINVAL);
         assert_ok(finish(submit(pool, resize_in_job_task, NULL, 0, sizeof whole), &whole));
     }
@@ -814,8 +811,8 @@ TEST_CASE(resized_results_outlive_the_pool) {
     }
 }
 
-/* Results that are kept take the room they hold, not what was reserved for them. */
-TEST_CASE(what_a_task_did_not_need_is_given_back) {
+/* A kept result takes the room of its size, not the room that was reserved for it. */
+TEST_CASE(room_that_a_task_did_not_need_is_given_back) {
     struct pool_options limits = test_options(1);
     limits.arena_size = 4 << 20;
     struct pool *pool;
@@ -851,7 +848,7 @@ TEST_CASE(room_may_be_more_than_4_gib) {
     limits.arena_size = (size_t)6 << 30;
     struct pool *pool;
     int error = pool_create(&limits, &pool);
-    if (error == POOL_ENOMEM) return; /* no address space for it here */
+    if (error == POOL_ENOMEM) return; /* there is no address space for it */
     assert_ok(error);
     size_t size = 3;
     char result[4] = "";
@@ -863,7 +860,7 @@ TEST_CASE(room_may_be_more_than_4_gib) {
     pool_destroy(pool);
 }
 
-/* ---- wrong arguments --------------------------------------------------------------------------------------------- */
+/* ---- Wrong arguments --------------------------------------------------------------------------------------------- */
 
 static int use_foreign_stream(void *argument) {
     struct stream *stream = argument;
@@ -872,12 +869,12 @@ static int use_foreign_stream(void *argument) {
     EXPECT(stream_next(stream, NULL, 0) == POOL_EFOREIGN);
     EXPECT(stream_failure(stream, &failure) == POOL_EFOREIGN);
     EXPECT(stream_size(stream) == 0);
-    EXPECT(stream_next_future(stream, &future, 0) == POOL_EINVAL); /* the kind comes first */
+    EXPECT(stream_next_future(stream, &future, 0) == POOL_EINVAL); /* the kind of the stream is checked first */
     stream_free(stream);
     return 0;
 }
 
-TEST_CASE(wrong_arguments_have_their_code) {
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct stream *stream = NULL, *untouched = NULL;
     struct future *future = NULL;
@@ -915,34 +912,34 @@ TEST_CASE(wrong_arguments_have_their_code) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(a_callback_is_mapped_in_order),
-        TEST(an_array_is_mapped_in_order_wherever_it_lies),
-        TEST(without_arguments_tasks_have_their_number_and_its_seed),
-        TEST(unordered_results_come_as_they_are_done_and_ordered_ones_wait),
-        TEST(the_window_bounds_what_is_taken_and_not_delivered),
-        TEST(without_concurrency_the_input_is_not_read_ahead),
+        TEST(the_results_of_a_callback_come_in_order),
+        TEST(the_results_of_an_array_come_in_order_wherever_it_lies),
+        TEST(tasks_without_arguments_have_their_index_and_its_seed),
+        TEST(unordered_results_come_as_they_are_done_and_ordered_ones_wait_for_the_first),
+        TEST(the_window_limits_the_items_that_are_taken_and_not_delivered),
+        TEST(an_inline_pool_does_not_read_its_input_ahead),
         TEST(large_results_make_the_default_window_small),
-        TEST(an_item_that_fails_costs_itself_alone),
+        TEST(a_failed_item_costs_no_other),
         TEST(items_have_time_outs_and_retries),
-        TEST(an_input_that_fails_is_told_after_what_came_before),
-        TEST(freeing_a_stream_stops_its_work),
+        TEST(the_failure_of_an_input_is_told_after_all_earlier_results),
+        TEST(stream_free_stops_the_work_of_the_stream),
         TEST(an_endless_input_takes_constant_memory),
-        TEST(room_that_is_short_slows_a_stream_and_none_at_all_ends_it),
-        TEST(shutdown_ends_the_input_and_delivers_what_was_taken),
+        TEST(a_stream_waits_for_room_and_ends_if_an_item_can_never_have_it),
+        TEST(shutdown_ends_the_input_and_delivers_the_items_taken),
         TEST(a_stream_outlives_its_pool),
         TEST(an_input_may_use_the_pool_but_not_its_own_stream),
         TEST(an_input_may_free_its_own_stream),
         TEST(an_input_may_shut_the_pool_down),
-        TEST(a_callback_may_end_stream_or_pool_while_its_results_are_waited_for),
+        TEST(a_callback_may_end_the_stream_or_the_pool_during_stream_next),
         TEST(every_backend_has_streams),
         TEST(streams_of_several_threads_share_a_pool),
-        TEST(a_wait_for_a_result_ends_in_time_however_busy_the_pool_is),
-        TEST(a_result_is_as_long_as_the_task_says),
-        TEST(a_size_is_that_of_its_own_task),
+        TEST(stream_next_ends_with_its_time_out_however_busy_the_pool_is),
+        TEST(a_result_is_as_long_as_its_task_says),
+        TEST(a_size_belongs_to_its_own_task),
         TEST(resized_results_outlive_the_pool),
-        TEST(what_a_task_did_not_need_is_given_back),
+        TEST(room_that_a_task_did_not_need_is_given_back),
         TEST(room_may_be_more_than_4_gib),
-        TEST(wrong_arguments_have_their_code),
+        TEST(wrong_arguments_have_their_codes),
     };
     return run_group("stream", tests, COUNT(tests), argc, argv);
 }
