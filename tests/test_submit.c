@@ -1,4 +1,4 @@
-/* One call at a time: pool_submit(). */
+/* pool_submit(): single tasks. */
 #include "support.h"
 
 #include <limits.h>
@@ -6,27 +6,19 @@
 
 #include "pool/pool.h"
 
-TEST_CASE(a_hundred_thousand_submits_give_the_results_of_a_loop) {
+TEST_CASE(a_hundred_thousand_tasks_at_once_have_the_right_results) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
     submit_squares(pool, futures, TASKS);
-    for (long i = 0; i < TASKS; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        if (result != i * i) assert_int_equal(result, i * i);
-    }
+    assert_squares(futures, TASKS);
     free(futures);
     pool_destroy(pool);
 }
 
-TEST_CASE(one_at_a_time_does_too) {
+TEST_CASE(tasks_in_turn_have_the_right_results) {
     struct pool *pool = pool_of(2);
-    for (long i = 0; i < 5000; i++) {
-        long result = -1;
-        assert_ok(finish(submit_square(pool, i), &result));
-        if (result != i * i) assert_int_equal(result, i * i);
-    }
+    assert_squares_in_turn(pool, 5000);
     pool_destroy(pool);
 }
 
@@ -55,7 +47,7 @@ TEST_CASE(arguments_and_results_may_have_any_size) {
             memcpy(data, &sizes, sizeof sizes);
             fill(data + sizeof sizes, sizes.in - sizeof sizes, sizes.in);
             futures[a * COUNT(some) + b] = submit(pool, sizes_task, data, sizes.in, sizes.out);
-            if (b % 3) continue; /* some are waited for, most are in flight at once, not all: an arena may be small */
+            if (b % 3) continue; /* most are in flight at once, but not all: the arena may be small */
             for (size_t k = 0; k <= b && k < 3 && b >= 3; k++) {
                 size_t j = b - 3 + k;
                 assert_ok(future_get(futures[a * COUNT(some) + j], data, PATIENCE));
@@ -72,7 +64,7 @@ TEST_CASE(arguments_and_results_may_have_any_size) {
     pool_destroy(pool);
 }
 
-/* Holds as many in flight as the arena has room for, or `most`; then looks at all of them. */
+/* Submits as many tasks as the arena has room for, or `most`, while the workers are blocked; then checks them all. */
 static void hold_many(size_t arena_size, size_t most) {
     struct pool_options options = test_options(2);
     struct pool *pool;
@@ -103,11 +95,11 @@ static void hold_many(size_t arena_size, size_t most) {
     pool_destroy(pool);
 }
 
-TEST_CASE(many_arguments_and_results_are_each_their_own) {
+TEST_CASE(arguments_and_results_of_many_tasks_do_not_overlap) {
     hold_many(0, scaled(10000));
 }
 
-TEST_CASE(they_may_fill_the_arena_to_its_last_page) {
+TEST_CASE(arguments_and_results_may_fill_the_arena_to_its_last_page) {
     hold_many(((size_t)7 << 20) + 65536, 10000);
 }
 
@@ -116,7 +108,7 @@ static int byte_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_byte_is_an_argument) {
+TEST_CASE(an_argument_may_be_one_byte) {
     struct pool *pool = pool_of(1);
     for (unsigned char i = 0; i < 255; i++) {
         unsigned char guarded[3] = {7, 7, 7};
@@ -155,7 +147,7 @@ TEST_CASE(arguments_and_results_may_be_missing) {
     pool_destroy(pool);
 }
 
-TEST_CASE(an_argument_is_copied_at_once) {
+TEST_CASE(pool_submit_copies_the_argument) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *first = submit_gated(pool, gate);
@@ -183,7 +175,7 @@ static int fails_after_writing_task(const void *in, void *out) {
     return *(const int *)in;
 }
 
-TEST_CASE(a_failed_task_gives_its_code_and_no_result) {
+TEST_CASE(a_failed_task_returns_its_code_and_no_result) {
     struct pool *pool = pool_of(2);
     static const int codes[] = {1, 2, 255, 256, -1, -8, INT_MAX, INT_MIN};
     for (size_t i = 0; i < COUNT(codes); i++) {
@@ -203,26 +195,26 @@ TEST_CASE(a_failed_task_gives_its_code_and_no_result) {
     pool_destroy(pool);
 }
 
-/* A log of what began, in order. */
+/* The tasks that started, in order. */
 struct log {
     atomic_int count;
     int entries[20000];
 };
-static struct log *begun;
+static struct log *started;
 
 static int log_task(const void *in, void *out) {
     (void)out;
-    begun->entries[atomic_fetch_add(&begun->count, 1)] = *(const int *)in;
+    started->entries[atomic_fetch_add(&started->count, 1)] = *(const int *)in;
     return 0;
 }
 
-TEST_CASE(one_worker_begins_tasks_in_the_order_of_submission) {
-    begun = shared(sizeof *begun);
+TEST_CASE(one_worker_starts_tasks_in_the_order_of_submission) {
+    started = shared(sizeof *started);
     struct pool *pool = pool_of(1);
     struct future *futures[5000];
     for (int i = 0; i < 5000; i++) futures[i] = submit(pool, log_task, &i, sizeof i, 0);
     for (int i = 0; i < 5000; i++) assert_ok(finish(futures[i], NULL));
-    for (int i = 0; i < 5000; i++) assert_int_equal(begun->entries[i], i);
+    for (int i = 0; i < 5000; i++) assert_int_equal(started->entries[i], i);
     pool_destroy(pool);
 }
 
@@ -233,10 +225,10 @@ static struct future *submit_with_priority(struct pool *pool, int entry, int pri
     return future;
 }
 
-TEST_CASE(among_those_that_wait_the_highest_priority_begins_first) {
+TEST_CASE(the_waiting_task_of_the_highest_priority_starts_first) {
     static const int priorities[] = {0, 5, -1, 5, 0, INT_MAX, INT_MIN, 1, -1, INT_MAX, 5, 0, INT_MIN, 2, 1, -100};
     enum { TASKS = COUNT(priorities) };
-    begun = shared(sizeof *begun);
+    started = shared(sizeof *started);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *blocked = block_worker(pool, gate), *futures[TASKS];
@@ -250,13 +242,13 @@ TEST_CASE(among_those_that_wait_the_highest_priority_begins_first) {
         for (; k > 0 && priorities[expected[k - 1]] < priorities[i]; k--) expected[k] = expected[k - 1];
         expected[k] = i;
     }
-    for (int i = 0; i < TASKS; i++) assert_int_equal(begun->entries[i], expected[i]);
+    for (int i = 0; i < TASKS; i++) assert_int_equal(started->entries[i], expected[i]);
     pool_destroy(pool);
 }
 
 TEST_CASE(an_urgent_task_overtakes_a_long_queue) {
     enum { TASKS = 10000 };
-    begun = shared(sizeof *begun);
+    started = shared(sizeof *started);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *blocked = submit_gated(pool, gate);
@@ -268,13 +260,13 @@ TEST_CASE(an_urgent_task_overtakes_a_long_queue) {
     gate_open(gate);
     assert_ok(finish(blocked, NULL));
     for (int i = 0; i < TASKS + 2; i++) assert_ok(finish(futures[i], NULL));
-    assert_int_equal(begun->entries[0], TASKS + 1);
-    for (int i = 0; i <= TASKS; i++) assert_int_equal(begun->entries[i + 1], i);
+    assert_int_equal(started->entries[0], TASKS + 1);
+    for (int i = 0; i <= TASKS; i++) assert_int_equal(started->entries[i + 1], i);
     free(futures);
     pool_destroy(pool);
 }
 
-TEST_CASE(a_blocked_task_holds_no_other_back) {
+TEST_CASE(a_blocked_task_delays_no_other) {
     counted = shared(sizeof *counted);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
@@ -295,8 +287,8 @@ TEST_CASE(a_blocked_task_holds_no_other_back) {
     pool_destroy(pool);
 }
 
-/* Pipes and rings are full, every worker is busy: submitting goes on. */
-TEST_CASE(submitting_never_blocks) {
+/* The ring of tickets is full and all workers are busy. */
+TEST_CASE(pool_submit_never_blocks) {
     enum { TASKS = 40000 };
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
@@ -323,23 +315,16 @@ TEST_CASE(more_than_a_million_tasks_may_be_in_flight) {
     struct pool *pool = pool_of(2);
     struct future *blocked[2], **futures = malloc(tasks * sizeof *futures);
     for (int i = 0; i < 2; i++) blocked[i] = submit_gated(pool, gate);
-    for (size_t i = 0; i < tasks; i++) {
-        long value = (long)i;
-        futures[i] = submit_square(pool, value);
-    }
+    submit_squares(pool, futures, (long)tasks);
     gate_open(gate);
     for (int i = 0; i < 2; i++) assert_ok(finish(blocked[i], NULL));
-    for (size_t i = 0; i < tasks; i++) {
-        long result = -1;
-        assert_ok(finish(futures[i], &result));
-        if (result != (long)i * (long)i) assert_int_equal(i, -1);
-    }
+    assert_squares(futures, (long)tasks);
     free(futures);
     pool_destroy(pool);
 }
 
-/* As many as workers have in their reach, all of them done, and then one more: the program asks for none. */
-TEST_CASE(submits_alone_keep_the_workers_at_work) {
+/* As many tasks as there are slots, all of them done, and then one more: the program asks for no outcome. */
+TEST_CASE(pool_submit_alone_keeps_the_workers_busy) {
     counted = shared(sizeof *counted);
     struct pool *pool = pool_of(2);
     for (int i = 0; i < (int)PP_SLOTS; i++) future_free(submit(pool, count_task, NULL, 0, 0));
@@ -349,8 +334,8 @@ TEST_CASE(submits_alone_keep_the_workers_at_work) {
     pool_destroy(pool);
 }
 
-/* Three fit at a time; when one is to be the fourth, the first is done. */
-TEST_CASE(submits_alone_find_the_room_of_what_is_done) {
+/* The arena has room for three arguments; when the fourth is submitted, the first task is done. */
+TEST_CASE(pool_submit_alone_finds_the_room_of_finished_tasks) {
     counted = shared(sizeof *counted);
     struct pool_options options = test_options(1);
     options.arena_size = (size_t)1 << 20;
@@ -396,7 +381,7 @@ static void *submit_often(void *argument) {
     return NULL;
 }
 
-TEST_CASE(threads_may_submit_at_once) {
+TEST_CASE(threads_may_submit_at_the_same_time) {
     struct pool *pool = pool_of(3);
     struct submitter submitters[4];
     for (int t = 0; t < 4; t++) {
@@ -418,7 +403,7 @@ static int echo_index_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(tasks_and_jobs_mix) {
+TEST_CASE(tasks_and_jobs_run_side_by_side) {
     enum { ROUNDS = 200, ITEMS = 50 };
     struct pool *pool = pool_of(2);
     static long out[ROUNDS][ITEMS];
@@ -438,12 +423,12 @@ TEST_CASE(tasks_and_jobs_mix) {
     pool_destroy(pool);
 }
 
-/* Workers let short tasks gather only where several are sent before one is waited for. */
+/* Workers let short tasks gather only if the caller submits several before it waits for one. */
 TEST_CASE(workers_know_whether_tasks_come_one_by_one) {
     struct pool *pool = pool_of(1);
     const _Atomic uint32_t *one_by_one = &pool->shared.control->one_by_one;
     long x = 3, result;
-    if (pool_cpu_count() > 1) /* else no wait is awake */
+    if (pool_cpu_count() > 1) /* else the caller never waits awake */
         for (int64_t start = now_ms(); atomic_load(one_by_one) == 0;) {
             assert_true(now_ms() - start < PATIENCE);
             assert_ok(finish(submit_square(pool, x), &result));
@@ -460,25 +445,25 @@ TEST_CASE(workers_know_whether_tasks_come_one_by_one) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(a_hundred_thousand_submits_give_the_results_of_a_loop),
-        TEST(one_at_a_time_does_too),
+        TEST(a_hundred_thousand_tasks_at_once_have_the_right_results),
+        TEST(tasks_in_turn_have_the_right_results),
         TEST(arguments_and_results_may_have_any_size),
-        TEST(many_arguments_and_results_are_each_their_own),
-        TEST(they_may_fill_the_arena_to_its_last_page),
-        TEST(a_byte_is_an_argument),
+        TEST(arguments_and_results_of_many_tasks_do_not_overlap),
+        TEST(arguments_and_results_may_fill_the_arena_to_its_last_page),
+        TEST(an_argument_may_be_one_byte),
         TEST(arguments_and_results_may_be_missing),
-        TEST(an_argument_is_copied_at_once),
-        TEST(a_failed_task_gives_its_code_and_no_result),
-        TEST(one_worker_begins_tasks_in_the_order_of_submission),
-        TEST(among_those_that_wait_the_highest_priority_begins_first),
+        TEST(pool_submit_copies_the_argument),
+        TEST(a_failed_task_returns_its_code_and_no_result),
+        TEST(one_worker_starts_tasks_in_the_order_of_submission),
+        TEST(the_waiting_task_of_the_highest_priority_starts_first),
         TEST(an_urgent_task_overtakes_a_long_queue),
-        TEST(a_blocked_task_holds_no_other_back),
-        TEST(submitting_never_blocks),
+        TEST(a_blocked_task_delays_no_other),
+        TEST(pool_submit_never_blocks),
         TEST(more_than_a_million_tasks_may_be_in_flight),
-        TEST(submits_alone_keep_the_workers_at_work),
-        TEST(submits_alone_find_the_room_of_what_is_done),
-        TEST(threads_may_submit_at_once),
-        TEST(tasks_and_jobs_mix),
+        TEST(pool_submit_alone_keeps_the_workers_busy),
+        TEST(pool_submit_alone_finds_the_room_of_finished_tasks),
+        TEST(threads_may_submit_at_the_same_time),
+        TEST(tasks_and_jobs_run_side_by_side),
         TEST(workers_know_whether_tasks_come_one_by_one),
     };
     return run_group("submit", tests, COUNT(tests), argc, argv);
