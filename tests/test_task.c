@@ -1,4 +1,4 @@
-/* What a task may call: task_index(), task_seed(), task_fail(). */
+/* The functions for tasks: task_index(), task_seed(), task_fail(). */
 #include "support.h"
 
 #include <signal.h>
@@ -39,16 +39,15 @@ static bool all_distinct(uint64_t *words, size_t count) {
     return true;
 }
 
-TEST_CASE(the_index_is_that_of_the_item_and_0_elsewhere) {
+TEST_CASE(task_index_is_the_index_of_the_item_and_0_elsewhere) {
     assert_int_equal(task_index(), 0);
     struct pool *pool = pool_of(2);
     size_t *out = malloc(ITEMS * sizeof *out), one = 1;
-    assert_ok(
-        pool_map(pool, &(struct pool_job){.fn = index_task, POOL_OUT(out), .count = ITEMS}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = index_task, POOL_OUT(out), .count = ITEMS}));
     for (size_t i = 0; i < ITEMS; i++) {
         if (out[i] != i) assert_int_equal(out[i], i);
     }
-    for (int i = 0; i < 100; i++) { /* also in workers that have just had other indices */
+    for (int i = 0; i < 100; i++) { /* also in workers whose last task had another index */
         assert_ok(finish(submit(pool, index_task, NULL, 0, sizeof one), &one));
         assert_int_equal(one, 0);
     }
@@ -79,7 +78,7 @@ TEST_CASE(seeds_of_different_items_differ) {
         uint64_t *seeds = seeds_of(2, 0, seed);
         size_t ones = 0;
         for (size_t i = 0; i < ITEMS; i++) ones += (size_t)(seeds[i] & 1) + (size_t)(seeds[i] >> 63);
-        assert_true(ones > ITEMS * 95UL / 100 && ones < ITEMS * 105UL / 100); /* mixed, not counted up */
+        assert_true(ones > ITEMS * 95UL / 100 && ones < ITEMS * 105UL / 100); /* seeds are mixed, not consecutive */
         assert_true(all_distinct(seeds, ITEMS));
         free(seeds);
     }
@@ -97,7 +96,7 @@ TEST_CASE(a_submitted_task_has_the_seed_of_item_0) {
         assert_ok(pool_submit(pool, &task, &future));
         assert_ok(finish(future, &of_task));
         assert_true(of_task == of_job[0]);
-        if (seeds[i] == 0) assert_true(of_task == task_seed()); /* outside of tasks */
+        if (seeds[i] == 0) assert_true(of_task == task_seed()); /* the seed outside of tasks */
     }
     pool_destroy(pool);
 }
@@ -162,7 +161,7 @@ static struct pool_failure failure_of(struct pool *pool, int which) {
     return failure;
 }
 
-TEST_CASE(task_fail_gives_code_and_message) {
+TEST_CASE(task_fail_sets_code_and_message) {
     struct pool *pool = pool_of(1);
     struct pool_failure failure = failure_of(pool, 0);
     assert_code(failure.error, POOL_EFAILED);
@@ -189,14 +188,14 @@ TEST_CASE(task_fail_with_code_0_fails_nothing) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_message_is_of_its_own_task_alone) {
+TEST_CASE(a_message_belongs_to_its_own_task_alone) {
     struct pool *pool = pool_of(1);
     for (int before = 0; before < 8; before++) {
         failure_of(pool, before);
         struct pool_failure failure = failure_of(pool, 1);
         assert_code(failure.error, POOL_EFAILED);
         assert_int_equal(failure.code, 4);
-        assert_true(failure.message[0] != 0); /* the library's own words */
+        assert_true(failure.message[0] != 0); /* the message of the library */
         static const char *const others[] = {"header", "said", "thought", "wrong", "first", "second", "50%"};
         for (size_t i = 0; i < COUNT(others); i++) assert_null(strstr(failure.message, others[i]));
     }
@@ -234,7 +233,7 @@ static int odd_message_task(const void *in, void *out) {
     return task_index() % 2 ? task_fail((int)task_index(), "item %zu is odd", task_index()) : 0;
 }
 
-TEST_CASE(in_a_job_the_message_is_that_of_the_lowest_failed_item) {
+TEST_CASE(the_message_of_a_job_is_that_of_the_lowest_failed_item) {
     struct pool *pool = pool_of(3);
     for (size_t chunk = 0; chunk < 4; chunk++) {
         struct pool_failure failure;
@@ -247,7 +246,7 @@ TEST_CASE(in_a_job_the_message_is_that_of_the_lowest_failed_item) {
     pool_destroy(pool);
 }
 
-TEST_CASE(outside_of_tasks_task_fail_returns_its_code) {
+TEST_CASE(task_fail_outside_of_tasks_returns_its_code) {
     assert_int_equal(task_fail(12, "%s", "nobody hears"), 12);
     assert_int_equal(task_fail(0, "%s", "nobody hears"), 0);
     assert_int_equal(task_fail(-3, "%s", "nobody hears"), -3);
@@ -255,17 +254,17 @@ TEST_CASE(outside_of_tasks_task_fail_returns_its_code) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(the_index_is_that_of_the_item_and_0_elsewhere),
+        TEST(task_index_is_the_index_of_the_item_and_0_elsewhere),
         TEST(seeds_do_not_depend_on_workers_or_chunks),
         TEST(seeds_of_different_items_differ),
         TEST(a_submitted_task_has_the_seed_of_item_0),
         TEST(a_retry_has_the_same_seed),
-        TEST(task_fail_gives_code_and_message),
+        TEST(task_fail_sets_code_and_message),
         TEST(task_fail_with_code_0_fails_nothing),
-        TEST(a_message_is_of_its_own_task_alone),
+        TEST(a_message_belongs_to_its_own_task_alone),
         TEST(a_message_is_cut_at_255_bytes),
-        TEST(in_a_job_the_message_is_that_of_the_lowest_failed_item),
-        TEST(outside_of_tasks_task_fail_returns_its_code),
+        TEST(the_message_of_a_job_is_that_of_the_lowest_failed_item),
+        TEST(task_fail_outside_of_tasks_returns_its_code),
     };
     return run_group("task", tests, COUNT(tests), argc, argv);
 }
