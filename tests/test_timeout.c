@@ -1,4 +1,4 @@
-/* Time-outs of items and tasks, and killing on request, of workers that do not want to end. */
+/* Time-outs of items and tasks, and kills on request, of tasks that resist. */
 #include "support.h"
 
 #include <signal.h>
@@ -12,10 +12,10 @@ static struct future *submit_with_timeout(struct pool *pool, pool_fn *fn, const 
     return future;
 }
 
-/* A task that hangs and tells what it sees of itself. */
+/* Notes of a task that hangs. */
 struct hang {
     atomic_int pid, child;
-    atomic_llong began, last; /* ms: when it began, when it was last alive */
+    atomic_llong began, last; /* ms: when it started; when it was last alive */
 };
 
 static void note_time(struct hang *hang) {
@@ -37,7 +37,7 @@ static int hang_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(a_task_past_its_time_is_ended) {
+TEST_CASE(a_task_past_its_time_out_is_killed) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(2);
     for (int timeout = 50; timeout <= 450; timeout += 200) {
@@ -52,18 +52,16 @@ TEST_CASE(a_task_past_its_time_is_ended) {
         assert_int_equal(failure.worker, hang->pid);
         assert_contains(failure.message, "it ran longer than");
         assert_true(gone_within(hang->pid, PATIENCE));
-        /* Not before its time. When it last ran says less: it may have waited for a CPU until it was killed. */
+        /* The task must not end before its time-out. `last` does not tell: it may have waited for a CPU before. */
         assert_true(now_ms() - hang->began >= timeout - 5);
         assert_true(hang->last - hang->began < timeout + 10000);
         future_free(future);
-        long value = 8;
-        assert_ok(finish(submit_square(pool, value), &result));
-        assert_int_equal(result, 64);
+        assert_square(submit_square(pool, 8), 8);
     }
     pool_destroy(pool);
 }
 
-TEST_CASE(it_is_ended_in_time_while_the_caller_sleeps) {
+TEST_CASE(a_task_is_killed_in_time_while_the_caller_sleeps) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), 200);
@@ -78,7 +76,7 @@ TEST_CASE(it_is_ended_in_time_while_the_caller_sleeps) {
     pool_destroy(pool);
 }
 
-TEST_CASE(it_is_ended_in_time_while_the_caller_computes) {
+TEST_CASE(a_task_is_killed_in_time_while_the_caller_computes) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     struct pool_job job = {.fn = hang_task, POOL_IN(&hang), .count = 1, .timeout = 200};
@@ -100,7 +98,7 @@ static int hang_at_13_task(const void *in, void *out) {
     return task_index() % 50 == 13 ? forever_task(NULL, NULL) : 0;
 }
 
-TEST_CASE(in_a_job_only_the_item_that_hangs_is_lost) {
+TEST_CASE(a_time_out_in_a_job_costs_only_the_item_that_hangs) {
     struct pool *pool = pool_of(2);
     static const size_t chunks[] = {0, 1, 10, 1000};
     for (size_t c = 0; c < COUNT(chunks); c++) {
@@ -128,7 +126,7 @@ static int nap_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(each_item_has_its_own_time_from_its_own_start) {
+TEST_CASE(the_time_of_each_item_counts_from_its_own_start) {
     struct pool *pool = pool_of(1);
     int64_t start = now_ms();
     assert_ok(pool_map(pool, &(struct pool_job){.fn = nap_task, .count = 24, .chunk = 24, .timeout = 2200}));
@@ -136,7 +134,7 @@ TEST_CASE(each_item_has_its_own_time_from_its_own_start) {
     pool_destroy(pool);
 }
 
-TEST_CASE(waiting_in_the_queue_is_not_counted) {
+TEST_CASE(the_time_in_the_queue_does_not_count) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *first = submit_gated(pool, gate), *tasks[5];
@@ -149,7 +147,7 @@ TEST_CASE(waiting_in_the_queue_is_not_counted) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_nearer_deadline_is_not_hidden_by_a_farther_one) {
+TEST_CASE(a_farther_deadline_does_not_hide_a_nearer_one) {
     struct hang *hangs = shared(3 * sizeof *hangs);
     struct hang *far = &hangs[0], *near = &hangs[1], *none = &hangs[2];
     struct pool *pool = pool_of(3);
@@ -179,12 +177,12 @@ TEST_CASE(a_nearer_deadline_is_not_hidden_by_a_farther_one) {
     pool_destroy(pool);
 }
 
-static atomic_int *begun;
+static atomic_int *started;
 
-/* Takes about as long as its time-out, now a bit more, now a bit less. */
+/* Takes a bit longer or a bit less than its time-out. */
 static int about_task(const void *in, void *out) {
     long place = *(const long *)in;
-    atomic_fetch_add(&begun[place], 1);
+    atomic_fetch_add(&started[place], 1);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     long wanted = 2000 + (long)(scramble((uint64_t)place) % 10000), passed; /* µs; the limit is 5 ms */
@@ -198,16 +196,16 @@ static int about_task(const void *in, void *out) {
 
 static int without_limit_task(const void *in, void *out) {
     long place = *(const long *)in;
-    atomic_fetch_add(&begun[place], 1);
+    atomic_fetch_add(&started[place], 1);
     for (volatile int i = 0; i < 30000; i++) {
     }
     *(long *)out = place;
     return 0;
 }
 
-TEST_CASE(the_kill_never_hits_the_next_task) {
+TEST_CASE(the_kill_of_an_overdue_task_never_hits_the_next) {
     enum { TASKS = 700 };
-    begun = shared(TASKS * sizeof *begun);
+    started = shared(TASKS * sizeof *started);
     struct pool *pool = pool_of(2);
     struct future *futures[TASKS];
     for (long i = 0; i < TASKS; i++)
@@ -221,9 +219,9 @@ TEST_CASE(the_kill_never_hits_the_next_task) {
         else
             assert_any_of(error, 0, POOL_EDEADLINE);
         assert_int_equal(result, error ? -1 : i);
-        /* Its time counts from when its worker took it, who may not come to call it in time. */
-        if (!error) assert_int_equal(begun[i], 1);
-        else assert_any_of(begun[i], 0, 1);
+        /* The time counts from the claim: its worker may be too slow to call the task before it is overdue. */
+        if (!error) assert_int_equal(started[i], 1);
+        else assert_any_of(started[i], 0, 1);
         late += error != 0;
         fine += error == 0;
     }
@@ -267,7 +265,7 @@ static int spawn_task(const void *in, void *out) {
 
 static pool_fn *const stubborn[] = {hang_task, ignore_and_hang_task, stop_task, sleep_task, spawn_task};
 
-TEST_CASE(whatever_a_task_does_its_time_out_ends_it_and_its_children) {
+TEST_CASE(a_time_out_ends_any_task_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
@@ -281,7 +279,7 @@ TEST_CASE(whatever_a_task_does_its_time_out_ends_it_and_its_children) {
     pool_destroy(pool);
 }
 
-TEST_CASE(whatever_a_task_does_a_kill_ends_it_and_its_children) {
+TEST_CASE(a_kill_ends_any_task_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
@@ -296,7 +294,7 @@ TEST_CASE(whatever_a_task_does_a_kill_ends_it_and_its_children) {
     pool_destroy(pool);
 }
 
-TEST_CASE(whatever_a_task_does_destroy_ends_it_and_its_children) {
+TEST_CASE(pool_destroy_ends_any_task_and_its_children) {
     struct hang *hang = shared(sizeof *hang);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
         memset((void *)hang, 0, sizeof *hang);
@@ -328,7 +326,7 @@ static int leave_child_and_die_task(const void *in, void *out) {
     abort();
 }
 
-TEST_CASE(children_that_a_task_left_end_with_their_worker) {
+TEST_CASE(children_left_by_a_task_end_with_their_worker) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
     assert_ok(finish(submit_with_timeout(pool, leave_child_task, &hang, sizeof(struct hang *), 0), NULL));
@@ -353,7 +351,7 @@ TEST_CASE(the_end_of_a_wait_does_not_end_the_task) {
     pool_destroy(pool);
 }
 
-TEST_CASE(many_deadlines_at_once_are_all_met) {
+TEST_CASE(many_deadlines_at_the_same_time_are_all_met) {
     struct pool *pool = pool_of(8);
     struct future *futures[64];
     for (int i = 0; i < 64; i++) futures[i] = submit_with_timeout(pool, forever_task, NULL, 0, 20 + i);
@@ -367,20 +365,20 @@ TEST_CASE(many_deadlines_at_once_are_all_met) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(a_task_past_its_time_is_ended),
-        TEST(it_is_ended_in_time_while_the_caller_sleeps),
-        TEST(it_is_ended_in_time_while_the_caller_computes),
-        TEST(in_a_job_only_the_item_that_hangs_is_lost),
-        TEST(each_item_has_its_own_time_from_its_own_start),
-        TEST(waiting_in_the_queue_is_not_counted),
-        TEST(a_nearer_deadline_is_not_hidden_by_a_farther_one),
-        TEST(the_kill_never_hits_the_next_task),
-        TEST(whatever_a_task_does_its_time_out_ends_it_and_its_children),
-        TEST(whatever_a_task_does_a_kill_ends_it_and_its_children),
-        TEST(whatever_a_task_does_destroy_ends_it_and_its_children),
-        TEST(children_that_a_task_left_end_with_their_worker),
+        TEST(a_task_past_its_time_out_is_killed),
+        TEST(a_task_is_killed_in_time_while_the_caller_sleeps),
+        TEST(a_task_is_killed_in_time_while_the_caller_computes),
+        TEST(a_time_out_in_a_job_costs_only_the_item_that_hangs),
+        TEST(the_time_of_each_item_counts_from_its_own_start),
+        TEST(the_time_in_the_queue_does_not_count),
+        TEST(a_farther_deadline_does_not_hide_a_nearer_one),
+        TEST(the_kill_of_an_overdue_task_never_hits_the_next),
+        TEST(a_time_out_ends_any_task_and_its_children),
+        TEST(a_kill_ends_any_task_and_its_children),
+        TEST(pool_destroy_ends_any_task_and_its_children),
+        TEST(children_left_by_a_task_end_with_their_worker),
         TEST(the_end_of_a_wait_does_not_end_the_task),
-        TEST(many_deadlines_at_once_are_all_met),
+        TEST(many_deadlines_at_the_same_time_are_all_met),
     };
     return run_group("timeout", tests, COUNT(tests), argc, argv);
 }
