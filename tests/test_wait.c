@@ -5,7 +5,7 @@
 
 enum { GATES = 4 };
 
-/* One worker a gate, each held back by a task of its own. */
+/* A pool with a worker for each gate; each worker runs a task that waits at its gate. */
 struct held {
     struct gate *gates;
     struct pool *pool;
@@ -33,7 +33,7 @@ static void let_go(struct held *h) {
     pool_destroy(h->pool);
 }
 
-TEST_CASE(the_first_that_is_done_ends_a_wait_for_the_first) {
+TEST_CASE(a_wait_for_the_first_ends_when_one_is_done) {
     struct held h = hold();
     int64_t start = now_ms();
     assert_code(future_wait_many(h.futures, GATES, POOL_FIRST_COMPLETED, 0), POOL_ETIMEDOUT);
@@ -48,7 +48,7 @@ TEST_CASE(the_first_that_is_done_ends_a_wait_for_the_first) {
     let_go(&h);
 }
 
-TEST_CASE(the_first_that_fails_ends_a_wait_for_that) {
+TEST_CASE(a_wait_for_the_first_failure_ends_when_one_fails) {
     struct held h = hold();
     gate_open(&h.gates[0]);
     assert_ok(future_wait(h.futures[0], PATIENCE));
@@ -59,13 +59,13 @@ TEST_CASE(the_first_that_fails_ends_a_wait_for_that) {
     assert_false(future_done(h.futures[1]) || future_done(h.futures[2]));
     assert_code(future_wait_many(h.futures, 3, POOL_FIRST_FAILED, 0), POOL_ETIMEDOUT);
     gate_open(&h.gates[1]);
-    gate_open(&h.gates[2]); /* none fails: until all are done */
+    gate_open(&h.gates[2]); /* if none fails, the wait lasts until all are done */
     assert_ok(future_wait_many(h.futures, 3, POOL_FIRST_FAILED, PATIENCE));
     assert_true(future_done(h.futures[1]) && future_done(h.futures[2]));
     let_go(&h);
 }
 
-TEST_CASE(a_wait_for_all_ends_with_the_last) {
+TEST_CASE(a_wait_for_all_ends_when_the_last_is_done) {
     struct held h = hold();
     for (int i = 0; i < GATES; i++) {
         assert_code(future_wait_many(h.futures, GATES, POOL_ALL_COMPLETED, i * 10), POOL_ETIMEDOUT);
@@ -79,7 +79,7 @@ TEST_CASE(a_wait_for_all_ends_with_the_last) {
     let_go(&h);
 }
 
-TEST_CASE(many_are_waited_for_at_once) {
+TEST_CASE(a_hundred_thousand_futures_can_be_waited_for_at_once) {
     enum { TASKS = 100000 };
     struct pool *pool = pool_of(2);
     struct future **futures = malloc(TASKS * sizeof *futures);
@@ -93,9 +93,9 @@ TEST_CASE(many_are_waited_for_at_once) {
     pool_destroy(pool);
 }
 
-/* ---- as completed ------------------------------------------------------------------------------------------------ */
+/* ---- future_as_completed() --------------------------------------------------------------------------------------- */
 
-TEST_CASE(futures_come_in_the_order_of_their_ends) {
+TEST_CASE(futures_come_in_the_order_in_which_they_are_done) {
     static const int order[GATES] = {1, 3, 0, 2};
     struct held h = hold();
     struct stream *stream;
@@ -121,7 +121,21 @@ TEST_CASE(futures_come_in_the_order_of_their_ends) {
     let_go(&h);
 }
 
-TEST_CASE(a_duplicate_counts_once) {
+/* The stream must deliver each of the futures once, and then end. Frees each when it is delivered, if `free_each`: the
+ * stream does not need it any more. */
+static void assert_each_comes_once(struct stream *stream, struct future **futures, int count, bool free_each) {
+    int delivered[8] = {0};
+    struct future *next;
+    for (int i = 0; i < count; i++) {
+        assert_ok(stream_next_future(stream, &next, PATIENCE));
+        for (int k = 0; k < count; k++) delivered[k] += next == futures[k];
+        if (free_each) future_free(next);
+    }
+    assert_code(stream_next_future(stream, &next, PATIENCE), POOL_END);
+    for (int k = 0; k < count; k++) assert_int_equal(delivered[k], 1);
+}
+
+TEST_CASE(a_future_that_is_named_twice_counts_once) {
     struct held h = hold();
     struct future *twice[3 * GATES];
     for (int i = 0; i < 3 * GATES; i++) twice[i] = h.futures[i % GATES];
@@ -133,20 +147,13 @@ TEST_CASE(a_duplicate_counts_once) {
     for (int i = 1; i < GATES; i++) gate_open(&h.gates[i]);
     assert_ok(future_wait_many(twice, 3 * GATES, POOL_ALL_COMPLETED, PATIENCE));
     for (int s = 0; s < 2; s++) {
-        struct future *next;
-        int told[GATES] = {0};
-        for (int i = 0; i < GATES; i++) {
-            assert_ok(stream_next_future(streams[s], &next, PATIENCE));
-            for (int k = 0; k < GATES; k++) told[k] += next == h.futures[k];
-        }
-        assert_code(stream_next_future(streams[s], &next, PATIENCE), POOL_END);
-        for (int k = 0; k < GATES; k++) assert_int_equal(told[k], 1);
+        assert_each_comes_once(streams[s], h.futures, GATES, false);
         stream_free(streams[s]);
     }
     let_go(&h);
 }
 
-TEST_CASE(jobs_and_tasks_are_waited_for_alike) {
+TEST_CASE(jobs_and_tasks_can_be_waited_for_together) {
     enum { ITEMS = 1000 };
     struct pool *pool = pool_of(2);
     static long in[ITEMS], out[ITEMS];
@@ -158,17 +165,10 @@ TEST_CASE(jobs_and_tasks_are_waited_for_alike) {
     job.count = 0;
     assert_ok(pool_map_async(pool, &job, &futures[2]));
     futures[3] = submit(pool, pid_task, NULL, 0, 0);
-    future_cancel(futures[3]); /* or it is done before */
+    future_cancel(futures[3]); /* unless it is done before */
     struct stream *stream;
     assert_ok(future_as_completed(futures, 4, &stream));
-    bool told[4] = {false};
-    for (int i = 0; i < 4; i++) {
-        struct future *next;
-        assert_ok(stream_next_future(stream, &next, PATIENCE));
-        for (int k = 0; k < 4; k++) told[k] = told[k] || next == futures[k];
-        future_free(next); /* the stream does not need it any more */
-    }
-    for (int k = 0; k < 4; k++) assert_true(told[k]);
+    assert_each_comes_once(stream, futures, 4, true);
     stream_free(stream);
     for (long i = 0; i < ITEMS; i++) assert_int_equal(out[i], i * i);
     pool_destroy(pool);
@@ -188,22 +188,22 @@ static int64_t time_of(struct pool *pool, size_t tasks) {
     return now_ms() - start;
 }
 
-TEST_CASE(a_completion_costs_the_same_among_many) {
+TEST_CASE(the_cost_of_a_completion_does_not_grow_with_the_number_of_futures) {
     struct pool *pool = pool_of(2);
     size_t few = scaled(10000);
     int64_t short_time = time_of(pool, few), long_time = time_of(pool, 20 * few);
-    assert_true(long_time <= 20 * 10 * (short_time + 10)); /* squared it would be 400 times as much */
+    assert_true(long_time <= 20 * 10 * (short_time + 10)); /* a quadratic cost would be 400 times as much */
     pool_destroy(pool);
 }
 
-TEST_CASE(a_future_that_is_freed_leaves_the_stream) {
+TEST_CASE(a_freed_future_leaves_the_stream) {
     struct held h = hold();
     struct stream *stream;
     struct future *next;
     assert_ok(future_as_completed(h.futures, GATES, &stream));
     gate_open(&h.gates[0]);
     assert_ok(future_wait(h.futures[0], PATIENCE));
-    future_free(h.futures[0]); /* done and not told of */
+    future_free(h.futures[0]); /* done, but not delivered */
     future_free(h.futures[1]); /* not done */
     h.futures[0] = h.futures[1] = NULL;
     for (int i = 1; i < GATES; i++) gate_open(&h.gates[i]);
@@ -216,7 +216,7 @@ TEST_CASE(a_future_that_is_freed_leaves_the_stream) {
     let_go(&h);
 }
 
-TEST_CASE(freeing_the_stream_lets_its_futures_be) {
+TEST_CASE(stream_free_leaves_the_futures_alone) {
     struct held h = hold();
     struct stream *stream;
     struct future *next;
@@ -255,14 +255,14 @@ static void free_stream(struct future *future, void *arg) {
     stream_free(arg);
 }
 
-TEST_CASE(a_callback_may_free_the_stream_that_is_waited_for) {
+TEST_CASE(a_callback_may_free_the_stream_that_its_thread_waits_for) {
     struct held h = hold();
     struct stream *stream;
     struct future *next = NULL;
     assert_ok(future_as_completed(&h.futures[1], 2, &stream));
     struct future *late = submit(h.pool, pid_task, NULL, 0, 0);
     assert_ok(future_on_done(late, free_stream, stream));
-    gate_open(&h.gates[0]); /* there is a worker for it now */
+    gate_open(&h.gates[0]); /* gives `late` a worker */
     assert_code(stream_next_future(stream, &next, PATIENCE), POOL_ECANCELLED);
     assert_null(next);
     future_free(late);
@@ -274,7 +274,7 @@ static void *next_in_thread(void *stream) {
     return stream_next_future(stream, &next, PATIENCE) == POOL_ECANCELLED && !next ? NULL : "no";
 }
 
-TEST_CASE(a_callback_in_another_thread_may_free_it_too) {
+TEST_CASE(a_callback_may_free_the_stream_that_another_thread_waits_for) {
     struct held h = hold();
     struct stream *stream;
     void *wrong = "no";
@@ -282,7 +282,7 @@ TEST_CASE(a_callback_in_another_thread_may_free_it_too) {
     assert_ok(future_as_completed(&h.futures[1], 2, &stream));
     assert_int_equal(pthread_create(&thread, NULL, next_in_thread, stream), 0);
     struct future *next;
-    for (int64_t start = now_ms(); stream_next_future(stream, &next, 0) != POOL_EBUSY; sleep_ms(1)) /* not there yet */
+    for (int64_t start = now_ms(); stream_next_future(stream, &next, 0) != POOL_EBUSY; sleep_ms(1)) /* until it waits */
         assert_true(now_ms() - start < PATIENCE);
     gate_open(&h.gates[0]);
     assert_ok(future_wait(h.futures[0], PATIENCE));
@@ -297,7 +297,7 @@ static void *wait_in_thread(void *argument) {
     return future_wait_many(h->futures, GATES, POOL_ALL_COMPLETED, PATIENCE) ? "no" : NULL;
 }
 
-TEST_CASE(threads_wait_for_the_same_futures) {
+TEST_CASE(threads_may_wait_for_the_same_futures) {
     struct held h = hold();
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, wait_in_thread, &h), 0);
@@ -321,7 +321,7 @@ static int use_foreign_futures(void *argument) {
     return 0;
 }
 
-TEST_CASE(wrong_arguments_have_their_code) {
+TEST_CASE(wrong_arguments_have_their_codes) {
     struct held h = hold();
     struct pool *other = pool_of(1);
     struct future *strange = submit(other, pid_task, NULL, 0, 0), *next = NULL;
@@ -358,21 +358,21 @@ TEST_CASE(wrong_arguments_have_their_code) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(the_first_that_is_done_ends_a_wait_for_the_first),
-        TEST(the_first_that_fails_ends_a_wait_for_that),
-        TEST(a_wait_for_all_ends_with_the_last),
-        TEST(many_are_waited_for_at_once),
-        TEST(futures_come_in_the_order_of_their_ends),
-        TEST(a_duplicate_counts_once),
-        TEST(jobs_and_tasks_are_waited_for_alike),
-        TEST(a_completion_costs_the_same_among_many),
-        TEST(a_future_that_is_freed_leaves_the_stream),
-        TEST(freeing_the_stream_lets_its_futures_be),
+        TEST(a_wait_for_the_first_ends_when_one_is_done),
+        TEST(a_wait_for_the_first_failure_ends_when_one_fails),
+        TEST(a_wait_for_all_ends_when_the_last_is_done),
+        TEST(a_hundred_thousand_futures_can_be_waited_for_at_once),
+        TEST(futures_come_in_the_order_in_which_they_are_done),
+        TEST(a_future_that_is_named_twice_counts_once),
+        TEST(jobs_and_tasks_can_be_waited_for_together),
+        TEST(the_cost_of_a_completion_does_not_grow_with_the_number_of_futures),
+        TEST(a_freed_future_leaves_the_stream),
+        TEST(stream_free_leaves_the_futures_alone),
         TEST(a_stream_of_futures_outlives_their_pool),
-        TEST(a_callback_may_free_the_stream_that_is_waited_for),
-        TEST(a_callback_in_another_thread_may_free_it_too),
-        TEST(threads_wait_for_the_same_futures),
-        TEST(wrong_arguments_have_their_code),
+        TEST(a_callback_may_free_the_stream_that_its_thread_waits_for),
+        TEST(a_callback_may_free_the_stream_that_another_thread_waits_for),
+        TEST(threads_may_wait_for_the_same_futures),
+        TEST(wrong_arguments_have_their_codes),
     };
     return run_group("wait", tests, COUNT(tests), argc, argv);
 }
