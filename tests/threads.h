@@ -1,5 +1,4 @@
-/* Threads in the place of processes, for the tests of shared memory: ThreadSanitizer sees races between threads
- * only. */
+/* Threads in place of processes, for tests of shared memory: ThreadSanitizer sees races only between threads. */
 #ifndef THREADS_H
 #define THREADS_H
 
@@ -9,7 +8,7 @@
 #include "shared/ticket.h"
 #include "support.h"
 
-/* Shared memory as a pool has it, for `workers`. */
+/* Makes the shared memory of a pool with so many workers. */
 static inline struct pp_shared make_memory(uint32_t workers) {
     struct pp_shared memory;
     assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20), 0);
@@ -18,7 +17,7 @@ static inline struct pp_shared make_memory(uint32_t workers) {
     return memory;
 }
 
-/* The n-th of many tickets; and which one it is. */
+/* The n-th of many tickets, and the n of a ticket. */
 static inline uint64_t ticket_number(uint64_t n) {
     return pp_ticket((uint32_t)(n % PP_SLOTS), 1 + (uint32_t)(n / PP_SLOTS));
 }
@@ -40,7 +39,7 @@ static inline void join_all(struct threads *threads) {
     while (threads->count) assert_int_equal(pthread_join(threads->ids[--threads->count], NULL), 0);
 }
 
-/* All go on once `count` have come. Reusable. */
+/* Holds threads until `count` have arrived. Can be used again. */
 struct barrier {
     atomic_uint arrived, round;
     unsigned count;
@@ -61,7 +60,7 @@ static inline uint64_t next_random(uint64_t *random) {
     return *random = scramble(*random);
 }
 
-/* Now and then another thread gets the CPU, at any place. */
+/* Lets another thread have the CPU now and then, or takes a short random time. */
 static inline void stumble(uint64_t *random) {
     uint64_t number = next_random(random) % 64;
     if (number == 0) sched_yield();
