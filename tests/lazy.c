@@ -1,6 +1,5 @@
-/* lazy: the benchmarks' harness must see through a contestant that computes once after its results were spoilt, and
- * then leaves them as they are: in bench_run()'s own runs, and in those of one that measures itself. Each ends the
- * program with status 1. */
+/* lazy: a contestant that computes only once after its results were spoilt. The harness must notice it, both in the
+ * runs of bench_run() and in those of a contestant with measure(), and end the program with status 1. */
 #include "bench.h"
 #include "contestants.h"
 #include "kernels.h"
@@ -26,18 +25,12 @@ static double measure(const struct bench_contestant *contestant) {
 
 int main(int argc, char **argv) {
     static const char *const names[] = {"run", "measure", NULL};
-    static const struct bench_program program = {.about = "How lazily may a contestant compute?", .names = names};
+    static const struct bench_program program = {.about = "A contestant that is too lazy.", .names = names};
     (void)bench_begin(argc, argv, &program);
     long in[COUNT], out[COUNT], expected[COUNT];
     square_fill(in, COUNT);
     square_plain(in, expected, COUNT);
-    struct workload work = {.fn = square,
-                            .in = in,
-                            .in_size = sizeof *in,
-                            .out = out,
-                            .out_size = sizeof *out,
-                            .count = COUNT,
-                            .expected = expected};
+    struct workload work = {.fn = square, POOL_IN(in), POOL_OUT(out), .count = COUNT, .expected = expected};
     struct bench_contestant lazy = contestant("lazy", run_lazily, &work);
     lazy.prepare = spoil;
     if (!bench_wanted("run")) lazy.measure = measure;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every C sample of README.md is a program of examples/, to the letter, save the comment on top of the program; every
-# test that README.md names exists; and nothing is left out: README.md names each example and each function of the
-# header, src/README.md each file of src/.
+# Every C sample of README.md is a program of examples/, to the letter, except for the comment on top of the program.
+# Every test that README.md names exists. README.md names each example and each function of the header, src/README.md
+# each file of src/.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)

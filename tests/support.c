@@ -84,7 +84,7 @@ int test_begin(void **state) {
     snprintf(running_test, sizeof running_test, "%s", name ? name : "?");
     signal(SIGALRM, on_time_out);
     allow_seconds(120);
-    kill_strays(); /* of a test before that failed */
+    kill_strays(); /* left by an earlier test that failed */
     look(&at_start);
     return 0;
 }
@@ -100,7 +100,7 @@ int test_end(void **state) {
     return left ? -1 : 0;
 }
 
-/* Processes are told apart by their session, which workers keep: orphans are found, too. */
+/* The test's processes are found by their session, which workers keep even as orphans. */
 static void own_session(void) {
     if (setsid() >= 0 || getsid(0) == getpid()) return;
     fflush(NULL);
@@ -400,7 +400,7 @@ bool gone_within(pid_t pid, int ms) {
 size_t descendants(pid_t root, pid_t *pids, size_t room) {
     static struct process all[8192];
     size_t count = all_processes(all, COUNT(all)), found = 0;
-    for (bool more = true; more;) { /* until no process is added; parents may stand behind their children */
+    for (bool more = true; more;) { /* until none is added, since a parent may be listed behind its child */
         more = false;
         for (size_t i = 0; i < count && found < room; i++) {
             if (all[i].pid == 0 || all[i].state == 'Z' || all[i].state == 'X') continue;
@@ -469,7 +469,7 @@ void check_child(int (*body)(void *), void *argument, const char *what, const ch
     _fail(file, line);
 }
 
-/* ---- What a process holds ---------------------------------------------------------------------------------------- */
+/* ---- Processes, descriptors and mappings that a test leaves behind ----------------------------------------------- */
 
 int open_descriptors(void) {
     struct rlimit limit;
@@ -500,7 +500,7 @@ long resident_kib(void) {
     return resident < 0 ? -1 : resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-/* Zombies count only where this process is to reap them. */
+/* A zombie counts only if this process has to reap it. */
 static size_t session_processes(pid_t *pids, size_t room) {
     static struct process all[8192];
     size_t count = all_processes(all, COUNT(all)), found = 0;

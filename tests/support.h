@@ -1,23 +1,23 @@
-/* What the tests share.
+/* Shared by all tests: running, asserting, pools, gates, processes, data and common tasks.
  *
  * Rules that keep tests of forked code true:
  *   - Only the process that runs the tests asserts. A cmocka assertion that fails in a forked child would run the
  *     remaining tests there, and the parent would report success. Tasks return values; the body of a child (run_child)
  *     uses EXPECT(), which prints and returns 1.
- *   - Each test is listed by TEST(): it has a time-out, and at its end nothing may be left that was not there at its
- *     start: no process, zombie, descriptor or shared mapping.
- *   - Nothing relies on a short time. What must come is waited for with PATIENCE; what must not come yet is held back
- *     by a gate.
- *   - What tasks tell the test beside their results lies in shared() memory, made before the pool.
+ *   - Each test is listed by TEST(): it has a time-out, and at its end no process, zombie, descriptor or shared mapping
+ *     may be left that did not exist at its start.
+ *   - Nothing relies on a short time. A test waits with PATIENCE for an event that must come, and a gate holds back an
+ *     event that must not come yet.
+ *   - Tasks pass what is not their result in shared() memory, which the test makes before the pool.
  *
- * Of cmocka only a few calls are used: assert_true, assert_false, assert_null, assert_non_null, assert_int_equal,
+ * The tests use only a few calls of cmocka: assert_true, assert_false, assert_null, assert_non_null, assert_int_equal,
  * assert_memory_equal, print_error, _fail, struct CMUnitTest and _cmocka_run_group_tests.
  */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* NOLINT: asked for here, whatever the build asks for */
+#define _GNU_SOURCE /* NOLINT: needed here, whatever the build defines */
 #endif
 
 #include <setjmp.h>
@@ -39,7 +39,7 @@
 
 /* ---- Running -------------------------------------------------------------------------------------------------- */
 
-/* Opens the body of a test; the name says what must hold. */
+/* Opens the body of a test. Its name is a sentence that says what must hold. */
 #define TEST_CASE(name)                                                                                                \
     static void name##_body(void);                                                                                     \
     static void name(void **state) {                                                                                   \
@@ -60,12 +60,12 @@ int run_group(const char *group, const struct CMUnitTest *tests, size_t count, i
 /* The time-out of the running test, counted from now; 120 s otherwise. Stretched under valgrind and sanitizers. */
 void allow_seconds(unsigned seconds);
 
-/* Whether the build or the run cannot bear limits of address space, or counts of memory. */
+/* Whether the program runs with a tool under which limits of address space and counts of memory are wrong. */
 bool instrumented(void);
 
-/* Whether to try less of what is tried many times: everything is slow, or PARPOOL_TEST_BRIEF is set. */
+/* Whether repeated tries are to be fewer: the program is slow, or PARPOOL_TEST_BRIEF is set. */
 bool is_brief(void);
-/* n, or then a tenth of it. */
+/* n, or a tenth of it if is_brief(). */
 size_t scaled(size_t n);
 
 /* ---- Asserting, in the test's own process only ------------------------------------------------------------------- */
@@ -84,17 +84,17 @@ void check_contains(const char *text, const char *part, const char *file, int li
 
 /* ---- Pools, time ------------------------------------------------------------------------------------------------ */
 
-enum { PATIENCE = 60000 /* ms until what must come is given up */ };
+enum { PATIENCE = 60000 /* ms until a test gives up waiting for an event */ };
 
 int64_t now_ms(void);
 void sleep_ms(int ms);
 
-struct pool_options test_options(int workers); /* with an arena that instrumented builds can bear */
+struct pool_options test_options(int workers); /* with a small arena in instrumented builds */
 struct pool *pool_of(int workers);             /* a pool with test_options(); asserts */
 
 /* Submits fn with one argument; asserts. */
 struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, size_t out_size);
-/* The outcome, waited for with PATIENCE; the future is freed. */
+/* Waits for the outcome with PATIENCE and returns it; frees the future. */
 int finish(struct future *future, void *out);
 
 pid_t worker_of(struct pool *pool); /* the worker that runs the next task; asserts */
@@ -102,7 +102,7 @@ pid_t supervisor_of(struct pool *pool);
 
 /* ---- The system ------------------------------------------------------------------------------------------------- */
 
-/* Whether the library uses what only Linux has. */
+/* Whether the library uses calls that only Linux has. */
 #if defined(__linux__) && !defined(PARPOOL_POSIX_ONLY)
 #define LINUX 1
 #else
@@ -115,17 +115,17 @@ void temporary_name(char path[TEMPORARY_ROOM]);
 
 /* ---- Shared memory and gates ------------------------------------------------------------------------------------- */
 
-/* Zeroed, shared with all processes forked later; given back at the end of the test. */
+/* Memory, zeroed, shared with all processes forked later; freed at the end of the test. */
 void *shared(size_t size);
 
 /* Holds tasks back until the test opens it. Lies in shared memory. */
 struct gate {
     atomic_int arrived, open;
 };
-int gate_pass(struct gate *gate);                /* in a task: 0 once it is open, 99 if it never was */
+int gate_pass(struct gate *gate);                /* in a task: returns 0 once it is open, 99 if it never is */
 bool gate_reached(struct gate *gate, int tasks); /* in the test: waits until so many have arrived */
 void gate_open(struct gate *gate);
-bool becomes(atomic_int *value, int least); /* waits until *value is that much */
+bool becomes(atomic_int *value, int least); /* waits until *value is at least that much */
 
 struct future *submit_gated(struct pool *pool, struct gate *gate); /* a gate_task() */
 struct future *block_worker(struct pool *pool, struct gate *gate); /* the same, once it is at the gate; asserts */
@@ -163,20 +163,21 @@ void check_map_squares(struct pool *pool, size_t count, size_t chunk, const char
 
 /* ---- Processes --------------------------------------------------------------------------------------------------- */
 
-bool alive(pid_t pid);               /* it exists and is no zombie */
-pid_t parent_of(pid_t pid);          /* 0: it is not alive, or there is no /proc */
+bool alive(pid_t pid);               /* whether it exists and is no zombie */
+pid_t parent_of(pid_t pid);          /* 0 if it is not alive, or there is no /proc */
 bool gone_within(pid_t pid, int ms); /* waits until it is not alive */
-/* All processes below root, zombies left out: the supervisors of its pools, their workers, … Needs /proc; else 0. */
+/* Stores all processes below root but zombies: the supervisors of its pools, their workers, … Returns their number; 0
+ * without /proc. */
 size_t descendants(pid_t root, pid_t *pids, size_t room);
 bool no_descendants_within(pid_t root, int ms);
 bool have_proc(void);
 
-/* A function in a forked child, which has default signal handling, no core file, and dies with the test. It ends by
- * exit() with what body returns. */
+/* Runs body in a forked child, which has default signal handling, writes no core file, dies with the test, and ends by
+ * exit() with the value that body returns. */
 struct ending {
-    bool timed_out; /* it was killed after the time-out */
+    bool timed_out; /* end_child() killed it after the time-out */
     int code;       /* exit status; -1: none */
-    int signal;     /* what ended it; 0: none */
+    int signal;     /* the signal that ended it; 0: none */
 };
 pid_t start_child(int (*body)(void *), void *argument);
 struct ending end_child(pid_t pid, int timeout);
@@ -193,7 +194,7 @@ void check_child(int (*body)(void *), void *argument, const char *what, const ch
         }                                                                                                              \
     } while (0)
 
-/* ---- What a process holds ---------------------------------------------------------------------------------------- */
+/* ---- Processes, descriptors and mappings that a test leaves behind ----------------------------------------------- */
 
 struct holdings {
     int descriptors;
@@ -202,12 +203,12 @@ struct holdings {
     pid_t processes[2048]; /* of this session */
 };
 void look(struct holdings *holdings);
-/* Whether something is there that was not before; says what on stderr. Waits a little for processes to vanish, not for
+/* Whether something exists that did not before; names it on stderr. Waits a little for processes to end, but not for
  * children of this process. */
 bool left_behind(const struct holdings *before);
 int open_descriptors(void);
-long mappings(bool shared_only); /* -1: not known */
-long resident_kib(void);         /* -1: not known */
+long mappings(bool shared_only); /* -1: unknown */
+long resident_kib(void);         /* -1: unknown */
 
 /* ---- Data -------------------------------------------------------------------------------------------------------- */
 
@@ -222,7 +223,7 @@ int pid_task(const void *in, void *out);     /* nothing -> pid_t */
 int parent_task(const void *in, void *out);  /* nothing -> pid_t of the supervisor */
 int gate_task(const void *in, void *out);    /* struct gate * -> nothing */
 int count_task(const void *in, void *out);   /* anything -> nothing; counts its runs in *counted */
-int forever_task(const void *in, void *out); /* busy for ever; in, if any: struct gate * whose arrival it counts */
+int forever_task(const void *in, void *out); /* busy for ever; in: NULL, or struct gate * at which it arrives */
 
 extern atomic_int *counted; /* the test's, from shared() */
 

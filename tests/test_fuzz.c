@@ -1,5 +1,5 @@
-/* fuzz_shared.c on pseudo-random programs. test_fuzz whatever COUNT SEED runs COUNT of them from SEED on; a failure
- * names its seed. */
+/* Runs fuzz_shared.c on pseudo-random programs. `test_fuzz all_tasks COUNT SEED` runs COUNT of them from SEED on; a
+ * failure names its seed. */
 #include "support.h"
 
 #include "fuzz_shared.c" /* NOLINT */
@@ -12,7 +12,7 @@ static void run_seed(uint64_t seed) {
     uint8_t program[MOST + 8];
     uint64_t random = scramble(seed);
     fill(program, sizeof program, random);
-    /* One in four does not scribble: then all outcomes have to be right. */
+    /* One program in four does not scribble: then all outcomes must be right. */
     for (size_t i = 0; seed % 4 == 0 && i < sizeof program; i++)
         if (program[i] % 24 > 18) program[i] = (uint8_t)(program[i] - 12);
     LLVMFuzzerTestOneInput(program, 20 + random % (MOST - 20));
@@ -24,7 +24,7 @@ static int run_batch(void *argument) {
     return 0;
 }
 
-TEST_CASE(whatever_workers_write_everything_ends) {
+TEST_CASE(all_tasks_end_whatever_workers_write) {
     _Atomic uint64_t *seed = shared(sizeof *seed);
     *seed = first_seed;
     for (uint64_t end = first_seed + scaled(runs); *seed < end;) {
@@ -38,7 +38,7 @@ TEST_CASE(whatever_workers_write_everything_ends) {
     }
 }
 
-/* ---- programs written by hand */
+/* ---- Programs written by hand */
 
 enum { MANY = 3500 };
 
@@ -62,14 +62,14 @@ static void end_world(struct future *future) {
     pp_close(&world.control_end);
 }
 
-/* Points of run_job(): entering is the first, then two for a claim, then one an item. */
-static int lose_memory_for_the_next_pass(void *unused) {
+/* Points of run_job(): the first upon entering, then two for a claim, then one for each item. */
+static int lose_memory_for_the_next_round(void *unused) {
     (void)unused;
     make_world(NULL, 0);
     struct future *future = map_many(MANY, MANY);
     step(0, 3 + 10);
     EXPECT(world.hands[0].stopped);
-    world.pool->work.pages = world.pool->work.frontier; /* the next plan needs more: each item is a block of its own */
+    world.pool->work.pages = world.pool->work.frontier; /* each item is a block: the plan needs more */
     die(0, SIGKILL);
     EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
     for (long i = 0; i < MANY; i++) {
@@ -80,8 +80,8 @@ static int lose_memory_for_the_next_pass(void *unused) {
     return 0;
 }
 
-TEST_CASE(items_without_memory_for_another_pass_fail) {
-    assert_child_passes(lose_memory_for_the_next_pass, NULL);
+TEST_CASE(items_fail_without_memory_for_another_round) {
+    assert_child_passes(lose_memory_for_the_next_round, NULL);
 }
 
 static int die_after_many_announcements(void *unused) {
@@ -90,8 +90,8 @@ static int die_after_many_announcements(void *unused) {
     struct future *future = map_many(40, 20);
     step(0, 3 + 5);
     EXPECT(world.hands[0].stopped);
-    step(1, 0); /* does the other half: the pass is over but for the dead worker's chunk */
-    atomic_fetch_add(&record_of(0)->done_tail, PP_DONE_RING); /* tickets that are nobody's any more */
+    step(1, 0); /* does the other half: only the dead worker's chunk is left of the round */
+    atomic_fetch_add(&record_of(0)->done_tail, PP_DONE_RING); /* tickets that belong to no future any more */
     die(0, SIGKILL);
     for (int i = 0; i < 5 && !future_done(future); i++) step(1, 0);
     EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
@@ -105,15 +105,15 @@ static int die_after_many_announcements(void *unused) {
     return 0;
 }
 
-TEST_CASE(a_death_is_settled_though_the_dead_announced_too_much) {
+TEST_CASE(the_death_of_a_worker_that_announced_too_much_is_settled) {
     assert_child_passes(die_after_many_announcements, NULL);
 }
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(whatever_workers_write_everything_ends),
-        TEST(items_without_memory_for_another_pass_fail),
-        TEST(a_death_is_settled_though_the_dead_announced_too_much),
+        TEST(all_tasks_end_whatever_workers_write),
+        TEST(items_fail_without_memory_for_another_round),
+        TEST(the_death_of_a_worker_that_announced_too_much_is_settled),
     };
     if (argc > 2) runs = strtoull(argv[2], NULL, 10);
     if (argc > 3) first_seed = strtoull(argv[3], NULL, 10);

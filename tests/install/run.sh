@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the library, then builds and runs a consumer against it in each of the ways that we promise.
+# Installs the library, then builds and runs a consumer of it in each of the documented ways.
 # Usage: run.sh BUILD_DIRECTORY, with the programs CMAKE and CC in the environment
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ fail() {
     exit 1
 }
 
-# consumer LINKAGE PROGRAM: PROGRAM is linked with the library as LINKAGE says, and works.
+# consumer LINKAGE PROGRAM: checks that PROGRAM is linked with the library as LINKAGE says, and works.
 consumer() {
     echo "consumer: $2 ($1)"
     needed=static
@@ -21,7 +21,7 @@ consumer() {
     sh "$top/examples/expect.sh" "$top/examples/square.expected" "$2"
 }
 
-# build DIRECTORY OPTIONS...: the consumer, with CMake.
+# build DIRECTORY OPTIONS...: builds the consumer with CMake.
 build() {
     directory=$1
     shift
@@ -29,7 +29,7 @@ build() {
     "$CMAKE" --build "$directory"
 }
 
-# Not where it was configured for, and moved once more: nothing may depend on the place.
+# Installed elsewhere than configured, and moved once more, since nothing may depend on the place.
 "$CMAKE" --install "$1" --prefix "$work/first"
 prefix=$work/prefix
 mv "$work/first" "$prefix"
