@@ -15,18 +15,18 @@
 
 enum { DEFAULT_ROUNDS = 11, QUICK_ROUNDS = 3, MAX_BATCH = 1000000 };
 
-/* A file that is asked for is opened before anything is measured: all would be for nothing if it could not be. */
+/* Output files are opened before anything is measured, so that no measurement is lost if one cannot be written. */
 struct output {
     const char *path;
-    FILE *file; /* NULL: not asked for */
+    FILE *file; /* NULL: none was asked for */
 };
 
 static struct bench_options options;
 static struct output json, plot;
 static struct plot_point *points; /* all that was recorded */
 static size_t point_count;
-static int compared, disturbed; /* comparisons, and those that began while others used the machine */
-static double begun;            /* when, and what the machine had done till then */
+static int compared, disturbed; /* comparisons, and those that started while other programs used the machine */
+static double begun;            /* when the program started, and the CPU time that the machine had used until then */
 static double begun_busy;
 
 /* ---- Time -------------------------------------------------------------------------------------------------------- */
@@ -63,7 +63,7 @@ struct bench_text bench_seconds(double seconds) {
 
 /* ---- The machine ------------------------------------------------------------------------------------------------- */
 
-/* CPU seconds that all programs, and other virtual machines on the same hardware, have taken so far; < 0: unknown. */
+/* CPU seconds that all programs, and other virtual machines on the same hardware, have used so far; < 0: unknown. */
 static double machine_busy(void) {
     FILE *file = fopen("/proc/stat", "r");
     if (!file) return -1;
@@ -88,7 +88,7 @@ static double own_busy(void) {
            seconds_of(children.ru_stime);
 }
 
-/* Figures taken beside other programs are worth little, so the reader is told. */
+/* Warns the reader if other programs used the machine, since the figures are then worth little. */
 static void report_others(void) {
     double busy = machine_busy();
     double elapsed = bench_now() - begun;
@@ -132,7 +132,7 @@ static bool begins_with(const char *name, const char *beginning) {
     return strncmp(name, beginning, strlen(beginning)) == 0;
 }
 
-/* In lines of a terminal's width. */
+/* Prints lines of a terminal's width. */
 static void print_names(const char *const *names) {
     size_t column = 0;
     fputs("\nNames:", stdout);
@@ -158,9 +158,9 @@ static void print_help(const char *name, const struct bench_program *program) {
            QUICK_ROUNDS);
     if (program->has_plot) printf("  --plot FILE    write the speed-ups as an SVG image\n");
     printf("  --help         print this and exit\n\n"
-           "Times are medians, with quartiles in brackets. The baseline is whom something is compared with: the\n"
-           "sequential program, or what stands beside it. Each result is checked before its time counts: a wrong one\n"
-           "ends the program with status 1.\n");
+           "Times are medians, with quartiles in brackets. The baseline is the sequential program, or the contestant\n"
+           "that another is compared with. Each result is checked before its time counts: a wrong one ends the\n"
+           "program with status 1.\n");
     if (program->names) print_names(program->names);
 }
 
@@ -175,7 +175,7 @@ static int number(const char *option, const char *text, long max) {
 }
 
 static void open_output(struct output *output, const char *path) {
-    if (output->file) fclose(output->file); /* the last one counts */
+    if (output->file) fclose(output->file); /* the last --json or --plot counts */
     *output = (struct output){path, fopen(path, "w")};
     if (!output->file) bench_fail("cannot write %s: %s", path, strerror(errno));
 }
@@ -262,7 +262,7 @@ static int ascending(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* The value below which a share of the sorted ones lies; between two of them in proportion. */
+/* The value below which a share of the sorted values lies, interpolated between two of them. */
 static double quantile(const double *sorted, size_t count, double share) {
     double position = share * (double)(count - 1);
     size_t below = (size_t)position;
@@ -292,7 +292,7 @@ struct bench_stats bench_speedup(const struct bench_contestant *base, const stru
 
 /* ---- Measuring --------------------------------------------------------------------------------------------------- */
 
-/* Turns shorter than this are repeated: the clock and the first waking would weigh too much. */
+/* Runs are repeated in turns shorter than this, where the clock and the first wake-up would weigh too much. */
 static double shortest_turn(void) {
     return options.quick ? 0.5e-3 : 10e-3;
 }
@@ -301,7 +301,7 @@ static void spoil_item(const struct bench_contestant *contestant) {
     if (contestant->spoil_item) contestant->spoil_item(contestant->context);
 }
 
-/* Ends the program if a check says no. */
+/* Ends the program if a result is wrong. */
 static void check(const struct bench_contestant *contestant, bool (*right)(void *context)) {
     if (right && !right(contestant->context)) bench_fail("%s: its result is wrong", contestant->name);
 }
@@ -321,7 +321,7 @@ double bench_time(const struct bench_contestant *contestant, size_t runs) {
 }
 
 static double take_turn(struct bench_contestant *contestant) {
-    /* The idle threads of OpenMP programs spin for some 4 ms; nobody else should pay for them. */
+    /* Idle threads of OpenMP spin for some 4 ms, at the cost of the next contestant. */
     bench_sleep(options.quick ? 1e-3 : 8e-3);
     if (contestant->prepare) contestant->prepare(contestant->context);
     double seconds;
@@ -341,13 +341,13 @@ static void warm_up(struct bench_contestant *contestant) {
     for (int i = 0; i < BENCH_MAX_ROUNDS; i++) contestant->seconds[i] = 0;
     double seconds = take_turn(contestant);
     if (contestant->measure || seconds >= shortest_turn()) return;
-    seconds = bench_time(contestant, 3); /* once more: the first time is not like the others */
+    seconds = bench_time(contestant, 3); /* again, since the first run is slower than later ones */
     double runs = ceil(shortest_turn() / (seconds > 1e-9 ? seconds : 1e-9));
     contestant->batch = runs < MAX_BATCH ? (size_t)runs : MAX_BATCH;
 }
 
-/* Waits until nobody else uses the machine: while all of ours sleep, it should do nothing. Not for ever: all the waits
- * of a run share the same patience. */
+/* Waits until no other program uses the machine, which should be idle while all contestants sleep. All waits of the
+ * program share the same limit. */
 static void wait_for_quiet(void) {
     static double patience = 40;
     double busy = machine_busy();

@@ -1,5 +1,5 @@
-/* bench_bbp_pi: pure computing in 16 tasks, from tasks of some dozen nanoseconds to tasks of some milliseconds: from
- * which size on do pool_map and pool_submit pay? */
+/* bench_bbp_pi: pure computing in 16 tasks, of some dozen nanoseconds to some milliseconds each: it shows from which
+ * size on pool_map and pool_submit pay. */
 #include "bench.h"
 #include "contestants.h"
 #include "kernels.h"

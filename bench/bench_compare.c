@@ -1,8 +1,7 @@
-/* bench_compare: this library beside everything else that a C program could use instead, on the same work in the same
- * run.
+/* bench_compare: this library beside the other means that a C program could use, on the same work in the same run.
  *
- * A stage is a kernel at one size: its workload is made twice, on memory from malloc() and in the arena, and whoever
- * can do it in reasonable time takes part: a fork for each of a million items would not end today. */
+ * A stage is a kernel at one size. Its workload is made twice, on memory from malloc() and in the arena. A contestant
+ * takes part if it can do the work in reasonable time: a fork for each of a million items would take minutes. */
 #include "bench.h"
 #include "children.h"
 #include "contestants.h"
@@ -28,12 +27,12 @@ struct stage {
     double x; /* for the plot; 0: the sequential time of an item */
     const char *x_name;
     size_t size;     /* for the JSON file */
-    bool loops_only; /* too much for whoever handles items one by one */
+    bool loops_only; /* too many items for contestants that handle them one by one */
     struct bench_contestant contestants[MOST_CONTESTANTS];
     size_t count;
 };
 
-/* ---- Who takes part ---------------------------------------------------------------------------------------------- */
+/* ---- Contestants of a stage -------------------------------------------------------------------------------------- */
 
 static void enter(struct stage *stage, const char *name, void (*run)(void *context), struct workload *work) {
     if (stage->count == MOST_CONTESTANTS) bench_fail("too many contestants");
@@ -132,7 +131,7 @@ static void run_stage(struct stage *stage) {
     tear_down(stage);
 }
 
-/* Only sees that all who take part compute, each time that they are asked to. */
+/* Only checks that all contestants compute in each run. */
 static void check_stage(struct stage *stage) {
     set_up(stage);
     enter_all(stage);
@@ -158,7 +157,7 @@ static void compare_square(void) {
     }
 }
 
-/* Memory is the limit: more data than any cache holds. */
+/* More data than any cache holds, so that memory is the limit. */
 static void compare_memory(void) {
     static const size_t counts[] = {100000, 1000000, 20000000};
     for (size_t i = 0; i < (options->quick ? 1 : 3); i++) {
@@ -178,7 +177,7 @@ static void compare_memory(void) {
     }
 }
 
-/* Leaves nothing that could be checked; so the same contestants first run a function that counts its calls. */
+/* An empty task has no result to check; so the same contestants first run a function that counts its calls. */
 static void compare_empty(void) {
     for (size_t count = 1000; count <= (options->quick ? 1000 : 100000); count *= 10) {
         struct stage check = {.work = {.fn = counted, .count = count, .calls = counted_calls}};
@@ -243,7 +242,7 @@ static const struct {
     const char *name;
     void (*compare)(void);
 } kernels[] = {
-    /* Those with many items come last: they leave the program large, and each fork would pay for it. */
+    /* Kernels with many items come last: they leave the program large, which makes forks slow. */
     {"bbp_pi", compare_bbp_pi}, {"half", compare_half},   {"rising", compare_rising}, {"large", compare_large},
     {"square", compare_square}, {"empty", compare_empty}, {"memory", compare_memory},
 };
@@ -259,7 +258,7 @@ int main(int argc, char **argv) {
                                 .has_plot = true});
     workers = options->workers ? options->workers : pool_cpu_count();
     counted_calls = shared_alloc(sizeof *counted_calls);
-    pool = bench_pool(workers); /* before the threads, which no child needs */
+    pool = bench_pool(workers); /* made before the threads, so that no worker inherits their stacks */
     threads = thread_pool_create(workers);
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
         if (bench_wanted(kernels[i].name)) kernels[i].compare();

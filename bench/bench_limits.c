@@ -1,7 +1,7 @@
-/* bench_limits: where this library stands, figure by figure, against what it was made to reach.
+/* bench_limits: the library's figures against their targets.
  *
- * Each row measures one promise beside its floor or its best rival, in one interleaved run. This is the program to tune
- * by: --only ROW takes seconds. */
+ * Each row measures one promise beside its floor or its best rival, in one interleaved run. Use it to tune the library:
+ * --only ROW takes seconds. */
 #include "judge.h"
 #include "limits_maps.h"
 #include "limits_processes.h"
@@ -11,9 +11,9 @@ enum { MOST_NAMES = 4 };
 
 static const struct {
     void (*measure)(void);
-    const char *names[MOST_NAMES]; /* of the rows that it gives */
+    const char *names[MOST_NAMES]; /* of its rows */
 } measurements[] = {
-    /* First what depends on how large the program is that makes the pool, while it is small. */
+    /* First the rows that depend on the size of the program, while it is small. */
     {limit_memory, {"memory"}},
     {limit_create_2, {"create-2", "create-2-ready", "create-destroy"}},
     {limit_create_64, {"create-64", "create-64-ready"}},
@@ -58,8 +58,8 @@ int main(int argc, char **argv) {
     list_names(names);
     limits.options = bench_begin(
         argc, argv,
-        &(struct bench_program){.about = "What was to be reached, row by row: the figure, its floor or rival from the "
-                                         "same interleaved run, the target,\nand whether it is met.",
+        &(struct bench_program){.about = "The targets, row by row: the figure, its floor or rival from the same "
+                                         "interleaved run, the target, and\nwhether it is met.",
                                 .names = names});
     limits.workers = limits.options->workers ? limits.options->workers : 2;
     for (size_t i = 0; i < sizeof measurements / sizeof *measurements; i++) {

@@ -1,7 +1,7 @@
-/* bench_square: what it costs to hand out work that is none: squares of longs, by pool_map and by pool_submit.
+/* bench_square: the cost of handing out trivial work: squares of longs, by pool_map and by pool_submit.
  *
- * The sequential program is the plain loop, so pool_map can only win where memory is the limit, and pool_submit shows
- * its price for a task. */
+ * The sequential program is the plain loop, so pool_map can win only where memory is the limit, and pool_submit shows
+ * its cost for a task. */
 #include "bench.h"
 #include "contestants.h"
 #include "kernels.h"

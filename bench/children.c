@@ -20,25 +20,25 @@ int wait_for(pid_t child) {
     return status;
 }
 
-/* For what a child should not have ended with. */
-static void bench_died(const char *who, int status) {
-    if (WIFSIGNALED(status)) bench_fail("%s was killed by signal %d", who, WTERMSIG(status));
-    bench_fail("%s ended with status %d", who, WEXITSTATUS(status));
+/* Reports that a child has failed. */
+static void bench_died(const char *child, int status) {
+    if (WIFSIGNALED(status)) bench_fail("%s was killed by signal %d", child, WTERMSIG(status));
+    bench_fail("%s ended with status %d", child, WEXITSTATUS(status));
 }
 
 static void bench_pipe(int ends[2]) {
     if (pipe(ends) != 0) bench_fail("pipe: %s", strerror(errno));
 }
 
-/* Waits until at least one of some descriptors is ready; their revents say which. Those < 0 do not count. */
+/* Waits until at least one descriptor is ready; their revents say which. Negative ones do not count. */
 static void wait_for_some(struct pollfd *descriptors, size_t count) {
     while (poll(descriptors, count, -1) < 0) {
         if (errno != EINTR) bench_fail("poll: %s", strerror(errno));
     }
 }
 
-/* A process that computes an item. The pipe's other end is the child's alone, so this one becomes readable when the
- * child ends; to wait for any child would be to wait for a pool's supervisor, too. */
+/* Forks a process that computes an item. Only the child has the pipe's other end, so `end` becomes readable when the
+ * child ends; a wait for any child could find a pool's supervisor. */
 static pid_t fork_item(const struct workload *work, size_t item, struct pollfd *end) {
     int ends[2];
     bench_pipe(ends);
@@ -103,12 +103,12 @@ bool pipe_write(int descriptor, const void *data, size_t size) {
     return true;
 }
 
-/* One byte stands for an item or a result that has no bytes. */
+/* An item or a result without bytes is sent as one byte. */
 static size_t pipe_size(size_t size) {
     return size ? size : 1;
 }
 
-/* The life of a pipe worker: ends when its pipe does. */
+/* The body of a pipe worker, which ends when its pipe does. */
 static void pipe_serve(const struct workload *work, int in, int out) {
     void *argument = bench_alloc(pipe_size(work->in_size));
     void *result = bench_alloc(pipe_size(work->out_size));
@@ -123,7 +123,7 @@ static void pipe_serve(const struct workload *work, int in, int out) {
 void pipe_workers_start(struct workload *work) {
     work->pipe_workers = calloc((size_t)work->workers, sizeof *work->pipe_workers);
     if (!work->pipe_workers) bench_fail("no memory");
-    signal(SIGPIPE, SIG_IGN); /* that one has died is to be said, not to be died of */
+    signal(SIGPIPE, SIG_IGN); /* a worker that has died is reported by write() */
     for (int i = 0; i < work->workers; i++) {
         int down[2], up[2];
         bench_pipe(down);
@@ -131,7 +131,7 @@ void pipe_workers_start(struct workload *work) {
         pid_t child = fork();
         if (child < 0) bench_fail("fork: %s", strerror(errno));
         if (child == 0) {
-            /* Ends of its sisters' pipes would keep them from ending. */
+            /* Without this the other workers' pipes would not end. */
             for (int j = 0; j < i; j++) close(work->pipe_workers[j].to);
             close(down[1]);
             close(up[0]);
@@ -147,7 +147,7 @@ void pipe_workers_stop(struct workload *work) {
     for (int i = 0; work->pipe_workers && i < work->workers; i++) {
         close(work->pipe_workers[i].to);
         close(work->pipe_workers[i].from);
-        kill(work->pipe_workers[i].pid, SIGTERM); /* others may hold the pipe open: whoever was forked since */
+        kill(work->pipe_workers[i].pid, SIGTERM); /* processes forked since may hold the pipe open */
         wait_for(work->pipe_workers[i].pid);
     }
     signal(SIGPIPE, SIG_DFL);
@@ -172,7 +172,7 @@ static void pipe_receive(const struct workload *work, const struct pipe_worker *
     pipe_worker_must(pipe_read(worker->from, to, pipe_size(work->out_size)), worker);
 }
 
-/* One worker has nothing that would have to be waited for before its answer. */
+/* With one worker there is nothing to wait for but its answer. */
 static void ping_pong(struct workload *work, struct pipe_worker *worker) {
     for (size_t i = 0; i < work->count; i++) {
         pipe_send(work, worker, i);

@@ -1,4 +1,4 @@
-/* children: contestants that are forked processes, without a library. */
+/* children: contestants that fork processes themselves, without a library. */
 #ifndef PARPOOL_BENCH_CHILDREN_H
 #define PARPOOL_BENCH_CHILDREN_H
 
@@ -13,22 +13,22 @@ struct pipe_worker {
     size_t item; /* the item that it computes */
 };
 
-/* A fork for each item, as many at once as there are workers. Results come back through shared memory. */
+/* Forks a process for each item, as many at once as there are workers. Results come back through shared memory. */
 void run_fork(void *workload);
 
 /* Makes and ends a pipe worker for each of the workload's workers. */
 void pipe_workers_start(struct workload *work);
 void pipe_workers_stop(struct workload *work);
 
-/* Each pipe worker has one item at a time, and gets the next when it answers: what any pool over pipes must pay. */
+/* Sends each pipe worker one item at a time, and the next when it answers: the least that any pool over pipes costs. */
 void run_pipes(void *workload);
 
-/* ---- For what else forks ----------------------------------------------------------------------------------------- */
+/* ---- For other code that forks ----------------------------------------------------------------------------------- */
 
 /* Waits until a child has ended, and returns its status. */
 int wait_for(pid_t child);
 
-/* Reads or writes all of `size` bytes. Returns false if nobody has the other end of the pipe any more. */
+/* Reads or writes all of `size` bytes. Returns false if no process has the other end of the pipe open any more. */
 bool pipe_read(int descriptor, void *data, size_t size);
 bool pipe_write(int descriptor, const void *data, size_t size);
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Pools of processes in Python, on the same kernels as the C benchmarks.
 
-Needs nothing but python3; joblib and dask take part where they can be imported. Contestants take turns, round after
-round; what is printed is the median. Each result is checked before its time counts. The figures of the C programs, from
+Needs nothing but python3; joblib and dask take part if they can be imported. Contestants take turns, round after
+round, and the medians are printed. Each result is checked before its time counts. The figures of the C programs, from
 their --json files or run here, go into the same table.
 """
 
@@ -119,7 +119,7 @@ class Executor:
 
 
 class Joblib:
-    """Without submit_all(), since it makes batches of calls by itself; and a new one gets the processes of the last."""
+    """Has no submit_all(), since joblib makes batches of calls itself. A new one uses the processes of the last."""
 
     name = "joblib"
 
@@ -138,7 +138,7 @@ class Joblib:
 
 class Dask:
     name = "dask, processes"
-    most_items = 1000  # a graph of more takes too long to be worth the wait
+    most_items = 1000  # a larger graph takes too long
 
     def __init__(self, workers):
         self.executor = ProcessPoolExecutor(workers)
@@ -170,7 +170,7 @@ def contestants():
 
 
 class Stage:
-    """What is measured: run(contestant) does it once, by its method `needs`; what it returns must equal `expected`."""
+    """A measurement: run(contestant) does the work once, by the contestant's method `needs`, and returns `expected`."""
 
     def __init__(self, kernel, size, run, expected, needs):
         self.kernel, self.size, self.run, self.expected, self.needs = kernel, size, run, expected, needs
@@ -189,7 +189,7 @@ def submit_stage(kernel, size, function, items):
 
 
 def call_stage(kernel, size, function, item, calls):
-    """One call at a time; the time is that of one."""
+    """One call at a time; the time is that of one call."""
     expected = [function(item)] * calls
     stage = Stage(kernel, size, lambda pool: [pool.call(function, item) for _ in range(calls)], expected, "call")
     stage.calls = calls
@@ -211,7 +211,7 @@ def stages(quick):
 
 
 def time_turn(stage, pool):
-    time.sleep(0.01)  # so that what the turn before stirred up has settled
+    time.sleep(0.01)  # the processes of the turn before come to rest
     start = time.perf_counter()
     result = stage.run(pool)
     seconds = time.perf_counter() - start
@@ -239,8 +239,8 @@ def getpid_slowly(seconds):
 
 
 def measure_create(workers, rounds):
-    """A pool from nothing until each of its workers has run something: as create-2-ready of bench_limits. The tasks
-    sleep for a moment, or one worker would take them all; that moment is taken off."""
+    """The time from nothing to a pool whose workers have all run a task, as create-2-ready of bench_limits. The tasks
+    sleep for a moment, so that one worker cannot take them all; that moment is subtracted."""
     kinds = [kind for kind in contestants() if kind is not Sequential and hasattr(kind, "submit_all")]
     times = {kind.name: [] for kind in kinds}
     nap = 0.005
@@ -292,7 +292,7 @@ def read_figures(path):
         return json.load(file)
 
 
-# Files and programs are looked for before anything is measured: all would be for nothing if one were not there.
+# Files and programs are checked before anything is measured, so that no measurement is lost if one is missing.
 
 
 def output_file(path):
@@ -322,7 +322,7 @@ def readable(seconds):
     return f"{seconds:.3g} s"
 
 
-PER_ITEM = ("square", "empty", "submit")  # where the size is a number of items; elsewhere it is that of an item
+PER_ITEM = ("square", "empty", "submit")  # kernels whose size is a number of items; others have the size of an item
 
 
 def print_table(figures):
@@ -331,7 +331,7 @@ def print_table(figures):
         kernel = figure["name"].split("/", 1)[0]
         if kernel not in kernels:
             kernels.append(kernel)
-    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'who':<32}{'time':>10}{'an item':>10}{'ratio':>10}")
+    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'contestant':<32}{'time':>10}{'an item':>10}{'ratio':>10}")
     for kernel in kernels:
         rows = [figure for figure in figures if figure["name"].split("/", 1)[0] == kernel]
         for row in sorted(rows, key=lambda row: (row["size"], row["seconds"])):
@@ -344,11 +344,11 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description="multiprocessing.Pool and ProcessPoolExecutor, and joblib and dask where they can be imported, on "
                     "the kernels of the C benchmarks. A ratio is against the sequential program in the same language, "
-                    "in rows of bench_limits against what stands beside it there.")
+                    "in rows of bench_limits against the rival of that row.")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity")
                         else os.cpu_count(), help="default: the CPUs that this process may use")
     parser.add_argument("--rounds", type=int, default=None,
-                        help="of measuring (default 7); 0: only the figures of others")
+                        help="of measuring (default 7); 0: only the figures of the C programs")
     parser.add_argument("--quick", action="store_true", help="small sizes: a test of this program")
     parser.add_argument("--json", metavar="FILE", type=output_file,
                         help="write {name, size, workers, seconds, baseline_seconds, speedup}")

@@ -1,9 +1,9 @@
-/* contestants: the ways to compute a workload that the benchmarks put beside each other; children.h has those that are
- * forked processes.
+/* contestants: the ways to compute a workload that the benchmarks compare; children.h has those that fork processes
+ * themselves.
  *
- * Each run_… computes all of a workload once, and is what bench_run() times; what it needs (a pool, threads) is made
- * before and lies in the workload. All but the workload's own loop call the function through a pointer, as they must
- * where the function is not known in advance. */
+ * Each run_… computes all of a workload once and is timed by bench_run(); a pool or threads that it needs are made
+ * before and lie in the workload. All but the workload's own loop call the function through a pointer, as programs must
+ * that do not know it at compile time. */
 #ifndef PARPOOL_BENCH_CONTESTANTS_H
 #define PARPOOL_BENCH_CONTESTANTS_H
 
@@ -24,7 +24,8 @@ void run_openmp_static(void *workload);
 void run_openmp_dynamic(void *workload);
 void run_openmp_guided(void *workload);
 
-/* The workload's own loop, in each thread over its share, as under schedule(static): its function may be inlined. */
+/* The workload's own loop, into which its function may be inlined, in each thread over its share, as under
+ * schedule(static). */
 void run_openmp_loop(void *workload);
 
 /* One thread makes the tasks, as a caller of pool_submit() would. */

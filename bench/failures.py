@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What happens when ... a worker dies, hangs, or never starts: multiprocessing.Pool and ProcessPoolExecutor.
 
-Needs nothing but python3. Each case runs in a program of its own, in a session of its own, with a time limit: eight items
-on two workers, of which one meets with the failure. Printed is a table in Markdown: what became of that item, of the other
-seven, of an item submitted afterwards, of the end of the pool, and how many processes were left two seconds after the
-program ended. All that is left is then killed, by pid: what belongs to the session that this program started.
+Needs nothing but python3. Each case runs in a program and a session of its own, with a time limit: eight items on two
+workers, one of which meets the failure. The output is a table in Markdown: the outcome of that item, of the other
+seven, of an item submitted afterwards and of the end of the pool, and the number of processes left two seconds after
+the program ended. Processes of the session that are left are then killed by pid.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def fail_to_start():
 
 
 def be_silent():
-    """Tracebacks of workers would hide the table."""
+    """Drops the tracebacks of workers, which would hide the table."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
@@ -127,7 +127,7 @@ POOLS = {"pool": Pool, "executor": Executor}
 
 
 def tell(**facts):
-    """What is known so far: the program may not come to its end."""
+    """Prints the facts known so far, since the program may never reach its end."""
     print(json.dumps(facts), flush=True)
 
 
@@ -137,7 +137,7 @@ def outcome(pool, result, deadline):
         return "ok"
     except (multiprocessing.TimeoutError, FutureTimeoutError):
         return "never ends"
-    except BaseException as error:  # whatever it is, it is what is to be told
+    except BaseException as error:  # any exception is an outcome
         return type(error).__name__
 
 
@@ -157,7 +157,7 @@ def tell_outcomes(pool, submitted):
 
 
 def run_items(kind, bad, initializer=None, meanwhile=None):
-    """Eight items, one of them bad; meanwhile() is what somebody else does to the pool."""
+    """Runs eight items, one of them bad; meanwhile() does something to the pool from outside."""
     pool = POOLS[kind](initializer or be_silent)
     submitted = [try_submit(pool, bad if item == VICTIM else work, item) for item in range(ITEMS)]
     if meanwhile:
@@ -169,7 +169,8 @@ def run_items(kind, bad, initializer=None, meanwhile=None):
 
 
 def run_idle_death(kind, victims):
-    """A worker of multiprocessing.Pool sleeps either in a read or on the lock before it: all of them are both."""
+    """Kills idle workers. A worker of multiprocessing.Pool sleeps in a read or on the lock before it; with all workers
+    both cases are covered."""
     pool = POOLS[kind](be_silent)
     for result in [pool.submit(work, item) for item in range(WORKERS)]:
         pool.wait(result, PATIENCE)
@@ -221,7 +222,7 @@ def silent_failure():
 
 
 def session_members(session):
-    """Living processes of a session, but for zombies. Without /proc nobody can tell: None."""
+    """Returns the living processes of a session without zombies; None without /proc."""
     if not os.path.exists("/proc/self/stat"):
         return None
     members = []
@@ -239,11 +240,11 @@ def session_members(session):
 
 
 def kill_all(session):
-    """Ends what a case left behind; again, since a pool may start new workers meanwhile."""
+    """Kills the processes that a case left behind, repeatedly, since a pool may start new workers meanwhile."""
     for _ in range(20):
         members = session_members(session)
         if members is None:
-            os.killpg(session, signal.SIGKILL)  # none of them has left the group of its leader
+            os.killpg(session, signal.SIGKILL)  # none has left the leader's process group
             return
         if not members:
             return
@@ -270,7 +271,7 @@ def run_case(case, kind):
         time.sleep(0.05)
     left = session_members(program.pid)
     facts["left"] = None if left is None else len(left)
-    kill_all(program.pid)  # only now: what is left holds the other end of the pipe
+    kill_all(program.pid)  # before the read: such processes hold the other end of the pipe
     for line in program.stdout.read().decode().splitlines():
         facts.update(json.loads(line))
     program.stdout.close()
@@ -286,7 +287,7 @@ def describe_others(others):
 
 
 def describe(facts):
-    """A cell of the table."""
+    """Returns a cell of the table."""
     parts = []
     if facts["victim"] != "-":
         parts.append(f"item: {facts['victim']}; {describe_others(facts['others'])}")

@@ -88,7 +88,7 @@ void print_summary(void) {
     printf("%zu of %zu met\n", met, row_count);
 }
 
-/* ---- Statistics that take more than two contestants -------------------------------------------------------------- */
+/* ---- Statistics -------------------------------------------------------------------------------------------------- */
 
 static size_t limits_rounds(const struct bench_contestant *contestant) {
     size_t rounds = 0;
@@ -131,7 +131,7 @@ struct bench_stats spread_of(const struct bench_contestant *contestants, size_t 
     return bench_statistics(values, rounds);
 }
 
-/* ---- Contestants that are measured in a way of their own --------------------------------------------------------- */
+/* ---- Contestants with a measure() of their own ------------------------------------------------------------------- */
 
 struct bench_contestant measured(const char *name, void (*run)(void *context), struct workload *work,
                                  double (*measure)(const struct bench_contestant *contestant)) {
@@ -141,7 +141,7 @@ struct bench_contestant measured(const char *name, void (*run)(void *context), s
 }
 
 double nap_and_run(const struct bench_contestant *contestant, double shortest, double longest, int runs) {
-    static unsigned luck = 1; /* sleeps of varying length, or they would keep step with something */
+    static unsigned luck = 1; /* sleeps of varying length keep no step with other events */
     double seconds[BENCH_MAX_ROUNDS];
     for (int i = 0; i < runs; i++) {
         luck = luck * 1103515245u + 12345u;

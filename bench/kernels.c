@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* ---- Square: no work at all, so that what is seen is what handing out costs -------------------------------------- */
+/* ---- Square ------------------------------------------------------------------------------------------------------ */
 
 int square(const void *in, void *out) {
     long x = *(const long *)in;
@@ -37,7 +37,7 @@ bool square_right(const void *out, size_t first, size_t count) {
     return true;
 }
 
-/* ---- Empty: not even a result ------------------------------------------------------------------------------------ */
+/* ---- Empty ------------------------------------------------------------------------------------------------------- */
 
 int empty(const void *in, void *out) {
     (void)in;
@@ -54,7 +54,7 @@ int counted(const void *in, void *out) {
     return 0;
 }
 
-/* ---- Pi: pure computing, as long as one likes -------------------------------------------------------------------- */
+/* ---- Pi ---------------------------------------------------------------------------------------------------------- */
 
 int bbp_pi(const void *in, void *out) {
     long terms = *(const long *)in;
@@ -71,7 +71,7 @@ int bbp_pi(const void *in, void *out) {
 long bbp_terms(double seconds) {
     long terms = 1000000;
     double best = 1, pi;
-    static pool_fn *volatile unseen = bbp_pi; /* else the compiler would see that nobody wants the result */
+    static pool_fn *volatile unseen = bbp_pi; /* else the compiler would drop the computation */
     for (int i = 0; i < 5; i++) {
         double start = bench_now();
         (void)unseen(&terms, &pi);
@@ -99,7 +99,7 @@ struct workload bbp_workload(const long *terms, double *out, double *expected, s
                              .workers = workers};
 }
 
-/* ---- Echo: bytes in, the same bytes out -------------------------------------------------------------------------- */
+/* ---- Echo -------------------------------------------------------------------------------------------------------- */
 
 int echo(const void *in, void *out) {
     memcpy(out, in, *(const size_t *)in);
@@ -112,7 +112,7 @@ void echo_fill(void *item, size_t size) {
     memcpy(item, &size, sizeof size);
 }
 
-/* ---- Random mean: a chunk of a matrix, made where it is used ----------------------------------------------------- */
+/* ---- Random mean ------------------------------------------------------------------------------------------------- */
 
 enum { RANDOM_ROWS = 1000, RANDOM_COLUMNS = 1000 };
 
@@ -124,7 +124,7 @@ static double random_next(uint64_t *state) {
     return (double)((z ^ (z >> 31)) >> 11) * 0x1p-53;
 }
 
-/* The sum of a chunk, which is made row by row from a seed. */
+/* The sum of a part, made row by row from its seed. */
 static double random_sum(uint64_t state) {
     double row[RANDOM_COLUMNS], sum = 0;
     for (int i = 0; i < RANDOM_ROWS; i++) {
@@ -134,7 +134,6 @@ static double random_sum(uint64_t state) {
     return sum;
 }
 
-/* The chunk of the seed *in. */
 int random_chunk(const void *in, void *out) {
     *(double *)out = random_sum(*(const uint64_t *)in);
     return 0;

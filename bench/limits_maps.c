@@ -14,14 +14,14 @@
 
 enum { PI_ITEMS = 16, SKEWED_ITEMS = 64 };
 
-/* A job of pi with its memory and its answer. */
+/* A job of pi with its memory and its right results. */
 struct pi_job {
     struct workload work;
     long terms[SKEWED_ITEMS];
     double out[SKEWED_ITEMS], expected[SKEWED_ITEMS];
 };
 
-/* The caller has filled in terms. */
+/* The terms must be filled in. */
 static void pi_job_begin(struct pi_job *job, size_t count) {
     job->work = bbp_workload(job->terms, job->out, job->expected, count, limits.workers);
     job->work.pool = bench_pool(limits.workers);
@@ -77,8 +77,8 @@ static double nap_and_run_job(const struct bench_contestant *contestant) {
     return nap_and_run(contestant, 2e-3, 2e-3, limits.options->quick ? 2 : 9);
 }
 
-/* The same when the caller has slept for 2 ms before, and the workers with it. To compare with: forked children of whom
- * each is sent its share of the job through a pipe, and answers. */
+/* The same after the caller, and with it the workers, has slept for 2 ms. The rivals include forked children, each of
+ * which gets its share of the job through a pipe and answers. */
 static void limit_pi_asleep(const char *name, double seconds) {
     struct pi_job job, shares;
     pi_job_even(&job, seconds);
@@ -124,8 +124,8 @@ void limit_pi_100us_asleep(void) {
 
 /* ---- Skewed work ------------------------------------------------------------------------------------------------- */
 
-/* The makespan, as a share of all the work, if whoever is free takes the next item, in order, at no cost. Another order
- * is shorter for some items and longer for others: which, only who knows their times beforehand can tell. */
+/* The makespan, as a share of all work, if each worker that becomes free takes the next item, in order, at no cost.
+ * Another order may be shorter or longer, but can be chosen only if the times of the items are known before. */
 static double in_order_share(const long *costs, size_t count, int workers) {
     double busy[BENCH_MAX_WORKERS] = {0}, sum = 0, longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -140,7 +140,7 @@ static double in_order_share(const long *costs, size_t count, int workers) {
     return longest / sum;
 }
 
-/* What no order can be shorter than: an item is not divided, nor are there more workers. */
+/* The least makespan of any order, as a share of all work: an item is not divided, nor are there more workers. */
 static double least_share(const long *costs, size_t count, int workers) {
     double sum = 0, longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -164,10 +164,10 @@ static void limit_skewed(const char *name, struct pi_job *job) {
     bench_run(contestants, count);
     double in_order = in_order_share(job->terms, SKEWED_ITEMS, limits.workers);
     double least = least_share(job->terms, SKEWED_ITEMS, limits.workers), sequential = contestants[1].stats.median;
-    judge(name, "makespan, next item to whoever is free = 1", RATIO,
+    judge(name, "makespan, items in order to free workers = 1", RATIO,
           multiple_of(&contestants[0], &contestants[1], in_order), AT_MOST, 1.08);
     print_beside(contestants, count, 1);
-    printf("    the next item to whoever is free: %s; in the best order not less than %s\n",
+    printf("    items in order to free workers: %s; in the best order not less than %s\n",
            bench_seconds(sequential * in_order).text, bench_seconds(sequential * least).text);
     record(name, SKEWED_ITEMS, limits.workers, &contestants[0], &contestants[1]);
     pi_job_end(job);
@@ -190,8 +190,8 @@ void limit_skewed_middle(void) {
     limit_skewed_half("skewed-middle", SKEWED_ITEMS / 2);
 }
 
-/* The last of those that the first worker has, if each is given as many neighbours: it is begun when the others have
- * ended theirs. */
+/* The last item of the first worker, if each is given as many neighbours: it would start when the others have finished
+ * their own. */
 void limit_skewed_region(void) {
     size_t region = limits.workers < SKEWED_ITEMS ? SKEWED_ITEMS / (size_t)limits.workers : 1;
     limit_skewed_half("skewed-region", region - 1);
@@ -225,8 +225,8 @@ static struct workload square_workload(size_t count) {
                              .workers = limits.workers};
 }
 
-/* OpenMP calls a function for each item, as a pool must; the loop in which the compiler sees what is computed stands
- * beside it, as the bound that no call can reach. */
+/* OpenMP calls a function for each item, as a pool must. Beside it stands the loop that the compiler inlines, a bound
+ * that no call can reach. */
 void limit_squares(void) {
     size_t bytes = many_longs() * sizeof(long);
     long *in = bench_alloc(bytes);
@@ -270,12 +270,12 @@ void limit_squares(void) {
     pool_destroy(pool);
 }
 
-/* The same on memory that nobody but the caller has seen, and of which it has written only the input. The time counts
- * from before there is room for the results: it may be there that their pages are taken. */
+/* The same on memory that no worker has touched, and of which the caller has written only the input. The time includes
+ * the allocation of the results, which may allocate their pages. */
 struct first_touch {
     struct workload work;
     void (*run)(void *context);
-    bool is_shared; /* in memory as processes share it, whose pages cost the kernel more: the floor of a pool */
+    bool is_shared; /* in memory that processes can share, whose pages cost the kernel more: the floor of a pool */
 };
 
 static void *fresh_memory(size_t bytes, bool is_shared) {
@@ -293,7 +293,7 @@ static double first_touch_pool(const struct bench_contestant *contestant) {
     square_fill(in, work.count);
     work.in = in;
     struct workload few = {.fn = empty, .count = 64, .pool = pool};
-    for (int i = 0; i < 3; i++) run_pool_map(&few); /* so that the workers live */
+    for (int i = 0; i < 3; i++) run_pool_map(&few); /* so that the workers have started */
     double start = bench_now();
     work.out = arena_alloc(pool, bytes);
     run_pool_map(&work);

@@ -1,4 +1,4 @@
-/* limits_maps: the rows about jobs: one function over many items. */
+/* limits_maps: the rows of bench_limits about jobs: one function over many items. */
 #ifndef PARPOOL_BENCH_LIMITS_MAPS_H
 #define PARPOOL_BENCH_LIMITS_MAPS_H
 

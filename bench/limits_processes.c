@@ -16,7 +16,7 @@
 
 /* ---- A meeting of all workers ------------------------------------------------------------------------------------ */
 
-/* Lies in the arena. Nobody leaves before all have come, so each task has a worker of its own. */
+/* In the arena. No task ends before all have started, so each has a worker of its own. */
 struct meeting {
     atomic_int come;
     int expected;
@@ -42,7 +42,7 @@ static int attend(const void *in, void *out) {
     return 0;
 }
 
-/* Waits until all workers of a pool have run something. */
+/* Waits until all workers of a pool have run a task. */
 static void meet(struct pool *pool, int workers, struct attendance *present) {
     struct meeting *meeting = arena_alloc(pool, sizeof *meeting);
     struct future *futures[BENCH_MAX_WORKERS];
@@ -76,7 +76,7 @@ static void run_create_destroy(void *context) {
     pool_destroy(bench_pool(*(int *)context));
 }
 
-/* When workers begin, as they say themselves, where the caller can read it. */
+/* Start times, which workers write themselves into memory that the caller can read. */
 struct beginnings {
     atomic_int count;
     double seconds[BENCH_MAX_WORKERS];
@@ -84,7 +84,7 @@ struct beginnings {
 
 static int say_when(void *arg) {
     struct beginnings *beginnings = arg;
-    double now = bench_now(); /* the clock is the same in all processes */
+    double now = bench_now(); /* all processes have the same clock */
     beginnings->seconds[atomic_fetch_add(&beginnings->count, 1)] = now;
     return 0;
 }
@@ -101,14 +101,14 @@ static double measure_ready(const struct bench_contestant *contestant) {
         if (bench_now() - start > 60) bench_fail("a worker does not begin");
         bench_sleep(200e-6);
     }
-    pool_destroy(pool); /* and what they wrote is there */
+    pool_destroy(pool); /* after which all have written their time */
     for (int i = 0; i < workers; i++)
         if (beginnings->seconds[i] > last) last = beginnings->seconds[i];
     munmap(beginnings, sizeof *beginnings);
     return last - start;
 }
 
-/* The floor: as many forks, by hand, until each child has written a byte. */
+/* The floor: as many plain forks, until each child has written a byte. */
 static double measure_forks(const struct bench_contestant *contestant) {
     pid_t children[BENCH_MAX_WORKERS];
     int workers = *(const int *)contestant->context, ends[2];
@@ -131,7 +131,7 @@ static double measure_forks(const struct bench_contestant *contestant) {
     return seconds;
 }
 
-/* The fork() call alone; its child ends at once. */
+/* The call of fork() alone; the child ends at once. */
 static double measure_fork(const struct bench_contestant *contestant) {
     (void)contestant;
     double start = bench_now();
@@ -170,7 +170,7 @@ void limit_create_64(void) {
     limit_create("create-64", 64, 30e-3, "create-64-ready");
 }
 
-/* From a program with a gigabyte of memory, which each fork has to describe anew. */
+/* In a program with a gigabyte of memory, whose page tables each fork copies. */
 void limit_create_large(void) {
     size_t size = limits.options->quick ? 1 << 24 : 1 << 30;
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -193,7 +193,7 @@ void limit_create_large(void) {
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-/* A number from a file of /proc, after a word; < 0: not there. */
+/* Returns the number after a word in a file of /proc; -1 if there is none. */
 static double proc_number(pid_t process, const char *file_name, const char *word) {
     char path[64], line[256];
     double value = -1;
@@ -206,7 +206,7 @@ static double proc_number(pid_t process, const char *file_name, const char *word
     return value;
 }
 
-/* A child that does nothing: what any forked process weighs. */
+/* Returns the memory of a child that does nothing, as any forked process has it. */
 static double bare_child_size(void) {
     pid_t child = fork();
     if (child < 0) bench_fail("fork: %s", strerror(errno));
@@ -219,7 +219,7 @@ static double bare_child_size(void) {
 }
 
 void limit_memory(void) {
-    enum { ROUNDS = 5 }; /* of a new pool each: what earlier ones left behind in the caller weighs on later ones */
+    enum { ROUNDS = 5 }; /* each with a new pool: memory that earlier ones left in the caller counts for later ones */
     double sizes[ROUNDS], supervisor = 0, bare = 0;
     for (int round = 0; round < ROUNDS; round++) {
         struct attendance present[BENCH_MAX_WORKERS];
@@ -250,16 +250,16 @@ void limit_memory(void) {
 
 struct activity {
     double seconds;  /* of CPU */
-    double switches; /* times that it gave up the CPU by itself: each is a waking */
+    double switches; /* times that it gave up the CPU by itself, each followed by a wake-up */
 };
 
 static struct activity activity_of(pid_t process) {
-    double on_cpu = proc_number(process, "schedstat", ""); /* its first number */
+    double on_cpu = proc_number(process, "schedstat", ""); /* the first number of the file */
     return (struct activity){on_cpu < 0 ? -1 : on_cpu / 1e9,
                              proc_number(process, "status", "voluntary_ctxt_switches:")};
 }
 
-/* What the supervisor and all workers did so far. */
+/* The activity of the supervisor and all workers so far. */
 static struct activity activity_of_pool(const struct attendance *present, int workers) {
     struct activity sum = activity_of(present[0].supervisor);
     for (int i = 0; i < workers && sum.seconds >= 0; i++) {

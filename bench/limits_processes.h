@@ -1,4 +1,4 @@
-/* limits_processes: the rows about the processes themselves: making them, their memory, and what they do when idle. */
+/* limits_processes: the rows of bench_limits about processes: making them, their memory, and their idleness. */
 #ifndef PARPOOL_BENCH_LIMITS_PROCESSES_H
 #define PARPOOL_BENCH_LIMITS_PROCESSES_H
 

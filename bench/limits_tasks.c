@@ -13,7 +13,7 @@
 #include <sched.h>
 #endif
 
-/* A workload of squares to be submitted one by one, with all that it needs. */
+/* A workload of squares that are submitted one by one, with its memory. */
 struct squares {
     struct workload work;
     long *in, *out, *expected;
@@ -75,14 +75,15 @@ void limit_submit(void) {
 
 /* ---- One at a time ----------------------------------------------------------------------------------------------- */
 
-/* So long that whoever is to be awake is, on the CPU where it stays: waking one that sleeps may take a fifth of it. */
+/* Runs for 2 ms before the time counts, so that caller and worker are awake and have settled on their CPUs: waking a
+ * sleeper may take a fifth of that. */
 static double awake_and_run(const struct bench_contestant *contestant) {
     double until = bench_now() + 2e-3;
     while (bench_now() < until) (void)bench_time(contestant, 1);
     return bench_time(contestant, 1000);
 }
 
-/* One worker, so that on two CPUs one is idle and spinning is allowed. */
+/* One worker, so that one of two CPUs is free and the library may wait awake. */
 void limit_round_awake(void) {
     struct squares squares;
     squares_begin(&squares, 1, 1);
@@ -117,7 +118,7 @@ static void pin(pid_t process, size_t cpu) {
     (void)sched_setaffinity(process, sizeof set, &set);
 }
 
-/* The caller on the first of its CPUs, the pipe worker on the last: the floor is a wake-up across cores. */
+/* The caller runs on the first of its CPUs, the pipe worker on the last: the floor is a wake-up across cores. */
 static double nap_pinned(const struct bench_contestant *contestant) {
     pid_t worker = ((const struct workload *)contestant->context)->pipe_workers[0].pid;
     cpu_set_t all;
@@ -216,8 +217,8 @@ void limit_echo(void) {
 
 enum { SCALES = 7 };
 
-/* One run after another for a while, of which the median counts: a single one of some milliseconds is now and then half
- * as long again, for whatever else the machine does, and of seven scales one would be in most rounds. */
+/* Returns the median of the runs of 50 ms: a single run of some milliseconds is now and then half as long again when
+ * the machine does something else, and one of seven scales would have such a run in most rounds. */
 static double median_run(const struct bench_contestant *contestant) {
     struct workload *work = contestant->context;
     double seconds[BENCH_MAX_ROUNDS], until = bench_now() + (limits.options->quick ? 1e-3 : 50e-3);
@@ -230,9 +231,9 @@ static double median_run(const struct bench_contestant *contestant) {
     return bench_statistics(seconds, runs).median;
 }
 
-/* Judges whether the cost of a task is the same in all scales; `tasks`: how many each does. Beside them, in the same
- * rounds: as many that are all alike, whose spread is what machine and library make of equal costs; and so many
- * processes woken once each through a pipe of their own, which answer: of the distance that is the system's. */
+/* Judges whether the cost of a task is the same in all scales; scale i does tasks[i] tasks. Measures in the same rounds
+ * as many equal contestants, whose spread comes from machine and library alone; and the time to wake so many processes
+ * through a pipe each and have their answers, which is the system's part of the cost of many workers. */
 static void judge_flat(const char *name, const char *what, const struct bench_contestant *scales, size_t count,
                        const double *tasks, const struct bench_contestant *alike, int processes, int rounds) {
     struct bench_contestant contestants[2 * SCALES + 1];
@@ -259,7 +260,7 @@ static void judge_flat(const char *name, const char *what, const struct bench_co
     squares_end(&waking);
 }
 
-/* From a thousand tasks to ten million. window: how many are in flight at most; 0: all. */
+/* From a thousand tasks to ten million. window: the most tasks in flight; 0: all. */
 static void limit_flat_tasks(const char *name, const char *what, size_t window) {
     static const char *const names[] = {"1000 tasks", "10000 tasks", "100000 tasks", "1000000 tasks", "10000000 tasks"};
     size_t scales = limits.options->quick ? 2 : 5;
@@ -289,7 +290,7 @@ void limit_flat_submit(void) {
     limit_flat_tasks("flat-submit", "the same, 10000 in flight", 10000);
 }
 
-/* The same for one job, of items of about 100 ns: less would only show that waking takes some microseconds. */
+/* The same for one job, of items of about 100 ns: with shorter ones the wake-up of some microseconds would dominate. */
 void limit_flat_map(void) {
     static const char *const names[] = {"1000 items", "10000 items", "100000 items", "1000000 items", "10000000 items"};
     size_t scales = limits.options->quick ? 2 : 5, most = limits.options->quick ? 10000 : 10000000, count = 1000;
@@ -317,7 +318,7 @@ static const char *const worker_names[] = {"1 worker",   "2 workers",  "4 worker
                                            "16 workers", "32 workers", "64 workers"};
 static const char *const as_cpus = "pools with a worker for each CPU";
 
-/* From 1 worker to 64, whatever the CPUs. */
+/* From 1 worker to 64, whatever the number of CPUs. */
 void limit_flat_workers(void) {
     struct squares squares;
     struct workload works[2 * SCALES];
@@ -339,7 +340,7 @@ void limit_flat_workers(void) {
     squares_end(&squares);
 }
 
-/* A job of 10 ms in 1000 items, from as many workers as there are CPUs to 64: one alone is slower by nature. */
+/* A job of 10 ms in 1000 items, from as many workers as there are CPUs to 64: fewer would be slower anyway. */
 void limit_flat_workers_map(void) {
     enum { ITEMS = 1000 };
     long terms[ITEMS], each = bbp_terms(10e-6);

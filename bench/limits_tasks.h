@@ -1,4 +1,4 @@
-/* limits_tasks: the rows about single calls, pool_submit() and future_get(), and about scale. */
+/* limits_tasks: the rows of bench_limits about single calls, pool_submit() and future_get(), and about scale. */
 #ifndef PARPOOL_BENCH_LIMITS_TASKS_H
 #define PARPOOL_BENCH_LIMITS_TASKS_H
 

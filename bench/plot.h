@@ -1,7 +1,8 @@
 /* plot: speed-ups as a picture, in plain SVG.
  *
- * One panel a kernel, x logarithmic, y the speed-up against the sequential program, from 0; one line a contestant, the
- * same colour in every panel, and one legend for all. Kernels measured at one size alone are left out. */
+ * Each kernel has a panel, with a logarithmic x axis and the speed-up against the sequential program as y, from 0. Each
+ * contestant is a line of the same colour in all panels; there is one legend for all. Kernels measured at only one size
+ * are left out. */
 #ifndef PARPOOL_BENCH_PLOT_H
 #define PARPOOL_BENCH_PLOT_H
 

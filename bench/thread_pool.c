@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 struct thread_pool {
-    pthread_mutex_t lock; /* guards all that follows */
+    pthread_mutex_t lock; /* guards all members below */
     pthread_cond_t work, finished;
-    struct thread_task *first, **last; /* the queue; last: where to hang the next */
+    struct thread_task *first, **last; /* the queue; last: the link for the next task */
     int idle;
     bool stop;
     int count;
@@ -29,7 +29,7 @@ static void *thread_pool_work(void *argument) {
         pthread_mutex_lock(&pool->lock);
         task->done = true;
         if (!task->wanted) continue;
-        pthread_mutex_unlock(&pool->lock); /* from now on the task may be gone */
+        pthread_mutex_unlock(&pool->lock); /* from now on the caller may free the task */
         pthread_cond_broadcast(&pool->finished);
         pthread_mutex_lock(&pool->lock);
     }

@@ -17,7 +17,7 @@ void *bench_alloc(size_t size) {
 
 /* ---- Before and after turns and runs ----------------------------------------------------------------------------- */
 
-/* Spoils so many bytes from an item on, where results are left and where children leave them, or forgets the calls. */
+/* Spoils so many bytes from an item on, in the results and where children leave them, or sets the calls back to 0. */
 static void spoil_bytes(struct workload *work, size_t item, size_t size) {
     if (work->out) memset(workload_out(work, item), 0x5a, size);
     if (work->shared) memset(work->shared + item * work->out_size, 0x5a, size);
@@ -40,7 +40,7 @@ static bool workload_right(void *context) {
     return memcmp(work->out, work->expected, work->count * work->out_size) == 0;
 }
 
-/* Of a large item the beginning: short runs are not to be made longer. */
+/* Only the beginning of a large item is checked, since the check is within the time of short runs. */
 static size_t probe_size(const struct workload *work) {
     return work->out_size < 64 ? work->out_size : 64;
 }

@@ -1,8 +1,8 @@
-/* workload: what the contestants of a benchmark compute: one function over an array of items.
+/* workload: the work of a benchmark: one function over an array of items.
  *
- * A program fills in the function, the arrays and their sizes, and makes what its contestants need: a pool, threads,
- * processes. contestant() then says of a workload and of one way to compute it how that is measured and checked.
- * Functions that a contestant calls for each item, within the time that counts, are inline. */
+ * A program fills in the function, the arrays and their sizes, and makes the pool, threads or processes that its
+ * contestants need. contestant() makes a contestant of a workload and a way to compute it. Functions that a contestant
+ * calls for each item, within the measured time, are inline. */
 #ifndef PARPOOL_BENCH_WORKLOAD_H
 #define PARPOOL_BENCH_WORKLOAD_H
 
@@ -15,16 +15,16 @@ struct workload {
     pool_fn *fn;
     const void *in; /* NULL: none, and in_size 0 */
     size_t in_size;
-    void *out; /* the same */
+    void *out; /* NULL: none, and out_size 0 */
     size_t out_size;
     size_t count;
     void (*loop)(const void *in, void *out, size_t count); /* over items, with or without a call for each; or NULL */
-    const void *expected; /* what must come out; NULL: right() or calls say whether it did */
-    bool (*right)(const void *out, size_t first, size_t count); /* are these items of out right? */
+    const void *expected; /* the right results; NULL: right() or calls tell */
+    bool (*right)(const void *out, size_t first, size_t count); /* whether these items of out are right; or NULL */
     size_t probe;                                               /* the item that was spoilt before this run */
-    atomic_size_t *calls; /* for a function without results: where all processes count its calls; or NULL */
+    atomic_size_t *calls; /* for a function without results: the count of its calls in all processes; or NULL */
 
-    /* What the contestants need; each may be missing where its contestant does not take part. */
+    /* For the contestants; a member may be missing if its contestant does not take part. */
     int workers;
     struct pool *pool;
     size_t chunk;            /* for pool_map */
@@ -35,7 +35,7 @@ struct workload {
     struct pipe_worker *pipe_workers; /* one for each worker */
     unsigned char *shared;            /* room for all results, where children can write */
 
-    /* Of all runs of which only a median is told. */
+    /* Sum and number of all runs, where only a median of them is reported. */
     double seconds;
     size_t runs;
 };
@@ -48,7 +48,7 @@ static inline void *workload_out(const struct workload *work, size_t item) {
     return work->out ? (unsigned char *)work->out + item * work->out_size : NULL;
 }
 
-/* What a loop over a workload needs: a copy that stays in registers, whatever the function writes. */
+/* The members that a loop over a workload needs: a copy, which stays in registers whatever the function writes. */
 struct items {
     pool_fn *fn;
     const unsigned char *in;
@@ -69,13 +69,14 @@ static inline void item_run(struct items items, size_t item) {
 /* Ends the program if `error`, a code of the library, is not 0. */
 void bench_must(int error, const char *what);
 
-/* A contestant that computes a workload, its results spoilt before each turn, an item before each run, and checked. */
+/* A contestant that computes a workload: its results are spoilt before each turn, an item before each run, and then
+ * checked. */
 struct bench_contestant contestant(const char *name, void (*run)(void *context), struct workload *work);
 
-/* Spoils all results of the workload `context`, or forgets the calls: what a contestant does before each turn. */
+/* Spoils all results of the workload `context`, or sets its calls back to 0, as before each turn. */
 void workload_spoil(void *context);
 
-/* ---- Making and ending: what cannot be had ends the program ------------------------------------------------------ */
+/* ---- Making and ending: a failure ends the program --------------------------------------------------------------- */
 
 void *bench_alloc(size_t size);
 
@@ -86,7 +87,7 @@ struct pool *bench_pool(int workers);
 
 void *arena_alloc(struct pool *pool, size_t size);
 
-/* Room for a future and a thread's task for each item. */
+/* Allocates and frees a future and a thread's task for each item. */
 void workload_prepare_submits(struct workload *work);
 void workload_free_submits(struct workload *work);
 
