@@ -7,7 +7,7 @@ need() {
     (shift && "$@") >/dev/null 2>&1 || missing="$missing $1"
 }
 
-# What every build needs. A compiler without the C library's headers is none.
+# Needs a compiler with the headers of the C library, cmake and make.
 need_build_tools() {
     # shellcheck disable=SC2016
     need "gcc libc6-dev" sh -c 'echo "#include <stdio.h>" | ${CC:-cc} -E -'
@@ -24,7 +24,7 @@ install_missing() {
         echo "That needs apt-get, and root or sudo. Please install it otherwise, and come back." >&2
         return 1
     fi >/dev/null
-    # It also fails when some package source is out of reach that none of these come from: go on.
+    # It fails if any package source is out of reach, even one that is not needed: so go on.
     quietly $as_root apt-get update </dev/null || :
     # shellcheck disable=SC2086
     quietly $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -39,7 +39,7 @@ build_all() {
     quietly cmake --build "$build" --parallel "$(nproc)"
 }
 
-# quietly COMMAND...: its output is shown only if it fails.
+# quietly COMMAND...: runs COMMAND and shows its output only if it fails.
 quietly() {
     output=$("$@" 2>&1) && return 0
     printf '%s\n' "$output" "failed: $*" >&2
