@@ -113,9 +113,9 @@ static void drive_inline(struct pool *pool) {
         }
         w->driving = true;
         w->due = pp_reports_due(pool);
-        pthread_mutex_unlock(&pool->lock);
+        pp_enter_program(pool);
         worked = act_in_own_call(pool, work);
-        pthread_mutex_lock(&pool->lock);
+        pp_leave_program(pool);
         w->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_advance(pool);
@@ -158,9 +158,9 @@ static int retire_inline(struct pool *pool, uint64_t deadline) {
     while (w->driving) pthread_cond_wait(&pool->changed, &pool->lock);
     if (w->retired) return 0;
     w->retired = w->driving = true;
-    pthread_mutex_unlock(&pool->lock);
+    pp_enter_program(pool);
     act_in_own_call(pool, finalize);
-    pthread_mutex_lock(&pool->lock);
+    pp_leave_program(pool);
     w->driving = false;
     pthread_cond_broadcast(&pool->changed);
     return 0;

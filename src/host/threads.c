@@ -198,14 +198,14 @@ static bool all_retired(struct threads *threads, uint32_t workers) {
 
 /* Threads retire within moments, or when their finalizers have returned. */
 static int retire_threads(struct pool *pool, uint64_t deadline) {
-    for (uint64_t pause = PAUSE_LEAST; !all_retired(pool->backend_state, pool->workers);
+    for (uint64_t pause = PAUSE_LEAST; !pool->ended && !all_retired(pool->backend_state, pool->workers);
          pause = pause < PAUSE_MOST ? pause * 2 : pause) {
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
         pp_advance(pool); /* makes room for their notices */
-        pthread_mutex_unlock(&pool->lock);
+        pp_step_out(pool);
         pp_poll(NULL, 0, deadline - now < pause ? deadline : now + pause);
-        pthread_mutex_lock(&pool->lock);
+        pp_step_in(pool);
     }
     return 0;
 }
