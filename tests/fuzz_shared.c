@@ -435,8 +435,8 @@ static void audit(void) {
 
 static void wake(void) {
     struct pool *pool = world.pool;
-    if (byte() % 2) pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, byte());
-    else pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes);
+    if (byte() % 2) pp_wake(&pool->shared, pool->fds.task_pipe, &pool->wakes, byte());
+    else pp_wake_another(&pool->shared, pool->fds.task_pipe, &pool->wakes);
 }
 
 static void act(unsigned what) {
@@ -494,9 +494,9 @@ static void act(unsigned what) {
 static int start_nobody(struct pool *pool) {
     int tasks[2], control[2];
     MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_socketpair(control) == 0);
-    pool->task_pipe = tasks[1];
-    pool->task_pipe_end = world.task_end = tasks[0];
-    pool->command_socket = control[0];
+    pool->fds.task_pipe = tasks[1];
+    pool->fds.task_pipe_end = world.task_end = tasks[0];
+    pool->fds.command_socket = control[0];
     world.control_end = control[1];
     pool->supervisor = getpid(); /* nobody that could be waited for or killed */
     return 0;

@@ -214,15 +214,15 @@ TEST_CASE(finished_tasks_make_room_in_the_arena) {
 TEST_CASE(a_get_collects_tasks_that_were_given_up) {
     struct pool *pool = begin();
     static struct future *futures[MANY];
-    size_t left = pool->arena_left;
+    size_t left = pool->memory.arena_left;
     static char argument[100000];
     struct future *other = submit(pool, flag_task, argument, sizeof argument, 0);
     submit_many(pool, futures, MANY);
     future_free(other);
     await_announced(pool, MANY + 1);
-    assert_true(pool->arena_left < left);
+    assert_true(pool->memory.arena_left < left);
     assert_ok(future_get(futures[FAR], NULL, 0));
-    assert_int_equal(pool->arena_left, left);
+    assert_int_equal(pool->memory.arena_left, left);
     assert_int_equal(pool->interest.all, 0);
     end(pool, futures, MANY);
 }

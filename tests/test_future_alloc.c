@@ -33,7 +33,7 @@ TEST_CASE(freed_futures_are_used_again) {
         submit_squares(pool, futures, MANY);
         get_squares(futures, MANY);
         free_all(futures, MANY);
-        assert_true(atomic_load(&pool->freed) == futures[MANY - 1]);
+        assert_true(atomic_load(&pool->futures.freed) == futures[MANY - 1]);
     }
     assert_true(pool->references <= 1 + 2 * MANY); /* no future was allocated while freed ones were left */
     pool_destroy(pool);
@@ -46,10 +46,10 @@ TEST_CASE(each_future_outlives_the_pool) {
     get_squares(futures, MANY);
     free_all(futures, 200);
     submit_squares(pool, futures, 150); /* these use some of the freed ones again */
-    assert_non_null(pool->reusable);
+    assert_non_null(pool->futures.reusable);
     get_squares(futures, 150);
     free_all(&futures[100], 50);
-    assert_non_null(atomic_load(&pool->freed));
+    assert_non_null(atomic_load(&pool->futures.freed));
     pool_destroy(pool);
     assert_int_equal(pool->references, 100 + MANY - 200);
     get_squares(futures, 100);
@@ -228,14 +228,14 @@ static int large_task(const void *in, void *out) {
 
 TEST_CASE(a_future_with_a_message_or_a_large_result_is_not_detached) {
     struct pool *pool = pool_of(2);
-    size_t left = pool->arena_left;
+    size_t left = pool->memory.arena_left;
     struct future *failed = submit(pool, fail_task, NULL, 0, 0), *large = submit(pool, large_task, NULL, 0, LARGE);
     assert_ok(future_wait(failed, PATIENCE));
     assert_ok(future_wait(large, PATIENCE));
     assert_false(is_detached(failed) || is_detached(large));
     future_free(failed);
     future_free(large);
-    assert_int_equal(pool->arena_left, left);
+    assert_int_equal(pool->memory.arena_left, left);
     pool_destroy(pool);
 }
 

@@ -69,7 +69,8 @@ static int lose_memory_for_the_next_round(void *unused) {
     struct future *future = map_many(MANY, MANY);
     step(0, 3 + 10);
     EXPECT(world.hands[0].stopped);
-    world.pool->work.pages = world.pool->work.frontier; /* each item is a block: the plan needs more */
+    struct pp_heap *work = &world.pool->memory.work;
+    work->pages = work->frontier; /* the next round needs more memory: each item is a block of its own */
     die(0, SIGKILL);
     EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
     for (long i = 0; i < MANY; i++) {

@@ -49,7 +49,7 @@ static void begin_life(struct pool *pool) {
     struct pp_shared *shared = &pool->shared;
     for (;;) {
         struct pp_worker_setup setup = {.shared = shared, .options = &w->options, .life = pp_life_begin(shared, 0),
-                                 .task_pipe = -1, .bell = pool->bell_end, .ends = &w->ends};
+                                 .task_pipe = -1, .bell = pool->fds.bell_end, .ends = &w->ends};
         bool began;
         atomic_store_explicit(&shared->control->pids[0], (uint32_t)getpid(),
                               memory_order_relaxed); /* for pool_stats() */

@@ -64,14 +64,14 @@ static noreturn void be_supervisor(struct pool *pool, struct pipes *p, pid_t cal
 static void keep_ends(struct pool *pool, struct pipes *p, pid_t supervisor) {
     pool->supervisor = supervisor;
     /* The caller keeps the read end of the task pipe as well: a write must never raise SIGPIPE. */
-    pool->task_pipe = p->tasks[1];
-    pool->task_pipe_end = p->tasks[0];
-    pool->bell = p->bell[0];
-    pool->bell_end = p->bell[1];
-    pool->command_socket = p->commands[0];
+    pool->fds.task_pipe = p->tasks[1];
+    pool->fds.task_pipe_end = p->tasks[0];
+    pool->fds.bell = p->bell[0];
+    pool->fds.bell_end = p->bell[1];
+    pool->fds.command_socket = p->commands[0];
     pp_close(&p->commands[1]);
-    pool->lifeline = pp_watch_process(supervisor);
-    if (pool->lifeline < 0) pool->lifeline = pool->command_socket;
+    pool->fds.lifeline = pp_watch_process(supervisor);
+    if (pool->fds.lifeline < 0) pool->fds.lifeline = pool->fds.command_socket;
 }
 
 static int start_processes(struct pool *pool) {
@@ -103,8 +103,8 @@ no_pipes:
  * The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made holds the
  * other end. A pidfd always tells; where the system has none, the caller looks for its child now and then. */
 static bool supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
-    struct pollfd lifeline = {.fd = pool->lifeline, .events = POLLIN};
-    bool is_certain = pool->lifeline != pool->command_socket;
+    struct pollfd lifeline = {.fd = pool->fds.lifeline, .events = POLLIN};
+    bool is_certain = pool->fds.lifeline != pool->fds.command_socket;
     for (;;) {
         if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
         uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
@@ -127,7 +127,7 @@ static void kill_orphans(struct pool *pool) {
 
 /* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
-    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_END});
+    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_END});
     bool gone = supervisor_has_gone(pool, pp_now() + END_NS);
     if (pool->supervisor > 0) {
         if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
@@ -140,7 +140,7 @@ static void end_processes(struct pool *pool) {
 /* ---- the number of workers */
 
 static void resize_processes(struct pool *pool) {
-    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_RESIZE});
+    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESIZE});
 }
 
 /* The supervisor exits when the last worker has gone. */

@@ -140,7 +140,7 @@ static void end_threads(struct pool *pool) {
     struct threads *threads = pool->backend_state;
     /* Pairs with the acquire in end_if_asked(), worker.c. A worker that does not see it yet is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
-    pp_wake_all(&pool->shared, pool->task_pipe);
+    pp_wake_all(&pool->shared, pool->fds.task_pipe);
     for (uint32_t i = 0; i < pool->workers; i++)
         if (threads->workers[i].exists) pthread_join(threads->workers[i].id, NULL);
     pthread_mutex_destroy(&threads->lock);
@@ -217,11 +217,11 @@ static int start_threads(struct pool *pool) {
     if (!pp_make_bell(pool)) goto no_bell;
     int tasks[2];
     if (pp_pipe(tasks, 1)) goto no_pipe;
-    pool->task_pipe = tasks[1];
-    threads->task_pipe = pool->task_pipe_end = tasks[0];
+    pool->fds.task_pipe = tasks[1];
+    threads->task_pipe = pool->fds.task_pipe_end = tasks[0];
     threads->shared = &pool->shared;
     threads->options = pp_worker_options_of(pool);
-    threads->bell = pool->bell_end;
+    threads->bell = pool->fds.bell_end;
     pool->backend_state = threads;
     uint32_t alive = start_missing(pool);
     /* Threads that were started may have given up by now. */
@@ -230,15 +230,15 @@ static int start_threads(struct pool *pool) {
     pthread_mutex_unlock(&threads->lock);
     if (!hopeless || alive == pool->wanted) return 0;
     end_threads(pool);
-    pp_close(&pool->task_pipe);
-    pp_close(&pool->task_pipe_end);
-    pp_close(&pool->bell);
-    pp_close(&pool->bell_end);
+    pp_close(&pool->fds.task_pipe);
+    pp_close(&pool->fds.task_pipe_end);
+    pp_close(&pool->fds.bell);
+    pp_close(&pool->fds.bell_end);
     return alive ? POOL_EINIT : POOL_EAGAIN;
 
 no_pipe:
-    pp_close(&pool->bell);
-    pp_close(&pool->bell_end);
+    pp_close(&pool->fds.bell);
+    pp_close(&pool->fds.bell_end);
 no_bell:
     pthread_mutex_destroy(&threads->lock);
 no_lock:

@@ -32,6 +32,6 @@ void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_t
 void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size) {
     struct pp_to_take take;
     void *block = pp_alloc_fresh(heap, size, false, &take);
-    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
+    pp_pages_take(&pool->memory.no_huge_pages, take.begin, take.size);
     return block;
 }

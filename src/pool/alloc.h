@@ -7,6 +7,11 @@
 
 #include "pool/pool.h"
 
+/* Whether the data lies in the arena, so that workers can reach it where it is. */
+static inline bool pp_is_in_arena(const struct pool *pool, const void *data, size_t size) {
+    return pp_heap_holds(&pool->memory.arena, data, size);
+}
+
 /* As pp_heap_alloc(), for memory that will all be used. */
 void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
 

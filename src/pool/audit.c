@@ -177,6 +177,6 @@ bool pp_audit(struct pool *pool) {
     mended |= pp_jobs_audit(pool);
     pp_dispatch(pool);
     /* The bits of who sleeps may be wrong: everybody looks once. */
-    if (pool->open) pp_wake_all(&pool->shared, pool->task_pipe);
+    if (pool->open) pp_wake_all(&pool->shared, pool->fds.task_pipe);
     return mended;
 }

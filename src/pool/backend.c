@@ -20,7 +20,7 @@ struct pp_worker_options pp_worker_options_of(const struct pool *pool) {
 bool pp_make_bell(struct pool *pool) {
     int bell[2];
     if (pp_pipe(bell, -1)) return false;
-    pool->bell = bell[0];
-    pool->bell_end = bell[1];
+    pool->fds.bell = bell[0];
+    pool->fds.bell_end = bell[1];
     return true;
 }

@@ -3,8 +3,9 @@
 #include "base/sys.h"
 
 void pp_bell_expect(struct pool *pool, uint32_t slot) {
-    if (++pool->wait_epoch == 0) pool->wait_epoch = 1;
-    atomic_store_explicit(&pool->shared.control->waits, (uint64_t)pool->wait_epoch << 32 | slot, memory_order_relaxed);
+    if (++pool->waiting.epoch == 0) pool->waiting.epoch = 1;
+    uint64_t wish = (uint64_t)pool->waiting.epoch << 32 | slot;
+    atomic_store_explicit(&pool->shared.control->waits, wish, memory_order_relaxed);
     /* Orders the wish before the last look at outcomes; pairs with the fence in pp_work_announce(). */
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -12,17 +13,17 @@ void pp_bell_expect(struct pool *pool, uint32_t slot) {
 void pp_bell_silence(struct pool *pool) {
     char bytes[256];
     atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
-    pool->bell_rung = false;
-    while (pp_read(pool->bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    pool->waiting.bell_rung = false;
+    while (pp_read(pool->fds.bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
 }
 
 void pp_bell_ring(struct pool *pool) {
-    if (pool->bell_rung) return;
-    pool->bell_rung = true;
-    pp_write(pool->bell_end, "", 1);
+    if (pool->waiting.bell_rung) return;
+    pool->waiting.bell_rung = true;
+    pp_write(pool->fds.bell_end, "", 1);
 }
 
 void pp_wake_waiting(struct pool *pool) {
-    if (pool->somebody_polls) pp_write(pool->bell_end, "", 1);
-    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
+    if (pool->waiting.somebody_polls) pp_write(pool->fds.bell_end, "", 1);
+    if (pool->waiting.others_wait) pthread_cond_broadcast(&pool->changed);
 }

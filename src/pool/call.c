@@ -7,7 +7,7 @@
 /* A thread sleeps for one outcome: from now on it is woken for each, and what was announced before is taken in. */
 static void look_for_all(struct pool *pool) {
     pool->due &= ~(unsigned)PP_DUE_LOOK;
-    if (!pool->somebody_polls) return;
+    if (!pool->waiting.somebody_polls) return;
     pp_bell_expect(pool, PP_WAITS_ANY);
     pp_collect(pool);
 }

@@ -1,8 +1,8 @@
 #include "base/sys.h"
 #include "pool/future_alloc.h"
 #include "pool/interest.h"
-#include "pool/pool.h"
 #include "pool/lock.h"
+#include "pool/pool.h"
 #include "pool/relations.h"
 
 /* The callback waits to be run. */

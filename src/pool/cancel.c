@@ -6,7 +6,7 @@
 #include "shared/state.h"
 
 void pp_kill_worker(struct pool *pool, uint64_t running) {
-    pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
+    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
                                                         .life = (uint32_t)(running >> 16) & 0xffffU});
 }
 

@@ -71,14 +71,14 @@ static void collect_workers(struct pool *pool) {
 
 static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
-    pool->died += notice->left.retired == 0;
+    pool->totals.died += notice->left.retired == 0;
     /* First of all, since a look at a job may find its round over: the dead worker is in it no more, and only the
      * notice says what it left. */
     pp_job_died(pool, notice);
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     pp_task_died(pool, notice);
     pp_claims_died(pool, notice);
-    pp_wake_another(&pool->shared, pool->task_pipe, &pool->wakes);
+    pp_wake_another(&pool->shared, pool->fds.task_pipe, &pool->wakes);
 }
 
 static void pool_broke(struct pool *pool, const struct pp_notice *notice) {
@@ -91,7 +91,7 @@ static void read_notices(struct pool *pool) {
     struct pp_notice notice;
     bool supervisor_waits;
     while (pp_notice_read(&pool->shared, &notice, &supervisor_waits)) {
-        if (supervisor_waits) pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_ROOM});
+        if (supervisor_waits) pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_ROOM});
         if (notice.kind == PP_WORKER_DIED) worker_died(pool, &notice);
         else pool_broke(pool, &notice);
         if (!pp_notice_waits(&pool->shared)) pp_jobs_look(pool);

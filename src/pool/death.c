@@ -13,7 +13,7 @@
 static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
     if (ended == PP_RUNNING && future->task.tries < future->task.retries) {
         future->task.tries++;
-        pool->retried++;
+        pool->totals.retried++;
         pp_submit_again(pool, future);
         return;
     }

@@ -22,6 +22,6 @@ void pp_ask_for_workers(struct pool *pool) {
     if (useful <= live + asked) return;
     uint64_t more = useful - live - asked;
     uint32_t count = more < resting - asked ? (uint32_t)more : resting - asked;
-    if (pp_command_send(pool->command_socket, &(struct pp_command){.kind = PP_START, .value = count}))
+    if (pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_START, .value = count}))
         pool->starts_sent += count;
 }

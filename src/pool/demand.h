@@ -13,7 +13,7 @@ void pp_ask_for_workers(struct pool *pool);
 
 /* work: how many workers could be of use to what was just published. */
 static inline void pp_call_workers(struct pool *pool, uint32_t work) {
-    pp_wake(&pool->shared, pool->task_pipe, &pool->wakes, work);
+    pp_wake(&pool->shared, pool->fds.task_pipe, &pool->wakes, work);
     if (pool->elastic) pp_ask_for_workers(pool);
 }
 

@@ -19,8 +19,8 @@
 /* The rings go through all of their entries, however few tasks there are at a time. */
 static void take_rings(struct pool *pool) {
     const struct pp_shared *shared = &pool->shared;
-    pp_pages_take(&pool->no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
-    pp_pages_take(&pool->no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
+    pp_pages_take(&pool->memory.no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
+    pp_pages_take(&pool->memory.no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
 }
 
 /* ---- what workers are told */

@@ -35,15 +35,15 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
             pp_timer_end(&pool->shared);
             pp_interest_end(pool);
         }
-        if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
-        pool->tasks_failed += outcome != 0;
+        if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
+        pool->totals.tasks_failed += outcome != 0;
         if (outcome && future->result) {
-            pp_heap_free(&pool->results, future->result);
+            pp_heap_free(&pool->memory.results, future->result);
             future->result = NULL;
         }
     } else {
         pool->open_jobs--;
-        pool->jobs_finished++;
+        pool->totals.jobs_finished++;
         pp_interest_end(pool);
     }
     keep_failure(future, outcome, failure);

@@ -30,7 +30,7 @@ static void lay_out_block(struct pool *pool, struct pp_block *block) {
     size_t room = large ? PP_HUGE_PAGE : block->size - (size_t)(begin - (uintptr_t)block);
     block->futures = (void *)begin;
     block->count = room / sizeof(struct future);
-    if (large) pp_pages_take(&pool->no_huge_pages, (char *)begin, room);
+    if (large) pp_pages_take(&pool->memory.no_huge_pages, (char *)begin, room);
 }
 
 bool pp_futures_add(struct pool *pool) {
@@ -40,11 +40,11 @@ bool pp_futures_add(struct pool *pool) {
     if (!block) return false;
     block->size = size;
     lay_out_block(pool, block);
-    block->next = pool->blocks;
-    pool->blocks = block;
+    block->next = pool->futures.blocks;
+    pool->futures.blocks = block;
     for (size_t i = block->count; i-- > 0;) {
-        block->futures[i].next = pool->free_futures;
-        pool->free_futures = &block->futures[i];
+        block->futures[i].next = pool->futures.free;
+        pool->futures.free = &block->futures[i];
     }
     return true;
 }
@@ -52,22 +52,22 @@ bool pp_futures_add(struct pool *pool) {
 void pp_future_empty(struct future *future) {
     struct pool *pool = future->pool;
     if (pool->destroyed && future->result != future->small) pp_release(future->result);
-    else if (future->result && future->result != future->small) pp_heap_free(&pool->results, future->result);
+    else if (future->result && future->result != future->small) pp_heap_free(&pool->memory.results, future->result);
     if (future->failure) pp_release(future->failure);
 }
 
-/* The value of pool->freed once the pool has ended. */
+/* The value of pool->futures.freed once the pool has ended. */
 static struct future closed;
 
 bool pp_future_give_back(struct future *future) {
     struct pool *pool = future->pool;
-    struct future *top = atomic_load_explicit(&pool->freed, memory_order_relaxed);
+    struct future *top = atomic_load_explicit(&pool->futures.freed, memory_order_relaxed);
     /* Release: pairs with the acquire in pp_future_reuse() and pp_futures_close(), which take the stack. */
     const memory_order given = memory_order_release, refused = memory_order_relaxed;
     do {
         if (top == &closed) return false;
         future->next = top;
-    } while (!atomic_compare_exchange_weak_explicit(&pool->freed, &top, future, given, refused));
+    } while (!atomic_compare_exchange_weak_explicit(&pool->futures.freed, &top, future, given, refused));
     return true;
 }
 
@@ -79,13 +79,13 @@ static void recycle_all(struct future *first) {
 }
 
 void pp_futures_close(struct pool *pool) {
-    recycle_all(pool->reusable);
-    pool->reusable = NULL;
-    recycle_all(atomic_exchange_explicit(&pool->freed, &closed, memory_order_acquire));
+    recycle_all(pool->futures.reusable);
+    pool->futures.reusable = NULL;
+    recycle_all(atomic_exchange_explicit(&pool->futures.freed, &closed, memory_order_acquire));
 }
 
 void pp_futures_keep_results(struct pool *pool) {
-    for (struct pp_block *block = pool->blocks; block; block = block->next)
+    for (struct pp_block *block = pool->futures.blocks; block; block = block->next)
         for (size_t i = 0; i < block->count; i++) {
             struct future *f = &block->futures[i];
             if (!f->pool || !f->result || f->result == f->small) continue;
@@ -97,9 +97,9 @@ void pp_futures_keep_results(struct pool *pool) {
 }
 
 void pp_pool_free(struct pool *pool) {
-    while (pool->blocks) {
-        struct pp_block *block = pool->blocks;
-        pool->blocks = block->next;
+    while (pool->futures.blocks) {
+        struct pp_block *block = pool->futures.blocks;
+        pool->futures.blocks = block->next;
         pp_table_release(block, block->size);
     }
     pp_unmap_unforked(pool->mark); /* not before: future_free() looks at it */

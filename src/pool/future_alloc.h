@@ -43,10 +43,10 @@ static inline void pp_future_prefetch_beside(const struct future *future) {
 
 /* A future that was given back without the lock, and still counts as a reference; NULL: none. */
 static inline struct future *pp_future_reuse(struct pool *pool) {
-    if (!pool->reusable && !pool->free_futures)
-        pool->reusable = atomic_exchange_explicit(&pool->freed, NULL, memory_order_acquire);
-    struct future *future = pool->reusable;
-    if (future) pool->reusable = future->next;
+    if (!pool->futures.reusable && !pool->futures.free)
+        pool->futures.reusable = atomic_exchange_explicit(&pool->futures.freed, NULL, memory_order_acquire);
+    struct future *future = pool->futures.reusable;
+    if (future) pool->futures.reusable = future->next;
     return future;
 }
 
@@ -54,9 +54,9 @@ static inline struct future *pp_future_reuse(struct pool *pool) {
 static inline struct future *pp_future_new(struct pool *pool) {
     struct future *future = pp_future_reuse(pool);
     if (!future) {
-        if (!pool->free_futures && !pp_futures_add(pool)) return NULL;
-        future = pool->free_futures;
-        pool->free_futures = future->next;
+        if (!pool->futures.free && !pp_futures_add(pool)) return NULL;
+        future = pool->futures.free;
+        pool->futures.free = future->next;
         pool->references++;
     }
     pp_future_prefetch_ahead(future);
@@ -81,8 +81,8 @@ static inline void pp_future_recycle(struct future *future) {
     struct pool *pool = future->pool;
     if (future->failure || (future->result && future->result != future->small)) pp_future_empty(future);
     future->pool = NULL;
-    future->next = pool->free_futures;
-    pool->free_futures = future;
+    future->next = pool->futures.free;
+    pool->futures.free = future;
     pool->references--;
 }
 

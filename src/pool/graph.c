@@ -57,9 +57,9 @@ static int make_extra(struct pool *pool, struct pp_relations *relations, const s
     size_t count = task->after_count, at = aligned(sizeof(struct pp_extra) + count * sizeof(struct pp_input));
     for (size_t i = 0; i < count; i++)
         if (may_be_copied(task->after[i])) at += PP_INLINE_OUT;
-    bool copies_context = task->context_size && !pp_heap_holds(&pool->arena, task->context, task->context_size);
+    bool copies_context = task->context_size && !pp_is_in_arena(pool, task->context, task->context_size);
     if (copies_context && task->context_size > SIZE_MAX - at) return POOL_ENOMEM;
-    char *room = pp_alloc_whole(pool, &pool->inputs, at + (copies_context ? task->context_size : 0));
+    char *room = pp_alloc_whole(pool, &pool->memory.inputs, at + (copies_context ? task->context_size : 0));
     if (!room) return POOL_ENOMEM;
     relations->extra = (void *)room;
     memset(relations->extra, 0, sizeof *relations->extra);

@@ -27,7 +27,7 @@ static inline void pp_interest_begin_urgent(struct pool *pool) {
     pool->interest.all++;
     pool->interest.urgent++;
     /* The thread that sleeps may have asked to be woken for one outcome only. */
-    if (pool->somebody_polls) pool->due |= PP_DUE_LOOK;
+    if (pool->waiting.somebody_polls) pool->due |= PP_DUE_LOOK;
 }
 
 static inline void pp_interest_end_urgent(struct pool *pool) {

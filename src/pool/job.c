@@ -71,11 +71,11 @@ static void copy_results(const struct pp_job *j) {
 
 void pp_job_free(struct pool *pool, struct pp_job *j) {
     pp_round_free(pool, j);
-    pp_heap_free(&pool->inputs, j->plan);
-    pp_heap_free(&pool->inputs, j->in);
-    pp_heap_free(&pool->inputs, j->context);
-    pp_heap_free(&pool->results, j->out);
-    pp_heap_free(&pool->work, j->scratch);
+    pp_heap_free(&pool->memory.inputs, j->plan);
+    pp_heap_free(&pool->memory.inputs, j->in);
+    pp_heap_free(&pool->memory.inputs, j->context);
+    pp_heap_free(&pool->memory.results, j->out);
+    pp_heap_free(&pool->memory.work, j->scratch);
     pp_job_result_free(&j->result);
     pp_release(j);
 }
@@ -94,8 +94,8 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
 }
 
 static void end_job(struct pool *pool, struct pp_job *j) {
-    pool->items_done += j->job.count;
-    pool->items_failed += j->result.failed;
+    pool->totals.items_done += j->job.count;
+    pool->totals.items_failed += j->result.failed;
     if (!j->job.progress || !pp_report_end(pool, &j->report)) pp_job_finish(pool, j);
 }
 

@@ -41,7 +41,7 @@ static bool has_small_chunks(const struct pool_job *job) {
 static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
     const struct pool_job *job = &j->job;
     size_t size = job->count * job->in_size;
-    if (!job->in || way == INHERITED || pp_heap_holds(&pool->arena, job->in, size)) return true;
+    if (!job->in || way == INHERITED || pp_is_in_arena(pool, job->in, size)) return true;
     if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching) {
         if (has_small_chunks(job) && pp_job_copy_in(pool, j)) return true;
         j->in_process = (pid_t)atomic_load_explicit(&pool->shared.control->readable, memory_order_acquire);
@@ -54,19 +54,19 @@ static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
     const struct pool_job *job = &j->job;
     size_t out_bytes = job->count * job->out_size;
     if (!place_arguments(pool, j, way)) return POOL_ENOMEM;
-    if (job->context_size && way != INHERITED && !pp_heap_holds(&pool->arena, job->context, job->context_size)) {
-        j->context = pp_alloc_whole(pool, &pool->inputs, job->context_size);
+    if (job->context_size && way != INHERITED && !pp_is_in_arena(pool, job->context, job->context_size)) {
+        j->context = pp_alloc_whole(pool, &pool->memory.inputs, job->context_size);
         if (!j->context) return POOL_ENOMEM;
         memcpy(j->context, job->context, job->context_size);
     }
-    if (job->out && !pp_heap_holds(&pool->arena, job->out, out_bytes)) {
-        j->out = pp_alloc_whole(pool, &pool->results, out_bytes);
+    if (job->out && !pp_is_in_arena(pool, job->out, out_bytes)) {
+        j->out = pp_alloc_whole(pool, &pool->memory.results, out_bytes);
         if (!j->out) return POOL_ENOMEM;
     } else if (!job->out && job->out_size) {
         size_t part = pp_aligned(job->out_size);
         if (part > SIZE_MAX / pool->workers) return POOL_ENOMEM;
         j->scratch_parts = pool->workers;
-        j->scratch = pp_heap_alloc(&pool->work, part * j->scratch_parts, false);
+        j->scratch = pp_heap_alloc(&pool->memory.work, part * j->scratch_parts, false);
         if (!j->scratch) return POOL_ENOMEM;
     }
     return 0;
@@ -77,7 +77,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, enum way way,
     if (!j) return POOL_ENOMEM;
     j->job = *job;
     bool tallied = pp_job_result_make(&j->result, job);
-    j->plan = pp_heap_alloc(&pool->inputs, sizeof *j->plan, false);
+    j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
     if (!tallied || !j->plan || place_data(pool, j, way) || !pp_round_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
@@ -120,7 +120,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     }
     j->future = f;
     if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
-    if (job->timeout) pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, job->timeout);
+    if (job->timeout) pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, job->timeout);
     pp_job_begin(pool, j);
     return 0;
 }

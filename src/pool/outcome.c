@@ -24,7 +24,7 @@ static bool take_size(struct pool *pool, uint32_t slot, struct future *future) {
     memcpy(&size, pool->shared.messages[slot], sizeof size);
     if (size > future->out_size) return false;
     future->out_size = (size_t)size;
-    pp_heap_shrink(&pool->results, future->result, (size_t)size);
+    pp_heap_shrink(&pool->memory.results, future->result, (size_t)size);
     return true;
 }
 

@@ -47,19 +47,19 @@ static int make_memory(struct pool *pool) {
     pool->free_slots = pp_map_private(FREE_SLOTS_SIZE);
     if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
     struct pp_shared *shared = &pool->shared;
-    pool->arena_left = shared->arena_size;
-    pp_heap_begin(&pool->inputs, shared->inputs, shared->inputs_size, &pool->arena_left);
-    pp_heap_begin(&pool->results, shared->results, shared->arena_size, &pool->arena_left);
-    pp_heap_begin(&pool->arena, shared->arena, shared->arena_size, &pool->arena_left);
-    pp_heap_begin(&pool->work, shared->work, shared->work_size, NULL);
+    pool->memory.arena_left = shared->arena_size;
+    pp_heap_begin(&pool->memory.inputs, shared->inputs, shared->inputs_size, &pool->memory.arena_left);
+    pp_heap_begin(&pool->memory.results, shared->results, shared->arena_size, &pool->memory.arena_left);
+    pp_heap_begin(&pool->memory.arena, shared->arena, shared->arena_size, &pool->memory.arena_left);
+    pp_heap_begin(&pool->memory.work, shared->work, shared->work_size, NULL);
     return 0;
 }
 
 static void unmake_memory(struct pool *pool) {
-    pp_heap_end(&pool->inputs);
-    pp_heap_end(&pool->results);
-    pp_heap_end(&pool->work);
-    pp_heap_end(&pool->arena);
+    pp_heap_end(&pool->memory.inputs);
+    pp_heap_end(&pool->memory.results);
+    pp_heap_end(&pool->memory.work);
+    pp_heap_end(&pool->memory.arena);
     pp_queue_end(&pool->queue);
     pp_unmap(pool->slots, SLOTS_SIZE);
     pp_unmap(pool->free_slots, FREE_SLOTS_SIZE);
@@ -84,8 +84,8 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->elastic = pool->options.lazy || pool->options.idle_timeout > 0;
     pool->owner = getpid();
     pool->made = pp_now();
-    pool->event_fd = -1;
-    pool->task_pipe = pool->task_pipe_end = pool->bell = pool->bell_end = pool->command_socket = pool->lifeline = -1;
+    pool->fds = (struct pp_fds){.task_pipe = -1, .task_pipe_end = -1, .bell = -1, .bell_end = -1,
+                                  .command_socket = -1, .lifeline = -1, .event = -1};
     pool->backend = pp_backend_of(options->backend);
     pool->in_here = pool->backend->in_here;
     pool->references = 1;
@@ -126,16 +126,16 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 /* ---- ending */
 
 static void close_descriptors(struct pool *pool) {
-    if (pool->event_fd != pool->bell) pp_close(&pool->event_fd);
-    pool->event_fd = -1;
+    if (pool->fds.event != pool->fds.bell) pp_close(&pool->fds.event);
+    pool->fds.event = -1;
     pool->due &= ~(unsigned)PP_DUE_BELL;
-    pp_close(&pool->task_pipe);
-    pp_close(&pool->task_pipe_end);
-    pp_close(&pool->bell);
-    pp_close(&pool->bell_end);
-    if (pool->lifeline != pool->command_socket) pp_close(&pool->lifeline);
-    pool->lifeline = -1;
-    pp_close(&pool->command_socket);
+    pp_close(&pool->fds.task_pipe);
+    pp_close(&pool->fds.task_pipe_end);
+    pp_close(&pool->fds.bell);
+    pp_close(&pool->fds.bell_end);
+    if (pool->fds.lifeline != pool->fds.command_socket) pp_close(&pool->fds.lifeline);
+    pool->fds.lifeline = -1;
+    pp_close(&pool->fds.command_socket);
 }
 
 static void break_as_cancelled(struct pool *pool) {
@@ -226,20 +226,20 @@ void *pool_alloc(struct pool *pool, size_t size) {
     if (!pool || pp_is_foreign(pool)) return NULL;
     pp_lock(pool);
     struct pp_to_take take;
-    void *data = pp_alloc_fresh(&pool->arena, size, true, &take);
+    void *data = pp_alloc_fresh(&pool->memory.arena, size, true, &take);
     if (!data) { /* there may be room in what is done */
         pp_advance(pool);
-        data = pp_alloc_fresh(&pool->arena, size, true, &take);
+        data = pp_alloc_fresh(&pool->memory.arena, size, true, &take);
     }
     pp_unlock(pool);
     /* The kernel clears them: other threads need not wait for that. */
-    pp_pages_take(&pool->no_huge_pages, take.begin, take.size);
+    pp_pages_take(&pool->memory.no_huge_pages, take.begin, take.size);
     return data;
 }
 
 void pool_free(struct pool *pool, void *data) {
     if (!pool || !data || pp_is_foreign(pool)) return;
     pp_lock(pool);
-    pp_heap_free(&pool->arena, data);
+    pp_heap_free(&pool->memory.arena, data);
     pp_unlock(pool);
 }

@@ -35,10 +35,40 @@ struct pp_slot {
     uint16_t losses;   /* times that the task was lost; see audit.c */
 };
 
-struct pp_block; /* of futures */
 struct pp_backend;
+struct pp_block;
 
-/* See interest.h. */
+/* Heaps in shared memory. All but `work` share arena_left: what does not fit in the arena is refused, wherever it would
+ * lie. */
+struct pp_memory {
+    struct pp_heap inputs;  /* arguments and plans of jobs, which workers may only read */
+    struct pp_heap results;
+    struct pp_heap arena;   /* the program's own data */
+    struct pp_heap work;    /* what jobs need to run */
+    size_t arena_left;
+    _Atomic bool no_huge_pages; /* the system has refused one */
+};
+
+/* Descriptors; -1: not open. */
+struct pp_fds {
+    int task_pipe, task_pipe_end; /* write end, read end */
+    int bell, bell_end;           /* read end, write end */
+    int command_socket;
+    int lifeline; /* readable once the supervisor has gone; `command_socket` if the system has nothing better */
+    int event;    /* what pool_fd() returned */
+};
+
+/* Futures that are not in use; see future_alloc.h. */
+struct pp_future_memory {
+    struct future *free;     /* a stack of futures that are no references */
+    struct future *reusable; /* a stack of futures that were given back, and still are references */
+    /* The stack onto which futures are given back without the lock. The thread that gives one back releases it, the
+     * thread that takes all acquires it. */
+    struct future *_Atomic freed;
+    struct pp_block *blocks; /* all memory of futures */
+};
+
+/* Interest in outcomes that no call asks for; see interest.h. */
 struct pp_interest {
     size_t all, urgent;
 };
@@ -52,90 +82,92 @@ enum pp_due {
     PP_DUE_DRIVE = 16     /* always, while tasks run in the program's own calls */
 };
 
+/* Threads that wait for outcomes; see wait.h. */
+struct pp_waiting {
+    struct pp_backoff backoff;
+    bool somebody_polls;  /* a thread sleeps in poll(), for all */
+    unsigned others_wait; /* threads that sleep until it comes back */
+    uint32_t epoch;       /* of the last wish; see bell.h */
+    bool bell_rung;       /* by pp_bell_ring(), and not silenced since */
+};
+
+/* Counts for pool_stats(). */
+struct pp_totals {
+    uint64_t tasks_failed, jobs_finished; /* of the futures that are done */
+    uint64_t items_done, items_failed;    /* of jobs that are done */
+    uint64_t died, retried;               /* workers; tasks and items */
+};
+
 struct pool {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* somebody who waited in poll() has come back; at the pool's end, the last of `outside` */
+    pthread_cond_t changed; /* a thread has come back from poll(), or, as the pool ends, the last of `outside` */
+    unsigned outside;       /* calls that have stepped out; see lock.h */
+
+    unsigned due; /* bits of enum pp_due; 0 for most calls */
+    struct pp_interest interest;
+    struct pp_list callbacks; /* struct pp_callback, to be run in this order; see callback.h */
+    bool calling;             /* a thread runs them */
+    struct pp_list held;      /* struct future: tasks that wait for others, the youngest first; see graph.h */
+    struct pp_list settling;  /* struct pp_relations of futures that are done, and whose dependents are to be told */
+    struct pp_waiting waiting;
 
     /* Constant. */
     struct pp_shared shared;
     struct pool_options options;
     const struct pp_backend *backend;
     void *backend_state; /* the backend's own */
-    bool in_here; /* tasks run in the program's process: struct pp_backend */
-    uint64_t made; /* ns */
-    bool elastic; /* some of its workers may not be running: lazy, or with an idle time-out */
-    uint32_t *mark; /* a page that forks do not inherit; NULL: the system has no such pages */
+    bool in_here;        /* tasks run in the program's process: struct pp_backend */
+    bool elastic;        /* some workers may not be running: lazy, or with an idle time-out */
+    uint64_t made;       /* ns */
+    uint32_t *mark;      /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
-    pid_t supervisor; /* 0: there is none any more */
 
-    int task_pipe, task_pipe_end; /* write end, read end */
-    int bell, bell_end; /* read end, write end */
-    int command_socket;
-    int lifeline;   /* readable once the supervisor has gone; `command_socket`, where the system has nothing better */
-    int event_fd;   /* what pool_fd() returned; -1: nobody asked */
-    bool bell_rung; /* by pp_rearm(), and not read since */
+    struct pp_fds fds;
+    struct pp_memory memory;
+    bool no_fetching;       /* workers have ended because of it; see fetch.h */
+    unsigned lost_fetching; /* workers that died while they fetched, ever */
 
-    unsigned due; /* enum pp_due: what a call still has to do before it returns; mostly 0 */
-    struct pp_interest interest;
-    struct pp_list callbacks; /* struct pp_callback, to be run in this order; see callback.h */
-    bool calling;             /* some thread runs them */
-    struct pp_list held;      /* struct future: tasks that wait for others, the youngest first; see graph.h */
-    struct pp_list settling;  /* struct pp_relations of futures that are done, and whose dependents are to be told */
+    /* Workers. */
+    pid_t supervisor;                /* 0: it has gone */
+    uint32_t workers, wanted;        /* as in struct pp_control */
+    bool retiring;                   /* all were asked to end */
+    uint32_t starts_sent;            /* workers asked for; see resize.h */
+    struct pp_wakes wakes;
+    int32_t shortest_timeout;        /* see timer.h */
+    uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
 
-    /* Arguments and job plans, which workers may only read; results; the program's own data; and what jobs need to run.
-     * All but the last share arena_left: what does not fit in the arena is refused, wherever it would lie. */
-    struct pp_heap inputs, results, arena, work;
-    size_t arena_left;
-    _Atomic bool no_huge_pages; /* the system has refused one */
-    bool no_fetching;           /* workers have ended of it; see fetch.h */
-    unsigned lost_fetching;     /* that died while they fetched, ever */
-    struct pp_slot *slots; /* [PP_SLOTS] */
-    uint32_t *free_slots, free_slot_count; /* a stack; slots never used yet are not on it */
+    /* Slots and tickets. */
+    struct pp_slot *slots;                 /* [PP_SLOTS] */
+    uint32_t *free_slots, free_slot_count; /* a stack of slots that were used before */
     uint32_t fresh_slot;                   /* the first that was never used */
     struct pp_queue queue;
-    int ring_priority;  /* of the last ticket in the ring */
-    uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
-    uint32_t workers, wanted; /* as in struct pp_control */
-    bool retiring;            /* its workers were asked to end */
-    uint32_t starts_sent;     /* workers asked for; see size.h */
-    struct pp_wakes wakes;
-    int32_t shortest_timeout; /* see timer.h */
+    int ring_priority; /* of the last ticket in the ring */
+    uint32_t sends;    /* tickets since a thread last waited awake: from the second on they do not come one by one */
+    uint8_t audit;     /* number of the last audit; never 0 */
 
-    struct pp_list reports;      /* struct pp_report: of jobs with a callback that are not done; see progress.h */
-    size_t reports_ended;        /* of those, jobs whose items are all done */
-    struct pp_list jobs;         /* struct pp_job, in the job table */
-    struct pp_list waiting_jobs; /* struct pp_job, for an entry of the job table */
+    /* Jobs. */
+    struct pp_list jobs;                 /* struct pp_job, in the job table */
+    struct pp_list waiting_jobs;         /* struct pp_job, for an entry of the job table */
     struct pp_job *placed[PP_JOB_TABLE]; /* the job that has the entry, until it ends: between rounds the entry is 0 */
+    struct pp_list reports;              /* struct pp_report of jobs that are not done; see progress.h */
+    size_t reports_ended;                /* of those, reports of jobs whose items are all done */
 
-    /* See handles.h. Futures that are no handles; those that are counted still, though given back; and of these the
-     * stack onto which they are given back without the lock: release by who does so, acquire by who takes all. */
-    struct future *free_futures, *reusable;
-    struct future *_Atomic freed;
-    struct pp_block *blocks;
-    size_t open;      /* futures that are not done */
-    size_t open_jobs; /* of those, jobs */
-    size_t references; /* see handles.h */
-    size_t finished;  /* futures that became done, ever */
-    size_t reported;  /* of those, what pool_poll() has told */
-    uint64_t tasks_failed, jobs_finished;  /* for pool_stats(): of `finished` */
-    uint64_t items_done, items_failed;     /* of jobs that are done */
-    uint64_t died, retried;                /* workers; tasks and items */
-    uint8_t audit; /* the number of the last; none has 0 */
+    /* Futures. */
+    struct pp_future_memory futures;
+    size_t references;     /* what keeps the struct pool; see future_alloc.h */
+    size_t open;           /* futures that are not done */
+    size_t open_jobs;      /* of those, jobs */
+    size_t finished;       /* futures that became done, ever */
+    size_t reported;       /* of those, what pool_poll() has returned */
+    size_t streams_doomed; /* times that stream_free() came while a call on the stream was in progress */
+    struct pp_totals totals;
 
-    size_t streams_doomed; /* times stream_free() came while a call on the stream was in progress */
-
-    bool closed;        /* shut down */
-    bool ended;         /* its processes are gone */
-    bool destroyed;     /* only futures are left, with their results in malloc'ed memory */
-    int broken;         /* why it can do no more work, or 0 */
+    /* The end. */
+    bool closed;    /* shut down */
+    bool ended;     /* its workers are gone */
+    bool destroyed; /* only futures are left, with their results in malloc'ed memory */
+    int broken;     /* why it can do no more work, or 0 */
     struct pool_failure broken_failure;
-
-    struct pp_backoff backoff;
-    uint32_t sends; /* tickets since somebody last waited awake: at the second they come no longer one by one */
-    bool somebody_polls; /* a thread waits in poll() for all */
-    unsigned others_wait;
-    unsigned outside; /* calls that are under way without the lock, and come back to use the pool */
-    uint32_t wait_epoch;
 };
 
 #endif

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
@@ -298,7 +299,7 @@ static size_t choose_window(const struct reduction *d) {
 static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
     struct pool *pool = d->pool;
-    struct recipe *recipe = d->recipe = pp_heap_alloc(&pool->inputs, sizeof *recipe, true);
+    struct recipe *recipe = d->recipe = pp_heap_alloc(&pool->memory.inputs, sizeof *recipe, true);
     if (!recipe) return false;
     recipe->fn = options->fn;
     recipe->combine = options->combine;
@@ -308,8 +309,8 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     recipe->seed = options->seed;
     recipe->context = options->context;
     if (options->context_size == 0 || in_is_inherited) return true;
-    if (pp_heap_holds(&pool->arena, options->context, options->context_size)) return true;
-    d->context = pp_heap_alloc(&pool->inputs, options->context_size, false);
+    if (pp_is_in_arena(pool, options->context, options->context_size)) return true;
+    d->context = pp_heap_alloc(&pool->memory.inputs, options->context_size, false);
     if (d->context) recipe->context = memcpy(d->context, options->context, options->context_size);
     return d->context != NULL;
 }
@@ -333,21 +334,21 @@ static int begin_reduction(struct reduction *d, bool in_is_inherited) {
     int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool);
     if (error) return error;
     pp_advance(d->pool); /* there may be room in what is done */
-    bool lies_there = in_is_inherited || pp_heap_holds(&d->pool->arena, options->in, options->count * options->in_size);
+    bool lies_there = in_is_inherited || pp_is_in_arena(d->pool, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);
     d->spot_size = (sizeof(struct spot) + (d->chunk > 1 ? options->out_size : 0) + PP_LINE - 1) / PP_LINE * PP_LINE;
     if (d->spot_size > SIZE_MAX / d->window) return POOL_ENOMEM;
     if (!fill_recipe(d, in_is_inherited) || !make_nodes(d)) return POOL_ENOMEM;
-    d->spots = pp_heap_alloc(&d->pool->work, d->window * d->spot_size, false);
+    d->spots = pp_heap_alloc(&d->pool->memory.work, d->window * d->spot_size, false);
     return d->spots ? 0 : POOL_ENOMEM;
 }
 
 /* Under the lock. */
 static void end_reduction(struct reduction *d) {
-    pp_heap_free(&d->pool->inputs, d->recipe);
-    pp_heap_free(&d->pool->inputs, d->context);
-    pp_heap_free(&d->pool->work, d->spots);
+    pp_heap_free(&d->pool->memory.inputs, d->recipe);
+    pp_heap_free(&d->pool->memory.inputs, d->context);
+    pp_heap_free(&d->pool->memory.work, d->spots);
     pp_release(d->argument);
     pp_release(d->nodes);
     pp_release(d->ring);

@@ -13,7 +13,7 @@ struct pp_relations *pp_relations_of(struct future *future) {
 
 void pp_relations_free(struct pool *pool, struct future *future) {
     struct pp_relations *relations = future->relations;
-    pp_heap_free(&pool->inputs, relations->extra);
+    pp_heap_free(&pool->memory.inputs, relations->extra);
     pp_release(relations->edges);
     pp_release(relations);
     future->relations = NULL;

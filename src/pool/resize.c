@@ -25,7 +25,7 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     atomic_store_explicit(&control->workers, pool->workers, memory_order_release);
     atomic_store_explicit(&control->wanted, wanted, memory_order_release);
     pool->backend->resize(pool);
-    if (fewer) pp_wake_all(&pool->shared, pool->task_pipe);
+    if (fewer) pp_wake_all(&pool->shared, pool->fds.task_pipe);
 }
 
 int pool_resize(struct pool *pool, int workers) {

@@ -25,7 +25,7 @@
 
 bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
     size_t size = j->job.count * j->job.in_size;
-    j->in = pp_alloc_whole(pool, &pool->inputs, size);
+    j->in = pp_alloc_whole(pool, &pool->memory.inputs, size);
     if (j->in) memcpy(j->in, j->job.in, size);
     return j->in != NULL;
 }
@@ -42,7 +42,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     uint32_t errors_room = pp_item_errors_room(wanted);
     size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
-    j->work = pp_heap_alloc(&pool->work, codes_at + (size_t)count * sizeof(int32_t), false);
+    j->work = pp_heap_alloc(&pool->memory.work, codes_at + (size_t)count * sizeof(int32_t), false);
     if (!j->work) return false;
     memset(j->work, 0, errors_at);
     pp_item_errors_begin((void *)(j->work + errors_at), errors_room);
@@ -92,7 +92,7 @@ bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     uint64_t count = pp_job_result_count_left(&j->result);
     if (!can_have_arguments(pool, j, count)) return false;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
-    uint64_t *index = pp_heap_alloc(&pool->inputs, (size_t)count * sizeof *index, false);
+    uint64_t *index = pp_heap_alloc(&pool->memory.inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
     pp_job_result_take(&j->result, index, count);
     j->index = index;
@@ -103,8 +103,8 @@ bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_round_free(struct pool *pool, struct pp_job *j) {
-    pp_heap_free(&pool->work, j->work);
-    pp_heap_free(&pool->inputs, j->index);
+    pp_heap_free(&pool->memory.work, j->work);
+    pp_heap_free(&pool->memory.inputs, j->index);
     j->work = NULL;
     j->index = NULL;
 }
@@ -237,7 +237,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     uint64_t item = item_at(j, position);
     bool died = notice->left.phase == PP_RUNNING && !j->stopped;
     if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
-        j->future->pool->retried++;
+        j->future->pool->totals.retried++;
         j->retried = true;
         pp_job_result_leave(&j->result, item, 1);
         return;

@@ -8,8 +8,8 @@
 #define MANY_SLOTS 4096U /* of the slots that share a huge page */
 
 static void take_tables(struct pool *pool, uint32_t first) {
-    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);
-    pp_pages_take(&pool->no_huge_pages, (char *)&pool->shared.outcomes[first], PP_HUGE_PAGE);
+    pp_pages_take(&pool->memory.no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);
+    pp_pages_take(&pool->memory.no_huge_pages, (char *)&pool->shared.outcomes[first], PP_HUGE_PAGE);
 }
 
 uint32_t pp_slot_fresh(struct pool *pool) {

@@ -35,11 +35,11 @@ static void count_work(const struct pool *pool, struct pool_stats *stats, uint64
     uint64_t items, done, failed;
     pp_jobs_count(pool, &items, &done, &failed);
     done = at_most(done, items);
-    stats->done = pool->finished - pool->jobs_finished + pool->items_done + done;
-    stats->failed = pool->tasks_failed + pool->items_failed + at_most(failed, done);
+    stats->done = pool->finished - pool->totals.jobs_finished + pool->totals.items_done + done;
+    stats->failed = pool->totals.tasks_failed + pool->totals.items_failed + at_most(failed, done);
     stats->queued = pool->open - pool->open_jobs + items - done; /* with what runs */
-    stats->retried = pool->retried;
-    stats->died = pool->died;
+    stats->retried = pool->totals.retried;
+    stats->died = pool->totals.died;
     *given = stats->done + stats->queued + stats->retried;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/alloc.h"
 #include "pool/bell.h"
 #include "pool/call.h"
 #include "pool/cancel.h"
@@ -341,7 +342,7 @@ static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind
     s->kind = kind;
     s->options = *options;
     s->in_is_shared = !options->next && options->in &&
-                      pp_heap_holds(&pool->arena, options->in, options->count * options->in_size);
+                      pp_is_in_arena(pool, options->in, options->count * options->in_size);
     bool copied = options->next || (options->in && !s->in_is_shared);
     s->task = (struct pool_task){.fn = options->fn,
                                  .in_size = copied ? options->in_size : 0,

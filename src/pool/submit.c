@@ -25,7 +25,7 @@ static int find_room(struct pool *pool, struct future *future) {
     struct pp_task *task = &future->task;
     task->in = NULL;
     if (task->in_size > PP_INLINE_IN || (task->in_size && pp_is_huge(future))) {
-        task->in = pp_alloc_whole(pool, &pool->inputs, task->in_size);
+        task->in = pp_alloc_whole(pool, &pool->memory.inputs, task->in_size);
         if (!task->in) return POOL_ENOMEM;
     } else if (task->in_size) {
         task->in = future->small;
@@ -33,15 +33,15 @@ static int find_room(struct pool *pool, struct future *future) {
     if (future->out_size > PP_INLINE_OUT) {
         /* A result of more than a page may turn out to be short: task_resize(). */
         bool whole = future->out_size <= RESULT_A_PAGE;
-        future->result = whole ? pp_alloc_whole(pool, &pool->results, future->out_size)
-                               : pp_heap_alloc(&pool->results, future->out_size, false);
+        future->result = whole ? pp_alloc_whole(pool, &pool->memory.results, future->out_size)
+                               : pp_heap_alloc(&pool->memory.results, future->out_size, false);
         if (!future->result) return POOL_ENOMEM;
     }
     return 0;
 }
 
 void pp_task_drop(struct pool *pool, struct future *future) {
-    if (future->task.in != future->small) pp_heap_free(&pool->inputs, (void *)(uintptr_t)future->task.in);
+    if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
     pp_future_recycle(future);
 }
 
@@ -65,7 +65,7 @@ int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_relations = future->relations != NULL;
     if (timeout) {
-        pp_timer_begin(&pool->shared, pool->command_socket, &pool->shortest_timeout, timeout);
+        pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, timeout);
         pp_interest_begin(pool);
     }
     pool->open++;

@@ -57,7 +57,7 @@ void pp_check_supervisor(struct pool *pool) {
  * every outcome. */
 static uint32_t wish_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interest.urgent == 0 &&
-               pool->others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
+               pool->waiting.others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
     return one ? future->slot : PP_WAITS_ANY;
 }
 
@@ -93,11 +93,11 @@ static bool spin(struct pool *pool, const struct future *future) {
     tell_one_by_one(pool);
     pp_placement_tell_looking(&pool->shared);
     do {
-        if (now < pool->backoff.until) return false;
+        if (now < pool->waiting.backoff.until) return false;
         for (int i = 0; i < PP_LOOKS; i++)
             if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
                 return true;
-        now = pp_backoff_yield(&pool->backoff); /* another process may want the CPU */
+        now = pp_backoff_yield(&pool->waiting.backoff); /* another process may want the CPU */
     } while (now < until);
     return false;
 }
@@ -111,12 +111,12 @@ void pp_await_others(struct pool *pool) {
 
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
 static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
-    pool->somebody_polls = true;
+    pool->waiting.somebody_polls = true;
     pp_placement_tell_asleep(&pool->shared);
     pp_bell_expect(pool, wish_for(pool, future));
     pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
-        struct pollfd fds[] = {{.fd = pool->bell, .events = POLLIN}, {.fd = pool->lifeline, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = pool->fds.bell, .events = POLLIN}, {.fd = pool->fds.lifeline, .events = POLLIN}};
         pp_step_out(pool);
         int n = pp_poll(fds, 2, until);
         pp_step_in(pool);
@@ -124,13 +124,13 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
     }
     pp_placement_tell_awake(&pool->shared);
     pp_bell_silence(pool);
-    pool->somebody_polls = false;
-    if (pool->others_wait) pthread_cond_broadcast(&pool->changed);
+    pool->waiting.somebody_polls = false;
+    if (pool->waiting.others_wait) pthread_cond_broadcast(&pool->changed);
 }
 
 /* Sleeps until the thread that polls comes back, or `until`. */
 static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
-    pool->others_wait++;
+    pool->waiting.others_wait++;
     pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may sleep for one outcome only */
     pp_advance(pool);
     if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
@@ -139,7 +139,7 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
         pthread_cond_timedwait(&pool->changed, &pool->lock, &time);
         pp_stepped_in(pool);
     }
-    pool->others_wait--;
+    pool->waiting.others_wait--;
 }
 
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
@@ -164,7 +164,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
         if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
-        if (pool->somebody_polls) sleep_on_condition(pool, future, baseline, until);
+        if (pool->waiting.somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
         if (pp_now() >= audit_at) {
             if (pp_audit(pool)) pause = AUDIT_FIRST;
@@ -181,19 +181,20 @@ int pool_fd(const struct pool *pool) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct pool *p = (struct pool *)(uintptr_t)pool; /* nothing changes that the program can see */
     pp_lock(p);
-    if (p->event_fd < 0 && !p->ended) {
-        p->event_fd = pp_watch_both(p->bell, p->lifeline);
-        if (p->event_fd < 0) p->event_fd = p->bell;
+    if (p->fds.event < 0 && !p->ended) {
+        p->fds.event = pp_watch_both(p->fds.bell, p->fds.lifeline);
+        if (p->fds.event < 0) p->fds.event = p->fds.bell;
         p->due |= PP_DUE_BELL;
     }
-    int fd = p->event_fd;
+    int fd = p->fds.event;
     pp_unlock(p);
     return fd < 0 ? POOL_ECLOSED : fd;
 }
 
 /* Once the supervisor's end is known, pool_fd() must not stay readable because of it. */
 static void forget_lifeline(struct pool *pool) {
-    if (pool->event_fd >= 0 && pool->event_fd != pool->bell) pp_watch_no_more(pool->event_fd, pool->lifeline);
+    const struct pp_fds *fds = &pool->fds;
+    if (fds->event >= 0 && fds->event != fds->bell) pp_watch_no_more(fds->event, fds->lifeline);
 }
 
 int pool_poll(struct pool *pool, int timeout) {
@@ -202,7 +203,7 @@ int pool_poll(struct pool *pool, int timeout) {
     uint64_t deadline = pp_deadline(timeout);
     pp_lock(pool);
     pool->references++; /* a callback may end the pool */
-    if (!pool->somebody_polls && !pool->ended) pp_bell_silence(pool);
+    if (!pool->waiting.somebody_polls && !pool->ended) pp_bell_silence(pool);
     if (!pool->ended) pp_check_supervisor(pool);
     if (pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {
