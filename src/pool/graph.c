@@ -94,7 +94,7 @@ static int check_after(const struct pool *pool, const struct pool_task *task) {
     return 0;
 }
 
-int pp_graph_tie(struct pool *pool, struct future *future, const struct pool_task *task) {
+int pp_graph_add(struct pool *pool, struct future *future, const struct pool_task *task) {
     int error = check_after(pool, task);
     if (error) return error;
     struct pp_relations *relations = pp_relations_of(future);

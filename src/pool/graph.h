@@ -13,9 +13,9 @@
 
 #include "pool/pool.h"
 
-/* Ties a new task to what it comes after, and keeps its context. Returns 0, POOL_EINVAL or POOL_ENOMEM: then nothing is
- * changed. */
-int pp_graph_tie(struct pool *pool, struct future *future, const struct pool_task *task);
+/* Adds edges from a new task to what it comes after, and keeps its context. Returns 0, POOL_EINVAL or POOL_ENOMEM: then
+ * nothing is changed. */
+int pp_graph_add(struct pool *pool, struct future *future, const struct pool_task *task);
 /* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */
 void pp_graph_begin(struct pool *pool, struct future *future);
 /* Tells the dependents and callbacks of futures that are done. A future that was given up is gone afterwards. */

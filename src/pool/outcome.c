@@ -19,7 +19,7 @@ static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure 
 
 /* Takes in the size that the task gave its result, and frees the rest of the room. Returns false if the size exceeds
  * the room. */
-static bool take_size(struct pool *pool, uint32_t slot, struct future *future) {
+static bool take_result_size(struct pool *pool, uint32_t slot, struct future *future) {
     uint64_t size;
     memcpy(&size, pool->shared.messages[slot], sizeof size);
     if (size > future->out_size) return false;
@@ -34,7 +34,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
     if (outcome->code != 0) return POOL_EFAILED;
-    if (outcome->resized && !take_size(pool, slot, future)) return POOL_ECORRUPT;
+    if (outcome->resized && !take_result_size(pool, slot, future)) return POOL_ECORRUPT;
     if (!future->result && future->out_size) {
         /* The argument that may lie there is not needed any more: workers have a copy in the slot. */
         memcpy(future->small, outcome->out, PP_INLINE_OUT);

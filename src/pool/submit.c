@@ -55,7 +55,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
     f->out_size = task->out_size;
     f->index = index;
     error = find_room(pool, f);
-    if (!error && (task->after_count > 0 || task->context)) error = pp_graph_tie(pool, f, task);
+    if (!error && (task->after_count > 0 || task->context)) error = pp_graph_add(pool, f, task);
     if (error) pp_task_drop(pool, f);
     else *future = f;
     return error;
