@@ -2,8 +2,8 @@
 """Pools of processes in Python, on the same kernels as the C benchmarks.
 
 Needs nothing but python3; joblib and dask take part if they can be imported. Contestants take turns, round after
-round, and the medians are printed. Each result is checked before its time counts. The figures of the C programs, from
-their --json files or run here, go into the same table.
+round, and the medians are printed, with the quartiles beside them. Each result is checked before its time counts. The
+figures of the C programs, from their --json files or run here, go into the same table.
 """
 
 import argparse
@@ -196,6 +196,9 @@ def call_stage(kernel, size, function, item, calls):
     return stage
 
 
+KERNELS = ("square", "empty", "bbp_pi", "submit", "round-awake", "echo")
+
+
 def stages(quick):
     for count in [1000] if quick else [1000, 10000, 100000]:
         yield map_stage("square", count, square, list(range(count)))
@@ -230,7 +233,7 @@ def measure_stage(stage, pools, rounds, workers):
             times[pool.name].append(time_turn(stage, pool))
     base = statistics.median(times[Sequential.name])
     return [measurement(stage.kernel, pool.name, stage.size, workers if pool.name != Sequential.name else 1,
-                        statistics.median(times[pool.name]), base) for pool in pools]
+                        times[pool.name], base) for pool in pools]
 
 
 def getpid_slowly(seconds):
@@ -251,24 +254,29 @@ def measure_create(workers, rounds):
             pool.submit_all(getpid_slowly, [nap] * workers)
             times[kind.name].append(time.perf_counter() - start - nap)
             pool.close()
-    return [measurement(f"create-{workers}-ready", kind.name, 1, workers, statistics.median(times[kind.name]),
+    return [measurement(f"create-{workers}-ready", kind.name, 1, workers, times[kind.name],
                         statistics.median(times[kind.name])) for kind in kinds]
 
 
 # ---- Figures ---------------------------------------------------------------------------------------------------------
 
 
-def measurement(kernel, contestant, size, workers, seconds, baseline):
+def measurement(kernel, contestant, size, workers, times, baseline):
+    seconds = statistics.median(times)
+    quartiles = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else [seconds] * 3
     return {"name": f"{kernel}/{contestant}", "size": size, "workers": workers, "seconds": seconds,
-            "baseline_seconds": baseline, "speedup": baseline / seconds}
+            "baseline_seconds": baseline, "speedup": baseline / seconds, "quartiles": quartiles[::2]}
 
 
 def measure_all(options):
     figures = []
     if options.rounds:
-        figures += measure_create(options.workers, options.rounds)  # first: nothing else runs yet
+        if not options.only:
+            figures += measure_create(options.workers, options.rounds)  # first: nothing else runs yet
         pools = [kind(options.workers) for kind in contestants()]
         for stage in stages(options.quick):
+            if options.only not in (None, stage.kernel):
+                continue
             print(f"{stage.kernel} {stage.size} ...", file=sys.stderr)
             figures += measure_stage(stage, pools, options.rounds, options.workers)
         for pool in pools:
@@ -331,13 +339,15 @@ def print_table(figures):
         kernel = figure["name"].split("/", 1)[0]
         if kernel not in kernels:
             kernels.append(kernel)
-    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'contestant':<32}{'time':>10}{'an item':>10}{'ratio':>10}")
+    print(f"{'kernel':<24}{'size':>10} {'workers':>8}  {'contestant':<32}{'time':>10}  {'[quartiles]':<19}"
+          f"{'an item':>10}{'ratio':>10}")
     for kernel in kernels:
         rows = [figure for figure in figures if figure["name"].split("/", 1)[0] == kernel]
         for row in sorted(rows, key=lambda row: (row["size"], row["seconds"])):
             item = readable(row["seconds"] / row["size"]) if kernel in PER_ITEM else ""
+            spread = f"[{', '.join(readable(quartile) for quartile in row['quartiles'])}]" if "quartiles" in row else ""
             print(f"{kernel:<24}{row['size']:>10} {row['workers']:>8}  {row['name'].split('/', 1)[1]:<32}"
-                  f"{readable(row['seconds']):>10}{item:>10}{row['speedup']:>10.3g}")
+                  f"{readable(row['seconds']):>10}  {spread:<19}{item:>10}{row['speedup']:>10.3g}")
 
 
 def parse_arguments():
@@ -349,9 +359,10 @@ def parse_arguments():
                         else os.cpu_count(), help="default: the CPUs that this process may use")
     parser.add_argument("--rounds", type=int, default=None,
                         help="of measuring (default 7); 0: only the figures of the C programs")
+    parser.add_argument("--only", choices=KERNELS, help="only this kernel")
     parser.add_argument("--quick", action="store_true", help="small sizes: a test of this program")
     parser.add_argument("--json", metavar="FILE", type=output_file,
-                        help="write {name, size, workers, seconds, baseline_seconds, speedup}")
+                        help="write {name, size, workers, seconds, baseline_seconds, speedup, quartiles}")
     parser.add_argument("--with", dest="others", metavar="FILE", type=figures_file, action="append", default=[],
                         help="a --json file of a C benchmark, for the same table")
     parser.add_argument("--parpool", metavar="PROGRAM", type=program, action="append", default=[],
