@@ -83,7 +83,7 @@ static bool caller_has_gone(const struct supervisor *s) {
     return s->caller_pidfd < 0 && getppid() != s->options->caller;
 }
 
-static void ring_bell(struct supervisor *s) {
+static void ring_for_caller(struct supervisor *s) {
     pp_write(s->options->bell, "", 1); /* a full pipe is readable as well */
 }
 
@@ -131,7 +131,7 @@ static void tell_if_broken(struct supervisor *s) {
     struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
                                .status = s->last_status};
     s->broken = pp_notice_write(s->shared, &notice);
-    if (s->broken) ring_bell(s);
+    if (s->broken) ring_for_caller(s);
 }
 
 static void start_missing(struct supervisor *s) {
@@ -176,7 +176,7 @@ static void start_resting_for_work(struct supervisor *s) {
 }
 
 /* The caller has changed the size of the pool. Those that had given up are tried again. */
-static void take_size(struct supervisor *s) {
+static void read_size(struct supervisor *s) {
     uint32_t before = s->wanted;
     s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
     s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
@@ -228,7 +228,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     /* There is one process less: the system may grant another. */
     s->fork_failures = 0;
     s->fork_again = 0;
-    ring_bell(s);
+    ring_for_caller(s);
 }
 
 static void finish_reaped(struct supervisor *s) {
@@ -283,7 +283,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
         break;
-    case PP_RESIZE: take_size(s); break;
+    case PP_RESIZE: read_size(s); break;
     case PP_START:
         s->fork_failures = 0;
         start_resting(s, command->value);

@@ -165,7 +165,7 @@ static bool is_in(struct threads *threads, uint32_t number, enum thread_state st
 }
 
 /* Starts as many as the system allows. Returns how many are alive. */
-static uint32_t start_missing(struct pool *pool) {
+static uint32_t start_missing_threads(struct pool *pool) {
     struct threads *threads = pool->backend_state;
     uint32_t alive = 0;
     bool allowed = true;
@@ -183,7 +183,7 @@ static uint32_t start_missing(struct pool *pool) {
 
 static void resize_threads(struct pool *pool) {
     struct threads *threads = pool->backend_state;
-    start_missing(pool);
+    start_missing_threads(pool);
     pthread_mutex_lock(&threads->lock);
     if (all_have_given_up(threads))
         pp_notice_write(threads->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
@@ -223,7 +223,7 @@ static int start_threads(struct pool *pool) {
     threads->options = pp_worker_options_of(pool);
     threads->bell = pool->fds.bell_end;
     pool->backend_state = threads;
-    uint32_t alive = start_missing(pool);
+    uint32_t alive = start_missing_threads(pool);
     /* Threads that were started may have given up by now. */
     pthread_mutex_lock(&threads->lock);
     bool hopeless = all_have_given_up(threads);
