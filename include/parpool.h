@@ -224,7 +224,7 @@ PARPOOL_API const char *pool_strerror(int code);
  *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the system has
  *   no process to give (POOL_EAGAIN), or the supervisor died (POOL_EDIED). All open work then ends with that code. */
 enum {
-    POOL_END = 1,          /* no failure: there are no more */
+    POOL_END = 0x504f4f4c, /* no failure: there are no more; a number that no next() returns by accident */
     POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
     POOL_ENOMEM = -2,      /* no memory, in the caller or in the arena */
     POOL_EAGAIN = -3,      /* the system has no process, thread or descriptor to give */
@@ -311,10 +311,10 @@ enum {
  *
  * FIELDS of struct pool_stream
  *   next               writes in_size bytes to `in`, which is aligned for any type; NULL if in_size is 0: tasks have no
- *                      argument. A value other than 0 and POOL_END means that the input fails. stream_next() returns
- *                      it after all that came before: a negative one as it is, a positive one as POOL_EFAILED. It runs
- *                      only in stream_next() of its stream, and may make any call but pool_destroy(). stream_free() of
- *                      its own stream ends that stream_next() with POOL_ECANCELLED.
+ *                      argument. A value other than 0 and POOL_END, 1 included, means that the input fails.
+ *                      stream_next() returns it after all that came before: a negative one as it is, a positive one as
+ *                      POOL_EFAILED. It runs only in stream_next() of its stream, and may make any call but
+ *                      pool_destroy(). stream_free() of its own stream ends that stream_next() with POOL_ECANCELLED.
  *   in                 without next: unchanged until the arguments are taken; those in the arena are used in place,
  *                      until they are done. NULL: tasks have task_index() alone. With next, count is ignored.
  *   window             items at most that were taken from the input and not delivered: however long the input, so many

@@ -251,11 +251,13 @@ TEST_CASE(an_input_that_fails_ends_the_reduction_with_its_code) {
     assert_code(pool_reduce(pool, &tree), POOL_EBUSY);
     assert_code(failure.error, POOL_EBUSY);
     assert_int_equal(failure.index, 100);
-    numbers = (struct numbers){0, 10, 7};
     tree.chunk = 4;
-    assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
-    assert_int_equal(failure.code, 7);
-    assert_int_equal(failure.index, 10);
+    for (int code = 1; code < 8; code += 6) {
+        numbers = (struct numbers){0, 10, code};
+        assert_code(pool_reduce(pool, &tree), POOL_EFAILED);
+        assert_int_equal(failure.code, code);
+        assert_int_equal(failure.index, 10);
+    }
     assert_true(sum == -1);
     pool_destroy(pool);
 }

@@ -300,7 +300,7 @@ TEST_CASE(items_have_time_outs_and_retries) {
 
 TEST_CASE(the_failure_of_an_input_is_told_after_all_earlier_results) {
     struct pool *pool = pool_of(2);
-    static const int ends[] = {POOL_EDIED, -77, POOL_ETIMEDOUT, 42};
+    static const int ends[] = {POOL_EDIED, -77, POOL_ETIMEDOUT, 42, 1};
     for (size_t e = 0; e < COUNT(ends); e++) {
         for (int unordered = 0; unordered < 2; unordered++) {
             struct counting input = {.count = e == 1 ? 0 : 100, .end = ends[e]};
@@ -315,7 +315,9 @@ TEST_CASE(the_failure_of_an_input_is_told_after_all_earlier_results) {
             assert_int_equal(failure.error, error);
             assert_int_equal(failure.code, ends[e]);
             assert_int_equal(failure.index, input.count);
-            assert_contains(failure.message, ends[e] > 0 ? "the input failed: it returned 42" : "the input failed");
+            char message[64] = "the input failed";
+            if (ends[e] > 0) snprintf(message, sizeof message, "the input failed: it returned %d", ends[e]);
+            assert_contains(failure.message, message);
             for (int i = 0; i < 3; i++) assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
             assert_ok(stream_failure(stream, &failure));
             assert_int_equal(failure.error, 0);
