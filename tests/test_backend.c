@@ -124,7 +124,7 @@ TEST_CASE(the_descriptor_of_a_pool_tells_of_finished_tasks) {
 
 static int slow_first_task(const void *in, void *out) {
     (void)in, (void)out;
-    if (task_index() == 0) sleep_ms(300);
+    if (task_index() == 0) sleep_ms(150);
     return 0;
 }
 

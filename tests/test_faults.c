@@ -200,7 +200,7 @@ static int run_deaths(struct pool *pool) {
     mortal.retries = 1;
     mortal.priority = 2;
     struct future *revives = try_submit(pool, mortal, &wrong);
-    struct future *late = try_submit(pool, (struct pool_task){.fn = forever_task, .timeout = 20}, &wrong);
+    struct future *late = try_submit(pool, (struct pool_task){.fn = forever_task, .timeout = 4}, &wrong);
     EXPECT(wrong == 0);
     EXPECT(end_of(dies, POOL_EDIED, NULL) == 0);
     EXPECT(end_of(revives, 0, &got) == 0);
@@ -270,7 +270,7 @@ static int run_all_jobs(struct pool *pool) {
     job.timeout = PATIENCE;
     EXPECT(run_jobs(pool, job) == 0);
     pool_free(pool, data);
-    struct pool_job endless = {.fn = forever_task, .count = 5, .timeout = 10};
+    struct pool_job endless = {.fn = forever_task, .count = 5, .timeout = 4};
     int code = pool_map(pool, &endless);
     EXPECT_RIGHT(code, POOL_EDEADLINE);
     return 0;

@@ -493,11 +493,11 @@ static int be_interrupted(void *argument) {
         struct future *future;
         EXPECT(pool_submit(pool, &task, &future) == 0);
         int64_t start = now_ms();
-        EXPECT(future_get(future, NULL, 60) == POOL_ETIMEDOUT); /* the whole time-out, in spite of signals */
-        EXPECT(now_ms() - start >= 60);
+        EXPECT(future_get(future, NULL, 30) == POOL_ETIMEDOUT); /* the whole time-out, in spite of signals */
+        EXPECT(now_ms() - start >= 30);
         start = now_ms();
-        EXPECT(pool_shutdown(pool, 0, 60) == POOL_ETIMEDOUT);
-        EXPECT(now_ms() - start >= 60);
+        EXPECT(pool_shutdown(pool, 0, 30) == POOL_ETIMEDOUT);
+        EXPECT(now_ms() - start >= 30);
         gate_open(gate);
         EXPECT(future_get(future, NULL, PATIENCE) == 0);
         EXPECT(pool_shutdown(pool, 0, PATIENCE) == 0);

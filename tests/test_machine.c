@@ -520,7 +520,7 @@ static int peak_task(const void *in, void *out) {
     (void)out;
     int now = atomic_fetch_add(running, 1) + 1, most = atomic_load(running + 1);
     while (now > most && !atomic_compare_exchange_weak(running + 1, &most, now)) continue;
-    sleep_ms(30);
+    sleep_ms(10);
     atomic_fetch_sub(running, 1);
     return 0;
 }

@@ -254,7 +254,7 @@ TEST_CASE(busy_workers_do_not_count_as_idle) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_with((struct pool_options){.idle_timeout = 20, .lazy = true}, 2);
     struct future *future = block_worker(pool, gate);
-    sleep_ms(200);
+    sleep_ms(100); /* five times the idle time-out */
     assert_workers(1);
     gate_open(gate);
     assert_ok(finish(future, NULL));
