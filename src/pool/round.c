@@ -144,7 +144,7 @@ static void close_pass(struct pool *pool, struct pp_job *j) {
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     while (pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED) {
         if (pp_generation_of(seen) != generation) return; /* scribbled upon: nobody can enter */
-        if (!pp_state_end(state, seen)) pp_state_cancel(state, generation);
+        if (!pp_state_close(state, seen)) pp_state_cancel(state, generation);
         seen = atomic_load_explicit(state, memory_order_seq_cst);
     }
 }

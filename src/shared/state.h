@@ -16,8 +16,9 @@
  * generation counts stays and items.
  *
  * Invariant: generation is the caller's count of the slot's uses: a word of another generation is another task's.
- * Memory order: every swap is acquire and release. The task's description, written before PENDING, is seen by the
- * worker whose swap to RUNNING found it; the result, written before DONE, by the caller that reads DONE.
+ * Memory order: every swap is acquire and release, save pp_state_close(). The task's description, written before
+ * PENDING, is seen by the worker whose swap to RUNNING found it; the result, written before DONE, by the caller that
+ * reads DONE.
  * Called by: caller, supervisor, worker. */
 #ifndef PP_STATE_H
 #define PP_STATE_H
@@ -64,9 +65,16 @@ static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) 
 static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, uint32_t worker, uint32_t life) {
     return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_RUNNING, worker, life));
 }
-/* RUNNING → DONE. The worker that runs it, and for a job the caller, with the word that it read. */
+/* RUNNING → DONE. The worker that runs it. */
 static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
+}
+/* RUNNING → DONE, of a job. Caller, with the word that it read. Sequentially consistent, unlike the other swaps: the
+ * caller then looks who is in the job, and a worker stores that it is in the job and then looks at this word. One of
+ * the two must see the other, which acquire and release alone do not promise. */
+static inline bool pp_state_close(_Atomic uint64_t *word, uint64_t running) {
+    uint64_t done = (running & ~(uint64_t)0xf) | PP_DONE;
+    return atomic_compare_exchange_strong_explicit(word, &running, done, memory_order_seq_cst, memory_order_seq_cst);
 }
 /* PENDING, or what names nobody who lives, → KILLED. Caller: what this worker seems to run all the same. */
 static inline bool pp_state_doubt(_Atomic uint64_t *word, uint64_t seen, uint32_t generation, uint32_t worker,
