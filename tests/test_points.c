@@ -1,6 +1,6 @@
 /* A worker dies, or is killed, between two steps of its work: at each point where that could lose a task or run it
- * twice. The points are the PP_POINTs of the worker, and of the caller where it kills, in the library that is compiled
- * with PP_FAULTS. */
+ * twice; or a process stands still there, where a wake-up could be lost. The points are the PP_POINTs of the worker, of
+ * the supervisor, and of the caller where it kills, in the library that is compiled with PP_FAULTS. */
 #include "support.h"
 
 #include <signal.h>
@@ -437,6 +437,33 @@ TEST_CASE(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing) {
     pp_fault = NULL;
 }
 
+/* ---- Wake-ups that must not be lost: one process stands still between two steps of a protocol. */
+
+static bool supervisor_stays_at_point(const char *name) {
+    bool first = getpid() != tester && strcmp(name, plan->point) == 0 && atomic_fetch_add(&plan->deaths, 1) == 0;
+    if (first) gate_pass(gate);
+    return false;
+}
+
+TEST_CASE(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker) {
+    struct gate *first_gate = shared(sizeof *first_gate);
+    gate = shared(sizeof *gate);
+    watch_point("starts taken", supervisor_stays_at_point);
+    struct pool_options options = test_options(2);
+    options.lazy = true;
+    struct pool *pool;
+    assert_ok(pool_create(&options, &pool));
+    struct future *first = submit_gated(pool, first_gate);
+    assert_true(gate_reached(gate, 1));
+    struct future *second = submit_square(pool, 7);
+    gate_open(gate);
+    assert_square(second, 7); /* while the first task still runs */
+    gate_open(first_gate);
+    assert_ok(finish(first, NULL));
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_death_before_a_worker_reads_anything_loses_nothing),
@@ -459,6 +486,7 @@ int main(int argc, char **argv) {
         TEST(a_death_between_leaving_a_job_and_announcing_it_loses_nothing),
         TEST(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it),
         TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
+        TEST(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);
 }

@@ -22,8 +22,9 @@
 extern bool (*pp_fault)(const char *call);
 /* The number of blocks and mappings that this process has obtained and not released. */
 extern _Atomic long pp_held;
-/* A point between two steps of a worker, named for tests. A death here must cost no more than the item that runs: the
- * hook may kill the worker. */
+/* A point between two steps of a worker, or of the supervisor or the caller, named for tests. A death of the worker
+ * here must cost no more than the item that runs: the hook may kill it. It may also hold the process here for a
+ * while. */
 #define PP_POINT(name) ((void)(pp_fault && pp_fault(name)))
 #else
 #define PP_POINT(name) ((void)0)

@@ -286,8 +286,13 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
     case PP_RESIZE: read_size(s); break;
     case PP_START:
         s->fork_failures = 0;
-        start_resting(s, command->value);
+        /* The caller takes workers that rest less starts that were asked for and not taken for those that it may still
+         * ask for. So the starts count as taken before the workers cease to rest: between the two stores the caller
+         * asks for one worker too many. In the other order it would count one start twice, and its task would wait
+         * until another is done. Release here and in tell_resting(): pairs with the acquires in pp_ask_for_workers(). */
         atomic_fetch_add_explicit(&s->shared->control->starts_taken, command->value, memory_order_release);
+        PP_POINT("starts taken");
+        start_resting(s, command->value);
         break;
     case PP_END: end_all(s);
     default: break; /* PP_ROOM: the loop tries the notices of the dead again */

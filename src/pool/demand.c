@@ -12,8 +12,8 @@ static uint64_t count_blocks(const struct pool *pool) {
 
 void pp_ask_for_workers(struct pool *pool) {
     struct pp_control *control = pool->shared.control;
-    /* In this order: a start that the supervisor carries out in between then counts as not asked for, rather than
-     * twice. */
+    /* The supervisor counts starts as taken, then tells that fewer workers rest. Read in the opposite order, the two
+     * never count a start twice; a start that the supervisor carries out in between counts as not asked for. */
     uint32_t resting = atomic_load_explicit(&control->resting, memory_order_acquire);
     uint32_t asked = pool->starts_sent - atomic_load_explicit(&control->starts_taken, memory_order_acquire);
     if (resting <= asked) return;

@@ -10,7 +10,7 @@
  *     caller:      publishes work; fence; sees resting workers; asks for as many as could be of use (PP_START)
  *     supervisor:  counts a worker as resting; fence; sees work; starts the worker
  * One of the two sees the other. Workers that were asked for and not yet started are starts_sent, which the caller
- * counts, less starts_taken, which the supervisor counts.
+ * counts, less starts_taken, which the supervisor counts before the workers cease to rest.
  *
  * Invariant: wanted <= workers <= PP_WORKERS. The caller writes both, and the supervisor reads them on a command. */
 #ifndef PP_RESIZE_H
