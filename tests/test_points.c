@@ -3,6 +3,7 @@
  * the supervisor, and of the caller where it kills, in the library that is compiled with PP_FAULTS. */
 #include "support.h"
 
+#include <poll.h>
 #include <signal.h>
 
 #include "base/cpu.h"
@@ -464,6 +465,54 @@ TEST_CASE(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker) {
     pp_fault = NULL;
 }
 
+/* A program that only watches pool_fd() must learn that the future is done. */
+static void await_by_fd(struct pool *pool, struct future *future) {
+    struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
+    while (!future_done(future)) {
+        assert_int_equal(poll(&fd, 1, PATIENCE), 1);
+        assert_true(pool_poll(pool, 0) >= 0);
+    }
+}
+
+/* deaths: workers whose turn was over; the first of them waits at the gate. */
+static bool wait_when_turn_is_over(const char *name) {
+    bool first =
+        getpid() != tester && strcmp(name, "turn over") == 0 && atomic_fetch_add(&plan->deaths, 1) == 0;
+    if (first) gate_pass(gate);
+    return false;
+}
+
+/* Longer than a turn. */
+static int slow_item(const void *in, void *out) {
+    sleep_ms(3);
+    return counted_item(in, out);
+}
+
+TEST_CASE(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it) {
+    struct gate *tasks_gate = shared(sizeof *tasks_gate);
+    gate = shared(sizeof *gate);
+    watch_point("", wait_when_turn_is_over);
+    struct pool *pool = pool_of(2);
+    assert_true(pool_fd(pool) >= 0);
+    long in[3] = {0, 1, 2}, out[3];
+    struct pool_job job = {.fn = slow_item, POOL_IN(in), POOL_OUT(out), .count = 3, .chunk = 1};
+    struct future *map, *tasks[2];
+    assert_ok(pool_map_async(pool, &job, &map));
+    assert_true(gate_reached(gate, 1));
+    for (int i = 0; i < 3; i++) assert_true(becomes(&plan->items_begun[i], 1));
+    /* The other worker leaves the job, in which nothing is left, and begins one of these; then both are busy. */
+    for (int i = 0; i < 2; i++) tasks[i] = submit_gated(pool, tasks_gate);
+    assert_true(gate_reached(tasks_gate, 1));
+    gate_open(gate);
+    assert_true(gate_reached(tasks_gate, 2));
+    await_by_fd(pool, map);
+    assert_ok(finish(map, NULL));
+    gate_open(tasks_gate);
+    for (int i = 0; i < 2; i++) assert_ok(finish(tasks[i], NULL));
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_death_before_a_worker_reads_anything_loses_nothing),
@@ -487,6 +536,7 @@ int main(int argc, char **argv) {
         TEST(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it),
         TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
         TEST(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker),
+        TEST(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);
 }

@@ -225,11 +225,22 @@ static void linger(struct worker *w, uint64_t ticket) {
     atomic_store_explicit(&w->record->lingers, 0, memory_order_relaxed);
 }
 
-/* The last one out of a job in which nothing is left says so. */
-static void leave_job(struct worker *w, uint64_t ticket, bool nothing_left) {
+/* Leaves the job. unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL.
+ *
+ * The last worker out of a job in which nothing is left announces the job: all workers store that they are out, then
+ * look at the others, both seq_cst, so one of them sees all others out. That may be a worker whose turn was over, and
+ * meanwhile others may have claimed what was left, have seen this worker in, and have kept silent. So it looks at the
+ * cursors once more, after its look at the others: a worker that it saw out had moved them before. Nothing keeps the
+ * plan in place by then, so the look needs a copy; where the caller has reused the memory of the cursors, they are of
+ * another generation, and the worker announces what the caller knows. */
+static void leave_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *unfinished) {
+    struct pp_job_plan plan;
+    if (unfinished) memcpy(&plan, unfinished, sizeof plan);
+    PP_POINT(unfinished ? "turn over" : "leaving");
     atomic_store_explicit(&w->record->job, 0, memory_order_seq_cst);
     PP_POINT("left");
-    if (nothing_left && company_in(w, ticket) == NOBODY) pp_work_announce(w, ticket);
+    if (company_in(w, ticket) != NOBODY) return;
+    if (!unfinished || pp_plan_is_used_up(&plan)) pp_work_announce(w, ticket);
 }
 
 /* Whether this worker should look at other work before the next chunk. looked: at the clock, just now; where it did not
@@ -295,7 +306,7 @@ static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
         w->used_up[entry] = ticket;
-        leave_job(w, ticket, true);
+        leave_job(w, ticket, NULL);
         return;
     }
     w->call->seed = plan->seed;
@@ -314,7 +325,7 @@ static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
         w->used_up[entry] = ticket;
         linger(w, ticket);
     }
-    leave_job(w, ticket, nothing_left);
+    leave_job(w, ticket, nothing_left ? NULL : plan);
 }
 
 /* The entry of a job of the table in which something may be left, from `job_table_next` on; PP_JOB_TABLE: none. */
