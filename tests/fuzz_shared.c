@@ -116,8 +116,7 @@ static void start(uint32_t w) {
 
 static void die(uint32_t w, int status) {
     struct pp_notice notice = pp_life_describe(&world.pool->shared, w, (pid_t)(1000 + w), status);
-    while (!pp_notice_write(&world.pool->shared, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
-    pp_life_end(&world.pool->shared, w);
+    while (!pp_life_end(&world.pool->shared, w, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
     start(w);
 }
 

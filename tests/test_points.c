@@ -513,6 +513,44 @@ TEST_CASE(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it) {
     pp_fault = NULL;
 }
 
+/* deaths: deaths that were announced; the first supervisor waits at the gate. wanted: how often a worker has left. */
+static bool wait_when_death_is_announced(const char *name) {
+    if (getpid() == tester) return false;
+    if (strcmp(name, "left") == 0) atomic_fetch_add(&plan->wanted, 1);
+    return supervisor_stays_at_point(name);
+}
+
+/* Worker 1 dies of its item. */
+static int deadly_for_worker_1(const void *in, void *out) {
+    gate_task(in, out);
+    const struct pp_shared *memory = pp_call_here()->shared;
+    if (atomic_load(&memory->control->pids[1]) != (uint32_t)getpid()) return 0;
+    becomes(&plan->wanted, 1); /* the other worker has left the job */
+    return raise(SIGKILL);
+}
+
+TEST_CASE(a_death_is_told_though_the_program_looks_while_the_record_is_cleared) {
+    struct gate *items_gate = shared(sizeof *items_gate), *in[2] = {items_gate, items_gate};
+    gate = shared(sizeof *gate);
+    watch_point("death announced", wait_when_death_is_announced);
+    struct pool *pool = pool_of(2);
+    assert_true(pool_fd(pool) >= 0);
+    struct pool_job job = {.fn = deadly_for_worker_1, POOL_IN(in), .count = 2, .chunk = 1};
+    struct future *map;
+    assert_ok(pool_map_async(pool, &job, &map));
+    assert_true(gate_reached(items_gate, 2));
+    assert_ok(pool_resize(pool, 1)); /* no worker takes the place of the dead one, so none enters the job after it */
+    gate_open(items_gate);
+    assert_true(gate_reached(gate, 1));
+    assert_false(future_done(map));
+    sleep_ms(20); /* if the look has woken the other worker, that worker finds the dead one in the job */
+    gate_open(gate);
+    await_by_fd(pool, map);
+    assert_code(finish(map, NULL), POOL_EDIED);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_death_before_a_worker_reads_anything_loses_nothing),
@@ -537,6 +575,7 @@ int main(int argc, char **argv) {
         TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
         TEST(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker),
         TEST(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it),
+        TEST(a_death_is_told_though_the_program_looks_while_the_record_is_cleared),
     };
     return run_group("points", tests, COUNT(tests), argc, argv);
 }

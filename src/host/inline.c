@@ -57,7 +57,7 @@ static void begin_life(struct pool *pool) {
         pp_worker_enter(w->worker);
         if (survives(w, initialize, &began)) return;
         struct pp_notice notice = pp_life_describe(shared, 0, getpid(), 0);
-        pp_life_end(shared, 0);
+        pp_life_forget(shared, 0);
         if (pp_life_deserves_another(shared, 0, &w->init_failures)) continue;
         atomic_store_explicit(&shared->control->pids[0], 0, memory_order_relaxed);
         notice.kind = PP_POOL_BROKEN;
@@ -79,8 +79,7 @@ static bool work(struct pool *pool) {
         if (w->due != UINT64_MAX && pp_now() >= w->due) return true;
     }
     struct pp_notice notice = pp_life_describe(&pool->shared, 0, getpid(), 0);
-    pp_notice_write(&pool->shared, &notice); /* there is room: each is collected before the next is written */
-    pp_life_end(&pool->shared, 0);
+    pp_life_end(&pool->shared, 0, &notice); /* there is room: each is collected before the next is written */
     w->init_failures = 0;
     begin_life(pool);
     return true;

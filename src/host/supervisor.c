@@ -219,8 +219,7 @@ static bool deserves_another(struct supervisor *s, uint32_t w) {
  * no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
-    if (!pp_notice_write(s->shared, &notice)) return;
-    pp_life_end(s->shared, w);
+    if (!pp_life_end(s->shared, w, &notice)) return;
     bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
@@ -289,7 +288,8 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         /* The caller takes workers that rest less starts that were asked for and not taken for those that it may still
          * ask for. So the starts count as taken before the workers cease to rest: between the two stores the caller
          * asks for one worker too many. In the other order it would count one start twice, and its task would wait
-         * until another is done. Release here and in tell_resting(): pairs with the acquires in pp_ask_for_workers(). */
+         * until another is done. Release here and in tell_resting(): pairs with the acquires in
+         * pp_ask_for_workers(). */
         atomic_fetch_add_explicit(&s->shared->control->starts_taken, command->value, memory_order_release);
         PP_POINT("starts taken");
         start_resting(s, command->value);

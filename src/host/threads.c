@@ -56,12 +56,13 @@ static bool is_ending(const struct threads *threads) {
     return atomic_load_explicit(&threads->shared->control->ending, memory_order_acquire) != 0;
 }
 
-/* Waits until there is room for the notice. Returns false if the pool ends. */
+/* Waits until there is room for the notice. A death ends the life that it tells of. Returns false if the pool ends. */
 static bool send_notice(struct threads *threads, const struct pp_notice *notice) {
     for (;;) {
         if (is_ending(threads)) return false;
         pthread_mutex_lock(&threads->lock);
-        bool told = pp_notice_write(threads->shared, notice);
+        bool told = notice->kind == PP_WORKER_DIED ? pp_life_end(threads->shared, notice->worker, notice)
+                                                   : pp_notice_write(threads->shared, notice);
         pthread_mutex_unlock(&threads->lock);
         if (told) return true;
         pp_write(threads->bell, "", 1);
@@ -106,7 +107,6 @@ static bool finish_life(struct thread *t) {
     struct threads *threads = t->threads;
     struct pp_notice notice = pp_life_describe(threads->shared, t->number, getpid(), 0);
     if (!send_notice(threads, &notice)) return false;
-    pp_life_end(threads->shared, t->number);
     pp_write(threads->bell, "", 1);
     if (pp_life_deserves_another(threads->shared, t->number, &t->init_failures)) return may_stay(t);
     give_up(t, notice.init_code);

@@ -63,7 +63,7 @@ static bool holder_is_gone(struct pool *pool, uint32_t slot, uint64_t state) {
     if (worker >= pool->workers) return true;
     uint32_t life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_acquire);
     bool lives = atomic_load_explicit(&pool->shared.control->pids[worker], memory_order_acquire) != 0;
-    if (pp_notice_waits(&pool->shared)) return false;
+    if (pp_notice_is_due(&pool->shared)) return false;
     return !pp_is_held_by(state, worker, life) || (!lives && is_found_again(pool, slot));
 }
 

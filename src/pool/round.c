@@ -153,8 +153,9 @@ bool pp_round_is_over(struct pool *pool, struct pp_job *j) {
     uint64_t ticket = pp_round_ticket(pool, j);
     if (!pp_plan_is_used_up(j->plan) || pp_record_anybody_in(&pool->shared, ticket)) return false;
     close_pass(pool, j);
-    /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again. */
-    return !pp_record_anybody_in(&pool->shared, ticket) && !pp_notice_waits(&pool->shared);
+    /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again, and
+     * then the record is cleared. */
+    return !pp_record_anybody_in(&pool->shared, ticket) && !pp_notice_is_due(&pool->shared);
 }
 
 /* ---- outcomes */

@@ -1,9 +1,12 @@
 /* Notices of deaths: a ring that the supervisor writes and the caller reads, in memory that workers cannot write.
  *
- * Invariant: the notice is in the ring before the dead worker's record is cleared, and the record is cleared before the
- * next life begins. A caller that finds a record cleared, and then has read all notices, knows what the dead worker
- * left.
- * Called by: supervisor (write), collect (read), audit (whether any waits). */
+ * Invariant: a death is announced, then the dead worker's record is cleared, then the notice can be read, then the next
+ * life begins.
+ *     announced first: a caller that finds a record cleared, and no notice due, has read what the dead worker left.
+ *     readable last:   a caller that has read a notice finds the record cleared. So what it then decides about a job is
+ *                      final. If the record still said that the dead worker is in the job, the job would go on, and
+ *                      nothing would make the caller look again once the record is cleared.
+ * Called by: worker_life and the backends (write), collect (read), round and audit (whether one is due). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
 
@@ -23,13 +26,24 @@ struct pp_notice {
     struct pp_snapshot left; /* what its record said in the end: untrusted */
 };
 
-/* Supervisor. Returns false if there is no room; the caller will then send PP_ROOM. */
+/* Supervisor; one process or thread at a time, from the announcement to the publication. Announces a notice. Returns
+ * false if there is no room; the caller will then send PP_ROOM. */
+bool pp_notice_announce(struct pp_shared *shared);
+/* Supervisor: makes the notice that was announced readable. */
+void pp_notice_publish(struct pp_shared *shared, const struct pp_notice *notice);
+/* Supervisor: both, for what no record tells. Returns false if there is no room. */
 bool pp_notice_write(struct pp_shared *shared, const struct pp_notice *notice);
 /* Caller. Returns false if there is none. *supervisor_waits: whether the caller must send PP_ROOM. */
 bool pp_notice_read(struct pp_shared *shared, struct pp_notice *notice, bool *supervisor_waits);
 /* Caller: returns whether there is a notice to read. */
 static inline bool pp_notice_waits(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->control->notices_tail, memory_order_acquire) !=
+           atomic_load_explicit(&shared->control->notices_head, memory_order_relaxed);
+}
+/* Caller: returns whether there is a death of which it has not read the notice: the notice can be read now or will be
+ * very soon, and the bell rings after that. */
+static inline bool pp_notice_is_due(const struct pp_shared *shared) {
+    return atomic_load_explicit(&shared->control->notices_announced, memory_order_relaxed) !=
            atomic_load_explicit(&shared->control->notices_head, memory_order_relaxed);
 }
 

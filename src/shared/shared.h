@@ -53,9 +53,10 @@ struct pp_control {
      * the supervisor clears; see timer.h. */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
-    /* Number of notices ever written (by the supervisor) and read (by the caller). notices_full: the supervisor waits
-     * for room; it sets the field, the caller clears it. See notice.c. */
-    _Alignas(PP_LINE) _Atomic uint64_t notices_tail;
+    /* Number of notices ever announced and written (by the supervisor) and read (by the caller). notices_full: the
+     * supervisor waits for room; it sets the field, the caller clears it. See notice.h. */
+    _Alignas(PP_LINE) _Atomic uint64_t notices_announced;
+    _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
     /* Written by the supervisor: worker numbers that rest, and workers ever asked for by PP_START; see resize.h. */

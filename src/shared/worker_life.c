@@ -1,5 +1,6 @@
 #include "shared/worker_life.h"
 
+#include "base/sys.h"
 #include "shared/park.h"
 #include "shared/placement.h"
 
@@ -33,8 +34,16 @@ bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, u
     return *failures < PP_INIT_TRIES;
 }
 
-void pp_life_end(struct pp_shared *shared, uint32_t worker) {
+void pp_life_forget(struct pp_shared *shared, uint32_t worker) {
     pp_park_died(shared, worker);
     pp_placement_forget(shared, worker);
     pp_record_end_life(&shared->records[worker]);
+}
+
+bool pp_life_end(struct pp_shared *shared, uint32_t worker, const struct pp_notice *notice) {
+    if (!pp_notice_announce(shared)) return false;
+    PP_POINT("death announced");
+    pp_life_forget(shared, worker);
+    pp_notice_publish(shared, notice);
+    return true;
 }

@@ -1,6 +1,6 @@
 /* The life of a worker in shared memory, from its start to its death. A worker number has one life after another.
  *
- * Invariant: the notice of a death is written before the record is cleared, and the record is cleared before the next
+ * Invariant: a death is announced, then the record is cleared, then the notice of the death can be read, then the next
  * life begins; see notice.h.
  * Called by: supervisor, threads, inline. */
 #ifndef PP_WORKER_LIFE_H
@@ -17,7 +17,10 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
 /* Returns whether a worker that has died must be started again: not if its initializer keeps failing. failures: kept
  * between calls; 0 at first. */
 bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, unsigned *failures);
-/* Clears the record. */
-void pp_life_end(struct pp_shared *shared, uint32_t worker);
+/* Tells the caller of a death, and clears the record. Returns false if there is no room for the notice; nothing has
+ * happened then, and the caller will send PP_ROOM. */
+bool pp_life_end(struct pp_shared *shared, uint32_t worker, const struct pp_notice *notice);
+/* Clears the record of a life that has run nothing, so that the caller need not be told. */
+void pp_life_forget(struct pp_shared *shared, uint32_t worker);
 
 #endif
