@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -186,12 +187,16 @@ struct pool_options test_options(int workers) {
     return (struct pool_options){.workers = workers, .arena_size = instrumented() ? (size_t)256 << 20 : 0};
 }
 
-struct pool *pool_of(int workers) {
-    struct pool_options options = test_options(workers);
+struct pool *pool_from(const struct pool_options *options) {
     struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
+    assert_ok(pool_create(options, &pool));
     assert_non_null(pool);
     return pool;
+}
+
+struct pool *pool_of(int workers) {
+    struct pool_options options = test_options(workers);
+    return pool_from(&options);
 }
 
 struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, size_t out_size) {
@@ -218,6 +223,38 @@ pid_t supervisor_of(struct pool *pool) {
     pid_t supervisor = 0;
     assert_ok(finish(submit(pool, parent_task, NULL, 0, sizeof supervisor), &supervisor));
     return supervisor;
+}
+
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
+
+struct thread {
+    pthread_t id;
+    size_t (*body)(struct pool *pool, uint64_t number);
+    struct pool *pool;
+    uint64_t number;
+    size_t errors;
+};
+
+static void *run_thread(void *argument) {
+    struct thread *thread = argument;
+    thread->errors = thread->body(thread->pool, thread->number);
+    return NULL;
+}
+
+void check_threads(size_t count, size_t (*body)(struct pool *pool, uint64_t number), struct pool *pool,
+                   const char *what, const char *file, int line) {
+    struct thread threads[8];
+    assert_true(count <= COUNT(threads));
+    for (size_t i = 0; i < count; i++) {
+        threads[i] = (struct thread){.body = body, .pool = pool, .number = i};
+        assert_int_equal(pthread_create(&threads[i].id, NULL, run_thread, &threads[i]), 0);
+    }
+    for (size_t i = 0; i < count; i++) pthread_join(threads[i].id, NULL);
+    for (size_t i = 0; i < count; i++) {
+        if (threads[i].errors == 0) continue;
+        print_error("%s: %zu errors in thread %zu\n", what, threads[i].errors, i);
+        _fail(file, line);
+    }
 }
 
 /* ---- The system ------------------------------------------------------------------------------------------------- */

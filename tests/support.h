@@ -91,6 +91,7 @@ void sleep_ms(int ms);
 
 struct pool_options test_options(int workers); /* with a small arena in instrumented builds */
 struct pool *pool_of(int workers);             /* a pool with test_options(); asserts */
+struct pool *pool_from(const struct pool_options *options); /* asserts */
 
 /* Submits fn with one argument; asserts. */
 struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, size_t out_size);
@@ -99,6 +100,14 @@ int finish(struct future *future, void *out);
 
 pid_t worker_of(struct pool *pool); /* the worker that runs the next task; asserts */
 pid_t supervisor_of(struct pool *pool);
+
+/* ---- Threads ----------------------------------------------------------------------------------------------------- */
+
+/* Calls body in `count` threads at the same time, with the pool and the number of the thread, 0 to count - 1. Each call
+ * returns how many errors it found: there must be none. */
+#define assert_no_errors_in_threads(count, body, pool) check_threads(count, body, pool, #body, __FILE__, __LINE__)
+void check_threads(size_t count, size_t (*body)(struct pool *pool, uint64_t number), struct pool *pool,
+                   const char *what, const char *file, int line);
 
 /* ---- The system ------------------------------------------------------------------------------------------------- */
 

@@ -2,13 +2,10 @@
 #include "support.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 
 static struct pool *pool_with_arena(int workers, size_t size) {
     struct pool_options options = {.workers = workers, .arena_size = size};
-    struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
 static bool is_zero(const void *data, size_t size) {
@@ -305,50 +302,32 @@ TEST_CASE(room_for_large_items_comes_back) {
     pool_destroy(pool);
 }
 
-struct allocator {
-    struct pool *pool;
-    pthread_t thread;
-    uint64_t seed;
-    int errors;
-};
-
-static void *allocate_often(void *argument) {
-    struct allocator *allocator = argument;
+static size_t allocate_often(struct pool *pool, uint64_t number) {
+    uint64_t seed = 100000 * number;
+    size_t errors = 0;
     char *blocks[20] = {NULL};
     size_t sizes[20] = {0};
     for (uint64_t step = 0; step < 2000; step++) {
-        uint64_t random = scramble(allocator->seed + step);
+        uint64_t random = scramble(seed + step);
         size_t i = random % 20;
         if (blocks[i]) {
-            allocator->errors += !filled(blocks[i], sizes[i], allocator->seed + i);
-            pool_free(allocator->pool, blocks[i]);
+            errors += !filled(blocks[i], sizes[i], seed + i);
+            pool_free(pool, blocks[i]);
             blocks[i] = NULL;
         } else {
             sizes[i] = 1 + (random >> 32) % 10000;
-            blocks[i] = pool_alloc(allocator->pool, sizes[i]);
-            if (!blocks[i])
-                allocator->errors++;
-            else {
-                allocator->errors += !is_zero(blocks[i], sizes[i]);
-                fill(blocks[i], sizes[i], allocator->seed + i);
-            }
+            blocks[i] = pool_alloc(pool, sizes[i]);
+            errors += !blocks[i] || !is_zero(blocks[i], sizes[i]);
+            if (blocks[i]) fill(blocks[i], sizes[i], seed + i);
         }
     }
-    for (size_t i = 0; i < 20; i++) pool_free(allocator->pool, blocks[i]);
-    return NULL;
+    for (size_t i = 0; i < 20; i++) pool_free(pool, blocks[i]);
+    return errors;
 }
 
 TEST_CASE(threads_may_allocate_at_the_same_time) {
     struct pool *pool = pool_of(1);
-    struct allocator allocators[4];
-    for (uint64_t t = 0; t < 4; t++) {
-        allocators[t] = (struct allocator){.pool = pool, .seed = 100000 * t};
-        assert_int_equal(pthread_create(&allocators[t].thread, NULL, allocate_often, &allocators[t]), 0);
-    }
-    for (int t = 0; t < 4; t++) {
-        pthread_join(allocators[t].thread, NULL);
-        assert_int_equal(allocators[t].errors, 0);
-    }
+    assert_no_errors_in_threads(4, allocate_often, pool);
     pool_destroy(pool);
 }
 

@@ -15,9 +15,7 @@ static struct pool_options options_of(size_t backend) {
 
 static struct pool *pool_in(size_t backend) {
     struct pool_options options = options_of(backend);
-    struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
 TEST_CASE(an_unknown_backend_is_refused) {
@@ -269,14 +267,19 @@ static int count_up_and_fail(void *counter) {
     return 6;
 }
 
+static struct pool *pool_with_initializer(size_t backend, int (*initializer)(void *), atomic_int *runs,
+                                          unsigned max_tasks_per_worker) {
+    struct pool_options options = options_of(backend);
+    options.initializer = initializer;
+    options.initializer_arg = runs;
+    options.max_tasks_per_worker = max_tasks_per_worker;
+    return pool_from(&options);
+}
+
 TEST_CASE(the_initializer_runs_in_each_worker) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
-        struct pool_options options = options_of(b);
-        options.initializer = count_up;
-        options.initializer_arg = runs;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_with_initializer(b, count_up, runs, 0);
         if (b == POOL_INLINE) assert_int_equal(atomic_load(runs), 1);
         assert_true(becomes(runs, b == POOL_INLINE ? 1 : 3));
         assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, .out_size = 16, .count = 50}));
@@ -288,11 +291,7 @@ TEST_CASE(the_initializer_runs_in_each_worker) {
 TEST_CASE(an_initializer_that_keeps_failing_breaks_the_pool) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
-        struct pool_options options = options_of(b);
-        options.initializer = count_up_and_fail;
-        options.initializer_arg = runs;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_with_initializer(b, count_up_and_fail, runs, 0);
         struct pool_failure failure = {0};
         struct future *future;
         int error = pool_submit(pool, &(struct pool_task){.fn = square_task, .out_size = sizeof(long)}, &future);
@@ -313,12 +312,7 @@ TEST_CASE(an_initializer_that_keeps_failing_breaks_the_pool) {
 TEST_CASE(workers_are_replaced_after_so_many_tasks) {
     FOR_EACH_BACKEND(b) {
         atomic_int *runs = shared(sizeof *runs);
-        struct pool_options options = options_of(b);
-        options.initializer = count_up;
-        options.initializer_arg = runs;
-        options.max_tasks_per_worker = 2;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_with_initializer(b, count_up, runs, 2);
         assert_squares_in_turn(pool, 40);
         uint64_t out[600][2]; /* more deaths than the ring of notices has room for */
         assert_ok(pool_map(pool, &(struct pool_job){.fn = index_and_seed, POOL_OUT(out),

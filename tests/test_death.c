@@ -503,8 +503,7 @@ TEST_CASE(a_pool_whose_workers_all_die_at_start_is_broken) {
         struct pool_options options = test_options(2);
         options.initializer = dies_at_start;
         options.initializer_arg = way;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         long value = 1;
         struct future *future = NULL;
         struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value};
@@ -530,8 +529,7 @@ TEST_CASE(a_worker_that_dies_at_start_is_tried_again) {
         *starts = 0;
         struct pool_options options = test_options(workers);
         options.initializer = dies_at_first_start;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         assert_still_works(pool);
         pool_destroy(pool);
     }

@@ -32,6 +32,16 @@ static int one_more_task(const void *in, void *out) {
     return 0;
 }
 
+/* Appends a chain of so many one_more_task() to a task, whose handle it frees; returns the end of the chain. */
+static struct future *lengthen(struct pool *pool, struct future *last, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        struct future *next = after(pool, one_more_task, sizeof(long), &last, 1);
+        future_free(last);
+        last = next;
+    }
+    return last;
+}
+
 static int fail_task(const void *in, void *out) {
     (void)in;
     (void)out;
@@ -125,14 +135,10 @@ TEST_CASE(a_chain_of_100000_tasks_runs_with_only_its_last_handle_left) {
     struct future *blocker = submit_gated(pool, gate);
     long zero = 0, result = -1;
     struct pool_task task = {.fn = sum_task, POOL_IN(&zero), .out_size = sizeof zero};
-    struct future *last, *next;
+    struct future *last;
     assert_ok(pool_submit(pool, &task, &last));
     future_free(blocker);
-    for (size_t i = 0; i < length; i++) {
-        next = after(pool, one_more_task, sizeof(long), &last, 1);
-        future_free(last);
-        last = next;
-    }
+    last = lengthen(pool, last, length);
     gate_open(gate);
     assert_ok(finish(last, &result));
     assert_int_equal(result, (long)length);
@@ -144,12 +150,8 @@ TEST_CASE(a_failure_at_the_start_of_a_chain_of_100000_tasks_reaches_its_end) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     struct future *blocker = submit_gated(pool, gate);
-    struct future *last = submit(pool, fail_task, NULL, 0, 0), *next;
-    for (size_t i = 0; i < length; i++) {
-        next = after(pool, one_more_task, sizeof(long), &last, 1);
-        future_free(last);
-        last = next;
-    }
+    struct future *last = submit(pool, fail_task, NULL, 0, 0);
+    last = lengthen(pool, last, length);
     gate_open(gate);
     struct pool_failure failure;
     assert_code(future_wait(last, PATIENCE), 0);
@@ -405,12 +407,8 @@ TEST_CASE(a_retry_has_the_same_inputs) {
 TEST_CASE(pool_poll_moves_graphs_on) {
     struct pool *pool = pool_of(1);
     struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
-    struct future *last = submit_square(pool, 1), *next;
-    for (int i = 0; i < 50; i++) {
-        next = after(pool, one_more_task, sizeof(long), &last, 1);
-        future_free(last);
-        last = next;
-    }
+    struct future *last = submit_square(pool, 1);
+    last = lengthen(pool, last, 50);
     int done = 0;
     while (done < 51) {
         assert_int_equal(poll(&fd, 1, PATIENCE), 1);

@@ -26,9 +26,7 @@ static struct pool *pool_with(struct plan *plan, int workers) {
     struct pool_options options = test_options(workers);
     options.initializer = initialize;
     options.initializer_arg = plan;
-    struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
 TEST_CASE(an_initializer_that_always_fails_ends_all_tasks) {

@@ -436,9 +436,8 @@ static int count_cpus(const void *in, void *out) {
 TEST_CASE(a_new_worker_has_the_affinity_of_pool_create) {
     int cpus[MOST_CPUS], count = allowed(cpus), got = 0;
     struct pool_options options = test_options(1);
-    struct pool *pool;
     options.max_tasks_per_worker = 1;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     assert_ok(finish(submit(pool, bind_to_first, NULL, 0, 0), NULL));
     assert_ok(finish(submit(pool, count_cpus, NULL, 0, sizeof got), &got));
     assert_int_equal(got, count);
@@ -502,9 +501,8 @@ TEST_CASE(the_callers_environment_is_left_alone) {
     while (environ[count] && count < COUNT(entries)) entries[count] = environ[count], count++;
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(2);
-        struct pool *pool;
         options.backend = backend;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         if (backend != POOL_PROCESSES) expect_variable(pool, 0, "(unset)");
         pool_destroy(pool);
     }
@@ -572,10 +570,9 @@ TEST_CASE(a_pool_that_waits_for_memory_can_be_destroyed) {
         atomic_int *running = shared(2 * sizeof *running);
         struct pool_options options = test_options(4);
         struct future *futures[40];
-        struct pool *pool;
         options.backend = backend;
         options.min_free_memory = SIZE_MAX / 2;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         for (int i = 0; i < 40; i++) futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
         int64_t start = now_ms();
         pool_destroy(pool);

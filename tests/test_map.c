@@ -2,7 +2,6 @@
 #include "support.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 
 static const size_t counts[] = {0, 1, 2, 7, 1000, 100000};
@@ -550,39 +549,22 @@ TEST_CASE(a_long_item_holds_no_other_back) {
     pool_destroy(pool);
 }
 
-struct mapper {
-    struct pool *pool;
-    pthread_t thread;
-    long base;
-    int errors;
-};
-
-static void *map_often(void *argument) {
-    struct mapper *mapper = argument;
+static size_t map_often(struct pool *pool, uint64_t number) {
+    size_t errors = 0;
     long in[300], out[300];
     for (int round = 0; round < 50; round++) {
-        for (long i = 0; i < 300; i++) in[i] = mapper->base + i + round;
+        for (long i = 0; i < 300; i++) in[i] = 10000 * (long)number + i + round;
         struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = (size_t)(round * 6),
                                .chunk = (size_t)round % 5};
-        mapper->errors += pool_map(mapper->pool, &job) != 0;
-        for (long i = 0; i < round * 6; i++) mapper->errors += out[i] != in[i] * in[i];
+        errors += pool_map(pool, &job) != 0;
+        for (long i = 0; i < round * 6; i++) errors += out[i] != in[i] * in[i];
     }
-    return NULL;
+    return errors;
 }
 
 TEST_CASE(threads_may_map_on_one_pool_at_once) {
     struct pool *pool = pool_of(2);
-    struct mapper mappers[4];
-    for (int t = 0; t < 4; t++) {
-        mappers[t] = (struct mapper){.pool = pool, .base = 10000 * t};
-        assert_int_equal(pthread_create(&mappers[t].thread, NULL, map_often, &mappers[t]), 0);
-    }
-    int errors = 0;
-    for (int t = 0; t < 4; t++) {
-        pthread_join(mappers[t].thread, NULL);
-        errors += mappers[t].errors;
-    }
-    assert_int_equal(errors, 0);
+    assert_no_errors_in_threads(4, map_often, pool);
     pool_destroy(pool);
 }
 

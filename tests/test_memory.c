@@ -28,8 +28,7 @@ TEST_CASE(allocations_above_the_hard_limit_fail_and_nothing_else_does) {
     getrlimit(RLIMIT_AS, &before[1]);
     struct pool_options options = test_options(2);
     options.memory_limit = 300 * mib;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     for (int round = 0; round < 3; round++) {
         size_t large = 1000 * mib, small = 50 * mib;
         struct pool_failure failure;
@@ -150,8 +149,7 @@ TEST_CASE(shared_data_does_not_count_for_the_hard_limit) {
     if (instrumented()) return;
     struct pool_options options = test_options(1);
     options.memory_limit = 300 * mib;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     char *data = pool_alloc(pool, 400 * mib);
     assert_non_null(data);
     assert_ok(finish(submit(pool, touch_shared_task, &data, sizeof data, 0), NULL));
@@ -162,8 +160,7 @@ TEST_CASE(shared_data_does_not_count_for_the_hard_limit) {
 TEST_CASE(a_worker_above_the_soft_limit_is_replaced_after_its_task) {
     struct pool_options options = test_options(1);
     options.memory_soft_limit = 300 * mib;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     for (int round = 0; round < 3; round++) {
         size_t small = 10 * mib, large = 500 * mib;
         pid_t first = 0, second = 0, greedy = 0, after = 0;
@@ -198,8 +195,7 @@ TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item
     options.initializer = allocate_initializer;
     options.initializer_arg = &large;
     options.memory_soft_limit = 20 * mib;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     pid_t pids[6];
     struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = COUNT(pids), .chunk = 3};
     assert_ok(pool_map(pool, &job));
@@ -210,8 +206,7 @@ TEST_CASE(replaced_workers_lose_no_item_of_a_job) {
     static const size_t chunks[] = {0, 1, 8, 1000};
     struct pool_options options = test_options(2);
     options.memory_soft_limit = 200 * mib;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     for (size_t c = 0; c < COUNT(chunks); c++) {
         pid_t out[25] = {0};
         struct pool_job job = {.fn = sometimes_large_task, POOL_OUT(out), .count = 25, .chunk = chunks[c]};
@@ -237,8 +232,7 @@ TEST_CASE(replacing_workers_after_each_task_loses_no_task) {
     runs = shared(tasks * sizeof *runs);
     struct pool_options options = test_options(2);
     options.max_tasks_per_worker = 1;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     struct future **futures = malloc(tasks * sizeof *futures);
     for (size_t i = 0; i < tasks; i++) {
         long place = (long)i;
@@ -260,8 +254,7 @@ TEST_CASE(several_limits_work_at_once) {
     options.memory_soft_limit = 1000 * mib;
     if (!instrumented()) options.memory_limit = 2000 * mib;
     runs = shared(1000 * sizeof *runs);
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     long *out = calloc(1000, sizeof *out);
     assert_ok(pool_map(pool, &(struct pool_job){.fn = count_place_task, POOL_OUT(out), .count = 1000}));
     for (long i = 0; i < 1000; i++) {

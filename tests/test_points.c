@@ -203,8 +203,7 @@ TEST_CASE(a_thread_obeys_a_kill_between_two_items) {
         tester = -1; /* the threads of the pool have the same process ID */
         struct pool_options options = test_options(1);
         options.backend = POOL_THREADS;
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         struct pool_job job = {.fn = counted_item, POOL_IN(&in), POOL_OUT(&out), .count = 1};
         struct future *future;
         struct pool_stats stats = {0};

@@ -2,7 +2,6 @@
 #include "support.h"
 
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 
 #ifdef __linux__
@@ -160,8 +159,7 @@ TEST_CASE(the_initializer_runs_first_in_each_worker_with_its_argument) {
     struct pool_options options = test_options(2);
     options.initializer = note_start;
     options.initializer_arg = start;
-    struct pool *pool;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     memset(&options, 0xee, sizeof options); /* the library keeps no pointer to it */
     for (int i = 0; i < 10; i++) {
         int seen = 0, die = 1;
@@ -197,8 +195,7 @@ TEST_CASE(a_worker_is_replaced_after_so_many_tasks) {
     for (size_t l = 0; l < COUNT(limits); l++) {
         struct pool_options options = test_options(2);
         options.max_tasks_per_worker = limits[l];
-        struct pool *pool;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         static struct future *futures[2000];
         static pid_t pids[2000];
         for (size_t i = 0; i < tasks; i++) futures[i] = submit(pool, pid_task, NULL, 0, sizeof(pid_t));
@@ -365,35 +362,32 @@ TEST_CASE(pools_of_one_program_do_not_disturb_each_other) {
     pool_destroy(third);
 }
 
-static void *make_and_use(void *argument) {
-    int *errors = argument;
+static size_t make_and_use(struct pool *none, uint64_t number) {
+    (void)none, (void)number;
+    size_t errors = 0;
     for (int i = 0; i < 20; i++) {
         struct pool_options options = test_options(1 + i % 2);
         struct pool *pool;
         if (pool_create(&options, &pool) != 0) {
-            ++*errors;
+            errors++;
             continue;
         }
         long in = i, out = -1;
         struct pool_task task = {.fn = square_task, POOL_IN(&in), .out_size = sizeof out};
         struct future *future;
         if (pool_submit(pool, &task, &future) != 0)
-            ++*errors;
+            errors++;
         else {
-            *errors += future_get(future, &out, PATIENCE) != 0 || out != (long)i * i;
+            errors += future_get(future, &out, PATIENCE) != 0 || out != (long)i * i;
             future_free(future);
         }
         pool_destroy(pool);
     }
-    return NULL;
+    return errors;
 }
 
 TEST_CASE(threads_may_make_pools_at_once) {
-    pthread_t threads[4];
-    int errors[4] = {0};
-    for (int t = 0; t < 4; t++) assert_int_equal(pthread_create(&threads[t], NULL, make_and_use, &errors[t]), 0);
-    for (int t = 0; t < 4; t++) pthread_join(threads[t], NULL);
-    for (int t = 0; t < 4; t++) assert_int_equal(errors[t], 0);
+    assert_no_errors_in_threads(4, make_and_use, NULL);
 }
 
 TEST_CASE(each_code_has_a_name_of_its_own) {

@@ -187,10 +187,8 @@ static int give_up(struct told *told) {
 
 static struct pool *inline_pool(void) {
     struct pool_options options = test_options(1);
-    struct pool *pool = NULL;
     options.backend = POOL_INLINE;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
 TEST_CASE(a_call_that_runs_the_job_itself_reports_its_progress) {

@@ -25,9 +25,7 @@ static struct pool *pool_with(struct pool_options options, int workers) {
     struct pool_options base = test_options(workers);
     options.workers = base.workers;
     options.arena_size = base.arena_size;
-    struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
 /* ---- pool_resize() */

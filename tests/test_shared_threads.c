@@ -2,48 +2,20 @@
  * several threads of the program at once. It is for ThreadSanitizer, which sees no races between processes. */
 #include "support.h"
 
-#include <pthread.h>
 
 enum { CALLERS = 4, WORKERS = 3 };
 
 static struct pool *pool_of_threads(unsigned max_tasks) {
     struct pool_options options = test_options(WORKERS);
-    struct pool *pool = NULL;
     options.backend = POOL_THREADS;
     options.max_tasks_per_worker = max_tasks;
-    assert_ok(pool_create(&options, &pool));
-    return pool;
+    return pool_from(&options);
 }
 
-/* Calls body in CALLERS threads at the same time; it returns the number of errors. */
-struct caller {
-    struct pool *pool;
-    size_t (*body)(struct pool *pool, uint64_t seed);
-    uint64_t seed;
-    size_t wrong;
-};
-
-static void *run_caller(void *argument) {
-    struct caller *caller = argument;
-    caller->wrong = caller->body(caller->pool, caller->seed);
-    return NULL;
-}
-
-static void from_many_threads(struct pool *pool, size_t (*body)(struct pool *pool, uint64_t seed)) {
-    struct caller callers[CALLERS];
-    pthread_t threads[CALLERS];
-    for (uint64_t i = 0; i < CALLERS; i++) {
-        callers[i] = (struct caller){pool, body, i * 1000003, 0};
-        assert_int_equal(pthread_create(&threads[i], NULL, run_caller, &callers[i]), 0);
-    }
-    for (int i = 0; i < CALLERS; i++) pthread_join(threads[i], NULL);
-    for (int i = 0; i < CALLERS; i++) assert_int_equal(callers[i].wrong, 0);
-}
-
-/* The same in a pool of its own, whose workers are replaced after so many tasks; 0: never. */
-static void in_a_pool(unsigned max_tasks, size_t (*body)(struct pool *pool, uint64_t seed)) {
+/* Calls body in many threads, with a pool whose workers are replaced after so many tasks; 0: never. */
+static void in_many_threads(unsigned max_tasks, size_t (*body)(struct pool *pool, uint64_t number)) {
     struct pool *pool = pool_of_threads(max_tasks);
-    from_many_threads(pool, body);
+    assert_no_errors_in_threads(CALLERS, body, pool);
     pool_destroy(pool);
 }
 
@@ -56,7 +28,8 @@ static int scramble_task(const void *in, void *out) {
     return 0;
 }
 
-static size_t submit_many(struct pool *pool, uint64_t seed) {
+static size_t submit_many(struct pool *pool, uint64_t number) {
+    uint64_t seed = number * 1000003;
     struct future *futures[IN_FLIGHT] = {0};
     size_t wrong = 0, count = scaled(30000);
     for (size_t i = 0; i < count + IN_FLIGHT; i++) {
@@ -77,7 +50,7 @@ static size_t submit_many(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(tasks_of_many_threads_each_have_their_result) {
-    in_a_pool(0, submit_many);
+    in_many_threads(0, submit_many);
 }
 
 enum { LARGE = 3000 };
@@ -89,7 +62,8 @@ static int large_task(const void *in, void *out) {
     return 0;
 }
 
-static size_t submit_large(struct pool *pool, uint64_t seed) {
+static size_t submit_large(struct pool *pool, uint64_t number) {
+    uint64_t seed = number * 1000003;
     unsigned char in[LARGE], out[LARGE];
     size_t wrong = 0;
     for (size_t i = 0; i < scaled(1000); i++) {
@@ -105,7 +79,7 @@ static size_t submit_large(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(large_arguments_and_results_arrive_whole) {
-    in_a_pool(0, submit_large);
+    in_many_threads(0, submit_large);
 }
 
 /* ---- Jobs ----------------------------------------------------------------------------------------------------- */
@@ -116,7 +90,8 @@ static int seventh_task(const void *in, void *out) {
     return task_index() % 7 == 6 ? task_fail((int)(task_index() % 100) + 1, "item %zu", task_index()) : 0;
 }
 
-static size_t map_many(struct pool *pool, uint64_t seed) {
+static size_t map_many(struct pool *pool, uint64_t number) {
+    uint64_t seed = number * 1000003;
     enum { ITEMS = 500 };
     uint64_t in[ITEMS], out[ITEMS];
     int status[ITEMS];
@@ -139,19 +114,19 @@ static size_t map_many(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(jobs_of_many_threads_run_at_the_same_time) {
-    in_a_pool(0, map_many);
+    in_many_threads(0, map_many);
 }
 
-static size_t both(struct pool *pool, uint64_t seed) {
-    return seed % 2 ? map_many(pool, seed) : submit_many(pool, seed);
+static size_t both(struct pool *pool, uint64_t number) {
+    return number % 2 ? map_many(pool, number) : submit_many(pool, number);
 }
 
 TEST_CASE(jobs_and_tasks_share_the_workers) {
-    in_a_pool(0, both);
+    in_many_threads(0, both);
 }
 
 TEST_CASE(replaced_workers_lose_nothing) {
-    in_a_pool(5, both);
+    in_many_threads(5, both);
 }
 
 /* ---- Ends of every kind ----------------------------------------------------------------------------------------- */
@@ -163,7 +138,8 @@ static int wait_task(const void *in, void *out) {
 }
 
 /* Cancels, kills or lets a task run into its time-out: it must end once, with a code that is right for that. */
-static size_t end_somehow(struct pool *pool, uint64_t seed) {
+static size_t end_somehow(struct pool *pool, uint64_t number) {
+    uint64_t seed = number * 1000003;
     size_t wrong = 0;
     for (size_t i = 0; i < scaled(1500); i++) {
         uint64_t dice = scramble(seed + i);
@@ -193,10 +169,11 @@ static size_t end_somehow(struct pool *pool, uint64_t seed) {
 }
 
 TEST_CASE(a_task_ends_once_however_it_ends) {
-    in_a_pool(0, end_somehow);
+    in_many_threads(0, end_somehow);
 }
 
-static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
+static size_t poll_and_drop(struct pool *pool, uint64_t number) {
+    uint64_t seed = number * 1000003;
     size_t wrong = 0;
     for (size_t i = 0; i < scaled(5000); i++) {
         uint64_t in = seed + i;
@@ -212,7 +189,7 @@ static size_t poll_and_drop(struct pool *pool, uint64_t seed) {
 TEST_CASE(futures_may_be_freed_at_any_time) {
     struct pool *pool = pool_of_threads(0);
     assert_true(pool_fd(pool) >= 0);
-    from_many_threads(pool, poll_and_drop);
+    assert_no_errors_in_threads(CALLERS, poll_and_drop, pool);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
     pool_destroy(pool);
 }

@@ -125,8 +125,7 @@ TEST_CASE(deaths_and_retries_are_counted) {
 TEST_CASE(retired_workers_are_not_counted_as_dead) {
     struct pool_options options = test_options(1);
     options.max_tasks_per_worker = 1;
-    struct pool *pool = NULL;
-    assert_ok(pool_create(&options, &pool));
+    struct pool *pool = pool_from(&options);
     for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof(pid_t)), NULL));
     assert_int_equal(stats_of(pool).died, 0);
     pool_destroy(pool);
@@ -184,8 +183,7 @@ TEST_CASE(workers_are_counted_in_each_backend) {
         struct pool_options options = test_options(2);
         options.backend = backend;
         int workers = backend == POOL_INLINE ? 1 : 2;
-        struct pool *pool = NULL;
-        assert_ok(pool_create(&options, &pool));
+        struct pool *pool = pool_from(&options);
         assert_int_equal(settled(pool, workers).idle, workers);
         if (backend != POOL_INLINE) { /* with POOL_INLINE the caller itself runs the task */
             struct future *future = block_worker(pool, gate);

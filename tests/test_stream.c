@@ -182,9 +182,8 @@ TEST_CASE(the_window_limits_the_items_that_are_taken_and_not_delivered) {
 
 TEST_CASE(an_inline_pool_does_not_read_its_input_ahead) {
     struct pool_options inline_options = test_options(1);
-    struct pool *pool = NULL;
     inline_options.backend = POOL_INLINE;
-    assert_ok(pool_create(&inline_options, &pool));
+    struct pool *pool = pool_from(&inline_options);
     struct counting input = {.count = 10, .end = POOL_END};
     struct pool_stream options = squares_of(&input);
     struct stream *stream;
@@ -360,8 +359,7 @@ TEST_CASE(an_endless_input_takes_constant_memory) {
     enum { LARGE = 4096 };
     struct pool_options limits = test_options(2);
     limits.arena_size = 1 << 20; /* enough for the window, not for all of the input */
-    struct pool *pool;
-    assert_ok(pool_create(&limits, &pool));
+    struct pool *pool = pool_from(&limits);
     for (int large = 0; large < 2; large++) {
         struct counting input = {.count = -1};
         struct pool_stream options = squares_of(&input);
@@ -387,8 +385,7 @@ TEST_CASE(an_endless_input_takes_constant_memory) {
 TEST_CASE(a_stream_waits_for_room_and_ends_if_an_item_can_never_have_it) {
     struct pool_options limits = test_options(2);
     limits.arena_size = 1 << 20;
-    struct pool *pool;
-    assert_ok(pool_create(&limits, &pool));
+    struct pool *pool = pool_from(&limits);
     char *result = malloc(2 << 20);
     for (int unordered = 0; unordered < 2; unordered++) {
         struct counting input = {.count = 40, .end = POOL_END};
@@ -608,8 +605,7 @@ TEST_CASE(every_backend_has_streams) {
     for (size_t b = 0; b < COUNT(backends); b++) {
         struct pool_options with = test_options(2);
         with.backend = backends[b];
-        struct pool *pool;
-        assert_ok(pool_create(&with, &pool));
+        struct pool *pool = pool_from(&with);
         for (int timeout = 0; timeout < 2; timeout++) {
             struct counting input = {.count = 1000, .end = POOL_END};
             struct pool_stream options = squares_of(&input);
@@ -633,29 +629,22 @@ TEST_CASE(every_backend_has_streams) {
     }
 }
 
-static void *drain_in_thread(void *argument) {
-    struct pool *pool = argument;
+static size_t drain_one_of_many(struct pool *pool, uint64_t number) {
+    (void)number;
     struct counting input = {.count = 5000, .end = POOL_END};
     struct pool_stream options = squares_of(&input);
     struct stream *stream;
     long result, i = 0;
-    if (pool_imap(pool, &options, &stream)) return "pool_imap";
-    for (; stream_next(stream, &result, PATIENCE) == 0; i++)
-        if (result != i * i) return "another result";
+    size_t errors = 0;
+    if (pool_imap(pool, &options, &stream)) return 1;
+    for (; stream_next(stream, &result, PATIENCE) == 0; i++) errors += result != i * i;
     stream_free(stream);
-    return i == 5000 ? NULL : "another count";
+    return errors + (i != 5000);
 }
 
 TEST_CASE(streams_of_several_threads_share_a_pool) {
     struct pool *pool = pool_of(2);
-    pthread_t threads[4];
-    for (size_t i = 0; i < COUNT(threads); i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, drain_in_thread, pool), 0);
-    for (size_t i = 0; i < COUNT(threads); i++) {
-        void *complaint;
-        pthread_join(threads[i], &complaint);
-        assert_null(complaint);
-    }
+    assert_no_errors_in_threads(4, drain_one_of_many, pool);
     pool_destroy(pool);
 }
 
@@ -817,8 +806,7 @@ TEST_CASE(resized_results_outlive_the_pool) {
 TEST_CASE(room_that_a_task_did_not_need_is_given_back) {
     struct pool_options limits = test_options(1);
     limits.arena_size = 4 << 20;
-    struct pool *pool;
-    assert_ok(pool_create(&limits, &pool));
+    struct pool *pool = pool_from(&limits);
     struct future *futures[100];
     size_t size = 5000;
     for (size_t i = 0; i < COUNT(futures); i++) {

@@ -2,7 +2,6 @@
 #include "support.h"
 
 #include <limits.h>
-#include <pthread.h>
 
 #include "pool/pool.h"
 
@@ -352,48 +351,31 @@ TEST_CASE(pool_submit_alone_finds_the_room_of_finished_tasks) {
     pool_destroy(pool);
 }
 
-struct submitter {
-    struct pool *pool;
-    pthread_t thread;
-    long base;
-    int errors;
-};
-
-static void *submit_often(void *argument) {
-    struct submitter *submitter = argument;
+static size_t submit_often(struct pool *pool, uint64_t number) {
+    size_t errors = 0;
     struct future *futures[100];
     for (int round = 0; round < 100; round++) {
         for (int i = 0; i < 100; i++) {
-            long value = submitter->base + round + i;
+            long value = 1000 * (long)number + round + i;
             struct pool_task task = {.fn = square_task, POOL_IN(&value), .out_size = sizeof value, .priority = i % 3};
-            if (pool_submit(submitter->pool, &task, &futures[i]) != 0) {
-                submitter->errors++;
+            if (pool_submit(pool, &task, &futures[i]) != 0) {
+                errors++;
                 futures[i] = NULL;
             }
         }
         for (int i = 0; i < 100; i++) {
-            long value = submitter->base + round + i, result = -1;
+            long value = 1000 * (long)number + round + i, result = -1;
             if (!futures[i]) continue;
-            submitter->errors += future_get(futures[i], &result, PATIENCE) != 0 || result != value * value;
+            errors += future_get(futures[i], &result, PATIENCE) != 0 || result != value * value;
             future_free(futures[i]);
         }
     }
-    return NULL;
+    return errors;
 }
 
 TEST_CASE(threads_may_submit_at_the_same_time) {
     struct pool *pool = pool_of(3);
-    struct submitter submitters[4];
-    for (int t = 0; t < 4; t++) {
-        submitters[t] = (struct submitter){.pool = pool, .base = 1000 * t};
-        assert_int_equal(pthread_create(&submitters[t].thread, NULL, submit_often, &submitters[t]), 0);
-    }
-    int errors = 0;
-    for (int t = 0; t < 4; t++) {
-        pthread_join(submitters[t].thread, NULL);
-        errors += submitters[t].errors;
-    }
-    assert_int_equal(errors, 0);
+    assert_no_errors_in_threads(4, submit_often, pool);
     pool_destroy(pool);
 }
 
