@@ -1,4 +1,4 @@
-/* What a worker's record tells: of a worker that lives, and of one that died with a chunk. */
+/* The record of a worker: of one that lives, and of one that died with a chunk. */
 #include "support.h"
 
 #include "shared/plan.h"
@@ -16,7 +16,7 @@ static struct pp_record *begin(void) {
     return &memory.records[WORKER];
 }
 
-/* As a worker records it: positions [begin, end), of which those below progress are finished. */
+/* Records a chunk as a worker does: positions [first, end), of which those below progress are finished. */
 static void set_chunk(struct pp_record *record, uint64_t first, uint64_t end, uint64_t progress) {
     atomic_store(&record->begin, first);
     atomic_store(&record->end, end);
@@ -39,9 +39,9 @@ TEST_CASE(a_chunk_counts_if_it_lies_within_the_plan) {
     assert_true(has_chunk(20, 40, 20));
     assert_true(has_chunk(20, 40, 40));
     assert_true(has_chunk(90, 95, 91));
-    assert_false(has_chunk(20, 0, 20));  /* it is being recorded */
+    assert_false(has_chunk(20, 0, 20));  /* the worker is just recording it */
     assert_false(has_chunk(20, 20, 20));
-    assert_false(has_chunk(21, 40, 30)); /* no block begins there */
+    assert_false(has_chunk(21, 40, 30)); /* not the start of a block */
     assert_false(has_chunk(90, 96, 91));
     assert_false(has_chunk(20, 40, 19));
     assert_false(has_chunk(20, 40, 41));
@@ -68,7 +68,7 @@ TEST_CASE(the_victim_of_a_visit_is_the_first_item_that_is_not_finished) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(between_two_parts_of_a_visit_there_is_no_victim) {
+TEST_CASE(a_worker_between_two_parts_of_a_visit_has_no_victim) {
     begin();
     assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 20, 20), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 30, 30), PP_NO_VICTIM);
@@ -86,22 +86,22 @@ TEST_CASE(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended)
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_record_that_makes_no_sense_names_no_victim) {
+TEST_CASE(a_senseless_record_names_no_victim) {
     begin();
     assert_int_equal(victim_of(PP_RUNNING, LIFE + 1, PP_WHOLE_VISIT, 25, 30), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_DONE, LIFE, PP_WHOLE_VISIT, 25, 30), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 40, 45), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_RUNNING, LIFE, 24, 26, 30), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_RUNNING, LIFE, 27, 26, 30), PP_NO_VICTIM);
-    assert_int_equal(victim_of(PP_RUNNING, LIFE, 19, 20, 30), PP_NO_VICTIM); /* it would be of another chunk */
+    assert_int_equal(victim_of(PP_RUNNING, LIFE, 19, 20, 30), PP_NO_VICTIM); /* the item is outside of the chunk */
     assert_int_equal(victim_of(PP_RUNNING, LIFE, 40, 40, 30), PP_NO_VICTIM);
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_snapshot_tells_what_was_claimed_and_run) {
+TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
     struct pp_record *record = begin();
     for (uint64_t i = 0; i < 3; i++) atomic_store(&record->claimed[i], 100 + i);
-    atomic_store(&record->claimed[4], 104); /* of an earlier time */
+    atomic_store(&record->claimed[4], 104); /* left over from earlier claims */
     atomic_store(&record->current, 100);
     atomic_store(&record->job, 50);
     atomic_store(&record->has_errors, 1);
@@ -118,7 +118,7 @@ TEST_CASE(a_snapshot_tells_what_was_claimed_and_run) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(after_its_end_a_record_says_that_nothing_is_held) {
+TEST_CASE(a_record_holds_nothing_after_the_end_of_a_life) {
     struct pp_record *record = begin();
     memset(record, 0x11, sizeof *record);
     pp_record_end_life(record);
@@ -132,7 +132,7 @@ TEST_CASE(after_its_end_a_record_says_that_nothing_is_held) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_kill_hits_what_runs_in_that_job_and_nothing_else) {
+TEST_CASE(a_kill_hits_the_running_item_of_its_job_and_nothing_else) {
     struct pp_record *record = begin();
     uint32_t life = 0;
     atomic_store(&record->job, 50);
@@ -148,7 +148,7 @@ TEST_CASE(a_kill_hits_what_runs_in_that_job_and_nothing_else) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_start_that_makes_no_sense_is_now_and_stays_so) {
+TEST_CASE(a_senseless_start_counts_as_now_from_then_on) {
     struct pp_record *record = begin();
     atomic_store(&record->started, 100);
     assert_int_equal(pp_record_started(record, 200), 100);
@@ -165,13 +165,13 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_chunk_counts_if_it_lies_within_the_plan),
         TEST(the_victim_of_a_visit_is_the_first_item_that_is_not_finished),
-        TEST(between_two_parts_of_a_visit_there_is_no_victim),
+        TEST(a_worker_between_two_parts_of_a_visit_has_no_victim),
         TEST(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended),
-        TEST(a_record_that_makes_no_sense_names_no_victim),
-        TEST(a_snapshot_tells_what_was_claimed_and_run),
-        TEST(after_its_end_a_record_says_that_nothing_is_held),
-        TEST(a_kill_hits_what_runs_in_that_job_and_nothing_else),
-        TEST(a_start_that_makes_no_sense_is_now_and_stays_so),
+        TEST(a_senseless_record_names_no_victim),
+        TEST(a_snapshot_has_the_claimed_and_the_running_tasks),
+        TEST(a_record_holds_nothing_after_the_end_of_a_life),
+        TEST(a_kill_hits_the_running_item_of_its_job_and_nothing_else),
+        TEST(a_senseless_start_counts_as_now_from_then_on),
     };
     return run_group("record", tests, COUNT(tests), argc, argv);
 }
