@@ -15,7 +15,7 @@
 #include "shared/record.h"
 #include "shared/shared.h"
 
-/* A death, from the supervisor. Written before notices_tail moves past it. */
+/* A death, or that the pool can have no workers. */
 struct pp_notice {
     enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
     uint32_t worker, life;

@@ -7,8 +7,8 @@
 
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
-/* Of a region at least, if it has as many blocks; fewer than twice as many. With more, chunks of short items would stay
- * small where there are few of them: bench_limits, "flat-map". */
+/* A region with as many blocks has at least so many stripes, and fewer than twice as many. With more, chunks of short
+ * items would stay small in small jobs: bench_limits, "flat-map". */
 #define STRIPES 4U
 #define REGION_MOST (INDEX_MASK / 2) /* blocks on average: some regions have a stripe more */
 
@@ -45,13 +45,14 @@ static uint64_t within_stripe(const struct pp_job_plan *plan, uint64_t block) {
     return block & (((uint64_t)1 << plan->stripe_bits) - 1);
 }
 
-/* The region's block with this number, as numbered in the plan. */
+/* The number in the plan of the block that has this number in the region. */
 static uint64_t block_of(const struct pp_job_plan *plan, uint32_t region, uint64_t number) {
     uint64_t stripe = (number >> plan->stripe_bits) * plan->regions + region;
     return (stripe << plan->stripe_bits) + within_stripe(plan, number);
 }
 
-/* Blocks left in the region; 0 also if the word is of another generation or out of its region: scribbled. */
+/* Blocks left in the region. 0 also if the word is of another generation or names blocks that the region does not have:
+ * then a task has overwritten it. */
 static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_t word) {
     uint64_t next = next_of(word), last = last_of(word);
     return cursor(plan, next, last) == word && next < last && last <= region_size(plan, region) ? last - next : 0;
@@ -60,13 +61,13 @@ static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_
 static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *pace, uint64_t left, uint64_t most) {
     if (plan->chunk_blocks) return plan->chunk_blocks < left ? plan->chunk_blocks : left;
     uint64_t blocks = pace->blocks ? pace->blocks : 1;
-    /* Half of what is left, so that whoever comes to help finds something. */
+    /* At most half of what is left, so that a worker that comes to help finds something. */
     if (blocks > (left + 1) / 2) blocks = (left + 1) / 2;
     if (blocks > 1 && blocks * plan->block > most) blocks = most / plan->block;
     return blocks ? blocks : 1;
 }
 
-/* At most as many as lie together: what remains of one stripe. */
+/* At most as many as lie together: the rest of one stripe. */
 static uint64_t share_of_stripe(const struct pp_job_plan *plan, uint64_t word, bool own, uint64_t share) {
     uint64_t together = own ? ((uint64_t)1 << plan->stripe_bits) - within_stripe(plan, next_of(word))
                             : within_stripe(plan, last_of(word) - 1) + 1;
@@ -93,7 +94,8 @@ static bool is_marked(const struct pp_job_plan *plan, uint64_t block) {
     return atomic_load_explicit(&plan->marks[block], memory_order_relaxed) != PP_UNMARKED;
 }
 
-/* What has a mark was claimed before: somebody scribbled upon the cursor. False: nothing is left of the chunk. */
+/* Takes away the blocks that have a mark: they were claimed before, and a task has overwritten the cursor since.
+ * Returns false if nothing is left of the chunk. */
 static bool trim(const struct pp_job_plan *plan, struct pp_chunk *chunk) {
     uint64_t end = chunk->last;
     while (chunk->first < end && is_marked(plan, chunk->first)) chunk->first++;
@@ -135,10 +137,10 @@ void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
     pace->finished = pace->unmeasured = 0;
 }
 
-void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool flawed) {
+void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool has_errors) {
     for (uint64_t i = first; i < last; i++)
-        /* Release: who reads the mark of a job that runs, pp_plan_count(), finds the codes. */
-        atomic_store_explicit(&plan->marks[i], flawed ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
+        /* Release: pairs with the acquire in pp_plan_count(), which then reads the codes of a job that runs. */
+        atomic_store_explicit(&plan->marks[i], has_errors ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
 bool pp_plan_is_used_up(const struct pp_job_plan *plan) {

@@ -1,25 +1,24 @@
-/* The state word of a slot: which task it holds, how far that is, and who has it. Each change is one function here, one
- * compare-and-swap, so each task ends exactly once whoever races.
+/* The state word of a slot: which task the slot holds, how far the task is, and which worker runs it. Each change is
+ * one function here and one compare-and-swap; so each task ends exactly once, whatever runs at the same time.
  *
  *            caller            a worker              that worker
  *     FREE ---------> PENDING ---------> RUNNING ---------------> DONE
  *                        |                  |
- *                 caller |                  | caller (KILLED) or supervisor (OVERDUE);
- *                        v                  v only then is the worker killed, and it stops if its own swap failed
+ *                 caller |                  | caller (KILLED) or supervisor (OVERDUE); only then is the worker
+ *                        v                  v killed, and a worker whose own swap fails stops
  *                    CANCELLED        KILLED, OVERDUE
  *
  * Where a worker seems to run what by its word nobody runs, after scribbling, the caller swaps the word to KILLED, and
  * kills that worker.
  *
- * A job goes through PENDING, RUNNING (its first worker) and DONE (caller); a worker's stay in it, or the item that it
- * runs there where each may be its last or be overdue, has a word of the same phases in the worker's record, where the
- * generation counts stays and items.
+ * A job goes through PENDING, RUNNING (its first worker) and DONE (caller). A worker's visit to a job has a word of the
+ * same phases in the worker's record, where the generation counts visits and items. If the job has a time-out, or the
+ * worker may have to end soon, each item has such a word instead.
  *
- * Invariant: generation is the caller's count of the slot's uses: a word of another generation is another task's.
- * Memory order: every swap is acquire and release, save pp_state_close(). The task's description, written before
- * PENDING, is seen by the worker whose swap to RUNNING found it; the result, written before DONE, by the caller that
- * reads DONE.
- * Called by: caller, supervisor, worker. */
+ * Invariant: the generation is the caller's count of the slot's uses; a word of another generation is another task's.
+ * Memory order: every swap is acquire and release, save pp_state_close(). The worker whose swap to RUNNING succeeds
+ * sees the task's description, which was written before PENDING; the caller that reads DONE sees the result, which was
+ * written before DONE. */
 #ifndef PP_STATE_H
 #define PP_STATE_H
 
@@ -56,8 +55,8 @@ static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
-/* FREE or any end of the slot's last use → PENDING; and KILLED, where that was a doubt and the worker has died. Caller;
- * nobody else writes the word then. */
+/* FREE or any end of the slot's last use → PENDING; and KILLED, where that was a doubt and the worker has died. Caller,
+ * the only writer of the word then. */
 static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) {
     atomic_store_explicit(word, pp_state(generation, PP_PENDING, 0, 0), memory_order_release);
 }
@@ -65,7 +64,7 @@ static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) 
 static inline bool pp_state_begin(_Atomic uint64_t *word, uint32_t generation, uint32_t worker, uint32_t life) {
     return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_RUNNING, worker, life));
 }
-/* RUNNING → DONE. The worker that runs it. */
+/* RUNNING → DONE. The worker that runs the task. */
 static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
 }
@@ -85,16 +84,16 @@ static inline bool pp_state_doubt(_Atomic uint64_t *word, uint64_t seen, uint32_
 static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {
     return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_CANCELLED, 0, 0));
 }
-/* RUNNING → KILLED (caller) or OVERDUE (supervisor), of exactly what was seen running. */
+/* RUNNING → KILLED (caller) or OVERDUE (supervisor), of exactly the task or item that was seen running. */
 static inline bool pp_state_kill(_Atomic uint64_t *word, uint64_t running, enum pp_phase reason) {
     return pp_phase_of(running) == PP_RUNNING && pp_swap(word, running, (running & ~(uint64_t)0xf) | (uint64_t)reason);
 }
-/* The item word of a worker's record, which names that worker and its life from its birth on; FREE: it runs nothing.
- * Written by that worker alone, save pp_state_kill(). */
+/* The word in a worker's record, of its visit or item. It names that worker and its life from its birth on; FREE: the
+ * worker runs nothing in a job. Only that worker writes it, save for pp_state_kill(). */
 static inline void pp_item_none(_Atomic uint64_t *word, uint32_t worker, uint32_t life) {
     atomic_store_explicit(word, pp_state(0, PP_FREE, worker, life), memory_order_release);
 }
-/* Whether it is a word that this worker writes, or that others make of it. */
+/* Whether it is a word that this worker writes, or that a kill makes of one. */
 static inline bool pp_is_item_of(uint64_t word, uint32_t worker, uint32_t life) {
     enum pp_phase phase = pp_phase_of(word);
     return pp_is_held_by(word, worker, life) &&

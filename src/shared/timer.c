@@ -21,45 +21,48 @@ void pp_timer_end(struct pp_shared *shared) {
     atomic_fetch_sub_explicit(&shared->control->timed, 1, memory_order_seq_cst);
 }
 
-/* Returns the state word of the task that the worker runs, with its time-out; NULL if there is none. */
-static _Atomic uint64_t *timed_task(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
+/* What a worker runs, as the supervisor finds it. */
+struct timed {
+    _Atomic uint64_t *word; /* its state word; NULL: the worker runs nothing */
+    uint64_t running;       /* what the word said */
+    int32_t timeout;        /* ms; 0 or less: none */
+};
+
+static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
+    struct timed task = {.word = NULL};
     uint64_t ticket = pp_record_current(&shared->records[worker]);
     uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS) return NULL;
-    _Atomic uint64_t *state = &shared->outcomes[slot].state;
-    *running = atomic_load_explicit(state, memory_order_acquire);
-    if (pp_generation_of(*running) != pp_ticket_generation(ticket)) return NULL;
-    *timeout = shared->descs[slot].timeout;
-    return state; /* the time-out of a job's slot, PP_IS_JOB, is negative: none */
+    if (slot >= PP_SLOTS) return task;
+    task.running = atomic_load_explicit(&shared->outcomes[slot].state, memory_order_acquire);
+    if (pp_generation_of(task.running) != pp_ticket_generation(ticket)) return task;
+    task.timeout = shared->descs[slot].timeout; /* PP_IS_JOB is no time-out */
+    task.word = &shared->outcomes[slot].state;
+    return task;
 }
 
-/* The same of an item of a job. */
-static _Atomic uint64_t *timed_item(struct pp_shared *shared, uint32_t worker, uint64_t *running, int32_t *timeout) {
+/* The record is untrusted: the plan is looked at only if the slot holds a job and the plan lies where workers cannot
+ * write. */
+static struct timed item_of(struct pp_shared *shared, uint32_t worker) {
     struct pp_record *record = &shared->records[worker];
-    *running = atomic_load_explicit(pp_record_word(record), memory_order_acquire);
+    struct timed item = {.running = atomic_load_explicit(pp_record_word(record), memory_order_acquire)};
     uint64_t ticket = pp_record_job(record);
     uint32_t slot = pp_ticket_slot(ticket);
-    if (ticket == 0 || slot >= PP_SLOTS) return NULL;
+    if (ticket == 0 || slot >= PP_SLOTS) return item;
     const struct pp_desc *desc = &shared->descs[slot];
     const char *plan = desc->in;
     if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size)
-        return NULL;
-    *timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
-    return pp_record_word(record);
+        return item;
+    item.timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
+    item.word = pp_record_word(record);
+    return item;
 }
 
-/* Returns when the worker's task or item is due; UINT64_MAX if it has no time-out. If that is past, swaps the state
- * word and has the worker killed. */
-static uint64_t check_one(struct pp_shared *shared, uint32_t worker, uint64_t now, _Atomic uint64_t *state,
-                          uint64_t running, int32_t timeout, void (*kill)(void *, uint32_t), void *context) {
+/* When the worker's task or item is due; UINT64_MAX: it has no time-out, or the worker does not run it. */
+static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now) {
     uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
-    if (!state || timeout <= 0 || pp_phase_of(running) != PP_RUNNING || !pp_is_held_by(running, worker, life))
-        return UINT64_MAX;
-    uint64_t due = pp_record_started(&shared->records[worker], now) + (uint64_t)timeout * NS_PER_MS;
-    /* The swap fails if the task or item has ended since `running` was read, since the next one's word is another. */
-    if (now < due) return due;
-    if (pp_state_kill(state, running, PP_OVERDUE)) kill(context, worker);
-    return UINT64_MAX;
+    if (!timed->word || timed->timeout <= 0) return UINT64_MAX;
+    if (pp_phase_of(timed->running) != PP_RUNNING || !pp_is_held_by(timed->running, worker, life)) return UINT64_MAX;
+    return pp_record_started(&shared->records[worker], now) + (uint64_t)timed->timeout * NS_PER_MS;
 }
 
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
@@ -77,14 +80,13 @@ uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shorte
     uint64_t next = now + (uint64_t)*shortest * NS_PER_MS;
     uint32_t workers = atomic_load_explicit(&control->workers, memory_order_relaxed);
     for (uint32_t w = 0; w < workers; w++) {
-        uint64_t running = 0;
-        int32_t timeout = 0;
-        _Atomic uint64_t *state = timed_task(shared, w, &running, &timeout);
-        uint64_t due = check_one(shared, w, now, state, running, timeout, kill, context);
-        if (due < next) next = due;
-        state = timed_item(shared, w, &running, &timeout);
-        due = check_one(shared, w, now, state, running, timeout, kill, context);
-        if (due < next) next = due;
+        const struct timed both[] = {task_of(shared, w), item_of(shared, w)};
+        for (int i = 0; i < 2; i++) {
+            uint64_t due = due_at(shared, w, &both[i], now);
+            /* The swap fails if the task or item has ended since it was read: a later one has another word. */
+            if (due <= now && pp_state_kill(both[i].word, both[i].running, PP_OVERDUE)) kill(context, w);
+            if (due > now && due < next) next = due;
+        }
     }
     return next;
 }
