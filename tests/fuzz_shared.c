@@ -203,7 +203,7 @@ static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct p
         for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->codes[i] = 0;
     r->has_errors = 1;
     plan->codes[p] = 7;
-    pp_item_errors_note(plan->errors, plan->errors_room, p, (char[PP_MESSAGE]){"flawed"});
+    pp_item_errors_note(plan->errors, plan->errors_room, p, 1, (char[PP_MESSAGE]){"flawed"});
 }
 
 static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {

@@ -25,7 +25,7 @@ static void make_set(size_t wanted) {
 static void note(uint32_t position) {
     char message[PP_MESSAGE];
     snprintf(message, sizeof message, "said by %u", (unsigned)position);
-    pp_item_errors_note(set.errors, set.room, position, message);
+    pp_item_errors_note(set.errors, set.room, position, (int32_t)getpid(), message);
 }
 
 static void check(uint32_t position) {

@@ -2,7 +2,6 @@
 
 #include <sched.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SPARE 4        /* entries that deaths may cost */
 #define MOST_KEPT 1000 /* messages: until the set is full, each that is added looks at all before it */
@@ -41,7 +40,8 @@ static struct pp_item_error *entry_for(struct pp_item_errors *errors, uint32_t r
     return NULL;
 }
 
-void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, const char *message) {
+void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, int32_t pid,
+                         const char *message) {
     uint64_t number = position + 1, seen = 0;
     for (int tries = 0; number <= atomic_load_explicit(&errors->limit, memory_order_relaxed); tries++) {
         struct pp_item_error *entry = entry_for(errors, room, number, tries < PATIENCE, &seen);
@@ -54,7 +54,7 @@ void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t 
         if (!atomic_compare_exchange_strong_explicit(&entry->position, &seen, number | WRITING, memory_order_acquire,
                                                      memory_order_relaxed))
             continue;
-        entry->pid = (int32_t)getpid();
+        entry->pid = pid;
         memcpy(entry->message, message, PP_MESSAGE);
         atomic_store_explicit(&entry->position, number, memory_order_release);
         return;

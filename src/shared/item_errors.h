@@ -8,7 +8,7 @@
  * reported even if its message is lost.
  *
  * Invariant: of all positions added, the set holds the lowest, as many as there is room for; deaths excepted.
- * Called by: work_jobs (note), round (begin, find). */
+ * Called by: claim (note), round (begin, find). */
 #ifndef PP_ITEM_ERRORS_H
 #define PP_ITEM_ERRORS_H
 
@@ -32,8 +32,9 @@ uint32_t pp_item_errors_room(size_t wanted);
 size_t pp_item_errors_size(uint32_t room);
 /* Caller: empties the set. */
 void pp_item_errors_begin(struct pp_item_errors *errors, uint32_t room);
-/* Worker: adds the message, PP_MESSAGE bytes, of the item at that position. */
-void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, const char *message);
+/* Worker: adds the message, PP_MESSAGE bytes, of the item at that position, which failed in process `pid`. */
+void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, int32_t pid,
+                         const char *message);
 /* Caller, when no worker is in the job: returns the message of that position; NULL if it was not kept. */
 const struct pp_item_error *pp_item_errors_find(const struct pp_item_errors *errors, uint32_t room, uint64_t position);
 

@@ -143,6 +143,14 @@ void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last,
         atomic_store_explicit(&plan->marks[i], has_errors ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
+/* Not a copy of the whole plan: the caller may be writing `stop` or `copy`. */
+struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan) {
+    return (struct pp_job_plan){.stripe_bits = plan->stripe_bits, .regions = plan->regions,
+                                .stripes_each = plan->stripes_each, .one_more = plan->one_more,
+                                .short_of = plan->short_of, .generation = plan->generation,
+                                .cursors = plan->cursors};
+}
+
 bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
         if (left_in(plan, i, atomic_load_explicit(&plan->cursors[i].word, memory_order_acquire))) return false;

@@ -1,161 +1,157 @@
-/* A worker's tasks: tickets from the ring, or from others who hold them; see work.h. */
+/* A worker's tasks: tickets from the ring, or from other workers that have taken them; see work.h. */
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/ring.h"
-#include "shared/state.h"
+#include "base/cacheline.h"
 #include "base/sys.h"
+#include "shared/ticket.h"
 #include "worker/work.h"
 
 #define FIRST_PAGE 64U  /* slots */
 #define GATHER_NS 1000U /* from one take of tickets to the next, unless there are many */
 #define SHORT_NS 2000U  /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
-static void run_claimed(struct worker *w, uint32_t slot, uint64_t ticket) {
-    struct pp_outcome *outcome = &w->shared->outcomes[slot];
-    const struct pp_desc *desc = &w->shared->descs[slot];
-    uint64_t running = pp_state(pp_ticket_generation(ticket), PP_RUNNING, w->number, w->life);
+/* ---- one task */
 
-    if (desc->timeout) {
-        w->started_set = true;
-        /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
-        atomic_store_explicit(&w->record->started, pp_now(), memory_order_release);
-    }
-    w->call->position = NULL;
-    w->call->index = (size_t)desc->index;
-    w->call->seed = desc->seed;
-    w->call->desc = desc;
-    w->call->has_message = w->call->resized = false;
+/* Calls the task's function. Returns its code. */
+static int call_task(struct worker *w, const struct pp_desc *desc) {
+    struct pp_call *call = w->call;
+    call->position = NULL;
+    call->index = (size_t)desc->index;
+    call->seed = desc->seed;
+    call->desc = desc;
+    call->has_message = call->resized = false;
     const void *in = desc->in;
     if (desc->shape.has_extra) {
-        w->call->extra = in;
-        w->call->context = w->call->extra->context;
-        in = w->call->extra->in;
+        call->extra = in;
+        call->context = call->extra->context;
+        in = call->extra->in;
     }
     int code = desc->fn(in, desc->out);
     pp_work_end_if_forked(w);
-    if (code != 0) {
-        memcpy(w->shared->messages[slot], pp_work_message(w), PP_MESSAGE);
-        outcome->pid = (int32_t)getpid();
-    } else {
-        outcome->resized = w->call->resized;
-        if (w->call->resized) memcpy(w->shared->messages[slot], &w->call->size, sizeof w->call->size);
+    return code;
+}
+
+static void run_claimed(struct worker *w, uint64_t ticket) {
+    struct pp_claimer *c = &w->claimer;
+    uint32_t slot = pp_ticket_slot(ticket);
+    const struct pp_desc *desc = &c->shared->descs[slot];
+    if (desc->timeout) pp_start_clock(c, pp_now());
+    struct pp_result result = {.code = call_task(w, desc)};
+    if (result.code != 0) {
+        result.message = pp_work_message(w);
+        result.pid = (int32_t)getpid();
+    } else if (w->call->resized) {
+        result.size = &w->call->size;
     }
     if (desc->shape.has_extra) w->call->context = w->call->extra = NULL;
     pp_work_flush(w);
-    outcome->code = code;
-    PP_POINT("ran");
-    if (desc->timeout) pp_work_check_deadline(w, &outcome->state, running, desc->timeout);
-    if (!pp_state_end(&outcome->state, running)) pp_work_await_kill(w);
-    PP_POINT("published");
-    pp_work_announce(w, ticket);
-}
-
-/* Whether the caller took us to be running this when we were about to begin it, and is about to kill us: not what would
- * come next. */
-static bool is_doubted(const struct worker *w, uint64_t ticket, const _Atomic uint64_t *state) {
-    return atomic_load_explicit(state, memory_order_acquire) ==
-           pp_state(pp_ticket_generation(ticket), PP_KILLED, w->number, w->life);
-}
-
-/* False: it is no longer to be run, or somebody else runs it. Else the worker is busy, since `began` if it was not: who
- * only tries is not. */
-static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
-    uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS) return false;
-    if (w->started_set) {
-        atomic_store_explicit(&w->record->started, 0, memory_order_relaxed);
-        w->started_set = false;
+    if (desc->timeout)
+        pp_work_check_clock(w, &c->shared->outcomes[slot].state, pp_running_word(c, ticket), desc->timeout);
+    switch (pp_finish_task(c, ticket, &result)) {
+    case PP_FINISHED: return;
+    case PP_FINISHED_RING: pp_work_ring(w); return;
+    case PP_FINISHED_KILLED: pp_work_await_kill(w);
     }
-    /* Before the swap: a death right after it must find what was running. */
-    atomic_store_explicit(&w->record->current, ticket, memory_order_relaxed);
-    PP_POINT("about to begin");
-    _Atomic uint64_t *state = &w->shared->outcomes[slot].state;
-    if (!pp_state_begin(state, pp_ticket_generation(ticket), w->number, w->life)) {
-        if (is_doubted(w, ticket, state)) pp_work_await_kill(w);
+}
+
+/* Returns false if the task is not to be run, or another worker runs it. `began`: since when the worker is busy, if it
+ * was idle: a worker that only tries is not busy. */
+static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
+    struct pp_claimer *c = &w->claimer;
+    if (!pp_claim_task(c, ticket)) {
+        if (pp_claim_was_doubted(c, ticket)) pp_work_await_kill(w);
         return false;
     }
     PP_POINT("begun");
-    if (atomic_load_explicit(&w->record->busy_since, memory_order_relaxed) == 0)
-        atomic_store_explicit(&w->record->busy_since, began, memory_order_relaxed);
-    run_claimed(w, slot, ticket);
-    w->has_run = true;
-    if (w->has_quota) w->quota--;
+    if (!pp_is_busy(c)) pp_set_busy_since(c, began);
+    run_claimed(w, ticket);
+    w->bounds.has_run = true;
+    if (w->bounds.has_quota) w->bounds.quota--;
     return true;
 }
 
-/* A pool with little to do needs no more than the first page of outcomes; the others are mapped many at a time:
- * bench_limits, "flat-workers-submit". */
+/* ---- tickets */
+
+/* A pool with little to do needs only the first page of outcomes; the others are mapped many at a time: bench_limits,
+ * "flat-workers-submit". */
 static void map_outcome(struct worker *w, uint32_t slot) {
     if (slot < FIRST_PAGE) return;
-    struct pp_outcome *outcomes = w->shared->outcomes;
-    pp_pages_map(&w->pages, (char *)&outcomes[slot], (char *)&outcomes[slot + 1], (char *)&outcomes[FIRST_PAGE],
+    struct pp_outcome *outcomes = w->claimer.shared->outcomes;
+    pp_pages_map(&w->memory.pages, (char *)&outcomes[slot], (char *)&outcomes[slot + 1], (char *)&outcomes[FIRST_PAGE],
                  (char *)&outcomes[PP_SLOTS]);
 }
 
 static void prefetch(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
     map_outcome(w, slot);
-    pp_prefetch(&w->shared->descs[slot]);
-    pp_prefetch_write(&w->shared->outcomes[slot]);
+    pp_prefetch(&w->claimer.shared->descs[slot]);
+    pp_prefetch_write(&w->claimer.shared->outcomes[slot]);
 }
 
-/* A worker that takes each short task as soon as it is there keeps the caller's lines going to and fro, and both slow:
- * where they come that fast, some are let come together. bench_limits, "flat-submit". Not where the caller waits for
- * each: "round-awake" */
+/* If a worker takes each short task as soon as it is there, the caller's lines go to and fro between the two, and both
+ * are slow. So where tasks come that fast, the worker lets some gather: bench_limits, "flat-submit". It does not where
+ * the caller waits for each task before it submits the next: "round-awake". */
 void pp_work_batch_delay(const struct worker *w) {
-    if (w->batch == 1 || w->took_all) return;
-    const _Atomic uint32_t *one_by_one = &w->shared->control->one_by_one;
-    while (!atomic_load_explicit(one_by_one, memory_order_relaxed) && pp_now() - w->took < GATHER_NS) continue;
+    if (w->batch.size == 1 || w->batch.took_all) return;
+    const _Atomic uint32_t *one_by_one = &w->claimer.shared->control->one_by_one;
+    while (!atomic_load_explicit(one_by_one, memory_order_relaxed) && pp_now() - w->batch.took < GATHER_NS) continue;
 }
 
 static void count_tasks(struct worker *w, uint64_t tasks, uint64_t began, uint64_t now) {
     pp_work_count(w, tasks);
-    pp_work_count_time(w, began, now, 0);
+    pp_count_time(&w->claimer, now - began, 0);
 }
 
 /* Several tickets at a time pay where tasks are short: one swap of a contended word serves them all. */
 bool pp_work_on_tickets(struct worker *w) {
     uint64_t tickets[PP_CLAIMED_MOST];
-    unsigned most = w->has_quota && w->quota < w->batch ? (unsigned)w->quota : w->batch;
-    unsigned count = pp_ring_take(w->shared, w->record, most, tickets);
+    struct pp_worker_batch *batch = &w->batch;
+    bool few_left = w->bounds.has_quota && w->bounds.quota < batch->size;
+    unsigned most = few_left ? (unsigned)w->bounds.quota : batch->size;
+    unsigned count = pp_claim_tickets(&w->claimer, most, tickets);
     if (count == 0) return false;
     PP_POINT("taken");
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
     uint64_t began = pp_now(), ran = 0;
-    w->took = began;
-    w->took_all = count == most;
+    batch->took = began;
+    batch->took_all = count == most;
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
-    atomic_store_explicit(&w->record->claimed[0], 0, memory_order_relaxed);
+    pp_drop_tickets(&w->claimer);
     uint64_t now = pp_now();
     if (ran) count_tasks(w, ran, began, now);
-    w->batch = (now - began) / count > SHORT_NS ? 1 : PP_CLAIMED_MOST;
+    batch->size = (now - began) / count > SHORT_NS ? 1 : PP_CLAIMED_MOST;
     return true;
 }
 
-/* Looked at before it is tried: most of what others hold they are at, and each try takes its line from them:
- * bench_limits, "round-awake". */
-static bool is_unbegun(const struct worker *w, uint64_t ticket) {
+/* The state is looked at before the task is claimed: most of the tasks whose tickets other workers hold are running,
+ * and each attempt takes the state's line from the worker that runs it: bench_limits, "round-awake". */
+static bool is_not_started(const struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
-    return slot < PP_SLOTS && atomic_load_explicit(&w->shared->outcomes[slot].state, memory_order_relaxed) ==
-                                  pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+    if (slot >= PP_SLOTS) return false;
+    uint64_t state = atomic_load_explicit(&w->claimer.shared->outcomes[slot].state, memory_order_relaxed);
+    return state == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+}
+
+/* Runs one of the tasks whose tickets this worker has taken and not started. */
+static bool steal_from(struct worker *w, const struct pp_record *other) {
+    for (int i = 0; i < PP_CLAIMED_MOST; i++) {
+        uint64_t ticket = pp_record_claimed(other, i);
+        if (ticket == 0) break;
+        if (!is_not_started(w, ticket)) continue;
+        uint64_t began = pp_now();
+        if (!run_task(w, ticket, began)) continue;
+        count_tasks(w, 1, began, pp_now());
+        return true;
+    }
+    return false;
 }
 
 bool pp_work_steal(struct worker *w) {
-    if (w->watch.is_over) return false; /* and whoever holds it is at work */
-    uint32_t workers = atomic_load_explicit(&w->shared->control->workers, memory_order_relaxed);
-    for (uint32_t v = 0; v < workers; v++) {
-        if (v == w->number) continue;
-        struct pp_record *record = &w->shared->records[v];
-        for (int i = 0; i < PP_CLAIMED_MOST; i++) {
-            uint64_t ticket = atomic_load_explicit(&record->claimed[i], memory_order_acquire);
-            if (ticket == 0) break;
-            if (!is_unbegun(w, ticket)) continue;
-            uint64_t began = pp_now();
-            if (!run_task(w, ticket, began)) continue;
-            count_tasks(w, 1, began, pp_now());
-            return true;
-        }
-    }
+    if (w->bounds.watch.is_over) return false; /* and the workers that hold tickets are at work */
+    struct pp_shared *shared = w->claimer.shared;
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
+    for (uint32_t v = 0; v < workers; v++)
+        if (v != w->claimer.number && steal_from(w, &shared->records[v])) return true;
     return false;
 }

@@ -1,0 +1,270 @@
+/* Claiming: what makes a worker a worker, without running anything.
+ *
+ * A claimer takes tasks and chunks of jobs out of the shared memory and puts their outcomes back. It calls no function
+ * of the program, sleeps nowhere and has no clock: what it has claimed is run by its owner, in this process or
+ * elsewhere. A process may own several claimers, each with a worker's number and record of its own; one claimer holds
+ * at most one task and one chunk at a time.
+ *
+ *     tickets  pp_claim_tickets()   pp_drop_tickets()
+ *     a task   pp_claim_task()      run   pp_finish_task()
+ *     a job    pp_claim_job()       chunks   pp_leave_job()
+ *     chunks   pp_begin_visit()     pp_claim_chunk()   parts   pp_finish_chunk()   …   pp_end_visit()
+ *        or                         pp_claim_chunk()   items   pp_finish_chunk()   …
+ *     a part   pp_begin_part()      run, pp_finish_item()   …
+ *     an item  pp_begin_item()      run, pp_finish_item()   pp_end_item()
+ *
+ * Invariant: each step is in the record before it is taken, so a claimer may be lost at any instruction: see record.h.
+ * Where a function says "killed", the caller or the supervisor has swapped the state word of what this claimer ran, and
+ * will kill the claimer's process: the claimer must touch nothing more, and its life ends. */
+#ifndef PP_CLAIM_H
+#define PP_CLAIM_H
+
+#include <string.h>
+
+#include "base/sys.h"
+#include "shared/plan.h"
+#include "shared/record.h"
+#include "shared/ring.h"
+#include "shared/shared.h"
+#include "shared/state.h"
+
+struct pp_claimer {
+    struct pp_shared *shared;
+    struct pp_record *record;
+    uint32_t number, life;
+    uint32_t words;     /* visits and items that were begun: the generation of the record's word */
+    bool has_start;     /* whether the record's `started` may be other than 0 */
+    uint64_t announced; /* entries written to the done ring */
+    uint64_t rung;      /* the caller's wait for which this claimer has rung the bell */
+};
+
+/* Begins the claimer of this life of this worker. */
+void pp_claimer_begin(struct pp_claimer *claimer, struct pp_shared *shared, uint32_t number, uint32_t life);
+/* The record says from now on that the claimer holds nothing. Before a sleep, whatever a task may have written there:
+ * the caller would wait for a worker whose record says that it is at something. */
+void pp_claimer_hold_nothing(struct pp_claimer *claimer);
+
+/* ---- Telling the caller. */
+
+/* Whether the caller sleeps for what the ticket stands for, and this claimer has not been told to ring for that yet. */
+static inline bool pp_would_ring(const struct pp_claimer *c, uint64_t ticket) {
+    uint64_t waits = atomic_load_explicit(&c->shared->control->waits, memory_order_relaxed);
+    return waits != 0 && waits != c->rung &&
+           ((uint32_t)waits == PP_WAITS_ANY || (uint32_t)waits == pp_ticket_slot(ticket));
+}
+
+/* Announces that what the ticket stands for is to be looked at. Returns true if the owner must ring the caller's
+ * bell. */
+static inline bool pp_announce(struct pp_claimer *c, uint64_t ticket) {
+    atomic_store_explicit(&c->shared->done[c->number][c->announced % PP_DONE_RING], ticket, memory_order_relaxed);
+    /* Release: pairs with the acquire in pp_record_announced(). */
+    atomic_store_explicit(&c->record->done_tail, ++c->announced, memory_order_release);
+    /* Orders the outcome before the look at `waits`. Pairs with the fence between the caller's store of `waits` and its
+     * last look at outcomes: one of the two sides sees the other. */
+    atomic_thread_fence(memory_order_seq_cst);
+    PP_POINT("announced");
+    if (!pp_would_ring(c, ticket)) return false;
+    c->rung = atomic_load_explicit(&c->shared->control->waits, memory_order_relaxed);
+    return true;
+}
+
+/* Rings the bell whose write end this is. Returns false if it cannot be rung: a full pipe has been rung. */
+bool pp_ring_bell(int bell);
+
+/* ---- Tasks. */
+
+/* Takes up to `most` tickets from the ring, but leaves others their share. Returns how many. They are hints: each task
+ * must still be claimed. pp_drop_tickets() once all were tried. */
+static inline unsigned pp_claim_tickets(struct pp_claimer *c, unsigned most, uint64_t tickets[PP_CLAIMED_MOST]) {
+    return pp_ring_take(c->shared, c->record, most, tickets);
+}
+static inline void pp_drop_tickets(struct pp_claimer *c) {
+    atomic_store_explicit(&c->record->claimed[0], 0, memory_order_relaxed);
+}
+
+/* The state word of a task that this claimer runs. */
+static inline uint64_t pp_running_word(const struct pp_claimer *c, uint64_t ticket) {
+    return pp_state(pp_ticket_generation(ticket), PP_RUNNING, c->number, c->life);
+}
+
+/* Claims the task. Returns false if another claimer has it, or it is cancelled or finished. */
+static inline bool pp_claim_task(struct pp_claimer *c, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS) return false;
+    if (c->has_start) {
+        atomic_store_explicit(&c->record->started, 0, memory_order_relaxed);
+        c->has_start = false;
+    }
+    /* Before the swap, which releases it: a death right after the swap must find which task was running. */
+    atomic_store_explicit(&c->record->current, ticket, memory_order_relaxed);
+    PP_POINT("about to begin");
+    return pp_state_begin(&c->shared->outcomes[slot].state, pp_ticket_generation(ticket), c->number, c->life);
+}
+
+/* After pp_claim_task() returned false: whether the caller took this claimer to be running the task already, and kills
+ * it. */
+bool pp_claim_was_doubted(const struct pp_claimer *claimer, uint64_t ticket);
+
+/* The task that was claimed has a time-out, and starts now. */
+static inline void pp_start_clock(struct pp_claimer *c, uint64_t now) {
+    c->has_start = true;
+    /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
+    atomic_store_explicit(&c->record->started, now, memory_order_release);
+}
+/* For a claimer that no supervisor watches: swaps what it runs to OVERDUE if it has run for so many ns since its start.
+ * word: the state word of the task or item; running: what it says. */
+void pp_check_clock(const struct pp_claimer *claimer, _Atomic uint64_t *word, uint64_t running, uint64_t most,
+                    uint64_t now);
+
+/* What came of a task or item. Its result is where the task's description or the plan says. */
+struct pp_result {
+    int code;
+    int32_t pid;          /* code is not 0: of the process that ran it */
+    const char *message;  /* likewise: PP_MESSAGE bytes with an end, perhaps empty */
+    const uint64_t *size; /* a task, code is 0: of the result if that is less than its room; NULL: it is not */
+};
+
+enum pp_finished { PP_FINISHED, PP_FINISHED_RING /* the owner must ring the bell */, PP_FINISHED_KILLED };
+
+/* Publishes the outcome of a claimed task and announces it. */
+static inline enum pp_finished pp_finish_task(struct pp_claimer *c, uint64_t ticket, const struct pp_result *result) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    struct pp_outcome *outcome = &c->shared->outcomes[slot];
+    outcome->code = result->code;
+    if (result->code != 0) {
+        outcome->pid = result->pid;
+        memcpy(c->shared->messages[slot], result->message, PP_MESSAGE);
+    } else {
+        outcome->resized = result->size != NULL;
+        if (result->size) memcpy(c->shared->messages[slot], result->size, sizeof *result->size);
+    }
+    PP_POINT("ran");
+    /* The swap releases the outcome to the caller, which reads DONE. */
+    if (!pp_state_end(&outcome->state, pp_running_word(c, ticket))) return PP_FINISHED_KILLED;
+    PP_POINT("published");
+    return pp_announce(c, ticket) ? PP_FINISHED_RING : PP_FINISHED;
+}
+
+/* ---- Jobs. */
+
+/* Enters the job, whose memory stays until pp_leave_job(). Returns NULL if it is over: then it must be left at once. */
+const struct pp_job_plan *pp_claim_job(struct pp_claimer *claimer, uint64_t ticket);
+/* Leaves the job. unfinished: the plan, if something was left to claim when the claimer looked last; else NULL. The
+ * last claimer out of a job in which nothing is left announces that. Returns true if the owner must ring the bell. */
+bool pp_leave_job(struct pp_claimer *claimer, uint64_t ticket, const struct pp_job_plan *unfinished);
+
+/* Who else is in the job: nobody, only workers that linger, or a worker that is at it. */
+enum pp_company { PP_NO_COMPANY, PP_LINGERERS, PP_WORKING };
+enum pp_company pp_company_in(const struct pp_claimer *claimer, uint64_t ticket);
+/* Whether this claimer stays in its job only until the others have left. */
+static inline void pp_set_lingering(struct pp_claimer *c, bool lingers) {
+    atomic_store_explicit(&c->record->lingers, lingers, memory_order_relaxed);
+}
+
+/* Whether the job is being killed, so that nothing more of it may be started. After pp_begin_visit() or
+ * pp_begin_item(). Pairs with pp_round_kill(), which sets `stop` and then looks at the records: it sees what was begun,
+ * or the claimer sees that it is to stop. */
+static inline bool pp_job_must_stop(const struct pp_job_plan *plan) {
+    return atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
+}
+
+/* A visit: one word for all that is run of the job until pp_end_visit(). One swap serves many chunks: a caller that
+ * kills a job does not care which of its items it hits. Returns the word. */
+uint64_t pp_begin_visit(struct pp_claimer *claimer);
+/* Returns false if the visit was killed. */
+static inline bool pp_end_visit(struct pp_claimer *c, uint64_t visit) {
+    return pp_item_end(&c->record->item, visit);
+}
+/* Relaxed: nothing else is read that the caller wrote before its swap. */
+static inline bool pp_visit_was_killed(const struct pp_claimer *c, uint64_t visit) {
+    return atomic_load_explicit(&c->record->item, memory_order_relaxed) != visit;
+}
+
+/* Instead of a visit, a word for each item: where the supervisor's clock may kill what runs, or the claimer may end
+ * between two items. `now` is when the item is started. Returns the word. */
+uint64_t pp_begin_item(struct pp_claimer *claimer, uint64_t position, uint64_t now);
+/* Returns false if the item was killed, even if it has been run to its end. */
+static inline bool pp_end_item(struct pp_claimer *c, uint64_t running) {
+    return pp_item_end(&c->record->item, running);
+}
+/* The state word of the item that the claimer runs, for pp_check_clock(). */
+static inline _Atomic uint64_t *pp_item_word(const struct pp_claimer *c) {
+    return &c->record->item;
+}
+
+/* Claims the next chunk, of at most `most` positions unless a single block is more. Returns false if nothing is
+ * left. */
+static inline bool pp_claim_chunk(struct pp_claimer *c, const struct pp_job_plan *plan, struct pp_pace *pace,
+                                  uint64_t most, struct pp_chunk *chunk) {
+    struct pp_record *record = c->record;
+    if (!pp_plan_claim(plan, c->number, pace, most, chunk)) return false;
+    PP_POINT("claimed");
+    /* A death between these stores must find an empty chunk: the claim is then found by its missing marks. */
+    atomic_store_explicit(&record->end, 0, memory_order_release);
+    atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->until, chunk->begin, memory_order_release);
+    atomic_store_explicit(&record->has_errors, 0, memory_order_release);
+    atomic_store_explicit(&record->end, chunk->end, memory_order_release);
+    PP_POINT("recorded");
+    return true;
+}
+/* In a visit: from now on the positions from the last that was finished to `end` are run. */
+static inline void pp_begin_part(struct pp_claimer *c, uint64_t end) {
+    atomic_store_explicit(&c->record->until, end, memory_order_release);
+}
+/* The item at `position` is finished, as are all before it in the chunk. Takes the record, so that a loop of short
+ * items need not fetch its address again after each call of the program's function: bench_limits, "items". */
+static inline void pp_finish_item(struct pp_record *record, uint64_t position) {
+    atomic_store_explicit(&record->progress, position + 1, memory_order_release);
+}
+/* The item at `position`, the last that was finished, counts as not finished after all. */
+static inline void pp_unfinish_item(struct pp_claimer *c, uint64_t position) {
+    atomic_store_explicit(&c->record->progress, position, memory_order_release);
+}
+/* Before pp_finish_item(): the item has failed. */
+void pp_fail_item(struct pp_claimer *claimer, const struct pp_job_plan *plan, uint64_t position,
+                  const struct pp_result *result);
+/* All items of the chunk are finished. */
+static inline void pp_finish_chunk(struct pp_claimer *c, const struct pp_job_plan *plan,
+                                   const struct pp_chunk *chunk) {
+    bool has_errors = atomic_load_explicit(&c->record->has_errors, memory_order_relaxed) != 0;
+    pp_plan_mark(plan, chunk->first, chunk->last, has_errors);
+    PP_POINT("marked");
+}
+/* Where the position of the item that runs is kept. */
+static inline const _Atomic uint64_t *pp_position_of(const struct pp_claimer *c) {
+    return &c->record->progress;
+}
+
+/* ---- What the claimer tells of itself. */
+
+/* For pool_stats(): so many tasks or items were run. */
+static inline void pp_count_run(struct pp_claimer *c, uint64_t tasks) {
+    uint64_t all = atomic_load_explicit(&c->record->tasks, memory_order_relaxed);
+    atomic_store_explicit(&c->record->tasks, all + tasks, memory_order_relaxed);
+}
+/* The same: the claimer is busy since then; 0: it is idle. */
+static inline void pp_set_busy_since(struct pp_claimer *c, uint64_t since) {
+    atomic_store_explicit(&c->record->busy_since, since, memory_order_relaxed);
+}
+static inline bool pp_is_busy(const struct pp_claimer *c) {
+    return atomic_load_explicit(&c->record->busy_since, memory_order_relaxed) != 0;
+}
+/* The same: it was busy for so many ns, and is now since then; 0: it is idle. */
+static inline void pp_count_time(struct pp_claimer *c, uint64_t ns, uint64_t since) {
+    uint64_t busy = atomic_load_explicit(&c->record->busy, memory_order_relaxed);
+    atomic_store_explicit(&c->record->busy, busy + ns, memory_order_relaxed);
+    /* Release: pairs with the acquire in pp_record_counts(), which then sees both. */
+    atomic_store_explicit(&c->record->busy_since, since, memory_order_release);
+}
+/* It ends its life by itself. why: PP_RETIRED… */
+static inline void pp_set_retired(struct pp_claimer *c, uint32_t why) {
+    atomic_store_explicit(&c->record->retired, why, memory_order_relaxed);
+}
+/* It is about to fetch arguments, and may die or have to end of that; see fetch.h. */
+static inline void pp_set_fetching(struct pp_claimer *c, bool fetches) {
+    atomic_store_explicit(&c->record->fetching, fetches, memory_order_relaxed);
+}
+
+#endif
