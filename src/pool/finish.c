@@ -26,31 +26,42 @@ static void queue_relations(struct pool *pool, struct future *future) {
     pool->due |= PP_DUE_RELATIONS;
 }
 
-void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure) {
-    struct pool *pool = future->pool;
+/* Takes the future out of the line in which it waits, if it does. */
+static void leave_line(struct pool *pool, struct future *future) {
     if (future->queued) pp_queue_remove(&pool->queue, future);
     else if (future->relations && future->relations->pending > 0) pp_held_remove(pool, future);
-    if (!future->is_job) {
-        if (future->task.timeout) {
-            pp_timer_end(&pool->shared);
-            pp_interest_end(pool);
-        }
-        if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
-        pool->totals.tasks_failed += outcome != 0;
-        if (outcome && future->result) {
-            pp_heap_free(&pool->memory.results, future->result);
-            future->result = NULL;
-        }
-    } else {
-        pool->open_jobs--;
-        pool->totals.jobs_finished++;
+}
+
+static void finish_task(struct pool *pool, struct future *future, int outcome) {
+    if (future->task.timeout) {
+        pp_timer_end(&pool->shared);
         pp_interest_end(pool);
     }
+    /* An argument in the program's own memory is no block of the heap, and stays: pp_heap_free() ignores it. */
+    if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
+    if (outcome && future->result) {
+        pp_heap_free(&pool->memory.results, future->result);
+        future->result = NULL;
+    }
+    pool->totals.tasks_failed += outcome != 0;
+}
+
+static void finish_job(struct pool *pool) {
+    pp_interest_end(pool);
+    pool->open_jobs--;
+    pool->totals.jobs_finished++;
+}
+
+void pp_future_finish(struct future *future, int outcome, const struct pool_failure *failure) {
+    struct pool *pool = future->pool;
+    leave_line(pool, future);
+    if (future->is_job) finish_job(pool);
+    else finish_task(pool, future, outcome);
+    if (future->given_up) pp_interest_end(pool);
     keep_failure(future, outcome, failure);
     future->outcome = outcome;
     pool->open--;
     pool->finished++;
-    if (future->given_up) pp_interest_end(pool);
     if (future->given_up && !future->relations && future->pins == 0) {
         pp_future_recycle(future);
         return;
