@@ -227,6 +227,42 @@ TEST_CASE(a_get_collects_tasks_that_were_given_up) {
     end(pool, futures, MANY);
 }
 
+static struct future *submit_after(struct pool *pool, struct future *first) {
+    struct future *future;
+    struct pool_task task = {.fn = flag_task, .after = &first, .after_count = 1};
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+/* If one stayed, every later get would collect everything; if one ended twice, too little would be collected. */
+TEST_CASE(each_interest_in_outcomes_ends_with_its_future) {
+    struct pool *pool = begin();
+    int calls = 0;
+    struct future *gated = submit_gated(pool, gate), *job, *timed;
+    assert_int_equal(pool->interest.all, 0);
+    struct future *started = submit_after(pool, gated), *cancelled = submit_after(pool, gated);
+    assert_int_equal(pool->interest.urgent, 2);
+    assert_ok(future_on_done(started, count_call, &calls));
+    assert_ok(future_on_done(started, count_call, &calls));
+    assert_int_equal(pool->interest.urgent, 3);
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = flag_task, .timeout = 60000}, &timed));
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = flag_task, .count = 10}, &job));
+    future_free(submit_after(pool, cancelled));
+    assert_int_equal(pool->interest.urgent, 4);
+    assert_int_equal(pool->interest.all, 7);
+    assert_ok(future_cancel(cancelled));
+    assert_int_equal(pool->interest.urgent, 2);
+    gate_open(gate);
+    struct future *all[] = {gated, started, timed, job};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) assert_ok(finish(all[i], NULL));
+    assert_code(finish(cancelled, NULL), POOL_ECANCELLED);
+    assert_int_equal(calls, 2);
+    assert_int_equal(pool->interest.urgent, 0);
+    assert_int_equal(pool->interest.all, 0);
+    assert_int_equal(pool->due, 0);
+    pool_destroy(pool);
+}
+
 /* Submits more tasks than there are slots: `first` that run, one that blocks a worker before and one after them, and
  * WAIT that have to wait for a slot. */
 enum { WAIT = 5000 };
@@ -285,6 +321,7 @@ int main(int argc, char **argv) {
         TEST(a_get_stops_the_time_out_of_other_tasks),
         TEST(finished_tasks_make_room_in_the_arena),
         TEST(a_get_collects_tasks_that_were_given_up),
+        TEST(each_interest_in_outcomes_ends_with_its_future),
         TEST(a_get_that_collects_few_outcomes_sends_as_many_waiting_tasks),
         TEST(a_get_keeps_the_workers_busy),
     };
