@@ -76,7 +76,7 @@ struct pool_options {
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
-    bool pin, lazy;
+    bool pin, lazy, keep_oom_score;
     int idle_timeout;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
@@ -273,6 +273,9 @@ enum {
  *   pin                binds each worker to one of its CPUs, in turn, where the system can (Linux); not with
  *                      POOL_INLINE.
  *   lazy               starts workers when there is work for them, not all at once. For POOL_PROCESSES.
+ *   keep_oom_score     leaves the workers' oom_score_adj as the program's. Otherwise it is raised to 1000, so that the
+ *                      kernel ends a worker before the program, or anything else, where memory runs out (Linux). What
+ *                      tasks start inherits it. For POOL_PROCESSES.
  *   idle_timeout       ms after which a worker that found no work ends, to be started again when there is some. All of
  *                      them may end so. 0: never. For POOL_PROCESSES.
  *   finalizer          runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
@@ -687,6 +690,12 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
  *     ends takes its group with it: children that a task left running are killed. A child that returns from the task
  *     ends there.
+ *   - On Linux the supervising process is the parent of children that outlive their worker, and waits for them
+ *     (PR_SET_CHILD_SUBREAPER). Those that left their worker's group, as daemons do, live on after the pool's end. A
+ *     task that asks to be traced (PTRACE_TRACEME) is let go on at its first stop, and traced no more.
+ *   - After unshare(CLONE_NEWPID) pools work; the process numbers that they tell are those of the new namespace. The
+ *     first child is its first process: if that is a pool's, all that is in the namespace ends with the pool, and the
+ *     system makes no process in it afterwards (POOL_EAGAIN).
  *   - In workers those of OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS,
  *     VECLIB_MAXIMUM_THREADS and NUMEXPR_NUM_THREADS that were not set are set to the CPUs for each worker, at least 1.
  *     The caller's environment stays as it is. Workers may use the CPUs of the thread that called pool_create().

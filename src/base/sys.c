@@ -131,17 +131,29 @@ int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument) {
     return error;
 }
 
+/* waitpid() tells of a traced child's stops as well, unasked. */
 pid_t pp_wait_child(pid_t pid, int *status) {
     pid_t got;
-    do got = waitpid(pid, status, 0);
-    while (got < 0 && errno == EINTR);
+    int ended = 0;
+    do got = waitpid(pid, &ended, 0);
+    while ((got < 0 && errno == EINTR) || (got > 0 && WIFSTOPPED(ended)));
+    if (status) *status = ended;
     return got;
+}
+
+void pp_let_go(pid_t pid) {
+    siginfo_t info;
+    info.si_pid = 0;
+    /* Without WEXITED: should the child have been killed meanwhile, its end is still to be waited for. */
+    if (waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOHANG) || info.si_pid != pid) return;
+    if (!pp_sys_detach(pid, info.si_status)) kill(pid, SIGKILL);
 }
 
 bool pp_has_ended(pid_t pid) {
     siginfo_t info;
     info.si_pid = 0;
-    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT)) return true;
+    return info.si_pid == pid && info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED;
 }
 
 ssize_t pp_read(int fd, void *data, size_t size) {

@@ -116,6 +116,9 @@ void pp_watch_no_more(int both, int fd);
 pid_t pp_fork(void);
 /* Waits for this child. Returns -1 if it is no child, or was waited for before. status: may be NULL. */
 pid_t pp_wait_child(pid_t pid, int *status);
+/* Lets a child go on that has stopped because it asked this process to trace it. It is traced no more, and receives the
+ * signal that stopped it. A child that cannot be let go is killed. */
+void pp_let_go(pid_t pid);
 /* Returns whether this child has ended; it must still be waited for. */
 bool pp_has_ended(pid_t pid);
 /* Returns a descriptor that is readable once this process has ended; -1 if the system has none. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -109,6 +110,12 @@ uint32_t *pp_map_unforked(void) {
     if (!page || madvise(page, size, WIPEONFORK) == 0) return page;
     pp_unmap(page, size);
     return NULL;
+}
+
+/* ---- processes */
+
+bool pp_sys_detach(pid_t pid, int signal) {
+    return ptrace(PTRACE_DETACH, pid, NULL, (void *)(intptr_t)signal) == 0;
 }
 
 /* ---- descriptors */

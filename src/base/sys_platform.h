@@ -32,5 +32,8 @@ int pp_sys_above_standard(int *fd);
 /* Return 0 or -1. The ends are close-on-exec from the start where the system can do that. */
 int pp_sys_pipe(int fds[2]);
 int pp_sys_socketpair(int fds[2]);
+/* Ends the tracing of a child that has stopped, which then receives the signal; 0: none. Returns false if the system
+ * does not allow it. */
+bool pp_sys_detach(pid_t pid, int signal);
 
 #endif

@@ -76,6 +76,13 @@ uint32_t *pp_map_unforked(void) {
     return NULL;
 }
 
+/* ---- processes */
+
+bool pp_sys_detach(pid_t pid, int signal) {
+    (void)pid, (void)signal;
+    return false;
+}
+
 /* ---- descriptors */
 
 int pp_sys_pipe(int fds[2]) {

@@ -51,12 +51,13 @@ static void close_pipes(struct pipes *p) {
     }
 }
 
-static noreturn void be_supervisor(struct pool *pool, struct pipes *p, pid_t caller) {
+static noreturn void be_supervisor(struct pool *pool, struct pipes *p, pid_t caller, int caller_pidfd) {
     pp_close(&p->tasks[1]);
     pp_close(&p->bell[0]);
     pp_close(&p->commands[0]);
     struct pp_supervisor_options options = {
         .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
+        .keep_oom_score = pool->options.keep_oom_score, .caller_pidfd = caller_pidfd,
         .task_pipe = p->tasks[0], .bell = p->bell[1], .command_socket = p->commands[1], .caller = caller};
     pp_supervisor_run(&pool->shared, &options);
 }
@@ -80,11 +81,14 @@ static int start_processes(struct pool *pool) {
     char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
     if (!environment) return POOL_ENOMEM;
     if (!open_pipes(&p, pool->options.idle_timeout > 0)) goto no_pipes;
-    pid_t caller = getpid(), pid = pp_fork();
+    pid_t caller = getpid();
+    int caller_pidfd = pp_watch_process(caller);
+    pid_t pid = pp_fork();
     if (pid == 0) {
         pp_env_use(environment);
-        be_supervisor(pool, &p, caller);
+        be_supervisor(pool, &p, caller, caller_pidfd);
     }
+    pp_close(&caller_pidfd);
     if (pid > 0) {
         keep_ends(pool, &p, pid);
         error = 0;
@@ -119,9 +123,12 @@ static bool is_lost(const struct pool *pool) {
 
 static void kill_orphans(struct pool *pool) {
     if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
+    bool strange = atomic_load_explicit(&pool->shared.control->elsewhere, memory_order_acquire) != 0;
     for (uint32_t w = 0; w < pool->workers; w++) {
         pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.control->pids[w], 0, memory_order_relaxed);
-        if (pid > 0 && getpgid(pid) == pid) kill(-pid, SIGKILL);
+        if (strange || pid <= 0 || getpgid(pid) != pid) continue;
+        kill(-pid, SIGKILL);
+        while (pp_wait_child(-pid, NULL) > 0) continue; /* they are its children if this process adopts orphans */
     }
 }
 

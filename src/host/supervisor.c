@@ -20,6 +20,10 @@
 #define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 
+#define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
+#define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for what it has killed */
+#define LEAVE_LOOK 1000000U /* ns between two looks whether that has ended */
+
 /* A worker number has no worker, and gets one if the pool is large enough (EMPTY); has one (ALIVE); had one whose death
  * the caller must still be told (DEAD); gets none any more, since its workers die before they are ready (GIVEN_UP); or
  * gets one when there is work (RESTING). */
@@ -29,10 +33,13 @@ struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_options *options;
     int signal_pipe[2], caller_pidfd;
+    bool elsewhere; /* in another pid namespace than the caller */
     uint32_t workers, wanted; /* copies of those in struct pp_control */
     enum worker_state states[PP_WORKERS];
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
+    pid_t groups[GROUPS]; /* of the last workers that left children, which were killed; 0: none */
+    uint32_t groups_left;
     unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
     unsigned fork_failures;
     uint64_t fork_again; /* ns; when to try again after a refused fork */
@@ -74,13 +81,18 @@ static void watch_children(struct supervisor *s) {
 
 /* The command socket tells of the caller's end, unless a child of the caller holds its other end. A pidfd always tells;
  * where the system has none, the supervisor looks for its parent now and then. */
-static void watch_caller(struct supervisor *s) {
-    s->caller_pidfd = pp_watch_process(s->options->caller);
-    if (getppid() != s->options->caller) pp_child_exit(0);
+static bool caller_has_gone(const struct supervisor *s) {
+    if (s->caller_pidfd >= 0 || s->elsewhere) return false; /* poll() tells */
+    return getppid() != s->options->caller;
 }
 
-static bool caller_has_gone(const struct supervisor *s) {
-    return s->caller_pidfd < 0 && getppid() != s->options->caller;
+/* After unshare(CLONE_NEWPID) the caller's children live in another namespace, where it has no number: it was the
+ * caller that opened the pidfd. The numbers of workers then mean nothing, or other processes, to the caller. */
+static void watch_caller(struct supervisor *s) {
+    s->caller_pidfd = s->options->caller_pidfd;
+    s->elsewhere = getppid() == 0;
+    atomic_store_explicit(&s->shared->control->elsewhere, s->elsewhere, memory_order_release);
+    if (caller_has_gone(s)) pp_child_exit(0);
 }
 
 static void ring_for_caller(struct supervisor *s) {
@@ -92,7 +104,7 @@ static void ring_for_caller(struct supervisor *s) {
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
-    pp_child_begin_worker(&s->shared->records[number], supervisor);
+    pp_child_begin_worker(&s->shared->records[number], supervisor, s->options->keep_oom_score);
     int command_socket = s->options->command_socket;
     pp_close(&command_socket);
     pp_close(&s->signal_pipe[0]);
@@ -241,17 +253,46 @@ static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
     return w;
 }
 
+/* A worker has ended, and its group was killed. Its children, if it left any, are now the supervisor's. */
+static void note_group(struct supervisor *s, pid_t group) {
+    if (kill(-group, 0) == 0) s->groups[s->groups_left++ % GROUPS] = group;
+}
+
+/* Returns whether none of the group is left. */
+static bool has_ended(pid_t group) {
+    pid_t got;
+    while ((got = waitpid(-group, NULL, WNOHANG)) > 0) continue;
+    return got < 0;
+}
+
+/* Exits. Killed children of tasks are waited for: they would become zombies of a program that adopts orphans itself. A
+ * process that has left its worker's group, or cannot be killed, is left to itself. */
+static noreturn void leave(struct supervisor *s) {
+    uint64_t deadline = pp_now() + LEAVE_NS;
+    for (uint32_t i = 0; i < GROUPS; i++) {
+        if (s->groups[i] == 0) continue;
+        while (!has_ended(s->groups[i]) && pp_now() < deadline) pp_poll(NULL, 0, pp_now() + LEAVE_LOOK);
+    }
+    while (waitpid(-1, NULL, WNOHANG) > 0) continue;
+    pp_child_exit(0);
+}
+
 static void reap(struct supervisor *s) {
     for (;;) {
         siginfo_t info;
         info.si_pid = 0;
         /* WNOWAIT: until the leader is reaped, no other process or group has its number, so its group can be killed. */
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == 0) return;
+        if (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED) {
+            pp_let_go(info.si_pid); /* a task has asked to be traced, which makes its parent the tracer */
+            continue;
+        }
         uint32_t w = worker_of(s, info.si_pid);
         if (w < s->workers) kill(-info.si_pid, SIGKILL);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (w == s->workers) continue;
+        note_group(s, info.si_pid);
         s->states[w] = DEAD;
         s->statuses[w] = status;
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
@@ -262,11 +303,14 @@ static noreturn void end_all(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
         if (s->states[w] == ALIVE) kill_group(s->pids[w]);
     for (uint32_t w = 0; w < s->workers; w++) {
-        if (s->states[w] == ALIVE) pp_wait_child(s->pids[w], NULL);
+        if (s->states[w] == ALIVE) {
+            pp_wait_child(s->pids[w], NULL);
+            note_group(s, s->pids[w]);
+        }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
-    pp_child_exit(0);
+    leave(s);
 }
 
 /* ---- the loop */
@@ -341,7 +385,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
         finish_reaped(&s);
         start_missing(&s);
         tell_if_broken(&s);
-        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) pp_child_exit(0); /* the pool has retired */
+        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) leave(&s); /* the pool has retired */
         if (pp_now() >= s.next_check || s.next_check == 0)
             s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
         wait_for_events(&s);

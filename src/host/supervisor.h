@@ -15,11 +15,13 @@
 
 struct pp_supervisor_options {
     struct pp_worker_options worker;
-    bool lazy;          /* workers are started when there is work */
-    int task_pipe;      /* read end, for the workers */
-    int bell;           /* write end, for the workers, and for notices */
-    int command_socket; /* the supervisor's end */
-    pid_t caller;
+    bool lazy;           /* workers are started when there is work */
+    bool keep_oom_score; /* as in struct pool_options */
+    int task_pipe;       /* read end, for the workers */
+    int bell;            /* write end, for the workers, and for notices */
+    int command_socket;  /* the supervisor's end */
+    int caller_pidfd;    /* readable once the caller has ended; -1: the system has none */
+    pid_t caller;        /* as the caller knows itself; the supervisor may be in another pid namespace */
 };
 
 /* Becomes the supervisor. All signals are blocked. */

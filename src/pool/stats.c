@@ -45,13 +45,14 @@ static void count_work(const struct pool *pool, struct pool_stats *stats, uint64
 
 static void count_workers(const struct pool *pool, struct pool_stats *stats, uint64_t given) {
     uint64_t now = pp_now();
+    bool elsewhere = atomic_load_explicit(&pool->shared.control->elsewhere, memory_order_acquire) != 0;
     stats->workers = (int)pool->wanted;
     stats->busy = stats->idle = stats->listed = 0;
     for (uint32_t w = 0; w < pool->workers; w++) {
         struct pool_worker_stats worker = look_at(pool, w, now, given);
         if (worker.pid != 0) *(worker.busy ? &stats->busy : &stats->idle) += 1;
         if (stats->listed >= stats->room || (worker.pid == 0 && w >= pool->wanted)) continue;
-        if (worker.pid != 0) worker.peak_memory = pp_memory_peak(worker.pid);
+        if (worker.pid != 0 && !elsewhere) worker.peak_memory = pp_memory_peak(worker.pid);
         stats->list[stats->listed++] = worker;
     }
 }

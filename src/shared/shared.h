@@ -63,6 +63,8 @@ struct pp_control {
     _Atomic uint32_t resting, starts_taken;
     /* Written by the supervisor: the caller's process, if workers can read its memory; else 0. See fetch.h. */
     _Atomic uint32_t readable;
+    /* Written by the supervisor: whether `pids` are of another pid namespace than the caller's. */
+    _Atomic uint32_t elsewhere;
     /* The process of each worker; 0: none. Written by the process that starts the worker, and by the worker before it
      * runs anything. */
     _Atomic uint32_t pids[PP_WORKERS];

@@ -83,17 +83,19 @@ void pp_child_begin(void) {
     setpgid(0, 0);
     reset_signals();
     pp_child_drop_output();
+    pp_child_adopt_orphans();
     /* The rest is for workers, which inherit it. Done here, it costs none of them a page. */
     leave_terminal();
     watch_forks();
     pp_child_catch_exit();
 }
 
-void pp_child_begin_worker(struct pp_record *record, pid_t parent) {
+void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom_score) {
     setpgid(0, 0);
     pp_child_end_with_parent();
     if (getppid() != parent) pp_child_exit(1); /* the supervisor ended before that call */
     signal(SIGCHLD, SIG_DFL); /* the only signal that the supervisor handles; a task may wait for children of its own */
+    if (!keep_oom_score) pp_child_offer_memory();
     own_record = record;
     pp_child_forked = 0; /* it was set by the fork of the supervisor, which is no task's */
     catch_faults();

@@ -21,12 +21,12 @@ __attribute__((visibility("hidden")))
 extern int pp_child_forked;
 
 /* The supervisor's first act. It leads a process group of its own, sets handled signals back to default, ignores those
- * of the terminal, drops the output that the program had buffered, and prepares for tasks that call exit() or fork().
- * Signals stay blocked. */
+ * of the terminal, drops the output that the program had buffered, becomes the parent of what tasks leave behind, and
+ * prepares for tasks that call exit() or fork(). Signals stay blocked. */
 void pp_child_begin(void);
 /* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, blocks no
- * signal, and notes the address of a memory fault in its record. */
-void pp_child_begin_worker(struct pp_record *record, pid_t parent);
+ * signal, and notes the address of a memory fault in its record. keep_oom_score: as in struct pool_options. */
+void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom_score);
 /* Writes the output that a task has printed. */
 void pp_child_flush(void);
 noreturn void pp_child_exit(int status);
@@ -40,6 +40,12 @@ bool pp_child_has_output(void);
 /* Makes exit() in a task end the worker at once: exit handlers and unwritten files belong to the program. Does nothing
  * where the C library cannot do that. */
 void pp_child_catch_exit(void);
+/* Makes children that tasks leave behind children of this process, which waits for them: else the program would have
+ * to, if it is the first process of a container or a subreaper itself. Does nothing where the system cannot do that. */
+void pp_child_adopt_orphans(void);
+/* Makes the kernel end this process before others when memory runs out. Does nothing where the system cannot do
+ * that. */
+void pp_child_offer_memory(void);
 /* Makes the kernel kill this process when its parent ends. Does nothing where the system cannot do that. */
 void pp_child_end_with_parent(void);
 

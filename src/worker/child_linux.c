@@ -1,11 +1,14 @@
 /* Forked processes on Linux; see child.h. */
 #include "worker/child.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+
+#include "base/sys.h"
 
 void pp_child_drop_output(void) {
     __fpurge(stdout);
@@ -34,6 +37,19 @@ void pp_child_catch_exit(void) {
 }
 
 #endif
+
+void pp_child_adopt_orphans(void) {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+/* The highest score: less would weigh what a worker holds against what the program holds. */
+void pp_child_offer_memory(void) {
+    static const char highest[] = "1000";
+    int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (score < 0) return;
+    pp_write(score, highest, sizeof highest - 1);
+    pp_close(&score);
+}
 
 void pp_child_end_with_parent(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -28,5 +28,11 @@ bool pp_child_has_output(void) {
 void pp_child_catch_exit(void) {
 }
 
+void pp_child_adopt_orphans(void) {
+}
+
+void pp_child_offer_memory(void) {
+}
+
 void pp_child_end_with_parent(void) {
 }
