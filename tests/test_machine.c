@@ -390,16 +390,11 @@ static int on_one_cpu(void *unused) {
             pp_placement_tell_awake(&memory);
         }
         told[1] = 0;
-        EXPECT(!pp_placement_is_with_caller(&memory));
         pp_placement_tell_looking(&memory);
         EXPECT(told[0] == here);
         EXPECT(would_leave(&memory) == (cpus == 3));
-        EXPECT(!pp_placement_is_with_caller(&memory));
         pp_placement_tell_asleep(&memory);
         EXPECT(!would_leave(&memory));
-        EXPECT(pp_placement_is_with_caller(&memory) == (cpus >= 2));
-        memory.control->caller_sleeps = here + 1;
-        EXPECT(!pp_placement_is_with_caller(&memory));
     }
     told[1] = here;
     struct pp_backoff moves = {.until = 5000000};

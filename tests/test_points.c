@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 
-#include "base/cpu.h"
 #include "shared/record.h"
 #include "shared/state.h"
 #include "shared/ticket.h"
@@ -282,64 +281,6 @@ TEST_CASE(a_death_between_leaving_a_job_and_announcing_it_loses_nothing) {
     COSTS_NOTHING("left");
 }
 
-/* In a worker: whether it lingered in its present job. */
-static bool lingered;
-
-/* deaths: how often a worker lingered; wanted: how often one that had lingered then woke the caller. */
-static bool note_lingering(const char *name) {
-    if (getpid() == tester) return false;
-    if (strcmp(name, "entered") == 0) lingered = false;
-    if (strcmp(name, "announced") == 0 && lingered) atomic_fetch_add(&plan->wanted, 1);
-    if (strcmp(name, "lingering") != 0) return false;
-    lingered = true;
-    /* It is on the CPU of the caller. The other worker is busy until it sees the count. */
-    if (pp_cpu_here() != atomic_load(&plan->begun[0])) abort();
-    if (atomic_fetch_add(&plan->deaths, 1) % 4 == 3) raise(SIGKILL);
-    return false;
-}
-
-/* On the caller's CPU the item ends once the caller must be asleep, in the worker's first turn or in a later one;
- * elsewhere it ends when a worker lingers. */
-static int lopsided_item(const void *in, void *out) {
-    (void)in;
-    int before = atomic_load(&plan->deaths);
-    bool with_caller = pp_cpu_here() == atomic_load(&plan->begun[0]);
-    uint64_t length = !with_caller ? 20000000U : before % 2 ? 500000U : 2000000U;
-    for (uint64_t until = pp_now() + length; pp_now() < until;)
-        if (!with_caller && atomic_load(&plan->deaths) != before) break;
-    *(int *)out = 1;
-    return 0;
-}
-
-/* Runs in a child process, which is pinned to one CPU; each worker is pinned to its own. */
-static int run_lopsided_jobs(void *unused) {
-    (void)unused;
-    struct pool_options options = test_options(2);
-    options.pin = true;
-    struct pool *pool;
-    tester = getpid();
-    pp_fault = note_lingering;
-    EXPECT(pool_create(&options, &pool) == 0);
-    pp_cpu_pin(0);
-    atomic_store(&plan->begun[0], pp_cpu_here());
-    for (int64_t start = now_ms(); atomic_load(&plan->wanted) < 10 && now_ms() - start < PATIENCE / 2;) {
-        int out[2] = {0};
-        struct pool_job job = {.fn = lopsided_item, POOL_OUT(out), .count = 2, .chunk = 1};
-        EXPECT(pool_map(pool, &job) == 0);
-        EXPECT(out[0] == 1 && out[1] == 1);
-    }
-    EXPECT(atomic_load(&plan->wanted) >= 10);
-    EXPECT(atomic_load(&plan->deaths) >= 4);
-    pool_destroy(pool);
-    return 0;
-}
-
-TEST_CASE(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it) {
-    if (pp_cpu_here() < 0 || pool_cpu_count() < 2) return;
-    plan = shared(sizeof *plan);
-    assert_child_passes(run_lopsided_jobs, NULL);
-}
-
 /* The sixth time that the worker is at this point, it sleeps beyond the time-out of its item. */
 static bool sleep_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, "item ran") != 0) return false;
@@ -570,7 +511,6 @@ int main(int argc, char **argv) {
         TEST(a_death_between_finishing_a_chunk_and_marking_it_loses_nothing),
         TEST(a_death_between_marking_a_chunk_and_clearing_the_record_loses_nothing),
         TEST(a_death_between_leaving_a_job_and_announcing_it_loses_nothing),
-        TEST(a_worker_on_the_cpu_of_the_caller_lingers_and_wakes_it),
         TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
         TEST(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker),
         TEST(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it),

@@ -659,19 +659,14 @@ TEST_CASE(a_job_that_is_over_is_not_entered) {
     pp_shared_unmake(&bed.memory);
 }
 
-TEST_CASE(company_that_lingers_is_told_from_company_that_works) {
+TEST_CASE(the_last_claimer_out_of_a_job_announces_it) {
     struct pp_claimer claimer, other;
     begin_alone(&claimer);
     pp_claimer_begin(&other, &bed.memory, 2, pp_life_begin(&bed.memory, 2));
     uint64_t ticket = pp_ticket(3, 1);
     pp_state_submit(&bed.memory.outcomes[3].state, 1);
     pp_claim_job(&claimer, ticket);
-    assert_int_equal(pp_company_in(&claimer, ticket), PP_NO_COMPANY);
     pp_claim_job(&other, ticket);
-    assert_int_equal(pp_company_in(&claimer, ticket), PP_WORKING);
-    pp_set_lingering(&other, true);
-    assert_int_equal(pp_company_in(&claimer, ticket), PP_LINGERERS);
-    pp_set_lingering(&other, false);
     assert_false(pp_leave_job(&claimer, ticket, NULL));
     assert_int_equal(pp_record_announced(claimer.record), 0);
     assert_false(pp_leave_job(&other, ticket, NULL)); /* nobody waits for it */
@@ -692,7 +687,7 @@ int main(int argc, char **argv) {
         TEST(a_claimer_that_holds_nothing_is_at_nothing),
         TEST(a_clock_that_nobody_watches_is_checked_by_the_claimer),
         TEST(a_job_that_is_over_is_not_entered),
-        TEST(company_that_lingers_is_told_from_company_that_works),
+        TEST(the_last_claimer_out_of_a_job_announces_it),
     };
     return run_group("shared_claim", tests, COUNT(tests), argc, argv);
 }

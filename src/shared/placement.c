@@ -72,8 +72,3 @@ void pp_placement_apart(struct pp_shared *shared, uint32_t worker, struct pp_bac
 void pp_placement_forget(struct pp_shared *shared, uint32_t worker) {
     tell(&shared->status->cpus[1 + worker], 0);
 }
-
-bool pp_placement_is_with_caller(const struct pp_shared *shared) {
-    uint32_t cpu = told(&shared->control->caller_sleeps);
-    return cpu != 0 && there_is_one_each(shared, 0) && cpu == here();
-}

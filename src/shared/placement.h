@@ -1,8 +1,8 @@
 /* On which CPUs the caller and its workers are: they tell each other, and keep apart where there is one for each.
  *
  * Invariant: what is told is a hint; a wrong one costs time, and nothing else.
- * Called by: wait (tells where the caller is), pool, size (the numbers), worker (keeps apart), work_jobs (asks where
- * the caller is), life (forgets the dead). */
+ * Called by: wait (tells where the caller is), pool, resize (the numbers), worker (keeps apart), worker_life (forgets
+ * the dead). */
 #ifndef PP_PLACEMENT_H
 #define PP_PLACEMENT_H
 
@@ -26,7 +26,5 @@ void pp_placement_tell_awake(struct pp_shared *shared);
 void pp_placement_apart(struct pp_shared *shared, uint32_t worker, struct pp_backoff *moves, uint64_t now);
 /* Worker: it is about to sleep, and to be woken wherever the system likes. Whoever learns of its death: likewise. */
 void pp_placement_forget(struct pp_shared *shared, uint32_t worker);
-/* Worker: whether it is on the CPU where the caller sleeps, and no worker has to share. */
-bool pp_placement_is_with_caller(const struct pp_shared *shared);
 
 #endif

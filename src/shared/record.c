@@ -122,7 +122,6 @@ void pp_record_end_life(struct pp_record *record) {
     atomic_store_explicit(&record->claimed[0], 0, memory_order_relaxed);
     atomic_store_explicit(&record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&record->item, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->lingers, 0, memory_order_relaxed);
     /* Last: a caller that sees the job left finds the notice of the death, which was written before. */
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }

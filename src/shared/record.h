@@ -59,9 +59,6 @@ struct pp_record {
     /* Whether one of the finished items of the chunk has failed: then the plan's codes are valid for the chunk. Written
      * after they were cleared (release). */
     _Atomic uint64_t has_errors;
-    /* Whether the worker stays in a job of which nothing is left only until others have left it. A hint, read by other
-     * workers. */
-    _Atomic uint64_t lingers;
 
     /* The address of a memory fault, then whether there was one. Written by the worker's signal handler, read after the
      * worker's death. */
@@ -99,10 +96,6 @@ static inline uint64_t pp_record_claimed(const struct pp_record *record, int i) 
 }
 /* Whether the ticket is, or was last, among those that it has taken. */
 bool pp_record_holds(const struct pp_record *record, uint64_t ticket);
-/* Whether it stays in its job only until others have left. */
-static inline bool pp_record_lingers(const struct pp_record *record) {
-    return atomic_load_explicit(&record->lingers, memory_order_relaxed) != 0;
-}
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
 static inline uint64_t pp_record_announced(const struct pp_record *record) {
     return atomic_load_explicit(&record->done_tail, memory_order_acquire);

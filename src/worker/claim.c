@@ -56,18 +56,6 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *c, uint64_t ticket) {
     return c->shared->descs[slot].in;
 }
 
-enum pp_company pp_company_in(const struct pp_claimer *c, uint64_t ticket) {
-    uint32_t workers = atomic_load_explicit(&c->shared->control->workers, memory_order_relaxed);
-    enum pp_company company = PP_NO_COMPANY;
-    for (uint32_t w = 0; w < workers; w++) {
-        const struct pp_record *other = &c->shared->records[w];
-        if (w == c->number || pp_record_job(other) != ticket) continue;
-        if (!pp_record_lingers(other)) return PP_WORKING;
-        company = PP_LINGERERS;
-    }
-    return company;
-}
-
 /* Each claimer stores that it is out, then looks at the others, both with sequential consistency: so one of them sees
  * all others out. That may be one that left something to claim. Meanwhile others may have claimed it, have seen this
  * claimer in, and have kept silent. So it looks at the cursors once more, after its look at the others: a claimer that
@@ -80,7 +68,7 @@ bool pp_leave_job(struct pp_claimer *c, uint64_t ticket, const struct pp_job_pla
     PP_POINT(unfinished ? "turn over" : "leaving");
     atomic_store_explicit(&c->record->job, 0, memory_order_seq_cst);
     PP_POINT("left");
-    if (pp_company_in(c, ticket) != PP_NO_COMPANY) return false;
+    if (pp_record_anybody_in(c->shared, ticket)) return false;
     return (!unfinished || pp_plan_is_used_up(&regions)) && pp_announce(c, ticket);
 }
 

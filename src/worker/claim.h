@@ -153,14 +153,6 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *claimer, uint64_t tick
  * last claimer out of a job in which nothing is left announces that. Returns true if the owner must ring the bell. */
 bool pp_leave_job(struct pp_claimer *claimer, uint64_t ticket, const struct pp_job_plan *unfinished);
 
-/* Who else is in the job: nobody, only workers that linger, or a worker that is at it. */
-enum pp_company { PP_NO_COMPANY, PP_LINGERERS, PP_WORKING };
-enum pp_company pp_company_in(const struct pp_claimer *claimer, uint64_t ticket);
-/* Whether this claimer stays in its job only until the others have left. */
-static inline void pp_set_lingering(struct pp_claimer *c, bool lingers) {
-    atomic_store_explicit(&c->record->lingers, lingers, memory_order_relaxed);
-}
-
 /* Whether the job is being killed, so that nothing more of it may be started. After pp_begin_visit() or
  * pp_begin_item(). Pairs with pp_round_kill(), which sets `stop` and then looks at the records: it sees what was begun,
  * or the claimer sees that it is to stop. */

@@ -2,14 +2,12 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "shared/placement.h"
 #include "shared/ring.h"
 #include "shared/ticket.h"
 #include "worker/work.h"
 
 #define SMALL_RESULT 4096 /* larger ones may be written only in part */
 #define MAPPED_AHEAD 1048576 /* bytes of results at most: a chunk may be as large as the user likes, and fail early */
-#define LINGER_NS 50000U /* as much as lingering may gain */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 /* ---- items */
@@ -204,23 +202,6 @@ static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
     return memory->scratch;
 }
 
-/* Waking the caller takes 12 us from the CPU where it sleeps, and 64 from another (bench_limits, "flat-map"). So a
- * worker on that CPU stays in a job in which nothing is left until the workers that are at it have left, if that is not
- * for long: then it is the one that wakes the caller. */
-static void linger(struct worker *w, uint64_t ticket) {
-    struct pp_claimer *c = &w->claimer;
-    if (!pp_placement_is_with_caller(c->shared) || pp_company_in(c, ticket) != PP_WORKING) return;
-    uint64_t now = pp_now(), until = now + LINGER_NS;
-    if (now < w->idle.looks.until) return;
-    pp_set_lingering(c, true);
-    PP_POINT("lingering");
-    for (int i = 1; pp_would_ring(c, ticket) && pp_company_in(c, ticket) == PP_WORKING; i++) {
-        if (!pp_ring_is_empty(c->shared) || pp_work_sees_job(w)) break;
-        if (i % PP_LOOKS == 0 && pp_backoff_yield(&w->idle.looks) >= until) break;
-    }
-    pp_set_lingering(c, false);
-}
-
 /* unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL. */
 static void leave_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *unfinished) {
     if (pp_leave_job(&w->claimer, ticket, unfinished)) pp_work_ring(w);
@@ -255,10 +236,7 @@ static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
     if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w);
     w->call->context = NULL;
     pp_set_busy_since(&w->claimer, 0);
-    if (nothing_left) {
-        w->jobs.used_up[entry] = ticket;
-        linger(w, ticket);
-    }
+    if (nothing_left) w->jobs.used_up[entry] = ticket;
     leave_job(w, ticket, nothing_left ? NULL : plan);
 }
 
