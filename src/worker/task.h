@@ -1,8 +1,9 @@
 /* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
  * task_input().
  *
- * Invariant: one call at a time in each thread; `pp_call` describes it, and says nothing outside of calls.
- * Called by: worker (fills it), tasks (through the public functions). */
+ * Invariant: a thread is in one call at a time, which its struct pp_call describes; outside of calls `running` is
+ * false.
+ * Called by: the worker, which fills the struct, and tasks, through the public functions. */
 #ifndef PP_TASK_H
 #define PP_TASK_H
 
@@ -16,13 +17,13 @@ struct pp_desc;
 struct pp_shared;
 
 struct pp_call {
-    const struct pp_shared *shared; /* of the pool whose worker this thread is, or is for the moment; NULL: none */
-    const struct pp_call *outer;    /* the call that this one was made in, where a task uses an inline pool */
+    const struct pp_shared *shared; /* of the pool whose worker this thread is at the moment; NULL: of none */
+    const struct pp_call *outer;    /* the call that this one was made in: a task uses an inline pool */
     bool running;
     bool has_message;
-    size_t message_index; /* the item that has left the message */
-    size_t index;         /* of a task; an item's follows from: */
-    const _Atomic uint64_t *position; /* where the position of the item that runs is kept; NULL: a task */
+    size_t message_index; /* of the item that has left the message */
+    size_t index;         /* of a task; that of an item follows from: */
+    const _Atomic uint64_t *position; /* where the position of the running item is; NULL: this is a task */
     const uint64_t *items;            /* the item at each position; NULL: the position is the item */
     uint64_t seed;
     const void *context;
@@ -33,7 +34,7 @@ struct pp_call {
     char message[256];
 };
 
-/* This thread's. The address stays the same: a loop takes it once. */
+/* The call of this thread. Its address stays the same, so that a loop may take it once. */
 struct pp_call *pp_call_here(void);
 /* Whether this thread is in a task, or an initializer, of the pool with this memory. */
 bool pp_call_is_within(const struct pp_shared *shared);

@@ -1,9 +1,11 @@
-/* A worker: whatever claims slots and publishes outcomes. It takes tickets and chunks of jobs, runs them, and sleeps.
+/* A worker: it claims tickets and chunks of jobs, runs them, and sleeps while there are none. How it claims is in
+ * claim.h.
  *
- * Invariant: what it holds and runs is in its record before it can be claimed by nobody else, and an outcome is in its
- * slot before it is announced; so it may die at any instruction, and caller and supervisor know what it leaves. Called
- * by: supervisor, in the process that is to be the worker; threads, in the thread that is to be it; inline, in the
- * program's own thread, task by task. */
+ * Invariant: a worker writes what it is about to claim into its record before the claim can succeed, and an outcome
+ * into its slot before it announces it. So it may die at any instruction, and caller and supervisor know what it
+ * leaves.
+ * Called by: supervisor.c, in the process that becomes the worker; threads.c, in the thread that becomes it; inline.c,
+ * in the program's own thread, step by step. */
 #ifndef PP_WORKER_H
 #define PP_WORKER_H
 
@@ -25,30 +27,33 @@ struct pp_worker_options {
     int idle_timeout; /* ms; 0: none */
 };
 
-/* Who the worker is, and what it has. */
+/* What a worker is started with. */
 struct pp_worker_setup {
     struct pp_shared *shared;
     const struct pp_worker_options *options;
     uint32_t number, life;
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
-    /* NULL: a process of its own, which exits where its life ends, and which a supervisor kills. Else nobody can kill
-     * it: it observers its own time-outs, stops when control->ending says so, and its life ends by a longjmp() to here,
-     * never from within a task. What it leaves is what a death at that point leaves. */
+    /* NULL: the worker is a process. Its supervisor kills it, and it exits when its life ends. Else nothing can kill
+     * it: it checks its own time-outs and ends when control->ending says so. Its life ends by a longjmp() to here,
+     * never from within a task; what it leaves in shared memory is what a death at that point would leave. */
     jmp_buf *ends;
 };
 
 noreturn void pp_worker_run(const struct pp_worker_setup *setup);
 
-/* The same step by step, for whoever has something else to do between tasks. NULL: no memory. Freed by pp_release(). */
+/* The same step by step, for a thread that has something else to do between steps. */
+
+/* Returns NULL if there is no memory. Freed by pp_release(). */
 struct worker *pp_worker_new(void);
 void pp_worker_begin(struct worker *worker, const struct pp_worker_setup *setup);
-/* Before the first step, and again when another thread or another task's call has used this thread meanwhile. */
+/* Before the first step, and again if another thread, or another task's call in this thread, has run a step
+ * meanwhile. */
 void pp_worker_enter(struct worker *worker);
 void pp_worker_initialize(struct worker *worker);
-/* Runs what is there to be run next. False: nothing is. */
+/* Runs the next tickets, or has a turn in a job. Returns false if there is no work. */
 bool pp_worker_step(struct worker *worker);
-/* Ends its life by its own will, as if it had had all its tasks; never returns. */
+/* Ends the worker's life as if it had run all the tasks that it may run. Never returns. */
 bool pp_worker_retire(struct worker *worker);
 
 #endif
