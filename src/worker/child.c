@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -102,10 +101,6 @@ void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-void pp_child_flush(void) {
-    if (pp_child_has_output()) fflush(stdout);
 }
 
 void pp_child_exit(int status) {

@@ -27,16 +27,14 @@ void pp_child_begin(void);
 /* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, blocks no
  * signal, and notes the address of a memory fault in its record. keep_oom_score: as in struct pool_options. */
 void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom_score);
-/* Writes the output that a task has printed. */
-void pp_child_flush(void);
 noreturn void pp_child_exit(int status);
 
 /* ---- by platform, for child.c: child_linux.c, child_posix.c */
 
 /* Drops output that the program had buffered before the fork: the program itself will write it. */
 void pp_child_drop_output(void);
-/* Returns whether the buffer of stdout holds output; true where the system does not say. */
-bool pp_child_has_output(void);
+/* Writes the output that a task has printed. Called by the worker, too. */
+void pp_child_flush(void);
 /* Makes exit() in a task end the worker at once: exit handlers and unwritten files belong to the program. Does nothing
  * where the C library cannot do that. */
 void pp_child_catch_exit(void);

@@ -21,8 +21,8 @@ void pp_child_drop_output(void) {
     if (null >= 0) close(null);
 }
 
-bool pp_child_has_output(void) {
-    return true;
+void pp_child_flush(void) {
+    fflush(stdout);
 }
 
 void pp_child_catch_exit(void) {

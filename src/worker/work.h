@@ -93,8 +93,10 @@ noreturn void pp_work_await_kill(struct worker *w);
 /* A worker that cannot be killed checks its own time-out once the task or item has returned, as the supervisor would
  * have done. */
 void pp_work_check_clock(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout);
-/* Writes what a task printed before its process may die. */
-void pp_work_flush(const struct worker *w);
+/* Writes the output of a task before its process may die. */
+static inline void pp_work_flush(const struct worker *w) {
+    if (!w->ends) pp_child_flush();
+}
 /* Ends its life by itself. why: PP_RETIRED… */
 noreturn void pp_work_retire(struct worker *w, uint32_t why);
 void pp_work_retire_if_due(struct worker *w);

@@ -37,10 +37,6 @@ void pp_work_check_clock(const struct worker *w, _Atomic uint64_t *word, uint64_
     pp_check_clock(&w->claimer, word, running, (uint64_t)timeout * NS_PER_MS, pp_now());
 }
 
-void pp_work_flush(const struct worker *w) {
-    if (!w->ends) pp_child_flush();
-}
-
 void pp_work_end_forked(void) {
     pp_child_flush();
     pp_child_exit(0);
