@@ -221,8 +221,11 @@ PARPOOL_API const char *pool_strerror(int code);
 /* ==== Part 2 =========================================================================================================
  *
  * CODES
- *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the system has
- *   no process to give (POOL_EAGAIN), or the supervisor died (POOL_EDIED). All open work then ends with that code. */
+ *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the supervisor
+ *   died, or workers die again and again before they begin anything (POOL_EDIED), or the system had no process to give
+ *   from the start (POOL_EAGAIN). All open work then ends with that code. A shortage of processes later on passes: work
+ *   waits, pool_stats() tells why, and the pool comes back to its size by itself; what waits without any worker at
+ *   pool_shutdown() ends with POOL_EAGAIN. */
 enum {
     POOL_END = 0x504f4f4c, /* no failure: there are no more; a number that no next() returns by accident */
     POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
@@ -372,6 +375,9 @@ struct pool_stats {
     uint64_t retried; /* times that one was run again after its worker died */
     uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves */
     struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
+    struct pool_failure shortage;   /* why workers are missing just now; error 0: none is. They are started again, ever
+                                       more rarely, at last every 5 s. POOL_EAGAIN: the system refuses processes.
+                                       POOL_EDIED: workers die before they begin anything */
     int room, listed;               /* room: set before the call; listed: elements that were filled in */
 };
 

@@ -13,11 +13,16 @@
 #include "shared/notice.h"
 #include "shared/backlog.h"
 #include "base/sys.h"
+#include "shared/state.h"
+#include "shared/ticket.h"
 #include "shared/timer.h"
 
-#define START_TRIES 10      /* times in a row that a worker may die before it is ready */
-#define FORK_TRIES 5        /* times in a row that the system may refuse a process */
-#define FORK_PAUSE 10000000 /* ns after the first refusal; doubled with each */
+#define FUTILE_TRIES 12          /* times in a row that a worker may die with nothing in its hands */
+#define FUTILE_AT_ONCE 2         /* of those, after how many the next is started without a pause */
+#define LONG_LIFE_NS 1000000000U /* a worker that has lived for so long would have begun what waits */
+#define FORK_TRIES 5             /* times that the system may refuse a process before that counts as a shortage */
+#define PAUSE_LEAST 10000000U    /* ns after the first refusal or futile death; doubled with each */
+#define PAUSE_MOST 5000000000U
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 
 #define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
@@ -40,14 +45,20 @@ struct supervisor {
     int statuses[PP_WORKERS];
     pid_t groups[GROUPS]; /* of the last workers that left children, which were killed; 0: none */
     uint32_t groups_left;
-    unsigned init_failures[PP_WORKERS], start_failures[PP_WORKERS];
+    unsigned init_failures[PP_WORKERS], futile_deaths[PP_WORKERS];
+    uint64_t started[PP_WORKERS];     /* ns */
+    uint64_t start_again[PP_WORKERS]; /* ns; when to start the next after a futile death */
+    uint64_t successes;  /* tasks that workers had run as of the last futile death */
+    bool had_worker;     /* or is to have some only once there is work */
     unsigned fork_failures;
+    int fork_error;      /* of the last refusal */
     uint64_t fork_again; /* ns; when to try again after a refused fork */
     uint32_t shortest;   /* see pp_timer_check() */
     uint64_t next_check;
     bool broken;
     int32_t last_init_code;
     int last_status;
+    bool last_was_ready;
 };
 
 /* The write end of the pipe by which SIGCHLD wakes poll(). */
@@ -124,6 +135,8 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
     s->states[number] = ALIVE;
+    s->started[number] = pp_now();
+    s->had_worker = true;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
 }
@@ -134,32 +147,66 @@ static uint32_t count_states(const struct supervisor *s, enum worker_state kind,
     return count;
 }
 
-/* Tells the caller if the pool has no worker and will get none, so that the caller does not wait for ever. */
+/* For pool_stats(): why workers are missing. */
+static void tell_shortage(struct supervisor *s, uint64_t now) {
+    uint64_t why = 0;
+    if (s->fork_failures > 0 && count_states(s, EMPTY, s->wanted) > 0) {
+        why = pp_shortage(POOL_EAGAIN, s->fork_error);
+    } else {
+        for (uint32_t w = 0; w < s->wanted && !why; w++)
+            if (s->states[w] == GIVEN_UP || (s->states[w] == EMPTY && now < s->start_again[w]))
+                why = pp_shortage(POOL_EDIED, s->last_status);
+    }
+    atomic_store_explicit(&s->shared->control->shortage, why, memory_order_release);
+}
+
+/* Tells the caller if the pool has no worker and will get none, so that the caller does not wait for ever. A shortage
+ * of processes passes: then what was submitted waits, unless the pool never had a worker or is being shut down. */
 static void tell_if_broken(struct supervisor *s) {
-    bool no_process = s->fork_failures > FORK_TRIES && count_states(s, ALIVE, s->workers) == 0;
+    bool closing = atomic_load_explicit(&s->shared->control->closing, memory_order_acquire) != 0;
+    bool may_end = (!s->had_worker || closing) && s->fork_failures > FORK_TRIES;
+    bool none_lives = count_states(s, EMPTY, s->wanted) > 0 && count_states(s, ALIVE, s->workers) == 0;
+    bool no_process = may_end && none_lives;
     bool none_is_fit = s->wanted > 0 && count_states(s, GIVEN_UP, s->wanted) == s->wanted;
     if (s->broken || (!no_process && !none_is_fit)) return;
-    int32_t code = no_process ? POOL_EAGAIN : s->options->worker.initializer ? POOL_EINIT : POOL_EDIED;
+    bool unfit = s->options->worker.initializer && !s->last_was_ready;
+    int32_t code = no_process ? POOL_EAGAIN : unfit ? POOL_EINIT : POOL_EDIED;
     struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
-                               .status = s->last_status};
+                               .status = no_process ? s->fork_error : s->last_status};
     s->broken = pp_notice_write(s->shared, &notice);
     if (s->broken) ring_for_caller(s);
+}
+
+/* The pause after so many failures in a row. */
+static uint64_t pause_after(unsigned failures) {
+    uint64_t pause = PAUSE_LEAST;
+    while (failures-- > 1 && pause < PAUSE_MOST) pause *= 2;
+    return pause < PAUSE_MOST ? pause : PAUSE_MOST;
 }
 
 static void start_missing(struct supervisor *s) {
     uint64_t now = pp_now();
     for (uint32_t w = 0; w < s->wanted; w++) {
-        if (s->states[w] != EMPTY || s->fork_failures > FORK_TRIES || now < s->fork_again) continue;
+        if (s->states[w] != EMPTY || now < s->fork_again || now < s->start_again[w]) continue;
         if (start_worker(s, w)) {
             s->fork_failures = 0;
             continue;
         }
-        s->fork_again = now + ((uint64_t)FORK_PAUSE << s->fork_failures++);
+        s->fork_error = errno;
+        s->fork_again = now + pause_after(++s->fork_failures);
     }
+    tell_shortage(s, now);
 }
 
-static bool waits_to_fork(const struct supervisor *s) {
-    return s->fork_failures > 0 && s->fork_failures <= FORK_TRIES && count_states(s, EMPTY, s->wanted) > 0;
+/* When start_missing() must be called again, though nothing has happened. */
+static uint64_t next_start(const struct supervisor *s) {
+    uint64_t next = UINT64_MAX;
+    for (uint32_t w = 0; w < s->wanted; w++) {
+        if (s->states[w] != EMPTY) continue;
+        uint64_t at = s->start_again[w] > s->fork_again ? s->start_again[w] : s->fork_again;
+        if (at < next) next = at;
+    }
+    return next;
 }
 
 /* ---- the number of workers */
@@ -192,9 +239,10 @@ static void read_size(struct supervisor *s) {
     uint32_t before = s->wanted;
     s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
     s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
-    s->fork_failures = 0;
+    s->fork_again = 0;
     for (uint32_t w = 0; w < s->workers; w++) {
-        s->init_failures[w] = s->start_failures[w] = 0;
+        s->init_failures[w] = s->futile_deaths[w] = 0;
+        s->start_again[w] = 0;
         if (s->states[w] == GIVEN_UP || (s->states[w] == RESTING && w >= s->wanted)) s->states[w] = EMPTY;
         if (s->states[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->states[w] = RESTING;
     }
@@ -213,26 +261,59 @@ static void kill_worker(void *context, uint32_t worker) {
     if (s->states[worker] == ALIVE) kill_group(s->pids[worker]);
 }
 
-/* Whether this worker, which has died, must be started once more. */
-static bool deserves_another(struct supervisor *s, uint32_t w) {
+/* Whether any worker has run anything since the last futile death. */
+static bool has_succeeded(struct supervisor *s) {
+    uint64_t successes = 0;
+    for (uint32_t w = 0; w < s->workers; w++) successes += pp_record_counts(&s->shared->records[w]).tasks;
+    bool any = successes != s->successes; /* fewer: a worker that had run some has ended */
+    s->successes = successes;
+    return any;
+}
+
+/* Whether the task that the dead worker tried to claim, or ran, was its own. */
+static bool held_task(const struct supervisor *s, const struct pp_notice *notice) {
+    uint32_t slot = pp_ticket_slot(notice->left.current);
+    if (notice->left.current == 0 || slot >= PP_SLOTS) return false;
+    uint64_t state = atomic_load_explicit(&s->shared->outcomes[slot].state, memory_order_acquire);
+    return pp_is_held_by(state, notice->worker, notice->life);
+}
+
+/* Whether this worker has died for nothing: not by its own will, with nothing in its hands, and soon after its start
+ * though it had run nothing. */
+static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_notice *notice) {
+    const struct pp_snapshot *left = &notice->left;
+    if (!atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed)) return true;
+    if (left->retired || left->fetching || pp_record_counts(&s->shared->records[w]).tasks > 0) return false;
+    bool ran_item = left->job != 0 && pp_snapshot_victim(left) != PP_NO_VICTIM;
+    return !ran_item && !held_task(s, notice) && pp_now() - s->started[w] < LONG_LIFE_NS;
+}
+
+/* Whether this worker, which has died, must be started once more; after a pause if it keeps dying for nothing. */
+static bool deserves_another(struct supervisor *s, uint32_t w, bool futile) {
     const struct pp_start *start = &s->shared->starts[w];
-    if (atomic_load_explicit(&start->ready, memory_order_relaxed)) {
-        s->init_failures[w] = s->start_failures[w] = 0;
+    bool ready = atomic_load_explicit(&start->ready, memory_order_relaxed) != 0;
+    if (ready) s->init_failures[w] = 0;
+    if (!futile) {
+        s->futile_deaths[w] = 0;
         return true;
     }
+    if (has_succeeded(s)) memset(s->futile_deaths, 0, sizeof s->futile_deaths);
+    s->last_was_ready = ready;
     s->last_status = s->statuses[w];
     s->last_init_code = atomic_load_explicit(&start->init_code, memory_order_relaxed);
     if (s->last_init_code != 0) s->init_failures[w]++;
-    s->start_failures[w]++;
-    return s->init_failures[w] < PP_INIT_TRIES && s->start_failures[w] < START_TRIES;
+    unsigned deaths = ++s->futile_deaths[w];
+    if (deaths > FUTILE_AT_ONCE) s->start_again[w] = pp_now() + pause_after(deaths - FUTILE_AT_ONCE);
+    return s->init_failures[w] < PP_INIT_TRIES && deaths < FUTILE_TRIES;
 }
 
 /* Tells the caller of a death and ends the life: DEAD → EMPTY, RESTING or GIVEN_UP. The state stays DEAD while there is
  * no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
+    bool futile = is_futile(s, w, &notice); /* before the caller can use its slot again */
     if (!pp_life_end(s->shared, w, &notice)) return;
-    bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w);
+    bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w, futile);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
     if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its place */
@@ -328,7 +409,6 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         break;
     case PP_RESIZE: read_size(s); break;
     case PP_START:
-        s->fork_failures = 0;
         /* The caller takes workers that rest less starts that were asked for and not taken for those that it may still
          * ask for. So the starts count as taken before the workers cease to rest: between the two stores the caller
          * asks for one worker too many. In the other order it would count one start twice, and its task would wait
@@ -339,7 +419,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         start_resting(s, command->value);
         break;
     case PP_END: end_all(s);
-    default: break; /* PP_ROOM: the loop tries the notices of the dead again */
+    default: break; /* PP_ROOM, PP_CLOSE: the loop looks at notices of the dead and at `closing` again */
     }
 }
 
@@ -352,7 +432,8 @@ static void take_commands(struct supervisor *s) {
 
 static void wait_for_events(struct supervisor *s) {
     uint64_t deadline = s->next_check;
-    if (waits_to_fork(s) && s->fork_again < deadline) deadline = s->fork_again;
+    uint64_t start = next_start(s);
+    if (start < deadline) deadline = start;
     struct pollfd fds[] = {{.fd = s->options->command_socket, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
@@ -375,6 +456,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     s.workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
     s.wanted = s.workers;
     for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.states[w] = RESTING;
+    s.had_worker = options->lazy;
     pp_child_begin();
     watch_children(&s);
     watch_caller(&s);

@@ -1,5 +1,6 @@
 #include "pool/describe.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,6 +52,19 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
     }
 }
 
+static void describe_refusal(struct pool_failure *failure, int code) {
+    char number[32] = "";
+    if (code > 0) snprintf(number, sizeof number, ": error %d", code);
+    const char *name = code == EAGAIN ? ": EAGAIN" : code == ENOMEM ? ": ENOMEM" : number;
+    snprintf(failure->message, sizeof failure->message, "no worker process could be started%s", name);
+}
+
+void pp_describe_shortage(struct pool_failure *failure, uint64_t shortage) {
+    struct pp_notice notice = {.code = (int32_t)(shortage >> 32), .status = (int32_t)(shortage & 0xffffffffU)};
+    memset(failure, 0, sizeof *failure);
+    if (shortage != 0) pp_describe_break(failure, &notice);
+}
+
 void pp_describe_break(struct pool_failure *failure, const struct pp_notice *notice) {
     char *text = failure->message;
     size_t room = sizeof failure->message;
@@ -60,11 +74,11 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
         failure->code = notice->init_code;
         snprintf(text, room, "the initializer returned %d", failure->code);
     } else if (notice->code == POOL_EAGAIN) {
-        snprintf(text, room, "no worker process could be started");
+        describe_refusal(failure, notice->status);
     } else {
         describe_status(failure, notice->status, false, 0);
         char how[200];
         snprintf(how, sizeof how, "%.199s", text);
-        snprintf(text, room, "no worker lives to begin a task: %s", how);
+        snprintf(text, room, "workers die before they begin anything: %s", how);
     }
 }

@@ -12,4 +12,7 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
 /* Says in *failure why the pool can do no more work. notice: of kind PP_POOL_BROKEN. */
 void pp_describe_break(struct pool_failure *failure, const struct pp_notice *notice);
 
+/* Says in *failure why workers are missing; error is 0 if none is. shortage: see pp_shortage(). */
+void pp_describe_shortage(struct pool_failure *failure, uint64_t shortage);
+
 #endif

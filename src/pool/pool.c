@@ -17,6 +17,7 @@
 #include "pool/progress.h"
 #include "pool/resize.h"
 #include "pool/wait.h"
+#include "shared/command.h"
 #include "shared/pages.h"
 #include "shared/placement.h"
 
@@ -187,6 +188,8 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
         if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
         pp_wake_waiting(pool);
+        atomic_store_explicit(&pool->shared.control->closing, 1, memory_order_release);
+        pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_CLOSE});
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/sys.h"
 #include "pool/call.h"
+#include "pool/describe.h"
 #include "pool/job.h"
 #include "pool/pool.h"
 #include "shared/record.h"
@@ -65,7 +66,9 @@ int pool_stats(struct pool *pool, struct pool_stats *stats) {
     pp_advance(pool);
     count_work(pool, stats, &given);
     count_workers(pool, stats, given);
+    uint64_t shortage = atomic_load_explicit(&pool->shared.control->shortage, memory_order_acquire);
     pp_unlock(pool);
+    pp_describe_shortage(&stats->shortage, shortage);
     stats->running = at_most((uint64_t)stats->busy, stats->queued);
     stats->queued -= stats->running;
     return 0;

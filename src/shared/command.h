@@ -16,6 +16,7 @@ enum pp_command_kind {
     PP_ROOM,   /* there is room for notices again */
     PP_RESIZE, /* control->workers and control->wanted have changed */
     PP_START,  /* start `value` of the workers that rest: there is work for them */
+    PP_CLOSE,  /* control->closing was set */
     PP_END     /* kill all workers and exit */
 };
 

@@ -20,11 +20,16 @@ struct pp_notice {
     enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
     uint32_t worker, life;
     pid_t pid;
-    int status;   /* of waitpid() */
+    int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
     struct pp_snapshot left; /* what its record said in the end: untrusted */
 };
+
+/* Why workers are missing: a code, POOL_EAGAIN or POOL_EDIED, and a status as in struct pp_notice. */
+static inline uint64_t pp_shortage(int32_t code, int status) {
+    return (uint64_t)(uint32_t)code << 32 | (uint32_t)status;
+}
 
 /* Supervisor; one process or thread at a time, from the announcement to the publication. Announces a notice. Returns
  * false if there is no room; the caller will then send PP_ROOM. */

@@ -65,6 +65,9 @@ struct pp_control {
     _Atomic uint32_t readable;
     /* Written by the supervisor: whether `pids` are of another pid namespace than the caller's. */
     _Atomic uint32_t elsewhere;
+    /* Written by the supervisor: why workers are missing; 0: none is. See pp_shortage(). */
+    _Atomic uint64_t shortage;
+    _Atomic uint32_t closing; /* the pool is being shut down: what waits for a process must end */
     /* The process of each worker; 0: none. Written by the process that starts the worker, and by the worker before it
      * runs anything. */
     _Atomic uint32_t pids[PP_WORKERS];
