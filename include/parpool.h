@@ -81,8 +81,8 @@ struct pool_options {
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
 
-/* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure while one lives; if none
- * can be started, submitted work ends with POOL_EAGAIN.
+/* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure: the rest is tried
+ * again, see CODES. If not even one can be started from the first, submitted work ends with POOL_EAGAIN.
  * options: copied; NULL: defaults. pool: receives the pool.
  * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EAGAIN
  *     POOL_EINIT: with POOL_THREADS, few threads could be made, and the initializer failed in all of them

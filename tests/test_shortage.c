@@ -126,6 +126,31 @@ TEST_CASE(what_waits_without_a_worker_ends_at_shutdown) {
     }
 }
 
+/* ---- threads */
+
+static atomic_int threads_left;
+
+static bool refuse_thread(const char *call) {
+    return strcmp(call, "thread") == 0 && atomic_fetch_sub(&threads_left, 1) <= 0;
+}
+
+TEST_CASE(a_pool_of_threads_comes_to_its_size_after_a_shortage_of_threads) {
+    atomic_store(&threads_left, 1);
+    pp_fault = refuse_thread;
+    struct pool_options options = test_options(3);
+    options.backend = POOL_THREADS;
+    struct pool *pool = pool_from(&options);
+    assert_squares_in_turn(pool, 10);
+    sleep_ms(100);
+    assert_told_of_refusals(pool);
+    assert_squares_at_once(pool, 100);
+    atomic_store(&threads_left, INT32_MAX);
+    assert_true(comes_to_size(pool, 3));
+    assert_squares_at_once(pool, 100);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 /* ---- deaths for nothing */
 
 static void *kill_soon(void *unused) {
@@ -188,6 +213,7 @@ int main(int argc, char **argv) {
         TEST(a_lazy_pool_waits_for_its_first_worker),
         TEST(a_larger_size_tries_at_once),
         TEST(what_waits_without_a_worker_ends_at_shutdown),
+        TEST(a_pool_of_threads_comes_to_its_size_after_a_shortage_of_threads),
         TEST(workers_that_die_for_nothing_are_started_ever_more_rarely_and_then_given_up),
         TEST(a_pool_whose_workers_died_for_nothing_a_few_times_comes_back),
     };

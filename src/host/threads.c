@@ -24,15 +24,18 @@
 #define ROOM_NS 1000000U /* how long a thread waits before it looks again whether there is room for a notice */
 #define PAUSE_LEAST 50000U /* ns between two looks whether all have retired, at first */
 #define PAUSE_MOST 10000000U /* … and later */
+#define REFUSED_LEAST 10000000U /* ns until a thread is asked for again; doubled with each refusal */
+#define REFUSED_MOST 5000000000U
 
 /*             start_one()          the pool has become too small
  *     EMPTY --------------> ALIVE -----------------------------> RETIRED
  *                             |
- *                             | the system has no thread, or the initializer keeps failing
+ *                             | the initializer keeps failing
  *                             v
  *                          GIVEN_UP
- * resize_threads() starts all that are not ALIVE and whose number the pool then has. */
-enum thread_state { EMPTY, ALIVE, RETIRED, GIVEN_UP };
+ * A worker is REFUSED instead of ALIVE if the system has no thread. drive_threads() tries those again. resize_threads()
+ * starts all that are not ALIVE and whose number the pool then has. */
+enum thread_state { EMPTY, ALIVE, RETIRED, GIVEN_UP, REFUSED };
 
 struct thread {
     struct threads *threads;
@@ -48,6 +51,7 @@ struct threads {
     struct pp_shared *shared;
     struct pp_worker_options options;
     int task_pipe, bell;
+    uint64_t refused_pause, refused_until; /* ns; under the pool's lock */
     pthread_mutex_t lock; /* for the states of all, and because notices have one writer at a time */
     struct thread workers[PP_WORKERS];
 };
@@ -74,7 +78,7 @@ static bool send_notice(struct threads *threads, const struct pp_notice *notice)
 static bool all_have_given_up(const struct threads *threads) {
     uint32_t wanted = atomic_load_explicit(&threads->shared->control->wanted, memory_order_acquire);
     uint32_t lost = 0;
-    while (lost < wanted && threads->workers[lost].state == GIVEN_UP) lost++;
+    while (lost < wanted && threads->workers[lost].state >= GIVEN_UP) lost++;
     return wanted > 0 && lost == wanted;
 }
 
@@ -143,6 +147,7 @@ static void end_threads(struct pool *pool) {
     pp_wake_all(&pool->shared, pool->fds.task_pipe);
     for (uint32_t i = 0; i < pool->workers; i++)
         if (threads->workers[i].exists) pthread_join(threads->workers[i].id, NULL);
+    pool->due &= ~(unsigned)PP_DUE_DRIVE;
     pthread_mutex_destroy(&threads->lock);
     pp_release(threads);
     pool->backend_state = NULL;
@@ -164,26 +169,51 @@ static bool is_in(struct threads *threads, uint32_t number, enum thread_state st
     return is;
 }
 
-/* Starts as many as the system allows. Returns how many are alive. */
-static uint32_t start_missing_threads(struct pool *pool) {
+/* Sees to it that refused threads are asked for again, ever more rarely, and tells pool_stats() of them. */
+static void note_refusal(struct pool *pool, bool refused) {
+    struct threads *threads = pool->backend_state;
+    uint64_t pause = threads->refused_pause;
+    pause = !refused ? 0 : pause == 0 ? REFUSED_LEAST : pause * 2 < REFUSED_MOST ? pause * 2 : REFUSED_MOST;
+    threads->refused_pause = pause;
+    threads->refused_until = pp_now() + pause;
+    uint64_t why = refused ? pp_shortage(POOL_EAGAIN, 0) : 0;
+    atomic_store_explicit(&pool->shared.control->shortage, why, memory_order_relaxed);
+    if (refused) pool->due |= PP_DUE_DRIVE;
+    else pool->due &= ~(unsigned)PP_DUE_DRIVE;
+}
+
+/* Starts as many as the system allows: of all that are missing, or of those alone that it refused. Returns how many are
+ * alive. */
+static uint32_t start_missing_threads(struct pool *pool, bool refused_alone) {
     struct threads *threads = pool->backend_state;
     uint32_t alive = 0;
     bool allowed = true;
     for (uint32_t i = 0; i < pool->wanted; i++) {
-        if (is_in(threads, i, ALIVE) || (allowed && (allowed = start_one(threads, i)))) {
+        bool missing = !is_in(threads, i, ALIVE);
+        if (missing && refused_alone && !is_in(threads, i, REFUSED)) continue;
+        if (!missing || (allowed && (allowed = start_one(threads, i)))) {
             alive++;
             continue;
         }
         pthread_mutex_lock(&threads->lock);
-        threads->workers[i].state = GIVEN_UP;
+        threads->workers[i].state = REFUSED;
         pthread_mutex_unlock(&threads->lock);
     }
+    note_refusal(pool, !allowed);
     return alive;
+}
+
+/* Threads do the work by themselves. What is to be done in calls is to ask again for those that were refused. */
+static void drive_threads(struct pool *pool) {
+    struct threads *threads = pool->backend_state;
+    if (pp_last_tick() < threads->refused_until) return;
+    if (pool->broken) pool->due &= ~(unsigned)PP_DUE_DRIVE;
+    else start_missing_threads(pool, true);
 }
 
 static void resize_threads(struct pool *pool) {
     struct threads *threads = pool->backend_state;
-    start_missing_threads(pool);
+    start_missing_threads(pool, false);
     pthread_mutex_lock(&threads->lock);
     if (all_have_given_up(threads))
         pp_notice_write(threads->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
@@ -223,7 +253,7 @@ static int start_threads(struct pool *pool) {
     threads->options = pp_worker_options_of(pool);
     threads->bell = pool->fds.bell_end;
     pool->backend_state = threads;
-    uint32_t alive = start_missing_threads(pool);
+    uint32_t alive = start_missing_threads(pool, false);
     /* Threads that were started may have given up by now. */
     pthread_mutex_lock(&threads->lock);
     bool hopeless = all_have_given_up(threads);
@@ -247,4 +277,5 @@ no_lock:
 }
 
 const struct pp_backend pp_threads = {
-    .start = start_threads, .end = end_threads, .resize = resize_threads, .retire = retire_threads, .in_here = true};
+    .start = start_threads, .end = end_threads, .drive = drive_threads, .resize = resize_threads,
+    .retire = retire_threads, .in_here = true};

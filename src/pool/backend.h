@@ -17,8 +17,8 @@ struct pp_backend {
      * the program's process, the pool has cancelled what has not started and marked what runs as killed. Under the
      * pool's lock. */
     void (*end)(struct pool *pool);
-    /* Runs the work that waits, in this thread. NULL if workers run by themselves. Called under the pool's lock, which
-     * it releases while it runs a task. */
+    /* Does what is to be done in calls: runs the work that waits, in this thread, or asks again for threads that the
+     * system has refused. NULL: nothing. Called under the pool's lock, which it releases while it runs a task. */
     void (*drive)(struct pool *pool);
     /* Brings the number of workers to control->wanted; surplus ones retire when they have finished what they hold. NULL
      * if there is always one. Under the pool's lock. */

@@ -79,7 +79,7 @@ enum pp_due {
     PP_DUE_LOOK = 2,      /* a thread sleeps for one outcome, and from now on every outcome matters */
     PP_DUE_CALLBACKS = 4, /* there are callbacks to be run */
     PP_DUE_BELL = 8,      /* always, once pool_fd() was called */
-    PP_DUE_DRIVE = 16     /* always, while tasks run in the program's own calls */
+    PP_DUE_DRIVE = 16     /* always, while tasks run in the program's own calls; while threads are refused */
 };
 
 /* Threads that wait for outcomes; see wait.h. */
