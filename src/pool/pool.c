@@ -73,11 +73,9 @@ static bool are_valid(const struct pool_options *options) {
     return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0;
 }
 
-static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
-    struct pool *pool = pp_zalloc(1, sizeof *pool);
-    if (!pool) return POOL_ENOMEM;
+static void set_up(struct pool *pool, const struct pool_options *options, int workers) {
     pool->options = *options;
-    if (options->backend != POOL_PROCESSES) { /* a thread at rest costs little */
+    if (options->backend != POOL_PROCESSES) { /* a thread that sleeps costs little */
         pool->options.lazy = false;
         pool->options.idle_timeout = 0;
     }
@@ -86,10 +84,25 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     pool->owner = getpid();
     pool->made = pp_now();
     pool->fds = (struct pp_fds){.task_pipe = -1, .task_pipe_end = -1, .bell = -1, .bell_end = -1,
-                                  .command_socket = -1, .lifeline = -1, .event = -1};
+                                .command_socket = -1, .lifeline = -1, .event = -1};
     pool->backend = pp_backend_of(options->backend);
     pool->in_here = pool->backend->in_here;
     pool->references = 1;
+}
+
+/* What workers find when they start. */
+static void set_up_control(struct pool *pool) {
+    struct pp_control *control = pool->shared.control;
+    atomic_store_explicit(&control->workers, pool->workers, memory_order_relaxed);
+    atomic_store_explicit(&control->wanted, pool->wanted, memory_order_relaxed);
+    if (pool->options.lazy) atomic_store_explicit(&control->resting, pool->wanted, memory_order_relaxed);
+    pp_placement_set_cpus(&pool->shared, pool_cpu_count());
+}
+
+static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
+    struct pool *pool = pp_zalloc(1, sizeof *pool);
+    if (!pool) return POOL_ENOMEM;
+    set_up(pool, options, workers);
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
         pp_release(pool);
@@ -99,10 +112,7 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     if (error) goto fail;
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
-    atomic_store_explicit(&pool->shared.control->workers, pool->workers, memory_order_relaxed);
-    atomic_store_explicit(&pool->shared.control->wanted, pool->wanted, memory_order_relaxed);
-    if (pool->options.lazy) atomic_store_explicit(&pool->shared.control->resting, pool->wanted, memory_order_relaxed);
-    pp_placement_set_cpus(&pool->shared, pool_cpu_count());
+    set_up_control(pool);
     error = pool->backend->start(pool);
     if (error) goto fail;
     if (pool->backend->drive) pool->due |= PP_DUE_DRIVE;
@@ -149,7 +159,7 @@ static void break_as_cancelled(struct pool *pool) {
 
 static void cancel_pending(struct pool *pool) {
     struct future *f;
-    /* The youngest first: so each is cancelled itself, before what it comes after. */
+    /* The youngest first, so that each is cancelled itself, and does not fail because of a dependency. */
     while ((f = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_task_cancel(pool, f);
     for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
         if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
@@ -164,7 +174,7 @@ static void kill_running(struct pool *pool) {
     pp_jobs_kill(pool);
 }
 
-/* Workers in the program's own process can only be asked to end: they must soon find nothing more to do. */
+/* Workers in the program's own process cannot be killed. They end soon because nothing is left to do. */
 static void end_workers(struct pool *pool) {
     if (pool->ended) return;
     if (pool->in_here) {
@@ -203,7 +213,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
 void pool_destroy(struct pool *pool) {
     if (!pool || pp_is_foreign(pool)) return;
     pp_lock(pool);
-    if (pool->destroyed) { /* by a callback that pool_destroy() itself runs */
+    if (pool->destroyed) { /* this is a callback that pool_destroy() runs */
         pp_unlock(pool);
         return;
     }
@@ -230,12 +240,12 @@ void *pool_alloc(struct pool *pool, size_t size) {
     pp_lock(pool);
     struct pp_to_take take;
     void *data = pp_alloc_fresh(&pool->memory.arena, size, true, &take);
-    if (!data) { /* there may be room in what is done */
+    if (!data) { /* outcomes may be there whose tasks hold room */
         pp_advance(pool);
         data = pp_alloc_fresh(&pool->memory.arena, size, true, &take);
     }
     pp_unlock(pool);
-    /* The kernel clears them: other threads need not wait for that. */
+    /* The kernel clears the pages; other threads need not wait for that. */
     pp_pages_take(&pool->memory.no_huge_pages, take.begin, take.size);
     return data;
 }

@@ -333,7 +333,7 @@ static int begin_reduction(struct reduction *d, bool in_is_inherited) {
     /* A call that may not wait must not begin. */
     int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool);
     if (error) return error;
-    pp_advance(d->pool); /* there may be room in what is done */
+    pp_advance(d->pool); /* outcomes may be there whose tasks hold room */
     bool lies_there = in_is_inherited || pp_is_in_arena(d->pool, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);

@@ -107,7 +107,7 @@ int pool_submit(struct pool *pool, const struct pool_task *task, struct future *
     pp_lock(pool);
     bool collected = false;
     while ((error = submit(pool, task, future)) == POOL_ENOMEM && !collected) {
-        pp_advance(pool); /* there may be room in what is done */
+        pp_advance(pool); /* outcomes may be there whose tasks hold room */
         collected = true;
     }
     if (workers_lack_work(pool)) pp_advance(pool);
