@@ -705,7 +705,7 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - In workers those of OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS,
  *     VECLIB_MAXIMUM_THREADS and NUMEXPR_NUM_THREADS that were not set are set to the CPUs for each worker, at least 1.
  *     The caller's environment stays as it is. Workers may use the CPUs of the thread that called pool_create().
- *   - On Linux, in a pool of no more workers than CPUs, an idle worker may move to another CPU by sched_setaffinity(2),
+ *   - On Linux, in a pool of fewer workers than CPUs, an idle worker may move to another CPU by sched_setaffinity(2),
  *     and then gives itself all of its CPUs again by the same call: a filter of system calls must not kill it for that.
  *   - On Linux, core dumps of the program and of workers leave the arena out: else they would take all memory that it
  *     might ever need. Elsewhere, and for mlockall(), set arena_size.

@@ -122,7 +122,6 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
         pp_step_in(pool);
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
-    pp_placement_tell_awake(&pool->shared);
     pp_bell_silence(pool);
     pool->waiting.somebody_polls = false;
     if (pool->waiting.others_wait) pthread_cond_broadcast(&pool->changed);

@@ -44,8 +44,6 @@ struct pp_control {
     _Atomic uint32_t wanted;        /* workers that the pool must have; those of this number and higher ones retire */
     _Atomic uint32_t wakes;         /* changes with each wake-up; sleeping workers watch it; see park.h */
     _Atomic uint32_t ending;        /* threads: workers end when they find no work */
-    _Atomic uint32_t caller_sleeps; /* 1 + the CPU where the caller went to sleep; 0: it is awake, or that is unknown;
-                                       see placement.h */
     _Atomic uint32_t one_by_one;    /* whether the caller waits for a task before it sends the next, so that there is
                                        nothing to gather; see work_tasks.c */
     _Atomic uint32_t cpus;          /* CPUs that the pool may use, as of when its size was last set */
