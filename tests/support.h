@@ -73,7 +73,7 @@ size_t scaled(size_t n);
 #define assert_code(actual, expected) check_code(actual, expected, #actual, __FILE__, __LINE__)
 #define assert_ok(actual) assert_code(actual, 0)
 #define assert_any_of(actual, a, b) check_any_of(actual, a, b, #actual, __FILE__, __LINE__)
-/* below and above: milliseconds */
+/* At least and at most so many milliseconds have passed since then. */
 #define assert_took(since, least, most) check_took(since, least, most, __FILE__, __LINE__)
 #define assert_contains(text, part) check_contains(text, part, __FILE__, __LINE__)
 
@@ -89,9 +89,9 @@ enum { PATIENCE = 60000 /* ms until a test gives up waiting for an event */ };
 int64_t now_ms(void);
 void sleep_ms(int ms);
 
-struct pool_options test_options(int workers); /* with a small arena in instrumented builds */
-struct pool *pool_of(int workers);             /* a pool with test_options(); asserts */
+struct pool_options test_options(int workers);              /* with a small arena in instrumented builds */
 struct pool *pool_from(const struct pool_options *options); /* asserts */
+struct pool *pool_of(int workers);                          /* from test_options() */
 
 /* Submits fn with one argument; asserts. */
 struct future *submit(struct pool *pool, pool_fn *fn, const void *in, size_t in_size, size_t out_size);
