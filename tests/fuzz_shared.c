@@ -3,7 +3,7 @@
  *
  * A pool is made without processes. The input is a program of steps: what the caller does, what workers do, honestly
  * and one step at a time, where they die, and what a worker writes over records, outcomes, ring, results and the memory
- * of jobs. After the last step the workers are honest and the pool is audited until all is done; then it is destroyed.
+ * of jobs. After the last step the workers are honest and the pool is examined until all is done; then it is destroyed.
  * Without any scribbling, each outcome has to be the right one, too.
  *
  * A libFuzzer target, see CMakeLists.txt; test_fuzz.c runs the same on pseudo-random inputs. */
@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/audit.h"
 #include "pool/backend.h"
+#include "pool/integrity.h"
 #include "pool/call.h"
 #include "shared/command.h"
 #include "shared/park.h"
@@ -63,7 +63,8 @@ static struct {
     int task_end, control_end; /* the supervisor's ends */
     struct hand hands[WORKERS];
     struct flight flights[FLIGHTS];
-    bool scribbled;
+    bool scribbled, resetting;
+    unsigned resets;
     uint64_t now;
     uint32_t shortest;
     const uint8_t *input, *input_end;
@@ -110,14 +111,35 @@ static uint32_t life_of(uint32_t w) {
 }
 
 static void start(uint32_t w) {
-    pp_life_begin(&world.pool->shared, w);
+    uint32_t life = pp_life_begin(&world.pool->shared, w);
     world.hands[w] = (struct hand){.announced = atomic_load(&record_of(w)->done_tail)};
+    pp_item_none(&record_of(w)->item, w, life);
+    world.pool->shared.starts[w].ready = 1;
+}
+
+static void end(uint32_t w, int status) {
+    struct pp_notice notice = pp_life_describe(&world.pool->shared, w, (pid_t)(1000 + w), status);
+    notice.reset = world.resetting;
+    while (!pp_life_end(&world.pool->shared, w, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
 }
 
 static void die(uint32_t w, int status) {
-    struct pp_notice notice = pp_life_describe(&world.pool->shared, w, (pid_t)(1000 + w), status);
-    while (!pp_life_end(&world.pool->shared, w, &notice)) MUST(pool_poll(world.pool, 0) >= 0);
+    if (world.resetting) return;
+    end(w, status);
     start(w);
+}
+
+static void end_all(void) {
+    world.resetting = true;
+    world.resets++;
+    for (uint32_t w = 0; w < WORKERS; w++) end(w, SIGKILL);
+    struct pp_notice all = {.kind = PP_ALL_DIED};
+    while (!pp_notice_write(&world.pool->shared, &all)) MUST(pool_poll(world.pool, 0) >= 0);
+}
+
+static void start_all(void) {
+    world.resetting = false;
+    for (uint32_t w = 0; w < WORKERS; w++) start(w);
 }
 
 static void killed_by_clock(void *context, uint32_t w) {
@@ -135,8 +157,11 @@ static void obey(void) {
     while (pp_command_receive(world.control_end, &command) > 0) {
         if (command.kind == PP_TIMER && (world.shortest == 0 || command.value < world.shortest))
             world.shortest = command.value;
-        if (command.kind == PP_KILL && command.worker < WORKERS && command.life == life_of(command.worker))
+        if (command.kind == PP_KILL && command.worker < WORKERS && command.life == life_of(command.worker) &&
+            (!command.value || command.value == pp_record_trace(&world.pool->shared, command.worker)))
             die(command.worker, SIGKILL);
+        if (command.kind == PP_RESET) end_all();
+        if (command.kind == PP_RESUME) start_all();
     }
     char bytes[64];
     struct pollfd pipe = {.fd = world.task_end, .events = POLLIN};
@@ -193,7 +218,7 @@ static bool run_tickets(uint32_t w) {
     while ((count = pp_ring_take(&world.pool->shared, record_of(w), PP_CLAIMED_MOST, tickets)) > 0)
         for (unsigned i = 0; i < count; i++)
             if (!run_ticket(w, tickets[i])) return false;
-    record_of(w)->claimed[0] = 0;
+    record_of(w)->claimed[0] = record_of(w)->current = 0;
     return true;
 }
 
@@ -247,7 +272,7 @@ static bool run_job(uint32_t w, uint64_t ticket) {
             r->begin = r->progress = chunk.begin;
             r->has_errors = 0;
             POINT();
-            r->end = chunk.end;
+            r->end = pp_plan_seal(plan, chunk.begin, chunk.end);
             if (!run_items(w, plan, &chunk)) return false;
         }
     }
@@ -267,8 +292,6 @@ static bool look_for_work(uint32_t w) {
         if (ticket && !run_job(w, ticket)) return false;
     }
     /* It rests. */
-    struct pp_record *r = record_of(w);
-    r->claimed[0] = r->current = r->item = r->job = 0;
     pp_park_begin(s, w);
     world.hands[w].parkings = true;
     return true;
@@ -276,6 +299,7 @@ static bool look_for_work(uint32_t w) {
 
 static void step(uint32_t w, unsigned until) {
     stops_at = until;
+    if (world.resetting) return;
     if (!world.hands[w].stopped && !look_for_work(w) && !world.hands[w].stopped) die(w, SIGSEGV);
     stops_at = 0;
 }
@@ -426,10 +450,12 @@ static void check_outcome(struct flight *f) {
     MUST(first == code);
 }
 
-static void audit(void) {
+static void examine(void) {
     pp_lock(world.pool);
-    pp_audit(world.pool);
+    world.pool->looks.strays_at = 0; /* or the look would not count as another */
+    pp_examine(world.pool);
     pp_unlock(world.pool);
+    MUST(world.scribbled || !world.pool->reset.under_way);
 }
 
 static void wake(void) {
@@ -466,7 +492,7 @@ static void act(unsigned what) {
         f = some_flight();
         if (f->future) (void)future_running(f->future);
         break;
-    case 10: audit(); break;
+    case 10: examine(); break;
     case 11:
         world.now += word(1) * 100000;
         check_clock();
@@ -554,7 +580,7 @@ static void heal(void) {
             step(w, 0);
         }
         obey();
-        audit();
+        examine();
         obey();
         world.now += 10000000;
         check_clock();

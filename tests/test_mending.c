@@ -5,7 +5,7 @@
 #include <signal.h>
 
 #include "pool/dispatch.h"
-#include "pool/audit.h"
+#include "pool/integrity.h"
 #include "shared/plan.h"
 #include "pool/pool.h"
 #include "shared/ring.h"
@@ -241,7 +241,7 @@ TEST_CASE(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_onc
     struct pool_task task = {.fn = die_once_task, .in = &once, .in_size = sizeof once, .out_size = sizeof(int),
                              .retries = 2};
     assert_ok(pool_submit(pool, &task, &future));
-    pthread_mutex_lock(&pool->lock); /* an audit finds the ring full of what nobody takes, and its ticket perhaps
+    pthread_mutex_lock(&pool->lock); /* a look finds the ring full of what nobody takes, and its ticket perhaps
                                         lost */
     while (pp_ring_push(&pool->shared, ticket_of(future))) continue;
     pp_ticket_again(pool, future->slot);
@@ -434,47 +434,74 @@ TEST_CASE(a_task_that_says_that_another_worker_has_it_frees_its_own) {
         }
 }
 
-static bool audit(struct pool *pool) {
+static bool examine(struct pool *pool) {
     pthread_mutex_lock(&pool->lock);
-    bool mended = pp_audit(pool);
+    bool found = pp_examine(pool);
     pthread_mutex_unlock(&pool->lock);
-    return mended;
+    sleep_ms(100); /* the next one counts as another */
+    return found;
 }
 
-TEST_CASE(an_audit_looks_twice_before_it_doubts_and_says_that_it_did) {
+static uint64_t died(struct pool *pool) {
+    struct pool_stats stats = {.room = 0};
+    assert_ok(pool_stats(pool, &stats));
+    return stats.died;
+}
+
+TEST_CASE(looks_at_an_honest_pool_find_nothing) {
+    struct gate *gate = shared(sizeof *gate), *gates[2] = {gate, gate};
+    struct pool *pool = pool_of(3);
+    struct pool_job job = {.fn = gate_task, POOL_IN(gates), .count = 2, .chunk = 1};
+    struct future *map, *task = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_ok(pool_map_async(pool, &job, &map));
+    assert_true(gate_reached(gate, 3));
+    struct future *waiting = submit(pool, gate_task, &gate, sizeof gate, 0);
+    for (int i = 0; i < 4; i++) assert_false(examine(pool));
+    gate_open(gate);
+    assert_ok(end_soon(map));
+    assert_ok(end_soon(task));
+    assert_ok(end_soon(waiting));
+    for (int i = 0; i < 4; i++) assert_false(examine(pool));
+    assert_int_equal(died(pool), 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_worker_that_is_at_nothing_is_killed_at_the_second_look_and_no_other_is) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = HANGS};
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(2);
-    struct future *honest = submit(pool, forever_task, &gate, sizeof gate, 0);
+    struct future *honest = submit(pool, gate_task, &gate, sizeof gate, 0);
     assert_true(gate_reached(gate, 1));
-    for (int i = 0; i < 3; i++) assert_false(audit(pool));
     struct future *future = submit(pool, hide_task, &hider, sizeof hider, 0);
     await_runs(hider, 1);
-    kill(pool->supervisor, SIGSTOP); /* who would kill the worker, for the task to run again */
-    assert_false(audit(pool) || pool->slots[future->slot].doubted);
-    assert_true(audit(pool) && pool->slots[future->slot].doubted);
-    assert_ok(future_kill(future));
-    assert_ok(future_kill(honest));
+    kill(pool->supervisor, SIGSTOP); /* it would start another worker */
+    assert_false(examine(pool));
+    assert_true(examine(pool));
     kill(pool->supervisor, SIGCONT);
+    /* Its word says that it has not started, so it runs once more, in a new worker. */
+    while (hider->runs < 2) assert_code(future_wait(future, 50), POOL_ETIMEDOUT);
+    assert_int_equal(died(pool), 1);
+    assert_ok(future_kill(future));
     assert_code(end_soon(future), POOL_ECANCELLED);
-    assert_code(end_soon(honest), POOL_ECANCELLED);
-    check_all_and_destroy(pool);
+    gate_open(gate);
+    assert_ok(end_soon(honest));
+    check_and_destroy(pool);
 }
 
-/* 100 ms after one that mended; after one that did not, each time twice as long. */
-TEST_CASE(audits_follow_each_other_as_long_as_they_mend) {
+/* 100 ms after one that found something; after one that did not, each time twice as long. */
+TEST_CASE(looks_follow_each_other_as_long_as_they_find_something) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = RETURNS};
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
     int64_t start = now_ms();
     assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
-    assert_true(pool->audit >= 2 && (now_ms() - start) / pool->audit < 800);
+    assert_true(pool->looks.number >= 2 && (now_ms() - start) / pool->looks.number < 800);
     struct future *honest = submit(pool, forever_task, &gate, sizeof gate, 0);
-    pool->audit = 0;
+    pool->looks.number = 0;
     assert_code(future_get(honest, NULL, 1000), POOL_ETIMEDOUT);
-    assert_in_range(pool->audit, 1, 4);
+    assert_in_range(pool->looks.number, 1, 4);
     assert_ok(future_kill(honest));
     assert_code(end_soon(honest), POOL_ECANCELLED);
     check_all_and_destroy(pool);
@@ -510,22 +537,35 @@ TEST_CASE(who_is_in_a_job_says_that_it_is_at_no_task) {
     pool_destroy(pool);
 }
 
-TEST_CASE(what_is_killed_while_its_worker_is_in_doubt_does_not_run_again) {
+TEST_CASE(a_task_that_hides_that_it_runs_and_is_killed_does_not_run_again) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = HANGS};
     struct pool *pool = pool_of(1);
     struct future *future = submit(pool, hide_task, &hider, sizeof hider, 0);
     await_runs(hider, 1);
-    kill(pool->supervisor, SIGSTOP); /* who would kill the worker */
-    for (int64_t start = now_ms(); !pool->slots[future->slot].doubted;) {
-        assert_true(now_ms() - start < PATIENCE);
-        assert_code(future_get(future, NULL, 200), POOL_ETIMEDOUT);
-    }
     assert_ok(future_kill(future));
-    kill(pool->supervisor, SIGCONT);
     assert_code(end_soon(future), POOL_ECANCELLED);
+    check_and_destroy(pool);
     assert_int_equal(hider->runs, 1);
-    check_all_and_destroy(pool);
+}
+
+/* Such a worker would be started again only when it is asked for, and in this pool no worker ever is. */
+static int rest_task(const void *in, void *out) {
+    (void)in, (void)out;
+    atomic_store(&own_record(pp_call_here()->shared)->retired, PP_RETIRED_IDLE);
+    return raise(SIGKILL);
+}
+
+TEST_CASE(whether_a_worker_rests_is_not_for_tasks_to_say) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(WORKERS);
+    for (int i = 0; i < WORKERS; i++) assert_code(end_soon(submit(pool, rest_task, NULL, 0, 0)), POOL_EDIED);
+    struct future *futures[WORKERS];
+    for (int i = 0; i < WORKERS; i++) futures[i] = submit(pool, gate_task, &gate, sizeof gate, 0);
+    assert_true(gate_reached(gate, WORKERS));
+    gate_open(gate);
+    for (int i = 0; i < WORKERS; i++) assert_ok(end_soon(futures[i]));
+    check_and_destroy(pool);
 }
 
 /* Its life counts as one that never began, if what says so can be overwritten: ten such in a row break a pool. */
@@ -568,7 +608,6 @@ TEST_CASE(an_item_that_hides_that_it_runs_ends_and_costs_no_other) {
     for (size_t i = 0; i < COUNT(hiders); i++)
         for (int timeout = 0; timeout <= 60000; timeout += 60000) {
             if (timeout && hiders[i].what == UNTIL) continue; /* which is of no account then */
-            if (!timeout && hiders[i].how == HANGS) continue; /* it takes several audits */
             struct hider *hider = shared(sizeof *hider), *items[20] = {[7] = hider};
             *hider = hiders[i];
             int status[COUNT(items)];
@@ -611,11 +650,13 @@ int main(int argc, char **argv) {
         TEST(all_who_hang_in_a_task_that_hides_are_freed),
         TEST(a_task_that_overwrites_its_state_frees_its_worker),
         TEST(a_task_that_says_that_another_worker_has_it_frees_its_own),
-        TEST(an_audit_looks_twice_before_it_doubts_and_says_that_it_did),
-        TEST(audits_follow_each_other_as_long_as_they_mend),
+        TEST(looks_at_an_honest_pool_find_nothing),
+        TEST(a_worker_that_is_at_nothing_is_killed_at_the_second_look_and_no_other_is),
+        TEST(looks_follow_each_other_as_long_as_they_find_something),
         TEST(a_kill_of_a_task_that_was_lost_is_sent_again),
         TEST(who_is_in_a_job_says_that_it_is_at_no_task),
-        TEST(what_is_killed_while_its_worker_is_in_doubt_does_not_run_again),
+        TEST(a_task_that_hides_that_it_runs_and_is_killed_does_not_run_again),
+        TEST(whether_a_worker_rests_is_not_for_tasks_to_say),
         TEST(tasks_that_overwrite_their_workers_record_do_not_break_the_pool),
         TEST(whether_a_worker_began_well_is_not_for_tasks_to_say),
         TEST(an_item_that_hides_that_it_runs_ends_and_costs_no_other),

@@ -338,16 +338,13 @@ TEST_CASE(a_published_outcome_is_got_before_it_is_announced) {
     get_unannounced(true);
 }
 
-/* Delays the first start until the caller has marked the task as killed, and the kill itself for longer. */
+/* The first worker at this point stays there for so long that the caller takes it to be at nothing. Then it goes on;
+ * the kill comes later. */
 static bool delay_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, plan->point) != 0 || atomic_fetch_add(&plan->deaths, 1) > 0) return false;
-    const struct pp_shared *memory = pp_call_here()->shared;
-    uint64_t ticket = atomic_load(&memory->records[0].current);
-    const _Atomic uint64_t *state = &memory->outcomes[pp_ticket_slot(ticket)].state;
     pid_t supervisor = getppid();
     kill(supervisor, SIGSTOP);
-    for (int64_t start = now_ms(); pp_phase_of(atomic_load(state)) == PP_PENDING && now_ms() - start < PATIENCE;)
-        sleep_ms(1);
+    sleep_ms(1000);
     if (fork() != 0) return false;
     sleep_ms(130);
     kill(supervisor, SIGCONT);
@@ -359,13 +356,11 @@ static int slow_pid_task(const void *in, void *out) {
     return pid_task(in, out);
 }
 
-/* The worker is killed, since it seems to run a task that it has not started; but no task is lost with it, not even
- * the next that it could start. */
-TEST_CASE(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing) {
-    watch_point("about to begin", delay_at_point);
+/* Runs tasks, and returns how many workers have died. */
+static uint64_t run_slow_tasks(pool_fn *fn) {
     struct pool *pool = pool_of(1);
     struct future *futures[4];
-    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, slow_pid_task, NULL, 0, sizeof(pid_t));
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, fn, NULL, 0, sizeof(pid_t));
     for (size_t i = 0; i < COUNT(futures); i++) {
         pid_t worker = 0;
         assert_ok(finish(futures[i], &worker));
@@ -373,9 +368,62 @@ TEST_CASE(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing) {
     }
     struct pool_stats stats = {.room = 0};
     assert_ok(pool_stats(pool, &stats));
-    assert_int_equal(stats.died, 1);
+    pool_destroy(pool);
+    return stats.died;
+}
+
+TEST_CASE(a_worker_that_was_at_nothing_for_long_and_goes_on_is_not_killed) {
+    watch_point("about to begin", delay_at_point);
+    assert_int_equal(run_slow_tasks(slow_pid_task), 0);
+    pp_fault = NULL;
+}
+
+/* The first worker at this point stays there. */
+static bool hang_at_point(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    while (atomic_fetch_add(&plan->deaths, 1) == 0)
+        for (;;) pause();
+    return false;
+}
+
+TEST_CASE(a_worker_that_hangs_before_it_starts_its_task_is_killed_and_loses_nothing) {
+    watch_point("about to begin", hang_at_point);
+    assert_int_equal(run_slow_tasks(slow_pid_task), 1);
+    pp_fault = NULL;
+}
+
+/* One worker stands still at the point while the caller looks, once and again; another runs a task and must not be
+ * disturbed. */
+static void stand_still_at(const char *point) {
+    gate = shared(sizeof *gate);
+    struct gate *others = shared(sizeof *others);
+    watch_point(point, stay_at_point);
+    struct pool *pool = pool_of(2);
+    struct future *other = submit_gated(pool, others);
+    assert_true(gate_reached(others, 1));
+    struct future *task = submit(pool, counted_task, &(long){3}, sizeof(long), sizeof(long)), *map = NULL;
+    long in[2] = {4, 5}, out[2] = {0}, square = 0;
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = 2, .chunk = 1};
+    assert_ok(pool_map_async(pool, &job, &map));
+    assert_true(gate_reached(gate, 1));
+    assert_code(future_get(other, NULL, 1000), POOL_ETIMEDOUT);
+    gate_open(gate);
+    assert_ok(finish(task, &square));
+    assert_int_equal(square, 9);
+    assert_ok(finish(map, NULL));
+    assert_true(out[0] == 16 && out[1] == 25);
+    assert_int_equal(atomic_load(&plan->begun[3]), 1);
+    for (int i = 4; i < 6; i++) assert_int_equal(atomic_load(&plan->items_begun[i]), 1);
+    gate_open(others);
+    assert_ok(finish(other, NULL));
     pool_destroy(pool);
     pp_fault = NULL;
+}
+
+TEST_CASE(a_worker_that_stands_still_between_two_steps_costs_nothing) {
+    static const char *const points[] = {"taken", "about to begin", "ran", "published", "announced", "entered",
+                                         "claimed", "recorded", "finished", "marked", "leaving", "left"};
+    for (size_t i = 0; i < COUNT(points); i++) stand_still_at(points[i]);
 }
 
 /* ---- Wake-ups that must not be lost: one process stands still between two steps of a protocol. */
@@ -500,7 +548,9 @@ int main(int argc, char **argv) {
         TEST(a_death_between_publishing_a_result_and_announcing_it_loses_nothing),
         TEST(a_death_between_announcing_a_result_and_waking_the_caller_loses_nothing),
         TEST(a_published_outcome_is_got_before_it_is_announced),
-        TEST(a_worker_that_is_killed_before_it_starts_its_task_loses_nothing),
+        TEST(a_worker_that_was_at_nothing_for_long_and_goes_on_is_not_killed),
+        TEST(a_worker_that_hangs_before_it_starts_its_task_is_killed_and_loses_nothing),
+        TEST(a_worker_that_stands_still_between_two_steps_costs_nothing),
         TEST(a_death_upon_entering_a_job_loses_nothing),
         TEST(a_death_between_claiming_items_and_recording_them_loses_nothing),
         TEST(a_death_between_recording_items_and_starting_them_loses_nothing),

@@ -19,7 +19,7 @@ static struct pp_record *begin(void) {
 /* Records a chunk as a worker does: positions [first, end), of which those below progress are finished. */
 static void set_chunk(struct pp_record *record, uint64_t first, uint64_t end, uint64_t progress) {
     atomic_store(&record->begin, first);
-    atomic_store(&record->end, end);
+    atomic_store(&record->end, end ? pp_plan_seal(&plan, first, end) : 0);
     atomic_store(&record->progress, progress);
 }
 
@@ -49,6 +49,29 @@ TEST_CASE(a_chunk_counts_if_it_lies_within_the_plan) {
     pp_shared_unmake(&memory);
 }
 
+/* Whatever a task writes over one of its words, or over both with those of another chunk. */
+TEST_CASE(a_chunk_whose_words_were_overwritten_does_not_count) {
+    struct pp_record *record = begin();
+    struct pp_job_plan other = plan;
+    struct pp_chunk chunk;
+    for (uint64_t value = 0; value <= 95; value++) {
+        set_chunk(record, 20, 40, 25);
+        if (value != 20) atomic_store(&record->begin, value);
+        else atomic_store(&record->end, value);
+        struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+        assert_false(pp_snapshot_chunk(&snapshot, &plan, &chunk));
+        set_chunk(record, 20, 40, 25);
+        atomic_store(&record->end, value);
+        snapshot = pp_record_snapshot(&memory, WORKER);
+        assert_false(pp_snapshot_chunk(&snapshot, &plan, &chunk));
+    }
+    set_chunk(record, 20, 40, 25);
+    struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
+    assert_true(pp_snapshot_chunk(&snapshot, &plan, &chunk));
+    assert_false(pp_snapshot_chunk(&snapshot, &other, &chunk)); /* of another job */
+    pp_shared_unmake(&memory);
+}
+
 static uint64_t victim_of(enum pp_phase phase, uint32_t life, uint64_t single, uint64_t progress, uint64_t until) {
     struct pp_record *record = &memory.records[WORKER];
     set_chunk(record, 20, 40, progress);
@@ -56,7 +79,9 @@ static uint64_t victim_of(enum pp_phase phase, uint32_t life, uint64_t single, u
     atomic_store(&record->single, single);
     atomic_store(&record->until, until);
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
-    return pp_snapshot_victim(&snapshot);
+    struct pp_chunk chunk;
+    assert_true(pp_snapshot_chunk(&snapshot, &plan, &chunk));
+    return pp_snapshot_victim(&snapshot, &chunk);
 }
 
 TEST_CASE(the_victim_of_a_visit_is_the_first_item_that_is_not_finished) {
@@ -111,8 +136,6 @@ TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
     assert_int_equal(snapshot.claimed[3], 0);
     assert_true(snapshot.current == 100 && snapshot.job == 50 && snapshot.has_errors);
     assert_true(snapshot.faulted && snapshot.fault == (uint64_t)(uintptr_t)&memory);
-    assert_true(pp_record_holds(record, 102));
-    assert_false(pp_record_holds(record, 103));
     assert_true(pp_record_anybody_in(&memory, 50));
     assert_false(pp_record_anybody_in(&memory, 51));
     pp_shared_unmake(&memory);
@@ -164,6 +187,7 @@ TEST_CASE(a_senseless_start_counts_as_now_from_then_on) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_chunk_counts_if_it_lies_within_the_plan),
+        TEST(a_chunk_whose_words_were_overwritten_does_not_count),
         TEST(the_victim_of_a_visit_is_the_first_item_that_is_not_finished),
         TEST(a_worker_between_two_parts_of_a_visit_has_no_victim),
         TEST(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended),

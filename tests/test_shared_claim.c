@@ -203,7 +203,7 @@ static void *claim_tasks(void *argument) {
     while (!atomic_load(&bed.over)) {
         if (take_tickets(hand)) continue;
         steal(hand);
-        pp_claimer_hold_nothing(&hand->claimer);
+        pp_drop_tickets(&hand->claimer);
         sched_yield();
     }
     return NULL;
@@ -530,7 +530,7 @@ static void take_dead_jobs_worker(const struct pp_notice *notice) {
     job.deaths++;
     job.killed += notice->left.phase == PP_KILLED;
     if (notice->left.job != job_ticket() || !pp_snapshot_chunk(&notice->left, &job.plan, &chunk)) return;
-    uint64_t victim = pp_snapshot_victim(&notice->left), rest = notice->left.progress;
+    uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), rest = notice->left.progress;
     must(victim == (notice->status == NONE ? PP_NO_VICTIM : (uint64_t)notice->status));
     pp_plan_mark(&job.plan, chunk.first, chunk.last, notice->left.has_errors);
     if (victim != PP_NO_VICTIM) {
@@ -628,14 +628,15 @@ TEST_CASE(the_bell_is_rung_once_a_wait_and_for_what_is_waited_for) {
     pp_shared_unmake(&bed.memory);
 }
 
-TEST_CASE(a_claimer_that_holds_nothing_is_at_nothing) {
+TEST_CASE(a_claimer_that_has_dropped_its_tickets_is_at_no_task) {
     struct pp_claimer claimer;
     begin_alone(&claimer);
-    memset(claimer.record, 0x5a, offsetof(struct pp_record, fault));
-    pp_claimer_hold_nothing(&claimer);
+    pp_state_submit(&bed.memory.outcomes[3].state, 1);
+    assert_true(pp_claim_task(&claimer, pp_ticket(3, 1)));
+    atomic_store(&claimer.record->claimed[0], pp_ticket(4, 1));
+    pp_drop_tickets(&claimer);
     struct pp_snapshot snapshot = pp_record_snapshot(&bed.memory, 1);
-    assert_true(snapshot.claimed[0] == 0 && snapshot.current == 0 && snapshot.job == 0 && snapshot.phase == PP_FREE);
-    assert_false(pp_is_busy(&claimer));
+    assert_true(snapshot.claimed[0] == 0 && snapshot.current == 0);
     pp_shared_unmake(&bed.memory);
 }
 
@@ -697,7 +698,7 @@ int main(int argc, char **argv) {
         TEST(a_killed_job_starts_nothing_more_and_accounts_for_each_item),
         TEST(a_claimer_that_dies_leaves_what_it_finished_one_victim_and_the_rest),
         TEST(the_bell_is_rung_once_a_wait_and_for_what_is_waited_for),
-        TEST(a_claimer_that_holds_nothing_is_at_nothing),
+        TEST(a_claimer_that_has_dropped_its_tickets_is_at_no_task),
         TEST(a_clock_that_nobody_watches_is_checked_by_the_claimer),
         TEST(a_job_that_is_over_is_not_entered),
         TEST(the_last_claimer_out_of_a_job_announces_it),

@@ -118,23 +118,29 @@ TEST_CASE(laps_are_told_apart_when_their_count_wraps) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_ring_with_a_senseless_head_is_empty_until_it_is_repaired) {
+TEST_CASE(a_ring_with_a_senseless_head_is_empty_until_it_is_set_back) {
     struct pp_shared memory = make_memory(1);
-    uint64_t random = 4, tickets[PP_CLAIMED_MOST];
+    uint64_t random = 4, tickets[PP_CLAIMED_MOST], pushed = 0;
     for (int i = 0; i < 100; i++) {
-        for (int k = 0; k < 10; k++) (void)pp_ring_push(&memory, 1);
+        for (int k = 0; k < 4000; k++) pushed += pp_ring_push(&memory, ticket_number(pushed + 1));
         uint64_t far = next_random(&random);
         uint64_t wrong[] = {far, memory.control->tail + 1 + far % 9, UINT64_MAX - far % 1000};
         atomic_store(&memory.status->head, wrong[i % 3]);
         assert_true(!pp_ring_is_sound(&memory) && pp_ring_is_empty(&memory));
         assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_CLAIMED_MOST, tickets), 0);
         assert_int_equal(pp_ring_recall(&memory), 0);
-        pp_ring_repair(&memory);
+        pp_ring_set_back(&memory);
         assert_true(pp_ring_is_sound(&memory));
+        uint64_t kept = pushed < PP_TICKETS ? pushed : PP_TICKETS;
+        assert_int_equal(pp_ring_length(&memory), kept);
+        for (uint64_t k = 0; k < kept; k++) {
+            assert_int_equal(pp_ring_ticket(&memory, pushed - kept + k), ticket_number(pushed - kept + k + 1));
+            assert_int_equal(pp_ring_recall(&memory), ticket_number(pushed - kept + k + 1));
+        }
         assert_int_equal(pp_ring_length(&memory), 0);
-        assert_true(pp_ring_push(&memory, 7));
+        assert_true(pp_ring_push(&memory, ticket_number(++pushed)));
         assert_int_equal(pp_ring_take(&memory, &memory.records[0], PP_CLAIMED_MOST, tickets), 1);
-        assert_int_equal(tickets[0], 7);
+        assert_int_equal(tickets[0], ticket_number(pushed));
     }
     pp_shared_unmake(&memory);
 }
@@ -201,7 +207,7 @@ int main(int argc, char **argv) {
         TEST(a_recalled_ticket_is_claimed_by_no_worker),
         TEST(a_full_ring_refuses_tickets),
         TEST(laps_are_told_apart_when_their_count_wraps),
-        TEST(a_ring_with_a_senseless_head_is_empty_until_it_is_repaired),
+        TEST(a_ring_with_a_senseless_head_is_empty_until_it_is_set_back),
         TEST(notices_arrive_whole_and_in_order_and_a_writer_learns_of_room),
     };
     return run_group("shared_ring", tests, COUNT(tests), argc, argv);

@@ -11,6 +11,7 @@
 #include "shared/fetch.h"
 #include "shared/worker_life.h"
 #include "shared/notice.h"
+#include "shared/plan.h"
 #include "shared/backlog.h"
 #include "base/sys.h"
 #include "shared/state.h"
@@ -56,6 +57,7 @@ struct supervisor {
     uint32_t shortest;   /* see pp_timer_check() */
     uint64_t next_check;
     bool broken;
+    bool resetting, all_died; /* since PP_RESET; the caller was told that all have died since */
     int32_t last_init_code;
     int last_status;
     bool last_was_ready;
@@ -186,7 +188,7 @@ static uint64_t pause_after(unsigned failures) {
 
 static void start_missing(struct supervisor *s) {
     uint64_t now = pp_now();
-    for (uint32_t w = 0; w < s->wanted; w++) {
+    for (uint32_t w = 0; w < s->wanted && !s->resetting; w++) {
         if (s->states[w] != EMPTY || now < s->fork_again || now < s->start_again[w]) continue;
         if (start_worker(s, w)) {
             s->fork_failures = 0;
@@ -201,7 +203,7 @@ static void start_missing(struct supervisor *s) {
 /* When start_missing() must be called again, though nothing has happened. */
 static uint64_t next_start(const struct supervisor *s) {
     uint64_t next = UINT64_MAX;
-    for (uint32_t w = 0; w < s->wanted; w++) {
+    for (uint32_t w = 0; w < s->wanted && !s->resetting; w++) {
         if (s->states[w] != EMPTY) continue;
         uint64_t at = s->start_again[w] > s->fork_again ? s->start_again[w] : s->fork_again;
         if (at < next) next = at;
@@ -284,7 +286,8 @@ static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_no
     const struct pp_snapshot *left = &notice->left;
     if (!atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed)) return true;
     if (left->retired || left->fetching || pp_record_counts(&s->shared->records[w]).tasks > 0) return false;
-    bool ran_item = left->job != 0 && pp_snapshot_victim(left) != PP_NO_VICTIM;
+    struct pp_chunk chunk = {.begin = left->begin, .end = left->end};
+    bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk) != PP_NO_VICTIM;
     return !ran_item && !held_task(s, notice) && pp_now() - s->started[w] < LONG_LIFE_NS;
 }
 
@@ -292,8 +295,8 @@ static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_no
 static bool deserves_another(struct supervisor *s, uint32_t w, bool futile) {
     const struct pp_start *start = &s->shared->starts[w];
     bool ready = atomic_load_explicit(&start->ready, memory_order_relaxed) != 0;
-    if (ready) s->init_failures[w] = 0;
-    if (!futile) {
+    if (ready || s->resetting) s->init_failures[w] = 0;
+    if (!futile || s->resetting) {
         s->futile_deaths[w] = 0;
         return true;
     }
@@ -311,9 +314,11 @@ static bool deserves_another(struct supervisor *s, uint32_t w, bool futile) {
  * no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
+    notice.reset = s->resetting && WIFSIGNALED(s->statuses[w]) && WTERMSIG(s->statuses[w]) == SIGKILL;
     bool futile = is_futile(s, w, &notice); /* before the caller can use its slot again */
     if (!pp_life_end(s->shared, w, &notice)) return;
-    bool rests = notice.left.retired == PP_RETIRED_IDLE, fit = deserves_another(s, w, futile);
+    bool rests = notice.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
+    bool fit = deserves_another(s, w, futile);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
     if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its place */
@@ -326,6 +331,24 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
 static void finish_reaped(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
         if (s->states[w] == DEAD) finish_reap(s, w);
+}
+
+/* ---- a reset: see reset.h */
+
+static void begin_reset(struct supervisor *s) {
+    s->resetting = true;
+    for (uint32_t w = 0; w < s->workers; w++) kill_worker(s, w);
+}
+
+static void end_reset(struct supervisor *s) {
+    s->resetting = s->all_died = false;
+}
+
+static void tell_if_all_died(struct supervisor *s) {
+    if (!s->resetting || s->all_died) return;
+    if (count_states(s, ALIVE, s->workers) > 0 || count_states(s, DEAD, s->workers) > 0) return;
+    s->all_died = pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_ALL_DIED});
+    if (s->all_died) ring_for_caller(s);
 }
 
 static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
@@ -396,13 +419,19 @@ static noreturn void end_all(struct supervisor *s) {
 
 /* ---- the loop */
 
+static void kill_life(struct supervisor *s, const struct pp_command *command) {
+    uint32_t w = command->worker;
+    if (w >= s->workers || s->states[w] != ALIVE) return;
+    if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
+    bool moved = command->value && command->value != pp_record_trace(s->shared, w);
+    if (!moved) kill_group(s->pids[w]);
+}
+
 static void obey(struct supervisor *s, const struct pp_command *command) {
     switch (command->kind) {
-    case PP_KILL:
-        if (command->worker < s->workers && s->states[command->worker] == ALIVE &&
-            command->life == atomic_load_explicit(&s->shared->control->lives[command->worker], memory_order_relaxed))
-            kill_group(s->pids[command->worker]);
-        break;
+    case PP_KILL: kill_life(s, command); break;
+    case PP_RESET: begin_reset(s); break;
+    case PP_RESUME: end_reset(s); break;
     case PP_TIMER:
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
@@ -465,6 +494,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     for (;;) {
         reap(&s);
         finish_reaped(&s);
+        tell_if_all_died(&s);
         start_missing(&s);
         tell_if_broken(&s);
         if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) leave(&s); /* the pool has retired */

@@ -10,6 +10,12 @@ void pp_kill_worker(struct pool *pool, uint64_t running) {
                                                         .life = (uint32_t)(running >> 16) & 0xffffU});
 }
 
+void pp_kill_stray(struct pool *pool, uint32_t worker, uint32_t trace) {
+    uint32_t life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_relaxed);
+    pp_command_send(pool->fds.command_socket,
+                    &(struct pp_command){.kind = PP_KILL, .worker = worker, .life = life, .value = trace});
+}
+
 int pp_task_cancel(struct pool *pool, struct future *future) {
     uint32_t slot = future->slot;
     if (slot == PP_NO_SLOT) {
@@ -25,7 +31,6 @@ int pp_task_cancel(struct pool *pool, struct future *future) {
 void pp_task_kill(struct pool *pool, struct future *future) {
     if (future->slot == PP_NO_SLOT) return;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
-    if (pp_generation_of(state) != pool->slots[future->slot].generation) return; /* scribbled upon: the audit's */
-    pool->slots[future->slot].doubted = false; /* who is being killed for it leaves nothing to run again */
+    if (pp_generation_of(state) != pool->slots[future->slot].generation) return;
     if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }

@@ -10,5 +10,7 @@ int pp_task_cancel(struct pool *pool, struct future *future);
 void pp_task_kill(struct pool *pool, struct future *future);
 /* Kills the worker, of the life, that a state word names: the caller has swapped the word from `running` to KILLED. */
 void pp_kill_worker(struct pool *pool, uint64_t running);
+/* Kills a worker that runs nothing, by all that is known, if it has taken no step since its record had this trace. */
+void pp_kill_stray(struct pool *pool, uint32_t worker, uint32_t trace);
 
 #endif

@@ -1,19 +1,45 @@
 #include "pool/death.h"
 
-#include "pool/audit.h"
+#include "pool/cancel.h"
 #include "pool/describe.h"
 #include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/outcome.h"
 #include "pool/slots.h"
 #include "shared/notice.h"
+#include "shared/record.h"
 #include "shared/state.h"
+
+#define MOST_LOSSES 3
+
+bool pp_task_try_again(struct pool *pool, struct future *future) {
+    if (future->task.tries >= future->task.retries) return false;
+    future->task.tries++;
+    pool->totals.retried++;
+    return true;
+}
+
+/* Kills workers that seem to run what has ended: they would hang in it. One that only tries to start it goes on. */
+static void free_workers_at(struct pool *pool, uint64_t ticket) {
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        if (pp_record_current(&pool->shared.records[w]) != ticket) continue;
+        pp_kill_stray(pool, w, pp_record_trace(&pool->shared, w));
+    }
+}
+
+bool pp_task_lost(struct pool *pool, uint32_t slot) {
+    uint64_t ticket = pp_slot_ticket(pool, slot);
+    if (++pool->slots[slot].future->losses < MOST_LOSSES) return false;
+    /* Not if a worker starts it just now. */
+    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation)) return false;
+    free_workers_at(pool, ticket);
+    pp_task_fail(pool, slot, POOL_ECORRUPT);
+    return true;
+}
 
 /* Ends the task that a worker has died under, or has it run again. */
 static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
-    if (ended == PP_RUNNING && future->task.tries < future->task.retries) {
-        future->task.tries++;
-        pool->totals.retried++;
+    if (ended == PP_RUNNING && pp_task_try_again(pool, future)) {
         pp_submit_again(pool, future);
         return;
     }
@@ -30,17 +56,10 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (pp_generation_of(state) != pool->slots[slot].generation) return;
     if (pp_phase_of(state) == PP_PENDING) {
-        pp_audit_bear_loss(pool, slot, state);
+        if (!pp_task_lost(pool, slot)) pp_ticket_again(pool, slot);
         return;
     }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
-    if (pp_phase_of(state) == PP_KILLED && pool->slots[slot].doubted) {
-        pool->slots[slot].doubted = false;
-        if (!pp_audit_bear_loss(pool, slot, state)) return;
-        pp_state_submit(&pool->shared.outcomes[slot].state, pp_generation_of(state)); /* whoever held it is dead */
-        pp_ticket_again(pool, slot);
-        return;
-    }
     switch (pp_phase_of(state)) {
     case PP_DONE: pp_collect_slot(pool, slot, state); break; /* it died before it could announce it */
     case PP_RUNNING:

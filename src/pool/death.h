@@ -8,6 +8,12 @@
 
 #include "pool/pool.h"
 
+/* Returns whether the task, which was started and lost, must be run again, and counts that. */
+bool pp_task_try_again(struct pool *pool, struct future *future);
+/* The task in the slot was lost before it was started, by its word. That takes a death between two instructions, or
+ * scribbling: its own, if it happens again and again. Then the task ends, and the function returns true; else the task
+ * must be sent again. */
+bool pp_task_lost(struct pool *pool, uint32_t slot);
 /* Ends the task that the dead worker ran, or has it run again. */
 void pp_task_died(struct pool *pool, const struct pp_notice *notice);
 /* Sends the tickets again that the dead worker had claimed and not started. */

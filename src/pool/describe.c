@@ -46,7 +46,8 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         snprintf(failure->message, sizeof failure->message, "it ran longer than %d ms", timeout);
         break;
     default:
-        failure->error = POOL_EDIED;
+        failure->error = notice->reset ? POOL_ECORRUPT : POOL_EDIED;
+        if (notice->reset) return;
         bool fault = notice->left.faulted && WIFSIGNALED(notice->status);
         describe_status(failure, notice->status, fault, notice->left.fault);
     }

@@ -88,9 +88,7 @@ static bool outranks_ring(const struct pool *pool, int priority) {
     return priority > pool->ring_priority && !pp_ring_is_empty(&pool->shared);
 }
 
-/* Takes tickets that no worker has claimed back from the ring, and puts their tasks in front of their equals in the
- * queue. */
-static void recall_tickets(struct pool *pool) {
+void pp_recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
     uint64_t ticket;
     while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
@@ -116,7 +114,7 @@ static void recall_tickets(struct pool *pool) {
 void pp_dispatch(struct pool *pool) {
     struct future *first = pp_queue_first(&pool->queue);
     if (!first) return;
-    if (outranks_ring(pool, first->task.priority)) recall_tickets(pool);
+    if (outranks_ring(pool, first->task.priority)) pp_recall_tickets(pool);
     uint32_t sent = 0;
     while ((first = pp_queue_first(&pool->queue)) != NULL) {
         bool mixed = pool->queue.count > 1 || first->task.priority != pool->ring_priority;
@@ -139,13 +137,17 @@ int pp_dispatch_new(struct pool *pool, struct future *future) {
     return 0;
 }
 
-void pp_submit_again(struct pool *pool, struct future *future) {
+void pp_queue_again(struct pool *pool, struct future *future) {
     /* The slot gets a new generation, so a worker that holds the old ticket finds nothing. */
     pp_slot_free(pool, future->slot);
     /* It may be in the queue already: its ticket was to be sent again, but the old one was claimed all the same. */
-    if (future->queued || pp_queue_add(&pool->queue, future, true)) pp_dispatch(pool);
-    else if (!send_ticket(pool, future))
-        pp_future_finish(future, POOL_ENOMEM, NULL);
+    bool waits = future->queued || pp_queue_add(&pool->queue, future, true);
+    if (!waits && !send_ticket(pool, future)) pp_future_finish(future, POOL_ENOMEM, NULL);
+}
+
+void pp_submit_again(struct pool *pool, struct future *future) {
+    pp_queue_again(pool, future);
+    pp_dispatch(pool);
 }
 
 void pp_ticket_again(struct pool *pool, uint32_t slot) {

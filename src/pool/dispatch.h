@@ -13,7 +13,12 @@
 void pp_dispatch(struct pool *pool);
 /* Sends a task on its way for the first time. Returns 0, or POOL_ENOMEM. */
 int pp_dispatch_new(struct pool *pool, struct future *future);
-/* Queues a task again whose worker died. */
+/* Takes tickets that no worker has claimed back from the ring, and puts their tasks in front of their equals in the
+ * queue. */
+void pp_recall_tickets(struct pool *pool);
+/* Puts a task that has a slot in front of its equals in the queue, to be sent in a new generation. */
+void pp_queue_again(struct pool *pool, struct future *future);
+/* The same for a task whose worker died, and sends it. */
 void pp_submit_again(struct pool *pool, struct future *future);
 /* Sends the ticket of a slot again, for one that may have been lost. */
 void pp_ticket_again(struct pool *pool, uint32_t slot);

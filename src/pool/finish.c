@@ -59,7 +59,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     else finish_task(pool, future, outcome);
     if (future->given_up) pp_interest_end(pool);
     keep_failure(future, outcome, failure);
-    future->outcome = outcome;
+    future->outcome = (int16_t)outcome;
     pool->open--;
     pool->finished++;
     if (future->given_up && !future->relations && future->pins == 0) {

@@ -43,7 +43,8 @@ struct future {
     bool is_job;
     bool given_up; /* the program has freed it, and it is not done or is pinned */
     bool queued;
-    int outcome;
+    uint8_t losses; /* times that the task was lost before it was started; see pp_task_lost() */
+    int16_t outcome;
     uint32_t slot;        /* PP_NO_SLOT: none */
     uint32_t pins;        /* what needs it even if it is given up: calls that wait, callbacks, tasks that take its
                              result */

@@ -64,6 +64,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
     atomic_store_explicit(&future->done, PP_OPEN, memory_order_relaxed);
     future->is_job = future->given_up = future->queued = false;
     future->outcome = 0;
+    future->losses = 0;
     future->slot = PP_NO_SLOT;
     future->pins = 0;
     future->relations = NULL;

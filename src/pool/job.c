@@ -10,8 +10,6 @@
 #include "shared/state.h"
 #include "shared/timer.h"
 
-#define BARREN_PASSES 8 /* in a row, after which what is left is not tried again */
-
 /* ---- lists and the board */
 
 static void unlink_job(struct pool *pool, struct pp_job *j) {
@@ -107,17 +105,8 @@ static void fail_left(struct pp_job *j, int error) {
     pp_job_result_fail_left(&j->result, &failure);
 }
 
-/* A pass that ends none of its items takes a death between a claim and the record of it, a moment; or an item that
- * scribbles over its worker's record, whenever it runs. */
-static bool is_hopeless(struct pp_job *j) {
-    uint64_t left_of_this = pp_job_result_count_left(&j->result) - j->put_off;
-    j->barren = left_of_this < j->plan->count || j->retried ? 0 : j->barren + 1;
-    return j->barren > BARREN_PASSES;
-}
-
 static void end_pass(struct pool *pool, struct pp_job *j) {
     pp_round_settle(j);
-    if (is_hopeless(j)) fail_left(j, POOL_ECORRUPT);
     pp_round_free(pool, j);
     if (j->stopped) fail_left(j, POOL_ECANCELLED);
     if (pp_job_result_count_left(&j->result) > 0 && !pp_round_make_next(pool, j)) fail_left(j, POOL_ENOMEM);
@@ -140,11 +129,18 @@ void pp_jobs_look(struct pool *pool) {
     start_waiting(pool);
 }
 
-bool pp_jobs_audit(struct pool *pool) {
-    bool mended = false;
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) mended |= pp_round_audit(pool, j);
-    pp_jobs_look(pool);
-    return mended;
+bool pp_jobs_are_intact(const struct pool *pool) {
+    bool intact = true;
+    PP_LIST_EACH(j, &pool->jobs, const struct pp_job, link) intact &= pp_round_is_intact(pool, j);
+    return intact;
+}
+
+void pp_jobs_recover(struct pool *pool, bool give_up) {
+    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) {
+        pp_round_recall(pool, j);
+        if (give_up) pp_job_abort(pool, j, &(struct pool_failure){.error = POOL_ECORRUPT});
+        else end_pass(pool, j);
+    }
 }
 
 void pp_job_died(struct pool *pool, const struct pp_notice *notice) {

@@ -31,9 +31,6 @@ struct pp_job {
     uint64_t *index; /* the item at each position; NULL: the position is the item */
     char *work;      /* cursors, marks, flaws, codes */
     unsigned deaths;
-    uint64_t put_off; /* items that are left, and not of this pass */
-    bool retried;     /* a victim is to be tried again */
-    unsigned barren;  /* passes in a row that ended nothing and tried nothing again */
 };
 
 struct pp_notice;
@@ -48,8 +45,11 @@ void pp_job_free(struct pool *pool, struct pp_job *job);
 void pp_job_look(struct pool *pool, struct pp_job *job);
 /* The same for all, and starts those that wait. */
 void pp_jobs_look(struct pool *pool);
-/* The same, and mends what scribbling may have stopped. True: there was something. */
-bool pp_jobs_audit(struct pool *pool);
+/* Whether the words of all jobs agree with what the caller has made of them. */
+bool pp_jobs_are_intact(const struct pool *pool);
+/* No worker lives, and no word of theirs is to be relied on: ends the round of each job. With give_up none has a next
+ * round, and what is left ends as POOL_ECORRUPT. */
+void pp_jobs_recover(struct pool *pool, bool give_up);
 /* A worker died that may have been in a job. */
 void pp_job_died(struct pool *pool, const struct pp_notice *notice);
 

@@ -6,6 +6,8 @@
 
 #include "base/sys.h"
 
+#define MOST_LOSSES 3
+
 bool pp_job_result_make(struct pp_job_result *t, const struct pool_job *job) {
     memset(t, 0, sizeof *t);
     t->count = job->count;
@@ -17,6 +19,7 @@ bool pp_job_result_make(struct pp_job_result *t, const struct pool_job *job) {
 void pp_job_result_free(struct pp_job_result *t) {
     pp_table_release(t->outcomes, (size_t)t->count);
     pp_release(t->tries);
+    pp_release(t->losses);
     pp_release(t->failures);
     pp_release(t->left);
 }
@@ -92,6 +95,11 @@ bool pp_job_result_try_again(struct pp_job_result *t, uint64_t item, unsigned re
     if (retries == 0) return false;
     if (!t->tries) t->tries = pp_zalloc((size_t)t->count, sizeof *t->tries);
     return t->tries && t->tries[item]++ < retries;
+}
+
+bool pp_job_result_lose(struct pp_job_result *t, uint64_t item) {
+    if (!t->losses) t->losses = pp_zalloc((size_t)t->count, sizeof *t->losses);
+    return t->losses && ++t->losses[item] < MOST_LOSSES;
 }
 
 void pp_job_result_leave(struct pp_job_result *t, uint64_t first, uint64_t count) {

@@ -19,6 +19,7 @@ struct pp_job_result {
     uint64_t count, failed;
     unsigned char *outcomes; /* [count] -POOL_E…; 0: it succeeded, or is not done */
     uint32_t *tries;         /* [count], made when the first victim is tried again */
+    unsigned char *losses;   /* [count], made when the first item is lost */
     struct pool_failure lowest;    /* error 0: none failed */
     struct pool_failure *failures; /* of the lowest items that failed, by index */
     size_t failure_count, failure_room, failures_wanted; /* entries; room for entries; at most so many are kept */
@@ -37,6 +38,10 @@ void pp_job_result_fail_as(struct pp_job_result *result, uint64_t item, int erro
 
 /* Counts a try. Returns whether the item has one more. */
 bool pp_job_result_try_again(struct pp_job_result *result, uint64_t item, unsigned retries);
+
+/* Counts that the item was lost before it was started: that takes a death between two instructions, or scribbling, its
+ * own if it happens again and again. Returns whether the item must be run all the same. */
+bool pp_job_result_lose(struct pp_job_result *result, uint64_t item);
 
 /* These items are left for another round. */
 void pp_job_result_leave(struct pp_job_result *result, uint64_t first, uint64_t count);

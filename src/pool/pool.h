@@ -30,9 +30,21 @@ struct pp_report;
 struct pp_slot {
     struct future *future; /* NULL: free */
     uint32_t generation;
-    bool doubted;      /* pp_state_doubt() */
-    uint8_t suspected; /* the audit that first found what is to be found twice; 0: none did */
-    uint16_t losses;   /* times that the task was lost; see audit.c */
+    uint8_t seen; /* the last look that found the slot's ticket; see integrity.c */
+};
+
+/* Looks at shared memory; see integrity.h. */
+struct pp_looks {
+    uint8_t number;                /* of the last look; never 0 afterwards */
+    uint64_t strays_at;            /* when strays were last looked for, ns */
+    uint32_t strays[PP_WORKERS];   /* the trace of each worker that was one then; 0: it was none */
+};
+
+/* The reset; see reset.h. */
+struct pp_reset {
+    bool under_way;
+    unsigned in_vain;   /* resets since anything was completed */
+    uint64_t completed; /* what was completed when the last reset ended */
 };
 
 struct pp_backend;
@@ -135,6 +147,9 @@ struct pool {
     struct pp_wakes wakes;
     int32_t shortest_timeout;        /* see timer.h */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
+    uint32_t ended_lives[PP_WORKERS]; /* the last life of each whose notice was read */
+    struct pp_looks looks;
+    struct pp_reset reset;
 
     /* Slots and tickets. */
     struct pp_slot *slots;                 /* [PP_SLOTS] */
@@ -143,7 +158,6 @@ struct pool {
     struct pp_queue queue;
     int ring_priority; /* of the last ticket in the ring */
     uint32_t sends;    /* tickets since a thread last waited awake: from the second on they do not come one by one */
-    uint8_t audit;     /* number of the last audit; never 0 */
 
     /* Jobs. */
     struct pp_list jobs;                 /* struct pp_job, in the job table */

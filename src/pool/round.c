@@ -119,8 +119,6 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot, generation = pool->slots[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
-    j->retried = false;
-    j->put_off = pp_job_result_count_left(&j->result);
     j->plan->generation = generation;
     pp_plan_begin(j->plan);
     memset(desc, 0, sizeof *desc);
@@ -170,6 +168,13 @@ static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
         for (uint64_t p = begin; p < end; p++) pp_job_result_leave(&j->result, j->index[p], 1);
 }
 
+/* The item was not run, as far as can be seen, and that was no worker's intention. */
+static void lose_position(struct pp_job *j, uint64_t position) {
+    uint64_t item = item_at(j, position);
+    if (j->stopped || pp_job_result_lose(&j->result, item)) pp_job_result_leave(&j->result, item, 1);
+    else pp_job_result_fail_as(&j->result, item, POOL_ECORRUPT);
+}
+
 static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
@@ -200,11 +205,9 @@ static void settle_block(struct pp_job *j, uint64_t block) {
         }
         return;
     case PP_UNMARKED:
-        if (j->deaths > 0 || j->stopped) {
-            leave_positions(j, begin, end);
-            return;
-        }
-        break; /* nobody died and yet it was not run */
+        if (j->deaths == 0 && !j->stopped) break; /* no worker died and yet it was not run */
+        for (uint64_t p = begin; p < end; p++) lose_position(j, p);
+        return;
     default: break;
     }
     for (uint64_t p = begin; p < end; p++) pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT);
@@ -239,7 +242,6 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     bool died = notice->left.phase == PP_RUNNING && !j->stopped;
     if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->totals.retried++;
-        j->retried = true;
         pp_job_result_leave(&j->result, item, 1);
         return;
     }
@@ -256,12 +258,10 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     struct pp_chunk chunk;
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
     pp_plan_mark(j->plan, chunk.first, chunk.last, notice->left.has_errors);
-    uint64_t victim = pp_snapshot_victim(&notice->left), rest = notice->left.progress;
-    if (victim != PP_NO_VICTIM) {
-        settle_victim(j, notice, victim);
-        rest = victim + 1;
-    }
-    leave_positions(j, rest, chunk.end);
+    uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), next = notice->left.progress;
+    if (victim != PP_NO_VICTIM) settle_victim(j, notice, next = victim);
+    else if (next < chunk.end) lose_position(j, next); /* it may have hidden that it runs */
+    if (next < chunk.end) leave_positions(j, next + 1, chunk.end);
 }
 
 /* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance, or by us. */
@@ -283,36 +283,25 @@ void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *
     settle_chunk(j, notice);
 }
 
-/* Who is in the job has said before that its word is its own, and says so all the time. Where it does not the word was
- * scribbled upon, and neither a time-out nor a kill would ever end what runs. And a kill may have been lost: who is to
- * be killed goes nowhere. */
-static bool kill_stuck(struct pool *pool, const struct pp_job *j) {
-    bool killed = false;
-    for (uint32_t w = 0; w < pool->workers; w++) {
-        struct pp_record *record = &pool->shared.records[w];
-        /* First the life: of a later one the kill is not. */
-        uint32_t life = atomic_load_explicit(&pool->shared.control->lives[w], memory_order_acquire);
-        if (pp_record_job(record) != pp_round_ticket(pool, j)) continue;
-        uint64_t item = atomic_load_explicit(pp_record_word(record), memory_order_acquire);
-        if (pp_is_item_of(item, w, life) && pp_phase_of(item) != PP_KILLED) continue;
-        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
-        killed = !pool->in_here; /* there it ends when it returns, however often it is told to */
-    }
-    return killed;
+bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
+    if (atomic_load_explicit(&pool->shared.job_table[j->place], memory_order_relaxed) != pp_round_ticket(pool, j))
+        return true; /* it is closed: its word lets no worker in */
+    if (j->stopped && !pp_plan_is_used_up(j->plan)) return false;
+    uint32_t generation = pool->slots[j->future->slot].generation;
+    uint64_t word = atomic_load_explicit(&pool->shared.outcomes[j->future->slot].state, memory_order_acquire);
+    bool runs = pp_phase_of(word) == PP_RUNNING && pp_generation_of(word) == generation;
+    return runs || word == pp_state(generation, PP_PENDING, 0, 0);
 }
 
-bool pp_round_audit(struct pool *pool, struct pp_job *j) {
-    bool killed = kill_stuck(pool, j);
-    uint32_t slot = j->future->slot;
-    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    uint32_t generation = pool->slots[slot].generation;
-    /* Scribbled cursors may say that something is left, which nobody begins. */
-    if (j->stopped) pp_plan_use_up(j->plan);
-    if (state == pp_state(generation, PP_PENDING, 0, 0)) return killed;
-    if (pp_phase_of(state) == PP_RUNNING && pp_generation_of(state) == generation) return killed;
-    j->deaths++; /* as after a death, what has no mark was lost */
-    pp_plan_use_up(j->plan);
-    return true;
+void pp_round_recall(struct pool *pool, struct pp_job *j) {
+    struct pp_pace pace = {.blocks = UINT64_MAX};
+    struct pp_chunk chunk;
+    while (pp_plan_claim(j->plan, 0, &pace, UINT64_MAX, &chunk)) {
+        pp_plan_mark(j->plan, chunk.first, chunk.last, false);
+        leave_positions(j, chunk.begin, chunk.end);
+    }
+    close_pass(pool, j);
+    j->deaths++;
 }
 
 /* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */

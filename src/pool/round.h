@@ -30,9 +30,10 @@ bool pp_round_is_over(struct pool *pool, struct pp_job *job);
 void pp_round_settle(struct pp_job *job);
 /* A worker died, perhaps in this pass. */
 void pp_round_died(struct pool *pool, struct pp_job *job, const struct pp_notice *notice);
-/* A pass whose state word lets nobody in is used up: what is left of it goes to the next. True: there was something to
- * mend. */
-bool pp_round_audit(struct pool *pool, struct pp_job *job);
+/* Whether the job's word lets workers in, and nothing is left to claim of a job that was stopped. */
+bool pp_round_is_intact(const struct pool *pool, const struct pp_job *job);
+/* No worker lives: leaves what was not claimed for the next round, and closes this one, which then is to be settled. */
+void pp_round_recall(struct pool *pool, struct pp_job *job);
 /* Every item that runs is killed. */
 void pp_round_kill(struct pool *pool, struct pp_job *job);
 /* What the marks and records tell of it: positions done, and of those, failed. */

@@ -34,9 +34,6 @@ static inline uint32_t pp_slot_take(struct pool *pool, struct future *future) {
     }
     struct pp_slot *s = &pool->slots[slot];
     s->future = future;
-    s->doubted = false;
-    s->suspected = 0;
-    s->losses = 0;
     if (++s->generation == 0) s->generation = 1;
     future->slot = slot;
     return slot;

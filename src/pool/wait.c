@@ -6,11 +6,11 @@
 
 #include "base/backoff.h"
 #include "base/sys.h"
-#include "pool/audit.h"
 #include "pool/bell.h"
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/callback.h"
+#include "pool/integrity.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "shared/notice.h"
@@ -19,8 +19,8 @@
 
 #define NS_PER_MS 1000000U
 #define SPIN_NS 100000U /* the time to wake a sleeping CPU, and to do some work there */
-#define AUDIT_FIRST (100 * (uint64_t)NS_PER_MS)
-#define AUDIT_MOST (2000 * (uint64_t)NS_PER_MS)
+#define LOOK_FIRST (100 * (uint64_t)NS_PER_MS)
+#define LOOK_MOST (2000 * (uint64_t)NS_PER_MS)
 
 uint64_t pp_deadline(int timeout) {
     if (timeout <= 0) return timeout == 0 ? 0 : UINT64_MAX;
@@ -142,7 +142,7 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
 }
 
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
-    uint64_t pause = AUDIT_FIRST;
+    uint64_t pause = LOOK_FIRST;
     if (pp_in_report(pool)) deadline = 0;
     for (;;) {
         pp_drive(pool);
@@ -160,14 +160,14 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         }
         uint64_t now = pp_now();
         if (now >= deadline) return POOL_ETIMEDOUT;
-        uint64_t audit_at = now + pause, until = deadline < audit_at ? deadline : audit_at;
+        uint64_t look_at = now + pause, until = deadline < look_at ? deadline : look_at;
         if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
         if (pool->waiting.somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
-        if (pp_now() >= audit_at) {
-            if (pp_audit(pool)) pause = AUDIT_FIRST;
-            else if (pause < AUDIT_MOST) pause *= 2;
+        if (pp_now() >= look_at) {
+            if (pp_examine(pool)) pause = LOOK_FIRST;
+            else if (pause < LOOK_MOST) pause *= 2;
             pp_check_supervisor(pool);
         }
     }

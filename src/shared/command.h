@@ -11,12 +11,15 @@
 #include <stdint.h>
 
 enum pp_command_kind {
-    PP_KILL,   /* kill this worker in this life: the caller has swapped the state word of what it runs to KILLED */
+    PP_KILL,   /* kill this worker in this life: the caller has swapped the state word of what it runs to KILLED. With
+                  a value, kill it only if that is the trace of its record; see pp_record_trace() */
     PP_TIMER,  /* a task or job with a time-out of `value` ms was submitted */
     PP_ROOM,   /* there is room for notices again */
     PP_RESIZE, /* control->workers and control->wanted have changed */
     PP_START,  /* start `value` of the workers that rest: there is work for them */
     PP_CLOSE,  /* control->closing was set */
+    PP_RESET,  /* kill all workers and start none; then write a notice of PP_ALL_DIED */
+    PP_RESUME, /* start workers again */
     PP_END     /* kill all workers and exit */
 };
 

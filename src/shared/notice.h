@@ -6,7 +6,7 @@
  *     readable last:   a caller that has read a notice finds the record cleared. So what it then decides about a job is
  *                      final. If the record still said that the dead worker is in the job, the job would go on, and
  *                      nothing would make the caller look again once the record is cleared.
- * Called by: worker_life and the backends (write), collect (read), round and audit (whether one is due). */
+ * Called by: worker_life and the backends (write), collect (read), round and integrity (whether one is due). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
 
@@ -17,12 +17,13 @@
 
 /* A death, or that the pool can have no workers. */
 struct pp_notice {
-    enum { PP_WORKER_DIED, PP_POOL_BROKEN } kind;
+    enum { PP_WORKER_DIED, PP_ALL_DIED /* since PP_RESET */, PP_POOL_BROKEN } kind;
     uint32_t worker, life;
     pid_t pid;
     int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
+    bool reset; /* the supervisor killed it because of PP_RESET */
     struct pp_snapshot left; /* what its record said in the end: untrusted */
 };
 

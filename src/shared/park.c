@@ -76,3 +76,12 @@ void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *w
 void pp_wake_all(struct pp_shared *shared, int task_pipe) {
     pp_park_give(shared, task_pipe, 0, atomic_load_explicit(&shared->control->workers, memory_order_relaxed));
 }
+
+/* First the bits are cleared: a worker that sets its own afterwards has either read `wakes` after it was changed here,
+ * or finds it changed and sets the bit once more. */
+void pp_ask_who_sleeps(struct pp_shared *shared, int task_pipe) {
+    uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
+    for (uint32_t i = 0; i < (workers + 63) / 64; i++)
+        atomic_store_explicit(&shared->status->asleep[i], 0, memory_order_relaxed);
+    pp_wake_all(shared, task_pipe);
+}

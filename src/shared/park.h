@@ -64,6 +64,8 @@ static inline void pp_wake(struct pp_shared *shared, int task_pipe, struct pp_wa
 }
 /* Caller, after a death: wakes one more worker, since the dead one may have taken a wake-up without counting it. */
 void pp_wake_another(struct pp_shared *shared, int task_pipe, struct pp_wakes *wakes);
+/* Caller: has all workers that sleep set their bits anew, whatever they say. */
+void pp_ask_who_sleeps(struct pp_shared *shared, int task_pipe);
 /* Wakes all workers, whatever the bits say. */
 void pp_wake_all(struct pp_shared *shared, int task_pipe);
 

@@ -73,6 +73,14 @@ struct pp_chunk {
     uint64_t first, last, begin, end;
 };
 
+/* Seals the end of a chunk, or unseals it. The record of a dead worker says which items of its chunk are finished, so
+ * no other words may pass for a chunk: if a task has overwritten the beginning, the end or the job in the record, the
+ * end that is unsealed lies in no plan. */
+static inline uint64_t pp_plan_seal(const struct pp_job_plan *plan, uint64_t begin, uint64_t end) {
+    uint64_t use = (uint64_t)(uintptr_t)plan ^ (uint64_t)plan->generation << 32;
+    return end ^ (begin + 1) * 0x9e3779b97f4a7c15U ^ use * 0xd6e8feb86659fd93U;
+}
+
 /* A worker's idea of how much to claim at a time, and how often to look at the clock. */
 struct pp_pace {
     uint64_t blocks;   /* of the next claim; 0: none yet */

@@ -2,14 +2,24 @@
 
 #include "base/sys.h"
 #include "shared/plan.h"
+#include "shared/ticket.h"
+
+static uint64_t look(const _Atomic uint64_t *field) {
+    return atomic_load_explicit(field, memory_order_acquire);
+}
 
 /* ---- a worker that lives */
 
-/* Every entry is looked at, since a task may have written a 0 over the first of them. */
-bool pp_record_holds(const struct pp_record *record, uint64_t ticket) {
-    for (int i = 0; i < PP_CLAIMED_MOST; i++)
-        if (pp_record_claimed(record, i) == ticket) return true;
-    return false;
+uint32_t pp_record_trace(const struct pp_shared *shared, uint32_t worker) {
+    const struct pp_record *record = &shared->records[worker];
+    uint64_t current = pp_record_current(record);
+    uint32_t slot = pp_ticket_slot(current);
+    const uint64_t words[] = {current, slot < PP_SLOTS ? look(&shared->outcomes[slot].state) : 0,
+                              pp_record_job(record), look(&record->item), look(&record->progress),
+                              look(&record->tasks)};
+    uint64_t trace = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) trace = (trace ^ words[i]) * 0x9e3779b97f4a7c15U;
+    return (uint32_t)(trace >> 32) | 1U;
 }
 
 struct pp_record_counts pp_record_counts(const struct pp_record *record) {
@@ -53,10 +63,6 @@ bool pp_record_kill(struct pp_shared *shared, uint32_t worker, uint64_t job, uin
 
 /* ---- a snapshot */
 
-static uint64_t look(const _Atomic uint64_t *field) {
-    return atomic_load_explicit(field, memory_order_acquire);
-}
-
 /* `progress` is read before `begin` and `end`: of a worker that lives, it then is rarely of a later chunk than they
  * are. */
 struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t worker) {
@@ -84,10 +90,11 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
 }
 
 bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
-    if (s->begin >= s->end || s->end > plan->count || s->begin % plan->block != 0) return false;
-    if (s->progress < s->begin || s->progress > s->end) return false;
-    *chunk = (struct pp_chunk){.first = s->begin / plan->block, .last = (s->end + plan->block - 1) / plan->block,
-                               .begin = s->begin, .end = s->end};
+    uint64_t end = s->end ? pp_plan_seal(plan, s->begin, s->end) : 0;
+    if (s->begin >= end || end > plan->count || s->begin % plan->block != 0) return false;
+    if (s->progress < s->begin || s->progress > end) return false;
+    *chunk = (struct pp_chunk){.first = s->begin / plan->block, .last = (end + plan->block - 1) / plan->block,
+                               .begin = s->begin, .end = end};
     return true;
 }
 
@@ -98,12 +105,12 @@ bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *pl
  * An item with a word of its own: the worker writes its position, then the word, runs it, raises `progress` past it,
  * then ends the word. A death before the word ends finds `progress` at the position or one past it; in both cases the
  * item counts as not finished, since its word may have been swapped to KILLED or OVERDUE before it could end. */
-uint64_t pp_snapshot_victim(const struct pp_snapshot *s) {
+uint64_t pp_snapshot_victim(const struct pp_snapshot *s, const struct pp_chunk *chunk) {
     if (s->phase == PP_FREE) return PP_NO_VICTIM;
     bool is_item = s->scope == PP_SCOPE_ITEM;
     uint64_t victim = is_item ? s->position : s->progress;
     bool runs = is_item ? victim == s->progress || victim + 1 == s->progress : s->progress != s->until;
-    return runs && victim >= s->begin && victim < s->end ? victim : PP_NO_VICTIM;
+    return runs && victim >= chunk->begin && victim < chunk->end ? victim : PP_NO_VICTIM;
 }
 
 /* ---- a life */
@@ -118,10 +125,11 @@ void pp_record_begin_life(struct pp_record *record) {
     atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
 }
 
+/* Release: a caller that sees one of them cleared sees that the notice of the death is due; see pp_examine(). */
 void pp_record_end_life(struct pp_record *record) {
-    atomic_store_explicit(&record->claimed[0], 0, memory_order_relaxed);
-    atomic_store_explicit(&record->current, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->item, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->claimed[0], 0, memory_order_release);
+    atomic_store_explicit(&record->current, 0, memory_order_release);
+    atomic_store_explicit(&record->item, 0, memory_order_release);
     /* Last: a caller that sees the job left finds the notice of the death, which was written before. */
     atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
 }

@@ -45,8 +45,8 @@ struct pp_record {
     /* When the task or item that has a time-out was started, ns; 0: not known. Set to 0 before the task's state says
      * RUNNING; the supervisor swaps what makes no sense for the time of its look. */
     _Atomic uint64_t started;
-    /* The chunk is the positions [begin, end). `end` is 0 while the others are written, so that a death in between
-     * leaves an empty chunk. Read by the caller. */
+    /* The chunk is the positions [begin, end), where `end` is sealed: see pp_plan_seal(). It is 0 while the others are
+     * written, so that a death in between leaves an empty chunk. Read by the caller. */
     _Atomic uint64_t begin, end;
     /* The first position of the chunk that is not finished. Written after the item's result (release). Read by the
      * caller, and by task_index() in the worker. */
@@ -94,12 +94,14 @@ static inline _Atomic uint64_t *pp_record_word(struct pp_record *record) {
 static inline uint64_t pp_record_claimed(const struct pp_record *record, int i) {
     return atomic_load_explicit(&record->claimed[i], memory_order_acquire);
 }
-/* Whether the ticket is, or was last, among those that it has taken. */
-bool pp_record_holds(const struct pp_record *record, uint64_t ticket);
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
 static inline uint64_t pp_record_announced(const struct pp_record *record) {
     return atomic_load_explicit(&record->done_tail, memory_order_acquire);
 }
+
+/* Returns a number, not 0, that changes whenever the worker takes a step: when it starts or ends a task, item or chunk,
+ * or enters or leaves a job. Two looks that find the same number have most likely seen no step in between. */
+uint32_t pp_record_trace(const struct pp_shared *shared, uint32_t worker);
 
 /* For pool_stats(). */
 struct pp_record_counts {
@@ -141,7 +143,7 @@ bool pp_snapshot_chunk(const struct pp_snapshot *snapshot, const struct pp_job_p
 
 /* The position in its chunk that the dead worker ran, or PP_NO_VICTIM: it ran none. Before: pp_snapshot_chunk(). */
 #define PP_NO_VICTIM UINT64_MAX
-uint64_t pp_snapshot_victim(const struct pp_snapshot *snapshot);
+uint64_t pp_snapshot_victim(const struct pp_snapshot *snapshot, const struct pp_chunk *chunk);
 
 /* ---- In the worker that ran into a memory fault, from its signal handler. */
 

@@ -30,8 +30,9 @@ bool pp_ring_is_sound(const struct pp_shared *shared) {
     return left == 0 || (left <= PP_TICKETS && is_there(shared, head, &ticket));
 }
 
-void pp_ring_repair(struct pp_shared *shared) {
-    shared->control->head_seen = atomic_load_explicit(&shared->control->tail, memory_order_relaxed);
+void pp_ring_set_back(struct pp_shared *shared) {
+    uint64_t tail = atomic_load_explicit(&shared->control->tail, memory_order_relaxed);
+    shared->control->head_seen = tail > PP_TICKETS ? tail - PP_TICKETS : 0;
     atomic_store_explicit(&shared->status->head, shared->control->head_seen, memory_order_release);
 }
 

@@ -9,8 +9,8 @@
  * busy one, and the caller can send again the tickets that a dead worker held.
  *
  * Invariant: head <= tail <= head + PP_TICKETS, unless a worker has scribbled. Then the ring looks empty to workers, or
- * they take tickets whose claim fails, until pp_ring_repair().
- * Called by: worker (take), submit (push, recall), collect (length), audit (repair), backlog (length). */
+ * they take tickets whose claim fails, until the head is set back.
+ * Called by: worker (take), submit (push, recall), collect (length), reset (repair), backlog (length). */
 #ifndef PP_RING_H
 #define PP_RING_H
 
@@ -62,8 +62,12 @@ uint64_t pp_ring_recall(struct pp_shared *shared);
 uint64_t pp_ring_length(const struct pp_shared *shared);
 /* Caller: returns whether workers can take the tickets that wait; false if a worker has scribbled. */
 bool pp_ring_is_sound(const struct pp_shared *shared);
-/* Caller: empties a ring whose head makes no sense. The caller must then send every ticket again. */
-void pp_ring_repair(struct pp_shared *shared);
+/* Caller: returns the ticket at a position that was pushed. */
+static inline uint64_t pp_ring_ticket(const struct pp_shared *shared, uint64_t position) {
+    return atomic_load_explicit(&shared->tickets[position % PP_TICKETS], memory_order_relaxed) & ~(uint64_t)PP_LAP_MASK;
+}
+/* Caller, while no worker lives: the last PP_TICKETS tickets count as not taken. */
+void pp_ring_set_back(struct pp_shared *shared);
 
 /* Worker: takes up to `most` tickets into record->claimed and `tickets`, but leaves other workers their share. Returns
  * how many it took. */

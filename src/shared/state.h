@@ -8,9 +8,6 @@
  *                        v                  v killed, and a worker whose own swap fails stops
  *                    CANCELLED        KILLED, OVERDUE
  *
- * Where a worker seems to run what by its word nobody runs, after scribbling, the caller swaps the word to KILLED, and
- * kills that worker.
- *
  * A job goes through PENDING, RUNNING (its first worker) and DONE (caller). A worker's visit to a job has a word of the
  * same phases in the worker's record, where the generation counts visits and items. If the job has a time-out, or the
  * worker may have to end soon, each item has such a word instead.
@@ -55,8 +52,7 @@ static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }
 
-/* FREE or any end of the slot's last use → PENDING; and KILLED, where that was a doubt and the worker has died. Caller,
- * the only writer of the word then. */
+/* FREE or any end of the slot's last use → PENDING. Caller, the only writer of the word then. */
 static inline void pp_state_submit(_Atomic uint64_t *word, uint32_t generation) {
     atomic_store_explicit(word, pp_state(generation, PP_PENDING, 0, 0), memory_order_release);
 }
@@ -74,11 +70,6 @@ static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
 static inline bool pp_state_close(_Atomic uint64_t *word, uint64_t running) {
     uint64_t done = (running & ~(uint64_t)0xf) | PP_DONE;
     return atomic_compare_exchange_strong_explicit(word, &running, done, memory_order_seq_cst, memory_order_seq_cst);
-}
-/* PENDING, or what names nobody who lives, → KILLED. Caller: what this worker seems to run all the same. */
-static inline bool pp_state_doubt(_Atomic uint64_t *word, uint64_t seen, uint32_t generation, uint32_t worker,
-                                  uint32_t life) {
-    return pp_swap(word, seen, pp_state(generation, PP_KILLED, worker, life));
 }
 /* PENDING → CANCELLED. Caller. */
 static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {

@@ -6,7 +6,7 @@
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t life = (atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
-    /* Release: an audit that sees this life sees the notice of the last one. Pairs with the acquires in audit.c and
+    /* Release: a caller that sees this life sees the notice of the last one. Pairs with the acquires in integrity.c and
      * round.c. */
     atomic_store_explicit(&shared->control->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];

@@ -10,26 +10,11 @@ void pp_claimer_begin(struct pp_claimer *c, struct pp_shared *shared, uint32_t n
     pp_item_none(&c->record->item, number, life);
 }
 
-void pp_claimer_hold_nothing(struct pp_claimer *c) {
-    struct pp_record *record = c->record;
-    pp_drop_tickets(c);
-    atomic_store_explicit(&record->current, 0, memory_order_relaxed);
-    pp_item_none(&record->item, c->number, c->life);
-    atomic_store_explicit(&record->busy_since, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->job, 0, memory_order_seq_cst);
-}
-
 bool pp_ring_bell(int bell) {
     return pp_write(bell, "", 1) == 1 || errno == EAGAIN;
 }
 
 /* ---- tasks */
-
-bool pp_claim_was_doubted(const struct pp_claimer *c, uint64_t ticket) {
-    uint32_t slot = pp_ticket_slot(ticket);
-    return slot < PP_SLOTS && atomic_load_explicit(&c->shared->outcomes[slot].state, memory_order_acquire) ==
-                                  pp_state(pp_ticket_generation(ticket), PP_KILLED, c->number, c->life);
-}
 
 void pp_check_clock(const struct pp_claimer *c, _Atomic uint64_t *word, uint64_t running, uint64_t most,
                     uint64_t now) {
@@ -44,8 +29,6 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *c, uint64_t ticket) {
     if (slot >= PP_SLOTS) return NULL;
     _Atomic uint64_t *state = &c->shared->outcomes[slot].state;
     atomic_store_explicit(&c->record->end, 0, memory_order_relaxed);
-    /* The claimer is at no task any more. A worker whose record names a task that hangs may be killed. */
-    atomic_store_explicit(&c->record->current, 0, memory_order_relaxed);
     atomic_store_explicit(&c->record->job, ticket, memory_order_seq_cst);
     PP_POINT("entered");
     /* Pairs with pp_round_is_over(), where the caller ends the job's state and then looks which workers are in it. The
@@ -90,8 +73,8 @@ void pp_fail_item(struct pp_claimer *c, const struct pp_job_plan *plan, uint64_t
                   const struct pp_result *result) {
     struct pp_record *record = c->record;
     if (!atomic_load_explicit(&record->has_errors, memory_order_relaxed)) {
-        uint64_t end = atomic_load_explicit(&record->end, memory_order_relaxed);
         uint64_t p = atomic_load_explicit(&record->begin, memory_order_relaxed);
+        uint64_t end = pp_plan_seal(plan, p, atomic_load_explicit(&record->end, memory_order_relaxed));
         for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->codes[p], 0, memory_order_relaxed);
         atomic_store_explicit(&record->has_errors, 1, memory_order_release);
     }

@@ -40,9 +40,6 @@ struct pp_claimer {
 
 /* Begins the claimer of this life of this worker. */
 void pp_claimer_begin(struct pp_claimer *claimer, struct pp_shared *shared, uint32_t number, uint32_t life);
-/* The record says from now on that the claimer holds nothing. Before a sleep, whatever a task may have written there:
- * the caller would wait for a worker whose record says that it is at something. */
-void pp_claimer_hold_nothing(struct pp_claimer *claimer);
 
 /* ---- Telling the caller. */
 
@@ -74,12 +71,14 @@ bool pp_ring_bell(int bell);
 /* ---- Tasks. */
 
 /* Takes up to `most` tickets from the ring, but leaves others their share. Returns how many. They are hints: each task
- * must still be claimed. pp_drop_tickets() once all were tried. */
+ * must still be claimed. pp_drop_tickets() once all were tried: the caller has a worker killed that for long seems to
+ * be at a task that it does not run. */
 static inline unsigned pp_claim_tickets(struct pp_claimer *c, unsigned most, uint64_t tickets[PP_CLAIMED_MOST]) {
     return pp_ring_take(c->shared, c->record, most, tickets);
 }
 static inline void pp_drop_tickets(struct pp_claimer *c) {
     atomic_store_explicit(&c->record->claimed[0], 0, memory_order_relaxed);
+    atomic_store_explicit(&c->record->current, 0, memory_order_relaxed);
 }
 
 /* The state word of a task that this claimer runs. */
@@ -100,10 +99,6 @@ static inline bool pp_claim_task(struct pp_claimer *c, uint64_t ticket) {
     PP_POINT("about to begin");
     return pp_state_begin(&c->shared->outcomes[slot].state, pp_ticket_generation(ticket), c->number, c->life);
 }
-
-/* After pp_claim_task() returned false: whether the caller took this claimer to be running the task already, and kills
- * it. */
-bool pp_claim_was_doubted(const struct pp_claimer *claimer, uint64_t ticket);
 
 /* The task that was claimed has a time-out, and starts now. */
 static inline void pp_start_clock(struct pp_claimer *c, uint64_t now) {
@@ -197,7 +192,7 @@ static inline bool pp_claim_chunk(struct pp_claimer *c, const struct pp_job_plan
     atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->until, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->has_errors, 0, memory_order_release);
-    atomic_store_explicit(&record->end, chunk->end, memory_order_release);
+    atomic_store_explicit(&record->end, pp_plan_seal(plan, chunk->begin, chunk->end), memory_order_release);
     PP_POINT("recorded");
     return true;
 }

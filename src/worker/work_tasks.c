@@ -59,10 +59,7 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
  * was idle: a worker that only tries is not busy. */
 static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
     struct pp_claimer *c = &w->claimer;
-    if (!pp_claim_task(c, ticket)) {
-        if (pp_claim_was_doubted(c, ticket)) pp_work_await_kill(w);
-        return false;
-    }
+    if (!pp_claim_task(c, ticket)) return false;
     PP_POINT("begun");
     if (!pp_is_busy(c)) pp_set_busy_since(c, began);
     run_claimed(w, ticket);
@@ -140,7 +137,9 @@ static bool steal_from(struct worker *w, const struct pp_record *other) {
         if (ticket == 0) break;
         if (!is_not_started(w, ticket)) continue;
         uint64_t began = pp_now();
-        if (!run_task(w, ticket, began)) continue;
+        bool ran = run_task(w, ticket, began);
+        pp_drop_tickets(&w->claimer);
+        if (!ran) continue;
         count_tasks(w, 1, began, pp_now());
         return true;
     }

@@ -129,13 +129,12 @@ static uint64_t idle_deadline(struct worker *w) {
     return w->idle.since + (uint64_t)w->options->idle_timeout * NS_PER_MS;
 }
 
-/* Sleeps until it is woken. A task may have overwritten what the worker holds, so the record is cleared; and what the
- * worker has noted of jobs may be wrong afterwards. */
+/* Sleeps until it is woken. A task may have overwritten cursors, so what the worker has noted of jobs may be wrong
+ * afterwards. */
 static enum pp_parked sleep_until_woken(struct worker *w, uint32_t seen) {
     struct pp_claimer *c = &w->claimer;
     retire_if_lost(w, w->pipes.bell, w->pipes.bell_file);
     retire_if_lost(w, w->pipes.task_pipe, w->pipes.task_pipe_file);
-    pp_claimer_hold_nothing(c);
     pp_placement_forget(c->shared, c->number);
     enum pp_parked how = pp_park(c->shared, c->number, w->pipes.task_pipe, seen, idle_deadline(w));
     memset(w->jobs.used_up, 0, sizeof w->jobs.used_up);

@@ -1,0 +1,69 @@
+#include "pool/reset.h"
+
+#include <string.h>
+
+#include "pool/death.h"
+#include "pool/dispatch.h"
+#include "pool/job.h"
+#include "pool/outcome.h"
+#include "pool/slots.h"
+#include "shared/command.h"
+#include "shared/ring.h"
+
+#define VAIN_RESETS 3 /* in a row, after which nothing is tried again */
+
+/* Grows with each task and item that is completed. */
+static uint64_t count_completed(const struct pool *pool) {
+    uint64_t items, done, failed;
+    pp_jobs_count(pool, &items, &done, &failed);
+    return pool->finished + pool->totals.items_done + done;
+}
+
+void pp_reset_begin(struct pool *pool) {
+    if (!pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESET})) return;
+    pool->reset.under_way = true;
+    if (count_completed(pool) != pool->reset.completed) pool->reset.in_vain = 0;
+    pool->reset.in_vain++;
+}
+
+/* As it was when the pool was made; and the ring has each ticket that it has room for, as if none had been taken. */
+static void set_memory_back(struct pool *pool) {
+    struct pp_shared *shared = &pool->shared;
+    memset(shared->status, 0, sizeof *shared->status);
+    memset(shared->records, 0, pool->workers * sizeof *shared->records);
+    memset(pool->done_heads, 0, sizeof pool->done_heads);
+    memset(pool->looks.strays, 0, sizeof pool->looks.strays);
+    pool->wakes = (struct pp_wakes){0};
+    pp_ring_set_back(shared);
+}
+
+static bool is_hopeless(const struct pool *pool) {
+    return pool->reset.in_vain > VAIN_RESETS;
+}
+
+/* Ends the task in the slot, or sends it again. A word that says KILLED or OVERDUE and no notice confirmed is none that
+ * caller or supervisor have written. */
+static void settle_task(struct pool *pool, uint32_t slot) {
+    struct future *future = pool->slots[slot].future;
+    uint64_t word = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_relaxed);
+    uint32_t generation = pool->slots[slot].generation;
+    if (pp_collect_done(pool, slot)) return;
+    bool waits = future->queued || word == pp_state(generation, PP_PENDING, 0, 0);
+    bool ran = pp_generation_of(word) == generation && pp_phase_of(word) == PP_RUNNING;
+    if (!is_hopeless(pool) && (waits || (ran && pp_task_try_again(pool, future)))) pp_queue_again(pool, future);
+    else pp_task_fail(pool, slot, POOL_ECORRUPT);
+}
+
+void pp_reset_finish(struct pool *pool) {
+    if (!pool->reset.under_way || pool->broken || pool->ended) return;
+    set_memory_back(pool);
+    pp_jobs_recover(pool, is_hopeless(pool));
+    pp_recall_tickets(pool);
+    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
+        if (pool->slots[slot].future && !pool->slots[slot].future->is_job) settle_task(pool, slot);
+    if (is_hopeless(pool)) pool->reset.in_vain = 0;
+    pool->reset.under_way = false;
+    pool->reset.completed = count_completed(pool);
+    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESUME});
+    pp_dispatch(pool);
+}
