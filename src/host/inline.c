@@ -141,6 +141,7 @@ static int start_inline(struct pool *pool) {
     w->options = pp_worker_options_of(pool);
     pool->backend_state = w;
     act_in_own_call(pool, begin_first_life);
+    pool->due |= PP_DUE_DRIVE;
     return 0;
 }
 

@@ -18,7 +18,8 @@ struct pp_backend {
      * pool's lock. */
     void (*end)(struct pool *pool);
     /* Does what is to be done in calls: runs the work that waits, in this thread, or asks again for threads that the
-     * system has refused. NULL: nothing. Called under the pool's lock, which it releases while it runs a task. */
+     * system has refused. Called while the backend has set PP_DUE_DRIVE in pool->due, under the pool's lock, which it
+     * releases while it runs a task. NULL if it never sets that. */
     void (*drive)(struct pool *pool);
     /* Brings the number of workers to control->wanted; surplus ones retire when they have finished what they hold. NULL
      * if there is always one. Under the pool's lock. */

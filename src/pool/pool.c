@@ -115,7 +115,6 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     set_up_control(pool);
     error = pool->backend->start(pool);
     if (error) goto fail;
-    if (pool->backend->drive) pool->due |= PP_DUE_DRIVE;
     *made = pool;
     return 0;
 fail:
