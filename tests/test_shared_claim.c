@@ -291,49 +291,65 @@ static void look_at(size_t slot) {
     take_task(pp_ticket((uint32_t)slot, tasks.slots[slot].generation));
 }
 
-static void run_tasks(unsigned mortality, bool kills) {
+struct trial {
+    size_t slots;       /* tasks at a time */
+    bool disturbs;      /* tasks are cancelled, and looked at before they are announced */
+    bool kills;         /* and killed */
+    unsigned mortality; /* as in the bed */
+    void *(*watch)(void *);
+};
+
+static void run_trial(const struct trial *trial) {
     struct threads threads = {.count = 0};
     memset(&tasks, 0, sizeof tasks);
     tasks.count = scaled(MOST_TASKS);
-    tasks.kills = kills;
-    bed.mortality = mortality;
+    tasks.kills = trial->kills;
+    bed.mortality = trial->mortality;
     bed.take_in = take_task;
     bed.take_death = take_dead_tasks_worker;
     begin_bed(&threads, claim_tasks);
+    if (trial->watch) start_thread(&threads, trial->watch, NULL);
     while (tasks.sent < tasks.count || tasks.open) {
-        for (size_t i = 0; i < SLOTS && tasks.sent < tasks.count; i++)
+        for (size_t i = 0; i < trial->slots && tasks.sent < tasks.count; i++)
             if (!tasks.slots[i].open) send_task(i);
-        for (uint64_t i = next_random(&bed.random) % 4; i; i--) disturb(next_random(&bed.random) % SLOTS);
-        for (uint64_t i = next_random(&bed.random) % 16; i; i--) look_at(next_random(&bed.random) % SLOTS);
+        for (uint64_t i = next_random(&bed.random) % 16; i && trial->disturbs; i--) {
+            if (i % 4 == 0) disturb(next_random(&bed.random) % trial->slots);
+            look_at(next_random(&bed.random) % trial->slots);
+        }
+        stumble(&bed.random);
         if (tasks.open) wait_for_news();
     }
     end_bed(&threads);
     assert_int_equal(tasks.finished + tasks.cancelled + tasks.killed + tasks.died, tasks.count);
-    assert_true(tasks.finished > 0 && tasks.cancelled > 0);
-    assert_true((tasks.killed > 0) == kills);
-    assert_true((tasks.died > 0) == (mortality > 0));
+    assert_true(tasks.finished > 0);
+    assert_true((tasks.cancelled > 0) == trial->disturbs);
+    assert_true((tasks.killed > 0) == trial->kills);
+    assert_true((tasks.died > 0) == (trial->mortality > 0));
 }
 
 TEST_CASE(each_task_is_run_once_and_its_outcome_is_whole) {
-    run_tasks(0, false);
+    run_trial(&(struct trial){.slots = SLOTS, .disturbs = true});
 }
 
 TEST_CASE(a_killed_task_ends_once_and_its_claimer_learns_of_it) {
-    run_tasks(0, true);
+    run_trial(&(struct trial){.slots = SLOTS, .disturbs = true, .kills = true});
 }
 
 TEST_CASE(a_claimer_that_dies_costs_the_task_that_it_ran) {
-    run_tasks(40, true);
+    run_trial(&(struct trial){.slots = SLOTS, .disturbs = true, .kills = true, .mortality = 40});
 }
 
-/* ---- what the record says while tasks run */
+TEST_CASE(a_wait_that_begins_as_the_task_ends_is_rung_for) {
+    run_trial(&(struct trial){.slots = 1});
+}
 
-/* A state word that names a running worker, whose record names another task: the word must have changed meanwhile. */
+/* A state word says that a task runs, and the record of the worker that it names says that another does: then the word
+ * must have changed meanwhile. */
 static void *compare_states_and_records(void *argument) {
     (void)argument;
     uint64_t random = 5;
     while (!atomic_load(&bed.over)) {
-        uint32_t slot = (uint32_t)(next_random(&random) % SLOTS);
+        uint32_t slot = (uint32_t)(next_random(&random) % CLAIMERS);
         uint64_t state = atomic_load_explicit(word_of(slot), memory_order_acquire);
         if (pp_phase_of(state) != PP_RUNNING) continue;
         uint64_t current = pp_record_current(&bed.memory.records[pp_worker_of(state)]);
@@ -344,21 +360,7 @@ static void *compare_states_and_records(void *argument) {
 }
 
 TEST_CASE(a_task_that_runs_is_in_the_record_of_its_claimer) {
-    struct threads threads = {.count = 0};
-    memset(&tasks, 0, sizeof tasks);
-    tasks.count = scaled(MOST_TASKS / 2);
-    bed.mortality = 0;
-    bed.take_in = take_task;
-    bed.take_death = take_dead_tasks_worker;
-    begin_bed(&threads, claim_tasks);
-    start_thread(&threads, compare_states_and_records, NULL);
-    while (tasks.sent < tasks.count || tasks.open) {
-        for (size_t i = 0; i < SLOTS && tasks.sent < tasks.count; i++)
-            if (!tasks.slots[i].open) send_task(i);
-        wait_for_news();
-    }
-    end_bed(&threads);
-    assert_int_equal(tasks.finished, tasks.count);
+    run_trial(&(struct trial){.slots = CLAIMERS, .watch = compare_states_and_records});
 }
 
 /* ---- jobs: one after another, each in the memory of the one before */
@@ -693,6 +695,7 @@ int main(int argc, char **argv) {
         TEST(each_task_is_run_once_and_its_outcome_is_whole),
         TEST(a_killed_task_ends_once_and_its_claimer_learns_of_it),
         TEST(a_claimer_that_dies_costs_the_task_that_it_ran),
+        TEST(a_wait_that_begins_as_the_task_ends_is_rung_for),
         TEST(a_task_that_runs_is_in_the_record_of_its_claimer),
         TEST(each_item_is_run_once_and_the_last_one_out_rings),
         TEST(a_killed_job_starts_nothing_more_and_accounts_for_each_item),
