@@ -1,4 +1,5 @@
-/* The bell: a pipe that workers write to, to wake the caller, and the wish in shared memory that says for whom.
+/* The bell: a pipe that workers write to, to wake the caller, and the wish in shared memory that says for which
+ * outcome.
  *
  * The wish is a slot, or any outcome; it has a new epoch each time, and a worker rings once an epoch. While there is no
  * wish, no worker rings. */

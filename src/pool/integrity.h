@@ -9,7 +9,7 @@
  *   Contradictions   what honest workers cannot cause, whatever moment the look finds them at. There is one repair for
  *                    all of them: reset.h.
  *   Lost messages    a word that says KILLED or OVERDUE while its worker lives: the kill is sent again. And each look
- *                    asks anew who sleeps: it clears the bits and wakes all workers.
+ *                    clears the bits of the workers that sleep and wakes all.
  *   Strays           a worker that lives and, by its record, is at nothing that the caller knows of, though it does not
  *                    sleep, or though work waits. An honest worker may be between two steps, so it is looked at twice.
  *                    Then the worker is killed, if its record still is as it was: an honest one loses nothing by it.

@@ -10,12 +10,12 @@
 #include "shared/state.h"
 #include "shared/timer.h"
 
-/* ---- lists and the board */
+/* ---- lists and the job table */
 
 static void unlink_job(struct pool *pool, struct pp_job *j) {
-    bool is_in_table = pool->placed[j->place] == j;
+    bool is_in_table = pool->placed[j->entry] == j;
     pp_list_remove(is_in_table ? &pool->jobs : &pool->waiting_jobs, &j->link);
-    if (is_in_table) pool->placed[j->place] = NULL;
+    if (is_in_table) pool->placed[j->entry] = NULL;
 }
 
 static uint32_t free_place(struct pool *pool) {
@@ -24,11 +24,11 @@ static uint32_t free_place(struct pool *pool) {
     return place;
 }
 
-/* Gives the job a slot and a place on the board. False: there is none. */
+/* Gives the job a slot and an entry of the job table. Returns false if there is none. */
 static bool start_job(struct pool *pool, struct pp_job *j) {
     uint32_t place = free_place(pool);
     if (place == PP_JOB_TABLE || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
-    j->place = place;
+    j->entry = place;
     pool->placed[place] = j;
     pp_list_add_front(&pool->jobs, &j->link);
     pp_round_begin(pool, j);
@@ -97,7 +97,7 @@ static void end_job(struct pool *pool, struct pp_job *j) {
     if (!j->job.progress || !pp_report_end(pool, &j->report)) pp_job_finish(pool, j);
 }
 
-/* What is left of it will not be run. */
+/* The items that are left will not be run. */
 static void fail_left(struct pp_job *j, int error) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
@@ -111,7 +111,7 @@ static void end_pass(struct pool *pool, struct pp_job *j) {
     if (j->stopped) fail_left(j, POOL_ECANCELLED);
     if (pp_job_result_count_left(&j->result) > 0 && !pp_round_make_next(pool, j)) fail_left(j, POOL_ENOMEM);
     pp_slot_free(pool, j->future->slot);
-    if (j->work) { /* there is a next pass; the slot that was just freed is there for it, with a new generation */
+    if (j->work) { /* there is a next round; the slot that was just freed is there for it, with a new generation */
         pp_slot_take(pool, j->future);
         pp_round_begin(pool, j);
         return;
@@ -156,7 +156,7 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *j) {
            pp_phase_of(atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire)) == PP_RUNNING;
 }
 
-/* Ends a job of which nothing has begun and nothing will. */
+/* Ends a job of which nothing has started or will start. */
 static void end_unbegun(struct pool *pool, struct pp_job *j) {
     pp_job_result_leave(&j->result, 0, j->job.count);
     fail_left(j, POOL_ECANCELLED);
@@ -171,10 +171,10 @@ int pp_job_cancel(struct pool *pool, struct pp_job *j) {
         return 0;
     }
     uint32_t slot = j->future->slot;
-    if (j->index) return POOL_EBUSY; /* its first pass is over */
-    /* The first worker to come swaps the job to RUNNING; until then nobody has looked at anything but the state. */
+    if (j->index) return POOL_EBUSY; /* its first round is over */
+    /* The first worker to come swaps the job to RUNNING; until then no worker has read anything but the state. */
     if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation)) return POOL_EBUSY;
-    atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
+    atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
     pp_slot_free(pool, slot);
     end_unbegun(pool, j);
     return 0;
@@ -203,7 +203,7 @@ void pp_jobs_stop(struct pool *pool, bool kill) {
 
 void pp_jobs_kill(struct pool *pool) {
     PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) {
-        /* Of what is cancelled as well, nothing further is begun by whoever does not run anything just now. */
+        /* If the job is cancelled as well, a worker that runs nothing just now must start nothing more of it. */
         if (j->stopped) atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
         pp_round_kill(pool, j);
     }
@@ -211,9 +211,9 @@ void pp_jobs_kill(struct pool *pool) {
 
 void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure *why) {
     if (j->future->slot != PP_NO_SLOT) {
-        j->stopped = true; /* what is not marked is left */
+        j->stopped = true; /* items without a mark are left */
         pp_round_settle(j);
-        atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
+        atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
         pp_slot_free(pool, j->future->slot);
     } else {
         pp_job_result_leave(&j->result, 0, j->job.count);
@@ -225,11 +225,11 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
 
 /* ---- counting */
 
-/* What was settled in earlier passes, and what is known of this one. */
+/* Items settled in earlier rounds, and what is known of this one. */
 void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
     *done = j->report.ended ? j->job.count : 0;
     *failed = j->result.failed;
-    if (j->future->slot == PP_NO_SLOT) return; /* it waits, or has ended */
+    if (j->future->slot == PP_NO_SLOT) return; /* the job waits, or has ended */
     pp_round_count(j->future->pool, j, done, failed);
     uint64_t left = j->plan->count - *done + pp_job_result_count_left(&j->result);
     *done = j->job.count > left ? j->job.count - left : 0;

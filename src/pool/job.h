@@ -1,12 +1,12 @@
-/* A job in the caller: struct pp_job, and what happens to it from the board to its end.
+/* A job in the caller: struct pp_job, from its entry in the job table to its end.
  *
- * A job runs in passes (pass.h). The first has all items; a worker that dies leaves some over: its victim, where that
- * is to be tried again, and what it had claimed and not begun. They are the items of the next pass. What came of each
- * is kept in a tally (tally.h).
+ * A job runs in rounds (round.h). The first has all items. A worker that dies leaves some over: its victim, if that may
+ * be tried again, and the items that it had claimed and not started. They are the items of the next round. What came of
+ * each item is kept in the job's result (job_result.h).
  *
- * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with a place on the board and a slot, or
- * `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is not.
- * Called by: map (begin), collect (look, died, abort), future and pool (cancel, stop), progress, stats, size. */
+ * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with an entry of the job table and a slot,
+ * or `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is still due.
+ * Called by: map (begin), collect (look, died), break (abort), future and pool (cancel, stop), progress, stats. */
 #ifndef PP_JOB_H
 #define PP_JOB_H
 
@@ -17,54 +17,54 @@
 struct pp_job {
     struct future *future;
     struct pool_job job;
-    uint32_t place;                     /* on the board */
-    char *in, *out, *scratch, *context; /* copies; NULL: none */
-    pid_t in_process;                   /* as in struct pp_job_plan, where there is no copy */
-    uint32_t scratch_parts;             /* workers there were when it was made */
+    uint32_t entry;                     /* of the job table */
+    char *in, *out, *scratch, *context; /* copies; NULL if there is none */
+    pid_t in_process;                   /* as in struct pp_job_plan, if there is no copy */
+    uint32_t scratch_parts;             /* number of workers when the job was made */
     struct pp_job_result result;
     struct pp_report report;
-    bool stopped;                /* what has not begun is cancelled */
-    struct pp_link link; /* on the list of the pool that it is on */
+    bool stopped;        /* items that have not started are cancelled */
+    struct pp_link link; /* of `jobs` or `waiting_jobs` */
 
-    /* This pass: pass.c. */
+    /* Of the present round: round.c. */
     struct pp_job_plan *plan;
-    uint64_t *index; /* the item at each position; NULL: the position is the item */
-    char *work;      /* cursors, marks, flaws, codes */
+    uint64_t *index; /* the item at each position; NULL if the position is the item */
+    char *work;      /* cursors, marks, errors, codes */
     unsigned deaths;
 };
 
 struct pp_notice;
 
-/* Puts it on the board, or in line for a place there. It has a first pass. */
+/* Gives the job an entry of the job table, or lets it wait for one. Its first plan has been made. */
 void pp_job_begin(struct pool *pool, struct pp_job *job);
-/* What was put off until its last report. */
+/* Ends the job, once its last report has been made. */
 void pp_job_finish(struct pool *pool, struct pp_job *job);
 void pp_job_free(struct pool *pool, struct pp_job *job);
 
-/* Ends the job's pass, if that is over. */
+/* Ends the job's round, if that is over. */
 void pp_job_look(struct pool *pool, struct pp_job *job);
-/* The same for all, and starts those that wait. */
+/* The same for all jobs, and begins those that wait. */
 void pp_jobs_look(struct pool *pool);
 /* Whether the words of all jobs agree with what the caller has made of them. */
 bool pp_jobs_are_intact(const struct pool *pool);
 /* No worker lives, and no word of theirs is to be relied on: ends the round of each job. With give_up none has a next
  * round, and what is left ends as POOL_ECORRUPT. */
 void pp_jobs_recover(struct pool *pool, bool give_up);
-/* A worker died that may have been in a job. */
+/* A worker has died, perhaps in a job. */
 void pp_job_died(struct pool *pool, const struct pp_notice *notice);
 
 bool pp_job_running(const struct pool *pool, const struct pp_job *job);
-/* 0 or POOL_EBUSY: it has begun. */
+/* Returns 0, or POOL_EBUSY if the job has started. */
 int pp_job_cancel(struct pool *pool, struct pp_job *job);
-/* What has not begun is cancelled, and with `kill` what runs is killed. */
+/* Cancels the items that have not started and, with `kill`, kills those that run. */
 void pp_job_stop(struct pool *pool, struct pp_job *job, bool kill);
 void pp_jobs_stop(struct pool *pool, bool kill);
-/* What runs is killed, and only that: what was not begun goes on, unless its job was stopped. */
+/* Kills the items that run. Those that have not started go on, unless their job was stopped. */
 void pp_jobs_kill(struct pool *pool);
-/* Nothing of it will be run any more, and this is why. */
+/* Ends the job: nothing of it will be run any more, for this reason. */
 void pp_job_abort(struct pool *pool, struct pp_job *job, const struct pool_failure *why);
 
-/* Items that have their outcome, and of those, what failed. */
+/* Counts the items that have their outcome, and how many of them have failed. */
 void pp_job_count(const struct pp_job *job, uint64_t *done, uint64_t *failed);
 /* The same for all jobs that are not done. */
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed);

@@ -17,9 +17,9 @@
 #include "shared/record.h"
 #include "shared/state.h"
 
-#define MOST_BLOCKS 65536U /* of a job whose chunks are measured: a block is what a mark is kept for */
-#define MOST_LOST 3        /* workers that die while they fetch, until it is taken to be no chance */
-#define MOST_AGAIN 65536U  /* items of a later pass; what is over waits for one more */
+#define MOST_BLOCKS 65536U /* of a job whose chunks are measured; each block has a mark */
+#define MOST_LOST 3        /* workers that die while they fetch, until that counts as no accident */
+#define MOST_AGAIN 65536U  /* items of a later round; the rest waits for one more */
 
 /* ---- memory */
 
@@ -30,7 +30,7 @@ bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
     return j->in != NULL;
 }
 
-/* The plan for `count` positions in blocks of `block`. False: no memory. */
+/* Makes the plan for `count` positions in blocks of `block`. Returns false if there is no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
     struct pp_job_plan *plan = j->plan;
     memset(plan, 0, sizeof *plan);
@@ -79,7 +79,7 @@ bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
-/* Items that are left may be anywhere, and are fetched one by one: many of them take longer than a copy of all. */
+/* Items that are left may lie anywhere, and are fetched one by one: many of them take longer than a copy of all. */
 static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t left) {
     if (!j->in_process || j->in) return true;
     bool are_many = left > j->job.count * j->job.in_size / PP_COPIED_MEANWHILE;
@@ -87,7 +87,7 @@ static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t lef
     return copied || !pool->no_fetching;
 }
 
-/* In their order: those with the lowest positions keep their messages, which are to be those of the lowest items. */
+/* The items are in their order: the lowest positions keep their messages, and these must be of the lowest items. */
 bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     uint64_t count = pp_job_result_count_left(&j->result);
     if (!can_have_arguments(pool, j, count)) return false;
@@ -97,7 +97,7 @@ bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     pp_job_result_take(&j->result, index, count);
     j->index = index;
     if (make_plan(pool, j, count, 1, 1)) return true;
-    /* They are left no more. */
+    /* These items were taken from those that are left. */
     for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(&j->result, index[i], POOL_ENOMEM);
     return false;
 }
@@ -126,22 +126,22 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
     desc->timeout = PP_IS_JOB;
     pp_state_submit(&pool->shared.outcomes[slot].state, generation);
     struct pp_control *control = pool->shared.control;
-    if (j->place >= atomic_load_explicit(&control->job_table_end, memory_order_relaxed))
-        atomic_store_explicit(&control->job_table_end, j->place + 1, memory_order_release);
-    atomic_store_explicit(&pool->shared.job_table[j->place], pp_round_ticket(pool, j), memory_order_release);
+    if (j->entry >= atomic_load_explicit(&control->job_table_end, memory_order_relaxed))
+        atomic_store_explicit(&control->job_table_end, j->entry + 1, memory_order_release);
+    atomic_store_explicit(&pool->shared.job_table[j->entry], pp_round_ticket(pool, j), memory_order_release);
     uint64_t chunks = j->plan->blocks;
     pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
 }
 
-/* Closes the pass to workers that come late. Pairs with enter_job(), work_jobs.c: it sees the state ended, or we see
- * it. */
-static void close_pass(struct pool *pool, struct pp_job *j) {
-    atomic_store_explicit(&pool->shared.job_table[j->place], 0, memory_order_seq_cst);
+/* Closes the round to workers that come late. Pairs with pp_claim_job(): the worker sees that the state has ended, or
+ * the caller sees the worker in the job. */
+static void close_round(struct pool *pool, struct pp_job *j) {
+    atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
     _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;
     uint32_t generation = pool->slots[j->future->slot].generation;
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     while (pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED) {
-        if (pp_generation_of(seen) != generation) return; /* scribbled upon: nobody can enter */
+        if (pp_generation_of(seen) != generation) return; /* it was overwritten: no worker can enter */
         if (!pp_state_close(state, seen)) pp_state_cancel(state, generation);
         seen = atomic_load_explicit(state, memory_order_seq_cst);
     }
@@ -150,7 +150,7 @@ static void close_pass(struct pool *pool, struct pp_job *j) {
 bool pp_round_is_over(struct pool *pool, struct pp_job *j) {
     uint64_t ticket = pp_round_ticket(pool, j);
     if (!pp_plan_is_used_up(j->plan) || pp_record_anybody_in(&pool->shared, ticket)) return false;
-    close_pass(pool, j);
+    close_round(pool, j);
     /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again, and
      * then the record is cleared. */
     return !pp_record_anybody_in(&pool->shared, ticket) && !pp_notice_is_due(&pool->shared);
@@ -218,7 +218,7 @@ void pp_round_settle(struct pp_job *j) {
         if (atomic_load_explicit(&j->plan->marks[b], memory_order_relaxed) != PP_MARK_DONE) settle_block(j, b);
 }
 
-/* What the worker has done of a chunk that it has not finished; what its record says is untrusted. */
+/* Counts what the worker has finished of its present chunk. Its record is untrusted. */
 static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
     struct pp_snapshot seen = pp_record_snapshot(&pool->shared, worker);
     struct pp_chunk chunk;
@@ -229,7 +229,7 @@ static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uin
 
 void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
     pp_plan_count(j->plan, done, failed);
-    /* After the marks: a chunk that was marked before is not looked at here, so nothing counts twice. */
+    /* After the marks: a chunk that is marked by now does not count here, so nothing counts twice. */
     for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
     if (*done > j->plan->count) *done = j->plan->count;
 }
@@ -251,7 +251,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
 }
 
 /* The chunk of a dead worker: what it had finished counts, the item that it ran is the victim, and the rest is left to
- * the next pass. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
+ * the next round. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
  * collide with none but its own: it may have died right after it had written them. From then on each position of the
  * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost. */
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
@@ -264,7 +264,7 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (next < chunk.end) leave_positions(j, next + 1, chunk.end);
 }
 
-/* A worker ended while it fetched arguments: because it could not, or was killed for it, or by chance, or by us. */
+/* A worker has ended while it fetched arguments: because it could not, was killed for it, or died by accident. */
 static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
     if (notice->left.phase == PP_KILLED) return;
     if (!notice->left.retired && ++pool->lost_fetching < MOST_LOST) return;
@@ -272,11 +272,11 @@ static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_n
     if (!j->plan->in_process || j->in || j->stopped) return;
     /* Release: pairs with the acquire in fetch(), work_jobs.c. */
     if (pp_job_copy_in(pool, j)) atomic_store_explicit(&j->plan->copy, j->in, memory_order_release);
-    else pp_plan_use_up(j->plan); /* and so it is tried once more, for the next pass */
+    else pp_plan_use_up(j->plan); /* and so the copy is tried once more, for the next round */
 }
 
 void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
-    /* Which job it was in is what its record says; a claim that is in no record may be of any job. */
+    /* The record says which job the worker was in; a claim that is in no record may be of any job. */
     j->deaths++;
     if (pp_round_ticket(pool, j) != notice->left.job) return;
     if (notice->left.fetching) lost_fetching(pool, j, notice);
@@ -284,8 +284,8 @@ void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *
 }
 
 bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
-    if (atomic_load_explicit(&pool->shared.job_table[j->place], memory_order_relaxed) != pp_round_ticket(pool, j))
-        return true; /* it is closed: its word lets no worker in */
+    if (atomic_load_explicit(&pool->shared.job_table[j->entry], memory_order_relaxed) != pp_round_ticket(pool, j))
+        return true; /* the round is closed: its word lets no worker in */
     if (j->stopped && !pp_plan_is_used_up(j->plan)) return false;
     uint32_t generation = pool->slots[j->future->slot].generation;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[j->future->slot].state, memory_order_acquire);
@@ -300,17 +300,17 @@ void pp_round_recall(struct pool *pool, struct pp_job *j) {
         pp_plan_mark(j->plan, chunk.first, chunk.last, false);
         leave_positions(j, chunk.begin, chunk.end);
     }
-    close_pass(pool, j);
+    close_round(pool, j);
     j->deaths++;
 }
 
-/* Pairs with must_stop(), work_jobs.c: `stop` is looked at after what runs was published. */
+/* Pairs with pp_job_must_stop(): a worker looks at `stop` after it has published what it runs. */
 void pp_round_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life;
         if (!pp_record_kill(&pool->shared, w, pp_round_ticket(pool, j), &life)) continue;
         PP_POINT("swapped to killed");
-        /* The word names its worker, but a worker may have scribbled upon it. */
+        /* The word names its worker, but a task may have overwritten it: so the number comes from here. */
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
 }

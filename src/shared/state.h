@@ -65,8 +65,8 @@ static inline bool pp_state_end(_Atomic uint64_t *word, uint64_t running) {
     return pp_swap(word, running, (running & ~(uint64_t)0xf) | PP_DONE);
 }
 /* RUNNING → DONE, of a job. Caller, with the word that it read. Sequentially consistent, unlike the other swaps: the
- * caller then looks who is in the job, and a worker stores that it is in the job and then looks at this word. One of
- * the two must see the other, which acquire and release alone do not promise. */
+ * caller then looks which workers are in the job, and a worker stores that it is in the job and then looks at this
+ * word. One of the two must see the other, which acquire and release alone do not promise. */
 static inline bool pp_state_close(_Atomic uint64_t *word, uint64_t running) {
     uint64_t done = (running & ~(uint64_t)0xf) | PP_DONE;
     return atomic_compare_exchange_strong_explicit(word, &running, done, memory_order_seq_cst, memory_order_seq_cst);
