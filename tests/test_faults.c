@@ -743,6 +743,27 @@ TEST_CASE(a_pool_recovers_from_a_shortage_of_processes) {
     }
 }
 
+/* The supervisor has been refused a process and pauses before the next try. */
+static int resized_while_refused(void *unused) {
+    (void)unused;
+    begin_faults();
+    struct pool *pool;
+    struct pool_options options = test_options(1);
+    EXPECT(pool_create(&options, &pool) == 0);
+    EXPECT(becomes(&faults->met, faults->times));
+    EXPECT(pool_resize(pool, 1) == 0);
+    pid_t worker = 0;
+    EXPECT(some_tasks(pool, 1, &worker) == 0);
+    pool_destroy(pool);
+    return 0;
+}
+
+TEST_CASE(a_command_in_the_pause_after_a_refused_fork_does_not_end_the_tries) {
+    faults = shared(sizeof *faults);
+    arrange(SUPERVISOR, "fork", 1, 4);
+    assert_child_passes(resized_while_refused, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(every_malloc_may_fail),
@@ -761,6 +782,7 @@ int main(int argc, char **argv) {
         TEST(a_child_forked_during_pool_create_does_not_hide_the_end_of_the_supervisor),
         TEST(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had),
         TEST(tasks_end_with_eagain_if_no_worker_can_be_forked),
+        TEST(a_command_in_the_pause_after_a_refused_fork_does_not_end_the_tries),
         TEST(tasks_end_with_eagain_if_the_supervisor_gets_no_pipe),
         TEST(a_pool_goes_on_with_fewer_workers),
         TEST(a_pool_recovers_from_a_shortage_of_processes),
