@@ -442,7 +442,7 @@ static struct running *free_place(struct running *running) {
     return NULL;
 }
 
-TEST_CASE(whatever_words_a_task_overwrites_everything_ends_and_the_pool_goes_on) {
+TEST_CASE(all_tasks_end_and_the_pool_goes_on_whatever_words_a_task_overwrites) {
     struct running running[AT_A_TIME] = {{0}};
     unsigned counts[VERDICTS] = {0}, tried = 0;
     report = shared(sizeof *report);
@@ -472,7 +472,7 @@ TEST_CASE(whatever_words_a_task_overwrites_everything_ends_and_the_pool_goes_on)
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(whatever_words_a_task_overwrites_everything_ends_and_the_pool_goes_on),
+        TEST(all_tasks_end_and_the_pool_goes_on_whatever_words_a_task_overwrites),
     };
     step_of_cases = is_brief() ? 211 : 53;
     if (argc > 1) step_of_cases = 1;

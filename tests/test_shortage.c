@@ -106,7 +106,7 @@ TEST_CASE(a_larger_size_tries_at_once) {
     pp_fault = NULL;
 }
 
-TEST_CASE(what_waits_without_a_worker_ends_at_shutdown) {
+TEST_CASE(tasks_without_a_worker_end_at_shutdown) {
     for (int late = 0; late < 2; late++) {
         begin_refusals(0);
         struct pool *pool = pool_of(1);
@@ -212,7 +212,7 @@ int main(int argc, char **argv) {
         TEST(a_pool_comes_back_to_its_size_after_a_shortage_of_processes),
         TEST(a_lazy_pool_waits_for_its_first_worker),
         TEST(a_larger_size_tries_at_once),
-        TEST(what_waits_without_a_worker_ends_at_shutdown),
+        TEST(tasks_without_a_worker_end_at_shutdown),
         TEST(a_pool_of_threads_comes_to_its_size_after_a_shortage_of_threads),
         TEST(workers_that_die_for_nothing_are_started_ever_more_rarely_and_then_given_up),
         TEST(a_pool_whose_workers_died_for_nothing_a_few_times_comes_back),
