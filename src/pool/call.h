@@ -40,7 +40,7 @@ void pp_settle(struct pool *pool);
 
 #define PP_DUE_NOW (PP_DUE_RELATIONS | PP_DUE_LOOK)
 
-/* As pp_advance(), but takes in no more than this future needs, and what must be taken in at once: interest.h. */
+/* As pp_advance(), and takes in the outcome of this future as soon as it is there: pp_collect_for(). */
 static inline void pp_advance_for(struct pool *pool, const struct future *future) {
     pp_collect_for(pool, future);
     if (pool->due & PP_DUE_NOW) pp_settle(pool);

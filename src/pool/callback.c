@@ -15,7 +15,7 @@ static void append(struct pool *pool, struct pp_callback *callback) {
 void pp_callbacks_take(struct pool *pool, struct future *future) {
     struct pp_list *callbacks = &future->relations->callbacks;
     if (pp_list_is_empty(callbacks)) return;
-    pp_interest_end_urgent(pool);
+    pp_interest_end(pool);
     PP_LIST_EACH(callback, callbacks, struct pp_callback, link) {
         pp_list_remove(callbacks, &callback->link);
         append(pool, callback);
@@ -47,7 +47,7 @@ bool pp_callback_add(struct pool *pool, struct future *future, struct pp_callbac
     }
     struct pp_relations *relations = pp_relations_of(future);
     if (!relations) return false;
-    if (pp_list_is_empty(&relations->callbacks)) pp_interest_begin_urgent(pool);
+    if (pp_list_is_empty(&relations->callbacks)) pp_interest_begin(pool);
     pp_list_add_back(&relations->callbacks, &callback->link);
     return true;
 }

@@ -11,7 +11,6 @@
 #include "shared/command.h"
 #include "shared/notice.h"
 #include "shared/park.h"
-#include "shared/ring.h"
 #include "shared/state.h"
 
 /* ---- the done rings */
@@ -24,7 +23,6 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
 }
 
 #define AHEAD 8 /* outcomes that are prefetched before they are taken in */
-#define NEAR 32 /* slots on each side of the one that the call asks for */
 
 static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots[slot].future;
@@ -111,35 +109,9 @@ void pp_collect(struct pool *pool) {
     if (!pp_list_is_empty(&pool->waiting_jobs)) pp_jobs_look(pool);
 }
 
-/* Whether outcomes of other futures must be taken in now rather than when they are asked for: something has an interest
- * in them, a death is to be told, or tasks wait for slots, and those near would free too few of them to keep workers at
- * work until the next call. */
-static bool others_matter(const struct pool *pool) {
-    bool few_slots = pool->queue.count > 0 && pp_ring_length(&pool->shared) < PP_SLOTS / 2;
-    return pool->interest.all > 0 || few_slots || pp_notice_waits(&pool->shared);
-}
-
-/* Takes in the outcome of this future, if it is there, and outcomes in the slots beside it. Returns whether it did.
- * Programs mostly ask for futures in the order in which they were submitted, which is that of their slots, upwards or
- * downwards. If many are done, taking in all of them first would move each through the caches twice: bench_limits,
- * "submit". */
-static bool collect_near(struct pool *pool, const struct future *future) {
-    uint32_t first = future->slot;
-    if (first == PP_NO_SLOT || !pp_collect_done(pool, first)) return false;
-    for (uint32_t slot = first + 1; slot < pool->fresh_slot && slot - first < NEAR; slot++) {
-        if (!pp_collect_done(pool, slot)) break;
-        prefetch_outcome(pool, (slot + AHEAD) % PP_SLOTS);
-    }
-    for (uint32_t slot = first; slot-- > 0 && first - slot < NEAR && pp_collect_done(pool, slot);)
-        prefetch_outcome(pool, (slot - AHEAD) % PP_SLOTS);
-    if (pool->queue.count) pp_dispatch(pool);
-    return true;
-}
-
+/* The worker writes the state word before it announces the outcome, and a caller that waits awake looks at the word. */
 void pp_collect_for(struct pool *pool, const struct future *future) {
     if (pool->ended) return;
-    bool all = others_matter(pool);
-    if (!all && collect_near(pool, future)) return;
     pp_collect(pool);
-    if (all && future->slot != PP_NO_SLOT) pp_collect_done(pool, future->slot); /* perhaps it is not announced yet */
+    if (future->slot != PP_NO_SLOT) pp_collect_done(pool, future->slot);
 }

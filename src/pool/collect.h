@@ -9,7 +9,7 @@
 
 /* Takes in everything that was published. */
 void pp_collect(struct pool *pool);
-/* Takes in the outcome of this future, if it is there, announced or not, and as much else as must be taken in now. */
+/* The same, and the outcome of this future if it is there and not announced yet. */
 void pp_collect_for(struct pool *pool, const struct future *future);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "base/sys.h"
 #include "pool/future_alloc.h"
-#include "pool/interest.h"
 #include "pool/observer.h"
 #include "pool/relations.h"
 #include "shared/timer.h"
@@ -33,10 +32,7 @@ static void leave_line(struct pool *pool, struct future *future) {
 }
 
 static void finish_task(struct pool *pool, struct future *future, int outcome) {
-    if (future->task.timeout) {
-        pp_timer_end(&pool->shared);
-        pp_interest_end(pool);
-    }
+    if (future->task.timeout) pp_timer_end(&pool->shared);
     /* An argument in the program's own memory is no block of the heap, and stays: pp_heap_free() ignores it. */
     if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
     if (outcome && future->result) {
@@ -47,7 +43,6 @@ static void finish_task(struct pool *pool, struct future *future, int outcome) {
 }
 
 static void finish_job(struct pool *pool) {
-    pp_interest_end(pool);
     pool->open_jobs--;
     pool->totals.jobs_finished++;
 }
@@ -57,7 +52,6 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     leave_line(pool, future);
     if (future->is_job) finish_job(pool);
     else finish_task(pool, future, outcome);
-    if (future->given_up) pp_interest_end(pool);
     keep_failure(future, outcome, failure);
     future->outcome = (int16_t)outcome;
     pool->open--;

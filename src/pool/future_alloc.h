@@ -16,7 +16,7 @@
 #ifndef PP_FUTURE_ALLOC_H
 #define PP_FUTURE_ALLOC_H
 
-#include "pool/interest.h"
+#include "pool/pool.h"
 
 /* Puts more futures on the free list. Returns false if there is no memory. */
 bool pp_futures_add(struct pool *pool);
@@ -119,7 +119,6 @@ static inline void pp_unpin(struct future *future) {
 /* The program has freed a future that cannot be given back yet. */
 static inline void pp_give_up(struct future *future) {
     future->given_up = true;
-    if (!pp_future_is_done(future)) pp_interest_begin(future->pool);
 }
 
 /* Gives a detached future back, without the lock. Returns false if the pool has ended: then the lock is needed. */

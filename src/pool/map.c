@@ -6,7 +6,6 @@
 #include "pool/call.h"
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
-#include "pool/interest.h"
 #include "pool/job.h"
 #include "pool/job_result.h"
 #include "pool/progress.h"
@@ -111,7 +110,6 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     f->job = j;
     pool->open++;
     pool->open_jobs++;
-    pp_interest_begin(pool);
     *future = f;
     if (!j) {
         tell_empty(job);

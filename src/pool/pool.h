@@ -80,11 +80,6 @@ struct pp_future_memory {
     struct pp_block *blocks; /* all memory of futures */
 };
 
-/* Interest in outcomes that no call asks for; see interest.h. */
-struct pp_interest {
-    size_t all, urgent;
-};
-
 /* What a call has to do before it returns; see call.h. */
 enum pp_due {
     PP_DUE_RELATIONS = 1, /* futures are done, and their dependents and callbacks are still to be told */
@@ -116,7 +111,7 @@ struct pool {
     unsigned outside;       /* calls that have stepped out; see lock.h */
 
     unsigned due; /* bits of enum pp_due; 0 for most calls */
-    struct pp_interest interest;
+    size_t interests; /* in outcomes that no thread may wait for; see interest.h */
     struct pp_list callbacks; /* struct pp_callback, to be run in this order; see callback.h */
     bool calling;             /* a thread runs them */
     struct pp_list held;      /* struct future: tasks that wait for others, the youngest first; see graph.h */

@@ -40,13 +40,13 @@ struct pp_relations {
 
 static inline void pp_held_add(struct pool *pool, struct future *future) {
     pp_list_add_front(&pool->held, &future->link);
-    pp_interest_begin_urgent(pool);
+    pp_interest_begin(pool);
 }
 
 static inline void pp_held_remove(struct pool *pool, struct future *future) {
     future->relations->pending = 0;
     pp_list_remove(&pool->held, &future->link);
-    pp_interest_end_urgent(pool);
+    pp_interest_end(pool);
 }
 
 /* ---- making */

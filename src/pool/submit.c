@@ -7,7 +7,6 @@
 #include "pool/dispatch.h"
 #include "pool/future_alloc.h"
 #include "pool/graph.h"
-#include "pool/interest.h"
 #include "shared/ring.h"
 #include "shared/timer.h"
 
@@ -64,18 +63,12 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_relations = future->relations != NULL;
-    if (timeout) {
-        pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, timeout);
-        pp_interest_begin(pool);
-    }
+    if (timeout) pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, timeout);
     pool->open++;
     if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {
         pool->open--;
-        if (timeout) {
-            pp_timer_end(&pool->shared);
-            pp_interest_end(pool);
-        }
+        if (timeout) pp_timer_end(&pool->shared);
         return error;
     }
     if (has_relations) pp_graph_begin(pool, future);

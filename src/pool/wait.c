@@ -56,7 +56,7 @@ void pp_check_supervisor(struct pool *pool) {
 /* For which outcome workers are to ring the bell. Other threads that wait, and tasks and jobs that wait for room, need
  * every outcome. */
 static uint32_t wish_for(const struct pool *pool, const struct future *future) {
-    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interest.urgent == 0 &&
+    bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interests == 0 &&
                pool->waiting.others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
     return one ? future->slot : PP_WAITS_ANY;
 }

@@ -9,7 +9,7 @@
  * One of the two sees the other, so the clock is never off while something has a time-out.
  *
  * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE.
- * Called by: the caller's layer (begin, end, whether it runs), supervisor (check). */
+ * Called by: the caller's layer (begin, end), supervisor (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
 
@@ -19,10 +19,6 @@
  * supervisor knows of; kept between calls, 0 at first. */
 void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout);
 void pp_timer_end(struct pp_shared *shared);
-/* Returns whether anything that is not done has a time-out. */
-static inline bool pp_timer_runs(const struct pp_shared *shared) {
-    return atomic_load_explicit(&shared->control->timed, memory_order_relaxed) > 0;
-}
 
 /* Supervisor: swaps the state word of each task or item that is overdue at `now`, and calls `kill` for its worker.
  * Returns when to check again; UINT64_MAX: after the next PP_TIMER. shortest: the shortest time-out that was announced,
