@@ -1,9 +1,9 @@
 /* A job is killed while workers go from job to job: the kill hits what runs of that job, and nothing else.
  *
  *     step                        function (file)
- *     worker: visit               enter_job(), visit_job(), leave_job() (worker/work_jobs.c); pp_item_begin(), pp_item_end()
- *                                 (shared/state.h); must_stop()
- *     worker: single items        run_part_carefully(), stop_unbegun(), pp_work_retire()
+ *     worker: visit               pp_claim_job(), pp_begin_visit(), pp_leave_job() (worker/claim.c); pp_job_must_stop(),
+ *                                 pp_end_visit() (worker/claim.h)
+ *     worker: single items        run_part_carefully(), stop_before_item() (worker/work_jobs.c); pp_begin_item()
  *     worker: await               pp_work_await_kill() (worker/worker.c)
  *     caller                      pp_job_stop() (pool/job.c), pp_round_kill() (pool/round.c), pp_record_kill()
  *                                 (shared/record.c), pp_kill_worker() (pool/cancel.c)
@@ -73,7 +73,7 @@ end_idle:
        :: stops ->
             END_WORD(await);
 #ifdef SINGLE
-            atomic { doomed[id] = true; goto died }      /* stop_unbegun(): it retires */
+            atomic { doomed[id] = true; goto died }      /* stop_before_item(): it retires */
 #else
             skip
 #endif

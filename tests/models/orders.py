@@ -142,11 +142,11 @@ def both_miss(i, j):
     return lambda r: r[0][i] == 0 and r[1][j] == 0
 
 
-# The caller in pp_bell_expect() and collect_worker(); the worker in pp_work_announce().
+# The caller in pp_bell_expect() and collect_worker(); the worker in pp_announce().
 c, w = [W('waits', 1, 'rlx'), F, R('done_tail', 'acq')], [W('done_tail', 1, 'rel'), F, R('waits', 'rlx')]
 t('waits, outcome', [c, w], both_miss(0, 0))
 t('waits, outcome: BUG no fence in pp_bell_expect()', [[c[0], c[2]], w], both_miss(0, 0))
-t('waits, outcome: BUG no fence in pp_work_announce()', [c, [w[0], w[2]]], both_miss(0, 0))
+t('waits, outcome: BUG no fence in pp_announce()', [c, [w[0], w[2]]], both_miss(0, 0))
 t('waits, state word', [[W('waits', 1, 'rlx'), F, R('state', 'acq')],
                         [U('state', (0, 1), 'ar'), W('done_tail', 1, 'rel'), F, R('waits', 'rlx')]], both_miss(0, 1))
 
@@ -195,7 +195,7 @@ t('starts taken, then resting', [[W('taken', 1, 'rel'), W('resting', 0, 'rel')],
 t('starts taken, then resting: BUG the opposite order',
   [[W('resting', 0, 'rel'), W('taken', 1, 'rel')], [R('resting', 'acq'), R('taken', 'acq')]], bad, init)
 
-# The worker in enter_job(); the caller in close_pass() and pp_record_anybody_in(). State 1 is RUNNING, 2 is DONE.
+# The worker in pp_claim_job(); the caller in close_round() and pp_record_anybody_in(). State 1 is RUNNING, 2 is DONE.
 w = [W('job', 1, 'sc'), U('state', (0, 1), 'ar'), R('state', 'sc')]
 c = [R('state', 'sc'), U('state', (1, 2), 'sc'), R('state', 'sc'), R('job', 'sc')]
 bad, init = (lambda r: r[0][1] == 1 and r[1][1] == 1 and r[1][3] == 0), {'state': 1}
@@ -205,12 +205,12 @@ t('job, state word: BUG the job is stored with release', [[W('job', 1, 'rel')] +
 t('job, state word that is pending', [w, [U('state', (0, 3), 'ar'), R('state', 'sc'), R('job', 'sc')]],
   lambda r: r[0][1] == 1 and r[1][0] == 0 and r[1][2] == 0)
 
-# The worker in pp_item_begin() and must_stop(); the caller in pp_job_stop() and pp_record_kill().
+# The worker in pp_begin_item() and pp_job_must_stop(); the caller in pp_job_stop() and pp_record_kill().
 t('item, stop', [[W('item', 1, 'sc'), R('stop', 'sc')], [W('stop', 1, 'sc'), R('item', 'sc')]], both_miss(0, 0))
 t('item, stop: BUG the item is stored with release', [[W('item', 1, 'rel'), R('stop', 'sc')],
                                                       [W('stop', 1, 'sc'), R('item', 'sc')]], both_miss(0, 0))
 
-# Two workers in leave_job(): one of them sees the other out. One whose turn was over then looks at the cursor.
+# Two workers in pp_leave_job(): one of them sees the other out. One whose turn was over then looks at the cursor.
 t('leave, leave', [[W('out0', 1, 'sc'), R('out1', 'sc')], [W('out1', 1, 'sc'), R('out0', 'sc')]], both_miss(0, 0))
 t('leave, leave: BUG release and acquire', [[W('out0', 1, 'rel'), R('out1', 'acq')],
                                             [W('out1', 1, 'rel'), R('out0', 'acq')]], both_miss(0, 0))

@@ -4,7 +4,7 @@
  *     worker: take                pp_ring_take() (shared/ring.c), here a count; `held` is what a dead worker had
  *     worker: rest                rest() (worker/worker.c); pp_park_begin(), pp_park(), pp_park_count_woken(),
  *                                 pp_park_end() (shared/park.c, shared/park_futex.c)
- *     worker: announce            pp_work_announce(), pp_work_would_ring() (worker/worker.c)
+ *     worker: announce            pp_announce(), pp_would_ring() (worker/claim.h)
  *     caller: submit, wake        send_ticket() (pool/dispatch.c); pp_wake() (shared/park.h); pp_wake_some()
  *                                 (shared/park.c); pp_park_give() (shared/park_futex.c)
  *     caller: a death             worker_died() (pool/collect.c); pp_wake_another() (shared/park.c)

@@ -2,15 +2,15 @@
  * another for what deaths have left.
  *
  *     step                        function (file)
- *     worker: find, enter         find_job(), enter_job()               (worker/work_jobs.c)
- *     worker: claim, record       pp_plan_claim(), record_chunk()       (shared/plan.c, worker/work_jobs.c)
- *     worker: run, mark           run_items(), pp_plan_mark()
- *     worker: turn over, leave    turn_is_over(), leave_job(), company_in()
- *     worker: announce            pp_work_announce()                    (worker/worker.c)
+ *     worker: find, enter         find_job() (worker/work_jobs.c), pp_claim_job() (worker/claim.c)
+ *     worker: claim, record       pp_plan_claim() (shared/plan.c), pp_claim_chunk() (worker/claim.h)
+ *     worker: run, mark           run_items() (worker/work_jobs.c), pp_plan_mark() (shared/plan.c)
+ *     worker: turn over, leave    turn_is_over() (worker/work_jobs.c), pp_leave_job() (worker/claim.c)
+ *     worker: announce            pp_announce() (worker/claim.h)
  *     worker: away                a task that lasts until there is more of the job to do: pp_work_on_tickets()
  *     supervisor                  finish_reap() (host/supervisor.c), pp_life_end() (shared/worker_life.c)
- *     caller: begin, look, end    pp_round_begin(), pp_round_is_over(), close_pass(), pp_round_settle()   (pool/round.c)
- *     caller: a death             worker_died() (pool/collect.c), pp_round_died(), settle_chunk()
+ *     caller: begin, look, end    pp_round_begin(), pp_round_is_over(), close_round(), pp_round_settle() (pool/round.c)
+ *     caller: a death             worker_died() (pool/collect.c), pp_round_died(), settle_chunk() (pool/round.c)
  *     caller: sleep               sleep_in_poll() (pool/wait.c), pp_bell_expect(), pp_bell_silence()
  *
  * Two workers, K items, blocks and chunks of one item. A worker may die at any step, D times in all; with REPLACED=0

@@ -64,6 +64,15 @@ check() {
     tell "$kind" "$name" "$*"
 }
 
+# A model names the functions that it is of: each must be in the source.
+for model in "$here"/*.pml; do
+    for function in $(sed '/\*\//q' "$model" | grep -o '[a-z_]*()' | tr -d '()' | sort -u); do
+        grep -rqw "$function" "$here/../../src" "$here/../../include" && continue
+        echo "$model names $function(), which is not in the source"
+        wrong=$((wrong + 1))
+    done
+done
+
 one_death='-DNTASK=1 -DTIMED=0 -DKILLS=0 -DMAXD=1'
 one_worker='-DW=1 -DNTASK=2 -DTIMED=0 -DKILLS=1 -DMAXD=1'
 idle='-DN=2 -DMAXD=0'
@@ -109,7 +118,7 @@ no_other='-DREPLACED=0 -DK=1'
     if [ -n "$all" ]; then
         holds tasks -DNTASK=1 -DTIMED=1 -DKILLS=1 -DMAXD=1
         holds tasks -DNTASK=2 -DTIMED=1 -DKILLS=1 -DMAXD=0
-        holds tasks -DNTASK=2 -DTIMED=0 -DKILLS=0 -DMAXD=1
+        holds tasks -DNTASK=1 -DTIMED=0 -DKILLS=1 -DMAXD=1 -DRETRIES=1
         holds park -DN=3 -DMAXD=0
         holds park -DN=1 -DMAXD=1
         holds resting -DN=3

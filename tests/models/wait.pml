@@ -3,7 +3,7 @@
  *     step                        function (file)
  *     thread                      pp_wait(), sleep_in_poll(), sleep_on_condition(), wish_for() (pool/wait.c);
  *                                 pp_bell_expect(), pp_bell_silence() (pool/bell.c)
- *     worker                      pp_work_announce(), pp_work_would_ring() (worker/worker.c)
+ *     worker                      pp_announce(), pp_would_ring() (worker/claim.h)
  *
  * Thread i waits for task i. With ORDER task 1 ends only once thread 0 is out; with THIRD another thread takes in
  * outcomes now and then.
