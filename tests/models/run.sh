@@ -118,6 +118,7 @@ no_other='-DREPLACED=0 -DK=1'
     if [ -n "$all" ]; then
         holds tasks -DNTASK=1 -DTIMED=1 -DKILLS=1 -DMAXD=1
         holds tasks -DNTASK=2 -DTIMED=1 -DKILLS=1 -DMAXD=0
+        holds tasks -DNTASK=2 -DTIMED=0 -DKILLS=0 -DMAXD=1
         holds tasks -DNTASK=1 -DTIMED=0 -DKILLS=1 -DMAXD=1 -DRETRIES=1
         holds park -DN=3 -DMAXD=0
         holds park -DN=1 -DMAXD=1
