@@ -196,8 +196,10 @@ TEST_CASE(a_soft_limit_below_what_the_initializer_takes_replaces_after_each_item
     options.initializer_arg = &large;
     options.memory_soft_limit = 20 * mib;
     struct pool *pool = pool_from(&options);
-    pid_t pids[6];
-    struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = COUNT(pids), .chunk = 3};
+    pid_t pids[40];
+    struct pool_job job = {.fn = pid_task, POOL_OUT(pids), .count = COUNT(pids), .chunk = 1};
+    assert_ok(pool_map(pool, &job));
+    job.chunk = 3;
     assert_ok(pool_map(pool, &job));
     pool_destroy(pool);
 }

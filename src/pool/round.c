@@ -259,9 +259,15 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
     pp_plan_mark(j->plan, chunk.first, chunk.last, notice->left.has_errors);
     uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), next = notice->left.progress;
-    if (victim != PP_NO_VICTIM) settle_victim(j, notice, next = victim);
-    else if (next < chunk.end) lose_position(j, next); /* it may have hidden that it runs */
-    if (next < chunk.end) leave_positions(j, next + 1, chunk.end);
+    if (victim != PP_NO_VICTIM) {
+        settle_victim(j, notice, victim);
+        next = victim + 1;
+    } else if (next == chunk.begin && next < chunk.end && !notice->left.fetching) {
+        /* The worker has done nothing of the chunk, perhaps because it has hidden that it ran the first item. A worker
+         * that ends by itself does so before it claims a chunk, or after it has done a part of it. */
+        lose_position(j, next++);
+    }
+    if (next < chunk.end) leave_positions(j, next, chunk.end);
 }
 
 /* A worker has ended while it fetched arguments: because it could not, was killed for it, or died by accident. */

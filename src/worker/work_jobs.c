@@ -111,13 +111,16 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
 
 /* One swap an item, since the supervisor's clock may kill it; and a look after each, since the worker may have to
  * retire. */
-static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
+static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part,
+                               const struct pp_chunk *chunk) {
     struct pp_claimer *c = &w->claimer;
     struct part item = *part;
     for (; item.begin < part->end; item.begin++) {
         item.end = item.begin + 1;
-        /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. */
-        pp_work_retire_if_due(w);
+        /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. Not
+         * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
+         * what it ran; see settle_chunk(). */
+        if (item.begin != chunk->begin) pp_work_retire_if_due(w);
         uint64_t running = pp_begin_item(c, item.begin, pp_now());
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
@@ -139,7 +142,7 @@ static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *sc
     for (uint64_t begin = chunk->begin; begin < chunk->end;) {
         struct part part = make_ready(w, plan, scratch, begin, chunk->end);
         if (visit) run_part(w, plan, &part, visit);
-        else run_part_carefully(w, plan, &part);
+        else run_part_carefully(w, plan, &part, chunk);
         begin = part.end;
     }
     pp_finish_chunk(&w->claimer, plan, chunk);
@@ -166,6 +169,7 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
     struct pp_chunk chunk;
     bool looked;
     do {
+        if (!visit) pp_work_retire_if_due(w);
         uint64_t most = w->bounds.has_quota ? w->bounds.quota : UINT64_MAX;
         if (!pp_claim_chunk(&w->claimer, plan, pace, most, &chunk)) return true;
         run_chunk(w, plan, scratch, &chunk, visit);
