@@ -269,7 +269,8 @@ static int works_in_new_namespace(void *unused) {
     EXPECT(workers[0].peak_memory == 0); /* the process of that number is another one here */
     pool_destroy(pool);
     EXPECT(children_of(getpid()) == 0);
-    _exit(0); /* exit() runs LeakSanitizer, which needs a process: the namespace makes no more, as its first has ended */
+    /* exit() runs LeakSanitizer, which needs a process; the namespace makes no more, since its first has ended. */
+    _exit(0);
 }
 
 TEST_CASE(a_pool_works_where_its_processes_live_in_another_namespace) {
