@@ -317,6 +317,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     notice.reset = s->resetting && WIFSIGNALED(s->statuses[w]) && WTERMSIG(s->statuses[w]) == SIGKILL;
     bool futile = is_futile(s, w, &notice); /* before the caller can use its slot again */
     if (!pp_life_end(s->shared, w, &notice)) return;
+    /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
     bool rests = notice.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
     bool fit = deserves_another(s, w, futile);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;

@@ -117,7 +117,7 @@ static bool finish_life(struct thread *t) {
     return false;
 }
 
-/* For pool_stats(), and for integrity.c, which must know which workers live. */
+/* For pool_stats(). */
 static void set_process(const struct thread *t, pid_t pid) {
     atomic_store_explicit(&t->threads->shared->control->pids[t->number], (uint32_t)pid, memory_order_release);
 }

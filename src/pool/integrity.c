@@ -1,7 +1,5 @@
 #include "pool/integrity.h"
 
-#include <string.h>
-
 #include "base/sys.h"
 #include "pool/cancel.h"
 #include "pool/collect.h"
@@ -19,19 +17,18 @@
 #include "shared/record.h"
 #include "shared/ring.h"
 
-#define TWICE_NS 90000000U /* from a look to another that counts as the second; several threads may wait */
+#define TWICE_NS 90000000U /* a look after less time does not count as the second: several threads may wait */
 
 static uint64_t load(const _Atomic uint64_t *word) {
     return atomic_load_explicit(word, memory_order_acquire);
 }
 
-/* The present life of this worker. */
+/* The worker's present life. Acquire: pairs with the release in pp_life_begin(). A caller that sees this life sees that
+ * the notice of the last one is due, or has read it. */
 static uint32_t life_of(const struct pool *pool, uint32_t worker) {
-    /* Acquire: pairs with the release in pp_life_begin(). A caller that sees this life sees the notice of the last. */
     return atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_acquire);
 }
 
-/* Whether the worker is in a life whose end is not known. */
 static bool lives(const struct pool *pool, uint32_t worker) {
     return life_of(pool, worker) != pool->ended_lives[worker];
 }
@@ -46,6 +43,7 @@ static void see(struct pool *pool, uint64_t ticket) {
     if (pp_slot_future(pool, ticket)) pool->slots[pp_ticket_slot(ticket)].seen = pool->looks.number;
 }
 
+/* The first 0 ends what a worker has claimed, as for the workers that steal from it. */
 static void see_tickets(struct pool *pool) {
     if (++pool->looks.number == 0) pool->looks.number = 1;
     uint64_t tail = pp_ring_sent(&pool->shared), head = tail - pp_ring_length(&pool->shared);
@@ -60,33 +58,34 @@ static void see_tickets(struct pool *pool) {
 
 /* ---- tasks */
 
-/* Whether a task is in the hands of the worker that its word names. If that worker is about to be killed, it is told
- * once more. */
+/* Whether the worker that the word names lives and is at the task. A worker that must die is killed again. */
 static bool is_held(struct pool *pool, uint32_t slot, uint64_t word) {
     uint32_t worker = pp_worker_of(word);
-    if (worker >= pool->workers || !lives(pool, worker) || !pp_is_held_by(word, worker, life_of(pool, worker)))
-        return false;
+    if (worker >= pool->workers || !lives(pool, worker)) return false;
+    if (!pp_is_held_by(word, worker, life_of(pool, worker))) return false;
     if (pp_record_current(&pool->shared.records[worker]) != pp_slot_ticket(pool, slot)) return false;
     if (pp_phase_of(word) != PP_RUNNING) kill_again(pool, worker);
     return true;
 }
 
+static bool is_pending(const struct pool *pool, uint32_t slot, uint64_t word) {
+    return word == pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0);
+}
+
 static bool is_intact(struct pool *pool, uint32_t slot, uint64_t word) {
-    uint32_t generation = pool->slots[slot].generation;
-    if (word == pp_state(generation, PP_PENDING, 0, 0)) return pool->slots[slot].seen == pool->looks.number;
-    if (pp_generation_of(word) != generation) return false;
+    if (is_pending(pool, slot, word)) return pool->slots[slot].seen == pool->looks.number;
+    if (pp_generation_of(word) != pool->slots[slot].generation) return false;
     enum pp_phase phase = pp_phase_of(word);
     return (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE) && is_held(pool, slot, word);
 }
 
-/* Whether the task in the slot is where its word says. Takes in its outcome, if there is one. */
+/* Returns false if the task in the slot is not where its word says. Takes in its outcome, if there is one. */
 static bool check_task(struct pool *pool, uint32_t slot) {
     _Atomic uint64_t *state = &pool->shared.outcomes[slot].state;
     uint64_t word = load(state);
     if (pp_collect_done(pool, slot) || is_intact(pool, slot, word)) return true;
-    if (load(state) != word || pp_notice_is_due(&pool->shared)) return true; /* the worker, or its life, has gone on */
-    bool is_lost = word == pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0);
-    return is_lost && pp_task_lost(pool, slot); /* then it has ended */
+    if (load(state) != word || pp_notice_is_due(&pool->shared)) return true; /* the worker has gone on, or has died */
+    return is_pending(pool, slot, word) && pp_task_lost(pool, slot); /* then it has ended */
 }
 
 static bool check_tasks(struct pool *pool) {
@@ -102,14 +101,13 @@ static bool check_tasks(struct pool *pool) {
 /* ---- workers in jobs */
 
 /* The job that the worker is in; NULL: none that is open. */
-static struct pp_job *job_of(const struct pool *pool, uint32_t worker) {
+static const struct pp_job *job_of(const struct pool *pool, uint32_t worker) {
     const struct future *future = pp_slot_future(pool, pp_record_job(&pool->shared.records[worker]));
     return future && future->is_job ? future->job : NULL;
 }
 
-/* Whether the word of a worker that is in a job is its own. If the worker is about to be killed, it is told once
- * more. */
-static bool check_word(struct pool *pool, uint32_t worker) {
+/* Returns false if the word of a worker that is in a job is not its own. A worker that must die is killed again. */
+static bool check_visitor(struct pool *pool, uint32_t worker) {
     if (!lives(pool, worker) || !job_of(pool, worker)) return true;
     uint64_t word = load(pp_record_word(&pool->shared.records[worker]));
     if (!pp_is_item_of(word, worker, life_of(pool, worker))) return false;
@@ -119,13 +117,13 @@ static bool check_word(struct pool *pool, uint32_t worker) {
 
 static bool check_jobs(struct pool *pool) {
     bool intact = pp_jobs_are_intact(pool);
-    for (uint32_t w = 0; w < pool->workers; w++) intact &= check_word(pool, w);
+    for (uint32_t w = 0; w < pool->workers; w++) intact &= check_visitor(pool, w);
     return intact;
 }
 
 /* ---- strays */
 
-/* Whether the worker has a chunk of the job that is not finished, and runs some of it. */
+/* Whether the worker has a chunk of the job that is not finished. */
 static bool works_in_job(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
     struct pp_snapshot snapshot = pp_record_snapshot(&pool->shared, worker);
     struct pp_chunk chunk;
@@ -140,17 +138,16 @@ static bool works_on_task(const struct pool *pool, uint32_t worker) {
     return pp_phase_of(word) != PP_DONE && pp_is_held_by(word, worker, life_of(pool, worker));
 }
 
-/* Whether a worker that is at nothing may well be: it sleeps, and no work waits; or it is not to begin anything for
- * now, or its initializer or its finalizer runs. The bit and `retired` are the worker's own word for it. */
+/* Whether an honest worker may be at nothing for long: its initializer or finalizer runs, it must not start anything
+ * for now (limit.h), or it sleeps and no work waits. Only the first cannot be feigned by a task. */
 static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_waits) {
     const struct pp_shared *s = &pool->shared;
-    const struct pool_options *o = &pool->options;
-    if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
     const struct pp_record *record = &s->records[worker];
-    if (o->finalizer && atomic_load_explicit(&record->retired, memory_order_relaxed)) return true;
+    if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
+    if (pool->options.finalizer && atomic_load_explicit(&record->retired, memory_order_relaxed)) return true;
     if (pp_record_current(record) != 0 || pp_record_job(record) != 0) return false;
-    bool sleeps = load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;
-    return o->max_load > 0 || o->min_free_memory > 0 || (sleeps && !work_waits);
+    if (pool->options.max_load > 0 || pool->options.min_free_memory > 0) return true;
+    return !work_waits && load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;
 }
 
 static bool is_stray(const struct pool *pool, uint32_t worker, bool work_waits) {
@@ -159,7 +156,7 @@ static bool is_stray(const struct pool *pool, uint32_t worker, bool work_waits) 
     return j ? !works_in_job(pool, j, worker) : !works_on_task(pool, worker);
 }
 
-/* Kills those that were strays at the last look, and have done nothing since. Returns whether there were any. */
+/* Kills workers that were strays at the last look and have taken no step since. Returns whether there were any. */
 static bool kill_strays(struct pool *pool) {
     bool work_waits = pp_backlog_workers(&pool->shared) > 0, found = false;
     uint64_t now = pp_now();
@@ -167,26 +164,28 @@ static bool kill_strays(struct pool *pool) {
     pool->looks.strays_at = now;
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t before = pool->looks.strays[w];
-        pool->looks.strays[w] = is_stray(pool, w, work_waits) ? pp_record_trace(&pool->shared, w) : 0;
-        if (pool->looks.strays[w] == 0 || pool->looks.strays[w] != before) continue;
+        uint32_t trace = is_stray(pool, w, work_waits) ? pp_record_trace(&pool->shared, w) : 0;
+        pool->looks.strays[w] = trace;
+        if (trace == 0 || trace != before) continue;
+        pp_kill_stray(pool, w, trace);
         found = true;
-        pp_kill_stray(pool, w, before);
     }
     return found;
 }
 
 /* ---- the look */
 
+static bool find_harm(struct pool *pool) {
+    bool intact = pp_ring_is_sound(&pool->shared) && check_tasks(pool) && check_jobs(pool);
+    if (intact || pp_notice_is_due(&pool->shared)) return kill_strays(pool);
+    pp_reset_begin(pool);
+    return true;
+}
+
 bool pp_examine(struct pool *pool) {
     if (pool->broken || pool->ended) return false;
     pp_collect(pool);
-    bool found = pool->reset.under_way;
-    if (!pool->in_here && !pool->reset.under_way) {
-        bool intact = pp_ring_is_sound(&pool->shared) && check_tasks(pool) && check_jobs(pool);
-        if (!intact && !pp_notice_is_due(&pool->shared)) pp_reset_begin(pool);
-        else found = kill_strays(pool);
-        found |= pool->reset.under_way;
-    }
+    bool found = pool->reset.under_way || (!pool->in_here && find_harm(pool));
     pp_jobs_look(pool);
     pp_dispatch(pool);
     if (pool->open) pp_ask_who_sleeps(&pool->shared, pool->fds.task_pipe);

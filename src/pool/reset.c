@@ -10,7 +10,7 @@
 #include "shared/command.h"
 #include "shared/ring.h"
 
-#define VAIN_RESETS 3 /* in a row, after which nothing is tried again */
+#define MOST_IN_VAIN 3 /* resets from one to the next of which nothing was completed */
 
 /* Grows with each task and item that is completed. */
 static uint64_t count_completed(const struct pool *pool) {
@@ -26,7 +26,7 @@ void pp_reset_begin(struct pool *pool) {
     pool->reset.in_vain++;
 }
 
-/* As it was when the pool was made; and the ring has each ticket that it has room for, as if none had been taken. */
+/* As when the pool was made, but the ring has all tickets that it has room for, as if no worker had taken any. */
 static void set_memory_back(struct pool *pool) {
     struct pp_shared *shared = &pool->shared;
     memset(shared->status, 0, sizeof *shared->status);
@@ -38,19 +38,20 @@ static void set_memory_back(struct pool *pool) {
 }
 
 static bool is_hopeless(const struct pool *pool) {
-    return pool->reset.in_vain > VAIN_RESETS;
+    return pool->reset.in_vain > MOST_IN_VAIN;
 }
 
-/* Ends the task in the slot, or sends it again. A word that says KILLED or OVERDUE and no notice confirmed is none that
- * caller or supervisor have written. */
+/* Ends the task in the slot, or queues it again. If its word says KILLED or OVERDUE, no notice has confirmed it, so a
+ * task may have written the word. */
 static void settle_task(struct pool *pool, uint32_t slot) {
     struct future *future = pool->slots[slot].future;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_relaxed);
     uint32_t generation = pool->slots[slot].generation;
     if (pp_collect_done(pool, slot)) return;
-    bool waits = future->queued || word == pp_state(generation, PP_PENDING, 0, 0);
+    bool has_not_started = future->queued || word == pp_state(generation, PP_PENDING, 0, 0);
     bool ran = pp_generation_of(word) == generation && pp_phase_of(word) == PP_RUNNING;
-    if (!is_hopeless(pool) && (waits || (ran && pp_task_try_again(pool, future)))) pp_queue_again(pool, future);
+    bool goes_on = !is_hopeless(pool) && (has_not_started || (ran && pp_task_try_again(pool, future)));
+    if (goes_on) pp_queue_again(pool, future);
     else pp_task_fail(pool, slot, POOL_ECORRUPT);
 }
 

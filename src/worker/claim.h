@@ -71,8 +71,8 @@ bool pp_ring_bell(int bell);
 /* ---- Tasks. */
 
 /* Takes up to `most` tickets from the ring, but leaves others their share. Returns how many. They are hints: each task
- * must still be claimed. pp_drop_tickets() once all were tried: the caller has a worker killed that for long seems to
- * be at a task that it does not run. */
+ * must still be claimed. pp_drop_tickets() once all were tried: a worker that for long is at a task, by its record, but
+ * does not run it, is killed; see pp_examine(). */
 static inline unsigned pp_claim_tickets(struct pp_claimer *c, unsigned most, uint64_t tickets[PP_CLAIMED_MOST]) {
     return pp_ring_take(c->shared, c->record, most, tickets);
 }
