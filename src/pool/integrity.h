@@ -32,7 +32,7 @@
  *     look.
  *
  * Where tasks run in the program's own process, what they overwrite is the program's own memory, and no worker can be
- * killed. There a look only asks who sleeps.
+ * killed. There a look only wakes the workers.
  * Called by: wait. */
 #ifndef PP_INTEGRITY_H
 #define PP_INTEGRITY_H
