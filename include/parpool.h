@@ -692,6 +692,10 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
+ *   - A C++ exception, pthread_exit() or a cancellation that leaves a task, an initializer or a finalizer ends its
+ *     worker, as a crash does, and counts as a failure of the initializer; the message names the type of the exception.
+ *     Nothing of the program is unwound in the worker: its destructors, catch blocks and clean-up handlers do not run
+ *     there, nor does its std::terminate_handler. longjmp() must not leave them: the worker would go on as the program.
  *   - In a worker, handled signals have their default action and no signal is blocked. Each worker leads a process
  *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
  *     ends takes its group with it: children that a task left running are killed. A child that returns from the task

@@ -353,7 +353,7 @@ static int hide_task(const void *in, void *out) {
         uint64_t pending = pp_state(generation, PP_PENDING, 0, 0);
         atomic_store(word, hider->what == NO_STATE ? 0 : hider->what == OTHERS_STATE ? others : pending);
     }
-    if (hider->what == STATE_AND_RECORD) memset(record, 0, offsetof(struct pp_record, fault));
+    if (hider->what == STATE_AND_RECORD) memset(record, 0, offsetof(struct pp_record, last));
     if (hider->what == BEGIN) atomic_store(&record->begin, UINT64_MAX);
     if (hider->what == END) atomic_store(&record->end, 0);
     if (hider->what == PROGRESS) atomic_store(&record->progress, UINT64_MAX);

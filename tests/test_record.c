@@ -1,6 +1,7 @@
 /* The record of a worker: of one that lives, and of one that died with a chunk. */
 #include "support.h"
 
+#include "shared/last_words.h"
 #include "shared/plan.h"
 #include "shared/record.h"
 
@@ -130,14 +131,38 @@ TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
     atomic_store(&record->current, 100);
     atomic_store(&record->job, 50);
     atomic_store(&record->has_errors, 1);
-    pp_record_set_fault(record, &memory);
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
     for (uint64_t i = 0; i < 3; i++) assert_int_equal(snapshot.claimed[i], 100 + i);
     assert_int_equal(snapshot.claimed[3], 0);
     assert_true(snapshot.current == 100 && snapshot.job == 50 && snapshot.has_errors);
-    assert_true(snapshot.faulted && snapshot.fault == (uint64_t)(uintptr_t)&memory);
     assert_true(pp_record_anybody_in(&memory, 50));
     assert_false(pp_record_anybody_in(&memory, 51));
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(last_words_are_read_as_they_were_left) {
+    struct pp_record *record = begin();
+    assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
+    pp_last_words_leave(&memory, WORKER, PP_LAST_FAULT, &memory, NULL);
+    struct pp_last_words words = pp_last_words(&memory, WORKER);
+    assert_true(words.kind == PP_LAST_FAULT && words.address == (uint64_t)(uintptr_t)&memory && !words.type[0]);
+    pp_last_words_leave(&memory, WORKER, PP_LAST_TERMINATE, NULL, "std::exception");
+    words = pp_last_words(&memory, WORKER);
+    assert_true(words.kind == PP_LAST_TERMINATE && strcmp(words.type, "std::exception") == 0);
+    pp_record_begin_life(record);
+    assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(overwritten_last_words_are_cut_and_printable) {
+    struct pp_record *record = begin();
+    memset(&memory.last_words[WORKER], 0x1b, sizeof memory.last_words[WORKER]);
+    atomic_store(&record->last, PP_LAST_TERMINATE);
+    struct pp_last_words words = pp_last_words(&memory, WORKER);
+    assert_int_equal(strlen(words.type), sizeof words.type - 1);
+    for (const char *c = words.type; *c; c++) assert_int_equal(*c, '?');
+    atomic_store(&record->last, 12345);
+    assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
     pp_shared_unmake(&memory);
 }
 
@@ -148,7 +173,8 @@ TEST_CASE(a_record_holds_nothing_after_the_end_of_a_life) {
     pp_record_begin_life(record);
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
     assert_true(snapshot.claimed[0] == 0 && snapshot.current == 0 && snapshot.job == 0);
-    assert_true(snapshot.phase == PP_FREE && !snapshot.faulted && !snapshot.fetching && snapshot.retired == 0);
+    assert_true(snapshot.phase == PP_FREE && pp_last_words(&memory, WORKER).kind == PP_LAST_NOTHING &&
+                !snapshot.fetching && snapshot.retired == 0);
     struct pp_record_counts counts = pp_record_counts(record);
     assert_true(counts.tasks == 0 && counts.busy == 0 && counts.busy_since == 0);
     assert_int_equal(pp_record_started(record, 5), 5);
@@ -193,6 +219,8 @@ int main(int argc, char **argv) {
         TEST(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended),
         TEST(a_senseless_record_names_no_victim),
         TEST(a_snapshot_has_the_claimed_and_the_running_tasks),
+        TEST(last_words_are_read_as_they_were_left),
+        TEST(overwritten_last_words_are_cut_and_printable),
         TEST(a_record_holds_nothing_after_the_end_of_a_life),
         TEST(a_kill_hits_the_running_item_of_its_job_and_nothing_else),
         TEST(a_senseless_start_counts_as_now_from_then_on),

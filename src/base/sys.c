@@ -111,7 +111,10 @@ pid_t pp_fork(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
-    if (pid != 0) {
+    if (pid == 0) {
+        int cancelled;
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancelled);
+    } else {
         int code = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         errno = code;

@@ -112,7 +112,8 @@ void pp_watch_no_more(int both, int fd);
 
 /* ---- processes and threads */
 
-/* As fork(). All signals are blocked in the child, which unblocks them once its own dispositions are in place. */
+/* As fork(). All signals are blocked in the child, which unblocks them once its own dispositions are in place. The
+ * child cannot be cancelled: the request to cancel the thread that forks would be copied. */
 pid_t pp_fork(void);
 /* Waits for this child. Returns -1 if it is no child, or was waited for before. status: may be NULL. */
 pid_t pp_wait_child(pid_t pid, int *status);

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "worker/child.h"
+#include "worker/crash.h"
+#include "worker/frame.h"
 #include "shared/command.h"
 #include "shared/fetch.h"
 #include "shared/worker_life.h"
@@ -58,8 +60,7 @@ struct supervisor {
     uint64_t next_check;
     bool broken;
     bool resetting, all_died; /* since PP_RESET; the caller was told that all have died since */
-    int32_t last_init_code;
-    int last_status;
+    struct pp_notice last_futile; /* the last futile death */
     bool last_was_ready;
 };
 
@@ -117,7 +118,8 @@ static void ring_for_caller(struct supervisor *s) {
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
-    pp_child_begin_worker(&s->shared->records[number], supervisor, s->options->keep_oom_score);
+    pp_child_begin_worker(supervisor, s->options->keep_oom_score);
+    pp_crash_begin_worker(s->shared, number);
     int command_socket = s->options->command_socket;
     pp_close(&command_socket);
     pp_close(&s->signal_pipe[0]);
@@ -157,7 +159,7 @@ static void tell_shortage(struct supervisor *s, uint64_t now) {
     } else {
         for (uint32_t w = 0; w < s->wanted && !why; w++)
             if (s->states[w] == GIVEN_UP || (s->states[w] == EMPTY && now < s->start_again[w]))
-                why = pp_shortage(POOL_EDIED, s->last_status);
+                why = pp_shortage(POOL_EDIED, s->last_futile.status);
     }
     atomic_store_explicit(&s->shared->control->shortage, why, memory_order_release);
 }
@@ -173,8 +175,10 @@ static void tell_if_broken(struct supervisor *s) {
     if (s->broken || (!no_process && !none_is_fit)) return;
     bool unfit = s->options->worker.initializer && !s->last_was_ready;
     int32_t code = no_process ? POOL_EAGAIN : unfit ? POOL_EINIT : POOL_EDIED;
-    struct pp_notice notice = {.kind = PP_POOL_BROKEN, .code = code, .init_code = s->last_init_code,
-                               .status = no_process ? s->fork_error : s->last_status};
+    struct pp_notice notice = s->last_futile;
+    notice.kind = PP_POOL_BROKEN;
+    notice.code = code;
+    if (no_process) notice.status = s->fork_error;
     s->broken = pp_notice_write(s->shared, &notice);
     if (s->broken) ring_for_caller(s);
 }
@@ -291,10 +295,16 @@ static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_no
     return !ran_item && !held_task(s, notice) && pp_now() - s->started[w] < LONG_LIFE_NS;
 }
 
+/* Of a worker that was not ready: whether its initializer returned a failure, or an exception or pthread_exit() left
+ * it. */
+static bool initializer_failed(const struct pp_notice *notice) {
+    enum pp_last last = notice->last.kind;
+    return notice->init_code != 0 || last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
+}
+
 /* Whether this worker, which has died, must be started once more; after a pause if it keeps dying for nothing. */
-static bool deserves_another(struct supervisor *s, uint32_t w, bool futile) {
-    const struct pp_start *start = &s->shared->starts[w];
-    bool ready = atomic_load_explicit(&start->ready, memory_order_relaxed) != 0;
+static bool deserves_another(struct supervisor *s, uint32_t w, bool futile, const struct pp_notice *notice) {
+    bool ready = atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed) != 0;
     if (ready || s->resetting) s->init_failures[w] = 0;
     if (!futile || s->resetting) {
         s->futile_deaths[w] = 0;
@@ -302,9 +312,8 @@ static bool deserves_another(struct supervisor *s, uint32_t w, bool futile) {
     }
     if (has_succeeded(s)) memset(s->futile_deaths, 0, sizeof s->futile_deaths);
     s->last_was_ready = ready;
-    s->last_status = s->statuses[w];
-    s->last_init_code = atomic_load_explicit(&start->init_code, memory_order_relaxed);
-    if (s->last_init_code != 0) s->init_failures[w]++;
+    s->last_futile = *notice;
+    if (!ready && initializer_failed(notice)) s->init_failures[w]++;
     unsigned deaths = ++s->futile_deaths[w];
     if (deaths > FUTILE_AT_ONCE) s->start_again[w] = pp_now() + pause_after(deaths - FUTILE_AT_ONCE);
     return s->init_failures[w] < PP_INIT_TRIES && deaths < FUTILE_TRIES;
@@ -319,7 +328,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     if (!pp_life_end(s->shared, w, &notice)) return;
     /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
     bool rests = notice.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
-    bool fit = deserves_another(s, w, futile);
+    bool fit = deserves_another(s, w, futile, &notice);
     s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
     if (s->states[w] == RESTING) start_resting_for_work(s);
     if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its place */
@@ -477,6 +486,21 @@ static void wait_for_events(struct supervisor *s) {
     if (fds[2].revents) end_all(s);
 }
 
+static void supervise(void *supervisor) {
+    struct supervisor *s = supervisor;
+    for (;;) {
+        reap(s);
+        finish_reaped(s);
+        tell_if_all_died(s);
+        start_missing(s);
+        tell_if_broken(s);
+        if (s->wanted == 0 && count_states(s, ALIVE, s->workers) == 0) leave(s); /* the pool has retired */
+        if (pp_now() >= s->next_check || s->next_check == 0)
+            s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_worker, s);
+        wait_for_events(s);
+    }
+}
+
 void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options) {
     static struct supervisor s; /* too large for a stack of unknown size */
     memset(&s, 0, sizeof s);
@@ -488,19 +512,10 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.states[w] = RESTING;
     s.had_worker = options->lazy;
     pp_child_begin();
+    pp_crash_begin();
     watch_children(&s);
     watch_caller(&s);
     uint32_t readable = (uint32_t)pp_fetch_try(options->caller, shared->base);
     atomic_store_explicit(&shared->control->readable, readable, memory_order_release);
-    for (;;) {
-        reap(&s);
-        finish_reaped(&s);
-        tell_if_all_died(&s);
-        start_missing(&s);
-        tell_if_broken(&s);
-        if (s.wanted == 0 && count_states(&s, ALIVE, s.workers) == 0) leave(&s); /* the pool has retired */
-        if (pp_now() >= s.next_check || s.next_check == 0)
-            s.next_check = pp_timer_check(shared, pp_now(), &s.shortest, kill_worker, &s);
-        wait_for_events(&s);
-    }
+    pp_frame_run(supervise, &s);
 }

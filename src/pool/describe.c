@@ -15,12 +15,31 @@ static const struct {
                {SIGTRAP, "SIGTRAP"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGXCPU, "SIGXCPU"},
                {SIGXFSZ, "SIGXFSZ"}, {SIGSYS, "SIGSYS"},   {SIGVTALRM, "SIGVTALRM"}};
 
-static void describe_status(struct pool_failure *failure, int status, bool faulted, uint64_t fault) {
-    char *text = failure->message;
-    size_t room = sizeof failure->message;
+static void add(struct pool_failure *failure, const char *text) {
+    size_t length = strlen(failure->message);
+    snprintf(failure->message + length, sizeof failure->message - length, "%s", text);
+}
+
+static void add_last_words(struct pool_failure *failure, const struct pp_last_words *last) {
+    char address[40];
+    switch (last->kind) {
+    case PP_LAST_FAULT:
+        snprintf(address, sizeof address, " (address 0x%llx)", (unsigned long long)last->address);
+        add(failure, address);
+        break;
+    case PP_LAST_TERMINATE:
+        add(failure, last->type[0] ? ": an exception was not caught: " : ": std::terminate() was called");
+        add(failure, last->type);
+        break;
+    case PP_LAST_THREAD_EXIT: add(failure, ": its thread ended, by pthread_exit() or a cancellation"); break;
+    case PP_LAST_NOTHING: break;
+    }
+}
+
+static void describe_status(struct pool_failure *failure, int status) {
     if (WIFEXITED(status)) {
         failure->code = WEXITSTATUS(status);
-        snprintf(text, room, "the worker exited with status %d", failure->code);
+        snprintf(failure->message, sizeof failure->message, "the worker exited with status %d", failure->code);
         return;
     }
     failure->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -29,8 +48,17 @@ static void describe_status(struct pool_failure *failure, int status, bool fault
     const char *name = number;
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
         if (signals[i].number == failure->signal) name = signals[i].name;
-    if (faulted) snprintf(text, room, "killed by %s (address 0x%llx)", name, (unsigned long long)fault);
-    else snprintf(text, room, "killed by %s", name);
+    snprintf(failure->message, sizeof failure->message, "killed by %s", name);
+}
+
+/* How a worker ended: its status, and what it has said itself if that explains the status. */
+static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
+    enum pp_last kind = notice->last.kind;
+    describe_status(failure, notice->status);
+    bool explains = kind == PP_LAST_TERMINATE ? failure->signal == SIGABRT
+                  : kind == PP_LAST_FAULT     ? failure->signal == SIGSEGV || failure->signal == SIGBUS
+                                              : failure->signal == 0;
+    if (explains) add_last_words(failure, &notice->last);
 }
 
 void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout) {
@@ -48,8 +76,7 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
     default:
         failure->error = notice->reset ? POOL_ECORRUPT : POOL_EDIED;
         if (notice->reset) return;
-        bool fault = notice->left.faulted && WIFSIGNALED(notice->status);
-        describe_status(failure, notice->status, fault, notice->left.fault);
+        describe_end(failure, notice);
     }
 }
 
@@ -77,9 +104,10 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
     } else if (notice->code == POOL_EAGAIN) {
         describe_refusal(failure, notice->status);
     } else {
-        describe_status(failure, notice->status, false, 0);
+        describe_end(failure, notice);
         char how[200];
         snprintf(how, sizeof how, "%.199s", text);
-        snprintf(text, room, "workers die before they begin anything: %s", how);
+        bool init = notice->code == POOL_EINIT;
+        snprintf(text, room, "%s: %s", init ? "the initializer fails" : "workers die before they begin anything", how);
     }
 }

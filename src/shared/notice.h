@@ -12,6 +12,7 @@
 
 #include <sys/types.h>
 
+#include "shared/last_words.h"
 #include "shared/record.h"
 #include "shared/shared.h"
 
@@ -24,7 +25,8 @@ struct pp_notice {
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
     bool reset; /* the supervisor killed it because of PP_RESET */
-    struct pp_snapshot left; /* what its record said in the end: untrusted */
+    struct pp_snapshot left;   /* what its record said in the end: untrusted */
+    struct pp_last_words last; /* likewise */
 };
 
 /* Why workers are missing: a code, POOL_EAGAIN or POOL_EDIED, and a status as in struct pp_notice. */

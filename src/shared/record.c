@@ -1,6 +1,7 @@
 #include "shared/record.h"
 
 #include "base/sys.h"
+#include "shared/last_words.h"
 #include "shared/plan.h"
 #include "shared/ticket.h"
 
@@ -78,8 +79,6 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
     s.begin = look(&record->begin);
     s.end = look(&record->end);
     s.has_errors = look(&record->has_errors) != 0;
-    s.faulted = atomic_load_explicit(&record->faulted, memory_order_acquire) != 0;
-    s.fault = look(&record->fault);
     s.retired = atomic_load_explicit(&record->retired, memory_order_relaxed);
     s.fetching = atomic_load_explicit(&record->fetching, memory_order_relaxed) != 0;
     for (int i = 0; i < PP_CLAIMED_MOST; i++) {
@@ -118,7 +117,7 @@ uint64_t pp_snapshot_victim(const struct pp_snapshot *s, const struct pp_chunk *
 void pp_record_begin_life(struct pp_record *record) {
     atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
     atomic_store_explicit(&record->fetching, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->faulted, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->last, PP_LAST_NOTHING, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
     atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);
     atomic_store_explicit(&record->busy, 0, memory_order_relaxed);

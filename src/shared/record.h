@@ -60,10 +60,9 @@ struct pp_record {
      * after they were cleared (release). */
     _Atomic uint64_t has_errors;
 
-    /* The address of a memory fault, then whether there was one. Written by the worker's signal handler, read after the
-     * worker's death. */
-    _Alignas(PP_LINE) _Atomic uint64_t fault;
-    _Atomic uint32_t faulted;
+    /* Whether the worker has left last words: enum pp_last; see last_words.h. Written after them (release), read after
+     * the worker's death. */
+    _Alignas(PP_LINE) _Atomic uint32_t last;
     /* Why the worker ends its life by itself: PP_RETIRED…; 0: it does not. Read after its end. */
     _Atomic uint32_t retired;
     /* Whether the worker is about to fetch arguments, or could not; see fetch.h. Read after its end. */
@@ -128,8 +127,7 @@ struct pp_snapshot {
     enum pp_scope { PP_SCOPE_VISIT, PP_SCOPE_ITEM } scope; /* which of the two the word was of */
     uint64_t position;                                     /* of the item; nothing of a visit */
     uint64_t begin, end, progress, until;                  /* as in the record */
-    bool has_errors, faulted, fetching;
-    uint64_t fault;
+    bool has_errors, fetching;
     uint32_t retired;
 };
 
@@ -144,13 +142,6 @@ bool pp_snapshot_chunk(const struct pp_snapshot *snapshot, const struct pp_job_p
 /* The position in its chunk that the dead worker ran, or PP_NO_VICTIM: it ran none. Before: pp_snapshot_chunk(). */
 #define PP_NO_VICTIM UINT64_MAX
 uint64_t pp_snapshot_victim(const struct pp_snapshot *snapshot, const struct pp_chunk *chunk);
-
-/* ---- In the worker that ran into a memory fault, from its signal handler. */
-
-static inline void pp_record_set_fault(struct pp_record *record, const void *address) {
-    atomic_store_explicit(&record->fault, (uint64_t)(uintptr_t)address, memory_order_relaxed);
-    atomic_store_explicit(&record->faulted, 1, memory_order_relaxed);
-}
 
 /* ---- A life: the supervisor, or the worker's thread between two lives. */
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "shared/last_words.h"
 #include "shared/notice.h"
 #include "shared/record.h"
 
@@ -43,6 +44,7 @@ static void lay_out_parts(struct pp_shared *s) {
     s->writable = at;
     s->status = part(s, &at, sizeof *s->status);
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
+    s->last_words = part(s, &at, PP_WORKERS * sizeof *s->last_words);
     s->done = part(s, &at, PP_WORKERS * sizeof *s->done);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);

@@ -2,7 +2,8 @@
  * same address in all processes.
  *
  *     first half, which workers may only read:  control  job_table  tickets  notices  descs  inputs  starts
- *     second half, which all may write:         status  records  done  outcomes  messages  work  results  arena
+ *     second half, which all may write:         status  records  last_words  done  outcomes  messages  work  results
+ *                                               arena
  *
  * Invariant: orders to workers lie in the first half, so a worker that scribbles cannot change them. Nothing in the
  * second half is trusted: caller and supervisor check every value that they read there. */
@@ -136,6 +137,7 @@ struct pp_status {
     _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
+struct pp_last_words;
 struct pp_notice;
 struct pp_record;
 
@@ -153,6 +155,7 @@ struct pp_shared {
     struct pp_start *starts;
     struct pp_status *status;
     struct pp_record *records; /* one a worker; see record.h */
+    struct pp_last_words *last_words; /* likewise; see last_words.h */
     /* The last PP_DONE_RING tickets whose outcomes a worker has announced. Written by that worker. Not in the records,
      * which all workers read, so that those lie on few pages. */
     _Atomic uint64_t (*done)[PP_DONE_RING];

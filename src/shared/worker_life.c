@@ -24,6 +24,7 @@ struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worke
         .status = status,
         .init_code = atomic_load_explicit(&shared->starts[worker].init_code, memory_order_relaxed),
         .left = pp_record_snapshot(shared, worker),
+        .last = pp_last_words(shared, worker),
     };
 }
 

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shared/record.h"
-
 #if defined(PP_COVERAGE)
 void __gcov_dump(void);
 #define WRITE_COVERAGE() __gcov_dump()
@@ -29,34 +27,6 @@ static void reset_signals(void) {
         action.sa_handler = SIG_DFL;
         sigaction(s, &action, NULL);
     }
-}
-
-/* This worker's record, for the signal handler. */
-static struct pp_record *own_record;
-
-static void note_fault(int signal, siginfo_t *info, void *context) {
-    (void)context;
-    /* SA_RESETHAND has restored the default action, which kills the worker: at once if a process has sent the signal,
-     * else when the fault happens again after the return. */
-    if (info->si_code <= 0) {
-        raise(signal);
-        return;
-    }
-    if (pp_child_forked) return;
-    pp_record_set_fault(own_record, info->si_addr);
-}
-
-static void catch_faults(void) {
-    static _Alignas(16) char stack[16384]; /* for the handler, when the worker's own has overflowed */
-    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
-    sigaltstack(&alternate, NULL);
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_sigaction = note_fault;
-    action.sa_flags =
-        (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
-    const int faults[] = {SIGSEGV, SIGBUS};
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
 }
 
 int pp_child_forked;
@@ -89,15 +59,13 @@ void pp_child_begin(void) {
     pp_child_catch_exit();
 }
 
-void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom_score) {
+void pp_child_begin_worker(pid_t parent, bool keep_oom_score) {
     setpgid(0, 0);
     pp_child_end_with_parent();
     if (getppid() != parent) pp_child_exit(1); /* the supervisor ended before that call */
     signal(SIGCHLD, SIG_DFL); /* the only signal that the supervisor handles; a task may wait for children of its own */
     if (!keep_oom_score) pp_child_offer_memory();
-    own_record = record;
     pp_child_forked = 0; /* it was set by the fork of the supervisor, which is no task's */
-    catch_faults();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -10,8 +10,6 @@
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
-struct pp_record;
-
 /* Whether a task has forked this process. Then it is no worker, though it returns from the task into the worker's loop.
  * An int, since job items test it together with their code. Hidden from the linker, so that the test is one instruction
  * and needs no register of a loop that has none to spare (bench_limits, "squares-arena"). */
@@ -24,9 +22,9 @@ extern int pp_child_forked;
  * of the terminal, drops the output that the program had buffered, becomes the parent of what tasks leave behind, and
  * prepares for tasks that call exit() or fork(). Signals stay blocked. */
 void pp_child_begin(void);
-/* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, blocks no
- * signal, and notes the address of a memory fault in its record. keep_oom_score: as in struct pool_options. */
-void pp_child_begin_worker(struct pp_record *record, pid_t parent, bool keep_oom_score);
+/* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, and blocks
+ * no signal. keep_oom_score: as in struct pool_options. */
+void pp_child_begin_worker(pid_t parent, bool keep_oom_score);
 noreturn void pp_child_exit(int status);
 
 /* ---- by platform, for child.c: child_linux.c, child_posix.c */

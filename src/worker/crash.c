@@ -1,0 +1,93 @@
+#include "worker/crash.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/last_words.h"
+#include "worker/child.h"
+
+/* The worker that this process is. In the supervisor, and in a child that a task has forked, there is none. */
+static struct pp_shared *own_shared;
+static uint32_t own_number;
+
+static void leave_words(enum pp_last kind, const void *address, const char *type) {
+    if (own_shared && !pp_child_forked) pp_last_words_leave(own_shared, own_number, kind, address, type);
+}
+
+/* ---- memory faults */
+
+static void note_fault(int signal, siginfo_t *info, void *context) {
+    (void)context;
+    /* SA_RESETHAND has restored the default action, which kills the worker: at once if a process has sent the signal,
+     * else when the fault happens again after the return. */
+    if (info->si_code <= 0) {
+        raise(signal);
+        return;
+    }
+    leave_words(PP_LAST_FAULT, info->si_addr, NULL);
+}
+
+void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number) {
+    own_shared = shared;
+    own_number = number;
+    static _Alignas(16) char stack[16384]; /* for the handler, when the worker's own has overflowed */
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternate, NULL);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = note_fault;
+    action.sa_flags =
+        (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
+    const int faults[] = {SIGSEGV, SIGBUS};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
+}
+
+/* ---- exceptions */
+
+#if defined(__GNUC__) && defined(__ELF__)
+
+/* The C++ runtime, if the program has one: std::set_terminate(), the default handler of libstdc++, which prints what()
+ * and aborts, and functions of the C++ ABI. */
+typedef void terminate_fn(void);
+struct type_info {
+    const void *functions;
+    const char *name;
+};
+#define WEAK __attribute__((weak))
+WEAK terminate_fn *_ZSt13set_terminatePFvvE(terminate_fn *handler);
+WEAK terminate_fn _ZN9__gnu_cxx27__verbose_terminate_handlerEv;
+WEAK const struct type_info *__cxa_current_exception_type(void);
+WEAK char *__cxa_demangle(const char *name, char *room, size_t *size, int *status);
+
+/* Not in a signal handler, but in the thread that has thrown the exception. */
+static noreturn void on_terminate(void) {
+    const struct type_info *type = __cxa_current_exception_type ? __cxa_current_exception_type() : NULL;
+    const char *name = type ? type->name + (type->name[0] == '*') : NULL; /* a mark of types of one file alone */
+    int failed = -1;
+    char *readable = name && __cxa_demangle ? __cxa_demangle(name, NULL, NULL, &failed) : NULL;
+    leave_words(PP_LAST_TERMINATE, NULL, readable && failed == 0 ? readable : name);
+    if (_ZN9__gnu_cxx27__verbose_terminate_handlerEv) _ZN9__gnu_cxx27__verbose_terminate_handlerEv();
+    abort();
+}
+
+void pp_crash_begin(void) {
+    if (_ZSt13set_terminatePFvvE) _ZSt13set_terminatePFvvE(on_terminate);
+}
+
+#else
+
+void pp_crash_begin(void) {
+}
+
+#endif
+
+/* ---- the end of a thread */
+
+noreturn void pp_crash_thread_exit(void) {
+    if (pp_child_forked) pp_child_exit(0); /* the thread was the last of this process */
+    leave_words(PP_LAST_THREAD_EXIT, NULL, NULL);
+    pp_child_flush();
+    pp_child_exit(1);
+}

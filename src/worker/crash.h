@@ -1,0 +1,22 @@
+/* How a worker ends that the code of a task, initializer or finalizer brings to an end: by a memory fault, by an
+ * exception that nothing catches, or by the end of its thread. It leaves last words, and ends as any process would.
+ *
+ * Invariant: a signal handler here only writes to shared memory what the system has told it. A handler that a task
+ * installs for itself takes its place.
+ * Called by: child and frame. */
+#ifndef PP_CRASH_H
+#define PP_CRASH_H
+
+#include <stdint.h>
+#include <stdnoreturn.h>
+
+struct pp_shared;
+
+/* Supervisor, for its workers: std::terminate() ends a process, and runs no handler of the program. */
+void pp_crash_begin(void);
+/* In the thread of a worker that runs tasks: memory faults leave last words. */
+void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number);
+/* The last act of a thread that ends by pthread_exit() or a cancellation: ends the process. */
+noreturn void pp_crash_thread_exit(void);
+
+#endif
