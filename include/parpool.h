@@ -692,6 +692,8 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
+ *   - Initializer, tasks and finalizer run in the worker's copy of the thread that called pool_create(), as bindings of
+ *     other languages need, and on what is left of its stack. The message of a failure tells if the stack overflowed.
  *   - A C++ exception, pthread_exit() or a cancellation that leaves a task, an initializer or a finalizer ends its
  *     worker, as a crash does, and counts as a failure of the initializer; the message names the type of the exception.
  *     Nothing of the program is unwound in the worker: its destructors, catch blocks and clean-up handlers do not run

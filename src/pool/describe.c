@@ -24,8 +24,10 @@ static void add_last_words(struct pool_failure *failure, const struct pp_last_wo
     char address[40];
     switch (last->kind) {
     case PP_LAST_FAULT:
+    case PP_LAST_OVERFLOW:
         snprintf(address, sizeof address, " (address 0x%llx)", (unsigned long long)last->address);
         add(failure, address);
+        if (last->kind == PP_LAST_OVERFLOW) add(failure, ": stack overflow");
         break;
     case PP_LAST_TERMINATE:
         add(failure, last->type[0] ? ": an exception was not caught: " : ": std::terminate() was called");
@@ -55,9 +57,10 @@ static void describe_status(struct pool_failure *failure, int status) {
 static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
     enum pp_last kind = notice->last.kind;
     describe_status(failure, notice->status);
-    bool explains = kind == PP_LAST_TERMINATE ? failure->signal == SIGABRT
-                  : kind == PP_LAST_FAULT     ? failure->signal == SIGSEGV || failure->signal == SIGBUS
-                                              : failure->signal == 0;
+    bool is_fault = failure->signal == SIGSEGV || failure->signal == SIGBUS;
+    bool explains = kind == PP_LAST_TERMINATE     ? failure->signal == SIGABRT
+                    : kind == PP_LAST_THREAD_EXIT ? failure->signal == 0
+                                                  : is_fault;
     if (explains) add_last_words(failure, &notice->last);
 }
 

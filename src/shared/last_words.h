@@ -13,13 +13,13 @@
 
 #define PP_TYPE_NAME 120 /* bytes, with the end; a longer name is cut */
 
-/* What has ended the worker: something of which it could say nothing; a memory fault; std::terminate(); the end of its
- * thread, by pthread_exit() or a cancellation. */
-enum pp_last { PP_LAST_NOTHING, PP_LAST_FAULT, PP_LAST_TERMINATE, PP_LAST_THREAD_EXIT };
+/* What has ended the worker: something of which it could say nothing; a memory fault; one where its stack should have
+ * been; std::terminate(); the end of its thread, by pthread_exit() or a cancellation. */
+enum pp_last { PP_LAST_NOTHING, PP_LAST_FAULT, PP_LAST_OVERFLOW, PP_LAST_TERMINATE, PP_LAST_THREAD_EXIT };
 
 struct pp_last_words {
     enum pp_last kind;       /* only in a copy: in shared memory the record has it */
-    uint64_t address;        /* PP_LAST_FAULT: which could not be accessed */
+    uint64_t address;        /* of a memory fault: which could not be accessed */
     char type[PP_TYPE_NAME]; /* PP_LAST_TERMINATE: of the exception that nothing has caught; "": none, or not known */
 };
 

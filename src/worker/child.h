@@ -7,6 +7,7 @@
 #define PP_CHILD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdnoreturn.h>
 #include <sys/types.h>
 
@@ -27,7 +28,7 @@ void pp_child_begin(void);
 void pp_child_begin_worker(pid_t parent, bool keep_oom_score);
 noreturn void pp_child_exit(int status);
 
-/* ---- by platform, for child.c: child_linux.c, child_posix.c */
+/* ---- by platform: child_linux.c, child_posix.c */
 
 /* Drops output that the program had buffered before the fork: the program itself will write it. */
 void pp_child_drop_output(void);
@@ -44,5 +45,7 @@ void pp_child_adopt_orphans(void);
 void pp_child_offer_memory(void);
 /* Makes the kernel kill this process when its parent ends. Does nothing where the system cannot do that. */
 void pp_child_end_with_parent(void);
+/* Returns the stack pointer at the moment of a signal, by what the handler was given; 0: not known. */
+uintptr_t pp_child_stack_pointer(const void *context);
 
 #endif

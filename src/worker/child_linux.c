@@ -7,6 +7,7 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <ucontext.h>
 
 #include "base/sys.h"
 
@@ -54,4 +55,22 @@ void pp_child_offer_memory(void) {
 
 void pp_child_end_with_parent(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+uintptr_t pp_child_stack_pointer(const void *context) {
+    const ucontext_t *at = context;
+#if defined(__x86_64__)
+    return (uintptr_t)at->uc_mcontext.gregs[REG_RSP];
+#elif defined(__i386__)
+    return (uintptr_t)at->uc_mcontext.gregs[REG_ESP];
+#elif defined(__aarch64__)
+    return (uintptr_t)at->uc_mcontext.sp;
+#elif defined(__arm__)
+    return (uintptr_t)at->uc_mcontext.arm_sp;
+#elif defined(__riscv)
+    return (uintptr_t)at->uc_mcontext.__gregs[2];
+#else
+    (void)at;
+    return 0;
+#endif
 }

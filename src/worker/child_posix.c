@@ -36,3 +36,8 @@ void pp_child_offer_memory(void) {
 
 void pp_child_end_with_parent(void) {
 }
+
+uintptr_t pp_child_stack_pointer(const void *context) {
+    (void)context;
+    return 0;
+}

@@ -1,9 +1,10 @@
 #include "worker/crash.h"
 
-#include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "shared/last_words.h"
 #include "worker/child.h"
@@ -18,20 +19,47 @@ static void leave_words(enum pp_last kind, const void *address, const char *type
 
 /* ---- memory faults */
 
+#define BELOW ((uintptr_t)65536) /* how far below the stack pointer a function may touch its stack first */
+#define LARGEST_FRAME ((uintptr_t)16 << 20)
+#define LARGEST_STACK ((uintptr_t)64 << 20) /* if the system sets no limit */
+#define STACK_GAP ((uintptr_t)1 << 20)      /* that Linux keeps free below a stack */
+
+/* The stack that tasks run on: an address above all of their frames, and how far below it the stack may end. */
+static uintptr_t stack_top, stack_reach;
+
+/* Whether the address is one of the stack that is not there. The function whose frame did not fit has moved the stack
+ * pointer already, and all frames above it are there. Where the stack pointer is not known, any address counts that the
+ * stack might have reached. */
+static bool is_overflow(uintptr_t address, const void *context) {
+    uintptr_t pointer = pp_child_stack_pointer(context);
+    if (address >= stack_top) return false;
+    if (pointer == 0) return stack_top - address <= stack_reach;
+    return address < pointer ? pointer - address <= BELOW : address - pointer <= LARGEST_FRAME;
+}
+
 static void note_fault(int signal, siginfo_t *info, void *context) {
-    (void)context;
     /* SA_RESETHAND has restored the default action, which kills the worker: at once if a process has sent the signal,
      * else when the fault happens again after the return. */
     if (info->si_code <= 0) {
         raise(signal);
         return;
     }
-    leave_words(PP_LAST_FAULT, info->si_addr, NULL);
+    bool overflow = is_overflow((uintptr_t)info->si_addr, context);
+    leave_words(overflow ? PP_LAST_OVERFLOW : PP_LAST_FAULT, info->si_addr, NULL);
+}
+
+static void note_stack(void) {
+    struct rlimit limit;
+    char here;
+    stack_top = (uintptr_t)&here;
+    bool limited = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur < LARGEST_STACK;
+    stack_reach = limited ? (uintptr_t)limit.rlim_cur + STACK_GAP : LARGEST_STACK;
 }
 
 void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number) {
     own_shared = shared;
     own_number = number;
+    note_stack();
     static _Alignas(16) char stack[16384]; /* for the handler, when the worker's own has overflowed */
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     sigaltstack(&alternate, NULL);
