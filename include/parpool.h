@@ -288,8 +288,9 @@ enum {
  * FIELDS of struct pool_job
  *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored, and fn writes to scratch memory of
  *                      out_size bytes.
- *   count              below 2^40. Running jobs take 4 bytes an item, together at most arena_size or 256 MiB, whichever
- *                      is more; else POOL_ENOMEM.
+ *   count              below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at
+ *                      most arena_size or 256 MiB, whichever is more; else POOL_ENOMEM. They are touched where items
+ *                      fail.
  *   retries            not for an item that was killed, on request or past its time-out.
  *   status             POOL_ENOMEM: the item could not be run for lack of memory.
  *   failures           as failure, of all failed items in their order, then zeroes; of the lowest indices if there are

@@ -225,10 +225,10 @@ static bool run_tickets(uint32_t w) {
 static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk, uint64_t p) {
     struct pp_record *r = record_of(w);
     if (!r->has_errors)
-        for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->codes[i] = 0;
+        for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->failed[i] = 0;
     r->has_errors = 1;
-    plan->codes[p] = 7;
-    pp_item_errors_note(plan->errors, plan->errors_room, p, 1, (char[PP_MESSAGE]){"flawed"});
+    plan->failed[p] = 1;
+    pp_item_errors_note(plan->errors, plan->errors_room, p, 7, 1, (char[PP_MESSAGE]){"flawed"});
 }
 
 static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {

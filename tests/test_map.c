@@ -611,6 +611,57 @@ TEST_CASE(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem) 
     pool_destroy(pool);
 }
 
+static int third_fails_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return task_index() % 3 == 2 ? -(int)task_index() : 0;
+}
+
+TEST_CASE(each_of_many_failed_items_has_its_code) {
+    enum { FAILED = 2500, ROOM = FAILED + 1 };
+    struct pool *pool = pool_of(3);
+    struct pool_failure *failures = calloc(ROOM, sizeof *failures);
+    assert_non_null(failures);
+    for (size_t chunk = 0; chunk < 200; chunk = 3 * chunk + 1) {
+        struct pool_job job = {.fn = third_fails_task, .count = 3 * FAILED, .chunk = chunk, .failures = failures,
+                               .failures_room = ROOM};
+        assert_code(pool_map(pool, &job), POOL_EFAILED);
+        for (size_t i = 0; i < FAILED; i++) {
+            char words[64];
+            snprintf(words, sizeof words, "returned -%zu", 3 * i + 2);
+            assert_int_equal(failures[i].index, 3 * i + 2);
+            assert_int_equal(failures[i].code, -(int)(3 * i + 2));
+            assert_contains(failures[i].message, words);
+        }
+        assert_int_equal(failures[FAILED].error, 0);
+    }
+    free(failures);
+    pool_destroy(pool);
+}
+
+enum { MANY = 80 * 1000 * 1000 };
+
+static int few_of_many_fail_task(const void *in, void *out) {
+    (void)in, (void)out;
+    return task_index() % (MANY / 4) == MANY / 4 - 1 ? 1 + (int)(task_index() / (MANY / 4)) : 0;
+}
+
+/* The arena is so small that each item must do with fewer than four bytes. */
+TEST_CASE(a_job_may_have_so_many_items_that_there_is_no_room_for_a_code_each) {
+    struct pool *pool;
+    assert_ok(pool_create(&(struct pool_options){.workers = 2, .arena_size = 1 << 20}, &pool));
+    struct pool_failure failures[4];
+    size_t failed;
+    struct pool_job job = {.fn = few_of_many_fail_task, .count = MANY, .failures = failures, .failures_room = 4,
+                           .failed = &failed};
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    assert_int_equal(failed, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(failures[i].index, (i + 1) * (MANY / 4) - 1);
+        assert_int_equal(failures[i].code, i + 1);
+    }
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(results_are_those_of_a_loop_for_every_count_and_chunk),
@@ -637,6 +688,8 @@ int main(int argc, char **argv) {
         TEST(a_long_item_holds_no_other_back),
         TEST(threads_may_map_on_one_pool_at_once),
         TEST(sizes_that_overflow_are_refused_and_sizes_without_room_return_enomem),
+        TEST(each_of_many_failed_items_has_its_code),
+        TEST(a_job_may_have_so_many_items_that_there_is_no_room_for_a_code_each),
     };
     return run_group("map", tests, COUNT(tests), argc, argv);
 }

@@ -25,7 +25,7 @@ enum { BOUND = 10000, LEFT_HANGING = 2500, TIMEOUT = 150, LONG = 300, AT_A_TIME 
 
 enum word {
     STATE, CODE, CURRENT, CLAIMED, JOB, ITEM, BEGIN, END, PROGRESS, SINGLE, UNTIL, HAS_ERRORS, RETIRED,
-    FETCHING, STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK, ITEM_CODE,
+    FETCHING, STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK, ITEM_FAILED,
     WORDS
 };
 static const char *const word_names[WORDS] = {
@@ -119,9 +119,9 @@ static struct target find(const struct places *at, enum word word) {
     case MARK:
         if (!plan) return (struct target){0};
         return (struct target){&plan->marks[block], &plan->marks[block ? block - 1 : block + 1], 1};
-    case ITEM_CODE:
+    case ITEM_FAILED:
         if (!plan) return (struct target){0};
-        return (struct target){&plan->codes[at->position], &plan->codes[at->position ? at->position - 1 : 1], 4};
+        return (struct target){&plan->failed[at->position], &plan->failed[at->position ? at->position - 1 : 1], 1};
     default: return (struct target){0};
     }
 }

@@ -25,7 +25,7 @@ static void make_set(size_t wanted) {
 static void note(uint32_t position) {
     char message[PP_MESSAGE];
     snprintf(message, sizeof message, "said by %u", (unsigned)position);
-    pp_item_errors_note(set.errors, set.room, position, (int32_t)getpid(), message);
+    pp_item_errors_note(set.errors, set.room, position, (int32_t)position + 1, (int32_t)getpid(), message);
 }
 
 static void check(uint32_t position) {
@@ -35,6 +35,7 @@ static void check(uint32_t position) {
     assert_non_null(error);
     assert_string_equal(error->message, expected);
     assert_int_equal(error->pid, getpid());
+    assert_int_equal(error->code, position + 1);
 }
 
 static void *add(void *argument) {
@@ -80,7 +81,7 @@ TEST_CASE(entries_of_dead_workers_displace_no_error) {
     }
 }
 
-TEST_CASE(scribbling_on_the_set_costs_only_messages) {
+TEST_CASE(scribbling_on_the_set_costs_only_what_it_holds) {
     uint64_t random = 22;
     make_set(8);
     for (uint64_t round = 0; round < scaled(20000); round++) {
@@ -99,7 +100,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(the_lowest_positions_are_kept_in_any_order_of_additions),
         TEST(entries_of_dead_workers_displace_no_error),
-        TEST(scribbling_on_the_set_costs_only_messages),
+        TEST(scribbling_on_the_set_costs_only_what_it_holds),
     };
     return run_group("shared_item_errors", tests, COUNT(tests), argc, argv);
 }

@@ -29,7 +29,7 @@ struct pp_job {
     /* Of the present round: round.c. */
     struct pp_job_plan *plan;
     uint64_t *index; /* the item at each position; NULL if the position is the item */
-    char *work;      /* cursors, marks, errors, codes */
+    char *work;      /* cursors, marks, errors, codes, failed */
     unsigned deaths;
 };
 

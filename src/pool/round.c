@@ -42,7 +42,9 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     uint32_t errors_room = pp_item_errors_room(wanted);
     size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
-    j->work = pp_heap_alloc(&pool->memory.work, codes_at + (size_t)count * sizeof(int32_t), false);
+    bool has_codes = !pp_item_errors_suffice(wanted);
+    size_t failed_at = codes_at + (has_codes ? (size_t)count * sizeof *plan->codes : 0);
+    j->work = pp_heap_alloc(&pool->memory.work, failed_at + (size_t)count, false);
     if (!j->work) return false;
     memset(j->work, 0, errors_at);
     pp_item_errors_begin((void *)(j->work + errors_at), errors_room);
@@ -66,7 +68,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->seed = job->seed;
     plan->cursors = (void *)(j->work + cursors_at);
     plan->marks = (void *)(j->work + marks_at);
-    plan->codes = (void *)(j->work + codes_at);
+    plan->failed = (void *)(j->work + failed_at);
+    plan->codes = has_codes ? (void *)(j->work + codes_at) : NULL;
     plan->errors = (void *)(j->work + errors_at);
     plan->errors_room = errors_room;
     return true;
@@ -175,20 +178,26 @@ static void lose_position(struct pp_job *j, uint64_t position) {
     else pp_job_result_fail_as(&j->result, item, POOL_ECORRUPT);
 }
 
-static void settle_flawed_item(struct pp_job *j, uint64_t position, int code) {
+/* A code of 0: worker after worker has died while it wrote what a failed item had said, or tasks have scribbled. */
+static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t position, struct pool_failure *failure) {
+    const struct pp_item_error *error = pp_item_errors_find(plan->errors, plan->errors_room, position);
+    if (error) {
+        failure->code = error->code;
+        failure->worker = error->pid;
+        memcpy(failure->message, error->message, sizeof failure->message);
+        failure->message[sizeof failure->message - 1] = '\0';
+    }
+    if (plan->codes) failure->code = atomic_load_explicit(&plan->codes[position], memory_order_relaxed);
+    if (failure->message[0]) return;
+    if (failure->code == 0) strcpy(failure->message, "what the task returned was lost");
+    else snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
+}
+
+static void settle_flawed_item(struct pp_job *j, uint64_t position) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     failure.error = POOL_EFAILED;
-    failure.code = code;
-    bool told = pp_job_result_wants(&j->result, item_at(j, position));
-    const struct pp_item_error *error = NULL;
-    if (told) error = pp_item_errors_find(j->plan->errors, j->plan->errors_room, position);
-    if (error) {
-        failure.worker = error->pid;
-        memcpy(failure.message, error->message, sizeof failure.message);
-        failure.message[sizeof failure.message - 1] = '\0';
-    }
-    if (told && !failure.message[0]) snprintf(failure.message, sizeof failure.message, "the task returned %d", code);
+    if (pp_job_result_wants(&j->result, item_at(j, position))) describe_flawed_item(j->plan, position, &failure);
     pp_job_result_fail(&j->result, item_at(j, position), &failure);
 }
 
@@ -199,10 +208,8 @@ static void settle_block(struct pp_job *j, uint64_t block) {
     switch (atomic_load_explicit(&plan->marks[block], memory_order_relaxed)) {
     case PP_MARK_DONE: return;
     case PP_MARK_ERRORS:
-        for (uint64_t p = begin; p < end; p++) {
-            int code = atomic_load_explicit(&plan->codes[p], memory_order_relaxed);
-            if (code != 0) settle_flawed_item(j, p, code);
-        }
+        for (uint64_t p = begin; p < end; p++)
+            if (pp_plan_has_failed(plan, p)) settle_flawed_item(j, p);
         return;
     case PP_UNMARKED:
         if (j->deaths == 0 && !j->stopped) break; /* no worker died and yet it was not run */

@@ -4,9 +4,13 @@
 #include <string.h>
 
 #define SPARE 4        /* entries that deaths may cost */
-#define MOST_KEPT 1000 /* messages: until the set is full, each that is added looks at all before it */
+#define MOST_KEPT 1000 /* failures: until the set is full, each that is added looks at all before it */
 #define WRITING ((uint64_t)1 << 63)
 #define PATIENCE 100 /* tries before an entry that is being written is taken for lost */
+
+bool pp_item_errors_suffice(size_t wanted) {
+    return wanted <= MOST_KEPT;
+}
 
 uint32_t pp_item_errors_room(size_t wanted) {
     return (uint32_t)(wanted > MOST_KEPT ? MOST_KEPT : wanted < 1 ? 1 : wanted) + SPARE;
@@ -40,7 +44,7 @@ static struct pp_item_error *entry_for(struct pp_item_errors *errors, uint32_t r
     return NULL;
 }
 
-void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, int32_t pid,
+void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t position, int32_t code, int32_t pid,
                          const char *message) {
     uint64_t number = position + 1, seen = 0;
     for (int tries = 0; number <= atomic_load_explicit(&errors->limit, memory_order_relaxed); tries++) {
@@ -54,6 +58,7 @@ void pp_item_errors_note(struct pp_item_errors *errors, uint32_t room, uint64_t 
         if (!atomic_compare_exchange_strong_explicit(&entry->position, &seen, number | WRITING, memory_order_acquire,
                                                      memory_order_relaxed))
             continue;
+        entry->code = code;
         entry->pid = pid;
         memcpy(entry->message, message, PP_MESSAGE);
         atomic_store_explicit(&entry->position, number, memory_order_release);

@@ -139,7 +139,7 @@ void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
 
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool has_errors) {
     for (uint64_t i = first; i < last; i++)
-        /* Release: pairs with the acquire in pp_plan_count(), which then reads the codes of a job that runs. */
+        /* Release: pairs with the acquire in pp_plan_count(), which then reads `failed` of a job that runs. */
         atomic_store_explicit(&plan->marks[i], has_errors ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
@@ -176,7 +176,6 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
         if (end > plan->count) end = plan->count;
         *done += end - begin;
         if (mark != PP_MARK_ERRORS) continue;
-        for (uint64_t p = begin; p < end; p++)
-            *failed += atomic_load_explicit(&plan->codes[p], memory_order_relaxed) != 0;
+        for (uint64_t p = begin; p < end; p++) *failed += pp_plan_has_failed(plan, p);
     }
 }

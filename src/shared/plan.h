@@ -63,8 +63,9 @@ struct pp_job_plan {
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
-    _Atomic int32_t *codes;       /* [count] what items returned; valid only in blocks with PP_MARK_ERRORS */
-    struct pp_item_errors *errors; /* messages of failed items; see item_errors.h */
+    _Atomic unsigned char *failed; /* [count] whether items have failed; valid only in blocks with PP_MARK_ERRORS */
+    _Atomic int32_t *codes;        /* [count] what those that have failed returned; NULL: `errors` suffices */
+    struct pp_item_errors *errors; /* codes and messages of failed items; see item_errors.h */
     uint32_t errors_room;
 };
 
@@ -111,6 +112,11 @@ bool pp_pace_is_behind(const struct pp_pace *pace);
 void pp_pace_measure(struct pp_pace *pace, uint64_t now);
 /* Marks the blocks [first, last) as finished. has_errors: some of their items have failed. */
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool has_errors);
+
+/* Whether the item at this position has failed, where the block's mark is PP_MARK_ERRORS. */
+static inline bool pp_plan_has_failed(const struct pp_job_plan *plan, uint64_t position) {
+    return atomic_load_explicit(&plan->failed[position], memory_order_relaxed) != 0;
+}
 
 /* Caller: how many positions are finished according to the marks, and how many of those have failed. */
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed);

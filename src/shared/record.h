@@ -56,8 +56,8 @@ struct pp_record {
     /* During a visit: the worker runs the positions [progress, until); nothing if they are equal. Written before the
      * first of them is started. */
     _Atomic uint64_t until;
-    /* Whether one of the finished items of the chunk has failed: then the plan's codes are valid for the chunk. Written
-     * after they were cleared (release). */
+    /* Whether one of the finished items of the chunk has failed: then the plan's `failed` is valid for the chunk.
+     * Written after it was cleared (release). */
     _Atomic uint64_t has_errors;
 
     /* Whether the worker has left last words: enum pp_last; see last_words.h. Written after them (release), read after

@@ -67,7 +67,7 @@ uint64_t pp_begin_item(struct pp_claimer *c, uint64_t position, uint64_t now) {
     return pp_item_begin(&c->record->item, ++c->words, c->number, c->life);
 }
 
-/* The first failure of a chunk clears the codes of all its items, which hold anything until then. The chunk's bounds
+/* The first failure of a chunk clears `failed` of all its items, which holds anything until then. The chunk's bounds
  * come from the record, which a task may have overwritten, so the plan's own bound counts, too. */
 void pp_fail_item(struct pp_claimer *c, const struct pp_job_plan *plan, uint64_t position,
                   const struct pp_result *result) {
@@ -75,9 +75,10 @@ void pp_fail_item(struct pp_claimer *c, const struct pp_job_plan *plan, uint64_t
     if (!atomic_load_explicit(&record->has_errors, memory_order_relaxed)) {
         uint64_t p = atomic_load_explicit(&record->begin, memory_order_relaxed);
         uint64_t end = pp_plan_seal(plan, p, atomic_load_explicit(&record->end, memory_order_relaxed));
-        for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->codes[p], 0, memory_order_relaxed);
+        for (; p < end && p < plan->count; p++) atomic_store_explicit(&plan->failed[p], 0, memory_order_relaxed);
         atomic_store_explicit(&record->has_errors, 1, memory_order_release);
     }
-    atomic_store_explicit(&plan->codes[position], result->code, memory_order_relaxed);
-    pp_item_errors_note(plan->errors, plan->errors_room, position, result->pid, result->message);
+    atomic_store_explicit(&plan->failed[position], 1, memory_order_relaxed);
+    if (plan->codes) atomic_store_explicit(&plan->codes[position], result->code, memory_order_relaxed);
+    pp_item_errors_note(plan->errors, plan->errors_room, position, result->code, result->pid, result->message);
 }
