@@ -570,8 +570,8 @@ struct pool_reduction {
      * thread; holds no lock and may make any call. */
     int (*next)(void *next_arg, void *in);
     void *next_arg;       /* passed to next; may be NULL */
-    size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else count / 1024, rounded
-                             up */
+    size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else so many that there are
+                             at most 1024 tasks, or fewer, down to 64, where their parts would be more than 256 MiB */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */

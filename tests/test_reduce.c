@@ -262,6 +262,38 @@ TEST_CASE(an_input_that_fails_ends_the_reduction_with_its_code) {
     pool_destroy(pool);
 }
 
+static int leave_part(const void *in, void *out) {
+    (void)in, (void)out;
+    return 0;
+}
+
+static int join_nothing(void *result, const void *right) {
+    (void)result, (void)right;
+    return 0;
+}
+
+TEST_CASE(the_default_chunk_makes_fewer_tasks_where_parts_are_large) {
+    enum { MIB = 1024 * 1024 };
+    static const struct {
+        size_t count, out_size;
+        uint64_t leaves;
+    } cases[] = {{1024, 8, 1024}, {1025, 8, 513}, {1024, 2 * MIB, 128}, {1000, 2 * MIB, 125}, {1024, 5 * MIB, 64},
+                 {3, 5 * MIB, 3}};
+    void *out = malloc(5 * MIB);
+    assert_non_null(out);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct pool *pool = pool_of(2);
+        struct pool_reduction tree = {.fn = leave_part, .combine = join_nothing, .count = cases[i].count, .out = out,
+                                      .out_size = cases[i].out_size};
+        struct pool_stats stats = {.room = 0};
+        assert_ok(pool_reduce(pool, &tree));
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.done, 2 * cases[i].leaves - 1);
+        pool_destroy(pool);
+    }
+    free(out);
+}
+
 static int hang_at_5(const void *in, void *out) {
     if (task_index() == 5) forever_task(NULL, NULL);
     (void)in;
@@ -389,6 +421,7 @@ int main(int argc, char **argv) {
         TEST(a_reduction_keeps_few_parts_in_memory),
         TEST(a_reduction_reports_the_first_failure_in_every_run),
         TEST(an_input_that_fails_ends_the_reduction_with_its_code),
+        TEST(the_default_chunk_makes_fewer_tasks_where_parts_are_large),
         TEST(reductions_have_time_outs_retries_contexts_and_seeds),
         TEST(an_input_may_use_and_even_destroy_the_pool),
         TEST(wrong_arguments_have_their_codes_and_no_items_give_the_identity),

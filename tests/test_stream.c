@@ -197,21 +197,31 @@ TEST_CASE(an_inline_pool_does_not_read_its_input_ahead) {
     pool_destroy(pool);
 }
 
-TEST_CASE(large_results_make_the_default_window_small) {
-    gate = shared(sizeof *gate);
-    struct pool *pool = pool_of(1);
-    struct counting input = {.count = 1000, .end = POOL_END};
-    struct pool_stream options = squares_of(&input);
-    struct stream *stream;
-    options.fn = first_waits_task;
-    options.out_size = (size_t)20 << 20;
-    assert_ok(pool_imap(pool, &options, &stream));
-    assert_code(stream_next(stream, NULL, 0), POOL_ETIMEDOUT);
-    assert_in_range(input.next, 4, 12); /* 256 MiB of results, or fewer if the arena is small */
-    gate_open(gate);
-    assert_ok(stream_next(stream, NULL, PATIENCE));
-    stream_free(stream);
-    pool_destroy(pool);
+TEST_CASE(large_arguments_and_results_make_the_default_window_small) {
+    enum { KIB = 1024, MIB = 1024 * 1024 };
+    static const struct {
+        size_t in_size, out_size;
+        long window;
+    } cases[] = {{8, 8, 256},         {8 * KIB, 8, 256},  {64 * KIB, 8, 64}, {512 * KIB, 8, 8},
+                 {16 * MIB, 8, 4},    {8, 64 * KIB, 128}, {8, MIB, 8},       {8, 20 * MIB, 4},
+                 {64 * KIB, MIB, 8}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        gate = shared(sizeof *gate);
+        struct pool *pool = pool_of(1);
+        struct counting input = {.count = 1000, .end = POOL_END};
+        struct pool_stream options = squares_of(&input);
+        struct stream *stream;
+        options.fn = first_waits_task;
+        options.in_size = cases[i].in_size;
+        options.out_size = cases[i].out_size;
+        assert_ok(pool_imap(pool, &options, &stream));
+        assert_code(stream_next(stream, NULL, 0), POOL_ETIMEDOUT);
+        assert_int_equal(input.next, cases[i].window);
+        gate_open(gate);
+        assert_ok(stream_next(stream, NULL, PATIENCE));
+        stream_free(stream);
+        pool_destroy(pool);
+    }
 }
 
 static int moody_task(const void *in, void *out) {
@@ -908,7 +918,7 @@ int main(int argc, char **argv) {
         TEST(unordered_results_come_as_they_are_done_and_ordered_ones_wait_for_the_first),
         TEST(the_window_limits_the_items_that_are_taken_and_not_delivered),
         TEST(an_inline_pool_does_not_read_its_input_ahead),
-        TEST(large_results_make_the_default_window_small),
+        TEST(large_arguments_and_results_make_the_default_window_small),
         TEST(a_failed_item_costs_no_other),
         TEST(items_have_time_outs_and_retries),
         TEST(the_failure_of_an_input_is_told_after_all_earlier_results),

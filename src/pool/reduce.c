@@ -22,7 +22,11 @@
 #include "pool/resize.h"
 #include "worker/task.h"
 
-#define LEAVES 1024U           /* of an array, if no chunk was given */
+/* Leaves of an array, if no chunk was given. Each leaf's part is new memory to its worker and is read once more to be
+ * combined, so there are fewer of them where parts are large. */
+#define LEAVES_MOST 1024U
+#define LEAVES_LEAST 64U
+#define LEAVES_BYTES ((size_t)256 << 20) /* of the parts of all leaves */
 #define WINDOW_MOST 1024U      /* tasks under way, if they need less than WINDOW_BYTES */
 #define WINDOW_BYTES (1U << 20)
 #define DIGITS 66              /* of the counter, and two that are being combined */
@@ -369,9 +373,16 @@ static void tell_outcome(struct reduction *d) {
 
 /* ---- the call */
 
+static size_t default_chunk(size_t count, size_t out_size) {
+    size_t leaves = out_size ? LEAVES_BYTES / out_size : LEAVES_MOST;
+    if (leaves > LEAVES_MOST) leaves = LEAVES_MOST;
+    if (leaves < LEAVES_LEAST) leaves = LEAVES_LEAST;
+    return count / leaves + (count % leaves != 0);
+}
+
 static size_t choose_chunk(const struct pool_reduction *options) {
     if (options->next) return options->chunk ? options->chunk : 1;
-    size_t chunk = options->chunk ? options->chunk : options->count / LEAVES + (options->count % LEAVES != 0);
+    size_t chunk = options->chunk ? options->chunk : default_chunk(options->count, options->out_size);
     if (chunk > options->count) chunk = options->count;
     return chunk ? chunk : 1;
 }

@@ -19,13 +19,14 @@
 #include "pool/wait.h"
 
 #define PULLS 2
-/* The default window is large enough that the caller does not wait for each of many short tasks, unless arguments or
- * results are large. The room for results counts less, since much of it may stay unused. */
+/* The default window is large enough that the caller does not wait for each of many short tasks. Large arguments and
+ * results take long enough by themselves, and where all that are in the window fit into the caches, each is written
+ * where another has just been read. The room for results counts less, since much of it may stay unused. */
 #define ITEMS_A_WORKER 64
 #define ITEMS_LEAST 256
 #define ITEMS_A_WORKER_LEAST 4
-#define ARGUMENTS_MOST ((size_t)64 << 20) /* bytes, of all arguments in the window */
-#define RESULTS_MOST ((size_t)256 << 20)
+#define ARGUMENTS_MOST ((size_t)4 << 20) /* bytes, of all arguments in the window */
+#define RESULTS_MOST ((size_t)8 << 20)
 #define LARGE 4096 /* larger results are copied without the lock */
 
 /* ---- items */
