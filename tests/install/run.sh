@@ -16,7 +16,7 @@ fail() {
 consumer() {
     echo "consumer: $2 ($1)"
     needed=static
-    if readelf -d "$2" | grep -q 'NEEDED.*\[libparpool\.so\.0\]'; then needed=shared; fi
+    if readelf -d "$2" | grep -q 'NEEDED.*\[libparpool\.so\.0\.[0-9]*\]'; then needed=shared; fi
     [ $needed = "$1" ] || fail "$2 is $needed"
     sh "$top/examples/expect.sh" "$top/examples/square.expected" "$2"
 }
@@ -35,7 +35,7 @@ prefix=$work/prefix
 mv "$work/first" "$prefix"
 [ "$(ls "$prefix/include")" = parpool.h ] || fail "other headers than parpool.h"
 libdir=$(dirname "$(find "$prefix" -name libparpool.a)")
-readelf -d "$libdir/libparpool.so" | grep -q 'SONAME.*\[libparpool\.so\.0\]' || fail "SONAME"
+readelf -d "$libdir/libparpool.so" | grep -q 'SONAME.*\[libparpool\.so\.0\.[0-9]*\]' || fail "SONAME"
 
 build "$work/found" -DCMAKE_PREFIX_PATH="$prefix"
 consumer static "$work/found/with_parpool"
