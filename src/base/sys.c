@@ -144,6 +144,13 @@ pid_t pp_wait_child(pid_t pid, int *status) {
     return got;
 }
 
+void pp_wait_group(pid_t group, uint64_t deadline) {
+    pid_t got;
+    while ((got = waitpid(-group, NULL, WNOHANG)) >= 0)
+        if (got == 0 && pp_now() >= deadline) return;
+        else if (got == 0) pp_poll(NULL, 0, pp_now() + 1000000U);
+}
+
 void pp_let_go(pid_t pid) {
     siginfo_t info;
     info.si_pid = 0;

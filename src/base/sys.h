@@ -117,6 +117,8 @@ void pp_watch_no_more(int both, int fd);
 pid_t pp_fork(void);
 /* Waits for this child. Returns -1 if it is no child, or was waited for before. status: may be NULL. */
 pid_t pp_wait_child(pid_t pid, int *status);
+/* Waits until this process has no child in the process group, but not beyond the deadline. */
+void pp_wait_group(pid_t group, uint64_t deadline);
 /* Lets a child go on that has stopped because it asked this process to trace it. It is traced no more, and receives the
  * signal that stopped it. A child that cannot be let go is killed. */
 void pp_let_go(pid_t pid);

@@ -19,7 +19,9 @@
 #include "shared/placement.h"
 
 #define LOOK_NS 100000000U /* how often the caller looks for the supervisor where the system has no pidfd */
+#define PAUSE_NS 1000000U  /* between two looks whether a child has ended */
 #define END_NS 2000000000U /* how long the supervisor may take to end everything before it is killed itself */
+#define LEFT_NS 1000000000U /* how long the system may take to end what the caller itself has killed */
 
 /* ---- start */
 
@@ -121,26 +123,35 @@ static bool is_lost(const struct pool *pool) {
     return supervisor_has_gone(pool, 0);
 }
 
+/* They are children of this process if it adopts orphans. */
 static void kill_orphans(struct pool *pool) {
+    uint64_t deadline = pp_now() + LEFT_NS;
     if (pool->supervisor > 0 && waitpid(pool->supervisor, NULL, WNOHANG) != 0) pool->supervisor = 0;
     bool strange = atomic_load_explicit(&pool->shared.control->elsewhere, memory_order_acquire) != 0;
     for (uint32_t w = 0; w < pool->workers; w++) {
         pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.control->pids[w], 0, memory_order_relaxed);
         if (strange || pid <= 0 || getpgid(pid) != pid) continue;
         kill(-pid, SIGKILL);
-        while (pp_wait_child(-pid, NULL) > 0) continue; /* they are its children if this process adopts orphans */
+        pp_wait_group(pid, deadline);
     }
+}
+
+/* The supervisor has gone, or is about to, or is killed. One that the system does not end becomes a zombie of the
+ * program. */
+static void await_supervisor(struct pool *pool, bool gone) {
+    if (pool->supervisor <= 0) return;
+    if (!gone && !pp_has_ended(pool->supervisor)) kill(pool->supervisor, SIGKILL);
+    uint64_t deadline = pp_now() + LEFT_NS;
+    if (!gone) supervisor_has_gone(pool, deadline);
+    while (!pp_has_ended(pool->supervisor) && pp_now() < deadline) pp_poll(NULL, 0, pp_now() + PAUSE_NS);
+    if (pp_has_ended(pool->supervisor)) pp_wait_child(pool->supervisor, NULL);
+    pool->supervisor = 0;
 }
 
 /* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
     pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_END});
-    bool gone = supervisor_has_gone(pool, pp_now() + END_NS);
-    if (pool->supervisor > 0) {
-        if (!gone && waitpid(pool->supervisor, NULL, WNOHANG) == 0) kill(pool->supervisor, SIGKILL);
-        pp_wait_child(pool->supervisor, NULL);
-        pool->supervisor = 0;
-    }
+    await_supervisor(pool, supervisor_has_gone(pool, pp_now() + END_NS));
     kill_orphans(pool);
 }
 

@@ -27,10 +27,10 @@
 #define PAUSE_LEAST 10000000U    /* ns after the first refusal or futile death; doubled with each */
 #define PAUSE_MOST 5000000000U
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
+#define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
 
 #define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
-#define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for what it has killed */
-#define LEAVE_LOOK 1000000U /* ns between two looks whether that has ended */
+#define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
 /* A worker number has no worker, and gets one if the pool is large enough (EMPTY); has one (ALIVE); had one whose death
  * the caller must still be told (DEAD); gets none any more, since its workers die before they are ready (GIVEN_UP); or
@@ -50,6 +50,11 @@ struct supervisor {
     uint32_t groups_left;
     unsigned init_failures[PP_WORKERS], futile_deaths[PP_WORKERS];
     uint64_t started[PP_WORKERS];     /* ns */
+    uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
+    bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
+    /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
+    pid_t corpses[PP_WORKERS];
+    uint32_t corpse_count;
     uint64_t start_again[PP_WORKERS]; /* ns; when to start the next after a futile death */
     uint64_t successes;  /* tasks that workers had run as of the last futile death */
     bool had_worker;     /* or is to have some only once there is work */
@@ -140,6 +145,7 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     s->pids[number] = pid;
     s->states[number] = ALIVE;
     s->started[number] = pp_now();
+    s->killed[number] = 0;
     s->had_worker = true;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
@@ -257,14 +263,14 @@ static void read_size(struct supervisor *s) {
 
 /* ---- death of a worker */
 
-static void kill_group(pid_t pid) {
-    kill(-pid, SIGKILL);
-    kill(pid, SIGKILL); /* if it does not lead its group yet */
-}
-
 static void kill_worker(void *context, uint32_t worker) {
     struct supervisor *s = context;
-    if (s->states[worker] == ALIVE) kill_group(s->pids[worker]);
+    if (s->states[worker] != ALIVE) return;
+    kill(-s->pids[worker], SIGKILL);
+    /* Also if it does not lead its group yet. A process that may not be killed, since a task has changed its user, is
+     * no corpse: it runs on. */
+    bool killed = kill(s->pids[worker], SIGKILL) == 0;
+    if (killed && s->killed[worker] == 0) s->killed[worker] = pp_now();
 }
 
 /* Whether any worker has run anything since the last futile death. */
@@ -324,6 +330,7 @@ static bool deserves_another(struct supervisor *s, uint32_t w, bool futile, cons
 static void finish_reap(struct supervisor *s, uint32_t w) {
     struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
     notice.reset = s->resetting && WIFSIGNALED(s->statuses[w]) && WTERMSIG(s->statuses[w]) == SIGKILL;
+    notice.lingers = s->lingers[w];
     bool futile = is_futile(s, w, &notice); /* before the caller can use its slot again */
     if (!pp_life_end(s->shared, w, &notice)) return;
     /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
@@ -338,9 +345,57 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     ring_for_caller(s);
 }
 
+/* The worker has ended, or will never run again. */
+static void note_death(struct supervisor *s, uint32_t w, int status, bool lingers) {
+    s->states[w] = DEAD;
+    s->statuses[w] = status;
+    s->lingers[w] = lingers;
+}
+
+/* ---- corpses: see worker_life.h */
+
+/* The place of this process among the corpses; PP_WORKERS: it has none. pid 0: a free place. */
+static uint32_t place_of(const struct supervisor *s, pid_t pid) {
+    uint32_t place = 0;
+    while (place < PP_WORKERS && s->corpses[place] != pid) place++;
+    return place;
+}
+
+/* When the next worker is a corpse; UINT64_MAX: none was killed, or there is no room for a corpse more. */
+static uint64_t next_corpse(const struct supervisor *s) {
+    uint64_t next = UINT64_MAX;
+    for (uint32_t w = 0; w < s->workers && s->corpse_count < PP_WORKERS; w++)
+        if (s->states[w] == ALIVE && s->killed[w] != 0 && s->killed[w] + CORPSE_NS < next)
+            next = s->killed[w] + CORPSE_NS;
+    return next;
+}
+
+/* Workers that were killed and have not ended in time count as dead from now on. */
+static void leave_corpses(struct supervisor *s) {
+    uint64_t now = pp_now();
+    for (uint32_t w = 0; next_corpse(s) <= now; w++) {
+        if (s->states[w] != ALIVE || s->killed[w] == 0 || now < s->killed[w] + CORPSE_NS) continue;
+        s->corpses[place_of(s, 0)] = s->pids[w];
+        s->corpse_count++;
+        note_death(s, w, SIGKILL, true); /* the status that such a death has */
+        atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
+    }
+}
+
+static void tell_of_gone_corpses(struct supervisor *s) {
+    for (uint32_t place = 0; place < PP_WORKERS && s->corpse_count > 0; place++) {
+        if (s->corpses[place] >= 0) continue;
+        if (!pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_CORPSE_GONE})) return;
+        s->corpses[place] = 0;
+        s->corpse_count--;
+        ring_for_caller(s);
+    }
+}
+
 static void finish_reaped(struct supervisor *s) {
     for (uint32_t w = 0; w < s->workers; w++)
         if (s->states[w] == DEAD) finish_reap(s, w);
+    tell_of_gone_corpses(s);
 }
 
 /* ---- a reset: see reset.h */
@@ -372,21 +427,11 @@ static void note_group(struct supervisor *s, pid_t group) {
     if (kill(-group, 0) == 0) s->groups[s->groups_left++ % GROUPS] = group;
 }
 
-/* Returns whether none of the group is left. */
-static bool has_ended(pid_t group) {
-    pid_t got;
-    while ((got = waitpid(-group, NULL, WNOHANG)) > 0) continue;
-    return got < 0;
-}
-
 /* Exits. Killed children of tasks are waited for: they would become zombies of a program that adopts orphans itself. A
  * process that has left its worker's group, or cannot be killed, is left to itself. */
-static noreturn void leave(struct supervisor *s) {
-    uint64_t deadline = pp_now() + LEAVE_NS;
-    for (uint32_t i = 0; i < GROUPS; i++) {
-        if (s->groups[i] == 0) continue;
-        while (!has_ended(s->groups[i]) && pp_now() < deadline) pp_poll(NULL, 0, pp_now() + LEAVE_LOOK);
-    }
+static noreturn void leave(struct supervisor *s, uint64_t deadline) {
+    for (uint32_t i = 0; i < GROUPS; i++)
+        if (s->groups[i] != 0) pp_wait_group(s->groups[i], deadline);
     while (waitpid(-1, NULL, WNOHANG) > 0) continue;
     pp_child_exit(0);
 }
@@ -402,39 +447,55 @@ static void reap(struct supervisor *s) {
             continue;
         }
         uint32_t w = worker_of(s, info.si_pid);
-        if (w < s->workers) kill(-info.si_pid, SIGKILL);
+        uint32_t corpse = s->corpse_count > 0 ? place_of(s, info.si_pid) : PP_WORKERS;
+        bool is_worker = w < s->workers || corpse < PP_WORKERS;
+        if (is_worker) kill(-info.si_pid, SIGKILL);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
-        if (w == s->workers) continue;
+        if (!is_worker) continue;
         note_group(s, info.si_pid);
-        s->states[w] = DEAD;
-        s->statuses[w] = status;
+        if (corpse < PP_WORKERS) {
+            s->corpses[corpse] = -info.si_pid;
+            continue;
+        }
+        note_death(s, w, status, false);
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
 }
 
+/* Waits for a worker that was killed, but not for a corpse. SIGCHLD wakes the wait. */
+static void await_end(struct supervisor *s, pid_t pid, uint64_t deadline) {
+    struct pollfd children = {.fd = s->signal_pipe[0], .events = POLLIN};
+    char bytes[256];
+    while (!pp_has_ended(pid) && pp_now() < deadline) {
+        pp_poll(&children, 1, deadline);
+        while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    }
+    if (pp_has_ended(pid)) pp_wait_child(pid, NULL);
+}
+
 static noreturn void end_all(struct supervisor *s) {
-    for (uint32_t w = 0; w < s->workers; w++)
-        if (s->states[w] == ALIVE) kill_group(s->pids[w]);
+    uint64_t deadline = pp_now() + LEAVE_NS;
+    for (uint32_t w = 0; w < s->workers; w++) kill_worker(s, w);
     for (uint32_t w = 0; w < s->workers; w++) {
         if (s->states[w] == ALIVE) {
-            pp_wait_child(s->pids[w], NULL);
+            await_end(s, s->pids[w], deadline);
             note_group(s, s->pids[w]);
         }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
-    leave(s);
+    leave(s, deadline);
 }
 
 /* ---- the loop */
 
 static void kill_life(struct supervisor *s, const struct pp_command *command) {
     uint32_t w = command->worker;
-    if (w >= s->workers || s->states[w] != ALIVE) return;
+    if (w >= s->workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
-    if (!moved) kill_group(s->pids[w]);
+    if (!moved) kill_worker(s, w);
 }
 
 static void obey(struct supervisor *s, const struct pp_command *command) {
@@ -470,9 +531,10 @@ static void take_commands(struct supervisor *s) {
 }
 
 static void wait_for_events(struct supervisor *s) {
+    const uint64_t others[] = {next_start(s), next_corpse(s)};
     uint64_t deadline = s->next_check;
-    uint64_t start = next_start(s);
-    if (start < deadline) deadline = start;
+    for (int i = 0; i < 2; i++)
+        if (others[i] < deadline) deadline = others[i];
     struct pollfd fds[] = {{.fd = s->options->command_socket, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
@@ -490,11 +552,13 @@ static void supervise(void *supervisor) {
     struct supervisor *s = supervisor;
     for (;;) {
         reap(s);
+        leave_corpses(s);
         finish_reaped(s);
         tell_if_all_died(s);
         start_missing(s);
         tell_if_broken(s);
-        if (s->wanted == 0 && count_states(s, ALIVE, s->workers) == 0) leave(s); /* the pool has retired */
+        if (s->wanted == 0 && count_states(s, ALIVE, s->workers) == 0) /* the pool has retired */
+            leave(s, pp_now() + LEAVE_NS);
         if (pp_now() >= s->next_check || s->next_check == 0)
             s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_worker, s);
         wait_for_events(s);

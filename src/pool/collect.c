@@ -1,6 +1,7 @@
 #include "pool/collect.h"
 
 #include "pool/break.h"
+#include "pool/corpse.h"
 #include "pool/death.h"
 #include "pool/describe.h"
 #include "pool/dispatch.h"
@@ -72,6 +73,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (notice->worker >= PP_WORKERS) return;
     pool->totals.died += notice->left.retired == 0;
     pool->ended_lives[notice->worker] = notice->life;
+    if (notice->lingers) pp_corpse_came(pool);
     /* First of all, since a look at a job may find its round over: the dead worker is in it no more, and only the
      * notice says what it left. */
     pp_job_died(pool, notice);
@@ -93,6 +95,7 @@ static void read_notices(struct pool *pool) {
     while (pp_notice_read(&pool->shared, &notice, &supervisor_waits)) {
         if (supervisor_waits) pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_ROOM});
         if (notice.kind == PP_WORKER_DIED) worker_died(pool, &notice);
+        else if (notice.kind == PP_CORPSE_GONE) pp_corpse_gone(pool);
         else if (notice.kind == PP_ALL_DIED) pp_reset_finish(pool);
         else pool_broke(pool, &notice);
         if (!pp_notice_waits(&pool->shared)) pp_jobs_look(pool);

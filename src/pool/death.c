@@ -1,6 +1,7 @@
 #include "pool/death.h"
 
 #include "pool/cancel.h"
+#include "pool/corpse.h"
 #include "pool/describe.h"
 #include "pool/dispatch.h"
 #include "pool/finish.h"
@@ -37,15 +38,16 @@ bool pp_task_lost(struct pool *pool, uint32_t slot) {
     return true;
 }
 
-/* Ends the task that a worker has died under, or has it run again. */
+/* Ends the task that a worker has died under, or has it run again; but not in the room that a corpse may write to. */
 static void end_victim(struct pool *pool, struct future *future, enum pp_phase ended, const struct pp_notice *notice) {
-    if (ended == PP_RUNNING && pp_task_try_again(pool, future)) {
+    if (ended == PP_RUNNING && !notice->lingers && pp_task_try_again(pool, future)) {
         pp_submit_again(pool, future);
         return;
     }
     struct pool_failure failure;
     pp_describe_death(&failure, notice, ended, future->task.timeout);
-    pp_slot_free(pool, future->slot);
+    if (notice->lingers) pp_withhold_task(pool, future);
+    else pp_slot_free(pool, future->slot);
     pp_future_finish(future, failure.error, &failure);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/corpse.h"
 #include "pool/finish.h"
 #include "pool/round.h"
 #include "pool/slots.h"
@@ -67,13 +68,22 @@ static void copy_results(const struct pp_job *j) {
         if (j->result.outcomes[i] == 0) memcpy((char *)job->out + i * size, j->out + i * size, size);
 }
 
+/* Frees what items have read or written, or withholds it from a corpse. */
+static void free_data(struct pool *pool, const struct pp_job *j) {
+    const struct {
+        struct pp_heap *heap;
+        void *block;
+    } data[] = {{&pool->memory.inputs, j->in}, {&pool->memory.inputs, j->context},
+                {&pool->memory.results, j->out}, {&pool->memory.work, j->scratch}};
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++)
+        if (j->met_corpse && pool->corpses.count > 0) pp_withhold(pool, data[i].heap, data[i].block);
+        else pp_heap_free(data[i].heap, data[i].block);
+}
+
 void pp_job_free(struct pool *pool, struct pp_job *j) {
     pp_round_free(pool, j);
     pp_heap_free(&pool->memory.inputs, j->plan);
-    pp_heap_free(&pool->memory.inputs, j->in);
-    pp_heap_free(&pool->memory.inputs, j->context);
-    pp_heap_free(&pool->memory.results, j->out);
-    pp_heap_free(&pool->memory.work, j->scratch);
+    free_data(pool, j);
     pp_job_result_free(&j->result);
     pp_release(j);
 }

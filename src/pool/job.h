@@ -24,6 +24,7 @@ struct pp_job {
     struct pp_job_result result;
     struct pp_report report;
     bool stopped;        /* items that have not started are cancelled */
+    bool met_corpse;     /* a worker in it has become one: corpse.h */
     struct pp_link link; /* of `jobs` or `waiting_jobs` */
 
     /* Of the present round: round.c. */

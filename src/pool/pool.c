@@ -12,6 +12,7 @@
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/cancel.h"
+#include "pool/corpse.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/progress.h"
@@ -57,6 +58,7 @@ static int make_memory(struct pool *pool) {
 }
 
 static void unmake_memory(struct pool *pool) {
+    pp_withheld_end(pool);
     pp_heap_end(&pool->memory.inputs);
     pp_heap_end(&pool->memory.results);
     pp_heap_end(&pool->memory.work);

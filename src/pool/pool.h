@@ -26,6 +26,7 @@
 
 struct pp_job;
 struct pp_report;
+struct pp_withheld;
 
 struct pp_slot {
     struct future *future; /* NULL: free */
@@ -45,6 +46,12 @@ struct pp_reset {
     bool under_way;
     unsigned in_vain;   /* resets since anything was completed */
     uint64_t completed; /* what was completed when the last reset ended */
+};
+
+/* Workers that were killed and that the kernel does not end; see corpse.h. */
+struct pp_corpses {
+    size_t count;
+    struct pp_withheld *withheld;
 };
 
 struct pp_backend;
@@ -145,6 +152,7 @@ struct pool {
     uint32_t ended_lives[PP_WORKERS]; /* the last life of each whose notice was read */
     struct pp_looks looks;
     struct pp_reset reset;
+    struct pp_corpses corpses;
 
     /* Slots and tickets. */
     struct pp_slot *slots;                 /* [PP_SLOTS] */

@@ -246,7 +246,7 @@ void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *d
 /* The item that a worker died of, or was killed for. It is tried again only where the death was its own doing. */
 static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint64_t position) {
     uint64_t item = item_at(j, position);
-    bool died = notice->left.phase == PP_RUNNING && !j->stopped;
+    bool died = notice->left.phase == PP_RUNNING && !j->stopped && !notice->lingers;
     if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->totals.retried++;
         pp_job_result_leave(&j->result, item, 1);
@@ -292,6 +292,7 @@ void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *
     /* The record says which job the worker was in; a claim that is in no record may be of any job. */
     j->deaths++;
     if (pp_round_ticket(pool, j) != notice->left.job) return;
+    j->met_corpse |= notice->lingers;
     if (notice->left.fetching) lost_fetching(pool, j, notice);
     settle_chunk(j, notice);
 }

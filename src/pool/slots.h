@@ -1,7 +1,8 @@
 /* Slots: the places of tasks and jobs that workers can reach. A task has one from its ticket to its end, a job while it
  * has an entry of the job table.
  *
- * Invariant: a slot has a future, or is on the stack of free slots, or was never used. Each use has a new generation.
+ * Invariant: a slot has a future, or is on the stack of free slots, or withheld (corpse.h), or was never used. Each use
+ * has a new generation.
  * Always under the pool's lock. */
 #ifndef PP_SLOTS_H
 #define PP_SLOTS_H
@@ -50,10 +51,19 @@ static inline struct future *pp_slot_future(const struct pool *pool, uint64_t ti
     return pool->slots[slot].future;
 }
 
-static inline void pp_slot_free(struct pool *pool, uint32_t slot) {
+/* The future leaves its slot; which is given to others only once it is given back. */
+static inline void pp_slot_leave(struct pool *pool, uint32_t slot) {
     pool->slots[slot].future->slot = PP_NO_SLOT;
     pool->slots[slot].future = NULL;
+}
+
+static inline void pp_slot_give_back(struct pool *pool, uint32_t slot) {
     pool->free_slots[pool->free_slot_count++] = slot;
+}
+
+static inline void pp_slot_free(struct pool *pool, uint32_t slot) {
+    pp_slot_leave(pool, slot);
+    pp_slot_give_back(pool, slot);
 }
 
 #endif

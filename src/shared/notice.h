@@ -18,13 +18,14 @@
 
 /* A death, or that the pool can have no workers. */
 struct pp_notice {
-    enum { PP_WORKER_DIED, PP_ALL_DIED /* since PP_RESET */, PP_POOL_BROKEN } kind;
+    enum { PP_WORKER_DIED, PP_CORPSE_GONE, PP_ALL_DIED /* since PP_RESET */, PP_POOL_BROKEN } kind;
     uint32_t worker, life;
     pid_t pid;
     int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
-    bool reset; /* the supervisor killed it because of PP_RESET */
+    bool reset;   /* the supervisor killed it because of PP_RESET */
+    bool lingers; /* it is a corpse: see worker_life.h */
     struct pp_snapshot left;   /* what its record said in the end: untrusted */
     struct pp_last_words last; /* likewise */
 };

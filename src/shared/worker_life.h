@@ -1,5 +1,16 @@
 /* The life of a worker in shared memory, from its start to its death. A worker number has one life after another.
  *
+ * A corpse is a worker that was sent SIGKILL and that the kernel has not ended a second later: its control group is
+ * frozen, or it is in a system call that cannot be interrupted, as on a dead network file system. Its death is told all
+ * the same, and the next life of its number begins. For the protocols it is dead:
+ *   - It takes no step any more. SIGKILL cannot be blocked or handled. A thread that runs is interrupted at once, and
+ *     any other handles the signal when it would return from the kernel to its program; so none executes another
+ *     instruction of it. Its record says what it says at each death: how far it came.
+ *   - The kernel may still read or write memory for it: for the system call in which it is, wherever the task has asked
+ *     for that. The library's own calls name no shared memory but the word on which workers sleep. So only argument and
+ *     result of what it ran are concerned; see pool/corpse.h.
+ * A worker that the supervisor has not killed itself, or may not kill, is no corpse, however long it takes.
+ *
  * Invariant: a death is announced, then the record is cleared, then the notice of the death can be read, then the next
  * life begins; see notice.h.
  * Called by: supervisor, threads, inline. */
