@@ -518,11 +518,11 @@ static void act(unsigned what) {
 /* A backend without workers. */
 static int start_nobody(struct pool *pool) {
     int tasks[2], control[2];
-    MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_socketpair(control) == 0);
+    MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_pipe(control, -1) == 0);
     pool->fds.task_pipe = tasks[1];
     pool->fds.task_pipe_end = world.task_end = tasks[0];
-    pool->fds.command_socket = control[0];
-    world.control_end = control[1];
+    pool->fds.command_pipe = control[1];
+    world.control_end = control[0];
     pool->supervisor = getpid(); /* nobody that could be waited for or killed */
     return 0;
 }

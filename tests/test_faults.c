@@ -1,4 +1,4 @@
-/* Every system call may fail. The n-th malloc, mmap, pipe, socketpair, fork, read or write is made to fail, for n = 1,
+/* Every system call may fail. The n-th malloc, mmap, pipe, fork, read or write is made to fail, for n = 1,
  * 2, … until a run makes fewer calls than that; in the caller, in the supervisor and in the workers. In each run the
  * codes must be those that the header allows, accepted tasks must end in time, and nothing may be left behind.
  *
@@ -32,7 +32,7 @@ static enum process this_process(void) {
 
 /* Whether a name is a system call and not one of the points of test_points.c. */
 static bool is_call(const char *name) {
-    static const char *const calls[] = {"malloc", "mmap", "pipe", "socketpair", "fork", "read", "write", "madvise",
+    static const char *const calls[] = {"malloc", "mmap", "pipe", "fork", "read", "write", "madvise",
                                         "pidfd_open", "epoll"};
     for (size_t i = 0; i < COUNT(calls); i++)
         if (strcmp(name, calls[i]) == 0) return true;
@@ -487,9 +487,8 @@ TEST_CASE(every_mmap_may_fail) {
     each(CALLER, "mmap", false);
 }
 
-TEST_CASE(every_pipe_socket_and_fork_may_fail) {
+TEST_CASE(every_pipe_and_fork_may_fail) {
     each(CALLER, "pipe", false);
-    each(CALLER, "socketpair", false);
     each(CALLER, "fork", false);
 }
 
@@ -526,7 +525,7 @@ TEST_CASE(pool_create_returns_the_code_of_the_missing_resource) {
         const char *call;
         int code;
     } cases[] = {{"malloc", POOL_ENOMEM}, {"mmap", POOL_ENOMEM}, {"pipe", POOL_EAGAIN},
-                 {"socketpair", POOL_EAGAIN}, {"fork", POOL_EAGAIN}};
+                 {"fork", POOL_EAGAIN}};
     faults = shared(sizeof *faults);
     for (size_t i = 0; i < COUNT(cases); i++) {
         arrange(CALLER, cases[i].call, 1, INT_MAX);
@@ -572,8 +571,8 @@ TEST_CASE(large_blocks_are_allocated_without_huge_pages_too) {
     }
 }
 
-/* A thread of the program may fork in the middle of pool_create(): its child then holds a copy of the supervisor's end
- * of the socket. */
+/* A thread of the program may fork in the middle of pool_create(): its child then holds copies of the ends
+ * of all pipes. */
 static pid_t sister;
 static bool has_pidfds;
 
@@ -769,7 +768,7 @@ int main(int argc, char **argv) {
         TEST(every_malloc_may_fail),
         TEST(memory_may_end_at_any_malloc),
         TEST(every_mmap_may_fail),
-        TEST(every_pipe_socket_and_fork_may_fail),
+        TEST(every_pipe_and_fork_may_fail),
         TEST(every_read_of_the_caller_may_fail),
         TEST(every_write_of_the_caller_may_fail),
         TEST(every_call_of_the_caller_may_fail),

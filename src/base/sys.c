@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -87,11 +86,6 @@ int pp_pipe(int fds[2], int nonblocking_end) {
     if (FAULT("pipe", EMFILE)) return -1;
     if (pp_sys_pipe(fds)) return -1;
     return set_up_pair(fds, nonblocking_end);
-}
-
-int pp_socketpair(int fds[2]) {
-    if (FAULT("socketpair", EMFILE)) return -1;
-    return pp_sys_socketpair(fds) ? -1 : set_up_pair(fds, -1);
 }
 
 struct pp_file pp_file_of(int fd) {
@@ -188,14 +182,6 @@ ssize_t pp_write(int fd, const void *data, size_t size) {
     if (FAULT("write", EAGAIN)) return -1;
     ssize_t n;
     do n = write(fd, data, size);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
-ssize_t pp_send(int fd, const void *data, size_t size) {
-    if (FAULT("write", EAGAIN)) return -1;
-    ssize_t n;
-    do n = send(fd, data, size, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n;
 }

@@ -4,7 +4,7 @@
  * A function that is the same everywhere is in sys.c, any other in both sys_linux.c and sys_posix.c. Where POSIX has
  * nothing to offer, the function says in sys_posix.c that the system cannot.
  *
- * Invariant: no other file calls fork, pipe, socketpair, mmap, malloc, read, write or poll itself, except in a signal
+ * Invariant: no other file calls fork, pipe, mmap, malloc, read, write or poll itself, except in a signal
  * handler.
  * Called by: every layer. */
 #ifndef PP_SYS_H
@@ -82,10 +82,9 @@ void pp_unmap_unforked(uint32_t *page);
 
 /* ---- descriptors */
 
-/* Return 0 or -1. Both ends are close-on-exec and above 2. nonblocking_end: the end that does not block, 0 or 1; -1 for
+/* Returns 0 or -1. Both ends are close-on-exec and above 2. nonblocking_end: the end that does not block, 0 or 1; -1:
  * both. */
 int pp_pipe(int fds[2], int nonblocking_end);
-int pp_socketpair(int fds[2]);
 /* The identity of an open file; all zero: the descriptor is not open. */
 struct pp_file {
     dev_t device;
@@ -95,10 +94,9 @@ struct pp_file pp_file_of(int fd);
 /* Closes the descriptor and sets it to -1; does nothing if it is -1. */
 void pp_close(int *fd);
 
-/* One call each, repeated if a signal interrupts it. pp_send() never raises SIGPIPE. */
+/* One call each, repeated if a signal interrupts it. */
 ssize_t pp_read(int fd, void *data, size_t size);
 ssize_t pp_write(int fd, const void *data, size_t size);
-ssize_t pp_send(int fd, const void *data, size_t size);
 /* Reads the beginning of a file, at most room - 1 characters, as a string. Returns false if it cannot be read. */
 bool pp_read_text(const char *path, char *text, size_t room);
 

@@ -8,7 +8,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -122,10 +121,6 @@ bool pp_sys_detach(pid_t pid, int signal) {
 
 int pp_sys_pipe(int fds[2]) {
     return pipe2(fds, O_CLOEXEC);
-}
-
-int pp_sys_socketpair(int fds[2]) {
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
 }
 
 int pp_watch_process(pid_t pid) {

@@ -1,4 +1,4 @@
-/* What sys.c, sys_linux.c and sys_posix.c share: the injection of faults, and steps of pp_pipe() and pp_socketpair().
+/* What sys.c, sys_linux.c and sys_posix.c share: the injection of faults, and steps of pp_pipe().
  * CMake chooses one of the two platforms' files by PARPOOL_POSIX_ONLY. */
 #ifndef PP_SYS_PLATFORM_H
 #define PP_SYS_PLATFORM_H
@@ -29,9 +29,8 @@ int pp_sys_above_standard(int *fd);
 
 /* ---- by platform */
 
-/* Return 0 or -1. The ends are close-on-exec from the start where the system can do that. */
+/* Returns 0 or -1. The ends are close-on-exec from the start where the system can do that. */
 int pp_sys_pipe(int fds[2]);
-int pp_sys_socketpair(int fds[2]);
 /* Ends the tracing of a child that has stopped, which then receives the signal; 0: none. Returns false if the system
  * does not allow it. */
 bool pp_sys_detach(pid_t pid, int signal);

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 uint64_t pp_last_tick(void) {
@@ -87,10 +86,6 @@ bool pp_sys_detach(pid_t pid, int signal) {
 
 int pp_sys_pipe(int fds[2]) {
     return pipe(fds);
-}
-
-int pp_sys_socketpair(int fds[2]) {
-    return socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
 }
 
 int pp_watch_process(pid_t pid) {

@@ -1,7 +1,7 @@
 /* Workers that are processes, and the supervisor, a process as well, that starts and watches them.
  *
  * The caller forks the supervisor and sends it commands. It notices the supervisor's end by the lifeline: a pidfd where
- * the system has it, else the command socket.
+ * the system has it, else the end of a pipe.
  *
  * Invariant: a process is signalled only while its number is certainly its own: the supervisor while it is an unreaped
  * child, a worker while it leads its group.
@@ -15,7 +15,7 @@
 #include "host/backends.h"
 #include "host/supervisor.h"
 #include "pool/lock.h"
-#include "shared/command.h"
+#include "pool/tell.h"
 #include "shared/placement.h"
 
 #define LOOK_NS 100000000U /* how often the caller looks for the supervisor where the system has no pidfd */
@@ -25,77 +25,72 @@
 
 /* ---- start */
 
-struct pipes {
-    int tasks[2], bell[2], commands[2];
-};
+/* The last tells the caller of the supervisor's end where the system has no pidfd. */
+enum { TASKS, BELL, COMMANDS, LIFE, PIPES };
 
-static bool open_pipes(struct pipes *p, bool timed) {
-    /* A worker that waits until a deadline must not block in the pipe. */
-    if (pp_pipe(p->tasks, timed ? -1 : 1)) return false;
-    if (pp_pipe(p->bell, -1)) goto no_bell;
-    if (pp_socketpair(p->commands)) goto no_commands;
-    return true;
-
-no_commands:
-    pp_close(&p->bell[0]);
-    pp_close(&p->bell[1]);
-no_bell:
-    pp_close(&p->tasks[0]);
-    pp_close(&p->tasks[1]);
-    return false;
+static void close_pipes(int pipes[PIPES][2]) {
+    for (int i = 0; i < 2 * PIPES; i++) pp_close(&pipes[i / 2][i % 2]);
 }
 
-static void close_pipes(struct pipes *p) {
-    for (int end = 0; end < 2; end++) {
-        pp_close(&p->tasks[end]);
-        pp_close(&p->bell[end]);
-        pp_close(&p->commands[end]);
+static bool open_pipes(int pipes[PIPES][2], bool timed) {
+    for (int i = 0; i < PIPES; i++) pipes[i][0] = pipes[i][1] = -1;
+    for (int i = 0; i < PIPES; i++) {
+        /* A worker that waits until a deadline must not block in the pipe. */
+        if (pp_pipe(pipes[i], i == TASKS && !timed ? 1 : -1) == 0) continue;
+        close_pipes(pipes);
+        return false;
     }
+    return true;
 }
 
-static noreturn void be_supervisor(struct pool *pool, struct pipes *p, pid_t caller, int caller_pidfd) {
-    pp_close(&p->tasks[1]);
-    pp_close(&p->bell[0]);
-    pp_close(&p->commands[0]);
+static noreturn void be_supervisor(struct pool *pool, int p[PIPES][2], pid_t caller, int caller_pidfd) {
+    pp_close(&p[TASKS][1]);
+    pp_close(&p[BELL][0]);
+    pp_close(&p[COMMANDS][1]);
+    pp_close(&p[LIFE][0]);
     struct pp_supervisor_options options = {
         .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
         .keep_oom_score = pool->options.keep_oom_score, .caller_pidfd = caller_pidfd,
-        .task_pipe = p->tasks[0], .bell = p->bell[1], .command_socket = p->commands[1], .caller = caller};
+        .task_pipe = p[TASKS][0], .bell = p[BELL][1], .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1],
+        .caller = caller};
     pp_supervisor_run(&pool->shared, &options);
 }
 
-static void keep_ends(struct pool *pool, struct pipes *p, pid_t supervisor) {
+static void keep_ends(struct pool *pool, int p[PIPES][2], pid_t supervisor) {
     pool->supervisor = supervisor;
-    /* The caller keeps the read end of the task pipe as well: a write must never raise SIGPIPE. */
-    pool->fds.task_pipe = p->tasks[1];
-    pool->fds.task_pipe_end = p->tasks[0];
-    pool->fds.bell = p->bell[0];
-    pool->fds.bell_end = p->bell[1];
-    pool->fds.command_socket = p->commands[0];
-    pp_close(&p->commands[1]);
+    /* The caller keeps read ends as well: a write must never raise SIGPIPE. */
+    pool->fds.task_pipe = p[TASKS][1];
+    pool->fds.task_pipe_end = p[TASKS][0];
+    pool->fds.bell = p[BELL][0];
+    pool->fds.bell_end = p[BELL][1];
+    pool->fds.command_pipe = p[COMMANDS][1];
+    pool->fds.command_pipe_end = p[COMMANDS][0];
+    pp_close(&p[LIFE][1]);
     pool->fds.lifeline = pp_watch_process(supervisor);
-    if (pool->fds.lifeline < 0) pool->fds.lifeline = pool->fds.command_socket;
+    pool->fds.lifeline_is_pipe = pool->fds.lifeline < 0;
+    if (pool->fds.lifeline_is_pipe) pool->fds.lifeline = p[LIFE][0];
+    else pp_close(&p[LIFE][0]);
 }
 
 static int start_processes(struct pool *pool) {
-    struct pipes p;
+    int p[PIPES][2];
     int error = POOL_EAGAIN;
     char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
     if (!environment) return POOL_ENOMEM;
-    if (!open_pipes(&p, pool->options.idle_timeout > 0)) goto no_pipes;
+    if (!open_pipes(p, pool->options.idle_timeout > 0)) goto no_pipes;
     pid_t caller = getpid();
     int caller_pidfd = pp_watch_process(caller);
     pid_t pid = pp_fork();
     if (pid == 0) {
         pp_env_use(environment);
-        be_supervisor(pool, &p, caller, caller_pidfd);
+        be_supervisor(pool, p, caller, caller_pidfd);
     }
     pp_close(&caller_pidfd);
     if (pid > 0) {
-        keep_ends(pool, &p, pid);
+        keep_ends(pool, p, pid);
         error = 0;
     } else {
-        close_pipes(&p);
+        close_pipes(p);
     }
 no_pipes:
     pp_release(environment);
@@ -106,11 +101,11 @@ no_pipes:
 
 /* Waits until the supervisor has gone, or until the deadline. Needs no lock.
  *
- * The socket tells of the supervisor's end, unless a child that another thread forked while the pool was made holds the
+ * A pipe tells of the supervisor's end, unless a child that another thread forked while the pool was made holds the
  * other end. A pidfd always tells; where the system has none, the caller looks for its child now and then. */
 static bool supervisor_has_gone(const struct pool *pool, uint64_t deadline) {
     struct pollfd lifeline = {.fd = pool->fds.lifeline, .events = POLLIN};
-    bool is_certain = pool->fds.lifeline != pool->fds.command_socket;
+    bool is_certain = !pool->fds.lifeline_is_pipe;
     for (;;) {
         if (!is_certain && (pool->supervisor == 0 || pp_has_ended(pool->supervisor))) return true;
         uint64_t look = is_certain ? UINT64_MAX : pp_now() + LOOK_NS;
@@ -150,7 +145,7 @@ static void await_supervisor(struct pool *pool, bool gone) {
 
 /* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
-    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_END});
+    pp_tell(pool, (struct pp_command){.kind = PP_END});
     await_supervisor(pool, supervisor_has_gone(pool, pp_now() + END_NS));
     kill_orphans(pool);
 }
@@ -158,7 +153,7 @@ static void end_processes(struct pool *pool) {
 /* ---- the number of workers */
 
 static void resize_processes(struct pool *pool) {
-    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESIZE});
+    pp_tell(pool, (struct pp_command){.kind = PP_RESIZE});
 }
 
 /* The supervisor exits when the last worker has gone. */

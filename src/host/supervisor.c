@@ -98,7 +98,7 @@ static void watch_children(struct supervisor *s) {
     sigprocmask(SIG_SETMASK, &all_but_child, NULL);
 }
 
-/* The command socket tells of the caller's end, unless a child of the caller holds its other end. A pidfd always tells;
+/* The command pipe tells of the caller's end, unless a child of the caller holds its write end. A pidfd always tells;
  * where the system has none, the supervisor looks for its parent now and then. */
 static bool caller_has_gone(const struct supervisor *s) {
     if (s->caller_pidfd >= 0 || s->elsewhere) return false; /* poll() tells */
@@ -125,8 +125,9 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(supervisor, s->options->keep_oom_score);
     pp_crash_begin_worker(s->shared, number);
-    int command_socket = s->options->command_socket;
-    pp_close(&command_socket);
+    int command_pipe = s->options->command_pipe, lifeline = s->options->lifeline;
+    pp_close(&command_pipe);
+    pp_close(&lifeline);
     pp_close(&s->signal_pipe[0]);
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
@@ -526,7 +527,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
 static void take_commands(struct supervisor *s) {
     struct pp_command command;
     int got;
-    while ((got = pp_command_receive(s->options->command_socket, &command)) > 0) obey(s, &command);
+    while ((got = pp_command_receive(s->options->command_pipe, &command)) > 0) obey(s, &command);
     if (got < 0) end_all(s);
 }
 
@@ -535,7 +536,7 @@ static void wait_for_events(struct supervisor *s) {
     uint64_t deadline = s->next_check;
     for (int i = 0; i < 2; i++)
         if (others[i] < deadline) deadline = others[i];
-    struct pollfd fds[] = {{.fd = s->options->command_socket, .events = POLLIN},
+    struct pollfd fds[] = {{.fd = s->options->command_pipe, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
     uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;

@@ -19,7 +19,8 @@ struct pp_supervisor_options {
     bool keep_oom_score; /* as in struct pool_options */
     int task_pipe;       /* read end, for the workers */
     int bell;            /* write end, for the workers, and for notices */
-    int command_socket;  /* the supervisor's end */
+    int command_pipe;    /* read end */
+    int lifeline;        /* write end of a pipe that tells the caller of the supervisor's end; no worker has it */
     int caller_pidfd;    /* readable once the caller has ended; -1: the system has none */
     pid_t caller;        /* as the caller knows itself; the supervisor may be in another pid namespace */
 };

@@ -2,18 +2,17 @@
 
 #include "pool/finish.h"
 #include "pool/outcome.h"
-#include "shared/command.h"
+#include "pool/tell.h"
 #include "shared/state.h"
 
 void pp_kill_worker(struct pool *pool, uint64_t running) {
-    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running),
-                                                        .life = (uint32_t)(running >> 16) & 0xffffU});
+    uint32_t life = (uint32_t)(running >> 16) & 0xffffU;
+    pp_tell(pool, (struct pp_command){.kind = PP_KILL, .worker = pp_worker_of(running), .life = life});
 }
 
 void pp_kill_stray(struct pool *pool, uint32_t worker, uint32_t trace) {
     uint32_t life = atomic_load_explicit(&pool->shared.control->lives[worker], memory_order_relaxed);
-    pp_command_send(pool->fds.command_socket,
-                    &(struct pp_command){.kind = PP_KILL, .worker = worker, .life = life, .value = trace});
+    pp_tell(pool, (struct pp_command){.kind = PP_KILL, .worker = worker, .life = life, .value = trace});
 }
 
 int pp_task_cancel(struct pool *pool, struct future *future) {

@@ -9,7 +9,7 @@
 #include "pool/outcome.h"
 #include "pool/reset.h"
 #include "pool/slots.h"
-#include "shared/command.h"
+#include "pool/tell.h"
 #include "shared/notice.h"
 #include "shared/park.h"
 #include "shared/state.h"
@@ -93,7 +93,7 @@ static void read_notices(struct pool *pool) {
     struct pp_notice notice;
     bool supervisor_waits;
     while (pp_notice_read(&pool->shared, &notice, &supervisor_waits)) {
-        if (supervisor_waits) pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_ROOM});
+        if (supervisor_waits) pp_tell(pool, (struct pp_command){.kind = PP_ROOM});
         if (notice.kind == PP_WORKER_DIED) worker_died(pool, &notice);
         else if (notice.kind == PP_CORPSE_GONE) pp_corpse_gone(pool);
         else if (notice.kind == PP_ALL_DIED) pp_reset_finish(pool);

@@ -1,4 +1,4 @@
-/* What a corpse may still use. A corpse is a worker that was killed and that the kernel does not end; see worker_life.h.
+/* What a corpse may still use: a worker that was killed and that the kernel does not end; see worker_life.h.
  *
  * It runs nothing any more, but the system call in which it is may still read its argument, or write its result, once a
  * file system answers. So the slot, the argument and the result of what it ran are withheld, and used for nothing else

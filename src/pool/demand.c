@@ -1,7 +1,7 @@
 #include "pool/demand.h"
 
 #include "pool/job.h"
-#include "shared/command.h"
+#include "pool/tell.h"
 
 /* Blocks of all jobs in the job table: as many workers could be of use to them. */
 static uint64_t count_blocks(const struct pool *pool) {
@@ -22,6 +22,6 @@ void pp_ask_for_workers(struct pool *pool) {
     if (useful <= live + asked) return;
     uint64_t more = useful - live - asked;
     uint32_t count = more < resting - asked ? (uint32_t)more : resting - asked;
-    if (pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_START, .value = count}))
+    if (pp_tell(pool, (struct pp_command){.kind = PP_START, .value = count}))
         pool->starts_sent += count;
 }

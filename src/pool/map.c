@@ -11,8 +11,8 @@
 #include "pool/progress.h"
 #include "pool/resize.h"
 #include "pool/round.h"
+#include "pool/tell.h"
 #include "shared/fetch.h"
-#include "shared/timer.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
 
@@ -118,7 +118,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, enum way way
     }
     j->future = f;
     if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
-    if (job->timeout) pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, job->timeout);
+    if (job->timeout) pp_tell_timeout(pool, job->timeout);
     pp_job_begin(pool, j);
     return 0;
 }

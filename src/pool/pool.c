@@ -17,8 +17,8 @@
 #include "pool/job.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
+#include "pool/tell.h"
 #include "pool/wait.h"
-#include "shared/command.h"
 #include "shared/pages.h"
 #include "shared/placement.h"
 
@@ -86,7 +86,7 @@ static void set_up(struct pool *pool, const struct pool_options *options, int wo
     pool->owner = getpid();
     pool->made = pp_now();
     pool->fds = (struct pp_fds){.task_pipe = -1, .task_pipe_end = -1, .bell = -1, .bell_end = -1,
-                                .command_socket = -1, .lifeline = -1, .event = -1};
+                                .command_pipe = -1, .command_pipe_end = -1, .lifeline = -1, .event = -1};
     pool->backend = pp_backend_of(options->backend);
     pool->in_here = pool->backend->in_here;
     pool->references = 1;
@@ -145,9 +145,9 @@ static void close_descriptors(struct pool *pool) {
     pp_close(&pool->fds.task_pipe_end);
     pp_close(&pool->fds.bell);
     pp_close(&pool->fds.bell_end);
-    if (pool->fds.lifeline != pool->fds.command_socket) pp_close(&pool->fds.lifeline);
-    pool->fds.lifeline = -1;
-    pp_close(&pool->fds.command_socket);
+    pp_close(&pool->fds.lifeline);
+    pp_close(&pool->fds.command_pipe);
+    pp_close(&pool->fds.command_pipe_end);
 }
 
 static void break_as_cancelled(struct pool *pool) {
@@ -200,7 +200,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
         pp_wake_waiting(pool);
         atomic_store_explicit(&pool->shared.control->closing, 1, memory_order_release);
-        pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_CLOSE});
+        pp_tell(pool, (struct pp_command){.kind = PP_CLOSE});
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);

@@ -72,8 +72,9 @@ struct pp_memory {
 struct pp_fds {
     int task_pipe, task_pipe_end; /* write end, read end */
     int bell, bell_end;           /* read end, write end */
-    int command_socket;
-    int lifeline; /* readable once the supervisor has gone; `command_socket` if the system has nothing better */
+    int command_pipe, command_pipe_end; /* write end, read end */
+    int lifeline; /* readable once the supervisor has gone: a pidfd, or a pipe whose other end only it should have */
+    bool lifeline_is_pipe;
     int event;    /* what pool_fd() returned */
 };
 
@@ -148,6 +149,7 @@ struct pool {
     uint32_t starts_sent;            /* workers asked for; see resize.h */
     struct pp_wakes wakes;
     int32_t shortest_timeout;        /* see timer.h */
+    unsigned untold;                 /* commands that have not reached the supervisor, by bits; see tell.h */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
     uint32_t ended_lives[PP_WORKERS]; /* the last life of each whose notice was read */
     struct pp_looks looks;

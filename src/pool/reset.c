@@ -7,7 +7,7 @@
 #include "pool/job.h"
 #include "pool/outcome.h"
 #include "pool/slots.h"
-#include "shared/command.h"
+#include "pool/tell.h"
 #include "shared/ring.h"
 
 #define MOST_IN_VAIN 3 /* resets from one to the next of which nothing was completed */
@@ -20,7 +20,8 @@ static uint64_t count_completed(const struct pool *pool) {
 }
 
 void pp_reset_begin(struct pool *pool) {
-    if (!pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESET})) return;
+    /* The end of the last one comes first. */
+    if (!pp_tell_again(pool) || !pp_tell(pool, (struct pp_command){.kind = PP_RESET})) return;
     pool->reset.under_way = true;
     if (count_completed(pool) != pool->reset.completed) pool->reset.in_vain = 0;
     pool->reset.in_vain++;
@@ -65,6 +66,6 @@ void pp_reset_finish(struct pool *pool) {
     if (is_hopeless(pool)) pool->reset.in_vain = 0;
     pool->reset.under_way = false;
     pool->reset.completed = count_completed(pool);
-    pp_command_send(pool->fds.command_socket, &(struct pp_command){.kind = PP_RESUME});
+    pp_tell(pool, (struct pp_command){.kind = PP_RESUME});
     pp_dispatch(pool);
 }

@@ -7,6 +7,7 @@
 #include "pool/dispatch.h"
 #include "pool/future_alloc.h"
 #include "pool/graph.h"
+#include "pool/tell.h"
 #include "shared/ring.h"
 #include "shared/timer.h"
 
@@ -63,7 +64,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 int pp_task_send(struct pool *pool, struct future *future) {
     int timeout = future->task.timeout, error = 0;
     bool has_relations = future->relations != NULL;
-    if (timeout) pp_timer_begin(&pool->shared, pool->fds.command_socket, &pool->shortest_timeout, timeout);
+    if (timeout) pp_tell_timeout(pool, timeout);
     pool->open++;
     if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {

@@ -1,9 +1,11 @@
-/* Commands from the caller to the supervisor, of fixed size, through a socket that no worker has. In the other
- * direction the supervisor writes notices to shared memory that workers cannot write. When one side ends, the other
- * finds the end of file.
+/* Commands from the caller to the supervisor, of fixed size, through a pipe that no worker has. In the other direction
+ * the supervisor writes notices to shared memory that workers cannot write.
  *
- * Invariant: a command is sent whole or not at all.
- * Called by: the caller's layer and timer (send), supervisor (receive). */
+ * A pipe, not a socket: a program that filters its system calls after pool_create() still has write(2). The caller
+ * keeps the read end as well: a write must never raise SIGPIPE.
+ *
+ * Invariant: a command is sent whole or not at all, as it is shorter than PIPE_BUF.
+ * Called by: tell and processes (send), supervisor (receive). */
 #ifndef PP_COMMAND_H
 #define PP_COMMAND_H
 
@@ -27,9 +29,9 @@ struct pp_command {
     uint32_t kind, worker, life, value;
 };
 
-/* Returns false if there is no supervisor (the socket is -1), it has gone, or it does not read. */
-bool pp_command_send(int command_socket, const struct pp_command *command);
+/* Returns false if there is no supervisor (the pipe is -1), it does not read, or the system refuses the call. */
+bool pp_command_send(int command_pipe, const struct pp_command *command);
 /* Returns 1 if it has received a command, 0 if there is none, -1 if the caller has gone. */
-int pp_command_receive(int command_socket, struct pp_command *command);
+int pp_command_receive(int command_pipe, struct pp_command *command);
 
 #endif

@@ -1,20 +1,19 @@
 #include "shared/timer.h"
 
-#include "shared/command.h"
 #include "shared/plan.h"
 #include "shared/record.h"
 #include "shared/ticket.h"
 
 #define NS_PER_MS 1000000U
 
-void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout) {
+bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout) {
     struct pp_control *control = shared->control;
     atomic_fetch_add_explicit(&control->timed, 1, memory_order_seq_cst);
     bool runs = atomic_load_explicit(&control->timers_on, memory_order_seq_cst) != 0;
-    if (runs && timeout >= *shortest) return;
+    if (runs && timeout >= *shortest) return false;
     *shortest = timeout;
     atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
-    pp_command_send(command_socket, &(struct pp_command){.kind = PP_TIMER, .value = (uint32_t)timeout});
+    return true;
 }
 
 void pp_timer_end(struct pp_shared *shared) {

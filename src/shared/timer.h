@@ -15,9 +15,10 @@
 
 #include "shared/shared.h"
 
-/* Caller: a task or job with this time-out in ms was submitted; is done. shortest: the shortest time-out that the
- * supervisor knows of; kept between calls, 0 at first. */
-void pp_timer_begin(struct pp_shared *shared, int command_socket, int32_t *shortest, int32_t timeout);
+/* Caller: a task or job with this time-out in ms was submitted; is done. The first returns whether the supervisor must
+ * be sent PP_TIMER with the time-out. shortest: the shortest time-out that the supervisor was told; kept between calls,
+ * 0 at first. */
+bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout);
 void pp_timer_end(struct pp_shared *shared);
 
 /* Supervisor: swaps the state word of each task or item that is overdue at `now`, and calls `kill` for its worker.

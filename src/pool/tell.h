@@ -1,0 +1,21 @@
+/* Commands to the supervisor, which may not take one: it was stopped and the pipe is full, or a filter of system calls
+ * refuses the write. Nothing is lost by that: a command that must arrive is noted, and told again by each call that
+ * waits, at its looks (wait.h). Kills, resets and starts are not noted, since a look finds what asks for them.
+ *
+ * Invariant: a noted command is as good later, alone and only once: it tells the supervisor to look at shared memory.
+ * Always under the pool's lock.
+ * Called by: whatever sends commands; integrity (again). */
+#ifndef PP_TELL_H
+#define PP_TELL_H
+
+#include "pool/pool.h"
+#include "shared/command.h"
+
+/* Returns false if the command did not reach the supervisor, or there is none. */
+bool pp_tell(struct pool *pool, struct pp_command command);
+/* Tells what was noted. Returns false if some of it does not reach the supervisor. */
+bool pp_tell_again(struct pool *pool);
+/* A task or job with this time-out was submitted. */
+void pp_tell_timeout(struct pool *pool, int timeout);
+
+#endif
