@@ -354,6 +354,7 @@ PARPOOL_API int pool_cpu_count(void);
  * workers: as in struct pool_options.
  * Returns: 0, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
  *     POOL_EINVAL: also for workers out of range
+ *     POOL_EAGAIN: the supervising process takes no command now; calls that wait try again
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_resize(struct pool *pool, int workers);
 
@@ -456,6 +457,7 @@ PARPOOL_API int future_cancel(struct future *future);
  * Returns: 0: it is done, or will be within moments, with POOL_ECANCELLED unless it ended first; or POOL_EINVAL,
  *   POOL_EFOREIGN
  *     POOL_EBUSY: it was done
+ *     POOL_EAGAIN: the supervising process takes no command now; calls that wait try again
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_kill(struct future *future);
 
@@ -721,6 +723,10 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     and then gives itself all of its CPUs again by the same call: a filter of system calls must not kill it for that.
  *   - On Linux, core dumps of the program and of workers leave the arena out: else they would take all memory that it
  *     might ever need. Elsewhere, and for mlockall(), set arena_size.
+ *   - If something stops the supervising process (SIGSTOP), time-outs and kills wait until a call that waits has let it
+ *     go on by SIGCONT: within a second, unless a debugger holds it. Workers that are stopped are left so, and their
+ *     time-outs go on; when they are to end, since the pool was shut down or made smaller, they get SIGCONT, too.
+ *   - A program may filter its system calls after pool_create(): calls on the pool use none of the network.
  *   - The supervising process is a child of the caller. A wait() for any child waits for it too, so wait for your own
  *     children by pid. Its exit raises one SIGCHLD.
  *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no

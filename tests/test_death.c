@@ -486,6 +486,84 @@ TEST_CASE(a_stopped_supervisor_does_not_block_destroy) {
     future_free(busy);
 }
 
+static void do_nothing(void *arg) {
+    (void)arg;
+}
+
+/* A pool of 2 whose supervisor is stopped; one worker runs what never ends. */
+static struct pool *pool_with_stopped_supervisor(bool finalizes, int timeout, struct future **endless) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool_options options = test_options(2);
+    options.finalizer = finalizes ? do_nothing : NULL;
+    struct pool *pool = pool_from(&options);
+    struct pool_task task = {.fn = forever_task, POOL_IN(&gate), .timeout = timeout};
+    assert_ok(pool_submit(pool, &task, endless));
+    assert_true(gate_reached(gate, 1));
+    assert_int_equal(kill(supervisor_of(pool), SIGSTOP), 0);
+    return pool;
+}
+
+TEST_CASE(a_stopped_supervisor_goes_on_once_a_call_waits_for_it) {
+    struct future *future;
+    struct pool *pool = pool_with_stopped_supervisor(false, 500, &future);
+    assert_code(finish(future, NULL), POOL_EDEADLINE);
+    pool_destroy(pool);
+
+    pool = pool_with_stopped_supervisor(false, 0, &future);
+    assert_ok(future_kill(future));
+    int code; /* no call waits for as long as it takes to look for what is wrong */
+    for (int64_t start = now_ms(); (code = future_get(future, NULL, 20)) == POOL_ETIMEDOUT;)
+        assert_true(now_ms() - start < PATIENCE);
+    assert_code(code, POOL_ECANCELLED);
+    future_free(future);
+    kill(supervisor_of(pool), SIGSTOP);
+    int64_t start = now_ms();
+    pool_destroy(pool);
+    assert_took(start, 0, instrumented() ? PATIENCE : 1500); /* else it is killed after 2 s */
+
+    for (int finalizes = 0; finalizes <= 1; finalizes++) {
+        pool = pool_with_stopped_supervisor(finalizes, 0, &future);
+        assert_ok(pool_shutdown(pool, POOL_KILL_RUNNING, PATIENCE));
+        assert_code(finish(future, NULL), POOL_ECANCELLED);
+        pool_destroy(pool);
+    }
+}
+
+/* Nothing is open: the pool only waits for its workers to end. */
+TEST_CASE(a_supervisor_that_is_stopped_while_its_workers_retire_goes_on) {
+    struct pool_options options = test_options(2);
+    options.finalizer = do_nothing;
+    struct pool *pool = pool_from(&options);
+    kill(supervisor_of(pool), SIGSTOP);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_stopped_worker_goes_on_when_it_is_to_end) {
+    for (int way = 0; way < 3; way++) {
+        struct pool_options options = test_options(2);
+        options.finalizer = way == 0 ? do_nothing : NULL;
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_from(&options);
+        struct future *future = way == 1 ? block_worker(pool, gate) : NULL;
+        assert_squares_at_once(pool, 100);
+        struct pool_worker_stats list[2];
+        struct pool_stats stats = {.list = list, .room = 2};
+        do assert_ok(pool_stats(pool, &stats));
+        while (list[0].pid == 0 || list[1].pid == 0);
+        for (int w = 0; w < 2; w++) kill(list[w].pid, SIGSTOP);
+        if (future) gate_open(gate);
+        if (way == 2) {
+            assert_ok(pool_resize(pool, 1));
+            assert_true(gone_within(list[1].pid, PATIENCE));
+        } else {
+            assert_ok(pool_shutdown(pool, 0, PATIENCE));
+        }
+        if (future) assert_ok(finish(future, NULL));
+        pool_destroy(pool);
+    }
+}
+
 static atomic_int *starts;
 
 static int dies_at_start(void *argument) {
@@ -665,6 +743,9 @@ int main(int argc, char **argv) {
         TEST(the_death_of_the_supervisor_ends_all_open_tasks),
         TEST(workers_end_with_their_supervisor),
         TEST(a_stopped_supervisor_does_not_block_destroy),
+        TEST(a_stopped_supervisor_goes_on_once_a_call_waits_for_it),
+        TEST(a_supervisor_that_is_stopped_while_its_workers_retire_goes_on),
+        TEST(a_stopped_worker_goes_on_when_it_is_to_end),
         TEST(a_pool_whose_workers_all_die_at_start_is_broken),
         TEST(a_worker_that_dies_at_start_is_tried_again),
         TEST(a_task_that_closes_all_descriptors_costs_no_other),

@@ -640,6 +640,108 @@ TEST_CASE(a_child_forked_during_pool_create_does_not_hide_the_end_of_the_supervi
     }
 }
 
+/* ---- Commands that do not reach the supervisor */
+
+/* While this is set, the caller can write nothing. */
+static bool is_mute;
+
+static bool mute(const char *call) {
+    return is_mute && strcmp(call, "write") == 0 && getpid() == faults->caller;
+}
+
+static void begin_mute(void) {
+    faults = shared(sizeof *faults);
+    faults->caller = getpid();
+    pp_fault = mute;
+    is_mute = false;
+}
+
+static struct future *endless(struct pool *pool, int timeout) {
+    struct future *future;
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = forever_task, .timeout = timeout}, &future));
+    return future;
+}
+
+TEST_CASE(a_time_out_ends_a_task_though_its_command_did_not_reach_the_supervisor) {
+    begin_mute();
+    struct pool *pool = pool_of(2);
+    is_mute = true;
+    struct future *future = endless(pool, 50);
+    is_mute = false;
+    assert_code(finish(future, NULL), POOL_EDEADLINE);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+TEST_CASE(a_kill_that_did_not_reach_the_supervisor_is_told_and_made_up_for) {
+    begin_mute();
+    struct pool *pool = pool_of(2);
+    struct future *future = endless(pool, 0), *job;
+    while (!future_running(future)) sleep_ms(1);
+    is_mute = true;
+    assert_code(future_kill(future), POOL_EAGAIN);
+    is_mute = false;
+    assert_code(finish(future, NULL), POOL_ECANCELLED);
+
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = forever_task, .count = 2, .chunk = 1}, &job));
+    while (!future_running(job)) sleep_ms(1);
+    sleep_ms(20); /* until an item runs */
+    is_mute = true;
+    assert_code(future_kill(job), POOL_EAGAIN);
+    is_mute = false;
+    assert_code(finish(job, NULL), POOL_ECANCELLED);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+TEST_CASE(a_new_size_that_did_not_reach_the_supervisor_is_told_and_made_up_for) {
+    begin_mute();
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *first = block_worker(pool, gate), *second = submit_gated(pool, gate);
+    is_mute = true;
+    assert_code(pool_resize(pool, 2), POOL_EAGAIN);
+    is_mute = false;
+    assert_code(future_get(second, NULL, 1000), POOL_ETIMEDOUT); /* looks at the pool */
+    assert_true(gate_reached(gate, 2));
+    gate_open(gate);
+    assert_ok(finish(first, NULL));
+    assert_ok(finish(second, NULL));
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+TEST_CASE(a_worker_is_started_for_work_though_the_command_did_not_reach_the_supervisor) {
+    begin_mute();
+    struct pool_options options = test_options(2);
+    options.lazy = true;
+    struct pool *pool = pool_from(&options);
+    is_mute = true;
+    struct future *future = submit_square(pool, 7);
+    is_mute = false;
+    assert_square(future, 7);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
+static void do_nothing(void *arg) {
+    (void)arg;
+}
+
+TEST_CASE(a_shutdown_ends_what_waits_for_a_process_though_its_command_did_not_reach_the_supervisor) {
+    begin_mute();
+    struct pool_options options = test_options(2);
+    options.finalizer = do_nothing;
+    struct pool *pool = pool_from(&options);
+    assert_square(submit_square(pool, 7), 7);
+    is_mute = true;
+    assert_code(pool_shutdown(pool, 0, 50), POOL_ETIMEDOUT);
+    is_mute = false;
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 /* Many futures are allocated in large blocks. */
 TEST_CASE(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had) {
     enum { MOST = 20000 };
@@ -779,6 +881,11 @@ int main(int argc, char **argv) {
         TEST(a_default_arena_is_made_smaller_where_address_space_is_scarce),
         TEST(large_blocks_are_allocated_without_huge_pages_too),
         TEST(a_child_forked_during_pool_create_does_not_hide_the_end_of_the_supervisor),
+        TEST(a_time_out_ends_a_task_though_its_command_did_not_reach_the_supervisor),
+        TEST(a_kill_that_did_not_reach_the_supervisor_is_told_and_made_up_for),
+        TEST(a_new_size_that_did_not_reach_the_supervisor_is_told_and_made_up_for),
+        TEST(a_worker_is_started_for_work_though_the_command_did_not_reach_the_supervisor),
+        TEST(a_shutdown_ends_what_waits_for_a_process_though_its_command_did_not_reach_the_supervisor),
         TEST(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had),
         TEST(tasks_end_with_eagain_if_no_worker_can_be_forked),
         TEST(a_command_in_the_pause_after_a_refused_fork_does_not_end_the_tries),

@@ -197,6 +197,33 @@ TEST_CASE(a_loop_may_wait_for_other_descriptors_as_well) {
     close(pipe_ends[1]);
 }
 
+static void pass_gate(void *gate) {
+    (void)gate_pass(gate);
+}
+
+/* The workers are to end, and do so only later. */
+TEST_CASE(the_descriptor_stops_being_readable_after_a_shutdown_that_took_too_long) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool_options options = test_options(2);
+    options.finalizer = pass_gate;
+    options.finalizer_arg = gate;
+    struct pool *pool = pool_from(&options);
+    int fd = pool_fd(pool);
+    assert_squares_at_once(pool, 10);
+    assert_code(pool_shutdown(pool, 0, 100), POOL_ETIMEDOUT);
+    gate_open(gate);
+    int rounds = 0;
+    for (int64_t start = now_ms(); now_ms() - start < 2000; sleep_ms(1)) {
+        if (!readable_within(fd, 0)) continue;
+        assert_true(pool_poll(pool, 0) >= 0);
+        rounds++;
+    }
+    assert_true(rounds < 200);
+    assert_false(readable_within(fd, 100));
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(the_descriptor_is_readable_when_a_task_has_ended),
@@ -208,6 +235,7 @@ int main(int argc, char **argv) {
         TEST(pool_poll_does_not_wait_without_tasks_in_flight),
         TEST(the_descriptor_of_an_idle_pool_stops_being_readable),
         TEST(deaths_and_deadlines_wake_the_loop),
+        TEST(the_descriptor_stops_being_readable_after_a_shutdown_that_took_too_long),
         TEST(a_loop_may_wait_for_other_descriptors_as_well),
     };
     return run_group("poll", tests, COUNT(tests), argc, argv);

@@ -1,5 +1,6 @@
 /* A task may give up system calls that its worker needs: without a way to sleep the worker would take a CPU for ever,
- * and without a way to ring the bell the caller would not be woken. Such a worker is replaced. */
+ * and without a way to ring the bell the caller would not be woken. Such a worker is replaced. A program may give up
+ * calls that its pool does not need. */
 #include "support.h"
 
 #if LINUX
@@ -107,11 +108,50 @@ TEST_CASE(an_event_loop_learns_of_the_last_task_of_a_worker_that_cannot_ring) {
     pool_destroy(pool);
 }
 
+/* ---- the program itself */
+
+/* Gives up the calls of the network, as programs do once they are set up. Returns whether it could. */
+static bool give_up_network(void) {
+    static const uint32_t calls[] = {SYS_socket, SYS_socketpair, SYS_connect, SYS_sendto, SYS_sendmsg, SYS_recvfrom,
+                                     SYS_recvmsg, SYS_shutdown};
+    for (size_t i = 0; i < COUNT(calls); i++) {
+        pid_t self;
+        if (give_up_task(&calls[i], &self)) return false;
+    }
+    return true;
+}
+
+static int use_pool_without_network(void *unused) {
+    (void)unused;
+    struct pool_options options = test_options(2);
+    struct pool *pool;
+    struct future *late, *killed;
+    EXPECT(pool_create(&options, &pool) == 0);
+    if (give_up_network()) {
+        EXPECT(pool_submit(pool, &(struct pool_task){.fn = forever_task, .timeout = 50}, &late) == 0);
+        EXPECT(pool_submit(pool, &(struct pool_task){.fn = forever_task}, &killed) == 0);
+        EXPECT(future_get(late, NULL, PATIENCE) == POOL_EDEADLINE);
+        EXPECT(future_kill(killed) == 0);
+        EXPECT(future_get(killed, NULL, PATIENCE) == POOL_ECANCELLED);
+        EXPECT(pool_resize(pool, 3) == 0);
+        EXPECT(pool_shutdown(pool, 0, PATIENCE) == 0);
+        future_free(late);
+        future_free(killed);
+    }
+    pool_destroy(pool);
+    return 0;
+}
+
+TEST_CASE(time_outs_kills_and_the_end_work_in_a_program_that_gave_up_the_network) {
+    assert_child_passes(use_pool_without_network, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_worker_that_cannot_sleep_is_replaced),
         TEST(a_worker_that_cannot_ring_the_bell_is_replaced),
         TEST(an_event_loop_learns_of_the_last_task_of_a_worker_that_cannot_ring),
+        TEST(time_outs_kills_and_the_end_work_in_a_program_that_gave_up_the_network),
     };
     return run_group("sandbox", tests, COUNT(tests), argc, argv);
 }

@@ -118,6 +118,12 @@ static bool is_lost(const struct pool *pool) {
     return supervisor_has_gone(pool, 0);
 }
 
+/* SIGCONT does nothing to a process that runs. The program may have waited for the supervisor: then the number is no
+ * child's. */
+static void let_go_on(const struct pool *pool) {
+    if (pool->supervisor > 0 && !pp_has_ended(pool->supervisor)) kill(pool->supervisor, SIGCONT);
+}
+
 /* They are children of this process if it adopts orphans. */
 static void kill_orphans(struct pool *pool) {
     uint64_t deadline = pp_now() + LEFT_NS;
@@ -146,6 +152,7 @@ static void await_supervisor(struct pool *pool, bool gone) {
 /* The supervisor kills and reaps the workers, then exits. */
 static void end_processes(struct pool *pool) {
     pp_tell(pool, (struct pp_command){.kind = PP_END});
+    let_go_on(pool);
     await_supervisor(pool, supervisor_has_gone(pool, pp_now() + END_NS));
     kill_orphans(pool);
 }
@@ -158,12 +165,18 @@ static void resize_processes(struct pool *pool) {
 
 /* The supervisor exits when the last worker has gone. */
 static int retire_processes(struct pool *pool, uint64_t deadline) {
-    pp_step_out(pool);
-    bool gone = supervisor_has_gone(pool, deadline);
-    pp_step_in(pool);
-    return gone ? 0 : POOL_ETIMEDOUT;
+    bool gone = false;
+    for (uint64_t now = 0; !gone && now < deadline; now = pp_now()) {
+        uint64_t look = pp_now() + LOOK_NS;
+        pp_tell_again(pool);
+        let_go_on(pool);
+        pp_step_out(pool);
+        gone = supervisor_has_gone(pool, look < deadline ? look : deadline);
+        pp_step_in(pool);
+    }
+    return gone || is_lost(pool) ? 0 : POOL_ETIMEDOUT;
 }
 
 const struct pp_backend pp_processes = {
     .start = start_processes, .end = end_processes, .resize = resize_processes, .retire = retire_processes,
-    .is_lost = is_lost, .kill_orphans = kill_orphans};
+    .is_lost = is_lost, .go_on = let_go_on, .kill_orphans = kill_orphans};

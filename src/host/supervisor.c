@@ -247,6 +247,12 @@ static void start_resting_for_work(struct supervisor *s) {
     start_resting(s, pp_backlog_workers(s->shared));
 }
 
+/* Workers of this number and higher ones are to end by themselves, and somebody may have stopped them. */
+static void let_workers_go_on(const struct supervisor *s, uint32_t first) {
+    for (uint32_t w = first; w < s->workers; w++)
+        if (s->states[w] == ALIVE) kill(-s->pids[w], SIGCONT);
+}
+
 /* The caller has changed the size of the pool. Those that had given up are tried again. */
 static void read_size(struct supervisor *s) {
     uint32_t before = s->wanted;
@@ -259,6 +265,7 @@ static void read_size(struct supervisor *s) {
         if (s->states[w] == GIVEN_UP || (s->states[w] == RESTING && w >= s->wanted)) s->states[w] = EMPTY;
         if (s->states[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->states[w] = RESTING;
     }
+    let_workers_go_on(s, s->wanted);
     start_resting_for_work(s);
 }
 
@@ -519,8 +526,9 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         PP_POINT("starts taken");
         start_resting(s, command->value);
         break;
+    case PP_CLOSE: let_workers_go_on(s, 0); break; /* and the loop looks at `closing` again */
     case PP_END: end_all(s);
-    default: break; /* PP_ROOM, PP_CLOSE: the loop looks at notices of the dead and at `closing` again */
+    default: break; /* PP_ROOM: the loop looks at notices of the dead again */
     }
 }
 

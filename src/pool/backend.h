@@ -27,10 +27,12 @@ struct pp_backend {
     /* Waits until all workers have retired and their finalizers have run; control->wanted is 0 and nothing is open.
      * Returns 0 or POOL_ETIMEDOUT. Called under the pool's lock, which it releases meanwhile. */
     int (*retire)(struct pool *pool, uint64_t deadline);
-    /* Returns whether the process that starts and ends the workers has gone. NULL if there is none. Under the pool's
-     * lock. */
+    /* Returns whether the process that starts and ends the workers has gone. NULL, as the next two, if there is none.
+     * Under the pool's lock. */
     bool (*is_lost)(const struct pool *pool);
-    /* After that: kills the workers that are left. Must be called at once, since later their numbers may be those of
+    /* Lets that process go on if somebody has stopped it. Under the pool's lock. */
+    void (*go_on)(const struct pool *pool);
+    /* Once it is lost: kills the workers that are left. Must be called at once: later their numbers may be those of
      * other processes. Under the pool's lock. */
     void (*kill_orphans)(struct pool *pool);
     bool in_here; /* tasks run in the program's own process */

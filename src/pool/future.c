@@ -10,6 +10,7 @@
 #include "pool/job.h"
 #include "pool/observer.h"
 #include "pool/pool.h"
+#include "pool/tell.h"
 #include "pool/wait.h"
 #include "shared/state.h"
 
@@ -140,9 +141,11 @@ int future_kill(struct future *future) {
     struct pool *pool = future->pool;
     pp_lock(pool);
     pp_advance(pool);
+    pp_tell_again(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else if (future->is_job) pp_job_stop(pool, future->job, true);
     else if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
+    if (!error && pp_is_untold(pool, PP_KILL)) error = POOL_EAGAIN;
     pp_wake_waiting(pool);
     pp_unlock(pool);
     return error;

@@ -104,6 +104,7 @@ struct pp_waiting {
     unsigned others_wait; /* threads that sleep until it comes back */
     uint32_t epoch;       /* of the last wish; see bell.h */
     bool bell_rung;       /* by pp_bell_ring(), and not silenced since */
+    uint64_t go_on_at;    /* ns; until when the supervisor need not be told to go on */
 };
 
 /* Counts for pool_stats(). */

@@ -2,6 +2,7 @@
 
 #include "pool/backend.h"
 #include "pool/call.h"
+#include "pool/tell.h"
 #include "pool/wait.h"
 #include "shared/park.h"
 #include "shared/placement.h"
@@ -39,6 +40,7 @@ int pool_resize(struct pool *pool, int workers) {
     if (!error && pool->backend->resize) {
         pp_placement_set_cpus(&pool->shared, cpus);
         set_size(pool, (uint32_t)wanted);
+        if (pp_is_untold(pool, PP_RESIZE)) error = POOL_EAGAIN;
     }
     pp_unlock(pool);
     return error;

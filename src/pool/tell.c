@@ -2,23 +2,20 @@
 
 #include "shared/timer.h"
 
-static unsigned bit(enum pp_command_kind kind) {
-    return 1U << kind;
-}
+#define TOLD_AGAIN (1U << PP_TIMER | 1U << PP_ROOM | 1U << PP_RESIZE | 1U << PP_CLOSE | 1U << PP_RESUME)
 
 bool pp_tell(struct pool *pool, struct pp_command command) {
     if (pp_command_send(pool->fds.command_pipe, &command)) return true;
-    const unsigned noted = bit(PP_TIMER) | bit(PP_ROOM) | bit(PP_RESIZE) | bit(PP_CLOSE) | bit(PP_RESUME);
-    if (pool->fds.command_pipe >= 0) pool->untold |= noted & bit(command.kind);
+    if (pool->fds.command_pipe >= 0) pool->untold |= 1U << command.kind;
     return false;
 }
 
 bool pp_tell_again(struct pool *pool) {
-    unsigned untold = pool->untold;
+    unsigned untold = pool->untold & TOLD_AGAIN;
     pool->untold = 0;
-    for (enum pp_command_kind kind = 0; kind < PP_END; kind++) {
+    for (enum pp_command_kind kind = 0; untold >> kind != 0; kind++) {
         uint32_t value = kind == PP_TIMER ? (uint32_t)pool->shortest_timeout : 0;
-        if (untold & bit(kind)) pp_tell(pool, (struct pp_command){.kind = kind, .value = value});
+        if (untold >> kind & 1) pp_tell(pool, (struct pp_command){.kind = kind, .value = value});
     }
     return pool->untold == 0;
 }

@@ -13,6 +13,10 @@
 
 /* Returns false if the command did not reach the supervisor, or there is none. */
 bool pp_tell(struct pool *pool, struct pp_command command);
+/* Whether a command of this kind has not reached the supervisor since pp_tell_again(). */
+static inline bool pp_is_untold(const struct pool *pool, enum pp_command_kind kind) {
+    return pool->untold >> kind & 1;
+}
 /* Tells what was noted. Returns false if some of it does not reach the supervisor. */
 bool pp_tell_again(struct pool *pool);
 /* A task or job with this time-out was submitted. */

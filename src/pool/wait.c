@@ -46,9 +46,20 @@ static void supervisor_gone(struct pool *pool) {
     pp_break(pool, POOL_EDIED, &why);
 }
 
-void pp_check_supervisor(struct pool *pool) {
-    if (pool->broken || pool->ended) return;
-    if (pool->backend->is_lost && pool->backend->is_lost(pool)) supervisor_gone(pool);
+/* Not at each look of a program that looks all the time. */
+static void let_supervisor_go_on(struct pool *pool) {
+    uint64_t now = pp_last_tick();
+    if (now < pool->waiting.go_on_at) return;
+    pool->waiting.go_on_at = now + LOOK_FIRST;
+    pool->backend->go_on(pool);
+}
+
+bool pp_check_supervisor(struct pool *pool) {
+    if (pool->broken || pool->ended || !pool->backend->is_lost) return false;
+    bool lost = pool->backend->is_lost(pool);
+    if (lost) supervisor_gone(pool);
+    else let_supervisor_go_on(pool);
+    return lost;
 }
 
 /* ---- sleeping */
@@ -154,12 +165,11 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
             pp_callbacks_run(pool);
             if (is_satisfied(pool, future, baseline)) return 0;
         }
-        if (deadline == 0) {
+        uint64_t now = deadline > 0 ? pp_now() : 0;
+        if (now >= deadline) {
             pp_check_supervisor(pool);
             return is_satisfied(pool, future, baseline) ? 0 : POOL_ETIMEDOUT;
         }
-        uint64_t now = pp_now();
-        if (now >= deadline) return POOL_ETIMEDOUT;
         uint64_t look_at = now + pause, until = deadline < look_at ? deadline : look_at;
         if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
@@ -203,8 +213,7 @@ int pool_poll(struct pool *pool, int timeout) {
     pp_lock(pool);
     pool->references++; /* a callback may end the pool */
     if (!pool->waiting.somebody_polls && !pool->ended) pp_bell_silence(pool);
-    if (!pool->ended) pp_check_supervisor(pool);
-    if (pool->broken) forget_lifeline(pool);
+    if (pp_check_supervisor(pool) || pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {
         late = pp_wait(pool, NULL, pp_news(pool) - (pool->finished - pool->reported), deadline);
         if (pool->finished != pool->reported || pool->open == 0) break;

@@ -22,7 +22,8 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
 uint64_t pp_deadline(int timeout);
 /* Waits, when the pool has ended, until calls of other threads that have stepped out have come back. */
 void pp_await_others(struct pool *pool);
-/* Breaks the pool if its supervisor has gone. */
-void pp_check_supervisor(struct pool *pool);
+/* Breaks the pool if its supervisor has gone, unless all workers have retired; lets a stopped supervisor go on. Returns
+ * whether it has gone. */
+bool pp_check_supervisor(struct pool *pool);
 
 #endif

@@ -4,10 +4,10 @@
 
 #include "base/sys.h"
 
-/* The supervisor soon makes room in a full pipe. */
+/* A supervisor that runs soon makes room in a full pipe. */
 bool pp_command_send(int command_pipe, const struct pp_command *command) {
     if (command_pipe < 0) return false;
-    uint64_t deadline = pp_now() + 1000000000U;
+    uint64_t deadline = pp_now() + 10000000U;
     struct pollfd room = {.fd = command_pipe, .events = POLLOUT};
     do
         if (pp_write(command_pipe, command, sizeof *command) == (ssize_t)sizeof *command) return true;
