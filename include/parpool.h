@@ -601,10 +601,8 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
 /* ---- Shared data ------------------------------------------------------------------------------------------------- */
 
 /* SHARED DATA
- *   Arguments and results of pool_map() in the arena are used in place. Others are copied: results by the call;
- *   arguments by the call, or, if they and their chunks are large and the system allows it, by workers as they reach
- *   them. So nothing, not even a progress callback, may change arguments during the call, and a task may read its own
- *   argument only, not those beside it. */
+ *   Arguments and results of pool_map() in the arena are used in place; others are copied by the call. Nothing, not
+ *   even a progress callback, may change arguments during the call. */
 
 /* Allocates zeroed memory in the arena, at the same address in caller and workers, aligned for any type. Arguments and
  * results of more than a few MiB should lie in it: nothing is copied then. Memory is taken as it is touched. But where

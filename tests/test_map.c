@@ -61,6 +61,25 @@ TEST_CASE(results_may_take_the_place_of_their_arguments) {
     pool_destroy(pool);
 }
 
+/* Item 123 writes to its argument. */
+static int overwrite_argument(const void *in, void *out) {
+    if (task_index() == 123) *(volatile long *)(uintptr_t)in = -1;
+    *(long *)out = *(const long *)in;
+    return 0;
+}
+
+TEST_CASE(copied_arguments_are_read_only) {
+    long in[500], out[500];
+    int status[500];
+    for (long i = 0; i < 500; i++) in[i] = i;
+    struct pool *pool = pool_of(2);
+    struct pool_job job = {.fn = overwrite_argument, POOL_IN(in), POOL_OUT(out), .count = 500, .status = status};
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    for (long i = 0; i < 500; i++) assert_true(in[i] == i && (i == 123 || out[i] == i));
+    for (long i = 0; i < 500; i++) assert_code(status[i], i == 123 ? POOL_EDIED : 0);
+    pool_destroy(pool);
+}
+
 /* The sum of a row of three. */
 static int sum_row(const void *in, void *out) {
     const long *row = in;
@@ -668,6 +687,7 @@ int main(int argc, char **argv) {
         TEST(items_in_the_arena_give_the_same_results),
         TEST(a_pool_may_have_one_worker_or_more_workers_than_items),
         TEST(results_may_take_the_place_of_their_arguments),
+        TEST(copied_arguments_are_read_only),
         TEST(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects),
         TEST(tasks_without_arguments_have_their_index),
         TEST(tasks_without_results_have_null_or_scratch_memory),

@@ -174,7 +174,7 @@ TEST_CASE(a_record_holds_nothing_after_the_end_of_a_life) {
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
     assert_true(snapshot.claimed[0] == 0 && snapshot.current == 0 && snapshot.job == 0);
     assert_true(snapshot.phase == PP_FREE && pp_last_words(&memory, WORKER).kind == PP_LAST_NOTHING &&
-                !snapshot.fetching && snapshot.retired == 0);
+                snapshot.retired == 0);
     struct pp_record_counts counts = pp_record_counts(record);
     assert_true(counts.tasks == 0 && counts.busy == 0 && counts.busy_since == 0);
     assert_int_equal(pp_record_started(record, 5), 5);

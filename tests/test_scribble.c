@@ -25,12 +25,12 @@ enum { BOUND = 10000, LEFT_HANGING = 2500, TIMEOUT = 150, LONG = 300, AT_A_TIME 
 
 enum word {
     STATE, CODE, CURRENT, CLAIMED, JOB, ITEM, BEGIN, END, PROGRESS, SINGLE, UNTIL, HAS_ERRORS, RETIRED,
-    FETCHING, STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK, ITEM_FAILED,
+    STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK, ITEM_FAILED,
     WORDS
 };
 static const char *const word_names[WORDS] = {
     "state", "code", "current", "claimed", "job", "item", "begin", "end", "progress", "single", "until", "has_errors",
-    "retired", "fetching", "started", "busy_since", "done_tail", "done entry", "head", "asleep", "woken",
+    "retired", "started", "busy_since", "done_tail", "done entry", "head", "asleep", "woken",
     "parkings", "cursor", "mark", "item's code"};
 
 enum value { ZERO, ONES, NEIGHBOURS, OTHERS_STATE, OTHER_GENERATION, RANDOM, NOT_STARTED, FINISHED, VALUES };
@@ -100,7 +100,6 @@ static struct target find(const struct places *at, enum word word) {
     case UNTIL: FIELD(until);
     case HAS_ERRORS: FIELD(has_errors);
     case RETIRED: FIELD(retired);
-    case FETCHING: FIELD(fetching);
     case STARTED: FIELD(started);
     case BUSY_SINCE: FIELD(busy_since);
     case DONE_TAIL: FIELD(done_tail);

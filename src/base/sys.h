@@ -58,14 +58,6 @@ void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 /* address: may be NULL. */
 void pp_unmap(void *address, size_t size);
-/* Maps the same zeroed pages at two addresses, one to write and one to read only. Returns false, with both NULL, if the
- * system cannot do that or there is no memory. */
-bool pp_map_twice(size_t size, char **writable, const char **readable);
-/* Returns whether a filter of system calls may kill this process for a call. */
-bool pp_is_filtered(void);
-/* Copies `size` bytes from the memory of another process. Returns false if the system refuses or some of the bytes are
- * not mapped there. */
-bool pp_read_process(pid_t process, const char *from, char *to, size_t size);
 /* Maps the pages of this range for writing, all at once. Returns false if the system cannot or has no memory. */
 bool pp_populate(char *begin, size_t size);
 /* Bytes of a huge page on x86-64 and most other machines; elsewhere the system refuses pp_collapse(). */

@@ -3,13 +3,10 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -49,45 +46,6 @@ void *pp_map_shared(size_t size) {
 
 void *pp_map_private(size_t size) {
     return map(NULL, size, MAP_PRIVATE);
-}
-
-bool pp_map_twice(size_t size, char **writable, const char **readable) {
-    *writable = NULL;
-    *readable = NULL;
-    char *first = pp_map_shared(size);
-    if (!first) return false;
-    /* From an old size of 0, mremap() makes a second mapping of shared memory. */
-    void *second = FAULT("mremap", ENOMEM) ? MAP_FAILED : mremap(first, 0, size, MREMAP_MAYMOVE);
-    if (second != MAP_FAILED && mprotect(second, size, PROT_READ) == 0) {
-        *writable = first;
-        *readable = pp_sys_given(second);
-        return true;
-    }
-    if (second != MAP_FAILED) munmap(second, size);
-    pp_unmap(first, size);
-    return false;
-}
-
-bool pp_is_filtered(void) {
-    char status[4096]; /* a file, since a filter may kill the process for prctl(PR_GET_SECCOMP) */
-    if (!pp_read_text("/proc/self/status", status, sizeof status)) return true;
-    const char *mode = strstr(status, "\nSeccomp:");
-    if (!mode) return strlen(status) == sizeof status - 1; /* the line may come after a long list of groups */
-    return strtol(mode + 9, NULL, 10) != 0;
-}
-
-bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
-    if (FAULT("process_vm_readv", EPERM)) return false;
-    while (size > 0) {
-        struct iovec here = {.iov_base = to, .iov_len = size},
-                     there = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
-        ssize_t got = process_vm_readv(process, &here, 1, &there, 1, 0);
-        if (got <= 0) return false;
-        from += got;
-        to += got;
-        size -= (size_t)got;
-    }
-    return true;
 }
 
 bool pp_populate(char *begin, size_t size) {

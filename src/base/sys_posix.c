@@ -45,22 +45,6 @@ void *pp_map_private(size_t size) {
     return map(size, MAP_PRIVATE);
 }
 
-bool pp_map_twice(size_t size, char **writable, const char **readable) {
-    (void)size;
-    *writable = NULL;
-    *readable = NULL;
-    return false;
-}
-
-bool pp_is_filtered(void) {
-    return false;
-}
-
-bool pp_read_process(pid_t process, const char *from, char *to, size_t size) {
-    (void)process, (void)from, (void)to, (void)size;
-    return false;
-}
-
 bool pp_populate(char *begin, size_t size) {
     (void)begin, (void)size;
     return false;

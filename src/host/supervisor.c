@@ -10,7 +10,6 @@
 #include "worker/crash.h"
 #include "worker/frame.h"
 #include "shared/command.h"
-#include "shared/fetch.h"
 #include "shared/worker_life.h"
 #include "shared/notice.h"
 #include "shared/plan.h"
@@ -303,7 +302,7 @@ static bool held_task(const struct supervisor *s, const struct pp_notice *notice
 static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_notice *notice) {
     const struct pp_snapshot *left = &notice->left;
     if (!atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed)) return true;
-    if (left->retired || left->fetching || pp_record_counts(&s->shared->records[w]).tasks > 0) return false;
+    if (left->retired || pp_record_counts(&s->shared->records[w]).tasks > 0) return false;
     struct pp_chunk chunk = {.begin = left->begin, .end = left->end};
     bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk) != PP_NO_VICTIM;
     return !ran_item && !held_task(s, notice) && pp_now() - s->started[w] < LONG_LIFE_NS;
@@ -588,7 +587,5 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     pp_crash_begin();
     watch_children(&s);
     watch_caller(&s);
-    uint32_t readable = (uint32_t)pp_fetch_try(options->caller, shared->base);
-    atomic_store_explicit(&shared->control->readable, readable, memory_order_release);
     pp_frame_run(supervise, &s);
 }

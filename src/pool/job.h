@@ -19,7 +19,6 @@ struct pp_job {
     struct pool_job job;
     uint32_t entry;                     /* of the job table */
     char *in, *out, *scratch, *context; /* copies; NULL if there is none */
-    pid_t in_process;                   /* as in struct pp_job_plan, if there is no copy */
     uint32_t scratch_parts;             /* number of workers when the job was made */
     struct pp_job_result result;
     struct pp_report report;

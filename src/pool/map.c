@@ -12,7 +12,6 @@
 #include "pool/resize.h"
 #include "pool/round.h"
 #include "pool/tell.h"
-#include "shared/fetch.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
 
@@ -28,32 +27,23 @@ static int check_job(const struct pool_job *job) {
     return 0;
 }
 
-/* How workers come to arguments that do not lie in the arena. */
-enum way { COPIED, INHERITED, FETCHED };
-
-/* Whether to fetch a chunk takes longer than to copy it. One that is measured is soon large enough. */
-static bool has_small_chunks(const struct pool_job *job) {
-    return job->chunk > 0 && job->chunk < (PP_COPIED_MEANWHILE + job->in_size - 1) / job->in_size;
-}
-
-/* Leaves the arguments where workers can see or fetch them, or copies them there. False: no memory. */
-static bool place_arguments(struct pool *pool, struct pp_job *j, enum way way) {
+/* Copies the arguments to where workers can read them, unless they lie there or the workers inherit all memory of the
+ * program. Returns false if there is no memory. */
+static bool place_arguments(struct pool *pool, struct pp_job *j, bool inherited) {
     const struct pool_job *job = &j->job;
     size_t size = job->count * job->in_size;
-    if (!job->in || way == INHERITED || pp_is_in_arena(pool, job->in, size)) return true;
-    if (way == FETCHED && size >= PP_FETCH_LEAST && job->in_size <= PP_FETCH && !pool->no_fetching) {
-        if (has_small_chunks(job) && pp_job_copy_in(pool, j)) return true;
-        j->in_process = (pid_t)atomic_load_explicit(&pool->shared.control->readable, memory_order_acquire);
-    }
-    return j->in_process || pp_job_copy_in(pool, j);
+    if (!job->in || inherited || pp_is_in_arena(pool, job->in, size)) return true;
+    j->in = pp_alloc_whole(pool, &pool->memory.inputs, size);
+    if (j->in) memcpy(j->in, job->in, size);
+    return j->in != NULL;
 }
 
 /* Copies in what lies elsewhere, and finds room for what comes out. */
-static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
+static int place_data(struct pool *pool, struct pp_job *j, bool inherited) {
     const struct pool_job *job = &j->job;
     size_t out_bytes = job->count * job->out_size;
-    if (!place_arguments(pool, j, way)) return POOL_ENOMEM;
-    if (job->context_size && way != INHERITED && !pp_is_in_arena(pool, job->context, job->context_size)) {
+    if (!place_arguments(pool, j, inherited)) return POOL_ENOMEM;
+    if (job->context_size && !inherited && !pp_is_in_arena(pool, job->context, job->context_size)) {
         j->context = pp_alloc_whole(pool, &pool->memory.inputs, job->context_size);
         if (!j->context) return POOL_ENOMEM;
         memcpy(j->context, job->context, job->context_size);
@@ -71,13 +61,13 @@ static int place_data(struct pool *pool, struct pp_job *j, enum way way) {
     return 0;
 }
 
-static int make_job(struct pool *pool, const struct pool_job *job, enum way way, struct pp_job **made) {
+static int make_job(struct pool *pool, const struct pool_job *job, bool inherited, struct pp_job **made) {
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
     bool tallied = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
-    if (!tallied || !j->plan || place_data(pool, j, way) || !pp_round_make_first(pool, j)) {
+    if (!tallied || !j->plan || place_data(pool, j, inherited) || !pp_round_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
     }
@@ -91,14 +81,14 @@ static void tell_empty(const struct pool_job *job) {
     pp_job_result_write(&none, job);
 }
 
-static int map_async(struct pool *pool, const struct pool_job *job, enum way way, struct future **future) {
+static int map_async(struct pool *pool, const struct pool_job *job, bool inherited, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct pp_job *j = NULL;
-    if (job->count > 0) error = make_job(pool, job, way, &j);
+    if (job->count > 0) error = make_job(pool, job, inherited, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
         pp_advance(pool);
-        error = make_job(pool, job, way, &j);
+        error = make_job(pool, job, inherited, &j);
     }
     if (error) return error;
     struct future *f = pp_future_new(pool);
@@ -129,19 +119,19 @@ int pool_map_async(struct pool *pool, const struct pool_job *job, struct future 
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    error = map_async(pool, job, COPIED, future);
+    error = map_async(pool, job, false, future);
     pp_unlock(pool);
     return error;
 }
 
-static int map_and_wait(struct pool *pool, const struct pool_job *job, enum way way) {
+static int map_and_wait(struct pool *pool, const struct pool_job *job, bool inherited) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct future *future;
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
     /* A call that may not wait must not begin: items would use the program's data after the call has returned. */
-    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, way, &future);
+    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, inherited, &future);
     pp_unlock(pool);
     if (error) return error;
     error = future_get(future, NULL, -1);
@@ -162,12 +152,12 @@ static int map_alone(const struct pool_job *job) {
     struct pool *pool;
     error = pool_create(&options, &pool);
     if (error) return error;
-    error = map_and_wait(pool, job, INHERITED);
+    error = map_and_wait(pool, job, true);
     pool_destroy(pool);
     return error;
 }
 
 int pool_map(struct pool *pool, const struct pool_job *job) {
     if (!job) return POOL_EINVAL;
-    return pool ? map_and_wait(pool, job, FETCHED) : map_alone(job);
+    return pool ? map_and_wait(pool, job, false) : map_alone(job);
 }

@@ -140,8 +140,6 @@ struct pool {
 
     struct pp_fds fds;
     struct pp_memory memory;
-    bool no_fetching;       /* workers have ended because of it; see fetch.h */
-    unsigned lost_fetching; /* workers that died while they fetched, ever */
 
     /* Workers. */
     pid_t supervisor;                /* 0: it has gone */

@@ -11,24 +11,15 @@
 #include "pool/job_result.h"
 #include "pool/resize.h"
 #include "pool/slots.h"
-#include "shared/fetch.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
 #include "shared/record.h"
 #include "shared/state.h"
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured; each block has a mark */
-#define MOST_LOST 3        /* workers that die while they fetch, until that counts as no accident */
 #define MOST_AGAIN 65536U  /* items of a later round; the rest waits for one more */
 
 /* ---- memory */
-
-bool pp_job_copy_in(struct pool *pool, struct pp_job *j) {
-    size_t size = j->job.count * j->job.in_size;
-    j->in = pp_alloc_whole(pool, &pool->memory.inputs, size);
-    if (j->in) memcpy(j->in, j->job.in, size);
-    return j->in != NULL;
-}
 
 /* Makes the plan for `count` positions in blocks of `block`. Returns false if there is no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
@@ -52,7 +43,6 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     const struct pool_job *job = &j->job;
     plan->fn = job->fn;
     plan->in = j->in ? j->in : job->in;
-    plan->in_process = j->in ? 0 : j->in_process;
     plan->in_size = job->in_size;
     plan->out = j->out ? j->out : job->out;
     plan->out_size = job->out_size;
@@ -82,18 +72,9 @@ bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
-/* Items that are left may lie anywhere, and are fetched one by one: many of them take longer than a copy of all. */
-static bool can_have_arguments(struct pool *pool, struct pp_job *j, uint64_t left) {
-    if (!j->in_process || j->in) return true;
-    bool are_many = left > j->job.count * j->job.in_size / PP_COPIED_MEANWHILE;
-    bool copied = (pool->no_fetching || are_many) && pp_job_copy_in(pool, j);
-    return copied || !pool->no_fetching;
-}
-
 /* The items are in their order: the lowest positions keep their messages, and these must be of the lowest items. */
 bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     uint64_t count = pp_job_result_count_left(&j->result);
-    if (!can_have_arguments(pool, j, count)) return false;
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->memory.inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
@@ -269,7 +250,7 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (victim != PP_NO_VICTIM) {
         settle_victim(j, notice, victim);
         next = victim + 1;
-    } else if (next == chunk.begin && next < chunk.end && !notice->left.fetching) {
+    } else if (next == chunk.begin && next < chunk.end) {
         /* The worker has done nothing of the chunk, perhaps because it has hidden that it ran the first item. A worker
          * that ends by itself does so before it claims a chunk, or after it has done a part of it. */
         lose_position(j, next++);
@@ -277,23 +258,11 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (next < chunk.end) leave_positions(j, next, chunk.end);
 }
 
-/* A worker has ended while it fetched arguments: because it could not, was killed for it, or died by accident. */
-static void lost_fetching(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
-    if (notice->left.phase == PP_KILLED) return;
-    if (!notice->left.retired && ++pool->lost_fetching < MOST_LOST) return;
-    pool->no_fetching = true;
-    if (!j->plan->in_process || j->in || j->stopped) return;
-    /* Release: pairs with the acquire in fetch(), work_jobs.c. */
-    if (pp_job_copy_in(pool, j)) atomic_store_explicit(&j->plan->copy, j->in, memory_order_release);
-    else pp_plan_use_up(j->plan); /* and so the copy is tried once more, for the next round */
-}
-
 void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
     /* The record says which job the worker was in; a claim that is in no record may be of any job. */
     j->deaths++;
     if (pp_round_ticket(pool, j) != notice->left.job) return;
     j->met_corpse |= notice->lingers;
-    if (notice->left.fetching) lost_fetching(pool, j, notice);
     settle_chunk(j, notice);
 }
 

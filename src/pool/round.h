@@ -12,8 +12,6 @@
 
 struct pp_notice;
 
-/* Copies the arguments of the job to where workers can read them. Returns false if there is no memory. */
-bool pp_job_copy_in(struct pool *pool, struct pp_job *job);
 /* Make the plan of the first round, with all items, or of the next, with the items that are left. Return false if there
  * is no memory; then items of a next round may have been failed with POOL_ENOMEM. */
 bool pp_round_make_first(struct pool *pool, struct pp_job *job);

@@ -143,7 +143,7 @@ void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last,
         atomic_store_explicit(&plan->marks[i], has_errors ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
-/* Not a copy of the whole plan: the caller may be writing `stop` or `copy`. */
+/* Not a copy of the whole plan: the caller may be writing `stop`. */
 struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan) {
     return (struct pp_job_plan){.stripe_bits = plan->stripe_bits, .regions = plan->regions,
                                 .stripes_each = plan->stripes_each, .one_more = plan->one_more,

@@ -20,8 +20,6 @@
 #ifndef PP_PLAN_H
 #define PP_PLAN_H
 
-#include <sys/types.h>
-
 #include "shared/shared.h"
 
 /* PP_MARK_ERRORS: finished, and some of the block's items have failed. */
@@ -34,11 +32,10 @@ struct pp_cursor {
 };
 
 /* Lies in the inputs heap, where workers cannot write. The caller writes it before the slot's state says PENDING; it
- * stays as it is while the slot's generation is `generation`, save for `copy` and `stop`. */
+ * stays as it is while the slot's generation is `generation`, save for `stop`. */
 struct pp_job_plan {
     pool_fn *fn;
     const char *in;
-    _Atomic(const char *) copy; /* not NULL: instead of `in`, which could not be fetched. Caller; release */
     size_t in_size;
     char *out; /* NULL: each worker writes its results to its own part of `scratch`, which has scratch_parts */
     size_t out_size;
@@ -56,7 +53,6 @@ struct pp_job_plan {
     uint32_t one_more;     /* of the first so many regions */
     uint64_t short_of;     /* blocks that the last stripe has fewer */
     uint32_t generation;
-    pid_t in_process; /* the process in whose memory `in` lies; 0: in the shared memory; see fetch.h */
     const void *context;
     int32_t timeout; /* ms; 0: none */
     _Atomic uint32_t stop; /* workers must begin no further visit or item. Caller; see pp_job_must_stop() */

@@ -80,7 +80,6 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
     s.end = look(&record->end);
     s.has_errors = look(&record->has_errors) != 0;
     s.retired = atomic_load_explicit(&record->retired, memory_order_relaxed);
-    s.fetching = atomic_load_explicit(&record->fetching, memory_order_relaxed) != 0;
     for (int i = 0; i < PP_CLAIMED_MOST; i++) {
         s.claimed[i] = pp_record_claimed(record, i);
         if (s.claimed[i] == 0) break;
@@ -116,7 +115,6 @@ uint64_t pp_snapshot_victim(const struct pp_snapshot *s, const struct pp_chunk *
 
 void pp_record_begin_life(struct pp_record *record) {
     atomic_store_explicit(&record->retired, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->fetching, 0, memory_order_relaxed);
     atomic_store_explicit(&record->last, PP_LAST_NOTHING, memory_order_relaxed);
     atomic_store_explicit(&record->started, 0, memory_order_relaxed);
     atomic_store_explicit(&record->tasks, 0, memory_order_relaxed);

@@ -65,8 +65,6 @@ struct pp_record {
     _Alignas(PP_LINE) _Atomic uint32_t last;
     /* Why the worker ends its life by itself: PP_RETIRED…; 0: it does not. Read after its end. */
     _Atomic uint32_t retired;
-    /* Whether the worker is about to fetch arguments, or could not; see fetch.h. Read after its end. */
-    _Atomic uint32_t fetching;
     /* For pool_stats(): tasks and items that this life has run, ns that it was at them, and since when it is at the
      * present one (0: idle). `busy_since` is written last (release). Read by the caller. */
     _Atomic uint64_t tasks, busy, busy_since;
@@ -127,7 +125,7 @@ struct pp_snapshot {
     enum pp_scope { PP_SCOPE_VISIT, PP_SCOPE_ITEM } scope; /* which of the two the word was of */
     uint64_t position;                                     /* of the item; nothing of a visit */
     uint64_t begin, end, progress, until;                  /* as in the record */
-    bool has_errors, fetching;
+    bool has_errors;
     uint32_t retired;
 };
 

@@ -60,8 +60,6 @@ struct pp_control {
     _Atomic uint32_t notices_full;
     /* Written by the supervisor: worker numbers that rest, and workers ever asked for by PP_START; see resize.h. */
     _Atomic uint32_t resting, starts_taken;
-    /* Written by the supervisor: the caller's process, if workers can read its memory; else 0. See fetch.h. */
-    _Atomic uint32_t readable;
     /* Written by the supervisor: whether `pids` are of another pid namespace than the caller's. */
     _Atomic uint32_t elsewhere;
     /* Written by the supervisor: why workers are missing; 0: none is. See pp_shortage(). */

@@ -249,9 +249,5 @@ static inline void pp_count_time(struct pp_claimer *c, uint64_t ns, uint64_t sin
 static inline void pp_set_retired(struct pp_claimer *c, uint32_t why) {
     atomic_store_explicit(&c->record->retired, why, memory_order_relaxed);
 }
-/* It is about to fetch arguments, and may die or have to end of that; see fetch.h. */
-static inline void pp_set_fetching(struct pp_claimer *c, bool fetches) {
-    atomic_store_explicit(&c->record->fetching, fetches, memory_order_relaxed);
-}
 
 #endif

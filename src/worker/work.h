@@ -15,7 +15,6 @@
 
 #include "base/backoff.h"
 #include "base/sys.h"
-#include "shared/fetch.h"
 #include "shared/limit.h"
 #include "shared/pages.h"
 #include "shared/plan.h"
@@ -62,10 +61,9 @@ struct pp_worker_jobs {
     struct pp_pace pace;
 };
 
-/* Memory that it maps, fetches and writes over. */
+/* Memory that it maps and writes over. */
 struct pp_worker_memory {
     struct pp_pages pages;
-    struct pp_fetched fetched;
     char *scratch; /* of its own, for jobs that have none for it */
     size_t scratch_size;
 };

@@ -45,21 +45,6 @@ static void run_items(struct worker *w, const struct pp_job_plan *plan, const st
     }
 }
 
-/* The arguments from `item` on. Nothing runs meanwhile: a worker that dies of fetching, or has to end for it, leaves no
- * victim. */
-static const char *fetch(struct worker *w, const struct pp_job_plan *plan, uint64_t item, uint64_t count) {
-    /* Acquire: pairs with the release in round.c, after the copying. */
-    const char *copy = atomic_load_explicit(&plan->copy, memory_order_acquire);
-    if (copy) return copy + item * plan->in_size;
-    pp_set_fetching(&w->claimer, true);
-    PP_POINT("fetching");
-    const char *from = plan->in + item * plan->in_size;
-    const char *in = pp_fetch(&w->memory.fetched, plan->in_process, from, count * plan->in_size);
-    if (!in) pp_work_retire(w, PP_RETIRED);
-    pp_set_fetching(&w->claimer, false);
-    return in;
-}
-
 /* Shortens the part to as many items of `size` bytes as make at most `most` bytes, but at least to one. */
 static void shorten(struct part *part, size_t size, size_t most) {
     uint64_t count = part->end - part->begin;
@@ -74,9 +59,8 @@ static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, 
     uint64_t item = plan->index ? plan->index[begin] : begin;
     size_t size = plan->out_size;
     bool maps = plan->out && size <= SMALL_RESULT && !plan->index;
-    if (plan->in_process) shorten(&part, plan->in_size, PP_FETCH);
     if (maps) shorten(&part, size, MAPPED_AHEAD);
-    if (plan->in) part.in = plan->in_process ? fetch(w, plan, item, part.end - begin) : plan->in + item * plan->in_size;
+    if (plan->in) part.in = plan->in + item * plan->in_size;
     if (!plan->out) return part;
     part.out = plan->out + item * size;
     part.out_step = size;
