@@ -1,4 +1,4 @@
-/* Pages that are allocated or mapped many at a time: which pages, how often, and the case that the kernel refuses. */
+/* Huge pages: which memory is taken in them, that it keeps its bytes, and the case that the kernel refuses. */
 #include "support.h"
 
 #include <sys/mman.h>
@@ -9,87 +9,7 @@
 #include "shared/pages.h"
 #include "base/sys.h"
 
-enum { GRANULES = 8, PAGE = 4096, PAGES = GRANULES * (int)PP_GRANULE / PAGE };
-
-static struct pp_shared memory;
-static struct pp_pages pages;
-
-static void begin(void) {
-    memory = (struct pp_shared){.size = GRANULES * PP_GRANULE};
-    memory.base = pp_map_shared(memory.size);
-    assert_non_null(memory.base);
-    pages = (struct pp_pages){.shared = &memory};
-}
-
-static void end(void) {
-    if (pages.asked) pp_unmap(pages.asked, memory.size / PP_GRANULE + 1);
-    if (memory.base) pp_unmap(memory.base, memory.size);
-}
-
-/* Maps bytes [from, to) of results that lie in [first, last). */
-static void ask(size_t from, size_t to, size_t first, size_t last) {
-    char *base = memory.base;
-    pp_pages_map(&pages, base + from, base + to, base + first, base + last);
-}
-
-/* Whether pages [from, to) are present, and no others. */
-static bool only_present(size_t from, size_t to) {
-#if LINUX
-    unsigned char there[PAGES];
-    if (sysconf(_SC_PAGESIZE) != PAGE || mincore(memory.base, memory.size, there)) return true; /* unknown */
-    for (size_t i = 0; i < PAGES; i++)
-        if ((there[i] & 1) != (i >= from && i < to)) return false;
-#else
-    (void)from, (void)to;
-#endif
-    return true;
-}
-
-TEST_CASE(whole_granules_are_mapped_but_nothing_beyond_the_results) {
-    enum { OF_GRANULE = (int)PP_GRANULE / PAGE };
-    begin();
-    ask(2 * PP_GRANULE + 100, 2 * PP_GRANULE + 200, 100, memory.size);
-    assert_true(only_present(2 * OF_GRANULE, 3 * OF_GRANULE));
-    ask(3 * PP_GRANULE - 8, 4 * PP_GRANULE + 8, 100, 4 * PP_GRANULE + 2 * PAGE);
-    assert_true(only_present(2 * OF_GRANULE, 4 * OF_GRANULE + 2));
-    ask(PP_GRANULE + 3 * PAGE + 7, 2 * PP_GRANULE + 1, PP_GRANULE + 3 * PAGE + 7, memory.size);
-    assert_true(only_present(OF_GRANULE + 3, 4 * OF_GRANULE + 2));
-    assert_true(pages.useless == !LINUX);
-    assert_true(LINUX || !pages.asked);
-    end();
-}
-
-TEST_CASE(small_results_are_not_mapped_in_advance) {
-    begin();
-    ask(0, PP_GRANULE / 2, 0, PP_GRANULE - 1);
-    assert_true(only_present(0, 0));
-    assert_null(pages.asked);
-    end();
-}
-
-TEST_CASE(a_granule_is_mapped_once) {
-    begin();
-    ask(0, memory.size, 0, memory.size);
-    assert_true(only_present(0, PAGES));
-    if (LINUX) assert_int_equal(madvise(memory.base, memory.size, MADV_REMOVE), 0);
-    ask(0, memory.size, 0, memory.size);
-    if (LINUX) assert_true(only_present(0, 0));
-    end();
-}
-
-TEST_CASE(mapping_is_not_tried_again_after_a_refusal) {
-    begin();
-    pp_unmap(memory.base, memory.size); /* there is no memory at the address any more */
-    ask(0, memory.size, 0, memory.size);
-    assert_true(pages.useless);
-    assert_null(pages.asked);
-    memory.base = NULL;
-    end();
-}
-
-/* ---- Huge pages -------------------------------------------------------------------------------------------------- */
-
-enum { HUGE = (int)PP_HUGE_PAGE, HUGE_PAGES = 4 };
+enum { PAGE = 4096, HUGE = (int)PP_HUGE_PAGE, HUGE_PAGES = 4 };
 
 static atomic_bool refused;
 
@@ -180,10 +100,6 @@ TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
-        TEST(whole_granules_are_mapped_but_nothing_beyond_the_results),
-        TEST(small_results_are_not_mapped_in_advance),
-        TEST(a_granule_is_mapped_once),
-        TEST(mapping_is_not_tried_again_after_a_refusal),
         TEST(huge_pages_are_taken_whole_and_keep_their_bytes),
         TEST(blocks_smaller_than_a_huge_page_or_too_large_are_not_taken),
         TEST(huge_pages_are_not_tried_again_after_a_refusal),

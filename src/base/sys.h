@@ -58,8 +58,6 @@ void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 /* address: may be NULL. */
 void pp_unmap(void *address, size_t size);
-/* Maps the pages of this range for writing, all at once. Returns false if the system cannot or has no memory. */
-bool pp_populate(char *begin, size_t size);
 /* Bytes of a huge page on x86-64 and most other machines; elsewhere the system refuses pp_collapse(). */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
 enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* The kernel's numbers. Headers may be older than the kernel. */
-enum { WIPEONFORK = 18, POPULATE_WRITE = 23, COLLAPSE = 25, PIDFD_OPEN = 434 };
+enum { WIPEONFORK = 18, COLLAPSE = 25, PIDFD_OPEN = 434 };
 
 uint64_t pp_last_tick(void) {
     struct timespec t;
@@ -46,11 +46,6 @@ void *pp_map_shared(size_t size) {
 
 void *pp_map_private(size_t size) {
     return map(NULL, size, MAP_PRIVATE);
-}
-
-bool pp_populate(char *begin, size_t size) {
-    size_t before = (uintptr_t)begin % (size_t)sysconf(_SC_PAGESIZE);
-    return madvise(begin - before, size + before, POPULATE_WRITE) == 0;
 }
 
 enum pp_collapsed pp_collapse(char *begin) {

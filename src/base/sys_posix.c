@@ -45,11 +45,6 @@ void *pp_map_private(size_t size) {
     return map(size, MAP_PRIVATE);
 }
 
-bool pp_populate(char *begin, size_t size) {
-    (void)begin, (void)size;
-    return false;
-}
-
 enum pp_collapsed pp_collapse(char *begin) {
     (void)begin;
     return PP_REFUSED;

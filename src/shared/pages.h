@@ -1,34 +1,16 @@
-/* Pages of memory, many at a time: to take and to map each by a fault of its own is the dearest way.
+/* Huge pages: memory that is taken 2 MiB at a time, and mapped by one page fault in each process instead of by 512.
  *
- * The caller takes in huge pages what it knows to be used much or as a whole (pp_pages_take): large blocks, and the
- * tables of tasks, and futures, once there are many. Each process then maps a huge page by one fault, instead of by
- * 512. A worker maps what it is about to write (pp_pages_map): it asks once for each granule. What nobody asks for, or
- * what the system refuses, is taken and mapped as it is touched (bench_limits, "squares-first", "flat-workers-submit").
+ * The caller takes in huge pages what it knows to be used as a whole: large blocks, and small ones, the tables of tasks
+ * and futures once there are many. Other memory, and what the system refuses, is taken and mapped as it is touched
+ * (bench_limits, "squares-first").
  *
- * Invariant: neither changes what the memory holds. A mark says that a granule was asked for, no more.
- * Called by: pool, slots, submit, handles and map (take), work_jobs and work_tasks (map). */
+ * Invariant: it does not change what the memory holds. */
 #ifndef PP_PAGES_H
 #define PP_PAGES_H
 
-#include "shared/shared.h"
-
-#define PP_GRANULE ((size_t)65536)
-
-struct pp_pages {
-    const struct pp_shared *shared;
-    unsigned char *asked; /* a mark a granule; NULL: none yet */
-    char *begin, *end;    /* the granules that were asked for last, or found to have been */
-    bool useless;         /* there is no such call, or no memory; or none is to be asked for */
-};
-
-/* For the next one alone. */
-void pp_pages_map_more(struct pp_pages *pages, char *begin, char *end, char *first, char *last);
-
-/* Has the granules mapped that hold what lies between `begin` and `end`, as far as they are part of what will all be
- * written, between `first` and `last`: in the shared memory. */
-static inline void pp_pages_map(struct pp_pages *pages, char *begin, char *end, char *first, char *last) {
-    if (begin < pages->begin || end > pages->end) pp_pages_map_more(pages, begin, end, first, last);
-}
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 /* Takes the huge pages that lie wholly in this memory, if it is no more than an eighth of what is left. refused:
  * whether the system would not; then it is not asked again. */

@@ -16,7 +16,6 @@
 #include "base/backoff.h"
 #include "base/sys.h"
 #include "shared/limit.h"
-#include "shared/pages.h"
 #include "shared/plan.h"
 #include "shared/shared.h"
 #include "worker/child.h"
@@ -61,11 +60,10 @@ struct pp_worker_jobs {
     struct pp_pace pace;
 };
 
-/* Memory that it maps and writes over. */
-struct pp_worker_memory {
-    struct pp_pages pages;
-    char *scratch; /* of its own, for jobs that have none for it */
-    size_t scratch_size;
+/* Where it writes results that are not wanted, of jobs that have no part of their scratch for it. */
+struct pp_worker_scratch {
+    char *base;
+    size_t size;
 };
 
 struct worker {
@@ -78,7 +76,7 @@ struct worker {
     struct pp_worker_batch batch;
     struct pp_worker_idle idle;
     struct pp_worker_jobs jobs;
-    struct pp_worker_memory memory;
+    struct pp_worker_scratch scratch;
 };
 
 /* ---- worker.c */

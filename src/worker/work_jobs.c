@@ -6,8 +6,6 @@
 #include "shared/ticket.h"
 #include "worker/work.h"
 
-#define SMALL_RESULT 4096 /* larger ones may be written only in part */
-#define MAPPED_AHEAD 1048576 /* bytes of results at most: a chunk may be as large as the user likes, and fail early */
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
 
 /* ---- items */
@@ -20,7 +18,7 @@ static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, u
     pp_fail_item(&w->claimer, plan, position, &result);
 }
 
-/* Items whose arguments lie side by side, and their results: as many of a chunk as are made ready at a time. */
+/* Items whose arguments lie side by side, and their results: those of a chunk, or one of them. */
 struct part {
     uint64_t begin, end; /* positions */
     const char *in;      /* the first argument; NULL: there are none */
@@ -45,27 +43,15 @@ static void run_items(struct worker *w, const struct pp_job_plan *plan, const st
     }
 }
 
-/* Shortens the part to as many items of `size` bytes as make at most `most` bytes, but at least to one. */
-static void shorten(struct part *part, size_t size, size_t most) {
-    uint64_t count = part->end - part->begin;
-    if (count > 1 && count * size > most) part->end = part->begin + (size < most ? most / size : 1);
-}
-
-/* The part of the chunk that begins here. Its pages of results are mapped at once if no result is larger than a page:
- * then all of them will be written. */
-static struct part make_ready(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t begin,
-                              uint64_t end) {
-    struct part part = {.begin = begin, .end = plan->index ? begin + 1 : end, .out = scratch};
-    uint64_t item = plan->index ? plan->index[begin] : begin;
-    size_t size = plan->out_size;
-    bool maps = plan->out && size <= SMALL_RESULT && !plan->index;
-    if (maps) shorten(&part, size, MAPPED_AHEAD);
+/* A round that lists its items has one item a chunk. */
+static struct part part_of(const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
+    struct part part = {.begin = chunk->begin, .end = chunk->end, .out = scratch};
+    uint64_t item = plan->index ? plan->index[part.begin] : part.begin;
     if (plan->in) part.in = plan->in + item * plan->in_size;
-    if (!plan->out) return part;
-    part.out = plan->out + item * size;
-    part.out_step = size;
-    char *end_of_part = part.out + (part.end - begin) * size, *end_of_all = plan->out + plan->count * size;
-    if (maps) pp_pages_map(&w->memory.pages, part.out, end_of_part, plan->out, end_of_all);
+    if (plan->out) {
+        part.out = plan->out + item * plan->out_size;
+        part.out_step = plan->out_size;
+    }
     return part;
 }
 
@@ -76,7 +62,7 @@ static noreturn void outlive_kill(struct worker *w, uint64_t end) {
     pp_work_await_kill(w);
 }
 
-/* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each part. */
+/* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each chunk. */
 static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t visit) {
     if (pp_visit_was_killed(&w->claimer, visit)) pp_work_await_kill(w);
     pp_begin_part(&w->claimer, part->end);
@@ -95,8 +81,7 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
 
 /* One swap an item, since the supervisor's clock may kill it; and a look after each, since the worker may have to
  * retire. */
-static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part,
-                               const struct pp_chunk *chunk) {
+static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     struct pp_claimer *c = &w->claimer;
     struct part item = *part;
     for (; item.begin < part->end; item.begin++) {
@@ -104,7 +89,7 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. Not
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
          * what it ran; see settle_chunk(). */
-        if (item.begin != chunk->begin) pp_work_retire_if_due(w);
+        if (item.begin != part->begin) pp_work_retire_if_due(w);
         uint64_t running = pp_begin_item(c, item.begin, pp_now());
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
@@ -123,12 +108,9 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
 
 static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk,
                       uint64_t visit) {
-    for (uint64_t begin = chunk->begin; begin < chunk->end;) {
-        struct part part = make_ready(w, plan, scratch, begin, chunk->end);
-        if (visit) run_part(w, plan, &part, visit);
-        else run_part_carefully(w, plan, &part, chunk);
-        begin = part.end;
-    }
+    struct part part = part_of(plan, scratch, chunk);
+    if (visit) run_part(w, plan, &part, visit);
+    else run_part_carefully(w, plan, &part);
     pp_finish_chunk(&w->claimer, plan, chunk);
 }
 
@@ -180,14 +162,14 @@ static bool work_through(struct worker *w, const struct pp_job_plan *plan, char 
 
 /* Where results go that are not wanted; NULL: there is no memory. A job has no part for workers that came after it. */
 static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
-    struct pp_worker_memory *memory = &w->memory;
+    struct pp_worker_scratch *own = &w->scratch;
     if (w->claimer.number < plan->scratch_parts) return plan->scratch + w->claimer.number * plan->scratch_size;
-    if (memory->scratch_size < plan->scratch_size) {
-        pp_unmap(memory->scratch, memory->scratch_size);
-        memory->scratch = pp_map_private(plan->scratch_size);
-        memory->scratch_size = memory->scratch ? plan->scratch_size : 0;
+    if (own->size < plan->scratch_size) {
+        pp_unmap(own->base, own->size);
+        own->base = pp_map_private(plan->scratch_size);
+        own->size = own->base ? plan->scratch_size : 0;
     }
-    return memory->scratch;
+    return own->base;
 }
 
 /* unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL. */

@@ -7,7 +7,6 @@
 #include "shared/ticket.h"
 #include "worker/work.h"
 
-#define FIRST_PAGE 64U  /* slots */
 #define GATHER_NS 1000U /* from one take of tickets to the next, unless there are many */
 #define SHORT_NS 2000U  /* tasks shorter than this are taken several at a time: bench_compare, "empty" */
 
@@ -70,18 +69,8 @@ static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
 
 /* ---- tickets */
 
-/* A pool with little to do needs only the first page of outcomes; the others are mapped many at a time: bench_limits,
- * "flat-workers-submit". */
-static void map_outcome(struct worker *w, uint32_t slot) {
-    if (slot < FIRST_PAGE) return;
-    struct pp_outcome *outcomes = w->claimer.shared->outcomes;
-    pp_pages_map(&w->memory.pages, (char *)&outcomes[slot], (char *)&outcomes[slot + 1], (char *)&outcomes[FIRST_PAGE],
-                 (char *)&outcomes[PP_SLOTS]);
-}
-
-static void prefetch(struct worker *w, uint64_t ticket) {
+static void prefetch(const struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket) % PP_SLOTS;
-    map_outcome(w, slot);
     pp_prefetch(&w->claimer.shared->descs[slot]);
     pp_prefetch_write(&w->claimer.shared->outcomes[slot]);
 }

@@ -19,7 +19,7 @@
 
 noreturn void pp_work_die(struct worker *w, int status) {
     if (w->ends) {
-        pp_unmap(w->memory.scratch, w->memory.scratch_size);
+        pp_unmap(w->scratch.base, w->scratch.size);
         longjmp(*w->ends, 1);
     }
     pp_child_exit(status);
@@ -183,9 +183,6 @@ void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds = (struct pp_worker_bounds){.has_quota = options->max_tasks > 0, .quota = options->max_tasks};
     w->batch.size = 1;
-    w->memory.pages.shared = setup->shared;
-    /* Threads share the program's; and under a memory limit the marks would leave less for the tasks. */
-    w->memory.pages.useless = setup->ends || options->memory_limit > 0;
 }
 
 void pp_worker_enter(struct worker *w) {
