@@ -6,22 +6,10 @@
 #include "pool/finish.h"
 #include "pool/relations.h"
 #include "pool/slots.h"
-#include "shared/pages.h"
 #include "shared/ring.h"
 #include "shared/state.h"
 
 #define PP_MIXED_DEPTH 256
-
-/* ---- the tables of the rings, in huge pages once there are many tasks */
-
-#define MANY_TICKETS 4096U
-
-/* The rings go through all of their entries, however few tasks there are at a time. */
-static void take_rings(struct pool *pool) {
-    const struct pp_shared *shared = &pool->shared;
-    pp_pages_take(&pool->memory.no_huge_pages, (char *)shared->tickets, PP_TICKETS * sizeof *shared->tickets);
-    pp_pages_take(&pool->memory.no_huge_pages, (char *)shared->done, pool->workers * sizeof *shared->done);
-}
 
 /* ---- what workers are told */
 
@@ -66,7 +54,6 @@ static void describe(struct pool *pool, struct future *future) {
 /* ---- dispatch */
 
 static inline bool push_ticket(struct pool *pool, uint32_t slot) {
-    if (pp_ring_sent(&pool->shared) == MANY_TICKETS) take_rings(pool);
     return pp_ring_push(&pool->shared, pp_slot_ticket(pool, slot));
 }
 
