@@ -606,8 +606,8 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
 
 /* Allocates zeroed memory in the arena, at the same address in caller and workers, aligned for any type. Arguments and
  * results of more than a few MiB should lie in it: nothing is copied then. Memory is taken as it is touched. But where
- * the system has huge pages of 2 MiB for it (Linux 6.1 or later), those that a large new block fills are taken at once,
- * if the block is no more than an eighth of the memory that is left, and small blocks lie in such once they are many.
+ * the system has huge pages of 2 MiB for it (Linux 6.1 or later), those in which a large new block lies are taken at
+ * once, if they are no more than an eighth of the memory that is left, and small blocks lie in such once they are many.
  * pool: NULL, or in another process: NULL. size: bytes.
  * Returns: the memory; NULL: the arena is full, or size is 0.
  * Blocks: no. Callable: any thread; tasks use what they are given.

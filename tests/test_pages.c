@@ -37,7 +37,7 @@ TEST_CASE(huge_pages_are_taken_whole_and_keep_their_bytes) {
     assert_non_null(block);
     for (size_t i = HUGE + 5; i < HUGE + 100 * PAGE; i += 3 * PAGE) block[i] = (char)(i / PAGE);
     refused = false;
-    pp_pages_take(&refused, block + 1, 3 * HUGE + PAGE);
+    pp_pages_take(&refused, (struct pp_huge_pages){block + HUGE, 2 * HUGE});
     if (may_take_some(block) && !refused) {
         assert_any_of(count_there(block, HUGE), 0, -1);
         assert_any_of(count_there(block + 3 * HUGE, HUGE), 0, -1);
@@ -58,21 +58,49 @@ TEST_CASE(huge_pages_are_taken_whole_and_keep_their_bytes) {
     pp_unmap(block, HUGE_PAGES * HUGE);
 }
 
-TEST_CASE(blocks_smaller_than_a_huge_page_or_too_large_are_not_taken) {
+TEST_CASE(the_first_huge_page_of_a_region_is_taken_once_it_is_used_a_little_and_others_when_they_are_begun) {
+    enum { SMALL = (int)PP_PAGES_SMALL };
+    static const struct {
+        size_t from, upto, begin, size; /* the memory that is used; the huge pages to take */
+    } cases[] = {
+        {0, 100, 0, 0},
+        {SMALL - 64, SMALL, 0, 0},
+        {SMALL - 64, SMALL + 64, 0, HUGE},
+        {SMALL, SMALL + 64, 0, HUGE},
+        {0, HUGE - 1, 0, HUGE},
+        {SMALL + 64, HUGE, 0, 0}, /* the first was taken before, or page faults were paid for most of it */
+        {HUGE - 64, HUGE + 64, HUGE, HUGE},
+        {HUGE, HUGE + 1, HUGE, HUGE},
+        {HUGE + 1, 2 * HUGE, 0, 0},
+        {2 * HUGE, 3 * HUGE, 2 * HUGE, HUGE},
+        {0, HUGE, 0, HUGE},
+        {0, HUGE + 1, 0, 2 * HUGE},
+        {1, 3 * HUGE, 0, 3 * HUGE},
+        {HUGE + PAGE, 3 * HUGE - PAGE, 2 * HUGE, HUGE},
+        {3 * HUGE - 64, 3 * HUGE + 64, 0, 0}, /* it is not wholly in the region */
+        {2 * HUGE, 3 * HUGE + 64, 2 * HUGE, HUGE},
+    };
+    char *block = pp_map_shared(HUGE_PAGES * HUGE);
+    assert_non_null(block);
+    struct pp_region region = {.base = block, .size = 3 * HUGE + HUGE / 2};
+    for (size_t c = 0; (uintptr_t)block % HUGE == 0 && c < COUNT(cases); c++) {
+        struct pp_huge_pages pages = pp_pages_begun(region, block + cases[c].from, block + cases[c].upto);
+        assert_int_equal(pages.size, cases[c].size);
+        if (pages.size) assert_ptr_equal(pages.begin, block + cases[c].begin);
+    }
+    pp_unmap(block, HUGE_PAGES * HUGE);
+}
+
+TEST_CASE(huge_pages_that_are_too_much_of_what_is_left_are_not_taken) {
     char *block = pp_map_shared(HUGE_PAGES * HUGE);
     assert_non_null(block);
     bool can = may_take_some(block);
-    if (can) {
-        refused = false;
-        pp_pages_take(&refused, block, HUGE - 1);
-        pp_pages_take(&refused, block + 1, 2 * HUGE - 2);
-        assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
-    }
     pp_unmap(block, HUGE_PAGES * HUGE);
-    size_t size = pp_memory_left("") / 2;
+    size_t size = pp_memory_left("") / 2 / HUGE * HUGE;
     char *much = can ? pp_map_shared(size) : NULL;
     if (!much) return;
-    pp_pages_take(&refused, much, size);
+    refused = false;
+    pp_pages_take(&refused, (struct pp_huge_pages){much, size});
     assert_any_of(count_there(much, HUGE_PAGES * HUGE), 0, -1);
     assert_false(refused);
     pp_unmap(much, size);
@@ -84,7 +112,7 @@ TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
     assert_non_null(block);
     bool can = may_take_some(block);
     refused = true;
-    pp_pages_take(&refused, block, HUGE_PAGES * HUGE);
+    pp_pages_take(&refused, (struct pp_huge_pages){block, HUGE_PAGES * HUGE});
     assert_any_of(count_there(block, HUGE_PAGES * HUGE), 0, -1);
     pp_unmap(block, HUGE_PAGES * HUGE);
     if (!can) return;
@@ -92,7 +120,7 @@ TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
     char *askew = mmap(block + page, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANON | MAP_FIXED, -1, 0);
     assert_ptr_equal(askew, block + page);
     refused = false;
-    pp_pages_take(&refused, block + HUGE, HUGE);
+    pp_pages_take(&refused, (struct pp_huge_pages){block + HUGE, HUGE});
     assert_true(refused);
     assert_any_of(count_there(block + HUGE, HUGE), 1, -1); /* the page touched in order to try */
     munmap(askew, 3 * HUGE);
@@ -101,7 +129,8 @@ TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(huge_pages_are_taken_whole_and_keep_their_bytes),
-        TEST(blocks_smaller_than_a_huge_page_or_too_large_are_not_taken),
+        TEST(the_first_huge_page_of_a_region_is_taken_once_it_is_used_a_little_and_others_when_they_are_begun),
+        TEST(huge_pages_that_are_too_much_of_what_is_left_are_not_taken),
         TEST(huge_pages_are_not_tried_again_after_a_refusal),
     };
     return run_group("pages", tests, COUNT(tests), argc, argv);

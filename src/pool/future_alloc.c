@@ -17,7 +17,6 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct future) == 3 * PP_LINE, "a f
  * "submit". A block of twice that size contains a whole huge page; the rest of it is never touched. */
 #define SMALL_BLOCK ((size_t)24 << 10)
 #define LARGE_BLOCK (2 * PP_HUGE_PAGE)
-#define MANY_FUTURES 8192U
 
 static uintptr_t next_multiple(uintptr_t address, size_t of) {
     return address + (of - address % of) % of;
@@ -30,11 +29,11 @@ static void lay_out_block(struct pool *pool, struct pp_block *block) {
     size_t room = large ? PP_HUGE_PAGE : block->size - (size_t)(begin - (uintptr_t)block);
     block->futures = (void *)begin;
     block->count = room / sizeof(struct future);
-    if (large) pp_pages_take(&pool->memory.no_huge_pages, (char *)begin, room);
+    if (large) pp_pages_take(&pool->memory.no_huge_pages, (struct pp_huge_pages){(char *)begin, room});
 }
 
 bool pp_futures_add(struct pool *pool) {
-    size_t size = pool->references < MANY_FUTURES ? SMALL_BLOCK : LARGE_BLOCK;
+    size_t size = pool->references * sizeof(struct future) < PP_PAGES_SMALL ? SMALL_BLOCK : LARGE_BLOCK;
     struct pp_block *block = pp_table(size);
     if (!block) block = pp_table(size = SMALL_BLOCK); /* address space is scarce */
     if (!block) return false;

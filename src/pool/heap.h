@@ -34,6 +34,9 @@ void pp_heap_end(struct pp_heap *heap);
 /* Returns NULL if the heap is full, if size is 0, or if there is no private memory. Unless `zeroed`, the block has any
  * content. */
 void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed);
+static inline size_t pp_heap_size(const struct pp_heap *heap) {
+    return (size_t)heap->pages * 4096;
+}
 /* From here on no block was ever given. */
 static inline char *pp_heap_fresh(const struct pp_heap *heap) {
     return heap->base + (size_t)heap->touched * 4096;
@@ -44,7 +47,7 @@ void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
 void pp_heap_free(struct pp_heap *heap, void *block);
 static inline bool pp_heap_holds(const struct pp_heap *heap, const void *address, size_t size) {
     uintptr_t at = (uintptr_t)address, base = (uintptr_t)heap->base;
-    size_t all = (size_t)heap->pages * 4096;
+    size_t all = pp_heap_size(heap);
     return at >= base && at - base < all && size <= all - (at - base);
 }
 

@@ -239,7 +239,7 @@ void pool_destroy(struct pool *pool) {
 void *pool_alloc(struct pool *pool, size_t size) {
     if (!pool || pp_is_foreign(pool)) return NULL;
     pp_lock(pool);
-    struct pp_to_take take;
+    struct pp_huge_pages take;
     void *data = pp_alloc_fresh(&pool->memory.arena, size, true, &take);
     if (!data) { /* outcomes may be there whose tasks hold room */
         pp_advance(pool);
@@ -247,7 +247,8 @@ void *pool_alloc(struct pool *pool, size_t size) {
     }
     pp_unlock(pool);
     /* The kernel clears the pages; other threads need not wait for that. */
-    pp_pages_take(&pool->memory.no_huge_pages, take.begin, take.size);
+    bool used = size <= PP_SURELY_USED || size >= PP_HUGE_PAGE;
+    if (used) pp_pages_take(&pool->memory.no_huge_pages, take);
     return data;
 }
 

@@ -1,20 +1,18 @@
 #include "pool/slots.h"
 
-#include "base/sys.h"
 #include "shared/pages.h"
 
-/* Once many slots are in use, their tables are taken in huge pages. */
-#define SLOTS_A_PAGE ((uint32_t)(PP_HUGE_PAGE / PP_LINE))
-#define MANY_SLOTS 4096U /* of the slots that share a huge page */
-
-static void take_tables(struct pool *pool, uint32_t first) {
-    pp_pages_take(&pool->memory.no_huge_pages, (char *)&pool->shared.descs[first], PP_HUGE_PAGE);
-    pp_pages_take(&pool->memory.no_huge_pages, (char *)&pool->shared.outcomes[first], PP_HUGE_PAGE);
+/* All of the table will be used up to this slot, which is the first of those that were never used. */
+static void use_table(struct pool *pool, void *table, size_t entry, uint32_t slot) {
+    struct pp_region region = {.base = table, .size = PP_SLOTS * entry};
+    char *at = region.base + slot * entry;
+    pp_pages_used(&pool->memory.no_huge_pages, region, at, at + entry);
 }
 
 uint32_t pp_slot_fresh(struct pool *pool) {
     if (pool->fresh_slot == PP_SLOTS) return PP_NO_SLOT;
     uint32_t slot = pool->fresh_slot++;
-    if (slot % SLOTS_A_PAGE == MANY_SLOTS) take_tables(pool, slot - MANY_SLOTS);
+    use_table(pool, pool->shared.descs, sizeof *pool->shared.descs, slot);
+    use_table(pool, pool->shared.outcomes, sizeof *pool->shared.outcomes, slot);
     return slot;
 }

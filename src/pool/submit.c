@@ -11,7 +11,6 @@
 #include "shared/ring.h"
 #include "shared/timer.h"
 
-#define RESULT_A_PAGE 4096U
 
 static int check_task(const struct pool_task *task) {
     if (!task->fn || task->timeout < 0) return POOL_EINVAL;
@@ -31,8 +30,8 @@ static int find_room(struct pool *pool, struct future *future) {
         task->in = future->small;
     }
     if (future->out_size > PP_INLINE_OUT) {
-        /* A result of more than a page may turn out to be short: task_resize(). */
-        bool whole = future->out_size <= RESULT_A_PAGE;
+        /* A large result may turn out to be short: task_resize(). */
+        bool whole = future->out_size <= PP_SURELY_USED;
         future->result = whole ? pp_alloc_whole(pool, &pool->memory.results, future->out_size)
                                : pp_heap_alloc(&pool->memory.results, future->out_size, false);
         if (!future->result) return POOL_ENOMEM;
