@@ -562,7 +562,7 @@ static void tell_of_open_ones(void) {
         if (f->slot != PP_NO_SLOT)
             fprintf(stderr, ", state %llx, generation %x",
                     (unsigned long long)world.pool->shared.outcomes[f->slot].state,
-                    (unsigned)world.pool->slots[f->slot].generation);
+                    (unsigned)world.pool->slots.table[f->slot].generation);
         fputc('\n', stderr);
     }
     for (uint32_t w = 0; w < WORKERS; w++)

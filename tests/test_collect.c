@@ -265,7 +265,7 @@ static struct future **submit_more_than_fit(struct pool *pool, int first, struct
     submit_many(pool, futures, first);
     gates[1] = submit_gated(pool, gate);
     submit_many(pool, futures + first, (int)PP_SLOTS - 2 + WAIT - first);
-    assert_int_equal(pool->fresh_slot, PP_SLOTS);
+    assert_int_equal(pool->slots.fresh, PP_SLOTS);
     assert_true(futures[(int)PP_SLOTS - 2 + WAIT - 1]->queued);
     return futures;
 }
@@ -284,7 +284,7 @@ TEST_CASE(a_get_sends_as_many_waiting_tasks_as_it_frees_slots) {
     assert_ok(future_get(futures[500], NULL, 0));
     assert_false(futures[(int)PP_SLOTS - 2 + MANY - 1]->queued);
     assert_true(futures[(int)PP_SLOTS - 2 + MANY]->queued);
-    assert_int_equal(pool->free_slot_count, 0);
+    assert_int_equal(pool->slots.free_count, 0);
     gate_open(gate);
     end_more_than_fit(pool, futures, gates);
 }

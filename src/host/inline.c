@@ -97,13 +97,13 @@ static bool act_in_own_call(struct pool *pool, bool (*act)(struct pool *pool)) {
 }
 
 static bool has_work(const struct pool *pool) {
-    return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs) || !pp_ring_is_empty(&pool->shared));
+    return !pool->ended && !pool->broken && (!pp_list_is_empty(&pool->jobs.active) || !pp_ring_is_empty(&pool->shared));
 }
 
 static void drive_inline(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     bool worked = true;
-    if (!pp_list_is_empty(&pool->reports) && pp_in_report(pool)) return; /* a progress callback never waits */
+    if (!pp_list_is_empty(&pool->jobs.reports) && pp_in_report(pool)) return; /* a progress callback never waits */
     if (pp_notice_waits(&pool->shared)) pp_advance(pool); /* the initializer has failed for good */
     while (worked && has_work(pool)) {
         if (w->driving) {
@@ -118,7 +118,7 @@ static void drive_inline(struct pool *pool) {
         w->driving = false;
         pthread_cond_broadcast(&pool->changed);
         pp_advance(pool);
-        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
+        if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
         pp_settle(pool);
     }
 }

@@ -9,8 +9,8 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     if (pool->broken) return;
     pool->broken = code;
     pool->broken_failure = *why;
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        struct future *future = pool->slots[slot].future;
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
+        struct future *future = pool->slots.table[slot].future;
         if (!future || future->is_job || pp_collect_done(pool, slot)) continue;
         pp_slot_free(pool, slot);
         pp_future_finish(future, code, why);
@@ -19,6 +19,6 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
     while ((future = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_future_finish(future, code, why);
     struct pp_job *job;
-    while ((job = PP_LIST_FIRST(&pool->jobs, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
-    while ((job = PP_LIST_FIRST(&pool->waiting_jobs, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
+    while ((job = PP_LIST_FIRST(&pool->jobs.active, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
+    while ((job = PP_LIST_FIRST(&pool->jobs.waiting, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);
 }

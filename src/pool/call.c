@@ -32,7 +32,7 @@ static void keep_bell_armed(struct pool *pool) {
         pp_bell_expect(pool, PP_WAITS_ANY);
         pp_advance(pool);
     }
-    if (pool->finished != pool->reported || pool->reports_ended > 0) pp_bell_ring(pool);
+    if (pool->finished != pool->reported || pool->jobs.reports_ended > 0) pp_bell_ring(pool);
 }
 
 void pp_unlock_due(struct pool *pool) {

@@ -21,7 +21,7 @@ int pp_task_cancel(struct pool *pool, struct future *future) {
         pp_future_finish(future, POOL_ECANCELLED, NULL);
         return 0;
     }
-    uint32_t generation = pool->slots[slot].generation;
+    uint32_t generation = pool->slots.table[slot].generation;
     if (!pp_state_cancel(&pool->shared.outcomes[slot].state, generation)) return POOL_EBUSY;
     pp_collect_slot(pool, slot, pp_state(generation, PP_CANCELLED, 0, 0));
     return 0;
@@ -30,6 +30,6 @@ int pp_task_cancel(struct pool *pool, struct future *future) {
 void pp_task_kill(struct pool *pool, struct future *future) {
     if (future->slot == PP_NO_SLOT) return;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
-    if (pp_generation_of(state) != pool->slots[future->slot].generation) return;
+    if (pp_generation_of(state) != pool->slots.table[future->slot].generation) return;
     if (pp_state_kill(&pool->shared.outcomes[future->slot].state, state, PP_KILLED)) pp_kill_worker(pool, state);
 }

@@ -26,7 +26,7 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
 #define AHEAD 8 /* outcomes that are prefetched before they are taken in */
 
 static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
-    const struct future *future = pool->slots[slot].future;
+    const struct future *future = pool->slots.table[slot].future;
     if (!future) return;
     pp_prefetch(&pool->shared.outcomes[slot]);
     pp_prefetch(future);
@@ -36,8 +36,8 @@ static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
 
 /* Finds what a ring that ran over announced. */
 static void collect_all_slots(struct pool *pool) {
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        if (slot + AHEAD < pool->fresh_slot) prefetch_outcome(pool, slot + AHEAD);
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
+        if (slot + AHEAD < pool->slots.fresh) prefetch_outcome(pool, slot + AHEAD);
         pp_collect_done(pool, slot);
     }
     pp_jobs_look(pool);
@@ -109,7 +109,7 @@ void pp_collect(struct pool *pool) {
     collect_workers(pool);
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count) pp_dispatch(pool);
-    if (!pp_list_is_empty(&pool->waiting_jobs)) pp_jobs_look(pool);
+    if (!pp_list_is_empty(&pool->jobs.waiting)) pp_jobs_look(pool);
 }
 
 /* The worker writes the state word before it announces the outcome, and a caller that waits awake looks at the word. */

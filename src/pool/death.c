@@ -30,9 +30,9 @@ static void free_workers_at(struct pool *pool, uint64_t ticket) {
 
 bool pp_task_lost(struct pool *pool, uint32_t slot) {
     uint64_t ticket = pp_slot_ticket(pool, slot);
-    if (++pool->slots[slot].future->losses < MOST_LOSSES) return false;
+    if (++pool->slots.table[slot].future->losses < MOST_LOSSES) return false;
     /* Not if a worker starts it just now. */
-    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation)) return false;
+    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots.table[slot].generation)) return false;
     free_workers_at(pool, ticket);
     pp_task_fail(pool, slot, POOL_ECORRUPT);
     return true;
@@ -56,7 +56,7 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     if (!future || future->is_job) return;
     uint32_t slot = future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (pp_generation_of(state) != pool->slots[slot].generation) return;
+    if (pp_generation_of(state) != pool->slots.table[slot].generation) return;
     if (pp_phase_of(state) == PP_PENDING) {
         if (!pp_task_lost(pool, slot)) pp_ticket_again(pool, slot);
         return;

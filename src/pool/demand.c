@@ -6,7 +6,7 @@
 /* Blocks of all jobs in the job table: as many workers could be of use to them. */
 static uint64_t count_blocks(const struct pool *pool) {
     uint64_t blocks = 0;
-    PP_LIST_EACH(j, &pool->jobs, const struct pp_job, link) blocks += j->plan->blocks;
+    PP_LIST_EACH(j, &pool->jobs.active, const struct pp_job, link) blocks += j->plan->blocks;
     return blocks;
 }
 

@@ -48,7 +48,7 @@ static void describe(struct pool *pool, struct future *future) {
     desc->seed = task->seed;
     desc->index = future->index;
     desc->timeout = task->timeout;
-    pp_state_submit(&outcome->state, pool->slots[slot].generation);
+    pp_state_submit(&outcome->state, pool->slots.table[slot].generation);
 }
 
 /* ---- dispatch */
@@ -79,7 +79,7 @@ void pp_recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
     uint64_t ticket;
     while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
-        const struct pp_slot *slot = &pool->slots[pp_ticket_slot(ticket)];
+        const struct pp_slot *slot = &pool->slots.table[pp_ticket_slot(ticket)];
         struct future *future = slot->future;
         /* A ticket may be in the ring twice, or its task may have been cancelled since. */
         if (!future || slot->generation != pp_ticket_generation(ticket) || future->queued || future->is_job) continue;
@@ -138,7 +138,7 @@ void pp_submit_again(struct pool *pool, struct future *future) {
 }
 
 void pp_ticket_again(struct pool *pool, uint32_t slot) {
-    struct future *future = pool->slots[slot].future;
+    struct future *future = pool->slots.table[slot].future;
     if (future->queued) return;
     if (!push_ticket(pool, slot)) pp_queue_add(&pool->queue, future, true);
     pp_call_workers(pool, 1);

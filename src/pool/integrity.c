@@ -42,7 +42,7 @@ static void kill_again(struct pool *pool, uint32_t worker) {
 /* ---- where tickets are */
 
 static void see(struct pool *pool, uint64_t ticket) {
-    if (pp_slot_future(pool, ticket)) pool->slots[pp_ticket_slot(ticket)].seen = pool->looks.number;
+    if (pp_slot_future(pool, ticket)) pool->slots.table[pp_ticket_slot(ticket)].seen = pool->looks.number;
 }
 
 /* The first 0 ends what a worker has claimed, as for the workers that steal from it. */
@@ -71,12 +71,12 @@ static bool is_held(struct pool *pool, uint32_t slot, uint64_t word) {
 }
 
 static bool is_pending(const struct pool *pool, uint32_t slot, uint64_t word) {
-    return word == pp_state(pool->slots[slot].generation, PP_PENDING, 0, 0);
+    return word == pp_state(pool->slots.table[slot].generation, PP_PENDING, 0, 0);
 }
 
 static bool is_intact(struct pool *pool, uint32_t slot, uint64_t word) {
-    if (is_pending(pool, slot, word)) return pool->slots[slot].seen == pool->looks.number;
-    if (pp_generation_of(word) != pool->slots[slot].generation) return false;
+    if (is_pending(pool, slot, word)) return pool->slots.table[slot].seen == pool->looks.number;
+    if (pp_generation_of(word) != pool->slots.table[slot].generation) return false;
     enum pp_phase phase = pp_phase_of(word);
     return (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE) && is_held(pool, slot, word);
 }
@@ -93,8 +93,8 @@ static bool check_task(struct pool *pool, uint32_t slot) {
 static bool check_tasks(struct pool *pool) {
     bool intact = true;
     see_tickets(pool);
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++) {
-        const struct future *future = pool->slots[slot].future;
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
+        const struct future *future = pool->slots.table[slot].future;
         if (future && !future->is_job && !future->queued) intact &= check_task(pool, slot);
     }
     return intact;

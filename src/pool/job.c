@@ -14,14 +14,14 @@
 /* ---- lists and the job table */
 
 static void unlink_job(struct pool *pool, struct pp_job *j) {
-    bool is_in_table = pool->placed[j->entry] == j;
-    pp_list_remove(is_in_table ? &pool->jobs : &pool->waiting_jobs, &j->link);
-    if (is_in_table) pool->placed[j->entry] = NULL;
+    bool is_in_table = pool->jobs.table[j->entry] == j;
+    pp_list_remove(is_in_table ? &pool->jobs.active : &pool->jobs.waiting, &j->link);
+    if (is_in_table) pool->jobs.table[j->entry] = NULL;
 }
 
 static uint32_t free_place(struct pool *pool) {
     uint32_t place = 0;
-    while (place < PP_JOB_TABLE && pool->placed[place]) place++;
+    while (place < PP_JOB_TABLE && pool->jobs.table[place]) place++;
     return place;
 }
 
@@ -30,14 +30,14 @@ static bool start_job(struct pool *pool, struct pp_job *j) {
     uint32_t place = free_place(pool);
     if (place == PP_JOB_TABLE || pp_slot_take(pool, j->future) == PP_NO_SLOT) return false;
     j->entry = place;
-    pool->placed[place] = j;
-    pp_list_add_front(&pool->jobs, &j->link);
+    pool->jobs.table[place] = j;
+    pp_list_add_front(&pool->jobs.active, &j->link);
     pp_round_begin(pool, j);
     return true;
 }
 
 static struct pp_job *first_waiting(const struct pool *pool) {
-    return PP_LIST_FIRST(&pool->waiting_jobs, struct pp_job, link);
+    return PP_LIST_FIRST(&pool->jobs.waiting, struct pp_job, link);
 }
 
 static void start_waiting(struct pool *pool) {
@@ -45,13 +45,13 @@ static void start_waiting(struct pool *pool) {
     while ((j = first_waiting(pool)) != NULL) {
         unlink_job(pool, j);
         if (start_job(pool, j)) continue;
-        pp_list_add_front(&pool->waiting_jobs, &j->link);
+        pp_list_add_front(&pool->jobs.waiting, &j->link);
         return;
     }
 }
 
 void pp_job_begin(struct pool *pool, struct pp_job *j) {
-    if (first_waiting(pool) || !start_job(pool, j)) pp_list_add_back(&pool->waiting_jobs, &j->link);
+    if (first_waiting(pool) || !start_job(pool, j)) pp_list_add_back(&pool->jobs.waiting, &j->link);
 }
 
 /* ---- the end */
@@ -135,18 +135,18 @@ void pp_job_look(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_jobs_look(struct pool *pool) {
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_job_look(pool, j);
+    PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) pp_job_look(pool, j);
     start_waiting(pool);
 }
 
 bool pp_jobs_are_intact(const struct pool *pool) {
     bool intact = true;
-    PP_LIST_EACH(j, &pool->jobs, const struct pp_job, link) intact &= pp_round_is_intact(pool, j);
+    PP_LIST_EACH(j, &pool->jobs.active, const struct pp_job, link) intact &= pp_round_is_intact(pool, j);
     return intact;
 }
 
 void pp_jobs_recover(struct pool *pool, bool give_up) {
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) {
+    PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) {
         pp_round_recall(pool, j);
         if (give_up) pp_job_abort(pool, j, &(struct pool_failure){.error = POOL_ECORRUPT});
         else end_pass(pool, j);
@@ -154,7 +154,7 @@ void pp_jobs_recover(struct pool *pool, bool give_up) {
 }
 
 void pp_job_died(struct pool *pool, const struct pp_notice *notice) {
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_round_died(pool, j, notice);
+    PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) pp_round_died(pool, j, notice);
 }
 
 /* ---- cancelling */
@@ -183,7 +183,7 @@ int pp_job_cancel(struct pool *pool, struct pp_job *j) {
     uint32_t slot = j->future->slot;
     if (j->index) return POOL_EBUSY; /* its first round is over */
     /* The first worker to come swaps the job to RUNNING; until then no worker has read anything but the state. */
-    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots[slot].generation)) return POOL_EBUSY;
+    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots.table[slot].generation)) return POOL_EBUSY;
     atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
     pp_slot_free(pool, slot);
     end_unbegun(pool, j);
@@ -208,11 +208,11 @@ void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
 void pp_jobs_stop(struct pool *pool, bool kill) {
     struct pp_job *waiting;
     while ((waiting = first_waiting(pool)) != NULL) pp_job_stop(pool, waiting, kill);
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) pp_job_stop(pool, j, kill);
+    PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) pp_job_stop(pool, j, kill);
 }
 
 void pp_jobs_kill(struct pool *pool) {
-    PP_LIST_EACH(j, &pool->jobs, struct pp_job, link) {
+    PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) {
         /* If the job is cancelled as well, a worker that runs nothing just now must start nothing more of it. */
         if (j->stopped) atomic_store_explicit(&j->plan->stop, 1, memory_order_seq_cst);
         pp_round_kill(pool, j);
@@ -248,7 +248,7 @@ void pp_job_count(const struct pp_job *j, uint64_t *done, uint64_t *failed) {
 
 void pp_jobs_count(const struct pool *pool, uint64_t *items, uint64_t *done, uint64_t *failed) {
     *items = *done = *failed = 0;
-    const struct pp_list *lists[] = {&pool->jobs, &pool->waiting_jobs};
+    const struct pp_list *lists[] = {&pool->jobs.active, &pool->jobs.waiting};
     for (int i = 0; i < 2; i++)
         PP_LIST_EACH(j, lists[i], const struct pp_job, link) {
             uint64_t job_done, job_failed;

@@ -30,7 +30,7 @@ static bool take_result_size(struct pool *pool, uint32_t slot, struct future *fu
 
 /* Returns why the task has failed, or 0 with its result in the future. */
 static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
-    struct future *future = pool->slots[slot].future;
+    struct future *future = pool->slots.table[slot].future;
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
     if (outcome->code != 0) return POOL_EFAILED;
@@ -45,7 +45,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
 }
 
 void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
-    struct future *future = pool->slots[slot].future;
+    struct future *future = pool->slots.table[slot].future;
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
@@ -54,7 +54,7 @@ void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
 }
 
 void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
-    struct future *future = pool->slots[slot].future;
+    struct future *future = pool->slots.table[slot].future;
     int error = take_outcome(pool, slot, state);
     if (error) {
         pp_task_fail(pool, slot, error);
@@ -65,10 +65,10 @@ void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
 }
 
 bool pp_collect_done(struct pool *pool, uint32_t slot) {
-    const struct future *future = pool->slots[slot].future;
+    const struct future *future = pool->slots.table[slot].future;
     if (!future || future->is_job) return false;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (!pp_is_done(state, pool->slots[slot].generation)) return false;
+    if (!pp_is_done(state, pool->slots.table[slot].generation)) return false;
     pp_collect_slot(pool, slot, state);
     return true;
 }

@@ -45,9 +45,9 @@ static int make_memory(struct pool *pool) {
     int error = pp_shared_make(&pool->shared, pool->options.arena_size);
     if (error) return error;
     /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
-    pool->slots = pp_map_private(SLOTS_SIZE);
-    pool->free_slots = pp_map_private(FREE_SLOTS_SIZE);
-    if (!pool->slots || !pool->free_slots) return POOL_ENOMEM;
+    pool->slots.table = pp_map_private(SLOTS_SIZE);
+    pool->slots.free = pp_map_private(FREE_SLOTS_SIZE);
+    if (!pool->slots.table || !pool->slots.free) return POOL_ENOMEM;
     struct pp_shared *shared = &pool->shared;
     pool->memory.arena_left = shared->arena_size;
     pp_heap_begin(&pool->memory.inputs, shared->inputs, shared->inputs_size, &pool->memory.arena_left);
@@ -64,10 +64,10 @@ static void unmake_memory(struct pool *pool) {
     pp_heap_end(&pool->memory.work);
     pp_heap_end(&pool->memory.arena);
     pp_queue_end(&pool->queue);
-    pp_unmap(pool->slots, SLOTS_SIZE);
-    pp_unmap(pool->free_slots, FREE_SLOTS_SIZE);
-    pool->slots = NULL;
-    pool->free_slots = NULL;
+    pp_unmap(pool->slots.table, SLOTS_SIZE);
+    pp_unmap(pool->slots.free, FREE_SLOTS_SIZE);
+    pool->slots.table = NULL;
+    pool->slots.free = NULL;
     pp_shared_unmake(&pool->shared);
 }
 
@@ -162,16 +162,16 @@ static void cancel_pending(struct pool *pool) {
     struct future *f;
     /* The youngest first, so that each is cancelled itself, and does not fail because of a dependency. */
     while ((f = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_task_cancel(pool, f);
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
-        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_cancel(pool, f);
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
+        if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
     pp_jobs_stop(pool, false);
 }
 
 static void kill_running(struct pool *pool) {
     struct future *f;
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
-        if ((f = pool->slots[slot].future) && !f->is_job) pp_task_kill(pool, f);
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
+        if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_kill(pool, f);
     pp_jobs_kill(pool);
 }
 

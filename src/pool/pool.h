@@ -34,6 +34,22 @@ struct pp_slot {
     uint8_t seen; /* the last look that found the slot's ticket; see integrity.c */
 };
 
+/* See slots.h. */
+struct pp_slots {
+    struct pp_slot *table;      /* [PP_SLOTS] */
+    uint32_t *free, free_count; /* a stack of slots that were used before */
+    uint32_t fresh;             /* the first that was never used */
+};
+
+/* Jobs that are not done; see job.h. */
+struct pp_jobs {
+    struct pp_list active;              /* struct pp_job, in the job table */
+    struct pp_list waiting;             /* struct pp_job, for an entry of the job table */
+    struct pp_job *table[PP_JOB_TABLE]; /* the job that has the entry, until it ends: between rounds the entry is 0 */
+    struct pp_list reports;             /* struct pp_report; see progress.h */
+    size_t reports_ended;               /* of those, reports of jobs whose items are all done */
+};
+
 /* Looks at shared memory; see integrity.h. */
 struct pp_looks {
     uint8_t number;                /* of the last look; never 0 afterwards */
@@ -150,25 +166,18 @@ struct pool {
     int32_t shortest_timeout;        /* see timer.h */
     unsigned untold;                 /* commands that have not reached the supervisor, by bits; see tell.h */
     uint64_t done_heads[PP_WORKERS]; /* entries of each worker's done ring that were read */
-    uint32_t ended_lives[PP_WORKERS]; /* the last life of each whose notice was read */
+    uint32_t ended_lives[PP_WORKERS]; /* the last life of each worker whose notice was read */
     struct pp_looks looks;
     struct pp_reset reset;
     struct pp_corpses corpses;
 
     /* Slots and tickets. */
-    struct pp_slot *slots;                 /* [PP_SLOTS] */
-    uint32_t *free_slots, free_slot_count; /* a stack of slots that were used before */
-    uint32_t fresh_slot;                   /* the first that was never used */
+    struct pp_slots slots;
     struct pp_queue queue;
     int ring_priority; /* of the last ticket in the ring */
     uint32_t sends;    /* tickets since a thread last waited awake: from the second on they do not come one by one */
 
-    /* Jobs. */
-    struct pp_list jobs;                 /* struct pp_job, in the job table */
-    struct pp_list waiting_jobs;         /* struct pp_job, for an entry of the job table */
-    struct pp_job *placed[PP_JOB_TABLE]; /* the job that has the entry, until it ends: between rounds the entry is 0 */
-    struct pp_list reports;              /* struct pp_report of jobs that are not done; see progress.h */
-    size_t reports_ended;                /* of those, reports of jobs whose items are all done */
+    struct pp_jobs jobs;
 
     /* Futures. */
     struct pp_future_memory futures;

@@ -19,18 +19,18 @@ void pp_report_begin(struct pool *pool, struct pp_report *report, struct future 
     report->job = job;
     report->began = pp_now();
     report->due = report->began + pause_of(job);
-    pp_list_add_front(&pool->reports, &report->link);
+    pp_list_add_front(&pool->jobs.reports, &report->link);
 }
 
 bool pp_in_report(const struct pool *pool) {
-    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
+    PP_LIST_EACH(r, &pool->jobs.reports, const struct pp_report, link)
         if (r->calling && pthread_equal(r->thread, pthread_self())) return true;
     return false;
 }
 
 uint64_t pp_reports_due(const struct pool *pool) {
     uint64_t due = UINT64_MAX;
-    PP_LIST_EACH(r, &pool->reports, const struct pp_report, link)
+    PP_LIST_EACH(r, &pool->jobs.reports, const struct pp_report, link)
         if (!r->calling && r->due < due) due = r->due;
     return due;
 }
@@ -52,8 +52,8 @@ static struct pool_progress progress_of(const struct pp_report *report, uint64_t
 }
 
 static void finish(struct pool *pool, struct pp_report *report) {
-    pp_list_remove(&pool->reports, &report->link);
-    pool->reports_ended--;
+    pp_list_remove(&pool->jobs.reports, &report->link);
+    pool->jobs.reports_ended--;
     pp_job_finish(pool, report->future->job);
     pp_wake_waiting(pool);
 }
@@ -80,7 +80,7 @@ static bool call(struct pool *pool, struct pp_report *report) {
 /* The first report for which something is to be done. */
 static struct pp_report *first_due(const struct pool *pool) {
     uint64_t now = pp_now();
-    PP_LIST_EACH(r, &pool->reports, struct pp_report, link)
+    PP_LIST_EACH(r, &pool->jobs.reports, struct pp_report, link)
         if (!r->calling && (r->ended || r->future->given_up || now >= r->due)) return r;
     return NULL;
 }
@@ -91,6 +91,6 @@ void pp_reports_run(struct pool *pool) {
     while ((report = first_due(pool)) != NULL) {
         if (!report->future->given_up && !call(pool, report)) continue;
         if (report->ended) finish(pool, report);
-        else if (report->future->given_up) pp_list_remove(&pool->reports, &report->link);
+        else if (report->future->given_up) pp_list_remove(&pool->jobs.reports, &report->link);
     }
 }

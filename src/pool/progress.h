@@ -4,8 +4,8 @@
  * call that waits or looks. The lock is released around the callback. A job whose items are all done ends only after
  * its last report. Until then its future is not done, so no thread that waits for it returns before its callback has.
  *
- * Invariant: a report is in pool->reports from the job's submission to its end, or to the first look after the future
- * was given up. While `calling`, its job is not freed. */
+ * Invariant: a report is in pool->jobs.reports from the job's submission to its end, or to the first look after the
+ * future was given up. While `calling`, its job is not freed. */
 #ifndef PP_PROGRESS_H
 #define PP_PROGRESS_H
 
@@ -30,11 +30,11 @@ void pp_report_begin(struct pool *pool, struct pp_report *report, struct future 
 static inline bool pp_report_end(struct pool *pool, struct pp_report *report) {
     if (!pp_link_is_on(&report->link)) return false;
     if (report->future->given_up && !report->calling) {
-        pp_list_remove(&pool->reports, &report->link);
+        pp_list_remove(&pool->jobs.reports, &report->link);
         return false;
     }
     report->ended = true;
-    pool->reports_ended++;
+    pool->jobs.reports_ended++;
     return true;
 }
 

@@ -45,9 +45,9 @@ static bool is_hopeless(const struct pool *pool) {
 /* Ends the task in the slot, or queues it again. If its word says KILLED or OVERDUE, no notice has confirmed it, so a
  * task may have written the word. */
 static void settle_task(struct pool *pool, uint32_t slot) {
-    struct future *future = pool->slots[slot].future;
+    struct future *future = pool->slots.table[slot].future;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_relaxed);
-    uint32_t generation = pool->slots[slot].generation;
+    uint32_t generation = pool->slots.table[slot].generation;
     if (pp_collect_done(pool, slot)) return;
     bool has_not_started = future->queued || word == pp_state(generation, PP_PENDING, 0, 0);
     bool ran = pp_generation_of(word) == generation && pp_phase_of(word) == PP_RUNNING;
@@ -61,8 +61,8 @@ void pp_reset_finish(struct pool *pool) {
     set_memory_back(pool);
     pp_jobs_recover(pool, is_hopeless(pool));
     pp_recall_tickets(pool);
-    for (uint32_t slot = 0; slot < pool->fresh_slot; slot++)
-        if (pool->slots[slot].future && !pool->slots[slot].future->is_job) settle_task(pool, slot);
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
+        if (pool->slots.table[slot].future && !pool->slots.table[slot].future->is_job) settle_task(pool, slot);
     if (is_hopeless(pool)) pool->reset.in_vain = 0;
     pool->reset.under_way = false;
     pool->reset.completed = count_completed(pool);

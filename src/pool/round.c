@@ -100,7 +100,7 @@ uint64_t pp_round_ticket(const struct pool *pool, const struct pp_job *j) {
 }
 
 void pp_round_begin(struct pool *pool, struct pp_job *j) {
-    uint32_t slot = j->future->slot, generation = pool->slots[slot].generation;
+    uint32_t slot = j->future->slot, generation = pool->slots.table[slot].generation;
     struct pp_desc *desc = &pool->shared.descs[slot];
     j->deaths = 0;
     j->plan->generation = generation;
@@ -122,7 +122,7 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
 static void close_round(struct pool *pool, struct pp_job *j) {
     atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
     _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;
-    uint32_t generation = pool->slots[j->future->slot].generation;
+    uint32_t generation = pool->slots.table[j->future->slot].generation;
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     while (pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED) {
         if (pp_generation_of(seen) != generation) return; /* it was overwritten: no worker can enter */
@@ -270,7 +270,7 @@ bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
     if (atomic_load_explicit(&pool->shared.job_table[j->entry], memory_order_relaxed) != pp_round_ticket(pool, j))
         return true; /* the round is closed: its word lets no worker in */
     if (j->stopped && !pp_plan_is_used_up(j->plan)) return false;
-    uint32_t generation = pool->slots[j->future->slot].generation;
+    uint32_t generation = pool->slots.table[j->future->slot].generation;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[j->future->slot].state, memory_order_acquire);
     bool runs = pp_phase_of(word) == PP_RUNNING && pp_generation_of(word) == generation;
     return runs || word == pp_state(generation, PP_PENDING, 0, 0);

@@ -10,8 +10,8 @@ static void use_table(struct pool *pool, void *table, size_t entry, uint32_t slo
 }
 
 uint32_t pp_slot_fresh(struct pool *pool) {
-    if (pool->fresh_slot == PP_SLOTS) return PP_NO_SLOT;
-    uint32_t slot = pool->fresh_slot++;
+    if (pool->slots.fresh == PP_SLOTS) return PP_NO_SLOT;
+    uint32_t slot = pool->slots.fresh++;
     use_table(pool, pool->shared.descs, sizeof *pool->shared.descs, slot);
     use_table(pool, pool->shared.outcomes, sizeof *pool->shared.outcomes, slot);
     return slot;

@@ -68,7 +68,7 @@ bool pp_check_supervisor(struct pool *pool) {
  * every outcome. */
 static uint32_t wish_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interests == 0 &&
-               pool->waiting.others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->waiting_jobs);
+               pool->waiting.others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->jobs.waiting);
     return one ? future->slot : PP_WAITS_ANY;
 }
 
@@ -99,7 +99,7 @@ static const _Atomic uint64_t *word_of(const struct pool *pool, const struct fut
 static bool spin(struct pool *pool, const struct future *future) {
     if (!pp_placement_can_spare(&pool->shared)) return false;
     const _Atomic uint64_t *word = word_of(pool, future);
-    uint32_t generation = word ? pool->slots[future->slot].generation : 0;
+    uint32_t generation = word ? pool->slots.table[future->slot].generation : 0;
     uint64_t now = pp_now(), until = now + SPIN_NS;
     tell_one_by_one(pool);
     pp_placement_tell_looking(&pool->shared);
@@ -159,7 +159,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
         pp_drive(pool);
         if (future) pp_advance_for(pool, future);
         else pp_advance(pool);
-        if (!pp_list_is_empty(&pool->reports)) pp_reports_run(pool);
+        if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
         if (is_satisfied(pool, future, baseline)) return 0;
         if (pp_callbacks_wait(pool)) {
             pp_callbacks_run(pool);
@@ -171,7 +171,7 @@ int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t 
             return is_satisfied(pool, future, baseline) ? 0 : POOL_ETIMEDOUT;
         }
         uint64_t look_at = now + pause, until = deadline < look_at ? deadline : look_at;
-        if (!pp_list_is_empty(&pool->reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
+        if (!pp_list_is_empty(&pool->jobs.reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
         if (pool->waiting.somebody_polls) sleep_on_condition(pool, future, baseline, until);
         else sleep_in_poll(pool, future, baseline, until);
