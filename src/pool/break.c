@@ -11,7 +11,7 @@ void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
     pool->broken_failure = *why;
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
         struct future *future = pool->slots.table[slot].future;
-        if (!future || future->is_job || pp_collect_done(pool, slot)) continue;
+        if (!future || future->is_job || pp_outcome_take(pool, slot)) continue;
         pp_slot_free(pool, slot);
         pp_future_finish(future, code, why);
     }

@@ -23,7 +23,7 @@ int pp_task_cancel(struct pool *pool, struct future *future) {
     }
     uint32_t generation = pool->slots.table[slot].generation;
     if (!pp_state_cancel(&pool->shared.outcomes[slot].state, generation)) return POOL_EBUSY;
-    pp_collect_slot(pool, slot, pp_state(generation, PP_CANCELLED, 0, 0));
+    pp_outcome_end(pool, slot, pp_state(generation, PP_CANCELLED, 0, 0));
     return 0;
 }
 

@@ -20,7 +20,7 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
     const struct future *future = pp_slot_future(pool, ticket);
     if (!future) return;
     if (future->is_job) pp_job_look(pool, future->job);
-    else pp_collect_done(pool, pp_ticket_slot(ticket));
+    else pp_outcome_take(pool, pp_ticket_slot(ticket));
 }
 
 #define AHEAD 8 /* outcomes that are prefetched before they are taken in */
@@ -38,7 +38,7 @@ static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
 static void collect_all_slots(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
         if (slot + AHEAD < pool->slots.fresh) prefetch_outcome(pool, slot + AHEAD);
-        pp_collect_done(pool, slot);
+        pp_outcome_take(pool, slot);
     }
     pp_jobs_look(pool);
 }
@@ -116,5 +116,5 @@ void pp_collect(struct pool *pool) {
 void pp_collect_for(struct pool *pool, const struct future *future) {
     if (pool->ended) return;
     pp_collect(pool);
-    if (future->slot != PP_NO_SLOT) pp_collect_done(pool, future->slot);
+    if (future->slot != PP_NO_SLOT) pp_outcome_take(pool, future->slot);
 }

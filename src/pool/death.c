@@ -63,7 +63,7 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
     switch (pp_phase_of(state)) {
-    case PP_DONE: pp_collect_slot(pool, slot, state); break; /* it died before it could announce it */
+    case PP_DONE: pp_outcome_end(pool, slot, state); break; /* it died before it could announce it */
     case PP_RUNNING:
     case PP_KILLED:
     case PP_OVERDUE: end_victim(pool, future, pp_phase_of(state), notice); break;

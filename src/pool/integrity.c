@@ -85,7 +85,7 @@ static bool is_intact(struct pool *pool, uint32_t slot, uint64_t word) {
 static bool check_task(struct pool *pool, uint32_t slot) {
     _Atomic uint64_t *state = &pool->shared.outcomes[slot].state;
     uint64_t word = load(state);
-    if (pp_collect_done(pool, slot) || is_intact(pool, slot, word)) return true;
+    if (pp_outcome_take(pool, slot) || is_intact(pool, slot, word)) return true;
     if (load(state) != word || pp_notice_is_due(&pool->shared)) return true; /* the worker has gone on, or has died */
     return is_pending(pool, slot, word) && pp_task_lost(pool, slot); /* then it has ended */
 }

@@ -167,7 +167,7 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *j) {
 }
 
 /* Ends a job of which nothing has started or will start. */
-static void end_unbegun(struct pool *pool, struct pp_job *j) {
+static void end_not_started(struct pool *pool, struct pp_job *j) {
     pp_job_result_leave(&j->result, 0, j->job.count);
     fail_left(j, POOL_ECANCELLED);
     unlink_job(pool, j);
@@ -177,7 +177,7 @@ static void end_unbegun(struct pool *pool, struct pp_job *j) {
 int pp_job_cancel(struct pool *pool, struct pp_job *j) {
     if (j->report.ended) return POOL_EBUSY;
     if (j->future->slot == PP_NO_SLOT) {
-        end_unbegun(pool, j);
+        end_not_started(pool, j);
         return 0;
     }
     uint32_t slot = j->future->slot;
@@ -186,14 +186,14 @@ int pp_job_cancel(struct pool *pool, struct pp_job *j) {
     if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots.table[slot].generation)) return POOL_EBUSY;
     atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
     pp_slot_free(pool, slot);
-    end_unbegun(pool, j);
+    end_not_started(pool, j);
     return 0;
 }
 
 void pp_job_stop(struct pool *pool, struct pp_job *j, bool kill) {
     if (j->report.ended) return;
     if (j->future->slot == PP_NO_SLOT) {
-        end_unbegun(pool, j);
+        end_not_started(pool, j);
         return;
     }
     j->stopped = true;

@@ -4,9 +4,8 @@
  * be tried again, and the items that it had claimed and not started. They are the items of the next round. What came of
  * each item is kept in the job's result (job_result.h).
  *
- * Invariant: a job that is not done is on one of the pool's lists: `jobs`, with an entry of the job table and a slot,
- * or `waiting_jobs`, for want of them; or all its items are done and its last report (progress.h) is still due.
- * Called by: map (begin), collect (look, died), break (abort), future and pool (cancel, stop), progress, stats. */
+ * Invariant: a job that is not done is on one of the lists of struct pp_jobs: `active`, with an entry of the job table
+ * and a slot, or `waiting`, for want of them; or all its items are done and its last report (progress.h) is due. */
 #ifndef PP_JOB_H
 #define PP_JOB_H
 
@@ -24,7 +23,7 @@ struct pp_job {
     struct pp_report report;
     bool stopped;        /* items that have not started are cancelled */
     bool met_corpse;     /* a worker in it has become one: corpse.h */
-    struct pp_link link; /* of `jobs` or `waiting_jobs` */
+    struct pp_link link; /* of `active` or `waiting` */
 
     /* Of the present round: round.c. */
     struct pp_job_plan *plan;

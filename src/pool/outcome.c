@@ -53,7 +53,7 @@ void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
     pp_future_finish(future, error, &failure);
 }
 
-void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
+void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots.table[slot].future;
     int error = take_outcome(pool, slot, state);
     if (error) {
@@ -64,11 +64,11 @@ void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state) {
     pp_future_finish(future, 0, NULL);
 }
 
-bool pp_collect_done(struct pool *pool, uint32_t slot) {
+bool pp_outcome_take(struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots.table[slot].future;
     if (!future || future->is_job) return false;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (!pp_is_done(state, pool->slots.table[slot].generation)) return false;
-    pp_collect_slot(pool, slot, state);
+    pp_outcome_end(pool, slot, state);
     return true;
 }

@@ -8,9 +8,9 @@
 #include "pool/pool.h"
 
 /* Takes in the outcome of the task in this slot, if there is one. Returns whether there was. */
-bool pp_collect_done(struct pool *pool, uint32_t slot);
+bool pp_outcome_take(struct pool *pool, uint32_t slot);
 /* Ends the task in this slot, which a swap by a worker or by the caller has ended. state: its state word then. */
-void pp_collect_slot(struct pool *pool, uint32_t slot, uint64_t state);
+void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state);
 /* Ends the task in this slot with this error; for POOL_EFAILED the outcome says more. */
 void pp_task_fail(struct pool *pool, uint32_t slot, int error);
 

@@ -75,7 +75,7 @@ static bool are_valid(const struct pool_options *options) {
     return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0;
 }
 
-static void set_up(struct pool *pool, const struct pool_options *options, int workers) {
+static void set_up_pool(struct pool *pool, const struct pool_options *options, int workers) {
     pool->options = *options;
     if (options->backend != POOL_PROCESSES) { /* a thread that sleeps costs little */
         pool->options.lazy = false;
@@ -104,7 +104,7 @@ static void set_up_control(struct pool *pool) {
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
     struct pool *pool = pp_zalloc(1, sizeof *pool);
     if (!pool) return POOL_ENOMEM;
-    set_up(pool, options, workers);
+    set_up_pool(pool, options, workers);
     int error = POOL_ENOMEM;
     if (!make_lock(pool)) {
         pp_release(pool);

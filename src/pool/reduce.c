@@ -115,7 +115,7 @@ static int run_leaf(const struct leaf *leaf, char *out) {
 
 /* The worker resets all of it before its next task, but the context only after a task with inputs: a leaf has none, and
  * resets it itself. */
-static void describe_call(const struct recipe *recipe, const _Atomic uint64_t *index) {
+static void set_up_call(const struct recipe *recipe, const _Atomic uint64_t *index) {
     struct pp_call *call = pp_call_here();
     call->position = index;
     call->items = NULL;
@@ -125,7 +125,7 @@ static void describe_call(const struct recipe *recipe, const _Atomic uint64_t *i
 
 static int leaf_task(const void *in, void *out) {
     const struct leaf *leaf = in;
-    describe_call(leaf->recipe, &leaf->spot->at);
+    set_up_call(leaf->recipe, &leaf->spot->at);
     int code = run_leaf(leaf, out);
     pp_call_here()->context = NULL;
     return code;
@@ -133,7 +133,7 @@ static int leaf_task(const void *in, void *out) {
 
 static int join_task(const void *in, void *out) {
     const struct join *join = in;
-    describe_call(join->recipe, &join->right);
+    set_up_call(join->recipe, &join->right);
     memcpy(out, task_input(0, NULL), join->recipe->out_size);
     return join->recipe->combine(out, task_input(1, NULL));
 }

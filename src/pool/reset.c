@@ -48,7 +48,7 @@ static void settle_task(struct pool *pool, uint32_t slot) {
     struct future *future = pool->slots.table[slot].future;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_relaxed);
     uint32_t generation = pool->slots.table[slot].generation;
-    if (pp_collect_done(pool, slot)) return;
+    if (pp_outcome_take(pool, slot)) return;
     bool has_not_started = future->queued || word == pp_state(generation, PP_PENDING, 0, 0);
     bool ran = pp_generation_of(word) == generation && pp_phase_of(word) == PP_RUNNING;
     bool goes_on = !is_hopeless(pool) && (has_not_started || (ran && pp_task_try_again(pool, future)));

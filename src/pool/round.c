@@ -207,7 +207,7 @@ void pp_round_settle(struct pp_job *j) {
 }
 
 /* Counts what the worker has finished of its present chunk. Its record is untrusted. */
-static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
+static uint64_t count_in_chunk(const struct pool *pool, const struct pp_job *j, uint32_t worker) {
     struct pp_snapshot seen = pp_record_snapshot(&pool->shared, worker);
     struct pp_chunk chunk;
     if (seen.job != pp_round_ticket(pool, j) || !pp_snapshot_chunk(&seen, j->plan, &chunk)) return 0;
@@ -218,7 +218,7 @@ static uint64_t count_begun(const struct pool *pool, const struct pp_job *j, uin
 void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
     pp_plan_count(j->plan, done, failed);
     /* After the marks: a chunk that is marked by now does not count here, so nothing counts twice. */
-    for (uint32_t w = 0; w < pool->workers; w++) *done += count_begun(pool, j, w);
+    for (uint32_t w = 0; w < pool->workers; w++) *done += count_in_chunk(pool, j, w);
     if (*done > j->plan->count) *done = j->plan->count;
 }
 

@@ -3,8 +3,8 @@
  * A round is over when everything has been claimed and no worker is in the job: the job's ticket is in no worker's
  * record. Only then does the caller read and reuse the memory of the plan.
  *
- * Invariant: each item is settled once, by its block's mark in the round that finished it, or as the victim of a death.
- * Called by: job, map (the first plan). */
+ * Invariant: each item is settled once, by its block's mark in the round that finished it, or as the victim of a
+ * death. */
 #ifndef PP_ROUND_H
 #define PP_ROUND_H
 

@@ -338,7 +338,8 @@ static size_t default_window(size_t workers, size_t in_size, size_t out_size) {
     return items < least ? least : items;
 }
 
-static void set_up(struct stream *s, struct pool *pool, enum pp_stream_kind kind, const struct pool_stream *options) {
+static void set_up_stream(struct stream *s, struct pool *pool, enum pp_stream_kind kind,
+                          const struct pool_stream *options) {
     s->pool = pool;
     s->kind = kind;
     s->options = *options;
@@ -368,7 +369,7 @@ static int make_stream(struct pool *pool, const struct pool_stream *options, enu
     pp_lock(pool);
     error = pp_refusal(pool);
     if (!error) {
-        set_up(s, pool, kind, options);
+        set_up_stream(s, pool, kind, options);
         pool->references++;
         *stream = s;
     }

@@ -27,9 +27,16 @@ uint64_t pp_deadline(int timeout) {
     return pp_now() + (uint64_t)timeout * NS_PER_MS;
 }
 
-static bool is_satisfied(const struct pool *pool, const struct future *future, size_t baseline) {
-    if (future) return pp_future_is_done(future);
-    return pool->open == 0 || pp_news(pool) != baseline;
+/* What a call waits for: the future; or, if that is NULL, until pp_news() is not `baseline` any more or nothing is
+ * open. */
+struct goal {
+    struct future *future;
+    size_t baseline;
+};
+
+static bool is_reached(const struct pool *pool, const struct goal *goal) {
+    if (goal->future) return pp_future_is_done(goal->future);
+    return pool->open == 0 || pp_news(pool) != goal->baseline;
 }
 
 /* ---- the supervisor's end */
@@ -121,12 +128,12 @@ void pp_await_others(struct pool *pool) {
 }
 
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
-static void sleep_in_poll(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
+static void sleep_in_poll(struct pool *pool, const struct goal *goal, uint64_t until) {
     pool->waiting.somebody_polls = true;
     pp_placement_tell_asleep(&pool->shared);
-    pp_bell_expect(pool, wish_for(pool, future));
+    pp_bell_expect(pool, wish_for(pool, goal->future));
     pp_advance(pool);
-    if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
+    if (!is_reached(pool, goal) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->fds.bell, .events = POLLIN}, {.fd = pool->fds.lifeline, .events = POLLIN}};
         pp_step_out(pool);
         int n = pp_poll(fds, 2, until);
@@ -139,11 +146,11 @@ static void sleep_in_poll(struct pool *pool, struct future *future, size_t basel
 }
 
 /* Sleeps until the thread that polls comes back, or `until`. */
-static void sleep_on_condition(struct pool *pool, struct future *future, size_t baseline, uint64_t until) {
+static void sleep_on_condition(struct pool *pool, const struct goal *goal, uint64_t until) {
     pool->waiting.others_wait++;
     pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may sleep for one outcome only */
     pp_advance(pool);
-    if (!is_satisfied(pool, future, baseline) && !pp_callbacks_wait(pool)) {
+    if (!is_reached(pool, goal) && !pp_callbacks_wait(pool)) {
         struct timespec time = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
         pool->outside++;
         pthread_cond_timedwait(&pool->changed, &pool->lock, &time);
@@ -152,75 +159,45 @@ static void sleep_on_condition(struct pool *pool, struct future *future, size_t 
     pool->waiting.others_wait--;
 }
 
+/* Does what can be done now, and tells whether the goal is reached. */
+static bool move_on(struct pool *pool, const struct goal *goal) {
+    pp_drive(pool);
+    if (goal->future) pp_advance_for(pool, goal->future);
+    else pp_advance(pool);
+    if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
+    if (is_reached(pool, goal)) return true;
+    if (!pp_callbacks_wait(pool)) return false;
+    pp_callbacks_run(pool);
+    return is_reached(pool, goal);
+}
+
+static void sleep_until(struct pool *pool, const struct goal *goal, uint64_t until) {
+    if (!pp_list_is_empty(&pool->jobs.reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
+    if (pool->waiting.somebody_polls) sleep_on_condition(pool, goal, until);
+    else sleep_in_poll(pool, goal, until);
+}
+
+/* Looks for what may keep the goal from ever being reached. Returns how long to sleep before the next look. */
+static uint64_t look_around(struct pool *pool, uint64_t pause) {
+    if (pp_examine(pool)) pause = LOOK_FIRST;
+    else if (pause < LOOK_MOST) pause *= 2;
+    pp_check_supervisor(pool);
+    return pause;
+}
+
 int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
+    const struct goal goal = {future, baseline};
     uint64_t pause = LOOK_FIRST;
     if (pp_in_report(pool)) deadline = 0;
-    for (;;) {
-        pp_drive(pool);
-        if (future) pp_advance_for(pool, future);
-        else pp_advance(pool);
-        if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
-        if (is_satisfied(pool, future, baseline)) return 0;
-        if (pp_callbacks_wait(pool)) {
-            pp_callbacks_run(pool);
-            if (is_satisfied(pool, future, baseline)) return 0;
-        }
-        uint64_t now = deadline > 0 ? pp_now() : 0;
+    while (!move_on(pool, &goal)) {
+        uint64_t now = deadline > 0 ? pp_now() : 0, look_at = now + pause;
         if (now >= deadline) {
             pp_check_supervisor(pool);
-            return is_satisfied(pool, future, baseline) ? 0 : POOL_ETIMEDOUT;
+            return is_reached(pool, &goal) ? 0 : POOL_ETIMEDOUT;
         }
-        uint64_t look_at = now + pause, until = deadline < look_at ? deadline : look_at;
-        if (!pp_list_is_empty(&pool->jobs.reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
         if (spin(pool, future)) continue;
-        if (pool->waiting.somebody_polls) sleep_on_condition(pool, future, baseline, until);
-        else sleep_in_poll(pool, future, baseline, until);
-        if (pp_now() >= look_at) {
-            if (pp_examine(pool)) pause = LOOK_FIRST;
-            else if (pause < LOOK_MOST) pause *= 2;
-            pp_check_supervisor(pool);
-        }
+        sleep_until(pool, &goal, deadline < look_at ? deadline : look_at);
+        if (pp_now() >= look_at) pause = look_around(pool, pause);
     }
-}
-
-/* ---- event loops */
-
-int pool_fd(const struct pool *pool) {
-    if (!pool) return POOL_EINVAL;
-    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    struct pool *p = (struct pool *)(uintptr_t)pool; /* nothing changes that the program can see */
-    pp_lock(p);
-    if (p->fds.event < 0 && !p->ended) {
-        p->fds.event = pp_watch_both(p->fds.bell, p->fds.lifeline);
-        if (p->fds.event < 0) p->fds.event = p->fds.bell;
-        p->due |= PP_DUE_BELL;
-    }
-    int fd = p->fds.event;
-    pp_unlock(p);
-    return fd < 0 ? POOL_ECLOSED : fd;
-}
-
-/* Once the supervisor's end is known, pool_fd() must not stay readable because of it. */
-static void forget_lifeline(struct pool *pool) {
-    const struct pp_fds *fds = &pool->fds;
-    if (fds->event >= 0 && fds->event != fds->bell) pp_watch_no_more(fds->event, fds->lifeline);
-}
-
-int pool_poll(struct pool *pool, int timeout) {
-    if (!pool || timeout < -1) return POOL_EINVAL;
-    if (pp_is_foreign(pool)) return POOL_EFOREIGN;
-    uint64_t deadline = pp_deadline(timeout);
-    pp_lock(pool);
-    pool->references++; /* a callback may end the pool */
-    if (!pool->waiting.somebody_polls && !pool->ended) pp_bell_silence(pool);
-    if (pp_check_supervisor(pool) || pool->broken) forget_lifeline(pool);
-    for (int late = pool->ended; !late;) {
-        late = pp_wait(pool, NULL, pp_news(pool) - (pool->finished - pool->reported), deadline);
-        if (pool->finished != pool->reported || pool->open == 0) break;
-    }
-    size_t news = pool->finished - pool->reported;
-    pool->reported = pool->finished;
-    pool->references--;
-    pp_unlock_last(pool);
-    return news > INT32_MAX ? INT32_MAX : (int)news;
+    return 0;
 }

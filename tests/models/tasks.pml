@@ -3,7 +3,7 @@
  *
  *     step                        function (file)
  *     caller: submit              send_ticket(), describe() (pool/dispatch.c); pp_state_submit() (shared/state.h)
- *     caller: collect             pp_collect_done() (pool/outcome.c)
+ *     caller: collect             pp_outcome_take() (pool/outcome.c)
  *     caller: a death             worker_died() (pool/collect.c); pp_task_died(), pp_claims_died(), end_victim()
  *                                 (pool/death.c); pp_submit_again(), pp_ticket_again() (pool/dispatch.c)
  *     caller: kill                pp_task_cancel(), pp_task_kill(), pp_kill_worker() (pool/cancel.c)
