@@ -6,66 +6,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+#include "host/staff.h"
+#include "shared/command.h"
+#include "shared/notice.h"
+#include "shared/timer.h"
+#include "shared/worker_life.h"
 #include "worker/child.h"
 #include "worker/crash.h"
 #include "worker/frame.h"
-#include "shared/command.h"
-#include "shared/worker_life.h"
-#include "shared/notice.h"
-#include "shared/plan.h"
-#include "shared/backlog.h"
-#include "base/sys.h"
-#include "shared/state.h"
-#include "shared/ticket.h"
-#include "shared/timer.h"
 
-#define FUTILE_TRIES 12          /* times in a row that a worker may die with nothing in its hands */
-#define FUTILE_AT_ONCE 2         /* of those, after how many the next is started without a pause */
-#define LONG_LIFE_NS 1000000000U /* a worker that has lived for so long would have begun what waits */
-#define FORK_TRIES 5             /* times that the system may refuse a process before that counts as a shortage */
-#define PAUSE_LEAST 10000000U    /* ns after the first refusal or futile death; doubled with each */
-#define PAUSE_MOST 5000000000U
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 #define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
 
 #define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
 #define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
-/* A worker number has no worker, and gets one if the pool is large enough (EMPTY); has one (ALIVE); had one whose death
- * the caller must still be told (DEAD); gets none any more, since its workers die before they are ready (GIVEN_UP); or
- * gets one when there is work (RESTING). */
-enum worker_state { EMPTY, ALIVE, DEAD, GIVEN_UP, RESTING };
-
 struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_options *options;
     int signal_pipe[2], caller_pidfd;
     bool elsewhere; /* in another pid namespace than the caller */
-    uint32_t workers, wanted; /* copies of those in struct pp_control */
-    enum worker_state states[PP_WORKERS];
+    struct pp_staff staff;
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
     pid_t groups[GROUPS]; /* of the last workers that left children, which were killed; 0: none */
     uint32_t groups_left;
-    unsigned init_failures[PP_WORKERS], futile_deaths[PP_WORKERS];
-    uint64_t started[PP_WORKERS];     /* ns */
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
     bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
     /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
     pid_t corpses[PP_WORKERS];
     uint32_t corpse_count;
-    uint64_t start_again[PP_WORKERS]; /* ns; when to start the next after a futile death */
-    uint64_t successes;  /* tasks that workers had run as of the last futile death */
-    bool had_worker;     /* or is to have some only once there is work */
-    unsigned fork_failures;
-    int fork_error;      /* of the last refusal */
-    uint64_t fork_again; /* ns; when to try again after a refused fork */
     uint32_t shortest;   /* see pp_timer_check() */
     uint64_t next_check;
-    bool broken;
-    bool resetting, all_died; /* since PP_RESET; the caller was told that all have died since */
-    struct pp_notice last_futile; /* the last futile death */
-    bool last_was_ready;
+    bool broken;   /* the caller was told so */
+    bool all_died; /* likewise, since PP_RESET; from then to PP_RESUME the staff is paused */
 };
 
 /* The write end of the pipe by which SIGCHLD wakes poll(). */
@@ -143,136 +118,42 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     if (pid == 0) be_worker(s, number, life, self);
     setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
-    s->states[number] = ALIVE;
-    s->started[number] = pp_now();
     s->killed[number] = 0;
-    s->had_worker = true;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
 }
 
-static uint32_t count_states(const struct supervisor *s, enum worker_state kind, uint32_t end) {
-    uint32_t count = 0;
-    for (uint32_t w = 0; w < end; w++) count += s->states[w] == kind;
-    return count;
-}
-
-/* For pool_stats(): why workers are missing. */
-static void tell_shortage(struct supervisor *s, uint64_t now) {
-    uint64_t why = 0;
-    if (s->fork_failures > 0 && count_states(s, EMPTY, s->wanted) > 0) {
-        why = pp_shortage(POOL_EAGAIN, s->fork_error);
-    } else {
-        for (uint32_t w = 0; w < s->wanted && !why; w++)
-            if (s->states[w] == GIVEN_UP || (s->states[w] == EMPTY && now < s->start_again[w]))
-                why = pp_shortage(POOL_EDIED, s->last_futile.status);
+/* Starts those that are due. */
+static void start_missing(struct supervisor *s) {
+    uint64_t now = pp_now();
+    for (uint32_t w = 0; w < s->staff.wanted; w++) {
+        if (!pp_staff_is_due(&s->staff, w, now)) continue;
+        if (start_worker(s, w)) pp_staff_started(&s->staff, w);
+        else pp_staff_refused(&s->staff, errno);
     }
-    atomic_store_explicit(&s->shared->control->shortage, why, memory_order_release);
+    pp_staff_tell_shortage(&s->staff);
 }
 
-/* Tells the caller if the pool has no worker and will get none, so that the caller does not wait for ever. A shortage
- * of processes passes: then what was submitted waits, unless the pool never had a worker or is being shut down. */
+/* Tells the caller if the pool can do no more work, so that the caller does not wait for ever. */
 static void tell_if_broken(struct supervisor *s) {
-    bool closing = atomic_load_explicit(&s->shared->control->closing, memory_order_acquire) != 0;
-    bool may_end = (!s->had_worker || closing) && s->fork_failures > FORK_TRIES;
-    bool none_lives = count_states(s, EMPTY, s->wanted) > 0 && count_states(s, ALIVE, s->workers) == 0;
-    bool no_process = may_end && none_lives;
-    bool none_is_fit = s->wanted > 0 && count_states(s, GIVEN_UP, s->wanted) == s->wanted;
-    if (s->broken || (!no_process && !none_is_fit)) return;
-    bool unfit = s->options->worker.initializer && !s->last_was_ready;
-    int32_t code = no_process ? POOL_EAGAIN : unfit ? POOL_EINIT : POOL_EDIED;
-    struct pp_notice notice = s->last_futile;
-    notice.kind = PP_POOL_BROKEN;
-    notice.code = code;
-    if (no_process) notice.status = s->fork_error;
+    struct pp_notice notice;
+    bool has_initializer = s->options->worker.initializer != NULL;
+    if (s->broken || !pp_staff_is_lost(&s->staff, has_initializer, &notice)) return;
     s->broken = pp_notice_write(s->shared, &notice);
     if (s->broken) ring_for_caller(s);
 }
 
-/* The pause after so many failures in a row. */
-static uint64_t pause_after(unsigned failures) {
-    uint64_t pause = PAUSE_LEAST;
-    while (failures-- > 1 && pause < PAUSE_MOST) pause *= 2;
-    return pause < PAUSE_MOST ? pause : PAUSE_MOST;
-}
-
-static void start_missing(struct supervisor *s) {
-    uint64_t now = pp_now();
-    for (uint32_t w = 0; w < s->wanted && !s->resetting; w++) {
-        if (s->states[w] != EMPTY || now < s->fork_again || now < s->start_again[w]) continue;
-        if (start_worker(s, w)) {
-            s->fork_failures = 0;
-            continue;
-        }
-        s->fork_error = errno;
-        s->fork_again = now + pause_after(++s->fork_failures);
-    }
-    tell_shortage(s, now);
-}
-
-/* When start_missing() must be called again, though nothing has happened. */
-static uint64_t next_start(const struct supervisor *s) {
-    uint64_t next = UINT64_MAX;
-    for (uint32_t w = 0; w < s->wanted && !s->resetting; w++) {
-        if (s->states[w] != EMPTY) continue;
-        uint64_t at = s->start_again[w] > s->fork_again ? s->start_again[w] : s->fork_again;
-        if (at < next) next = at;
-    }
-    return next;
-}
-
-/* ---- the number of workers */
-
-static void tell_resting(struct supervisor *s) {
-    atomic_store_explicit(&s->shared->control->resting, count_states(s, RESTING, s->wanted), memory_order_release);
-}
-
-/* Lets at most `count` of those that rest be started. */
-static void start_resting(struct supervisor *s, uint32_t count) {
-    for (uint32_t w = 0; w < s->wanted && count > 0; w++) {
-        if (s->states[w] != RESTING) continue;
-        s->states[w] = EMPTY;
-        count--;
-    }
-    tell_resting(s);
-}
-
-/* After some have come to rest. The caller publishes work, then looks for them: either it sees them or the supervisor
- * sees the work. */
-static void start_resting_for_work(struct supervisor *s) {
-    tell_resting(s);
-    /* Orders the count before the look at the work; pairs with the fence in pp_wake(). */
-    atomic_thread_fence(memory_order_seq_cst);
-    start_resting(s, pp_backlog_workers(s->shared));
-}
-
 /* Workers of this number and higher ones are to end by themselves, and somebody may have stopped them. */
 static void let_workers_go_on(const struct supervisor *s, uint32_t first) {
-    for (uint32_t w = first; w < s->workers; w++)
-        if (s->states[w] == ALIVE) kill(-s->pids[w], SIGCONT);
-}
-
-/* The caller has changed the size of the pool. Those that had given up are tried again. */
-static void read_size(struct supervisor *s) {
-    uint32_t before = s->wanted;
-    s->wanted = atomic_load_explicit(&s->shared->control->wanted, memory_order_acquire);
-    s->workers = atomic_load_explicit(&s->shared->control->workers, memory_order_acquire);
-    s->fork_again = 0;
-    for (uint32_t w = 0; w < s->workers; w++) {
-        s->init_failures[w] = s->futile_deaths[w] = 0;
-        s->start_again[w] = 0;
-        if (s->states[w] == GIVEN_UP || (s->states[w] == RESTING && w >= s->wanted)) s->states[w] = EMPTY;
-        if (s->states[w] == EMPTY && w >= before && w < s->wanted && s->options->lazy) s->states[w] = RESTING;
-    }
-    let_workers_go_on(s, s->wanted);
-    start_resting_for_work(s);
+    for (uint32_t w = first; w < s->staff.workers; w++)
+        if (s->staff.states[w] == PP_ALIVE) kill(-s->pids[w], SIGCONT);
 }
 
 /* ---- death of a worker */
 
 static void kill_worker(void *context, uint32_t worker) {
     struct supervisor *s = context;
-    if (s->states[worker] != ALIVE) return;
+    if (s->staff.states[worker] != PP_ALIVE) return;
     kill(-s->pids[worker], SIGKILL);
     /* Also if it does not lead its group yet. A process that may not be killed, since a task has changed its user, is
      * no corpse: it runs on. */
@@ -280,81 +161,23 @@ static void kill_worker(void *context, uint32_t worker) {
     if (killed && s->killed[worker] == 0) s->killed[worker] = pp_now();
 }
 
-/* Whether any worker has run anything since the last futile death. */
-static bool has_succeeded(struct supervisor *s) {
-    uint64_t successes = 0;
-    for (uint32_t w = 0; w < s->workers; w++) successes += pp_record_counts(&s->shared->records[w]).tasks;
-    bool any = successes != s->successes; /* fewer: a worker that had run some has ended */
-    s->successes = successes;
-    return any;
-}
-
-/* Whether the task that the dead worker tried to claim, or ran, was its own. */
-static bool held_task(const struct supervisor *s, const struct pp_notice *notice) {
-    uint32_t slot = pp_ticket_slot(notice->left.current);
-    if (notice->left.current == 0 || slot >= PP_SLOTS) return false;
-    uint64_t state = atomic_load_explicit(&s->shared->outcomes[slot].state, memory_order_acquire);
-    return pp_is_held_by(state, notice->worker, notice->life);
-}
-
-/* Whether this worker has died for nothing: not by its own will, with nothing in its hands, and soon after its start
- * though it had run nothing. */
-static bool is_futile(const struct supervisor *s, uint32_t w, const struct pp_notice *notice) {
-    const struct pp_snapshot *left = &notice->left;
-    if (!atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed)) return true;
-    if (left->retired || pp_record_counts(&s->shared->records[w]).tasks > 0) return false;
-    struct pp_chunk chunk = {.begin = left->begin, .end = left->end};
-    bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk) != PP_NO_VICTIM;
-    return !ran_item && !held_task(s, notice) && pp_now() - s->started[w] < LONG_LIFE_NS;
-}
-
-/* Of a worker that was not ready: whether its initializer returned a failure, or an exception or pthread_exit() left
- * it. */
-static bool initializer_failed(const struct pp_notice *notice) {
-    enum pp_last last = notice->last.kind;
-    return notice->init_code != 0 || last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
-}
-
-/* Whether this worker, which has died, must be started once more; after a pause if it keeps dying for nothing. */
-static bool deserves_another(struct supervisor *s, uint32_t w, bool futile, const struct pp_notice *notice) {
-    bool ready = atomic_load_explicit(&s->shared->starts[w].ready, memory_order_relaxed) != 0;
-    if (ready || s->resetting) s->init_failures[w] = 0;
-    if (!futile || s->resetting) {
-        s->futile_deaths[w] = 0;
-        return true;
-    }
-    if (has_succeeded(s)) memset(s->futile_deaths, 0, sizeof s->futile_deaths);
-    s->last_was_ready = ready;
-    s->last_futile = *notice;
-    if (!ready && initializer_failed(notice)) s->init_failures[w]++;
-    unsigned deaths = ++s->futile_deaths[w];
-    if (deaths > FUTILE_AT_ONCE) s->start_again[w] = pp_now() + pause_after(deaths - FUTILE_AT_ONCE);
-    return s->init_failures[w] < PP_INIT_TRIES && deaths < FUTILE_TRIES;
-}
-
-/* Tells the caller of a death and ends the life: DEAD → EMPTY, RESTING or GIVEN_UP. The state stays DEAD while there is
- * no room for the notice. */
+/* Tells the caller of a death, and ends the life. The worker stays DEAD while there is no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
-    struct pp_notice notice = pp_life_describe(s->shared, w, s->pids[w], s->statuses[w]);
-    notice.reset = s->resetting && WIFSIGNALED(s->statuses[w]) && WTERMSIG(s->statuses[w]) == SIGKILL;
-    notice.lingers = s->lingers[w];
-    bool futile = is_futile(s, w, &notice); /* before the caller can use its slot again */
-    if (!pp_life_end(s->shared, w, &notice)) return;
+    int status = s->statuses[w];
+    struct pp_notice death = pp_life_describe(s->shared, w, s->pids[w], status);
+    death.reset = s->staff.paused && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    death.lingers = s->lingers[w];
+    bool futile = pp_staff_is_futile(&s->staff, &death);
+    if (!pp_life_end(s->shared, w, &death)) return;
     /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
-    bool rests = notice.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
-    bool fit = deserves_another(s, w, futile, &notice);
-    s->states[w] = w >= s->wanted ? EMPTY : !fit ? GIVEN_UP : rests ? RESTING : EMPTY;
-    if (s->states[w] == RESTING) start_resting_for_work(s);
-    if (s->states[w] == GIVEN_UP) start_resting(s, 1); /* another in its place */
-    /* There is one process less: the system may grant another. */
-    s->fork_failures = 0;
-    s->fork_again = 0;
+    bool rests = death.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
+    pp_staff_buried(&s->staff, &death, futile, rests);
     ring_for_caller(s);
 }
 
 /* The worker has ended, or will never run again. */
 static void note_death(struct supervisor *s, uint32_t w, int status, bool lingers) {
-    s->states[w] = DEAD;
+    s->staff.states[w] = PP_DEAD;
     s->statuses[w] = status;
     s->lingers[w] = lingers;
 }
@@ -371,8 +194,8 @@ static uint32_t place_of(const struct supervisor *s, pid_t pid) {
 /* When the next worker is a corpse; UINT64_MAX: none was killed, or there is no room for a corpse more. */
 static uint64_t next_corpse(const struct supervisor *s) {
     uint64_t next = UINT64_MAX;
-    for (uint32_t w = 0; w < s->workers && s->corpse_count < PP_WORKERS; w++)
-        if (s->states[w] == ALIVE && s->killed[w] != 0 && s->killed[w] + CORPSE_NS < next)
+    for (uint32_t w = 0; w < s->staff.workers && s->corpse_count < PP_WORKERS; w++)
+        if (s->staff.states[w] == PP_ALIVE && s->killed[w] != 0 && s->killed[w] + CORPSE_NS < next)
             next = s->killed[w] + CORPSE_NS;
     return next;
 }
@@ -381,7 +204,7 @@ static uint64_t next_corpse(const struct supervisor *s) {
 static void leave_corpses(struct supervisor *s) {
     uint64_t now = pp_now();
     for (uint32_t w = 0; next_corpse(s) <= now; w++) {
-        if (s->states[w] != ALIVE || s->killed[w] == 0 || now < s->killed[w] + CORPSE_NS) continue;
+        if (s->staff.states[w] != PP_ALIVE || s->killed[w] == 0 || now < s->killed[w] + CORPSE_NS) continue;
         s->corpses[place_of(s, 0)] = s->pids[w];
         s->corpse_count++;
         note_death(s, w, SIGKILL, true); /* the status that such a death has */
@@ -400,32 +223,33 @@ static void tell_of_gone_corpses(struct supervisor *s) {
 }
 
 static void finish_reaped(struct supervisor *s) {
-    for (uint32_t w = 0; w < s->workers; w++)
-        if (s->states[w] == DEAD) finish_reap(s, w);
+    for (uint32_t w = 0; w < s->staff.workers; w++)
+        if (s->staff.states[w] == PP_DEAD) finish_reap(s, w);
     tell_of_gone_corpses(s);
 }
 
 /* ---- a reset: see reset.h */
 
 static void begin_reset(struct supervisor *s) {
-    s->resetting = true;
-    for (uint32_t w = 0; w < s->workers; w++) kill_worker(s, w);
+    s->staff.paused = true;
+    for (uint32_t w = 0; w < s->staff.workers; w++) kill_worker(s, w);
 }
 
 static void end_reset(struct supervisor *s) {
-    s->resetting = s->all_died = false;
+    s->staff.paused = s->all_died = false;
 }
 
 static void tell_if_all_died(struct supervisor *s) {
-    if (!s->resetting || s->all_died) return;
-    if (count_states(s, ALIVE, s->workers) > 0 || count_states(s, DEAD, s->workers) > 0) return;
+    const struct pp_staff *staff = &s->staff;
+    if (!staff->paused || s->all_died) return;
+    if (pp_staff_count(staff, PP_ALIVE, staff->workers) + pp_staff_count(staff, PP_DEAD, staff->workers) > 0) return;
     s->all_died = pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_ALL_DIED});
     if (s->all_died) ring_for_caller(s);
 }
 
 static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
     uint32_t w = 0;
-    while (w < s->workers && !(s->states[w] == ALIVE && s->pids[w] == pid)) w++;
+    while (w < s->staff.workers && !(s->staff.states[w] == PP_ALIVE && s->pids[w] == pid)) w++;
     return w;
 }
 
@@ -455,7 +279,7 @@ static void reap(struct supervisor *s) {
         }
         uint32_t w = worker_of(s, info.si_pid);
         uint32_t corpse = s->corpse_count > 0 ? place_of(s, info.si_pid) : PP_WORKERS;
-        bool is_worker = w < s->workers || corpse < PP_WORKERS;
+        bool is_worker = w < s->staff.workers || corpse < PP_WORKERS;
         if (is_worker) kill(-info.si_pid, SIGKILL);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
@@ -483,9 +307,9 @@ static void await_end(struct supervisor *s, pid_t pid, uint64_t deadline) {
 
 static noreturn void end_all(struct supervisor *s) {
     uint64_t deadline = pp_now() + LEAVE_NS;
-    for (uint32_t w = 0; w < s->workers; w++) kill_worker(s, w);
-    for (uint32_t w = 0; w < s->workers; w++) {
-        if (s->states[w] == ALIVE) {
+    for (uint32_t w = 0; w < s->staff.workers; w++) kill_worker(s, w);
+    for (uint32_t w = 0; w < s->staff.workers; w++) {
+        if (s->staff.states[w] == PP_ALIVE) {
             await_end(s, s->pids[w], deadline);
             note_group(s, s->pids[w]);
         }
@@ -499,7 +323,7 @@ static noreturn void end_all(struct supervisor *s) {
 
 static void kill_life(struct supervisor *s, const struct pp_command *command) {
     uint32_t w = command->worker;
-    if (w >= s->workers) return;
+    if (w >= s->staff.workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
     if (!moved) kill_worker(s, w);
@@ -514,16 +338,19 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;
         break;
-    case PP_RESIZE: read_size(s); break;
+    case PP_RESIZE:
+        pp_staff_resize(&s->staff);
+        let_workers_go_on(s, s->staff.wanted);
+        break;
     case PP_START:
         /* The caller takes workers that rest less starts that were asked for and not taken for those that it may still
          * ask for. So the starts count as taken before the workers cease to rest: between the two stores the caller
          * asks for one worker too many. In the other order it would count one start twice, and its task would wait
-         * until another is done. Release here and in tell_resting(): pairs with the acquires in
+         * until another is done. Release here and in pp_staff_call(): pairs with the acquires in
          * pp_ask_for_workers(). */
         atomic_fetch_add_explicit(&s->shared->control->starts_taken, command->value, memory_order_release);
         PP_POINT("starts taken");
-        start_resting(s, command->value);
+        pp_staff_call(&s->staff, command->value);
         break;
     case PP_CLOSE: let_workers_go_on(s, 0); break; /* and the loop looks at `closing` again */
     case PP_END: end_all(s);
@@ -539,7 +366,7 @@ static void take_commands(struct supervisor *s) {
 }
 
 static void wait_for_events(struct supervisor *s) {
-    const uint64_t others[] = {next_start(s), next_corpse(s)};
+    const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s)};
     uint64_t deadline = s->next_check;
     for (int i = 0; i < 2; i++)
         if (others[i] < deadline) deadline = others[i];
@@ -565,7 +392,7 @@ static void supervise(void *supervisor) {
         tell_if_all_died(s);
         start_missing(s);
         tell_if_broken(s);
-        if (s->wanted == 0 && count_states(s, ALIVE, s->workers) == 0) /* the pool has retired */
+        if (s->staff.wanted == 0 && pp_staff_count(&s->staff, PP_ALIVE, s->staff.workers) == 0) /* the pool has retired */
             leave(s, pp_now() + LEAVE_NS);
         if (pp_now() >= s->next_check || s->next_check == 0)
             s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_worker, s);
@@ -579,10 +406,7 @@ void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_opti
     s.shared = shared;
     s.options = options;
     s.next_check = UINT64_MAX;
-    s.workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
-    s.wanted = s.workers;
-    for (uint32_t w = 0; w < s.wanted && options->lazy; w++) s.states[w] = RESTING;
-    s.had_worker = options->lazy;
+    pp_staff_begin(&s.staff, shared, options->lazy);
     pp_child_begin();
     pp_crash_begin();
     watch_children(&s);

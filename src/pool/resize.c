@@ -22,7 +22,7 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     bool fewer = wanted < pool->wanted;
     pool->wanted = wanted;
     if (wanted > pool->workers) pool->workers = wanted;
-    /* Release: pairs with the acquire in read_size(), supervisor.c. */
+    /* Release: pairs with the acquire in pp_staff_resize(), staff.c. */
     atomic_store_explicit(&control->workers, pool->workers, memory_order_release);
     atomic_store_explicit(&control->wanted, wanted, memory_order_release);
     pool->backend->resize(pool);

@@ -182,11 +182,11 @@ t('timed, timers_on', [[U('timed', 1, 'sc'), R('timers_on', 'sc')], [W('timers_o
 t('timed, timers_on: BUG acquire and release', [[U('timed', 1, 'ar'), R('timers_on', 'acq')],
                                                 [W('timers_on', 0, 'rel'), R('timed', 'acq')]], bad, init)
 
-# The supervisor in start_resting_for_work(); the caller in pp_wake() and pp_ask_for_workers().
+# The supervisor in call_for_work(); the caller in pp_wake() and pp_ask_for_workers().
 s = [W('resting', 1, 'rel'), F, R('tail', 'rlx')]
 c = [W('entry', 1, 'rel'), W('tail', 1, 'rel'), F, R('asleep', 'rlx'), R('resting', 'acq')]
 t('resting, ticket', [s, c], both_miss(0, 1))
-t('resting, ticket: BUG no fence in start_resting_for_work()', [[s[0], s[2]], c], both_miss(0, 1))
+t('resting, ticket: BUG no fence in call_for_work()', [[s[0], s[2]], c], both_miss(0, 1))
 t('resting, ticket: BUG no fence in pp_wake()', [s, c[:2] + c[3:]], both_miss(0, 1))
 # The supervisor in obey(), PP_START; the caller in pp_ask_for_workers(): no start is counted twice.
 bad, init = (lambda r: r[1] == [0, 0]), {'resting': 1}

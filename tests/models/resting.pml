@@ -3,9 +3,9 @@
  *     step                        function (file)
  *     caller: publish, ask        send_ticket() (pool/dispatch.c), pp_wake() (shared/park.h), pp_ask_for_workers()
  *                                 (pool/demand.c)
- *     supervisor                  obey() for PP_START, finish_reap(), start_resting(), start_resting_for_work(),
- *                                 tell_resting(), start_missing() (host/supervisor.c); pp_backlog_workers()
- *                                 (shared/backlog.c)
+ *     supervisor                  obey() for PP_START, finish_reap(), start_missing() (host/supervisor.c);
+ *                                 pp_staff_call(), call_for_work(), tell_resting() (host/staff.c);
+ *                                 pp_backlog_workers() (shared/backlog.c)
  *     worker                      rest() (worker/worker.c): a worker that has overslept retires without another look
  *
  * W workers, N tasks, one by one or at once. With BARRIER each body lasts until all have begun (N <= W): as many
@@ -56,7 +56,7 @@ end_body:   (begun >= N);
     od
 }
 inline tell() { resting = (place[0] == RESTING -> 1 : 0) + (W > 1 && place[W - 1] == RESTING -> 1 : 0) }
-inline start_resting(c) {
+inline call_resting(c) {
     atomic { k = c;
         if :: k > 0 && place[0] == RESTING -> place[0] = ALIVE; starts[0] = true; k-- :: else -> skip fi;
         if :: k > 0 && W > 1 && place[W - 1] == RESTING -> place[W - 1] = ALIVE; starts[W - 1] = true; k-- :: else -> skip fi; k = 0 };
@@ -68,9 +68,9 @@ end_s:
     do
     :: cmd ? v ->
 #ifdef BUG_TAKEN_LATE
-        start_resting(v); taken = taken + v;
+        call_resting(v); taken = taken + v;
 #else
-        taken = taken + v; start_resting(v);
+        taken = taken + v; call_resting(v);
 #endif
         v = 0
     :: atomic { place[0] == DEAD -> w = 0 } -> goto reap
@@ -81,7 +81,7 @@ reap:
     tell();
 #ifndef BUG_NO_LOOK
     waiting = ring;
-    start_resting(waiting);
+    call_resting(waiting);
 #endif
     atomic { waiting = 0; w = 0; goto end_s }
 }
