@@ -146,7 +146,7 @@ static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_wait
     const struct pp_shared *s = &pool->shared;
     const struct pp_record *record = &s->records[worker];
     if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
-    if (pool->options.finalizer && atomic_load_explicit(&record->retired, memory_order_relaxed)) return true;
+    if (pool->options.finalizer && pp_record_retires(record)) return true;
     if (pp_record_current(record) != 0 || pp_record_job(record) != 0) return false;
     if (pool->options.max_load > 0 || pool->options.min_free_memory > 0) return true;
     return !work_waits && load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;

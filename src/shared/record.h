@@ -83,6 +83,10 @@ static inline uint64_t pp_record_current(const struct pp_record *record) {
 static inline uint64_t pp_record_job(const struct pp_record *record) {
     return atomic_load_explicit(&record->job, memory_order_seq_cst);
 }
+/* Whether it ends its life by itself. */
+static inline bool pp_record_retires(const struct pp_record *record) {
+    return atomic_load_explicit(&record->retired, memory_order_relaxed) != 0;
+}
 /* The state word of its visit to the job, or of the item that it runs there. */
 static inline _Atomic uint64_t *pp_record_word(struct pp_record *record) {
     return &record->item;
