@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "pool/backend.h"
+#include "pool/bell.h"
 #include "pool/integrity.h"
 #include "pool/call.h"
 #include "shared/command.h"
@@ -518,7 +519,7 @@ static void act(unsigned what) {
 /* A backend without workers. */
 static int start_nobody(struct pool *pool) {
     int tasks[2], control[2];
-    MUST(pp_pipe(tasks, 1) == 0 && pp_make_bell(pool) && pp_pipe(control, -1) == 0);
+    MUST(pp_pipe(tasks, 1) == 0 && pp_bell_make(pool) && pp_pipe(control, -1) == 0);
     pool->fds.task_pipe = tasks[1];
     pool->fds.task_pipe_end = world.task_end = tasks[0];
     pool->fds.command_pipe = control[1];

@@ -12,6 +12,7 @@
 
 #include "base/sys.h"
 #include "host/backends.h"
+#include "pool/bell.h"
 #include "pool/call.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -22,7 +23,6 @@
 #include "worker/worker.h"
 
 struct inline_worker {
-    struct pp_worker_options options;
     struct worker *worker;
     jmp_buf ends;
     unsigned init_failures;
@@ -48,7 +48,7 @@ static void begin_life(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     struct pp_shared *shared = &pool->shared;
     for (;;) {
-        struct pp_worker_setup setup = {.shared = shared, .options = &w->options, .life = pp_life_begin(shared, 0),
+        struct pp_worker_setup setup = {.shared = shared, .options = &pool->options, .life = pp_life_begin(shared, 0),
                                  .task_pipe = -1, .bell = pool->fds.bell_end, .ends = &w->ends};
         bool began;
         atomic_store_explicit(&shared->control->pids[0], (uint32_t)getpid(),
@@ -132,13 +132,12 @@ static int start_inline(struct pool *pool) {
     struct inline_worker *w = pp_zalloc(1, sizeof *w);
     if (!w) return POOL_ENOMEM;
     w->worker = pp_worker_new();
-    if (!w->worker || !pp_make_bell(pool)) {
+    if (!w->worker || !pp_bell_make(pool)) {
         int error = w->worker ? POOL_EAGAIN : POOL_ENOMEM;
         pp_release(w->worker);
         pp_release(w);
         return error;
     }
-    w->options = pp_worker_options_of(pool);
     pool->backend_state = w;
     act_in_own_call(pool, begin_first_life);
     pool->due |= PP_DUE_DRIVE;

@@ -48,12 +48,9 @@ static noreturn void be_supervisor(struct pool *pool, int p[PIPES][2], pid_t cal
     pp_close(&p[BELL][0]);
     pp_close(&p[COMMANDS][1]);
     pp_close(&p[LIFE][0]);
-    struct pp_supervisor_options options = {
-        .worker = pp_worker_options_of(pool), .lazy = pool->options.lazy,
-        .keep_oom_score = pool->options.keep_oom_score, .caller_pidfd = caller_pidfd,
-        .task_pipe = p[TASKS][0], .bell = p[BELL][1], .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1],
-        .caller = caller};
-    pp_supervisor_run(&pool->shared, &options);
+    pp_supervisor_run(&(struct pp_supervisor_setup){
+        .shared = &pool->shared, .options = &pool->options, .task_pipe = p[TASKS][0], .bell = p[BELL][1],
+        .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1], .caller_pidfd = caller_pidfd, .caller = caller});
 }
 
 static void keep_ends(struct pool *pool, int p[PIPES][2], pid_t supervisor) {

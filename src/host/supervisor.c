@@ -15,6 +15,7 @@
 #include "worker/child.h"
 #include "worker/crash.h"
 #include "worker/frame.h"
+#include "worker/worker.h"
 
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 #define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
@@ -24,7 +25,7 @@
 
 struct supervisor {
     struct pp_shared *shared;
-    const struct pp_supervisor_options *options;
+    const struct pp_supervisor_setup *setup;
     int signal_pipe[2], caller_pidfd;
     bool elsewhere; /* in another pid namespace than the caller */
     struct pp_staff staff;
@@ -76,20 +77,20 @@ static void watch_children(struct supervisor *s) {
  * where the system has none, the supervisor looks for its parent now and then. */
 static bool caller_has_gone(const struct supervisor *s) {
     if (s->caller_pidfd >= 0 || s->elsewhere) return false; /* poll() tells */
-    return getppid() != s->options->caller;
+    return getppid() != s->setup->caller;
 }
 
 /* After unshare(CLONE_NEWPID) the caller's children live in another namespace, where it has no number: it was the
  * caller that opened the pidfd. The numbers of workers then mean nothing, or other processes, to the caller. */
 static void watch_caller(struct supervisor *s) {
-    s->caller_pidfd = s->options->caller_pidfd;
+    s->caller_pidfd = s->setup->caller_pidfd;
     s->elsewhere = getppid() == 0;
     atomic_store_explicit(&s->shared->control->elsewhere, s->elsewhere, memory_order_release);
     if (caller_has_gone(s)) pp_child_exit(0);
 }
 
 static void ring_for_caller(struct supervisor *s) {
-    pp_write(s->options->bell, "", 1); /* a full pipe is readable as well */
+    pp_write(s->setup->bell, "", 1); /* a full pipe is readable as well */
 }
 
 /* ---- life of a worker */
@@ -97,17 +98,17 @@ static void ring_for_caller(struct supervisor *s) {
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
-    pp_child_begin_worker(supervisor, s->options->keep_oom_score);
+    pp_child_begin_worker(supervisor, s->setup->options->keep_oom_score);
     pp_crash_begin_worker(s->shared, number);
-    int command_pipe = s->options->command_pipe, lifeline = s->options->lifeline;
+    int command_pipe = s->setup->command_pipe, lifeline = s->setup->lifeline;
     pp_close(&command_pipe);
     pp_close(&lifeline);
     pp_close(&s->signal_pipe[0]);
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
-    pp_worker_run(&(struct pp_worker_setup){.shared = s->shared, .options = &s->options->worker, .number = number,
-                                     .life = life, .task_pipe = s->options->task_pipe, .bell = s->options->bell});
+    pp_worker_run(&(struct pp_worker_setup){.shared = s->shared, .options = s->setup->options, .number = number,
+                                     .life = life, .task_pipe = s->setup->task_pipe, .bell = s->setup->bell});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
@@ -137,7 +138,7 @@ static void start_missing(struct supervisor *s) {
 /* Tells the caller if the pool can do no more work, so that the caller does not wait for ever. */
 static void tell_if_broken(struct supervisor *s) {
     struct pp_notice notice;
-    bool has_initializer = s->options->worker.initializer != NULL;
+    bool has_initializer = s->setup->options->initializer != NULL;
     if (s->broken || !pp_staff_is_lost(&s->staff, has_initializer, &notice)) return;
     s->broken = pp_notice_write(s->shared, &notice);
     if (s->broken) ring_for_caller(s);
@@ -170,7 +171,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     bool futile = pp_staff_is_futile(&s->staff, &death);
     if (!pp_life_end(s->shared, w, &death)) return;
     /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
-    bool rests = death.left.retired == PP_RETIRED_IDLE && s->options->worker.idle_timeout;
+    bool rests = death.left.retired == PP_RETIRED_IDLE && s->setup->options->idle_timeout;
     pp_staff_buried(&s->staff, &death, futile, rests);
     ring_for_caller(s);
 }
@@ -361,7 +362,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
 static void take_commands(struct supervisor *s) {
     struct pp_command command;
     int got;
-    while ((got = pp_command_receive(s->options->command_pipe, &command)) > 0) obey(s, &command);
+    while ((got = pp_command_receive(s->setup->command_pipe, &command)) > 0) obey(s, &command);
     if (got < 0) end_all(s);
 }
 
@@ -370,7 +371,7 @@ static void wait_for_events(struct supervisor *s) {
     uint64_t deadline = s->next_check;
     for (int i = 0; i < 2; i++)
         if (others[i] < deadline) deadline = others[i];
-    struct pollfd fds[] = {{.fd = s->options->command_pipe, .events = POLLIN},
+    struct pollfd fds[] = {{.fd = s->setup->command_pipe, .events = POLLIN},
                            {.fd = s->signal_pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
     uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
@@ -392,7 +393,7 @@ static void supervise(void *supervisor) {
         tell_if_all_died(s);
         start_missing(s);
         tell_if_broken(s);
-        if (s->staff.wanted == 0 && pp_staff_count(&s->staff, PP_ALIVE, s->staff.workers) == 0) /* the pool has retired */
+        if (s->staff.wanted == 0 && pp_staff_count(&s->staff, PP_ALIVE, s->staff.workers) == 0) /* all have retired */
             leave(s, pp_now() + LEAVE_NS);
         if (pp_now() >= s->next_check || s->next_check == 0)
             s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_worker, s);
@@ -400,13 +401,13 @@ static void supervise(void *supervisor) {
     }
 }
 
-void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options) {
+void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     static struct supervisor s; /* too large for a stack of unknown size */
     memset(&s, 0, sizeof s);
-    s.shared = shared;
-    s.options = options;
+    s.shared = setup->shared;
+    s.setup = setup;
     s.next_check = UINT64_MAX;
-    pp_staff_begin(&s.staff, shared, options->lazy);
+    pp_staff_begin(&s.staff, setup->shared, setup->options->lazy);
     pp_child_begin();
     pp_crash_begin();
     watch_children(&s);

@@ -11,12 +11,10 @@
 #include <stdnoreturn.h>
 
 #include "shared/shared.h"
-#include "worker/worker.h"
 
-struct pp_supervisor_options {
-    struct pp_worker_options worker;
-    bool lazy;           /* workers are started when there is work */
-    bool keep_oom_score; /* as in struct pool_options */
+struct pp_supervisor_setup {
+    struct pp_shared *shared;
+    const struct pool_options *options;
     int task_pipe;       /* read end, for the workers */
     int bell;            /* write end, for the workers, and for notices */
     int command_pipe;    /* read end */
@@ -26,6 +24,6 @@ struct pp_supervisor_options {
 };
 
 /* Becomes the supervisor. All signals are blocked. */
-noreturn void pp_supervisor_run(struct pp_shared *shared, const struct pp_supervisor_options *options);
+noreturn void pp_supervisor_run(const struct pp_supervisor_setup *setup);
 
 #endif

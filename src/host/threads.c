@@ -14,6 +14,7 @@
 
 #include "base/sys.h"
 #include "host/backends.h"
+#include "pool/bell.h"
 #include "pool/call.h"
 #include "pool/pool.h"
 #include "shared/notice.h"
@@ -49,7 +50,7 @@ struct thread {
 
 struct threads {
     struct pp_shared *shared;
-    struct pp_worker_options options;
+    const struct pool_options *options;
     int task_pipe, bell;
     uint64_t refused_pause, refused_until; /* ns; under the pool's lock */
     pthread_mutex_t lock; /* for the states of all, and because notices have one writer at a time */
@@ -124,7 +125,7 @@ static void set_process(const struct thread *t, pid_t pid) {
 
 static void live(struct thread *t) {
     struct threads *threads = t->threads;
-    struct pp_worker_setup setup = {.shared = threads->shared, .options = &threads->options, .number = t->number,
+    struct pp_worker_setup setup = {.shared = threads->shared, .options = threads->options, .number = t->number,
                              .life = pp_life_begin(threads->shared, t->number), .task_pipe = threads->task_pipe,
                              .bell = threads->bell, .ends = &t->ends};
     if (setjmp(t->ends) == 0) pp_worker_run(&setup);
@@ -244,13 +245,13 @@ static int start_threads(struct pool *pool) {
     struct threads *threads = pp_zalloc(1, sizeof *threads);
     if (!threads) return POOL_ENOMEM;
     if (pthread_mutex_init(&threads->lock, NULL)) goto no_lock;
-    if (!pp_make_bell(pool)) goto no_bell;
+    if (!pp_bell_make(pool)) goto no_bell;
     int tasks[2];
     if (pp_pipe(tasks, 1)) goto no_pipe;
     pool->fds.task_pipe = tasks[1];
     threads->task_pipe = pool->fds.task_pipe_end = tasks[0];
     threads->shared = &pool->shared;
-    threads->options = pp_worker_options_of(pool);
+    threads->options = &pool->options;
     threads->bell = pool->fds.bell_end;
     pool->backend_state = threads;
     uint32_t alive = start_missing_threads(pool, false);

@@ -42,11 +42,4 @@ struct pp_backend {
  * host/backends.c, so that the pool is compiled without any of them. */
 const struct pp_backend *pp_backend_of(int kind);
 
-/* ---- What a backend takes from the pool, in backend.c */
-
-/* The options of a worker, out of those of the pool. */
-struct pp_worker_options pp_worker_options_of(const struct pool *pool);
-/* Makes the bell of a pool without a supervisor. Returns false if there is no descriptor. */
-bool pp_make_bell(struct pool *pool);
-
 #endif

@@ -8,6 +8,8 @@
 
 #include "pool/pool.h"
 
+/* For a backend without a supervisor: makes the pipe. Returns false if there is no descriptor. */
+bool pp_bell_make(struct pool *pool);
 /* Workers are to ring for the outcome in this slot, or for PP_WAITS_ANY. Outcomes must be looked at once more after it:
  * a worker that has announced one before did not ring. */
 void pp_bell_expect(struct pool *pool, uint32_t slot);

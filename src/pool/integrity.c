@@ -13,6 +13,7 @@
 #include "pool/slots.h"
 #include "pool/tell.h"
 #include "shared/backlog.h"
+#include "shared/limit.h"
 #include "shared/notice.h"
 #include "shared/park.h"
 #include "shared/plan.h"
@@ -148,7 +149,7 @@ static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_wait
     if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
     if (pool->options.finalizer && pp_record_retires(record)) return true;
     if (pp_record_current(record) != 0 || pp_record_job(record) != 0) return false;
-    if (pool->options.max_load > 0 || pool->options.min_free_memory > 0) return true;
+    if (pp_limit_is_set(&pool->options)) return true;
     return !work_waits && load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;
 }
 

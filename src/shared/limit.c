@@ -13,9 +13,9 @@ static bool load_is_over(double most) {
     return pp_cpu_load(&load) && load >= most;
 }
 
-static bool is_exceeded(const struct pp_limit *limit) {
-    if (limit->load > 0 && load_is_over(limit->load)) return true;
-    return limit->free_memory > 0 && pp_memory_available("") < limit->free_memory;
+static bool is_exceeded(const struct pool_options *options) {
+    if (options->max_load > 0 && load_is_over(options->max_load)) return true;
+    return options->min_free_memory > 0 && pp_memory_available("") < options->min_free_memory;
 }
 
 static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
@@ -35,11 +35,11 @@ static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {
     return false;
 }
 
-bool pp_limit_allows(const struct pp_limit *limit, struct pp_limit_watch *watch, const struct pp_shared *shared,
+bool pp_limit_allows(const struct pool_options *options, struct pp_limit_watch *watch, const struct pp_shared *shared,
                      uint32_t worker) {
     uint64_t now = pp_now();
     if (now >= watch->look_again) {
-        watch->is_over = is_exceeded(limit);
+        watch->is_over = is_exceeded(options);
         watch->look_again = now + LOOK_NS;
     }
     return !watch->is_over || !others_are_at_work(shared, worker);

@@ -1,4 +1,4 @@
-/* Limits of load and free memory: while the machine is beyond one of them, no new task or item starts.
+/* The limits max_load and min_free_memory: while the machine is beyond one of them, no new task or item starts.
  *
  * A worker asks before it starts something; a running task is never disturbed. As with the --load of make, a worker may
  * always go on while no other worker is busy, so the pool slows down but never stops.
@@ -9,15 +9,11 @@
 #define PP_LIMIT_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-struct pp_shared;
+#include "parpool.h"
 
-struct pp_limit {
-    double load;        /* load average of one minute from which on tasks wait; 0: no limit */
-    size_t free_memory; /* bytes below which tasks wait; 0: no limit */
-};
+struct pp_shared;
 
 /* A worker's last look. */
 struct pp_limit_watch {
@@ -25,11 +21,11 @@ struct pp_limit_watch {
     bool is_over;
 };
 
-static inline bool pp_limit_is_set(const struct pp_limit *limit) {
-    return limit->load > 0 || limit->free_memory > 0;
+static inline bool pp_limit_is_set(const struct pool_options *options) {
+    return options->max_load > 0 || options->min_free_memory > 0;
 }
 /* Returns whether `worker` may start something now. Reads the figures at most ten times a second. */
-bool pp_limit_allows(const struct pp_limit *limit, struct pp_limit_watch *watch, const struct pp_shared *shared,
+bool pp_limit_allows(const struct pool_options *options, struct pp_limit_watch *watch, const struct pp_shared *shared,
                      uint32_t worker);
 
 #endif

@@ -69,7 +69,7 @@ struct pp_worker_scratch {
 struct worker {
     struct pp_claimer claimer;
     struct pp_call *call;
-    const struct pp_worker_options *options;
+    const struct pool_options *options;
     jmp_buf *ends; /* see struct pp_worker_setup */
     struct pp_worker_pipes pipes;
     struct pp_worker_bounds bounds;

@@ -165,9 +165,8 @@ static void rest(struct worker *w) {
 
 /* Whether the worker may not start anything now; see limit.h. If so it has waited. */
 static bool held_back(struct worker *w) {
-    const struct pp_limit *limit = &w->options->limit;
-    if (!pp_limit_is_set(limit)) return false;
-    if (pp_limit_allows(limit, &w->bounds.watch, w->claimer.shared, w->claimer.number)) return false;
+    if (!pp_limit_is_set(w->options)) return false;
+    if (pp_limit_allows(w->options, &w->bounds.watch, w->claimer.shared, w->claimer.number)) return false;
     end_if_asked(w);
     if (!sees_work(w)) return false; /* and so it sleeps */
     pp_poll(NULL, 0, pp_now() + PAUSE_NS);
@@ -177,11 +176,12 @@ static bool held_back(struct worker *w) {
 /* ---- a life */
 
 void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
-    const struct pp_worker_options *options = setup->options;
+    const struct pool_options *options = setup->options;
     *w = (struct worker){.options = options, .ends = setup->ends};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
-    w->bounds = (struct pp_worker_bounds){.has_quota = options->max_tasks > 0, .quota = options->max_tasks};
+    w->bounds.quota = options->max_tasks_per_worker;
+    w->bounds.has_quota = options->max_tasks_per_worker > 0;
     w->batch.size = 1;
 }
 
@@ -192,7 +192,7 @@ void pp_worker_enter(struct worker *w) {
 }
 
 void pp_worker_initialize(struct worker *w) {
-    const struct pp_worker_options *options = w->options;
+    const struct pool_options *options = w->options;
     w->call->running = false;
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
     pp_work_end_if_forked(w);
@@ -225,7 +225,7 @@ struct worker *pp_worker_new(void) {
 }
 
 void pp_worker_run(const struct pp_worker_setup *setup) {
-    const struct pp_worker_options *options = setup->options;
+    const struct pool_options *options = setup->options;
     struct worker w;
     pp_worker_begin(&w, setup);
     if (options->pin) pp_cpu_pin(w.claimer.number);

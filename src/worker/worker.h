@@ -12,25 +12,12 @@
 #include <setjmp.h>
 #include <stdnoreturn.h>
 
-#include "shared/limit.h"
 #include "shared/shared.h"
-
-struct pp_worker_options {
-    int (*initializer)(void *arg);
-    void *initializer_arg;
-    unsigned max_tasks;
-    size_t memory_limit, memory_soft_limit;
-    bool pin;
-    struct pp_limit limit;
-    void (*finalizer)(void *arg);
-    void *finalizer_arg;
-    int idle_timeout; /* ms; 0: none */
-};
 
 /* What a worker is started with. */
 struct pp_worker_setup {
     struct pp_shared *shared;
-    const struct pp_worker_options *options;
+    const struct pool_options *options;
     uint32_t number, life;
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
