@@ -5,9 +5,9 @@
 #include "pool/outcome.h"
 #include "pool/slots.h"
 
-void pp_break(struct pool *pool, int code, const struct pool_failure *why) {
+void pp_break(struct pool *pool, const struct pool_failure *why) {
     if (pool->broken) return;
-    pool->broken = code;
+    int code = pool->broken = why->error;
     pool->broken_failure = *why;
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
         struct future *future = pool->slots.table[slot].future;

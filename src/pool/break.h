@@ -4,7 +4,7 @@
 
 #include "pool/pool.h"
 
-/* Ends everything that is open with `code`, save tasks whose outcome is there already. A pool breaks once. */
-void pp_break(struct pool *pool, int code, const struct pool_failure *why);
+/* Ends everything that is open for this reason, save tasks whose outcome is there already. A pool breaks once. */
+void pp_break(struct pool *pool, const struct pool_failure *why);
 
 #endif

@@ -86,7 +86,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
 static void pool_broke(struct pool *pool, const struct pp_notice *notice) {
     struct pool_failure why;
     pp_describe_break(&why, notice);
-    pp_break(pool, notice->code, &why);
+    pp_break(pool, &why);
 }
 
 static void read_notices(struct pool *pool) {

@@ -122,12 +122,11 @@ static void start_task(struct pool *pool, struct future *future) {
 
 /* Ends a task because a dependency failed. The last task of a chain tells the failure of the first. */
 static void fail_after(struct pool *pool, struct future *future, const struct future *dependency) {
-    struct pool_failure failure;
+    struct pool_failure failure = {0};
     if (pool->broken) {
         pp_future_finish(future, pool->broken, &pool->broken_failure);
         return;
     }
-    memset(&failure, 0, sizeof failure);
     if (dependency->failure) failure = *dependency->failure;
     if (dependency->outcome != POOL_EDEPENDENCY) {
         const char *name = pool_strerror(dependency->outcome);

@@ -109,10 +109,7 @@ static void end_job(struct pool *pool, struct pp_job *j) {
 
 /* The items that are left will not be run. */
 static void fail_left(struct pp_job *j, int error) {
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
-    failure.error = error;
-    pp_job_result_fail_left(&j->result, &failure);
+    pp_job_result_fail_left(&j->result, &(struct pool_failure){.error = error});
 }
 
 static void end_pass(struct pool *pool, struct pp_job *j) {

@@ -83,10 +83,7 @@ void pp_job_result_fail(struct pp_job_result *t, uint64_t item, const struct poo
 }
 
 void pp_job_result_fail_as(struct pp_job_result *t, uint64_t item, int error) {
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
-    failure.error = error;
-    pp_job_result_fail(t, item, &failure);
+    pp_job_result_fail(t, item, &(struct pool_failure){.error = error});
 }
 
 /* ---- items that are left */

@@ -46,8 +46,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
 
 void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
     struct future *future = pool->slots.table[slot].future;
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
+    struct pool_failure failure = {0};
     if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
     pp_slot_free(pool, slot);
     pp_future_finish(future, error, &failure);

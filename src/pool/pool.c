@@ -1,7 +1,6 @@
 /* The life of a pool: its making, its end, and the memory that it lends. */
 #include "pool/pool.h"
 
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,14 +149,6 @@ static void close_descriptors(struct pool *pool) {
     pp_close(&pool->fds.command_pipe_end);
 }
 
-static void break_as_cancelled(struct pool *pool) {
-    struct pool_failure why;
-    memset(&why, 0, sizeof why);
-    why.error = POOL_ECANCELLED;
-    strcpy(why.message, "the pool was ended");
-    pp_break(pool, POOL_ECANCELLED, &why);
-}
-
 static void cancel_pending(struct pool *pool) {
     struct future *f;
     /* The youngest first, so that each is cancelled itself, and does not fail because of a dependency. */
@@ -220,7 +211,7 @@ void pool_destroy(struct pool *pool) {
     }
     pool->closed = true;
     end_workers(pool);
-    break_as_cancelled(pool);
+    pp_break(pool, &(struct pool_failure){.error = POOL_ECANCELLED, .message = "the pool was ended"});
     pp_settle(pool);
     pp_await_others(pool);
     pp_reports_run(pool);

@@ -257,9 +257,7 @@ static void add_leaf(struct reduction *d, size_t count) {
 }
 
 static void fail_input(struct reduction *d, int code) {
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
-    failure.code = code;
+    struct pool_failure failure = {.code = code};
     snprintf(failure.message, sizeof failure.message, "the input failed: it returned %d", code);
     fail(d, code < 0 ? code : POOL_EFAILED, d->taken, &failure);
 }

@@ -175,9 +175,7 @@ static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t positi
 }
 
 static void settle_flawed_item(struct pp_job *j, uint64_t position) {
-    struct pool_failure failure;
-    memset(&failure, 0, sizeof failure);
-    failure.error = POOL_EFAILED;
+    struct pool_failure failure = {.error = POOL_EFAILED};
     if (pp_job_result_wants(&j->result, item_at(j, position))) describe_flawed_item(j->plan, position, &failure);
     pp_job_result_fail(&j->result, item_at(j, position), &failure);
 }

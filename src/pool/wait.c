@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 
 #include "base/backoff.h"
 #include "base/sys.h"
@@ -43,14 +42,11 @@ static bool is_reached(const struct pool *pool, const struct goal *goal) {
 
 static void supervisor_gone(struct pool *pool) {
     if (pool->broken || pool->ended || pool->retiring) return;
-    struct pool_failure why;
-    memset(&why, 0, sizeof why);
-    why.error = POOL_EDIED;
-    why.worker = pool->supervisor;
-    strcpy(why.message, "the pool's supervisor died");
+    struct pool_failure why = {
+        .error = POOL_EDIED, .worker = pool->supervisor, .message = "the pool's supervisor died"};
     pool->backend->kill_orphans(pool);
     pp_advance(pool);
-    pp_break(pool, POOL_EDIED, &why);
+    pp_break(pool, &why);
 }
 
 /* Not at each look of a program that looks all the time. */
