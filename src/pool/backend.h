@@ -6,7 +6,8 @@
 #ifndef PP_BACKEND_H
 #define PP_BACKEND_H
 
-#include "worker/worker.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 struct pool;
 

@@ -12,7 +12,6 @@
 #include "pool/tell.h"
 #include "shared/notice.h"
 #include "shared/park.h"
-#include "shared/state.h"
 
 /* ---- the done rings */
 

@@ -6,7 +6,6 @@
 #include "pool/dispatch.h"
 #include "pool/job.h"
 #include "pool/outcome.h"
-#include "pool/slots.h"
 #include "pool/tell.h"
 #include "shared/ring.h"
 

@@ -3,7 +3,6 @@
 #include "pool/backend.h"
 #include "pool/call.h"
 #include "pool/tell.h"
-#include "pool/wait.h"
 #include "shared/park.h"
 #include "shared/placement.h"
 

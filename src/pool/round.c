@@ -4,12 +4,10 @@
 #include <string.h>
 
 #include "base/sys.h"
-#include "pool/alloc.h"
 #include "pool/cancel.h"
 #include "pool/demand.h"
 #include "pool/describe.h"
 #include "pool/job_result.h"
-#include "pool/resize.h"
 #include "pool/slots.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"

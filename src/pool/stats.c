@@ -4,8 +4,6 @@
  * lines of their own that they write anyway.
  *
  * Invariant: whatever a record says, no figure exceeds what the caller knows to be possible. */
-#include <limits.h>
-
 #include "base/memory.h"
 #include "base/sys.h"
 #include "pool/call.h"

@@ -11,7 +11,6 @@
 #include "shared/ring.h"
 #include "shared/timer.h"
 
-
 static int check_task(const struct pool_task *task) {
     if (!task->fn || task->timeout < 0) return POOL_EINVAL;
     if ((task->in == NULL) != (task->in_size == 0)) return POOL_EINVAL;

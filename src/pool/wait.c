@@ -1,8 +1,5 @@
 #include "pool/wait.h"
 
-#include <errno.h>
-#include <signal.h>
-
 #include "base/backoff.h"
 #include "base/sys.h"
 #include "pool/bell.h"

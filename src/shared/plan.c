@@ -1,10 +1,5 @@
 #include "shared/plan.h"
 
-#include <string.h>
-
-#include "shared/state.h"
-#include "base/sys.h"
-
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
 /* A region with as many blocks has at least so many stripes, and fewer than twice as many. With more, chunks of short

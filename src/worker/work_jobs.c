@@ -3,7 +3,6 @@
 
 #include "base/sys.h"
 #include "shared/ring.h"
-#include "shared/ticket.h"
 #include "worker/work.h"
 
 #define SLICE_NS 1000000U /* how long a job is worked on before others get their turn */
