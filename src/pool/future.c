@@ -144,7 +144,7 @@ int future_kill(struct future *future) {
     pp_tell_again(pool);
     if (is_done(future)) error = POOL_EBUSY;
     else if (future->is_job) pp_job_stop(pool, future->job, true);
-    else if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
+    else pp_task_stop(pool, future);
     if (!error && pp_is_untold(pool, PP_KILL)) error = POOL_EAGAIN;
     pp_wake_waiting(pool);
     pp_unlock(pool);

@@ -102,14 +102,12 @@ static void abandon(struct pool *pool, struct future *future) {
         return;
     }
     pp_give_up(future);
-    if (pp_task_cancel(pool, future)) pp_task_kill(pool, future);
+    pp_task_stop(pool, future);
 }
 
 static void stop_items(struct stream *s) {
-    PP_LIST_EACH(item, &s->pending, struct pp_item, link) { /* an item that ends moves no other */
-        bool is_done = pp_future_is_done(item->future);
-        if (!is_done && pp_task_cancel(s->pool, item->future)) pp_task_kill(s->pool, item->future);
-    }
+    PP_LIST_EACH(item, &s->pending, struct pp_item, link) /* an item that ends moves no other */
+        if (!pp_future_is_done(item->future)) pp_task_stop(s->pool, item->future);
 }
 
 static void end_items(struct stream *s, struct pp_list *items) {
