@@ -20,4 +20,8 @@ void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
 /* The same in two steps, for a call that takes the pages, with pp_pages_take(), when it has given up the lock. */
 void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_huge_pages *take);
 
+/* Copies data of the program to where workers can read it, unless it lies there; size 0: there is none. *copy: receives
+ * the copy, if one was made. Returns false if there is no memory. */
+bool pp_copy_in(struct pool *pool, const void *data, size_t size, char **copy);
+
 #endif

@@ -1,6 +1,4 @@
 /* pool_map() and pool_map_async(): from the program's struct pool_job to a job under way; see job.h. */
-#include <string.h>
-
 #include "base/sys.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
@@ -27,27 +25,13 @@ static int check_job(const struct pool_job *job) {
     return 0;
 }
 
-/* Copies the arguments to where workers can read them, unless they lie there or the workers inherit all memory of the
- * program. Returns false if there is no memory. */
-static bool place_arguments(struct pool *pool, struct pp_job *j, bool inherited) {
-    const struct pool_job *job = &j->job;
-    size_t size = job->count * job->in_size;
-    if (!job->in || inherited || pp_is_in_arena(pool, job->in, size)) return true;
-    j->in = pp_alloc_whole(pool, &pool->memory.inputs, size);
-    if (j->in) memcpy(j->in, job->in, size);
-    return j->in != NULL;
-}
-
-/* Copies in what lies elsewhere, and finds room for what comes out. */
+/* Copies in what lies elsewhere, unless the workers inherit it, and finds room for what comes out. */
 static int place_data(struct pool *pool, struct pp_job *j, bool inherited) {
     const struct pool_job *job = &j->job;
-    size_t out_bytes = job->count * job->out_size;
-    if (!place_arguments(pool, j, inherited)) return POOL_ENOMEM;
-    if (job->context_size && !inherited && !pp_is_in_arena(pool, job->context, job->context_size)) {
-        j->context = pp_alloc_whole(pool, &pool->memory.inputs, job->context_size);
-        if (!j->context) return POOL_ENOMEM;
-        memcpy(j->context, job->context, job->context_size);
-    }
+    size_t in_bytes = job->in ? job->count * job->in_size : 0, out_bytes = job->count * job->out_size;
+    if (!inherited && (!pp_copy_in(pool, job->in, in_bytes, &j->in) ||
+                       !pp_copy_in(pool, job->context, job->context_size, &j->context)))
+        return POOL_ENOMEM;
     if (job->out && !pp_is_in_arena(pool, job->out, out_bytes)) {
         j->out = pp_alloc_whole(pool, &pool->memory.results, out_bytes);
         if (!j->out) return POOL_ENOMEM;

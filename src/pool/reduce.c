@@ -310,11 +310,9 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     recipe->out_size = options->out_size;
     recipe->seed = options->seed;
     recipe->context = options->context;
-    if (options->context_size == 0 || in_is_inherited) return true;
-    if (pp_is_in_arena(pool, options->context, options->context_size)) return true;
-    d->context = pp_heap_alloc(&pool->memory.inputs, options->context_size, false);
-    if (d->context) recipe->context = memcpy(d->context, options->context, options->context_size);
-    return d->context != NULL;
+    if (!in_is_inherited && !pp_copy_in(pool, options->context, options->context_size, &d->context)) return false;
+    if (d->context) recipe->context = d->context;
+    return true;
 }
 
 static bool make_nodes(struct reduction *d) {
