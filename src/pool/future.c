@@ -178,7 +178,7 @@ void future_free(struct future *future) {
     pp_lock(pool);
     if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_FREED);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
-    else pp_give_up(future);
+    else future->given_up = true;
     pp_unlock_last(pool);
 }
 

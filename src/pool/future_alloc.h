@@ -116,11 +116,6 @@ static inline void pp_unpin(struct future *future) {
     else pp_detach(future);
 }
 
-/* The program has freed a future that cannot be given back yet. */
-static inline void pp_give_up(struct future *future) {
-    future->given_up = true;
-}
-
 /* Gives a detached future back, without the lock. Returns false if the pool has ended: then the lock is needed. */
 bool pp_future_give_back(struct future *future);
 

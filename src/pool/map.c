@@ -49,9 +49,9 @@ static int make_job(struct pool *pool, const struct pool_job *job, bool inherite
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
-    bool tallied = pp_job_result_make(&j->result, job);
+    bool has_result = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
-    if (!tallied || !j->plan || place_data(pool, j, inherited) || !pp_round_make_first(pool, j)) {
+    if (!has_result || !j->plan || place_data(pool, j, inherited) || !pp_round_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
     }

@@ -101,7 +101,7 @@ static void abandon(struct pool *pool, struct future *future) {
         pp_future_recycle(future);
         return;
     }
-    pp_give_up(future);
+    future->given_up = true;
     pp_task_stop(pool, future);
 }
 
