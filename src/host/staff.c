@@ -5,8 +5,6 @@
 #include "base/sys.h"
 #include "shared/backlog.h"
 #include "shared/plan.h"
-#include "shared/state.h"
-#include "shared/ticket.h"
 #include "shared/worker_life.h"
 
 #define FUTILE_TRIES 12          /* times in a row that a worker may die for nothing */
@@ -113,14 +111,6 @@ void pp_staff_refused(struct pp_staff *staff, int code) {
 
 /* ---- deaths */
 
-/* Whether the task that the dead worker tried to claim, or ran, was its own. */
-static bool held_task(const struct pp_staff *staff, const struct pp_notice *death) {
-    uint32_t slot = pp_ticket_slot(death->left.current);
-    if (death->left.current == 0 || slot >= PP_SLOTS) return false;
-    uint64_t state = atomic_load_explicit(&staff->shared->outcomes[slot].state, memory_order_acquire);
-    return pp_is_held_by(state, death->worker, death->life);
-}
-
 bool pp_staff_is_futile(const struct pp_staff *staff, const struct pp_notice *death) {
     const struct pp_snapshot *left = &death->left;
     uint32_t w = death->worker;
@@ -128,7 +118,10 @@ bool pp_staff_is_futile(const struct pp_staff *staff, const struct pp_notice *de
     if (left->retired || pp_record_counts(&staff->shared->records[w]).tasks > 0) return false;
     struct pp_chunk chunk = {.begin = left->begin, .end = left->end};
     bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk) != PP_NO_VICTIM;
-    return !ran_item && !held_task(staff, death) && pp_now() - staff->started[w] < LONG_LIFE_NS;
+    /* Whether the task that it tried to claim, or ran, was its own. */
+    uint64_t word = pp_ticket_word(staff->shared, left->current);
+    bool held_task = word != 0 && pp_is_held_by(word, w, death->life);
+    return !ran_item && !held_task && pp_now() - staff->started[w] < LONG_LIFE_NS;
 }
 
 /* Whether any worker has run anything since the last futile death. */

@@ -3,7 +3,6 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "shared/record.h"
-#include "shared/ticket.h"
 #include "base/sys.h"
 
 #define LOOK_NS 100000000U
@@ -21,11 +20,8 @@ static bool is_exceeded(const struct pool_options *options) {
 static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
     const struct pp_record *record = &shared->records[worker];
     if (pp_record_job(record) != 0) return true;
-    uint64_t ticket = pp_record_current(record);
-    if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return false;
-    uint64_t state = atomic_load_explicit(&shared->outcomes[pp_ticket_slot(ticket)].state, memory_order_relaxed);
-    return pp_generation_of(state) == pp_ticket_generation(ticket) && pp_phase_of(state) == PP_RUNNING &&
-           pp_worker_of(state) == worker;
+    uint64_t word = pp_ticket_word(shared, pp_record_current(record));
+    return pp_phase_of(word) == PP_RUNNING && pp_worker_of(word) == worker;
 }
 
 static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {

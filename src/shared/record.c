@@ -3,7 +3,6 @@
 #include "base/sys.h"
 #include "shared/last_words.h"
 #include "shared/plan.h"
-#include "shared/ticket.h"
 
 static uint64_t look(const _Atomic uint64_t *field) {
     return atomic_load_explicit(field, memory_order_acquire);
@@ -14,10 +13,8 @@ static uint64_t look(const _Atomic uint64_t *field) {
 uint32_t pp_record_trace(const struct pp_shared *shared, uint32_t worker) {
     const struct pp_record *record = &shared->records[worker];
     uint64_t current = pp_record_current(record);
-    uint32_t slot = pp_ticket_slot(current);
-    const uint64_t words[] = {current, slot < PP_SLOTS ? look(&shared->outcomes[slot].state) : 0,
-                              pp_record_job(record), look(&record->item), look(&record->progress),
-                              look(&record->tasks)};
+    const uint64_t words[] = {current, pp_ticket_word(shared, current), pp_record_job(record), look(&record->item),
+                              look(&record->progress), look(&record->tasks)};
     uint64_t trace = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) trace = (trace ^ words[i]) * 0x9e3779b97f4a7c15U;
     return (uint32_t)(trace >> 32) | 1U;

@@ -13,6 +13,7 @@
 
 #include "shared/shared.h"
 #include "shared/state.h"
+#include "shared/ticket.h"
 
 #define PP_CLAIMED_MOST 8 /* tickets a worker may take at a time */
 
@@ -98,6 +99,15 @@ static inline uint64_t pp_record_claimed(const struct pp_record *record, int i) 
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
 static inline uint64_t pp_record_announced(const struct pp_record *record) {
     return atomic_load_explicit(&record->done_tail, memory_order_acquire);
+}
+
+/* The state word of the use of a slot that the ticket names; 0: there is no such slot, or it is in another use. The
+ * ticket may come from a record. */
+static inline uint64_t pp_ticket_word(const struct pp_shared *shared, uint64_t ticket) {
+    uint32_t slot = pp_ticket_slot(ticket);
+    if (slot >= PP_SLOTS) return 0;
+    uint64_t word = atomic_load_explicit(&shared->outcomes[slot].state, memory_order_acquire);
+    return pp_generation_of(word) == pp_ticket_generation(ticket) ? word : 0;
 }
 
 /* Returns a number, not 0, that changes whenever the worker takes a step: when it starts or ends a task, item or chunk,

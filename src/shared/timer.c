@@ -2,7 +2,6 @@
 
 #include "shared/plan.h"
 #include "shared/record.h"
-#include "shared/ticket.h"
 
 #define NS_PER_MS 1000000U
 
@@ -31,9 +30,8 @@ static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
     struct timed task = {.word = NULL};
     uint64_t ticket = pp_record_current(&shared->records[worker]);
     uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS) return task;
-    task.running = atomic_load_explicit(&shared->outcomes[slot].state, memory_order_acquire);
-    if (pp_generation_of(task.running) != pp_ticket_generation(ticket)) return task;
+    task.running = pp_ticket_word(shared, ticket);
+    if (task.running == 0) return task;
     task.timeout = shared->descs[slot].timeout; /* PP_IS_JOB is no time-out */
     task.word = &shared->outcomes[slot].state;
     return task;

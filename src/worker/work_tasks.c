@@ -113,10 +113,7 @@ bool pp_work_on_tickets(struct worker *w) {
 /* The state is looked at before the task is claimed: most of the tasks whose tickets other workers hold are running,
  * and each attempt takes the state's line from the worker that runs it: bench_limits, "round-awake". */
 static bool is_not_started(const struct worker *w, uint64_t ticket) {
-    uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS) return false;
-    uint64_t state = atomic_load_explicit(&w->claimer.shared->outcomes[slot].state, memory_order_relaxed);
-    return state == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+    return pp_ticket_word(w->claimer.shared, ticket) == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
 }
 
 /* Runs one of the tasks whose tickets this worker has taken and not started. */
