@@ -48,7 +48,9 @@ done
 head -c 3000000 /dev/zero | tr '\000' 'x' >"$tree/long line"
 
 cd "$dir" || exit 1
-for pattern in foo '^foo' '^$' '' 'o*' '\(o\)\1' '[0-9]$' 'x\{100\}' nowhere bar; do
+for pattern in foo '^foo' '^$' '' 'o*' '\(o\)\1' '[0-9]$' 'x\{100\}' nowhere bar 'fo*' 'foox*' 'l.*ne' 'foo$' '*foo' \
+    'a*' '[[:space:]]foo' 'e[[:space:]]*foo' 'foo[[:space:]]*' '[^a]foo' '^[^o]*$' 'two.*$' . 'x*$' \
+    'at the end' ne.f; do
     compare tree "$pattern"
 done
 compare tree/ foo

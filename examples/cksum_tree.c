@@ -1,8 +1,9 @@
-/* Python:  for line in sorted(multiprocessing.Pool().map(cksum, files_below(DIR))): print(line)
- * Shows pool_map() with real input: `cksum_tree DIR` prints what `find DIR -type f -exec cksum {} + | sort` prints, on
- * all CPUs. The program makes the list of names and the checksum's table before the pool, so the workers inherit both,
- * and only sums move between processes. */
-#define _XOPEN_SOURCE 700
+/* Python:  for line in sorted(multiprocessing.Pool().imap(cksum, files_below(DIR))): print(line)
+ * Shows jobs that are made while others run: `cksum_tree DIR` prints what `find DIR -type f -exec cksum {} + | sort`
+ * prints, on all CPUs. It walks the tree while workers read files: the names go into the arena as they are found, and
+ * each BATCH of them is a job, whose items are pointers into the arena. So nothing is copied, an item is a single file,
+ * and the program is not woken for each. */
+#define _GNU_SOURCE /* d_type */
 #include <parpool.h>
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
 
 struct sum {
     uint64_t size;
@@ -21,17 +25,24 @@ struct sum {
     int error; /* errno, if the file could not be read; else 0 */
 };
 
-/* ---- The checksum: POSIX cksum, eight bytes at a time ------------------------------------------------------------ */
+/* ---- The checksum: POSIX cksum, sixteen bytes at a time, or 64 if the CPU multiplies polynomials ----------------- */
 
-static uint32_t table[8][256]; /* [n][byte]: what the byte adds to the checksum n bytes later */
+static uint32_t table[16][256]; /* [n][byte]: what the byte adds to the checksum n bytes later */
+static uint32_t x_128, x_192, x_512, x_576; /* powers of x, modulo the polynomial of the checksum */
+
+/* p times x to the n-th. */
+static uint32_t shifted(uint32_t p, int n) {
+    while (n-- > 0) p = p << 1 ^ (p >> 31 ? UINT32_C(0x04c11db7) : 0);
+    return p;
+}
 
 static void make_table(void) {
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t crc = byte << 24;
-        for (int bit = 0; bit < 8; bit++) crc = crc << 1 ^ (crc >> 31 ? UINT32_C(0x04c11db7) : 0);
-        table[0][byte] = crc;
-    }
-    for (int n = 1; n < 8; n++) {
+    for (uint32_t byte = 0; byte < 256; byte++) table[0][byte] = shifted(byte << 24, 8);
+    x_128 = shifted(1, 128);
+    x_192 = shifted(1, 192);
+    x_512 = shifted(1, 512);
+    x_576 = shifted(1, 576);
+    for (int n = 1; n < 16; n++) {
         for (int byte = 0; byte < 256; byte++) {
             uint32_t crc = table[n - 1][byte];
             table[n][byte] = crc << 8 ^ table[0][crc >> 24];
@@ -43,14 +54,56 @@ static uint32_t big_endian(const unsigned char *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-static uint32_t update(uint32_t crc, const unsigned char *p, size_t size) {
-    for (; size >= 8; size -= 8, p += 8) {
-        uint32_t a = crc ^ big_endian(p), b = big_endian(p + 4);
-        crc = table[7][a >> 24] ^ table[6][a >> 16 & 255] ^ table[5][a >> 8 & 255] ^ table[4][a & 255] ^
-              table[3][b >> 24] ^ table[2][b >> 16 & 255] ^ table[1][b >> 8 & 255] ^ table[0][b & 255];
-    }
+/* What four bytes add to the checksum n bytes after the last of them. */
+static uint32_t add_four(uint32_t x, int n) {
+    return table[n + 3][x >> 24] ^ table[n + 2][x >> 16 & 255] ^ table[n + 1][x >> 8 & 255] ^ table[n][x & 255];
+}
+
+static uint32_t update_by_table(uint32_t crc, const unsigned char *p, size_t size) {
+    for (; size >= 16; size -= 16, p += 16)
+        crc = add_four(crc ^ big_endian(p), 12) ^ add_four(big_endian(p + 4), 8) ^ add_four(big_endian(p + 8), 4) ^
+              add_four(big_endian(p + 12), 0);
     for (; size > 0; size--, p++) crc = crc << 8 ^ table[0][crc >> 24 ^ *p];
     return crc;
+}
+
+#if defined(__x86_64__) && defined(__GNUC__)
+__attribute__((target("pclmul,ssse3"))) static __m128i load(const unsigned char *p) {
+    const __m128i big_endian_order = _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm_shuffle_epi8(_mm_loadu_si128((const void *)p), big_endian_order);
+}
+
+/* What the 16 bytes x add to those that come n bits after them. by: x to the n+64th and to the n-th. */
+__attribute__((target("pclmul,ssse3"))) static __m128i fold(__m128i x, __m128i by) {
+    return _mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x11), _mm_clmulepi64_si128(x, by, 0));
+}
+
+/* size: 64 bytes or a multiple of them. The last 16 bytes that are left stand for all. */
+__attribute__((target("pclmul,ssse3"))) static uint32_t update_by_folding(uint32_t crc, const unsigned char *p,
+                                                                          size_t size) {
+    __m128i by_64 = _mm_set_epi64x(x_576, x_512), by_16 = _mm_set_epi64x(x_192, x_128);
+    __m128i x[4] = {load(p), load(p + 16), load(p + 32), load(p + 48)};
+    x[0] = _mm_xor_si128(x[0], _mm_set_epi32((int)crc, 0, 0, 0));
+    for (const unsigned char *end = p + size; (p += 64) < end;)
+        for (int i = 0; i < 4; i++) x[i] = _mm_xor_si128(fold(x[i], by_64), load(p + 16 * i));
+    for (int i = 0; i < 3; i++) x[i + 1] = _mm_xor_si128(fold(x[i], by_16), x[i + 1]);
+    unsigned char rest[16];
+    _mm_storeu_si128((void *)rest, x[3]);
+    _mm_storeu_si128((void *)rest, load(rest));
+    return update_by_table(0, rest, sizeof rest);
+}
+#endif
+
+static uint32_t update(uint32_t crc, const unsigned char *p, size_t size) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    size_t folded = size / 64 * 64;
+    if (size >= 256 && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("ssse3")) {
+        crc = update_by_folding(crc, p, folded);
+        p += folded;
+        size -= folded;
+    }
+#endif
+    return update_by_table(crc, p, size);
 }
 
 /* The task. A file that cannot be read is no failure of the task: the result says why. */
@@ -74,13 +127,23 @@ static int checksum(const void *in, void *out) {
     return 0;
 }
 
-/* ---- The files --------------------------------------------------------------------------------------------------- */
+/* ---- Jobs, each of a batch of files ------------------------------------------------------------------------------ */
 
-struct list {
-    char **path;
+enum { BATCH = 256, TEXT = 1 << 20 };
+
+struct batch {
+    struct batch *next;
+    struct future *future; /* NULL: the batch was not submitted */
     size_t count;
+    char **path; /* this and what it points to, and the sums, lie in the arena */
+    struct sum *sum;
+    int status[BATCH];
 };
 
+static struct pool *pool;
+static struct batch *first, **last = &first, *open_batch;
+static char *text; /* for names, in the arena */
+static size_t text_left;
 static int exit_code;
 
 static void complain(const char *path, const char *reason) {
@@ -94,49 +157,108 @@ static void give_up(const char *what, const char *reason) {
 }
 
 static void *need(void *memory) {
-    if (!memory) give_up("memory", strerror(errno));
+    if (!memory) give_up("memory", pool_strerror(POOL_ENOMEM));
     return memory;
 }
 
-static void add(struct list *list, const char *parent, const char *name) {
-    size_t n = list->count, length = strlen(parent);
-    const char *slash = length > 0 && parent[length - 1] != '/' ? "/" : "";
-    if ((n & (n - 1)) == 0) list->path = need(realloc(list->path, (n ? 2 * n : 1) * sizeof *list->path));
-    list->path[list->count++] = need(malloc(length + strlen(name) + 2));
-    sprintf(list->path[n], "%s%s%s", parent, slash, name);
+static void begin_batch(void) {
+    struct batch *batch = need(calloc(1, sizeof *batch));
+    batch->path = need(pool_alloc(pool, BATCH * sizeof *batch->path));
+    batch->sum = need(pool_alloc(pool, BATCH * sizeof *batch->sum));
+    *last = open_batch = batch;
+    last = &batch->next;
 }
 
-static void free_list(struct list *list) {
-    for (size_t i = 0; i < list->count; i++) free(list->path[i]);
-    free(list->path);
+static void submit_batch(void) {
+    struct batch *batch = open_batch;
+    open_batch = NULL;
+    if (!batch) return;
+    int error = pool_map_async(pool,
+                               &(struct pool_job){.fn = checksum,
+                                                  POOL_IN(batch->path),
+                                                  POOL_OUT(batch->sum),
+                                                  .count = batch->count,
+                                                  .status = batch->status},
+                               &batch->future);
+    if (error) give_up("pool_map_async", pool_strerror(error));
 }
 
-/* Returns the regular files below root, named as find names them; symbolic links are not followed. A name for which
- * lstat() fails counts as a file: its task will report the reason. */
-static struct list find_files(const char *root) {
-    struct list files = {.path = need(malloc(sizeof *files.path))}; /* not NULL, even if there is no file */
+static void add_file(const char *path) {
+    size_t size = strlen(path) + 1;
+    if (size > text_left) {
+        text_left = size > TEXT ? size : TEXT;
+        text = need(pool_alloc(pool, text_left));
+    }
+    if (!open_batch) begin_batch();
+    open_batch->path[open_batch->count++] = memcpy(text, path, size);
+    text += size;
+    text_left -= size;
+    if (open_batch->count == BATCH) submit_batch();
+}
+
+/* ---- The files --------------------------------------------------------------------------------------------------- */
+
+struct list {
+    char **text;
+    size_t count;
+};
+
+static void add(struct list *list, char *line) {
+    size_t n = list->count;
+    if ((n & (n - 1)) == 0) list->text = need(realloc(list->text, (n ? 2 * n : 1) * sizeof *list->text));
+    list->text[list->count++] = line;
+}
+
+static char *join(const char *parent, const char *name) {
+    size_t length = strlen(parent);
+    char *path = need(malloc(length + strlen(name) + 2));
+    sprintf(path, "%s%s%s", parent, parent[length - 1] != '/' ? "/" : "", name);
+    return path;
+}
+
+/* The type of a file in an open directory, as S_IF…; most directories know it. A name for which fstatat() fails counts
+ * as a file: its task will report the reason. */
+static mode_t type_of(DIR *directory, const struct dirent *entry) {
+#ifdef DT_REG
+    if (entry->d_type != DT_UNKNOWN) return (mode_t)DTTOIF(entry->d_type);
+#endif
+    struct stat status;
+    if (fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW)) return S_IFREG;
+    return status.st_mode & S_IFMT;
+}
+
+static void read_directory(const char *path, struct list *directories) {
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    while (directory && (errno = 0, entry = readdir(directory))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+        mode_t type = type_of(directory, entry);
+        if (!S_ISREG(type) && !S_ISDIR(type)) continue;
+        char *name = join(path, entry->d_name);
+        if (S_ISDIR(type)) {
+            add(directories, name);
+        } else {
+            add_file(name);
+            free(name);
+        }
+    }
+    if (errno) complain(path, strerror(errno));
+    if (directory) closedir(directory);
+}
+
+/* Adds the regular files below root, named as find names them; symbolic links are not followed. */
+static void find_files(const char *root) {
     struct list directories = {0};
     struct stat status;
     if (lstat(root, &status)) status.st_mode = S_IFREG;
-    if (S_ISREG(status.st_mode)) add(&files, "", root);
-    if (S_ISDIR(status.st_mode)) add(&directories, "", root);
-
+    if (S_ISREG(status.st_mode)) add_file(root);
+    if (S_ISDIR(status.st_mode)) add(&directories, need(strdup(root)));
     for (size_t i = 0; i < directories.count; i++) { /* the loop adds to the list */
-        const char *path = directories.path[i];
-        DIR *directory = opendir(path);
-        struct dirent *entry;
-        while (directory && (errno = 0, entry = readdir(directory))) {
-            const char *name = entry->d_name;
-            if (!strcmp(name, ".") || !strcmp(name, "..")) continue;
-            if (fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW)) status.st_mode = S_IFREG;
-            if (S_ISREG(status.st_mode)) add(&files, path, name);
-            if (S_ISDIR(status.st_mode)) add(&directories, path, name);
-        }
-        if (errno) complain(path, strerror(errno));
-        if (directory) closedir(directory);
+        read_directory(directories.text[i], &directories);
+        free(directories.text[i]);
     }
-    free_list(&directories);
-    return files;
+    free(directories.text);
+    submit_batch();
 }
 
 /* ---- The output -------------------------------------------------------------------------------------------------- */
@@ -148,51 +270,49 @@ static int compare(const void *a, const void *b) {
 }
 
 /* Sorts as sort(1) does: by line, so that a name with a newline in it counts as two. */
-static void print_sorted(char *text) {
+static void print_sorted(char *output) {
     struct list lines = {0};
-    for (char *end; (end = strchr(text, '\n')); text = end + 1) {
+    for (char *end; (end = strchr(output, '\n')); output = end + 1) {
         *end = '\0';
-        add(&lines, "", text);
+        add(&lines, output);
     }
-    if (lines.count > 0) qsort(lines.path, lines.count, sizeof *lines.path, compare);
-    for (size_t i = 0; i < lines.count; i++) puts(lines.path[i]);
-    free_list(&lines);
+    if (lines.count > 0) qsort(lines.text, lines.count, sizeof *lines.text, compare);
+    for (size_t i = 0; i < lines.count; i++) puts(lines.text[i]);
+    free(lines.text);
+}
+
+static void write_batch(const struct batch *batch, FILE *stream) {
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct sum *sum = &batch->sum[i];
+        if (batch->status[i]) complain(batch->path[i], pool_strerror(batch->status[i]));
+        else if (sum->error) complain(batch->path[i], strerror(sum->error));
+        else fprintf(stream, "%" PRIu32 " %" PRIu64 " %s\n", sum->crc, sum->size, batch->path[i]);
+    }
 }
 
 int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: cksum_tree DIR\n"), 2;
     setlocale(LC_ALL, ""); /* strcoll() orders the lines */
     make_table();
-    struct list files = find_files(argv[1]);
-    struct sum *sums = need(calloc(files.count + 1, sizeof *sums));
-    int *status = need(calloc(files.count + 1, sizeof *status));
-    struct pool_failure failure = {0};
-    int error = pool_map(NULL, &(struct pool_job){.fn = checksum,
-                                                  POOL_IN(files.path),
-                                                  POOL_OUT(sums),
-                                                  .count = files.count,
-                                                  .status = status,
-                                                  .failure = &failure});
-    if (error && !failure.error) give_up("pool_map", pool_strerror(error));
+    int error = pool_create(NULL, &pool);
+    if (error) give_up("pool_create", pool_strerror(error));
+    find_files(argv[1]);
 
-    char *text;
+    char *output;
     size_t size;
-    FILE *stream = need(open_memstream(&text, &size));
-    for (size_t i = 0; i < files.count; i++) {
-        if (status[i] || sums[i].error) continue;
-        fprintf(stream, "%" PRIu32 " %" PRIu64 " %s\n", sums[i].crc, sums[i].size, files.path[i]);
+    FILE *stream = need(open_memstream(&output, &size));
+    while (first) {
+        struct batch *batch = first;
+        first = batch->next;
+        future_wait(batch->future, -1);
+        write_batch(batch, stream);
+        future_free(batch->future);
+        free(batch);
     }
     if (fclose(stream)) need(NULL);
-    print_sorted(text);
+    pool_destroy(pool);
+    print_sorted(output);
+    free(output);
     if (fflush(stdout)) complain("output", strerror(errno));
-    for (size_t i = 0; i < files.count; i++) {
-        if (status[i]) complain(files.path[i], pool_strerror(status[i]));
-        if (!status[i] && sums[i].error) complain(files.path[i], strerror(sums[i].error));
-    }
-
-    free(text);
-    free(status);
-    free(sums);
-    free_list(&files);
     return exit_code;
 }
