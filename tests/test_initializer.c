@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include "shared/worker_life.h"
+
 struct plan {
     atomic_int starts, failures; /* failures: how many calls are still to fail; negative: all */
     int code;
@@ -168,9 +170,31 @@ TEST_CASE(a_pool_that_fails_or_hangs_at_start_can_be_destroyed) {
     }
 }
 
+/* One worker gave up, and the other rests: it is the one that is started for work. */
+TEST_CASE(a_worker_that_gave_up_is_not_taken_for_one_that_runs) {
+    struct plan *plan = shared(sizeof *plan);
+    plan->failures = PP_INIT_TRIES;
+    plan->code = 7;
+    struct pool_options options = test_options(2);
+    options.initializer = initialize;
+    options.initializer_arg = plan;
+    options.lazy = true;
+    options.idle_timeout = 20;
+    struct pool *pool = pool_from(&options);
+    for (long i = 0; i < 5; i++) {
+        assert_square(submit_square(pool, i), i);
+        struct pool_stats stats = {.room = 0};
+        do assert_ok(pool_stats(pool, &stats));
+        while (stats.busy + stats.idle > 0); /* until it rests */
+    }
+    assert_code(atomic_load(&plan->failures), 0);
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(an_initializer_that_always_fails_ends_all_tasks),
+        TEST(a_worker_that_gave_up_is_not_taken_for_one_that_runs),
         TEST(a_job_has_the_code_of_a_failed_initializer),
         TEST(an_initializer_that_fails_once_is_tried_again),
         TEST(an_initializer_that_fails_now_and_then_is_tried_again_each_time),

@@ -24,6 +24,8 @@ uint32_t pp_staff_count(const struct pp_staff *staff, enum pp_staff_state state,
 
 static void tell_resting(const struct pp_staff *staff) {
     uint32_t resting = pp_staff_count(staff, PP_RESTING, staff->wanted);
+    uint32_t given_up = pp_staff_count(staff, PP_GIVEN_UP, staff->wanted);
+    atomic_store_explicit(&staff->shared->control->given_up, given_up, memory_order_relaxed);
     atomic_store_explicit(&staff->shared->control->resting, resting, memory_order_release);
 }
 

@@ -17,7 +17,9 @@ void pp_ask_for_workers(struct pool *pool) {
     uint32_t resting = atomic_load_explicit(&control->resting, memory_order_acquire);
     uint32_t asked = pool->starts_sent - atomic_load_explicit(&control->starts_taken, memory_order_acquire);
     if (resting <= asked) return;
-    uint64_t live = pool->wanted > resting ? pool->wanted - resting : 0;
+    /* Relaxed: the supervisor itself starts a worker in the place of each that it gives up. */
+    uint32_t idle = resting + atomic_load_explicit(&control->given_up, memory_order_relaxed);
+    uint64_t live = pool->wanted > idle ? pool->wanted - idle : 0;
     uint64_t useful = pool->open - pool->open_jobs + count_blocks(pool);
     if (useful <= live + asked) return;
     uint64_t more = useful - live - asked;

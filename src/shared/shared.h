@@ -58,8 +58,9 @@ struct pp_control {
     _Atomic uint64_t notices_tail;
     _Atomic uint64_t notices_head;
     _Atomic uint32_t notices_full;
-    /* Written by the supervisor: worker numbers that rest, and workers ever asked for by PP_START; see resize.h. */
-    _Atomic uint32_t resting, starts_taken;
+    /* Written by the supervisor: worker numbers that rest, workers ever asked for by PP_START, and numbers that get no
+     * worker any more; see resize.h. */
+    _Atomic uint32_t resting, starts_taken, given_up;
     /* Written by the supervisor: whether `pids` are of another pid namespace than the caller's. */
     _Atomic uint32_t elsewhere;
     /* Written by the supervisor: why workers are missing; 0: none is. See pp_shortage(). */
