@@ -706,8 +706,8 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - A worker that was killed, and that the system has not ended a second later, since it waits for a dead file system
  *     or its control group is frozen, is left to the system: what it ran has its outcome, and another worker takes its
  *     place. It runs nothing more, but the system call in which it is may still read or write what the task has named
- *     to it, in the arena, too. No other room that tasks are given is used again before it has gone. At most 1024 such
- *     processes are left so. pool_destroy() waits for a process that it has killed for 3 s at most.
+ *     to it, in the arena, too; the argument and the room for the result are not used again before it has gone. At most
+ *     1024 such processes are left so. pool_destroy() waits for a process that it has killed for 3 s at most.
  *   - On Linux the supervising process is the parent of children that outlive their worker, and waits for them
  *     (PR_SET_CHILD_SUBREAPER). Those that left their worker's group, as daemons do, live on after the pool's end. A
  *     task that asks to be traced (PTRACE_TRACEME) is let go on at its first stop, and traced no more.

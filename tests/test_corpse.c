@@ -298,6 +298,33 @@ TEST_CASE(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gon
     }
 }
 
+static void *_Atomic *scratch_of; /* each item */
+
+static int scratch_task(const void *in, void *out) {
+    atomic_store(&scratch_of[task_index()], out);
+    return task_index() == 3 ? held_task(in, out) : 0;
+}
+
+/* Results that are not wanted are written to room of the worker's own number. */
+TEST_CASE(items_after_a_corpse_do_not_write_where_it_may_still_write) {
+    enum { COUNT_OF_ITEMS = 8 };
+    scratch_of = shared(COUNT_OF_ITEMS * sizeof *scratch_of);
+    begin_hold();
+    struct pool *pool = pool_of(1);
+    struct pool_job job = {.fn = scratch_task, .out_size = 100, .count = COUNT_OF_ITEMS, .chunk = 1, .timeout = 100};
+    int code = pool_map(pool, &job);
+    if (is_held()) {
+        assert_code(code, POOL_EDEADLINE);
+        assert_true(atomic_load(&scratch_of[0]) == atomic_load(&scratch_of[3]));
+        for (int i = 4; i < COUNT_OF_ITEMS; i++) {
+            assert_non_null(atomic_load(&scratch_of[i]));
+            assert_true(atomic_load(&scratch_of[i]) != atomic_load(&scratch_of[3]));
+        }
+    }
+    end_hold();
+    pool_destroy(pool);
+}
+
 /* ---- a frozen control group */
 
 static char group[128];
@@ -353,6 +380,7 @@ int main(int argc, char **argv) {
         TEST(the_end_of_a_pool_does_not_wait_for_a_worker_that_does_not_go),
         TEST(destroy_does_not_wait_for_a_worker_in_its_initializer_or_finalizer_that_does_not_go),
         TEST(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gone),
+        TEST(items_after_a_corpse_do_not_write_where_it_may_still_write),
         TEST(a_time_out_ends_a_task_whose_worker_is_frozen),
     };
     return run_group("corpse", tests, COUNT(tests), argc, argv);

@@ -35,6 +35,7 @@ struct supervisor {
     uint32_t groups_left;
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
     bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
+    bool had_corpse[PP_WORKERS];      /* ever, of this number */
     /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
     pid_t corpses[PP_WORKERS];
     uint32_t corpse_count;
@@ -108,7 +109,8 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
     pp_worker_run(&(struct pp_worker_setup){.shared = s->shared, .options = s->setup->options, .number = number,
-                                     .life = life, .task_pipe = s->setup->task_pipe, .bell = s->setup->bell});
+                                     .life = life, .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
+                                     .follows_corpse = s->had_corpse[number]});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
@@ -207,6 +209,7 @@ static void leave_corpses(struct supervisor *s) {
     for (uint32_t w = 0; next_corpse(s) <= now; w++) {
         if (s->staff.states[w] != PP_ALIVE || s->killed[w] == 0 || now < s->killed[w] + CORPSE_NS) continue;
         s->corpses[place_of(s, 0)] = s->pids[w];
+        s->had_corpse[w] = true;
         s->corpse_count++;
         note_death(s, w, SIGKILL, true); /* the status that such a death has */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);

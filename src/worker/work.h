@@ -70,7 +70,8 @@ struct worker {
     struct pp_claimer claimer;
     struct pp_call *call;
     const struct pool_options *options;
-    jmp_buf *ends; /* see struct pp_worker_setup */
+    jmp_buf *ends; /* this and the next: see struct pp_worker_setup */
+    bool follows_corpse;
     struct pp_worker_pipes pipes;
     struct pp_worker_bounds bounds;
     struct pp_worker_batch batch;

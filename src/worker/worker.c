@@ -177,7 +177,7 @@ static bool held_back(struct worker *w) {
 
 void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
-    *w = (struct worker){.options = options, .ends = setup->ends};
+    *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds.quota = options->max_tasks_per_worker;

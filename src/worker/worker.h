@@ -21,6 +21,7 @@ struct pp_worker_setup {
     uint32_t number, life;
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
+    bool follows_corpse; /* a worker of this number is, or was, a corpse: see worker_life.h */
     /* NULL: the worker is a process. Its supervisor kills it, and it exits when its life ends. Else nothing can kill
      * it: it checks its own time-outs and ends when control->ending says so. Its life ends by a longjmp() to here,
      * never from within a task; what it leaves in shared memory is what a death at that point would leave. */

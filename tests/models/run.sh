@@ -104,6 +104,7 @@ no_other='-DREPLACED=0 -DK=1'
     holds timers
     fails timers -DBUG_NO_RELOOK
     fails timers -DBUG_LOOK_FIRST
+    fails timers -DBUG_NOT_AGAIN
     holds rounds -DD=0
     holds rounds $no_other
     for bug in TURN NO_SECOND_LOOK NO_CLOSE ENTER_LATE LEAVE_SILENT NO_LAST_LOOK; do fails rounds -DD=0 -DBUG_$bug; done
@@ -123,7 +124,7 @@ no_other='-DREPLACED=0 -DK=1'
         holds park -DN=3 -DMAXD=0
         holds park -DN=1 -DMAXD=1
         holds resting -DN=3
-        holds timers -DN=4
+        holds timers -DN=4 -DLOST=2
         holds rounds -DD=0 -DK=3
         holds rounds -DK=1
         holds rounds -DREPLACED=0

@@ -1,24 +1,36 @@
 /* The supervisor's clock runs only while tasks with a time-out are under way.
  *
  *     step                        function (file)
- *     caller                      pp_timer_begin(), pp_timer_end() (shared/timer.c)
+ *     caller                      pp_timer_begin(), pp_timer_end() (shared/timer.c); pp_tell(), pp_tell_again()
+ *                                 (pool/tell.c)
  *     supervisor                  obey() for PP_TIMER (host/supervisor.c), pp_timer_check() (shared/timer.c)
  *
- * The caller begins N tasks with a time-out of 1 or 2, and each ends at once or runs until the clock finds it.
+ * The caller begins N tasks with a time-out of 1 or 2, and each ends at once or runs until the clock finds it. LOST of
+ * its commands do not reach the supervisor.
  *
  * Property: while such a task is under way the clock runs, with a shortest time-out of no more than the task's (no
  * invalid end state).
  *
  * Mutants:
  *     BUG_NO_RELOOK    the supervisor does not look at the count again after it has said that the clock stands
- *     BUG_LOOK_FIRST   the caller looks whether the clock runs, then counts its task */
+ *     BUG_LOOK_FIRST   the caller looks whether the clock runs, then counts its task
+ *     BUG_NOT_AGAIN    the caller does not tell again what has not reached the supervisor (with LOST) */
 #ifndef N
 #define N 3
 #endif
-byte timed, on, cshort, sshort, want;
+#ifndef LOST
+#define LOST 1
+#endif
+byte timed, on, cshort, sshort, want, lost;
 chan cmd = [4] of { byte };
+inline tell(value) {
+    if
+    :: cmd ! value
+    :: atomic { lost < LOST -> lost++; untold = true }
+    fi
+}
 proctype caller() {
-    byte i, v; bool runs;
+    byte i, v; bool runs, untold;
     do
     :: i < N ->
         if :: v = 1 :: v = 2 fi;
@@ -29,10 +41,16 @@ proctype caller() {
 #endif
         if
         :: runs && v >= cshort -> skip
-        :: else -> cshort = v; on = 1; cmd ! v
+        :: else -> cshort = v; on = 1; tell(v)
         fi;
         if
-        :: true -> want = v; (want == 0)     /* it runs on, until the clock has seen it */
+        :: true -> want = v;                 /* it runs on, until the clock has seen it */
+            do
+            :: want == 0 -> break
+#ifndef BUG_NOT_AGAIN
+            :: untold -> untold = false; tell(cshort)
+#endif
+            od
         :: true -> skip                      /* it ends before */
         fi;
         timed--;
