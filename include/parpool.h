@@ -63,7 +63,7 @@ struct pool_failure { /* why something failed */
     size_t index;      /* the item, in a job, a stream or a reduction; else 0 */
     int code;          /* what fn returned (POOL_EFAILED), or the initializer (POOL_EINIT); exit status (POOL_EDIED) */
     int signal;        /* that killed the worker (POOL_EDIED); else 0 */
-    int cause;         /* POOL_EDEPENDENCY: the error of the first failure, which the other fields describe; else 0 */
+    int cause; size_t dependency; /* POOL_EDEPENDENCY: see FIELDS; else 0 */
     pid_t worker;      /* the process that ran the task; 0: none, or not known */
     char message[256]; /* one readable line; the text of task_fail(), if the task called it */
 };
@@ -137,7 +137,7 @@ struct pool_task {
     int timeout; unsigned retries; uint64_t seed;    /* as in struct pool_job */
     int priority; /* of the tasks that wait the highest starts first, equal ones in the order of submission */
     struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
-    const void *context; size_t context_size;        /* as in struct pool_job */
+    const void *context; size_t context_size; void *arg; /* as in struct pool_job; see future_arg() */
 };
 
 /* Submits one task to the pool. Any number may be in flight.
@@ -247,6 +247,8 @@ enum {
 #define PARPOOL_VERSION_MAJOR 0
 #define PARPOOL_VERSION_MINOR 1
 #define PARPOOL_VERSION_PATCH 0
+/* Of the header that a program was compiled with: a number that grows with each version, 100 for 0.1.0. */
+#define PARPOOL_VERSION (PARPOOL_VERSION_MAJOR * 10000 + PARPOOL_VERSION_MINOR * 100 + PARPOOL_VERSION_PATCH)
 
 /* CONCEPTS
  *   pool       Worker processes and the queues that feed them.
@@ -309,6 +311,11 @@ enum {
  *   context            what task_context() returns in all tasks of the job. NULL: nothing.
  *   context_size       bytes that are copied, once for the job, to where tasks can only read them; those in the arena
  *                      are not. 0: the pointer is passed as it is: into the arena, or to what existed at pool_create().
+ *
+ * FIELDS of struct pool_failure
+ *   cause              the error of the first failure, of the task or job that failed by itself. The fields but error
+ *                      describe that failure.
+ *   dependency         which element of `after` ended this task: the one that failed first, or was itself not run.
  *
  * FIELDS of struct pool_task
  *   in                 is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
@@ -397,6 +404,17 @@ PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic pop
 #endif
+
+/* The name of a code, as it stands in the header: "POOL_EDIED".
+ * code: as of pool_strerror().
+ * Returns: a text, never NULL; "0" and "unknown" for other numbers.
+ * Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
+PARPOOL_API const char *pool_error_name(int code);
+
+/* The version of the library that the program runs with, which may be newer than the header's.
+ * Returns: a text such as "0.2.0".
+ * Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
+PARPOOL_API const char *pool_version(void);
 
 /* ---- Jobs -------------------------------------------------------------------------------------------------------- */
 
@@ -507,6 +525,19 @@ PARPOOL_API int stream_next_future(struct stream *stream, struct future **future
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct future *future, void *arg), void *arg);
 
+/* Shows a task's result where it lies, so that a large one need not be copied.
+ * future: of a task; else NULL is returned. size: receives future_size(); NULL: not wanted.
+ * Returns: the result; NULL: the task is not done, has failed or has no result, or this is another process.
+ * Blocks: no. Callable: any thread.
+ * Ownership: the pool's, until future_free() or pool_destroy(); after the latter the result lies elsewhere. */
+PARPOOL_API const void *future_data(struct future *future, size_t *size);
+
+/* Tells which task this is, in the program's own terms.
+ * future: of a task; else NULL is returned.
+ * Returns: pool_task.arg; NULL in another process.
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API void *future_arg(const struct future *future);
+
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
 /* Is pool_imap() with results in the order in which items are done.
@@ -553,6 +584,16 @@ PARPOOL_API const void *task_input(size_t i, size_t *size);
  *     POOL_EINVAL: more than out_size, or in an item of a job or a reduction
  * Blocks: no. Callable: a submitted task or an item of a stream; elsewhere POOL_EINVAL. Ownership: unchanged. */
 PARPOOL_API int task_resize(size_t size);
+
+/* The bytes of the task's argument.
+ * Returns: in_size of the task, job, stream or reduction, 0 without an argument; in combine, of a part.
+ * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+PARPOOL_API size_t task_in_size(void);
+
+/* The bytes at `out`, which the task may write.
+ * Returns: out_size of the task, job, stream or reduction.
+ * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+PARPOOL_API size_t task_out_size(void);
 
 /* ---- Reduction --------------------------------------------------------------------------------------------------- */
 

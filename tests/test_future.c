@@ -352,6 +352,46 @@ TEST_CASE(a_future_outlives_its_pool_with_its_result) {
     assert_int_equal(*counted, 10);
 }
 
+TEST_CASE(a_result_can_be_read_where_it_lies) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    size_t size = 7;
+    struct future *waits = block_worker(pool, gate), *failed = submit(pool, fail_task, NULL, 0, 8);
+    assert_null(future_data(waits, &size));
+    assert_null(future_data(NULL, &size));
+    gate_open(gate);
+    assert_ok(future_wait(waits, PATIENCE));
+    assert_null(future_data(waits, &size)); /* it has none */
+    assert_ok(future_wait(failed, PATIENCE));
+    assert_null(future_data(failed, &size));
+    uint64_t seed = 3;
+    struct future *small = submit_square(pool, 12), *large = submit(pool, large_task, &seed, sizeof seed, 1 << 20);
+    assert_ok(future_wait(large, PATIENCE));
+    assert_true(*(const long *)future_data(small, &size) == 144 && size == sizeof(long));
+    const char *data = future_data(large, &size);
+    assert_true(size == 1 << 20 && filled(data, size, seed));
+    pool_destroy(pool);
+    assert_true(*(const long *)future_data(small, NULL) == 144);
+    assert_true(filled(future_data(large, NULL), size, seed));
+    for (int i = 0; i < 4; i++) future_free((struct future *[]){waits, failed, small, large}[i]);
+}
+
+TEST_CASE(a_future_knows_the_argument_of_its_task_that_is_the_programs) {
+    struct pool *pool = pool_of(1);
+    struct future *future, *job;
+    struct pool_task task = {.fn = fail_task, .arg = &task};
+    assert_ok(pool_submit(pool, &task, &future));
+    assert_true(future_arg(future) == &task);
+    assert_ok(future_wait(future, PATIENCE));
+    assert_true(future_arg(future) == &task);
+    future_free(future);
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = fail_task, .count = 3}, &job));
+    assert_null(future_arg(job));
+    assert_null(future_arg(NULL));
+    assert_code(finish(job, NULL), POOL_EFAILED);
+    pool_destroy(pool);
+}
+
 TEST_CASE(unfinished_tasks_are_cancelled_when_their_pool_is_destroyed) {
     counted = shared(sizeof *counted);
     struct blocked b = block();
@@ -466,6 +506,8 @@ int main(int argc, char **argv) {
         TEST(a_task_goes_on_when_its_future_is_freed),
         TEST(many_tasks_that_were_given_up_leave_room_for_more),
         TEST(a_future_outlives_its_pool_with_its_result),
+        TEST(a_result_can_be_read_where_it_lies),
+        TEST(a_future_knows_the_argument_of_its_task_that_is_the_programs),
         TEST(unfinished_tasks_are_cancelled_when_their_pool_is_destroyed),
         TEST(threads_may_wait_for_the_same_future_and_for_different_ones),
         TEST(a_waiting_thread_is_woken_by_the_cancel_of_another),

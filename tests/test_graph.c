@@ -201,6 +201,32 @@ TEST_CASE(graphs_may_have_diamonds_and_name_a_dependency_twice) {
     pool_destroy(pool);
 }
 
+TEST_CASE(the_failure_of_a_task_tells_which_dependency_failed_first) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct pool_failure failure;
+    struct future *running = block_worker(pool, gate);
+    struct future *roots[4] = {submit_square(pool, 2), submit_square(pool, 3), submit(pool, fail_task, NULL, 0, 0),
+                               submit(pool, crash_task, NULL, 0, 0)};
+    struct future *middle = after(pool, sum_task, sizeof(long), roots, 4);
+    struct future *both[2] = {roots[0], middle}, *last = after(pool, sum_task, sizeof(long), both, 2);
+    gate_open(gate);
+    assert_code(future_get(last, NULL, PATIENCE), POOL_EDEPENDENCY);
+    assert_ok(future_failure(middle, &failure));
+    assert_int_equal(failure.dependency, 2);
+    assert_ok(future_failure(last, &failure));
+    assert_int_equal(failure.dependency, 1); /* its own, although the rest is about the root's failure */
+    assert_code(failure.cause, POOL_EFAILED);
+    assert_ok(future_wait(roots[3], PATIENCE));
+    struct future *late = after(pool, sum_task, sizeof(long), roots, 4); /* both have failed */
+    assert_ok(future_failure(late, &failure));
+    assert_int_equal(failure.dependency, 2);
+    assert_ok(finish(running, NULL));
+    for (int i = 0; i < 4; i++) future_free(roots[i]);
+    for (int i = 0; i < 3; i++) future_free((struct future *[]){middle, last, late}[i]);
+    pool_destroy(pool);
+}
+
 TEST_CASE(the_failure_of_a_task_names_that_of_its_dependency) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
@@ -447,6 +473,7 @@ int main(int argc, char **argv) {
         TEST(a_failure_at_the_start_of_a_chain_of_100000_tasks_reaches_its_end),
         TEST(one_task_may_have_10000_dependents_and_10000_dependencies),
         TEST(graphs_may_have_diamonds_and_name_a_dependency_twice),
+        TEST(the_failure_of_a_task_tells_which_dependency_failed_first),
         TEST(the_failure_of_a_task_names_that_of_its_dependency),
         TEST(tasks_may_depend_on_jobs),
         TEST(a_dependency_without_a_result_gives_no_input),

@@ -19,6 +19,23 @@ TEST_CASE(a_pool_is_made_and_destroyed) {
     pool_destroy(pool);
 }
 
+TEST_CASE(each_code_has_a_name_and_a_text_and_the_library_a_version) {
+    static const struct { int code; const char *name; } codes[] = {
+        {POOL_END, "POOL_END"}, {POOL_EINVAL, "POOL_EINVAL"}, {POOL_EDIED, "POOL_EDIED"},
+        {POOL_EDEPENDENCY, "POOL_EDEPENDENCY"}, {0, "0"}, {1, "unknown"}, {-1000, "unknown"}};
+    for (size_t i = 0; i < COUNT(codes); i++)
+        assert_int_equal(strcmp(pool_error_name(codes[i].code), codes[i].name), 0);
+    for (int code = POOL_EINVAL; strcmp(pool_error_name(code), "unknown") != 0; code--) {
+        const char *name = pool_error_name(code), *text = pool_strerror(code);
+        assert_int_equal(strncmp(name, "POOL_E", 6), 0);
+        assert_int_equal(strncmp(text, name, strlen(name)), 0);
+        assert_int_equal(text[strlen(name)], ':');
+    }
+    int major, minor, patch;
+    assert_int_equal(sscanf(pool_version(), "%d.%d.%d", &major, &minor, &patch), 3);
+    assert_int_equal(major * 10000 + minor * 100 + patch, PARPOOL_VERSION);
+}
+
 TEST_CASE(null_options_are_the_defaults) {
     struct pool *pool = NULL;
     assert_ok(pool_create(NULL, &pool));
@@ -454,6 +471,7 @@ TEST_CASE(pool_cpu_count_respects_the_affinity_mask) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_pool_is_made_and_destroyed),
+        TEST(each_code_has_a_name_and_a_text_and_the_library_a_version),
         TEST(null_options_are_the_defaults),
         TEST(pool_destroy_leaves_nothing_behind),
         TEST(a_hundred_pools_in_turn_leak_no_memory),

@@ -148,7 +148,7 @@ static void run_task(struct hand *hand, uint64_t ticket) {
     struct pp_claimer *c = &hand->claimer;
     uint32_t slot = pp_ticket_slot(ticket);
     struct pp_outcome *outcome = &bed.memory.outcomes[slot];
-    uint64_t number = bed.memory.descs[slot].index, value = scramble(number), size = number % 48;
+    uint64_t number = bed.memory.descs[slot].item >> PP_IN_SIZE_BITS, value = scramble(number), size = number % 48;
     char message[PP_MESSAGE];
     tasks.runs[number]++;
     memcpy(outcome->out, &value, sizeof value);
@@ -217,7 +217,7 @@ static void send_task(size_t slot) {
     struct slot *s = &tasks.slots[slot];
     *s = (struct slot){.number = tasks.sent++, .generation = s->generation + 1, .open = true};
     tasks.open++;
-    bed.memory.descs[slot].index = s->number;
+    bed.memory.descs[slot].item = s->number << PP_IN_SIZE_BITS;
     pp_state_submit(word_of(slot), s->generation);
     /* Sometimes twice: a ticket is a hint. */
     for (uint64_t i = 0; i <= (next_random(&bed.random) % 4 == 0); i++)

@@ -101,6 +101,54 @@ TEST_CASE(a_submitted_task_has_the_seed_of_item_0) {
     pool_destroy(pool);
 }
 
+/* Returns the two sizes. */
+static int sizes_task(const void *in, void *out) {
+    (void)in;
+    memcpy(out, (size_t[]){task_in_size(), task_out_size()}, 2 * sizeof(size_t));
+    return 0;
+}
+
+static int first_sizes(void *result, const void *right) {
+    (void)right;
+    return sizes_task(NULL, result);
+}
+
+TEST_CASE(a_task_knows_the_sizes_of_its_argument_and_its_room) {
+    static const size_t in_sizes[] = {0, 1, 16, 17, 65534, 65535, 65536, 3 << 20}, rooms[] = {16, 48, 49, 1 << 20};
+    static char in[3 << 20];
+    struct pool *pool = pool_of(2);
+    char *data = pool_alloc(pool, 3 * 40), *out = malloc(1 << 20);
+    size_t sizes[2], of_items[3 * 2];
+    for (size_t i = 0; i < COUNT(in_sizes) * COUNT(rooms); i++) {
+        size_t in_size = in_sizes[i % COUNT(in_sizes)], room = rooms[i / COUNT(in_sizes)];
+        assert_ok(finish(submit(pool, sizes_task, in_size ? in : NULL, in_size, room), out));
+        memcpy(sizes, out, sizeof sizes);
+        assert_true(sizes[0] == in_size && sizes[1] == room);
+    }
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = sizes_task, .in = in, .in_size = 7, .out = of_items,
+                                                .out_size = sizeof sizes, .count = 3}));
+    for (int i = 0; i < 3; i++) assert_true(of_items[2 * i] == 7 && of_items[2 * i + 1] == sizeof sizes);
+    for (int in_arena = 0; in_arena < 2; in_arena++) {
+        struct stream *stream;
+        struct pool_stream options = {.fn = sizes_task, .in = in_arena ? data : in, .in_size = 40, .count = 3,
+                                      .out_size = sizeof sizes};
+        assert_ok(pool_imap(pool, &options, &stream));
+        assert_ok(stream_next(stream, sizes, PATIENCE));
+        assert_true(sizes[0] == 40 && sizes[1] == sizeof sizes);
+        stream_free(stream);
+    }
+    struct pool_reduction reduction = {.fn = sizes_task, .combine = first_sizes, .in = in, .in_size = 5, .count = 1,
+                                       .out = sizes, .out_size = sizeof sizes};
+    assert_ok(pool_reduce(pool, &reduction));
+    assert_true(sizes[0] == 5 && sizes[1] == sizeof sizes);
+    reduction.count = 9;
+    assert_ok(pool_reduce(pool, &reduction));
+    assert_true(sizes[0] == sizeof sizes && sizes[1] == sizeof sizes);
+    assert_true(task_in_size() == 0 && task_out_size() == 0);
+    free(out);
+    pool_destroy(pool);
+}
+
 static atomic_int *attempts;
 
 static int die_first_task(const void *in, void *out) {
@@ -258,6 +306,7 @@ int main(int argc, char **argv) {
         TEST(seeds_do_not_depend_on_workers_or_chunks),
         TEST(seeds_of_different_items_differ),
         TEST(a_submitted_task_has_the_seed_of_item_0),
+        TEST(a_task_knows_the_sizes_of_its_argument_and_its_room),
         TEST(a_retry_has_the_same_seed),
         TEST(task_fail_sets_code_and_message),
         TEST(task_fail_with_code_0_fails_nothing),

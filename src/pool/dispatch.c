@@ -37,6 +37,11 @@ static void describe(struct pool *pool, struct future *future) {
     const void *in = task->in;
     if (in == future->small) in = copy_small(desc->argument, future->small, task->in_size);
     if (pp_is_huge(future)) memcpy(desc->argument, &(uint64_t){future->out_size}, sizeof(uint64_t));
+    uint64_t in_size = task->in_size;
+    if (in_size >= PP_IN_SIZE_ASIDE) { /* so the argument lies elsewhere */
+        memcpy(desc->argument + sizeof in_size, &in_size, sizeof in_size);
+        in_size = PP_IN_SIZE_ASIDE;
+    }
     desc->shape = shape_of(future);
     if (desc->shape.has_extra) {
         future->relations->extra->in = in;
@@ -46,7 +51,7 @@ static void describe(struct pool *pool, struct future *future) {
     desc->in = in;
     desc->out = future->result ? future->result : future->out_size ? outcome->out : NULL;
     desc->seed = task->seed;
-    desc->index = future->index;
+    desc->item = future->index << PP_IN_SIZE_BITS | in_size;
     desc->timeout = task->timeout;
     pp_state_submit(&outcome->state, pool->slots.table[slot].generation);
 }

@@ -122,6 +122,16 @@ size_t future_size(const struct future *future) {
     return size;
 }
 
+const void *future_data(struct future *future, size_t *size) {
+    if (check_future(future) || future->is_job || future_wait(future, 0) || future->outcome) return NULL;
+    if (size) *size = future->out_size;
+    return future->result;
+}
+
+void *future_arg(const struct future *future) {
+    return check_future(future) || future->is_job ? NULL : future->arg;
+}
+
 int future_cancel(struct future *future) {
     int error = check_future(future);
     if (error) return error;

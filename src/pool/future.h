@@ -53,7 +53,10 @@ struct future {
     void *result;         /* where it lies: `small`, the results heap, or after the pool's end malloc'ed memory */
     struct pp_task task;
     uint64_t index; /* what task_index() is in the task */
-    struct pp_job *job;
+    union {
+        struct pp_job *job;
+        void *arg; /* of a task: the program's */
+    };
     struct pool_failure *failure;  /* NULL: none, or there was no memory for it */
     struct pp_list observers;      /* struct pp_observer */
     union {

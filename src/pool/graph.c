@@ -120,14 +120,17 @@ static void start_task(struct pool *pool, struct future *future) {
     if (error) pp_future_finish(future, error, NULL);
 }
 
-/* Ends a task because a dependency failed. The last task of a chain tells the failure of the first. */
-static void fail_after(struct pool *pool, struct future *future, const struct future *dependency) {
+/* Ends a task because a dependency failed: edges[which], the program's after[which]. The last task of a chain tells the
+ * failure of the first. */
+static void fail_after(struct pool *pool, struct future *future, size_t which) {
+    const struct future *dependency = future->relations->edges[which].dependency;
     struct pool_failure failure = {0};
     if (pool->broken) {
         pp_future_finish(future, pool->broken, &pool->broken_failure);
         return;
     }
     if (dependency->failure) failure = *dependency->failure;
+    failure.dependency = which;
     if (dependency->outcome != POOL_EDEPENDENCY) {
         const char *name = pool_strerror(dependency->outcome);
         char why[sizeof failure.message];
@@ -147,7 +150,7 @@ void pp_graph_begin(struct pool *pool, struct future *future) {
     for (size_t i = 0; i < relations->edge_count; i++) {
         const struct future *dependency = relations->edges[i].dependency;
         if (!pp_future_is_done(dependency) || dependency->outcome == 0) continue;
-        fail_after(pool, future, dependency);
+        fail_after(pool, future, i);
         return;
     }
     if (relations->pending == 0) start_task(pool, future);
@@ -162,7 +165,7 @@ static void tell_dependents(struct pool *pool, struct future *future) {
         unlink_edge(edge);
         if (pp_future_is_done(dependent)) continue; /* it was cancelled since */
         if (future->outcome || pool->broken) {
-            fail_after(pool, dependent, future);
+            fail_after(pool, dependent, (size_t)(edge - dependent->relations->edges));
         } else if (--dependent->relations->pending == 0) {
             pp_held_remove(pool, dependent);
             start_task(pool, dependent);

@@ -115,17 +115,19 @@ static int run_leaf(const struct leaf *leaf, char *out) {
 
 /* The worker resets all of it before its next task, but the context only after a task with inputs: a leaf has none, and
  * resets it itself. */
-static void set_up_call(const struct recipe *recipe, const _Atomic uint64_t *index) {
+static void set_up_call(const struct recipe *recipe, const _Atomic uint64_t *index, size_t in_size) {
     struct pp_call *call = pp_call_here();
     call->position = index;
     call->items = NULL;
     call->seed = recipe->seed;
     call->context = recipe->context;
+    call->in_size = in_size;
+    call->out_size = recipe->out_size;
 }
 
 static int leaf_task(const void *in, void *out) {
     const struct leaf *leaf = in;
-    set_up_call(leaf->recipe, &leaf->spot->at);
+    set_up_call(leaf->recipe, &leaf->spot->at, leaf->recipe->in_size);
     int code = run_leaf(leaf, out);
     pp_call_here()->context = NULL;
     return code;
@@ -133,7 +135,7 @@ static int leaf_task(const void *in, void *out) {
 
 static int join_task(const void *in, void *out) {
     const struct join *join = in;
-    set_up_call(join->recipe, &join->right);
+    set_up_call(join->recipe, &join->right, join->recipe->out_size);
     memcpy(out, task_input(0, NULL), join->recipe->out_size);
     return join->recipe->combine(out, task_input(1, NULL));
 }

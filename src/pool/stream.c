@@ -197,8 +197,12 @@ static int read_input(struct stream *s, struct future *future) {
     if (s->pulled == options->count) return POOL_END;
     if (!options->in) return 0;
     const char *from = (const char *)options->in + (size_t)s->pulled * options->in_size;
-    if (s->in_is_shared) future->task.in = from;
-    else memcpy(in, from, options->in_size);
+    if (s->in_is_shared) {
+        future->task.in = from;
+        future->task.in_size = options->in_size;
+    } else {
+        memcpy(in, from, options->in_size);
+    }
     return 0;
 }
 

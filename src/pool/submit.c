@@ -52,6 +52,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
                                .retries = task->retries, .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
     f->index = index;
+    f->arg = task->arg;
     error = find_room(pool, f);
     if (!error && (task->after_count > 0 || task->context)) error = pp_graph_add(pool, f, task);
     if (error) pp_task_drop(pool, f);

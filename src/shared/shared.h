@@ -29,6 +29,8 @@
 #define PP_MESSAGE 256            /* bytes of a slot's message */
 #define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
 #define PP_SIZE_ASIDE (UINT32_MAX >> 1) /* as the out_size of a description: see there */
+#define PP_IN_SIZE_BITS 16              /* of a description's `item` */
+#define PP_IN_SIZE_ASIDE 0xffffU        /* as the in_size of a description: see there */
 
 #define PP_WAITS_ANY 0xffffffffU
 
@@ -80,11 +82,14 @@ struct pp_desc {
                        pp_job_plan */
     void *out;      /* room for the result, in the outcome's `out` or in the work heap; NULL: no result */
     uint64_t seed;
-    uint64_t index;
+    /* index << PP_IN_SIZE_BITS | bytes of the argument. PP_IN_SIZE_ASIDE: the size does not fit here, and is the second
+     * uint64_t of `argument`. */
+    uint64_t item;
     int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's */
     struct pp_shape {           /* written as one: to change one part would be to read the line, which a worker had */
         uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and lies in `argument` */
+        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
+                                   of `argument` */
     } shape;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };

@@ -52,11 +52,27 @@ int task_fail(int code, const char *format, ...) {
     return code;
 }
 
+size_t task_in_size(void) {
+    if (!call.running) return 0;
+    if (call.position) return call.in_size;
+    if (!call.desc) return 0;
+    uint64_t size = call.desc->item & PP_IN_SIZE_ASIDE;
+    if (size == PP_IN_SIZE_ASIDE) memcpy(&size, call.desc->argument + sizeof size, sizeof size);
+    return (size_t)size;
+}
+
+size_t task_out_size(void) {
+    if (!call.running) return 0;
+    if (call.position) return call.out_size;
+    if (!call.desc) return 0;
+    uint64_t size = call.desc->shape.out_size;
+    if (size == PP_SIZE_ASIDE) memcpy(&size, call.desc->argument, sizeof size);
+    return (size_t)size;
+}
+
 int task_resize(size_t size) {
     if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
-    uint64_t room = call.desc->shape.out_size;
-    if (room == PP_SIZE_ASIDE) memcpy(&room, call.desc->argument, sizeof room);
-    if (size > room) return POOL_EINVAL;
+    if (size > task_out_size()) return POOL_EINVAL;
     call.size = size;
     call.resized = true;
     return 0;

@@ -1,5 +1,5 @@
 /* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
- * task_input().
+ * task_input(), task_in_size(), task_out_size().
  *
  * Invariant: a thread is in one call at a time, which its struct pp_call describes; outside of calls `running` is
  * false.
@@ -29,6 +29,7 @@ struct pp_call {
     const void *context;
     const struct pp_extra *extra; /* NULL: none */
     const struct pp_desc *desc; /* of a task */
+    size_t in_size, out_size;   /* of an item: bytes of its argument, and of its result or the room for that */
     bool resized;               /* to `size` */
     uint64_t size;
     char message[256];

@@ -16,7 +16,7 @@
 static int call_task(struct worker *w, const struct pp_desc *desc) {
     struct pp_call *call = w->call;
     call->position = NULL;
-    call->index = (size_t)desc->index;
+    call->index = (size_t)(desc->item >> PP_IN_SIZE_BITS);
     call->seed = desc->seed;
     call->desc = desc;
     call->has_message = call->resized = false;
