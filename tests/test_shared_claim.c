@@ -372,6 +372,7 @@ static struct {
     struct pp_cursor cursors[REGIONS];
     _Atomic unsigned char marks[MOST_ITEMS];
     _Atomic int32_t codes[MOST_ITEMS];
+    _Atomic uint8_t failed[MOST_ITEMS];
     _Alignas(PP_LINE) char errors[sizeof(struct pp_item_errors) + (ERRORS + 8) * sizeof(struct pp_item_error)];
     unsigned char runs[MOST_ITEMS]; /* plain */
     enum fate fates[MOST_ITEMS];    /* the caller's */
@@ -489,7 +490,8 @@ static void begin_job(bool careful) {
     job.plan = (struct pp_job_plan){.count = count, .block = block, .blocks = (count + block - 1) / block,
                                     .chunk_blocks = random / 100000 % 3, .generation = ++job.generation,
                                     .timeout = careful, .cursors = job.cursors, .marks = job.marks,
-                                    .codes = job.codes, .errors = (void *)job.errors, .errors_room = ERRORS};
+                                    .codes = job.codes, .failed = job.failed, .errors = (void *)job.errors,
+                                    .errors_room = ERRORS};
     pp_plan_deal(&job.plan, 1 + (uint32_t)(random / 1000000 % REGIONS));
     memset(job.marks, 0, sizeof job.marks);
     memset(job.runs, 0, sizeof job.runs);
@@ -552,8 +554,9 @@ static void check_job(void) {
         if (fate == UNKNOWN) fate = mark == PP_UNMARKED ? LEFT : FINISHED;
         must(fate != LEFT || job.stopped || job.deaths > 0);
         must(job.runs[p] == (fate != LEFT) || (fate == VICTIM && job.stopped));
-        if (fate == FINISHED && fails(p)) must(mark == PP_MARK_ERRORS && atomic_load(&job.codes[p]) == 7);
-        if (fate == FINISHED && mark == PP_MARK_ERRORS && !fails(p)) must(atomic_load(&job.codes[p]) == 0);
+        if (fate == FINISHED && fails(p))
+            must(mark == PP_MARK_ERRORS && atomic_load(&job.failed[p]) && atomic_load(&job.codes[p]) == 7);
+        if (fate == FINISHED && mark == PP_MARK_ERRORS && !fails(p)) must(!atomic_load(&job.failed[p]));
     }
 }
 
