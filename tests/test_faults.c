@@ -728,7 +728,7 @@ static void do_nothing(void *arg) {
     (void)arg;
 }
 
-TEST_CASE(a_shutdown_ends_what_waits_for_a_process_though_its_command_did_not_reach_the_supervisor) {
+TEST_CASE(a_shutdown_ends_the_workers_though_its_command_did_not_reach_the_supervisor) {
     begin_mute();
     struct pool_options options = test_options(2);
     options.finalizer = do_nothing;
@@ -885,7 +885,7 @@ int main(int argc, char **argv) {
         TEST(a_kill_that_did_not_reach_the_supervisor_is_told_and_made_up_for),
         TEST(a_new_size_that_did_not_reach_the_supervisor_is_told_and_made_up_for),
         TEST(a_worker_is_started_for_work_though_the_command_did_not_reach_the_supervisor),
-        TEST(a_shutdown_ends_what_waits_for_a_process_though_its_command_did_not_reach_the_supervisor),
+        TEST(a_shutdown_ends_the_workers_though_its_command_did_not_reach_the_supervisor),
         TEST(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had),
         TEST(tasks_end_with_eagain_if_no_worker_can_be_forked),
         TEST(a_command_in_the_pause_after_a_refused_fork_does_not_end_the_tries),

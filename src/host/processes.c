@@ -16,6 +16,7 @@
 #include "host/supervisor.h"
 #include "pool/lock.h"
 #include "pool/tell.h"
+#include "shared/park.h"
 #include "shared/placement.h"
 
 #define LOOK_NS 100000000U /* how often the caller looks for the supervisor where the system has no pidfd */
@@ -160,12 +161,14 @@ static void resize_processes(struct pool *pool) {
     pp_tell(pool, (struct pp_command){.kind = PP_RESIZE});
 }
 
-/* The supervisor exits when the last worker has gone. */
+/* The supervisor exits when the last worker has gone. What has to reach it or the workers for that is sent again at each
+ * look, should the system have refused it. */
 static int retire_processes(struct pool *pool, uint64_t deadline) {
     bool gone = false;
     for (uint64_t now = 0; !gone && now < deadline; now = pp_now()) {
         uint64_t look = pp_now() + LOOK_NS;
         pp_tell_again(pool);
+        pp_wake_all(&pool->shared, pool->fds.task_pipe);
         let_go_on(pool);
         pp_step_out(pool);
         gone = supervisor_has_gone(pool, look < deadline ? look : deadline);
