@@ -161,8 +161,8 @@ static void resize_processes(struct pool *pool) {
     pp_tell(pool, (struct pp_command){.kind = PP_RESIZE});
 }
 
-/* The supervisor exits when the last worker has gone. What has to reach it or the workers for that is sent again at each
- * look, should the system have refused it. */
+/* The supervisor exits when the last worker has gone. What has to reach it or the workers for that is sent again at
+ * each look, should the system have refused it. */
 static int retire_processes(struct pool *pool, uint64_t deadline) {
     bool gone = false;
     for (uint64_t now = 0; !gone && now < deadline; now = pp_now()) {
