@@ -159,8 +159,8 @@ TEST_CASE(overwritten_last_words_are_cut_and_printable) {
     memset(&memory.last_words[WORKER], 0x1b, sizeof memory.last_words[WORKER]);
     atomic_store(&record->last, PP_LAST_TERMINATE);
     struct pp_last_words words = pp_last_words(&memory, WORKER);
-    assert_int_equal(strlen(words.type), sizeof words.type - 1);
-    for (const char *c = words.type; *c; c++) assert_int_equal(*c, '?');
+    assert_true(strlen(words.type) > sizeof words.type - 5);
+    for (size_t i = 0; words.type[i]; i++) assert_int_equal(words.type[i], "\\x1b"[i % 4]);
     atomic_store(&record->last, 12345);
     assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
     pp_shared_unmake(&memory);

@@ -294,6 +294,47 @@ TEST_CASE(the_message_of_a_job_is_that_of_the_lowest_failed_item) {
     pool_destroy(pool);
 }
 
+static int speak_in_lines(const void *in, void *out) {
+    (void)in, (void)out;
+    return task_fail(4, "one\ntwo\t\x1b[1mthree");
+}
+
+static int join_nothing(void *result, const void *right) {
+    (void)result, (void)right;
+    return 0;
+}
+
+TEST_CASE(a_message_is_one_readable_line_wherever_it_is_told) {
+    static const char line[] = "one\\ntwo\\t\\x1b[1mthree";
+    struct pool *pool = pool_of(2);
+    struct pool_failure failure, failures[3];
+    struct future *future = submit(pool, speak_in_lines, NULL, 0, 0), *after;
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EFAILED);
+    assert_ok(future_failure(future, &failure));
+    assert_contains(failure.message, line);
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = pid_task, .after = &future, .after_count = 1}, &after));
+    assert_code(future_get(after, NULL, PATIENCE), POOL_EDEPENDENCY);
+    assert_ok(future_failure(after, &failure));
+    assert_contains(failure.message, line);
+    future_free(after);
+    future_free(future);
+    assert_code(pool_map(pool, &(struct pool_job){.fn = speak_in_lines, .count = 3, .failure = &failure,
+                                                  .failures = failures, .failures_room = 3}), POOL_EFAILED);
+    assert_contains(failure.message, line);
+    assert_contains(failures[2].message, line);
+    struct stream *stream;
+    assert_ok(pool_imap(pool, &(struct pool_stream){.fn = speak_in_lines, .count = 1}, &stream));
+    assert_code(stream_next(stream, NULL, PATIENCE), POOL_EFAILED);
+    assert_ok(stream_failure(stream, &failure));
+    assert_contains(failure.message, line);
+    stream_free(stream);
+    char part;
+    assert_code(pool_reduce(pool, &(struct pool_reduction){.fn = speak_in_lines, .combine = join_nothing, .count = 2,
+                                                           POOL_OUT(&part), .failure = &failure}), POOL_EFAILED);
+    assert_contains(failure.message, line);
+    pool_destroy(pool);
+}
+
 TEST_CASE(task_fail_outside_of_tasks_returns_its_code) {
     assert_int_equal(task_fail(12, "%s", "nobody hears"), 12);
     assert_int_equal(task_fail(0, "%s", "nobody hears"), 0);
@@ -313,6 +354,7 @@ int main(int argc, char **argv) {
         TEST(a_message_belongs_to_its_own_task_alone),
         TEST(a_message_is_cut_at_255_bytes),
         TEST(the_message_of_a_job_is_that_of_the_lowest_failed_item),
+        TEST(a_message_is_one_readable_line_wherever_it_is_told),
         TEST(task_fail_outside_of_tasks_returns_its_code),
     };
     return run_group("task", tests, COUNT(tests), argc, argv);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "pool/finish.h"
 #include "pool/slots.h"
 #include "shared/state.h"
@@ -11,8 +12,7 @@ static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure 
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     failure->code = outcome->code;
     failure->worker = outcome->pid;
-    memcpy(failure->message, pool->shared.messages[slot], PP_MESSAGE);
-    failure->message[PP_MESSAGE - 1] = '\0';
+    pp_text_readable(failure->message, pool->shared.messages[slot], PP_MESSAGE);
     if (!failure->message[0])
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "base/text.h"
 #include "pool/cancel.h"
 #include "pool/demand.h"
 #include "pool/describe.h"
@@ -163,8 +164,7 @@ static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t positi
     if (error) {
         failure->code = error->code;
         failure->worker = error->pid;
-        memcpy(failure->message, error->message, sizeof failure->message);
-        failure->message[sizeof failure->message - 1] = '\0';
+        pp_text_readable(failure->message, error->message, PP_MESSAGE);
     }
     if (plan->codes) failure->code = atomic_load_explicit(&plan->codes[position], memory_order_relaxed);
     if (failure->message[0]) return;

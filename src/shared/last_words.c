@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/text.h"
 #include "shared/record.h"
 
 /* No function of the C library is called, since this may be a signal handler. */
@@ -19,10 +20,8 @@ struct pp_last_words pp_last_words(const struct pp_shared *shared, uint32_t work
     struct pp_last_words words = {.kind = PP_LAST_NOTHING};
     uint32_t kind = atomic_load_explicit(&shared->records[worker].last, memory_order_acquire);
     if (kind == PP_LAST_NOTHING || kind > PP_LAST_THREAD_EXIT) return words;
-    words = shared->last_words[worker];
-    words.kind = (enum pp_last)kind;
-    words.type[sizeof words.type - 1] = '\0';
-    for (char *c = words.type; *c; c++)
-        if (*c < ' ' || *c > '~') *c = '?';
+    const struct pp_last_words left = shared->last_words[worker]; /* one look: it is untrusted */
+    words = (struct pp_last_words){.kind = (enum pp_last)kind, .address = left.address};
+    pp_text_readable(words.type, left.type, sizeof words.type);
     return words;
 }
