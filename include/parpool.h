@@ -93,7 +93,7 @@ PARPOOL_API int pool_create(const struct pool_options *options, struct pool **po
  * not done ends with POOL_ECANCELLED, and calls of other threads that wait for it return.
  * pool: NULL, or in another process or in a task of the pool: nothing happens.
  * Returns: nothing. Blocks: for moments; with POOL_THREADS and POOL_INLINE until running tasks have returned.
- * Callable: any thread, as the pool's last call, but not in a pool_job.progress or a stream's next().
+ * Callable: any thread, as the pool's last call; not in a pool_job.progress or a next(), for whose return it waits.
  * Ownership: the arena ends. Futures keep their results until they are freed; a large one without room: POOL_ENOMEM. */
 PARPOOL_API void pool_destroy(struct pool *pool);
 
@@ -736,6 +736,13 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
  *   - Initializer, tasks and finalizer run in the worker's copy of the thread that called pool_create(), as bindings of
  *     other languages need, and on what is left of its stack. The message of a failure tells if the stack overflowed.
+ *   - Functions of the program that run in its own calls, which are pool_job.progress, next() and callbacks of futures,
+ *     and with POOL_INLINE tasks, initializer and finalizer, may throw an exception (C++). It passes through the call
+ *     to the program's handler; pool, futures and streams go on. What the call has submitted is submitted, and its
+ *     out-parameter is set. A report counts as made, a callback as called; callbacks that are left run in the next
+ *     call. The next stream_next() asks next() again. pool_map() and pool_reduce() first kill what runs of theirs, and
+ *     wait until it has ended. The task that has thrown is POOL_EDIED. Such a function must not leave by longjmp(),
+ *     which takes nothing back, nor end its thread.
  *   - A C++ exception, pthread_exit() or a cancellation that leaves a task, an initializer or a finalizer ends its
  *     worker, as a crash does, and counts as a failure of the initializer; the message names the type of the exception.
  *     Nothing of the program is unwound in the worker: its destructors, catch blocks and clean-up handlers do not run

@@ -1,6 +1,7 @@
 /* The three backends: the same program, the same results and codes. Each test runs its body for all of them. */
 #include "support.h"
 
+#include <pthread.h>
 #include <sys/wait.h>
 
 static const int backends[] = {POOL_PROCESSES, POOL_THREADS, POOL_INLINE};
@@ -399,6 +400,176 @@ TEST_CASE(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends) {
     assert_true(cancelled >= 17);
 }
 
+/* ---- Calls of other threads -------------------------------------------------------------------------------------- */
+
+/* What another thread does with a pool in which a task is held at the gate. */
+struct visitor {
+    struct pool *pool;
+    struct future *future;
+    struct stream *stream;
+    struct gate *gate;
+    int code;
+};
+
+static void *next_result(void *arg) {
+    struct visitor *v = arg;
+    v->code = stream_next(v->stream, NULL, PATIENCE);
+    return NULL;
+}
+
+static int held_item(void *arg, void *in) {
+    memcpy(in, &arg, sizeof arg);
+    return 0;
+}
+
+/* The task that stream_next() waits for does not end: with threads it cannot be killed. */
+TEST_CASE(stream_free_in_another_thread_ends_stream_next_at_once) {
+    for (int i = 0; i < 8; i++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct visitor v = {.pool = pool_in(i % 2 ? POOL_THREADS : POOL_PROCESSES)}; /* after the gate */
+        struct pool_stream options = {.fn = gate_task, .next = held_item, .next_arg = gate, .in_size = sizeof gate,
+                                      .window = i / 4 ? 0 : 1};
+        assert_ok((i / 2 % 2 ? pool_imap_unordered : pool_imap)(v.pool, &options, &v.stream));
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, next_result, &v), 0);
+        assert_true(gate_reached(gate, 1));
+        sleep_ms(10);
+        stream_free(v.stream);
+        pthread_join(thread, NULL);
+        assert_code(v.code, POOL_ECANCELLED);
+        gate_open(gate);
+        pool_destroy(v.pool);
+    }
+}
+
+static void *submit_held(void *arg) {
+    struct visitor *v = arg;
+    v->code = pool_submit(v->pool, &(struct pool_task){.fn = gate_task, POOL_IN(&v->gate)}, &v->future);
+    return NULL;
+}
+
+TEST_CASE(calls_of_other_threads_do_not_wait_for_a_task_in_a_call) {
+    struct visitor v = {.pool = pool_in(POOL_INLINE), .gate = shared(sizeof *v.gate)};
+    struct stream *stream;
+    struct future *future;
+    pthread_t thread;
+    long x = 3;
+    assert_int_equal(pthread_create(&thread, NULL, submit_held, &v), 0);
+    assert_true(gate_reached(v.gate, 1));
+    assert_ok(pool_submit(v.pool, &(struct pool_task){.fn = square_task, POOL_IN(&x), .out_size = sizeof x}, &future));
+    assert_false(future_done(future));
+    assert_code(future_get(future, NULL, 20), POOL_ETIMEDOUT);
+    assert_ok(pool_imap(v.pool, &(struct pool_stream){.fn = square_task, POOL_IN(&x), .count = 1, .out_size = sizeof x},
+                        &stream));
+    assert_code(stream_next(stream, NULL, 20), POOL_ETIMEDOUT);
+    stream_free(stream);
+    assert_code(pool_shutdown(v.pool, 0, 20), POOL_ETIMEDOUT);
+    gate_open(v.gate);
+    assert_square(future, 3);
+    pthread_join(thread, NULL);
+    assert_ok(v.code);
+    assert_ok(finish(v.future, NULL));
+    assert_ok(pool_shutdown(v.pool, 0, PATIENCE));
+    pool_destroy(v.pool);
+}
+
+static size_t submit_and_get(struct pool *pool, uint64_t number) {
+    size_t errors = 0;
+    for (long i = 0; i < 300; i++) {
+        long x = (long)number * 1000 + i, result = 0;
+        errors += finish(submit_square(pool, x), &result) != 0 || result != x * x;
+    }
+    return errors;
+}
+
+TEST_CASE(threads_that_share_an_inline_pool_run_each_others_tasks) {
+    struct pool *pool = pool_in(POOL_INLINE);
+    int64_t start = now_ms();
+    assert_no_errors_in_threads(4, submit_and_get, pool);
+    assert_took(start, 0, 20000);
+    pool_destroy(pool);
+}
+
+static void *destroy_it(void *arg) {
+    pool_destroy(((struct visitor *)arg)->pool);
+    return NULL;
+}
+
+static void *get_it(void *arg) {
+    struct visitor *v = arg;
+    v->code = future_get(v->future, NULL, PATIENCE);
+    return NULL;
+}
+
+TEST_CASE(waits_for_what_has_not_started_end_at_once_when_a_pool_of_threads_ends) {
+    struct pool_options options = options_of(POOL_THREADS);
+    options.workers = 1;
+    struct visitor v = {.pool = pool_from(&options)}, other = {.pool = v.pool};
+    struct gate *gate = shared(sizeof *gate);
+    struct future *running = block_worker(v.pool, gate);
+    pthread_t getter, destroyer;
+    other.future = submit_square(v.pool, 3);
+    assert_int_equal(pthread_create(&getter, NULL, get_it, &other), 0);
+    sleep_ms(10);
+    assert_int_equal(pthread_create(&destroyer, NULL, destroy_it, &v), 0);
+    pthread_join(getter, NULL);
+    assert_code(other.code, POOL_ECANCELLED);
+    gate_open(gate);
+    pthread_join(destroyer, NULL);
+    assert_code(finish(running, NULL), POOL_ECANCELLED);
+    future_free(other.future);
+}
+
+/* ---- The pool's end, and functions of the program that run just then --------------------------------------------- */
+
+static void held_progress(const struct pool_progress *progress, void *arg) {
+    (void)progress;
+    gate_pass(arg);
+}
+
+static void *map_held(void *arg) {
+    struct visitor *v = arg;
+    long in[200], out[200];
+    for (long i = 0; i < 200; i++) in[i] = i;
+    v->code = pool_map(v->pool, &(struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 200,
+                                                   .progress = held_progress, .progress_arg = v->gate});
+    return NULL;
+}
+
+static int held_input(void *arg, void *in) {
+    gate_pass(arg);
+    memset(in, 0, 4000);
+    return 0;
+}
+
+static void *next_held(void *arg) {
+    struct visitor *v = arg;
+    v->code = stream_next(v->stream, NULL, PATIENCE);
+    return NULL;
+}
+
+TEST_CASE(destroy_waits_for_a_function_of_the_program_that_uses_memory_of_the_pool) {
+    FOR_EACH_BACKEND(b) {
+        for (int is_input = 0; is_input < 2; is_input++) {
+            struct visitor v = {.gate = shared(sizeof *v.gate)};
+            v.pool = pool_in(b);
+            struct pool_stream options = {.fn = gate_task, .next = held_input, .next_arg = v.gate, .in_size = 4000};
+            if (is_input) assert_ok(pool_imap(v.pool, &options, &v.stream));
+            pthread_t visitor, destroyer;
+            assert_int_equal(pthread_create(&visitor, NULL, is_input ? next_held : map_held, &v), 0);
+            assert_true(gate_reached(v.gate, 1));
+            assert_int_equal(pthread_create(&destroyer, NULL, destroy_it, &v), 0);
+            sleep_ms(20);
+            gate_open(v.gate);
+            pthread_join(visitor, NULL);
+            pthread_join(destroyer, NULL);
+            if (is_input) assert_any_of(v.code, POOL_ECLOSED, POOL_ECANCELLED);
+            else assert_ok(v.code);
+            stream_free(v.stream);
+        }
+    }
+}
+
 TEST_CASE(shutdown_waits_for_threads_that_run_tasks) {
     struct pool *pool = pool_in(POOL_THREADS);
     struct gate *gate = shared(sizeof *gate);
@@ -433,6 +604,11 @@ int main(int argc, char **argv) {
         TEST(a_task_may_have_children),
         TEST(tasks_that_wait_are_cancelled_when_their_pool_of_threads_ends),
         TEST(shutdown_waits_for_threads_that_run_tasks),
+        TEST(stream_free_in_another_thread_ends_stream_next_at_once),
+        TEST(calls_of_other_threads_do_not_wait_for_a_task_in_a_call),
+        TEST(threads_that_share_an_inline_pool_run_each_others_tasks),
+        TEST(waits_for_what_has_not_started_end_at_once_when_a_pool_of_threads_ends),
+        TEST(destroy_waits_for_a_function_of_the_program_that_uses_memory_of_the_pool),
     };
     return run_group("backend", tests, COUNT(tests), argc, argv);
 }

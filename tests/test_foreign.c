@@ -234,6 +234,60 @@ TEST_CASE(each_call_returns_eforeign_in_a_worker_of_the_pool_itself) {
     pool_destroy(pool);
 }
 
+/* Handles that were made when the workers existed already. */
+struct late_handles {
+    struct pool *pool;
+    struct future *future;
+    struct stream *stream, *set;
+};
+
+static int late_task(const void *in, void *out) {
+    const struct late_handles *h = in;
+    struct future *next;
+    struct stream *stream;
+    struct pool_failure failure;
+    int *line = out;
+    *line = use_pool(h->pool);
+    if (!*line) *line = use_future(h->future);
+    if (*line) return 0;
+    *line = __LINE__;
+    if (stream_next(h->stream, NULL, -1) != POOL_EFOREIGN) return 0;
+    if (stream_failure(h->stream, &failure) != POOL_EFOREIGN) return 0;
+    if (stream_size(h->stream) != 0) return 0;
+    if (stream_next_future(h->set, &next, -1) != POOL_EFOREIGN) return 0;
+    if (future_wait_many(&h->future, 1, POOL_ALL_COMPLETED, -1) != POOL_EFOREIGN) return 0;
+    if (future_as_completed(&h->future, 1, &stream) != POOL_EFOREIGN) return 0;
+    future_free(h->future);
+    stream_free(h->stream);
+    stream_free(h->set);
+    pool_destroy(h->pool);
+    *line = 0;
+    return 0;
+}
+
+TEST_CASE(handles_that_were_made_after_the_workers_are_foreign_in_them) {
+    struct pool *pool = pool_of(2);
+    int pid;
+    assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof pid), &pid)); /* they exist */
+    struct pool *other = pool_of(1);
+    for (int own = 0; own < 2; own++) {
+        struct late_handles h = {.pool = own ? pool : other};
+        h.future = submit_square(h.pool, 4);
+        assert_ok(pool_imap(h.pool, &(struct pool_stream){.fn = square_task, .count = 1}, &h.stream));
+        assert_ok(future_as_completed(&h.future, 1, &h.set));
+        for (int i = 0; i < 5; i++) {
+            int line = -1;
+            assert_ok(finish(submit(pool, late_task, &h, sizeof h, sizeof line), &line));
+            assert_int_equal(line, 0);
+        }
+        stream_free(h.set);
+        stream_free(h.stream);
+        assert_square(h.future, 4);
+    }
+    pool_destroy(other);
+    pool_destroy(pool);
+}
+
 static int nested_task(const void *in, void *out) {
     long base = *(const long *)in, inner[20], squares[20];
     for (long i = 0; i < 20; i++) inner[i] = base + i;
@@ -307,6 +361,7 @@ int main(int argc, char **argv) {
         TEST(a_forked_child_that_lives_on_does_not_keep_the_pool_from_ending),
         TEST(each_call_returns_eforeign_in_a_worker_of_another_pool),
         TEST(each_call_returns_eforeign_in_a_worker_of_the_pool_itself),
+        TEST(handles_that_were_made_after_the_workers_are_foreign_in_them),
         TEST(a_task_may_have_a_pool_of_its_own),
         TEST(the_pool_of_a_killed_task_ends_with_the_task),
     };

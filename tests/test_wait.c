@@ -216,6 +216,33 @@ TEST_CASE(a_freed_future_leaves_the_stream) {
     let_go(&h);
 }
 
+static void *next_of_freed(void *stream) {
+    struct future *next = NULL;
+    return stream_next_future(stream, &next, PATIENCE) == POOL_END ? NULL : "no";
+}
+
+/* The tasks of the stream do not end meanwhile, and neither does any other. */
+TEST_CASE(a_wait_for_a_stream_ends_when_its_last_future_is_freed) {
+    struct held h = hold();
+    struct stream *stream;
+    struct future *next;
+    void *wrong = "no";
+    pthread_t thread;
+    assert_ok(future_as_completed(h.futures, 2, &stream));
+    assert_int_equal(pthread_create(&thread, NULL, next_of_freed, stream), 0);
+    for (int64_t start = now_ms(); stream_next_future(stream, &next, 0) != POOL_EBUSY; sleep_ms(1)) /* until it waits */
+        assert_true(now_ms() - start < PATIENCE);
+    sleep_ms(20);
+    future_free(h.futures[0]);
+    future_free(h.futures[1]);
+    h.futures[0] = h.futures[1] = NULL;
+    pthread_join(thread, &wrong);
+    assert_null(wrong);
+    stream_free(stream);
+    for (int i = 0; i < GATES; i++) gate_open(&h.gates[i]);
+    let_go(&h);
+}
+
 TEST_CASE(stream_free_leaves_the_futures_alone) {
     struct held h = hold();
     struct stream *stream;
@@ -367,6 +394,7 @@ int main(int argc, char **argv) {
         TEST(jobs_and_tasks_can_be_waited_for_together),
         TEST(the_cost_of_a_completion_does_not_grow_with_the_number_of_futures),
         TEST(a_freed_future_leaves_the_stream),
+        TEST(a_wait_for_a_stream_ends_when_its_last_future_is_freed),
         TEST(stream_free_leaves_the_futures_alone),
         TEST(a_stream_of_futures_outlives_their_pool),
         TEST(a_callback_may_free_the_stream_that_its_thread_waits_for),

@@ -5,8 +5,7 @@
  * life. A thread cannot be killed from outside: the state word of a task that must be killed or is overdue is swapped
  * as ever, and the worker's life ends when the task has returned and the worker finds the word changed.
  *
- * Invariant: a thread touches the shared memory, its options and the bell, never the pool or the pool's lock. So
- * end_threads() may join it under that lock.
+ * Invariant: a thread touches the shared memory, its options and the bell, never the pool or the pool's lock.
  * Called by: pool, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
@@ -146,9 +145,11 @@ static void end_threads(struct pool *pool) {
     /* Pairs with the acquire in end_if_asked(), worker.c. A worker that does not see it yet is woken after it. */
     atomic_store_explicit(&pool->shared.control->ending, 1, memory_order_seq_cst);
     pp_wake_all(&pool->shared, pool->fds.task_pipe);
+    pool->due &= ~(unsigned)PP_DUE_DRIVE;
+    pp_step_out(pool); /* a task may run for long, and calls of other threads go on meanwhile */
     for (uint32_t i = 0; i < pool->workers; i++)
         if (threads->workers[i].exists) pthread_join(threads->workers[i].id, NULL);
-    pool->due &= ~(unsigned)PP_DUE_DRIVE;
+    pp_step_in(pool);
     pthread_mutex_destroy(&threads->lock);
     pp_release(threads);
     pool->backend_state = NULL;

@@ -16,7 +16,7 @@ struct pp_backend {
     int (*start)(struct pool *pool);
     /* Ends the workers and, as far as possible, what they run. After it no worker touches anything. Where tasks run in
      * the program's process, the pool has cancelled what has not started and marked what runs as killed. Under the
-     * pool's lock. */
+     * pool's lock, which it releases while it waits for a task. Called once. */
     void (*end)(struct pool *pool);
     /* Does what is to be done in calls: runs the work that waits, in this thread, or asks again for threads that the
      * system has refused. Called while the backend has set PP_DUE_DRIVE in pool->due, under the pool's lock, which it

@@ -35,8 +35,16 @@ static void keep_bell_armed(struct pool *pool) {
     if (pool->finished != pool->reported || pool->jobs.reports_ended > 0) pp_bell_ring(pool);
 }
 
+static void unlock_and_let_go(void *of) {
+    struct pool *pool = of;
+    bool last = --pool->references == 0;
+    pthread_mutex_unlock(&pool->lock);
+    if (last) pp_pool_free(pool);
+}
+
 void pp_unlock_due(struct pool *pool) {
     pool->references++; /* a callback may end the pool */
+    PP_GUARD(guard, unlock_and_let_go, pool);
     pp_settle(pool);
     pp_drive(pool);
     keep_bell_armed(pool);
@@ -44,7 +52,6 @@ void pp_unlock_due(struct pool *pool) {
         pp_callbacks_run(pool);
         keep_bell_armed(pool); /* which may find that more has become done */
     }
-    bool last = --pool->references == 0;
-    pthread_mutex_unlock(&pool->lock);
-    if (last) pp_pool_free(pool);
+    pp_release_guard(&guard);
+    unlock_and_let_go(pool);
 }

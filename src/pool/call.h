@@ -7,23 +7,37 @@
  * never call back into each other, and nothing recurses, however long a chain of tasks.
  *
  * Invariant: pp_unlock() may run tasks and callbacks, and one of these may end the pool. So a call that uses the pool
- * afterwards must keep it: by a handle, or by pp_unlock_last(). */
+ * afterwards must keep it: by a handle, or by pp_unlock_last(). One may also throw an exception: whatever a call has
+ * taken by then, it must have a guard for (undo.h). While guards are undone, the lock is held from the innermost to
+ * that of the call. */
 #ifndef PP_CALL_H
 #define PP_CALL_H
 
 #include <unistd.h>
 
+#include "base/undo.h"
 #include "pool/backend.h"
 #include "pool/collect.h"
 #include "pool/future_alloc.h"
 #include "pool/lock.h"
+#include "worker/child.h"
 #include "worker/task.h"
+
+/* Whether all handles are those of another process, so that nothing of them may be looked at. */
+static inline bool pp_all_are_foreign(void) {
+    return atomic_load_explicit(&pp_child_pools, memory_order_relaxed) == 0;
+}
 
 /* Whether this is another process than the pool's. Needs no lock. */
 static inline bool pp_is_foreign(const struct pool *pool) {
+    if (pp_all_are_foreign()) return true;
     if (pool->mark ? *pool->mark == 0 : getpid() != pool->owner) return true;
     /* A task is foreign wherever it runs: it would wait for tasks that only its own return lets start. */
     return pool->in_here && pp_call_is_within(&pool->shared);
+}
+
+static inline bool pp_is_foreign_future(const struct future *future) {
+    return pp_all_are_foreign() || pp_is_foreign(future->pool);
 }
 
 /* Why nothing can be submitted, or 0. */
@@ -48,12 +62,12 @@ static inline void pp_advance_for(struct pool *pool, const struct future *future
 
 /* Runs the tasks of a pool without workers of its own. */
 static inline void pp_drive(struct pool *pool) {
-    if (pool->due & PP_DUE_DRIVE) pool->backend->drive(pool);
+    if ((pool->due & PP_DUE_DRIVE) && !pp_is_undoing()) pool->backend->drive(pool);
 }
 
 /* Whether there are callbacks for this call to run. */
 static inline bool pp_callbacks_wait(const struct pool *pool) {
-    return (pool->due & PP_DUE_CALLBACKS) && !pool->calling;
+    return (pool->due & PP_DUE_CALLBACKS) && !pool->calling && !pp_is_undoing();
 }
 
 /* ---- the end of a call */
@@ -71,6 +85,22 @@ static inline void pp_unlock_last(struct pool *pool) {
     bool last = pool->references == 0;
     pp_unlock(pool);
     if (last) pp_pool_free(pool);
+}
+
+/* For a guard of a call that has made a pool. */
+static inline void pp_destroy(void *pool) {
+    pool_destroy(pool);
+}
+
+/* For a call that a callback might outlive: the pool stays until the call's end. */
+static inline void pp_lock_and_keep(struct pool *pool) {
+    pp_lock(pool);
+    pool->references++;
+}
+
+static inline void pp_unlock_and_let_go(void *pool) {
+    ((struct pool *)pool)->references--;
+    pp_unlock_last(pool);
 }
 
 #endif

@@ -1,4 +1,6 @@
 #include "base/sys.h"
+#include "base/undo.h"
+#include "pool/bell.h"
 #include "pool/future_alloc.h"
 #include "pool/interest.h"
 #include "pool/lock.h"
@@ -22,6 +24,25 @@ void pp_callbacks_take(struct pool *pool, struct future *future) {
     }
 }
 
+/* A callback has thrown an exception. Those that are left are for the next call, or for a thread that waits. */
+static void end_thrown(void *of) {
+    struct future *future = of;
+    struct pool *pool = future->pool;
+    pp_leave_program(pool);
+    pool->calling = false;
+    pp_wake_waiting(pool);
+    pp_unpin(future);
+}
+
+static void run(struct pool *pool, const struct pp_callback *callback) {
+    if (callback->future->given_up) return;
+    PP_GUARD(guard, end_thrown, callback->future);
+    pp_enter_program(pool);
+    callback->run(callback->future, callback->arg);
+    pp_leave_program(pool);
+    pp_release_guard(&guard);
+}
+
 void pp_callbacks_run(struct pool *pool) {
     struct pp_callback *first;
     pool->calling = true;
@@ -29,11 +50,7 @@ void pp_callbacks_run(struct pool *pool) {
         struct pp_callback callback = *first;
         pp_list_remove(&pool->callbacks, &first->link);
         pp_release(first);
-        if (!callback.future->given_up) {
-            pp_enter_program(pool);
-            callback.run(callback.future, callback.arg);
-            pp_leave_program(pool);
-        }
+        run(pool, &callback);
         pp_unpin(callback.future);
     }
     pool->due &= ~(unsigned)PP_DUE_CALLBACKS;

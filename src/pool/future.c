@@ -22,7 +22,7 @@ static bool is_done(const struct future *future) {
 
 static int check_future(const struct future *future) {
     if (!future) return POOL_EINVAL;
-    return pp_is_foreign(future->pool) ? POOL_EFOREIGN : 0;
+    return pp_is_foreign_future(future) ? POOL_EFOREIGN : 0;
 }
 
 static bool is_detached(const struct future *future) {
@@ -36,16 +36,20 @@ static void enter(struct future *future) {
     pp_pin(future);
 }
 
-static int enter_and_wait(struct future *future, int timeout) {
-    uint64_t deadline = pp_deadline(timeout);
-    enter(future);
-    return pp_wait(future->pool, future, 0, deadline);
-}
-
-static void leave(struct future *future) {
+static void leave(void *of) {
+    struct future *future = of;
     struct pool *pool = future->pool;
     pp_unpin(future);
     pp_unlock_last(pool);
+}
+
+static int enter_and_wait(struct future *future, int timeout) {
+    uint64_t deadline = pp_deadline(timeout);
+    enter(future);
+    PP_GUARD(guard, leave, future);
+    int error = pp_wait(future->pool, &(struct pp_goal){.future = future}, deadline);
+    pp_release_guard(&guard);
+    return error;
 }
 
 int future_wait(struct future *future, int timeout) {
@@ -182,11 +186,14 @@ int future_failure(struct future *future, struct pool_failure *failure) {
 }
 
 void future_free(struct future *future) {
-    if (!future || pp_is_foreign(future->pool)) return;
+    if (!future || pp_is_foreign_future(future)) return;
     struct pool *pool = future->pool;
     if (is_detached(future) && pp_future_give_back(future)) return;
     pp_lock(pool);
-    if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_FREED);
+    if (!pp_list_is_empty(&future->observers)) {
+        pp_observers_notify(future, PP_OBSERVED_FREED);
+        pp_wake_waiting(pool); /* it may have been the last that a set of futures waits for */
+    }
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "shared/pages.h"
+#include "worker/child.h"
 
 struct pp_block {
     struct pp_block *next;
@@ -105,4 +106,5 @@ void pp_pool_free(struct pool *pool) {
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
     pp_release(pool);
+    atomic_fetch_sub_explicit(&pp_child_pools, 1, memory_order_relaxed);
 }

@@ -13,6 +13,7 @@
 /* Whether all futures are of one pool, and that is one of this process: 0, POOL_EINVAL or POOL_EFOREIGN. */
 static int check_set(struct future *const *futures, size_t count) {
     if (!futures && count > 0) return POOL_EINVAL;
+    if (count > 0 && pp_all_are_foreign()) return POOL_EFOREIGN;
     for (size_t i = 0; i < count; i++)
         if (!futures[i] || futures[i]->pool != futures[0]->pool) return POOL_EINVAL;
     return count > 0 && pp_is_foreign(futures[0]->pool) ? POOL_EFOREIGN : 0;
@@ -41,6 +42,13 @@ static int wait_until(struct stream *s, int until, uint64_t deadline) {
     return 0;
 }
 
+static void end_set(void *of) {
+    struct stream *s = of;
+    struct pool *pool = s->pool;
+    pp_items_forget(s);
+    pp_unlock(pool);
+}
+
 int future_wait_many(struct future *const *futures, size_t count, int until, int timeout) {
     if (timeout < -1 || until < POOL_ALL_COMPLETED || until > POOL_FIRST_FAILED) return POOL_EINVAL;
     int error = check_set(futures, count);
@@ -53,10 +61,11 @@ int future_wait_many(struct future *const *futures, size_t count, int until, int
     s.futures = pp_zalloc(count, sizeof *s.futures);
     if (!s.futures) return POOL_ENOMEM;
     pp_lock(s.pool);
+    PP_GUARD(guard, end_set, &s);
     observe_all(&s, futures, count);
     error = wait_until(&s, until, deadline);
-    pp_items_forget(&s);
-    pp_unlock(s.pool);
+    pp_release_guard(&guard);
+    end_set(&s);
     return error;
 }
 
@@ -76,9 +85,9 @@ int future_as_completed(struct future *const *futures, size_t count, struct stre
         pp_lock(s->pool);
         s->pool->references++;
         observe_all(s, futures, count);
-        pp_unlock(s->pool);
     }
     *stream = s;
+    if (s->pool) pp_unlock(s->pool);
     return 0;
 }
 
@@ -93,10 +102,14 @@ static int await_ready(struct stream *s, uint64_t deadline) {
 }
 
 int stream_next_future(struct stream *s, struct future **future, int timeout) {
-    if (!s || !future || timeout < -1 || s->kind != PP_FUTURES) return POOL_EINVAL;
+    if (!s || !future || timeout < -1) return POOL_EINVAL;
+    if (pp_all_are_foreign()) return POOL_EFOREIGN;
+    if (s->kind != PP_FUTURES) return POOL_EINVAL;
     int error = pp_stream_enter(s);
     if (error) return error;
+    PP_GUARD(guard, pp_stream_abandon, s);
     error = await_ready(s, pp_deadline(timeout));
+    pp_release_guard(&guard);
     struct pp_item *item = error || s->doomed ? NULL : pp_item_first(&s->ready);
     if (item) {
         pp_list_remove(&s->ready, &item->link);

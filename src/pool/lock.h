@@ -1,8 +1,9 @@
 /* The pool's lock, and how a call gives it up for a while.
  *
- * A call that does something long, such as sleeping or copying a large result, steps out; the pool's end waits until it
- * has stepped in again. A call that runs code of the program enters the program; that code may use the pool, and may
- * even end it, so the pool's end does not wait. Neither does anything that is due: only pp_unlock() does, in call.h.
+ * A call that does something long, such as sleeping, copying a large result, or running a function of the program that
+ * may not end the pool, steps out; the pool's end waits until it has stepped in again. A call that runs a callback,
+ * which may even end the pool, or a task enters the program: the pool's end does not wait. Neither does anything that
+ * is due: only pp_unlock() does, in call.h.
  *
  * Invariant: the lock is never held while a thread sleeps or runs code of the program. */
 #ifndef PP_LOCK_H

@@ -108,17 +108,31 @@ int pool_map_async(struct pool *pool, const struct pool_job *job, struct future 
     return error;
 }
 
+/* An exception passes through pool_map(). The job ends first, since it uses memory that is the program's afterwards. */
+static void abandon_job(void *of) {
+    struct future *future = of;
+    pp_lock(future->pool);
+    if (future->job) pp_report_drop(future->pool, &future->job->report);
+    pp_unlock(future->pool);
+    future_kill(future);
+    future_wait(future, -1);
+    future_free(future);
+}
+
 static int map_and_wait(struct pool *pool, const struct pool_job *job, bool inherited) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     struct future *future;
     int error = check_job(job);
     if (error) return error;
+    PP_GUARD(guard, NULL, NULL);
     pp_lock(pool);
     /* A call that may not wait must not begin: items would use the program's data after the call has returned. */
     error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, inherited, &future);
+    if (!error) guard = (struct pp_guard){abandon_job, future};
     pp_unlock(pool);
     if (error) return error;
     error = future_get(future, NULL, -1);
+    pp_release_guard(&guard);
     future_free(future);
     return error;
 }
@@ -136,7 +150,9 @@ static int map_alone(const struct pool_job *job) {
     struct pool *pool;
     error = pool_create(&options, &pool);
     if (error) return error;
+    PP_GUARD(guard, pp_destroy, pool);
     error = map_and_wait(pool, job, true);
+    pp_release_guard(&guard);
     pool_destroy(pool);
     return error;
 }

@@ -29,17 +29,17 @@ int pool_poll(struct pool *pool, int timeout) {
     if (!pool || timeout < -1) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
-    pp_lock(pool);
-    pool->references++; /* a callback may end the pool */
+    pp_lock_and_keep(pool);
+    PP_GUARD(guard, pp_unlock_and_let_go, pool);
     if (!pool->waiting.somebody_polls && !pool->ended) pp_bell_silence(pool);
     if (pp_check_supervisor(pool) || pool->broken) forget_lifeline(pool);
     for (int late = pool->ended; !late;) {
-        late = pp_wait(pool, NULL, pp_news(pool) - (pool->finished - pool->reported), deadline);
+        late = pp_wait(pool, &(struct pp_goal){.baseline = pool->reported}, deadline);
         if (pool->finished != pool->reported || pool->open == 0) break;
     }
     size_t news = pool->finished - pool->reported;
     pool->reported = pool->finished;
-    pool->references--;
-    pp_unlock_last(pool);
+    pp_release_guard(&guard);
+    pp_unlock_and_let_go(pool);
     return news > INT32_MAX ? INT32_MAX : (int)news;
 }

@@ -100,6 +100,20 @@ static void set_up_control(struct pool *pool) {
     pp_placement_set_cpus(&pool->shared, pool_cpu_count());
 }
 
+static void unmake_pool(void *of) {
+    struct pool *pool = of;
+    unmake_memory(pool);
+    pp_pool_free(pool);
+}
+
+/* With POOL_INLINE the initializer runs here, and may throw an exception. */
+static int start_workers(struct pool *pool) {
+    PP_GUARD(guard, unmake_pool, pool);
+    int error = pool->backend->start(pool);
+    pp_release_guard(&guard);
+    return error;
+}
+
 static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
     struct pool *pool = pp_zalloc(1, sizeof *pool);
     if (!pool) return POOL_ENOMEM;
@@ -109,18 +123,18 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
         pp_release(pool);
         return error;
     }
+    atomic_fetch_add_explicit(&pp_child_pools, 1, memory_order_relaxed);
     error = make_memory(pool);
     if (error) goto fail;
     pool->mark = pp_map_unforked();
     if (pool->mark) *pool->mark = 1;
     set_up_control(pool);
-    error = pool->backend->start(pool);
+    error = start_workers(pool);
     if (error) goto fail;
     *made = pool;
     return 0;
 fail:
-    unmake_memory(pool);
-    pp_pool_free(pool);
+    unmake_pool(pool);
     return error;
 }
 
@@ -166,24 +180,29 @@ static void kill_running(struct pool *pool) {
     pp_jobs_kill(pool);
 }
 
-/* Workers in the program's own process cannot be killed. They end soon because nothing is left to do. */
+/* Workers in the program's own process cannot be killed. They end when the tasks that they run have returned. Other
+ * threads may use the pool meanwhile, and one that ends it as well waits here. */
 static void end_workers(struct pool *pool) {
+    while (pool->ending && !pool->ended) pthread_cond_wait(&pool->changed, &pool->lock);
     if (pool->ended) return;
+    pool->ending = true;
     if (pool->in_here) {
         cancel_pending(pool);
         kill_running(pool);
+        pp_wake_waiting(pool);
     }
     pool->backend->end(pool);
     pp_advance(pool);
     pool->ended = true;
+    pthread_cond_broadcast(&pool->changed);
 }
 
 int pool_shutdown(struct pool *pool, int flags, int timeout) {
     if (!pool || timeout < -1 || (flags & ~(POOL_CANCEL_PENDING | POOL_KILL_RUNNING))) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     uint64_t deadline = pp_deadline(timeout);
-    pp_lock(pool);
-    pool->references++; /* a callback may end the pool */
+    pp_lock_and_keep(pool);
+    PP_GUARD(guard, pp_unlock_and_let_go, pool);
     pool->closed = true;
     if (!pool->ended) {
         pp_advance(pool);
@@ -194,12 +213,25 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
         pp_tell(pool, (struct pp_command){.kind = PP_CLOSE});
     }
     int error = 0;
-    while (!error && pool->open > 0) error = pp_wait(pool, NULL, pp_news(pool), deadline);
+    while (!error && pool->open > 0) error = pp_wait(pool, &(struct pp_goal){.baseline = pool->finished}, deadline);
     if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
     if (!error) end_workers(pool);
-    pool->references--;
-    pp_unlock_last(pool);
+    pp_release_guard(&guard);
+    pp_unlock_and_let_go(pool);
     return error;
+}
+
+/* The last steps of pool_destroy(): no worker lives, and no call of another thread is outside. */
+static void free_parts(void *of) {
+    struct pool *pool = of;
+    pp_reports_forget(pool); /* there are some if a last report has thrown an exception */
+    pp_settle(pool);
+    pp_futures_close(pool);
+    pp_futures_keep_results(pool);
+    pool->destroyed = true;
+    close_descriptors(pool);
+    unmake_memory(pool);
+    pp_unlock_and_let_go(pool);
 }
 
 void pool_destroy(struct pool *pool) {
@@ -214,15 +246,10 @@ void pool_destroy(struct pool *pool) {
     pp_break(pool, &(struct pool_failure){.error = POOL_ECANCELLED, .message = "the pool was ended"});
     pp_settle(pool);
     pp_await_others(pool);
+    PP_GUARD(guard, free_parts, pool);
     pp_reports_run(pool);
-    pp_settle(pool);
-    pp_futures_close(pool);
-    pp_futures_keep_results(pool);
-    pool->destroyed = true;
-    close_descriptors(pool);
-    unmake_memory(pool);
-    pool->references--;
-    pp_unlock_last(pool);
+    pp_release_guard(&guard);
+    free_parts(pool);
 }
 
 /* ---- memory that it lends */

@@ -186,11 +186,11 @@ struct pool {
     size_t open_jobs;      /* of those, jobs */
     size_t finished;       /* futures that became done, ever */
     size_t reported;       /* of those, what pool_poll() has returned */
-    size_t streams_doomed; /* times that stream_free() came while a call on the stream was in progress */
     struct pp_totals totals;
 
     /* The end. */
     bool closed;    /* shut down */
+    bool ending;    /* a call ends its workers */
     bool ended;     /* its workers are gone */
     bool destroyed; /* only futures are left, with their results in malloc'ed memory */
     int broken;     /* why it can do no more work, or 0 */

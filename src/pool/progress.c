@@ -1,6 +1,7 @@
 #include "pool/progress.h"
 
 #include "base/sys.h"
+#include "base/undo.h"
 #include "pool/bell.h"
 #include "pool/job.h"
 #include "pool/lock.h"
@@ -58,30 +59,53 @@ static void finish(struct pool *pool, struct pp_report *report) {
     pp_wake_waiting(pool);
 }
 
-/* Calls the callback once. Returns whether that was the last call. */
-static bool call(struct pool *pool, struct pp_report *report) {
-    bool last = report->ended;
+void pp_report_drop(struct pool *pool, struct pp_report *report) {
+    report->dropped = true;
+    if (report->calling || !pp_link_is_on(&report->link)) return;
+    if (report->ended) finish(pool, report);
+    else pp_list_remove(&pool->jobs.reports, &report->link);
+}
+
+struct calling {
+    struct pool *pool;
+    struct pp_report *report;
+    uint64_t pause; /* ns until the next call */
+    bool last;
+};
+
+/* The callback has returned, or thrown an exception. */
+static void end_call(void *of) {
+    const struct calling *calling = of;
+    struct pp_report *report = calling->report;
+    pp_step_in(calling->pool);
+    report->calling = false;
+    report->due = pp_now() + calling->pause;
+    if (calling->last) finish(calling->pool, report);
+    else if (report->dropped) pp_report_drop(calling->pool, report);
+}
+
+/* Calls the callback once. */
+static void call(struct pool *pool, struct pp_report *report) {
     uint64_t now = pp_now();
     struct pool_progress progress = progress_of(report, now);
-    uint64_t pause = pause_of(report->job);
-    uint64_t least = (pp_now() - now) * COST_SHARE;
+    uint64_t pause = pause_of(report->job), least = (pp_now() - now) * COST_SHARE;
+    struct calling calling = {pool, report, pause > least ? pause : least, report->ended};
     report->last_done = progress.done;
     report->last_seconds = progress.seconds;
     report->calling = true;
     report->thread = pthread_self();
-    pp_enter_program(pool);
+    PP_GUARD(guard, end_call, &calling);
+    pp_step_out(pool); /* the pool's end waits: the report is the job's, whose results are in the pool's memory */
     report->job->progress(&progress, report->job->progress_arg);
-    pp_leave_program(pool);
-    report->calling = false;
-    report->due = pp_now() + (pause > least ? pause : least);
-    return last;
+    pp_release_guard(&guard);
+    end_call(&calling);
 }
 
 /* The first report for which something is to be done. */
 static struct pp_report *first_due(const struct pool *pool) {
     uint64_t now = pp_now();
     PP_LIST_EACH(r, &pool->jobs.reports, struct pp_report, link)
-        if (!r->calling && (r->ended || r->future->given_up || now >= r->due)) return r;
+        if (!r->calling && (r->future->given_up || (!pp_is_undoing() && (r->ended || now >= r->due)))) return r;
     return NULL;
 }
 
@@ -89,8 +113,12 @@ void pp_reports_run(struct pool *pool) {
     if (pp_in_report(pool)) return;
     struct pp_report *report;
     while ((report = first_due(pool)) != NULL) {
-        if (!report->future->given_up && !call(pool, report)) continue;
-        if (report->ended) finish(pool, report);
-        else if (report->future->given_up) pp_list_remove(&pool->jobs.reports, &report->link);
+        if (report->future->given_up) pp_report_drop(pool, report);
+        else call(pool, report);
     }
+}
+
+void pp_reports_forget(struct pool *pool) {
+    struct pp_report *report;
+    while ((report = PP_LIST_FIRST(&pool->jobs.reports, struct pp_report, link)) != NULL) finish(pool, report);
 }

@@ -18,6 +18,7 @@ struct pp_report {
     size_t last_done;
     double last_seconds;
     bool calling;
+    bool dropped;    /* the program wants no further call */
     bool ended;       /* all items are done; the job ends after the last call */
     pthread_t thread; /* the one that calls */
     struct pp_link link;
@@ -38,8 +39,12 @@ static inline bool pp_report_end(struct pool *pool, struct pp_report *report) {
     return true;
 }
 
+/* There are no further calls for this job. */
+void pp_report_drop(struct pool *pool, struct pp_report *report);
 /* Calls every callback that is due. Unlocks meanwhile. */
 void pp_reports_run(struct pool *pool);
+/* The items of all jobs are done: ends the jobs without a last report. */
+void pp_reports_forget(struct pool *pool);
 /* When the next report is due; UINT64_MAX: there is none. */
 uint64_t pp_reports_due(const struct pool *pool);
 /* Whether this thread is in the callback of a report. */

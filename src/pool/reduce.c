@@ -63,7 +63,7 @@ struct join {
 _Static_assert(sizeof(struct join) <= PP_INLINE_IN, "it needs no memory of its own");
 
 struct node {
-    struct future *future;
+    struct future *future; /* NULL: the node is not in use */
     uint64_t first, count; /* its items; count only of a leaf */
     uint64_t right;        /* first item of the right part; of a leaf, `first` */
     unsigned digit;
@@ -166,9 +166,11 @@ static void fail_in(struct reduction *d, const struct node *node, int error) {
 
 static void drop_node(struct reduction *d, struct node *node) {
     if (node->awaited || node->wanted) return;
-    future_free(node->future);
+    struct future *future = node->future;
+    node->future = NULL;
     node->next_free = d->free_nodes;
     d->free_nodes = node;
+    future_free(future);
 }
 
 /* Waits for the oldest task in the ring. */
@@ -190,18 +192,23 @@ static void make_ring_room(struct reduction *d) {
     if (d->length == d->window) await_one(d);
 }
 
+/* Submits the task with the first free node. */
+static int submit(struct reduction *d, const struct pool_task *task) {
+    return pool_submit(d->pool, task, &d->free_nodes->future);
+}
+
 /* Submits the task and puts its node into the ring, which has room, and on the stack. If memory is short it waits for
  * tasks that run. Returns false if it failed. */
 static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
-    struct future *future;
     task->out_size = d->options->out_size;
     task->timeout = d->options->timeout;
     task->retries = d->options->retries;
     int error;
-    while ((error = pool_submit(d->pool, task, &future)) == POOL_ENOMEM && d->length > 0 && !d->error) await_one(d);
+    while ((error = submit(d, task)) == POOL_ENOMEM && d->length > 0 && !d->error) await_one(d);
     if (error) fail(d, error, like->first, NULL);
     if (error) return false;
     struct node *node = d->free_nodes;
+    struct future *future = node->future;
     d->free_nodes = node->next_free;
     *node = *like;
     node->future = future;
@@ -356,6 +363,22 @@ static void end_reduction(struct reduction *d) {
     pp_release(d->ring);
 }
 
+/* An exception passes through pool_reduce(). Its tasks end first, since they use what lies in `work`. */
+static void abandon(void *of) {
+    struct reduction *d = of;
+    size_t count = d->nodes ? d->window + DIGITS : 0;
+    for (size_t i = 0; i < count; i++)
+        if (d->nodes[i].future) future_kill(d->nodes[i].future);
+    for (size_t i = 0; i < count; i++) {
+        if (!d->nodes[i].future) continue;
+        future_wait(d->nodes[i].future, -1);
+        future_free(d->nodes[i].future);
+    }
+    pp_lock(d->pool);
+    end_reduction(d);
+    pp_unlock_and_let_go(d->pool);
+}
+
 static void tell_outcome(struct reduction *d) {
     const struct pool_reduction *options = d->options;
     int error;
@@ -404,8 +427,8 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
     d.pool = pool;
     d.options = options;
     d.chunk = chunk;
-    pp_lock(pool);
-    pool->references++; /* the input or a callback may end the pool */
+    pp_lock_and_keep(pool); /* the input or a callback may end the pool */
+    PP_GUARD(guard, abandon, &d);
     int error = begin_reduction(&d, in_is_inherited);
     pp_unlock(pool);
     if (!error) {
@@ -413,10 +436,10 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
         tell_outcome(&d);
         error = d.error;
     }
+    pp_release_guard(&guard);
     pp_lock(pool);
     end_reduction(&d);
-    pool->references--;
-    pp_unlock_last(pool);
+    pp_unlock_and_let_go(pool);
     return error;
 }
 
@@ -429,7 +452,9 @@ static int reduce_alone(const struct pool_reduction *options, size_t chunk) {
     struct pool *pool;
     int error = pool_create(&(struct pool_options){.workers = workers}, &pool);
     if (error) return error;
+    PP_GUARD(guard, pp_destroy, pool);
     error = reduce(pool, options, chunk, true);
+    pp_release_guard(&guard);
     pool_destroy(pool);
     return error;
 }

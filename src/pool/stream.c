@@ -36,7 +36,10 @@ static void tell_item(struct pp_observer *observer, enum pp_observer_event event
     struct stream *s = item->stream;
     if (item->is_ready && event == PP_OBSERVED_DONE) return;
     pp_list_remove(item->is_ready ? &s->ready : &s->pending, &item->link);
-    if (event == PP_OBSERVED_FREED) return;
+    if (event == PP_OBSERVED_FREED) {
+        s->stirred = true;
+        return;
+    }
     item->is_ready = true;
     pp_list_add_back(&s->ready, &item->link);
     if (item->future->outcome != 0) s->failed++;
@@ -84,6 +87,7 @@ static struct pp_item *next_item(const struct stream *s) {
 /* ---- calls */
 
 int pp_stream_enter(struct stream *s) {
+    if (pp_all_are_foreign()) return POOL_EFOREIGN;
     if (!s->pool) return 0;
     if (pp_is_foreign(s->pool)) return POOL_EFOREIGN;
     pp_lock(s->pool);
@@ -146,24 +150,28 @@ int pp_stream_leave(struct stream *s, int error) {
     return error;
 }
 
+void pp_stream_abandon(void *stream) {
+    pp_stream_leave(stream, 0);
+}
+
 void stream_free(struct stream *s) {
-    if (!s || (s->pool && pp_is_foreign(s->pool))) return;
+    if (!s || pp_all_are_foreign() || (s->pool && pp_is_foreign(s->pool))) return;
     if (s->pool) pp_lock(s->pool);
     if (!s->busy) {
         end_stream(s);
         return;
     }
-    /* This is the stream's own `next`, or a callback that runs while the stream waits. What it waits for might never
-     * be done: it is cancelled. */
-    s->doomed = true;
-    s->pool->streams_doomed++;
+    /* This is the stream's own `next`, a callback that runs while the stream waits, or another thread. */
+    s->doomed = s->stirred = true;
     if (s->kind != PP_FUTURES) stop_items(s);
     pp_wake_waiting(s->pool);
     pp_unlock(s->pool);
 }
 
 bool pp_stream_wait(struct stream *s, struct future *future, uint64_t deadline) {
-    if (pp_wait(s->pool, future, pp_news(s->pool), deadline)) return true;
+    s->stirred = false;
+    const struct pp_goal goal = {future, s->pool->finished, &s->stirred};
+    if (pp_wait(s->pool, &goal, deadline)) return true;
     return deadline != UINT64_MAX && pp_now() >= deadline;
 }
 
@@ -183,15 +191,37 @@ static bool has_room(const struct stream *s) {
     return !s->ended && !s->doomed && s->held < s->window;
 }
 
+/* What the next item is to be made of. */
+struct offer {
+    struct stream *stream;
+    struct pp_item *item;
+    struct future *future;
+};
+
+static void take_back(const struct offer *offer) {
+    pp_task_drop(offer->stream->pool, offer->future);
+    pp_list_add_back(&offer->stream->spare, &offer->item->link);
+}
+
+/* The input has thrown an exception: it has given no item, and may be asked again. */
+static void end_thrown(void *offer) {
+    pp_step_in(((struct offer *)offer)->stream->pool);
+    take_back(offer);
+}
+
 /* Writes the argument of the next item. Returns 0, POOL_END, or the code with which the input failed. Releases the lock
  * for the program's function. */
-static int read_input(struct stream *s, struct future *future) {
+static int read_input(struct offer *offer) {
+    struct stream *s = offer->stream;
+    struct future *future = offer->future;
     const struct pool_stream *options = &s->options;
     void *in = (void *)(uintptr_t)future->task.in;
     if (options->next) {
-        pp_enter_program(s->pool); /* not pp_unlock(): a callback might end the pool, and `in` with it */
+        PP_GUARD(guard, end_thrown, offer);
+        pp_step_out(s->pool); /* the pool's end waits, since `in` would go with it */
         int code = options->next(options->next_arg, in);
-        pp_leave_program(s->pool);
+        pp_step_in(s->pool);
+        pp_release_guard(&guard);
         return code;
     }
     if (s->pulled == options->count) return POOL_END;
@@ -206,8 +236,10 @@ static int read_input(struct stream *s, struct future *future) {
     return 0;
 }
 
-static void take_input(struct stream *s, struct pp_item *item, struct future *future) {
-    int code = read_input(s, future);
+static void take_input(struct offer *offer) {
+    struct stream *s = offer->stream;
+    struct future *future = offer->future;
+    int code = read_input(offer);
     int error = s->doomed ? POOL_ECANCELLED : 0;
     if (code == POOL_END) end_input(s, 0, 0, "");
     else if (code > 0) end_input(s, POOL_EFAILED, code, "the input failed");
@@ -216,14 +248,13 @@ static void take_input(struct stream *s, struct pp_item *item, struct future *fu
     if (code == 0 && !error) {
         s->pulled++;
         s->held++;
-        item->future = future;
-        if (s->kind == PP_ORDERED) pp_list_add_back(&s->pending, &item->link);
-        else pp_item_observe(s, item, future);
+        offer->item->future = future;
+        if (s->kind == PP_ORDERED) pp_list_add_back(&s->pending, &offer->item->link);
+        else pp_item_observe(s, offer->item, future);
         return;
     }
     if (code == 0) end_input(s, error, 0, "an item could not be submitted");
-    pp_task_drop(s->pool, future);
-    pp_list_add_back(&s->spare, &item->link);
+    take_back(offer);
 }
 
 /* Takes the next item from the input, if there is memory for it. Returns whether another may be tried. */
@@ -232,7 +263,7 @@ static bool pull(struct stream *s) {
     struct future *future;
     int error = item ? pp_task_new(s->pool, &s->task, s->pulled, &future) : POOL_ENOMEM;
     if (!error) {
-        take_input(s, item, future);
+        take_input(&(struct offer){s, item, future});
         return true;
     }
     if (item) pp_list_add_back(&s->spare, &item->link);
@@ -298,10 +329,14 @@ static int deliver_end(struct stream *s) {
 }
 
 int stream_next(struct stream *s, void *out, int timeout) {
-    if (!s || timeout < -1 || s->kind == PP_FUTURES) return POOL_EINVAL;
+    if (!s || timeout < -1) return POOL_EINVAL;
+    if (pp_all_are_foreign()) return POOL_EFOREIGN;
+    if (s->kind == PP_FUTURES) return POOL_EINVAL;
     int error = pp_stream_enter(s);
     if (error) return error;
+    PP_GUARD(guard, pp_stream_abandon, s);
     error = await_item(s, pp_deadline(timeout));
+    pp_release_guard(&guard);
     struct pp_item *item = error || s->doomed ? NULL : next_item(s);
     if (item) error = deliver(s, item, out);
     else if (!error && !s->doomed) error = deliver_end(s);
@@ -309,7 +344,9 @@ int stream_next(struct stream *s, void *out, int timeout) {
 }
 
 int stream_failure(struct stream *s, struct pool_failure *failure) {
-    if (!s || !failure || s->kind == PP_FUTURES) return POOL_EINVAL;
+    if (!s || !failure) return POOL_EINVAL;
+    if (pp_all_are_foreign()) return POOL_EFOREIGN;
+    if (s->kind == PP_FUTURES) return POOL_EINVAL;
     int error = pp_stream_enter(s);
     if (error) return error;
     *failure = s->last;

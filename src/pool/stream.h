@@ -28,7 +28,8 @@ struct stream {
     struct pool *pool; /* NULL: a set without futures */
     enum pp_stream_kind kind;
     bool busy;   /* a call is in progress */
-    bool doomed; /* stream_free() was called within that call: by the input, or by a callback */
+    bool doomed; /* stream_free() was called meanwhile: by the input, a callback or another thread */
+    bool stirred; /* since the present wait began it was freed, or a future has left it: pp_goal.stop */
     struct pp_list pending, ready, spare; /* struct pp_item */
     size_t failed; /* of PP_FUTURES: futures that failed */
 
@@ -61,8 +62,9 @@ bool pp_item_exists(const struct stream *stream, const struct future *future);
 /* Of PP_FUTURES: removes all observers, and frees the items. */
 void pp_items_forget(struct stream *stream);
 
-/* Waits until the future is done, or with NULL until any future of the pool is. Returns true if the deadline is past,
- * which may be so although the wait itself has not timed out, if futures become done all the time. */
+/* Waits until the future is done, or with NULL until any future of the pool is, or until the stream is stirred. Returns
+ * true if the deadline is past, which may be so although the wait itself has not timed out, if futures become done all
+ * the time. */
 bool pp_stream_wait(struct stream *stream, struct future *future, uint64_t deadline);
 
 /* Begins and ends a call on the stream. pp_stream_enter() takes the lock, or returns POOL_EFOREIGN or POOL_EBUSY.
@@ -70,5 +72,7 @@ bool pp_stream_wait(struct stream *stream, struct future *future, uint64_t deadl
  * POOL_ECANCELLED. */
 int pp_stream_enter(struct stream *stream);
 int pp_stream_leave(struct stream *stream, int error);
+/* The same, for a guard: an exception passes through the call. */
+void pp_stream_abandon(void *stream);
 
 #endif

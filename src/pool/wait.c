@@ -23,16 +23,10 @@ uint64_t pp_deadline(int timeout) {
     return pp_now() + (uint64_t)timeout * NS_PER_MS;
 }
 
-/* What a call waits for: the future; or, if that is NULL, until pp_news() is not `baseline` any more or nothing is
- * open. */
-struct goal {
-    struct future *future;
-    size_t baseline;
-};
-
-static bool is_reached(const struct pool *pool, const struct goal *goal) {
+static bool is_reached(const struct pool *pool, const struct pp_goal *goal) {
+    if (goal->stop && *goal->stop) return true;
     if (goal->future) return pp_future_is_done(goal->future);
-    return pool->open == 0 || pp_news(pool) != goal->baseline;
+    return pool->open == 0 || pool->finished != goal->baseline;
 }
 
 /* ---- the supervisor's end */
@@ -121,7 +115,7 @@ void pp_await_others(struct pool *pool) {
 }
 
 /* Sleeps until the bell rings or `until`. Unlocks meanwhile. */
-static void sleep_in_poll(struct pool *pool, const struct goal *goal, uint64_t until) {
+static void sleep_in_poll(struct pool *pool, const struct pp_goal *goal, uint64_t until) {
     pool->waiting.somebody_polls = true;
     pp_placement_tell_asleep(&pool->shared);
     pp_bell_expect(pool, wish_for(pool, goal->future));
@@ -139,7 +133,7 @@ static void sleep_in_poll(struct pool *pool, const struct goal *goal, uint64_t u
 }
 
 /* Sleeps until the thread that polls comes back, or `until`. */
-static void sleep_on_condition(struct pool *pool, const struct goal *goal, uint64_t until) {
+static void sleep_on_condition(struct pool *pool, const struct pp_goal *goal, uint64_t until) {
     pool->waiting.others_wait++;
     pp_bell_expect(pool, PP_WAITS_ANY); /* the thread that polls may sleep for one outcome only */
     pp_advance(pool);
@@ -152,19 +146,23 @@ static void sleep_on_condition(struct pool *pool, const struct goal *goal, uint6
     pool->waiting.others_wait--;
 }
 
-/* Does what can be done now, and tells whether the goal is reached. */
-static bool move_on(struct pool *pool, const struct goal *goal) {
-    pp_drive(pool);
+/* Does what can be done now, and tells whether the goal is reached. Tasks are run last: if another thread runs them
+ * just now, this one sleeps under the same hold of the lock, so that thread finds it asleep and wakes it. */
+static bool move_on(struct pool *pool, const struct pp_goal *goal) {
     if (goal->future) pp_advance_for(pool, goal->future);
     else pp_advance(pool);
     if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
     if (is_reached(pool, goal)) return true;
-    if (!pp_callbacks_wait(pool)) return false;
-    pp_callbacks_run(pool);
+    if (pp_callbacks_wait(pool)) {
+        pp_callbacks_run(pool);
+        if (is_reached(pool, goal)) return true;
+    }
+    if (!(pool->due & PP_DUE_DRIVE)) return false;
+    pp_drive(pool);
     return is_reached(pool, goal);
 }
 
-static void sleep_until(struct pool *pool, const struct goal *goal, uint64_t until) {
+static void sleep_until(struct pool *pool, const struct pp_goal *goal, uint64_t until) {
     if (!pp_list_is_empty(&pool->jobs.reports) && pp_reports_due(pool) < until) until = pp_reports_due(pool);
     if (pool->waiting.somebody_polls) sleep_on_condition(pool, goal, until);
     else sleep_in_poll(pool, goal, until);
@@ -178,18 +176,17 @@ static uint64_t look_around(struct pool *pool, uint64_t pause) {
     return pause;
 }
 
-int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline) {
-    const struct goal goal = {future, baseline};
+int pp_wait(struct pool *pool, const struct pp_goal *goal, uint64_t deadline) {
     uint64_t pause = LOOK_FIRST;
     if (pp_in_report(pool)) deadline = 0;
-    while (!move_on(pool, &goal)) {
+    while (!move_on(pool, goal)) {
         uint64_t now = deadline > 0 ? pp_now() : 0, look_at = now + pause;
         if (now >= deadline) {
             pp_check_supervisor(pool);
-            return is_reached(pool, &goal) ? 0 : POOL_ETIMEDOUT;
+            return is_reached(pool, goal) ? 0 : POOL_ETIMEDOUT;
         }
-        if (spin(pool, future)) continue;
-        sleep_until(pool, &goal, deadline < look_at ? deadline : look_at);
+        if (spin(pool, goal->future)) continue;
+        sleep_until(pool, goal, deadline < look_at ? deadline : look_at);
         if (pp_now() >= look_at) pause = look_around(pool, pause);
     }
     return 0;

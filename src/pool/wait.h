@@ -11,13 +11,17 @@
 
 #include "pool/pool.h"
 
-/* A number that changes with everything that a call may wait for. */
-static inline size_t pp_news(const struct pool *pool) {
-    return pool->finished + pool->streams_doomed;
-}
-/* Waits until the future is done; with NULL until pp_news() is no longer `baseline`, or nothing is open. Returns 0 or
- * POOL_ETIMEDOUT. Unlocks while it sleeps. deadline: ns of pp_now(); 0: only looks; UINT64_MAX: for ever. */
-int pp_wait(struct pool *pool, struct future *future, size_t baseline, uint64_t deadline);
+/* What a call waits for: the future is done; or, if that is NULL, pool->finished is not `baseline` any more or nothing
+ * is open. Or, whatever it waits for, *stop: not NULL if another thread may end the wait; that thread sets it under the
+ * lock and calls pp_wake_waiting(). */
+struct pp_goal {
+    struct future *future;
+    size_t baseline;
+    const bool *stop;
+};
+/* Waits until the goal is reached. Returns 0 or POOL_ETIMEDOUT. Unlocks while it sleeps. deadline: ns of pp_now(); 0:
+ * only looks; UINT64_MAX: for ever. */
+int pp_wait(struct pool *pool, const struct pp_goal *goal, uint64_t deadline);
 /* The deadline of a time-out in ms. */
 uint64_t pp_deadline(int timeout);
 /* Waits, when the pool has ended, until calls of other threads that have stepped out have come back. */

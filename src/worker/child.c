@@ -30,6 +30,7 @@ static void reset_signals(void) {
 }
 
 int pp_child_forked;
+_Atomic int pp_child_pools = 1;
 
 static void note_fork(void) {
     pp_child_forked = 1;
@@ -49,6 +50,7 @@ static void leave_terminal(void) {
 }
 
 void pp_child_begin(void) {
+    atomic_store_explicit(&pp_child_pools, 0, memory_order_relaxed);
     setpgid(0, 0);
     reset_signals();
     pp_child_drop_output();

@@ -6,6 +6,7 @@
 #ifndef PP_CHILD_H
 #define PP_CHILD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
@@ -18,6 +19,13 @@
 __attribute__((visibility("hidden")))
 #endif
 extern int pp_child_forked;
+
+/* The struct pools that this process has made and not freed; and one more in the program itself. So it is 0 in a worker
+ * that has no pool of its own: every handle there is foreign, and the memory that it points to may not even exist. */
+#if defined(__GNUC__)
+__attribute__((visibility("hidden")))
+#endif
+extern _Atomic int pp_child_pools;
 
 /* The supervisor's first act. It leads a process group of its own, sets handled signals back to default, ignores those
  * of the terminal, drops the output that the program had buffered, becomes the parent of what tasks leave behind, and
