@@ -662,14 +662,19 @@ static struct future *endless(struct pool *pool, int timeout) {
     return future;
 }
 
+/* The program waits, or looks now and then. */
 TEST_CASE(a_time_out_ends_a_task_though_its_command_did_not_reach_the_supervisor) {
     begin_mute();
-    struct pool *pool = pool_of(2);
-    is_mute = true;
-    struct future *future = endless(pool, 50);
-    is_mute = false;
-    assert_code(finish(future, NULL), POOL_EDEADLINE);
-    pool_destroy(pool);
+    for (int waits = 0; waits <= 1; waits++) {
+        struct pool *pool = pool_of(2);
+        is_mute = true;
+        struct future *future = endless(pool, 50);
+        is_mute = false;
+        int64_t start = now_ms();
+        for (; !waits && pool_poll(pool, 0) == 0; sleep_ms(1)) assert_true(now_ms() - start < PATIENCE);
+        assert_code(finish(future, NULL), POOL_EDEADLINE);
+        pool_destroy(pool);
+    }
     pp_fault = NULL;
 }
 

@@ -42,14 +42,14 @@ static bool examine(struct pool *pool) {
 
 /* The caller asks for the reset; until SIGCONT nothing of it happens. No call sends that. */
 static void ask_for_reset(struct pool *pool) {
-    pool->waiting.go_on_at = UINT64_MAX;
+    pool->waiting.look_after_at = UINT64_MAX;
     kill(pool->supervisor, SIGSTOP);
     /* A look finds nothing while a notice is due. */
     for (int64_t start = now_ms(); !examine(pool); sleep_ms(1)) assert_true(now_ms() - start < PATIENCE);
 }
 
 static void let_reset_go_on(struct pool *pool) {
-    pool->waiting.go_on_at = 0;
+    pool->waiting.look_after_at = 0;
     kill(pool->supervisor, SIGCONT);
 }
 

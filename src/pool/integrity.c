@@ -4,14 +4,12 @@
 #include "pool/cancel.h"
 #include "pool/collect.h"
 #include "pool/death.h"
-#include "pool/demand.h"
 #include "pool/dispatch.h"
 #include "pool/job.h"
 #include "pool/outcome.h"
 #include "pool/reset.h"
 #include "pool/round.h"
 #include "pool/slots.h"
-#include "pool/tell.h"
 #include "shared/backlog.h"
 #include "shared/limit.h"
 #include "shared/notice.h"
@@ -188,8 +186,6 @@ static bool find_harm(struct pool *pool) {
 bool pp_examine(struct pool *pool) {
     if (pool->broken || pool->ended) return false;
     pp_collect(pool);
-    pp_tell_again(pool);
-    if (pool->elastic) pp_ask_for_workers(pool);
     bool found = pool->reset.under_way || (!pool->in_here && find_harm(pool));
     pp_jobs_look(pool);
     pp_dispatch(pool);

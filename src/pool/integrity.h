@@ -8,10 +8,8 @@
  *
  *   Contradictions   Honest workers cannot cause them, at whatever moment the caller looks. There is one repair for all
  *                    of them: the reset (reset.h).
- *   Lost messages    A word says KILLED or OVERDUE, and its worker lives: the kill is sent again. So are commands that
- *                    did not reach the supervisor, and workers that rest are asked for if there is work for them. Bits
- *                    of sleepers may be wrong, too: each look clears them and wakes all workers, and those that sleep
- *                    set them again.
+ *   Lost messages    A word says KILLED or OVERDUE, and its worker lives: the kill is sent again. Bits of sleepers may
+ *                    be wrong, too: each look clears them and wakes all workers, and those that sleep set them again.
  *   Strays           A worker lives and runs nothing that the caller knows of, by its record, but does not sleep; or it
  *                    sleeps while work waits. It may be between two steps. A worker that is found so at two looks is
  *                    killed, unless it has taken a step by the time that the supervisor carries out the kill. So an

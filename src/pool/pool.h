@@ -116,11 +116,11 @@ enum pp_due {
 /* Threads that wait for outcomes; see wait.h. */
 struct pp_waiting {
     struct pp_backoff backoff;
-    bool somebody_polls;  /* a thread sleeps in poll(), for all */
-    unsigned others_wait; /* threads that sleep until it comes back */
-    uint32_t epoch;       /* of the last wish; see bell.h */
-    bool bell_rung;       /* by pp_bell_ring(), and not silenced since */
-    uint64_t go_on_at;    /* ns; until when the supervisor need not be told to go on */
+    bool somebody_polls;    /* a thread sleeps in poll(), for all */
+    unsigned others_wait;   /* threads that sleep until it comes back */
+    uint32_t epoch;         /* of the last wish; see bell.h */
+    bool bell_rung;         /* by pp_bell_ring(), and not silenced since */
+    uint64_t look_after_at; /* ns; when the supervisor is to be looked after next */
 };
 
 /* Counts for pool_stats(). */

@@ -4,7 +4,7 @@
  *
  * Invariant: a noted command is as good later, alone and only once: it tells the supervisor to look at shared memory.
  * Always under the pool's lock.
- * Called by: whatever sends commands; integrity (again). */
+ * Called by: whatever sends commands; wait, processes and reset (again). */
 #ifndef PP_TELL_H
 #define PP_TELL_H
 

@@ -6,9 +6,11 @@
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/callback.h"
+#include "pool/demand.h"
 #include "pool/integrity.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
+#include "pool/tell.h"
 #include "shared/notice.h"
 #include "shared/placement.h"
 #include "shared/state.h"
@@ -40,19 +42,22 @@ static void supervisor_gone(struct pool *pool) {
     pp_break(pool, &why);
 }
 
-/* Not at each look of a program that looks all the time. */
-static void let_supervisor_go_on(struct pool *pool) {
+/* Makes up for a supervisor that was stopped, and for commands that have not reached it. Not at each look of a program
+ * that looks all the time. */
+static void look_after_supervisor(struct pool *pool) {
     uint64_t now = pp_last_tick();
-    if (now < pool->waiting.go_on_at) return;
-    pool->waiting.go_on_at = now + LOOK_FIRST;
+    if (now < pool->waiting.look_after_at) return;
+    pool->waiting.look_after_at = now + LOOK_FIRST;
     pool->backend->go_on(pool);
+    pp_tell_again(pool);
+    if (pool->elastic) pp_ask_for_workers(pool);
 }
 
 bool pp_check_supervisor(struct pool *pool) {
     if (pool->broken || pool->ended || !pool->backend->is_lost) return false;
     bool lost = pool->backend->is_lost(pool);
     if (lost) supervisor_gone(pool);
-    else let_supervisor_go_on(pool);
+    else look_after_supervisor(pool);
     return lost;
 }
 
