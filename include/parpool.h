@@ -65,7 +65,7 @@ struct pool_failure { /* why something failed */
     int signal;        /* that killed the worker (POOL_EDIED); else 0 */
     int cause; size_t dependency; /* POOL_EDEPENDENCY: see FIELDS; else 0 */
     pid_t worker;      /* the process that ran the task; 0: none, or not known */
-    char message[256]; /* one readable line; the text of task_fail(), if the task called it */
+    char message[256]; /* one line; text of a task with \n or \x1b for such characters, as given to task_fail() */
 };
 
 struct pool_options {
@@ -166,7 +166,7 @@ PARPOOL_API void future_free(struct future *future);
 PARPOOL_API int future_failure(struct future *future, struct pool_failure *failure);
 
 /* Sets the message of the task's failure: return task_fail(3, "no header in %s", name);
- * code: returned; with 0 nothing fails. format: as of printf(), cut at 255 bytes; NULL: no message.
+ * code: returned; if the task returns 0, the text is dropped. format: as of printf(), cut at 255 bytes; NULL: none.
  * Returns: code. Blocks: no. Callable: a task; elsewhere it only returns code. Ownership: unchanged. */
 PARPOOL_API int task_fail(int code, const char *format, ...) PARPOOL_PRINTF(2, 3);
 
@@ -225,7 +225,11 @@ PARPOOL_API const char *pool_strerror(int code);
  *   died, or workers die again and again before they begin anything (POOL_EDIED), or the system had no process to give
  *   from the start (POOL_EAGAIN). All open work then ends with that code. A shortage of processes later on passes: work
  *   waits, pool_stats() tells why, and the pool comes back to its size by itself; what waits without any worker at
- *   pool_shutdown() ends with POOL_EAGAIN. */
+ *   pool_shutdown() ends with POOL_EAGAIN.
+ *   A size is POOL_EINVAL if its product with count overflows size_t, or, as arena_size, if it is more than an eighth
+ *   of what size_t can hold; whatever else does not fit is POOL_ENOMEM. So is a map for which the arena, less what
+ *   pool_alloc() and other work have of it, has no room: for its arguments and results that do not lie in it, at once.
+ *   Nothing of such a map is run. */
 enum {
     POOL_END = 0x504f4f4c, /* no failure: there are no more; a number that no next() returns by accident */
     POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
@@ -382,7 +386,8 @@ struct pool_stats {
     uint64_t done;    /* with an outcome, ever */
     uint64_t failed;  /* of those, with another outcome than 0 */
     uint64_t retried; /* times that one was run again after its worker died */
-    uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves */
+    uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves.
+                         With POOL_THREADS and POOL_INLINE those whose task was killed or overdue, once it returns */
     struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
     struct pool_failure shortage;   /* why workers are missing just now; error 0: none is. They are started again, ever
                                        more rarely, at last every 5 s. POOL_EAGAIN: the system refuses processes.
@@ -466,7 +471,7 @@ PARPOOL_API bool future_running(const struct future *future);
 
 /* Cancels the future's task or job if that has not started.
  * Returns: 0: it will never run, and is done with POOL_ECANCELLED; or POOL_EINVAL, POOL_EFOREIGN
- *     POOL_EBUSY: it is running or done
+ *     POOL_EBUSY: it is running or done, perhaps because it was cancelled before
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_cancel(struct future *future);
 
@@ -717,8 +722,8 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
  *   time-out, has its outcome (POOL_ECANCELLED, POOL_EDEADLINE) once it has returned. Items that were claimed in the
  *   same chunk may run before a kill is seen. Tasks and initializers cannot use their own pool in any backend
  *   (POOL_EFOREIGN). With POOL_INLINE a future is done when the call that made it returns; if several threads submit,
- *   when future_get() does: one of them runs tasks at a time. Threads handle no signals but those that a task raises by
- *   a fault. */
+ *   when future_get() does: one of them runs tasks at a time, and the time-outs of the others hold. Threads handle no
+ *   signals but those that a task raises by a fault. */
 enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
 
 /* CAVEATS
@@ -726,10 +731,14 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
  *     must point into the arena, or to what existed, unchanged since, at pool_create().
  *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
- *     parent (POOL_EFOREIGN), but may create a pool of its own. Descriptors that were open at pool_create() are open in
- *     workers. Threads of the program do not exist there.
- *   - If tasks allocate or print, no other thread may be in the middle of that at pool_create(): the C library makes
- *     fork() safe for its own locks, not for those of other libraries.
+ *     parent (POOL_EFOREIGN), but may create a pool of its own; while that exists, a future or stream of the parent
+ *     that is younger than the worker is an invalid pointer there. A variable that receives the pool of pool_create()
+ *     is in its workers as it was before: a NULL pool is POOL_EINVAL. Descriptors that were open at pool_create() are
+ *     open in workers. Threads of the program do not exist there.
+ *   - A lock that another thread holds at pool_create() stays locked in all workers, in later replacements too, and a
+ *     task that takes it hangs. The C library opens some of its own in a child: glibc those of malloc(), stdio and
+ *     dlsym(), not those of localtime(), mktime(), setenv(), random(), rand(), setlocale(), syslog() and getpwnam();
+ *     musl all but those of open FILEs. Other libraries open none. So make pools early, before other threads.
  *   - What a task prints to stdout is written out when the task is done. It must flush other files itself. The program
  *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
@@ -748,9 +757,9 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     Nothing of the program is unwound in the worker: its destructors, catch blocks and clean-up handlers do not run
  *     there, nor does its std::terminate_handler. longjmp() must not leave them: the worker would go on as the program.
  *   - In a worker, handled signals have their default action and no signal is blocked. Each worker leads a process
- *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. A worker that
- *     ends takes its group with it: children that a task left running are killed. A child that returns from the task
- *     ends there.
+ *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. Ctrl-Z stops
+ *     the program alone: workers go on with what was submitted, and time-outs run on. A worker that ends takes its
+ *     group with it: children that a task left running are killed. A child that returns from the task ends there.
  *   - A worker that was killed, and that the system has not ended a second later, since it waits for a dead file system
  *     or its control group is frozen, is left to the system: what it ran has its outcome, and another worker takes its
  *     place. It runs nothing more, but the system call in which it is may still read or write what the task has named

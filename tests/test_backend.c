@@ -181,6 +181,9 @@ TEST_CASE(a_kill_of_a_task_in_a_thread_takes_effect_when_the_task_returns) {
     gate_open(gate);
     assert_code(finish(task, NULL), POOL_ECANCELLED);
     assert_code(finish(job, NULL), POOL_ECANCELLED);
+    struct pool_stats stats = {0};
+    assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.died, 2);
     assert_square(submit_square(pool, 5), 5);
     pool_destroy(pool);
 }
