@@ -77,7 +77,7 @@ struct pool_options {
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
     bool pin, lazy, keep_oom_score;
-    int idle_timeout;
+    int idle_timeout; size_t stack_size;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
 
@@ -270,6 +270,11 @@ enum {
  *   workers            -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
  *   arena_size         bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
  *                      address space: see pool_alloc(). 0: a default that needs no tuning.
+ *   stack_size         bytes of stack for initializer, tasks and finalizer, which then run in a thread of the worker;
+ *                      rounded up. Memory is taken as it is touched. 0: they run in the worker's copy of the thread
+ *                      that called pool_create(), as bindings of other languages need, and on what is left of its
+ *                      stack. With POOL_THREADS it is the stack of each thread; 0: the C library's default. POOL_INLINE
+ *                      has the caller's. Above SIZE_MAX / 8: POOL_EINVAL.
  *   memory_limit       bytes of private data that a worker may allocate beyond what it inherits (RLIMIT_DATA); above
  *                      that its allocations fail. 0: no limit.
  *   memory_soft_limit  bytes of private memory, at its peak and beyond what a worker started with, above which it is
@@ -743,8 +748,8 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
- *   - Initializer, tasks and finalizer run in the worker's copy of the thread that called pool_create(), as bindings of
- *     other languages need, and on what is left of its stack. The message of a failure tells if the stack overflowed.
+ *   - Initializer, tasks and finalizer run on the stack of the thread that called pool_create(), unless stack_size is
+ *     set: 8 MiB in many programs, but 128 KiB in threads with musl. A failure's message tells of a stack overflow.
  *   - Functions of the program that run in its own calls, which are pool_job.progress, next() and callbacks of futures,
  *     and with POOL_INLINE tasks, initializer and finalizer, may throw an exception (C++). It passes through the call
  *     to the program's handler; pool, futures and streams go on. What the call has submitted is submitted, and its

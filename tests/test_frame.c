@@ -65,10 +65,13 @@ static int end_third(const void *in, void *out) {
     return 0;
 }
 
+#define STACK ((size_t)1 << 20)
+
 /* A map, of which the third item has a bad end, and all others are right. */
 struct trial {
     pool_fn *fn;
     const void *context;
+    size_t stack_size;
     struct pool_failure failure;
 };
 
@@ -77,7 +80,9 @@ static int try_map(void *argument) {
     long in[20], out[20];
     int status[20];
     for (long i = 0; i < 20; i++) in[i] = i, out[i] = -1;
-    struct pool *pool = pool_of(2);
+    struct pool_options options = test_options(2);
+    options.stack_size = trial->stack_size;
+    struct pool *pool = pool_from(&options);
     struct pool_job job = {.fn = trial->fn, POOL_IN(in), POOL_OUT(out), .count = 20, .status = status, .chunk = 2,
                            .failure = &trial->failure, .context = trial->context, .context_size = sizeof(int)};
     int error = pool_map(pool, &job);
@@ -90,9 +95,10 @@ static int try_map(void *argument) {
 }
 
 TEST_CASE(a_task_that_ends_its_thread_ends_its_worker_and_no_clean_up_of_the_program_runs) {
-    for (enum way way = 0; way < WAYS; way++) {
+    for (unsigned i = 0; i < 2 * WAYS; i++) {
+        enum way way = (enum way)(i / 2);
         begin();
-        struct trial trial = {.fn = end_third, .context = &way};
+        struct trial trial = {.fn = end_third, .context = &way, .stack_size = i % 2 * STACK};
         assert_code(call_with_clean_up(try_map, &trial), POOL_EDIED);
         assert_no_intrusion();
         assert_int_equal(trial.failure.index, 3);
@@ -224,9 +230,10 @@ static int throw_third(const void *in, void *out) {
 }
 
 TEST_CASE(an_exception_that_leaves_an_item_ends_its_worker_and_the_message_names_its_type) {
-    for (enum thrown what = 0; what < THROWN; what++) {
+    for (unsigned i = 0; i < 2 * THROWN; i++) {
+        enum thrown what = (enum thrown)(i / 2);
         begin();
-        struct trial trial = {.fn = throw_third, .context = &what};
+        struct trial trial = {.fn = throw_third, .context = &what, .stack_size = i % 2 * STACK};
         assert_code(call_guarded(try_map, &trial, intrusions), POOL_EDIED);
         assert_no_intrusion();
         assert_int_equal(trial.failure.index, 3);

@@ -7,16 +7,18 @@
 
 #include "base/sys.h"
 
-/* Whether every process but the caller is refused children. */
+/* Whether every process but the caller is refused children, or threads. */
 static atomic_int *refusing;
+static const char *refused;
 static pid_t caller;
 
 static bool refuse(const char *call) {
-    return strcmp(call, "fork") == 0 && getpid() != caller && atomic_load(refusing);
+    return strcmp(call, refused) == 0 && getpid() != caller && atomic_load(refusing);
 }
 
 static void begin_refusals(int refuses) {
     refusing = shared(sizeof *refusing);
+    refused = "fork";
     atomic_store(refusing, refuses);
     caller = getpid();
     pp_fault = refuse;
@@ -207,6 +209,21 @@ TEST_CASE(a_pool_whose_workers_died_for_nothing_a_few_times_comes_back) {
     pool_destroy(pool);
 }
 
+TEST_CASE(a_worker_with_a_stack_of_its_own_waits_until_the_system_has_a_thread_for_it) {
+    begin_refusals(1);
+    refused = "thread";
+    struct pool_options options = test_options(2);
+    options.stack_size = (size_t)1 << 20;
+    struct pool *pool = pool_from(&options);
+    struct future *waits = submit_square(pool, 12);
+    assert_code(future_wait(waits, 300), POOL_ETIMEDOUT);
+    atomic_store(refusing, 0);
+    assert_square(waits, 12);
+    assert_int_equal(look_at(pool).died, 0);
+    pool_destroy(pool);
+    pp_fault = NULL;
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_pool_comes_back_to_its_size_after_a_shortage_of_processes),
@@ -216,6 +233,7 @@ int main(int argc, char **argv) {
         TEST(a_pool_of_threads_comes_to_its_size_after_a_shortage_of_threads),
         TEST(workers_that_die_for_nothing_are_started_ever_more_rarely_and_then_given_up),
         TEST(a_pool_whose_workers_died_for_nothing_a_few_times_comes_back),
+        TEST(a_worker_with_a_stack_of_its_own_waits_until_the_system_has_a_thread_for_it),
     };
     return run_group("shortage", tests, COUNT(tests), argc, argv);
 }

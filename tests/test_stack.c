@@ -122,11 +122,143 @@ TEST_CASE(a_handler_that_a_task_installs_takes_the_place_of_the_library) {
     pool_destroy(pool);
 }
 
+/* ---- pool_options.stack_size */
+
+#define MIB ((size_t)1 << 20)
+
+static struct pool *pool_with_stack(size_t stack_size, int backend) {
+    struct pool_options options = test_options(2);
+    options.stack_size = stack_size;
+    options.backend = backend;
+    return pool_from(&options);
+}
+
+static int use_stack(const void *in, void *out) {
+    size_t size = *(const size_t *)in;
+    *(int *)out = 1 + recurse(NULL, 0, size);
+    return 0;
+}
+
+TEST_CASE(tasks_have_as_large_a_stack_as_the_program_asks_for) {
+    static const size_t sizes[] = {1, 64 << 10, 3 * MIB + 1, 64 * MIB};
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        for (int backend = POOL_PROCESSES; backend <= POOL_THREADS; backend++) {
+            struct pool *pool = pool_with_stack(sizes[i], backend);
+            size_t used = sizes[i];
+            int result = 0;
+            assert_ok(finish(submit(pool, use_stack, &used, sizeof used, sizeof result), &result));
+            assert_int_equal(result, 1);
+            assert_map_squares(pool, 1000, 0);
+            pool_destroy(pool);
+        }
+    }
+}
+
+TEST_CASE(an_overflow_of_a_stack_of_a_given_size_is_told) {
+    struct pool *pool = pool_with_stack(2 * MIB, POOL_PROCESSES);
+    assert_told(pool);
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_stack_that_cannot_be_is_refused) {
+    struct pool *pool;
+    struct pool_options options = test_options(1);
+    options.stack_size = SIZE_MAX;
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    options.stack_size = SIZE_MAX / 16;
+    assert_code(pool_create(&options, &pool), POOL_ENOMEM);
+    options.backend = POOL_THREADS;
+    assert_code(pool_create(&options, &pool), POOL_EAGAIN);
+}
+
+static _Thread_local int initialized;
+static atomic_int *finalized;
+
+static int initialize(void *unused) {
+    (void)unused;
+    initialized = 5;
+    return 0;
+}
+
+static void finalize(void *unused) {
+    (void)unused;
+    atomic_fetch_add(finalized, initialized == 5);
+}
+
+static volatile sig_atomic_t signals;
+
+static void count_signal(int signal) {
+    (void)signal;
+    signals++;
+}
+
+/* What is different with a second thread in the process, and must not be. */
+static int check_thread(const void *in, void *out) {
+    (void)in, (void)out;
+    sigset_t blocked;
+    if (initialized != 5) return 1;
+    if (pthread_sigmask(SIG_BLOCK, NULL, &blocked) || sigismember(&blocked, SIGUSR1)) return 2;
+    signals = 0;
+    signal(SIGUSR1, count_signal);
+    kill(getpid(), SIGUSR1);
+    if (signals != 1) return 3;
+    if (task_index() % 3 == 1) exit(4);
+    return task_index() % 3 == 2 ? task_fail(5, "item %d", (int)task_index()) : 0;
+}
+
+TEST_CASE(a_worker_with_a_stack_of_its_own_is_like_any_other) {
+    finalized = shared(sizeof *finalized);
+    struct pool_options options = test_options(2);
+    options.stack_size = MIB;
+    options.initializer = initialize;
+    options.finalizer = finalize;
+    options.max_tasks_per_worker = 7;
+    struct pool *pool = pool_from(&options);
+    struct pool_failure failures[20];
+    struct pool_job job = {.fn = check_thread, .count = 30, .failures = failures, .failures_room = COUNT(failures)};
+    assert_code(pool_map(pool, &job), POOL_EDIED);
+    for (size_t i = 0; i < 20; i++) {
+        char message[32];
+        snprintf(message, sizeof message, "item %d", (int)failures[i].index);
+        assert_int_equal(failures[i].index, i / 2 * 3 + i % 2 + 1);
+        assert_code(failures[i].error, i % 2 ? POOL_EFAILED : POOL_EDIED);
+        assert_int_equal(failures[i].code, i % 2 ? 5 : 4);
+        if (i % 2) assert_contains(failures[i].message, message);
+    }
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_true(*finalized > 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(kills_and_time_outs_end_tasks_on_stacks_of_their_own) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_with_stack(MIB, POOL_PROCESSES);
+    struct future *killed = block_worker(pool, gate);
+    assert_ok(future_kill(killed));
+    assert_code(finish(killed, NULL), POOL_ECANCELLED);
+    struct pool_task hangs = {.fn = forever_task, .timeout = 100};
+    struct future *late;
+    assert_ok(pool_submit(pool, &hangs, &late));
+    assert_code(finish(late, NULL), POOL_EDEADLINE);
+    pid_t worker = worker_of(pool);
+    kill(supervisor_of(pool), SIGKILL);
+    struct future *lost;
+    struct pool_task square = {.fn = pid_task, .out_size = sizeof(pid_t)};
+    if (pool_submit(pool, &square, &lost) == 0) finish(lost, NULL);
+    assert_true(gone_within(worker, PATIENCE));
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(an_overflow_of_the_stack_of_the_program_is_told),
         TEST(an_overflow_of_the_stack_of_a_thread_that_made_the_pool_is_told),
         TEST(a_handler_that_a_task_installs_takes_the_place_of_the_library),
+        TEST(tasks_have_as_large_a_stack_as_the_program_asks_for),
+        TEST(an_overflow_of_a_stack_of_a_given_size_is_told),
+        TEST(a_stack_that_cannot_be_is_refused),
+        TEST(a_worker_with_a_stack_of_its_own_is_like_any_other),
+        TEST(kills_and_time_outs_end_tasks_on_stacks_of_their_own),
     };
     return run_group("stack", tests, COUNT(tests), argc, argv);
 }

@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #define LARGE_TABLE 65536 /* bytes */
+/* Below a stack, so large that few frames reach over it: as much as Linux keeps free below that of a program. */
+#define STACK_GUARD ((size_t)1 << 20)
+#define STACK_OF_WORKER ((size_t)1 << 16) /* bytes */
 
 #ifdef PP_FAULTS
 bool (*pp_fault)(const char *call);
@@ -116,15 +119,45 @@ pid_t pp_fork(void) {
     return pid;
 }
 
-int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument) {
+/* Adds what the C library needs, and the worker's own frames. */
+static size_t whole_stack(size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    size_t others = (least > 0 ? (size_t)least : 0) + STACK_OF_WORKER;
+    return (size + others + page - 1) / page * page;
+}
+
+bool pp_stack_map(struct pp_stack *stack, size_t size) {
+    stack->size = whole_stack(size);
+    stack->base = pp_sys_map_stack(STACK_GUARD + stack->size);
+    if (stack->base && mprotect(stack->base, STACK_GUARD, PROT_NONE)) pp_stack_unmap(stack);
+    return stack->base != NULL;
+}
+
+void pp_stack_unmap(struct pp_stack *stack) {
+    pp_unmap(stack->base, STACK_GUARD + stack->size);
+    stack->base = NULL;
+}
+
+static int set_stack(pthread_attr_t *attributes, const struct pp_stack *stack) {
+    if (stack->base) return pthread_attr_setstack(attributes, stack->base + STACK_GUARD, stack->size);
+    return stack->size ? pthread_attr_setstacksize(attributes, whole_stack(stack->size)) : 0;
+}
+
+int pp_thread(pthread_t *thread, const struct pp_stack *stack, void *(*run)(void *argument), void *argument) {
     if (FAULT("thread", EAGAIN)) return EAGAIN;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error) return error;
+    error = set_stack(&attributes, stack);
     sigset_t blocked, before;
     sigfillset(&blocked);
     static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&blocked, own[i]);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int error = pthread_create(thread, NULL, run, argument);
+    if (!error) error = pthread_create(thread, &attributes, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     return error;
 }
 

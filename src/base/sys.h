@@ -115,7 +115,17 @@ bool pp_has_ended(pid_t pid);
 /* Returns a descriptor that is readable once this process has ended; -1 if the system has none. */
 int pp_watch_process(pid_t pid);
 
+/* A stack for a thread: a mapping, of which each process that is forked later has a copy, or what the C library
+ * makes. */
+struct pp_stack {
+    char *base;  /* lowest address of the mapping, where a guard begins; NULL: the C library makes the stack */
+    size_t size; /* bytes; of the C library's stack those that the thread may use itself, 0: its default */
+};
+/* Maps a stack of which a thread may use `size` bytes itself. Returns false if there is no memory. */
+bool pp_stack_map(struct pp_stack *stack, size_t size);
+void pp_stack_unmap(struct pp_stack *stack);
+
 /* Starts a thread that handles only the signals that it causes itself. Returns 0 or the code of pthread_create(). */
-int pp_thread(pthread_t *thread, void *(*run)(void *argument), void *argument);
+int pp_thread(pthread_t *thread, const struct pp_stack *stack, void *(*run)(void *argument), void *argument);
 
 #endif

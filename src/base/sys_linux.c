@@ -48,6 +48,12 @@ void *pp_map_private(size_t size) {
     return map(NULL, size, MAP_PRIVATE);
 }
 
+void *pp_sys_map_stack(size_t size) {
+    void *address = pp_map_private(size);
+    if (address) madvise(address, size, MADV_NOHUGEPAGE);
+    return address;
+}
+
 enum pp_collapsed pp_collapse(char *begin) {
     /* The kernel collapses only a range with at least one page in memory: the load brings one in. Atomic, since workers
      * may be writing here. */

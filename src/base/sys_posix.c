@@ -45,6 +45,10 @@ void *pp_map_private(size_t size) {
     return map(size, MAP_PRIVATE);
 }
 
+void *pp_sys_map_stack(size_t size) {
+    return pp_map_private(size);
+}
+
 enum pp_collapsed pp_collapse(char *begin) {
     (void)begin;
     return PP_REFUSED;

@@ -44,14 +44,16 @@ static bool open_pipes(int pipes[PIPES][2], bool timed) {
     return true;
 }
 
-static noreturn void be_supervisor(struct pool *pool, int p[PIPES][2], pid_t caller, int caller_pidfd) {
+static noreturn void be_supervisor(struct pool *pool, const struct pp_stack *stack, int p[PIPES][2], pid_t caller,
+                                   int caller_pidfd) {
     pp_close(&p[TASKS][1]);
     pp_close(&p[BELL][0]);
     pp_close(&p[COMMANDS][1]);
     pp_close(&p[LIFE][0]);
     pp_supervisor_run(&(struct pp_supervisor_setup){
-        .shared = &pool->shared, .options = &pool->options, .task_pipe = p[TASKS][0], .bell = p[BELL][1],
-        .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1], .caller_pidfd = caller_pidfd, .caller = caller});
+        .shared = &pool->shared, .options = &pool->options, .stack = *stack, .task_pipe = p[TASKS][0],
+        .bell = p[BELL][1], .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1], .caller_pidfd = caller_pidfd,
+        .caller = caller});
 }
 
 static void keep_ends(struct pool *pool, int p[PIPES][2], pid_t supervisor) {
@@ -75,13 +77,19 @@ static int start_processes(struct pool *pool) {
     int error = POOL_EAGAIN;
     char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
     if (!environment) return POOL_ENOMEM;
+    struct pp_stack stack = {.base = NULL};
+    /* Mapped here, so that a size for which there is no memory is told at once. */
+    if (pool->options.stack_size > 0 && !pp_stack_map(&stack, pool->options.stack_size)) {
+        error = POOL_ENOMEM;
+        goto no_stack;
+    }
     if (!open_pipes(p, pool->options.idle_timeout > 0)) goto no_pipes;
     pid_t caller = getpid();
     int caller_pidfd = pp_watch_process(caller);
     pid_t pid = pp_fork();
     if (pid == 0) {
         pp_env_use(environment);
-        be_supervisor(pool, p, caller, caller_pidfd);
+        be_supervisor(pool, &stack, p, caller, caller_pidfd);
     }
     pp_close(&caller_pidfd);
     if (pid > 0) {
@@ -91,6 +99,8 @@ static int start_processes(struct pool *pool) {
         close_pipes(p);
     }
 no_pipes:
+    pp_stack_unmap(&stack);
+no_stack:
     pp_release(environment);
     return error;
 }

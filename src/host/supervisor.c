@@ -96,11 +96,18 @@ static void ring_for_caller(struct supervisor *s) {
 
 /* ---- life of a worker */
 
+/* In the thread that runs tasks. */
+static void work(void *worker_setup) {
+    const struct pp_worker_setup *setup = worker_setup;
+    pp_crash_begin_worker(setup->shared, setup->number);
+    pp_child_accept_signals();
+    pp_worker_run(setup);
+}
+
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(supervisor, s->setup->options->keep_oom_score);
-    pp_crash_begin_worker(s->shared, number);
     int command_pipe = s->setup->command_pipe, lifeline = s->setup->lifeline;
     pp_close(&command_pipe);
     pp_close(&lifeline);
@@ -108,9 +115,12 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_shared_protect(s->shared);
-    pp_worker_run(&(struct pp_worker_setup){.shared = s->shared, .options = s->setup->options, .number = number,
-                                     .life = life, .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
-                                     .follows_corpse = s->had_corpse[number]});
+    struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
+                                    .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
+                                    .follows_corpse = s->had_corpse[number]};
+    if (s->setup->stack.base) pp_frame_run_on(&s->setup->stack, work, &setup);
+    work(&setup);
+    pp_child_exit(1);
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {

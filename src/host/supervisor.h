@@ -10,11 +10,13 @@
 
 #include <stdnoreturn.h>
 
+#include "base/sys.h"
 #include "shared/shared.h"
 
 struct pp_supervisor_setup {
     struct pp_shared *shared;
     const struct pool_options *options;
+    struct pp_stack stack; /* for the workers; base NULL: they have none of their own */
     int task_pipe;       /* read end, for the workers */
     int bell;            /* write end, for the workers, and for notices */
     int command_pipe;    /* read end */

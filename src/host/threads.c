@@ -161,7 +161,8 @@ static bool start_one(struct threads *threads, uint32_t number) {
     pthread_mutex_lock(&threads->lock);
     *t = (struct thread){.threads = threads, .number = number, .state = ALIVE};
     pthread_mutex_unlock(&threads->lock);
-    return t->exists = pp_thread(&t->id, run_thread, t) == 0;
+    struct pp_stack stack = {.size = threads->options->stack_size};
+    return t->exists = pp_thread(&t->id, &stack, run_thread, t) == 0;
 }
 
 static bool is_in(struct threads *threads, uint32_t number, enum thread_state state) {

@@ -71,7 +71,8 @@ static void unmake_memory(struct pool *pool) {
 }
 
 static bool are_valid(const struct pool_options *options) {
-    return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0;
+    return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0 &&
+           options->stack_size <= SIZE_MAX / 8;
 }
 
 static void set_up_pool(struct pool *pool, const struct pool_options *options, int workers) {

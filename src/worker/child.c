@@ -68,9 +68,12 @@ void pp_child_begin_worker(pid_t parent, bool keep_oom_score) {
     signal(SIGCHLD, SIG_DFL); /* the only signal that the supervisor handles; a task may wait for children of its own */
     if (!keep_oom_score) pp_child_offer_memory();
     pp_child_forked = 0; /* it was set by the fork of the supervisor, which is no task's */
+}
+
+void pp_child_accept_signals(void) {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 void pp_child_exit(int status) {

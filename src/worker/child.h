@@ -31,9 +31,11 @@ extern _Atomic int pp_child_pools;
  * of the terminal, drops the output that the program had buffered, becomes the parent of what tasks leave behind, and
  * prepares for tasks that call exit() or fork(). Signals stay blocked. */
 void pp_child_begin(void);
-/* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that, and blocks
- * no signal. keep_oom_score: as in struct pool_options. */
+/* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that. Signals
+ * stay blocked. keep_oom_score: as in struct pool_options. */
 void pp_child_begin_worker(pid_t parent, bool keep_oom_score);
+/* In the thread that runs tasks: blocks no signal. */
+void pp_child_accept_signals(void);
 noreturn void pp_child_exit(int status);
 
 /* ---- by platform: child_linux.c, child_posix.c */

@@ -11,7 +11,12 @@
 
 #include <stdnoreturn.h>
 
+#include "base/sys.h"
+
 /* Calls body(argument), which must not return. */
 noreturn void pp_frame_run(void (*body)(void *argument), void *argument);
+/* The same in a thread of its own on this stack, while the calling thread, which must block all signals, only waits. As
+ * long as the system refuses the thread, tries again, ever more rarely. */
+noreturn void pp_frame_run_on(const struct pp_stack *stack, void (*body)(void *argument), void *argument);
 
 #endif
