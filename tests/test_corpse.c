@@ -202,6 +202,50 @@ TEST_CASE(a_stream_goes_on_after_an_item_whose_worker_does_not_go) {
     pool_destroy(pool);
 }
 
+static int add(void *sum, const void *right) {
+    *(long *)sum += *(const long *)right;
+    return 0;
+}
+
+TEST_CASE(a_reduction_ends_with_the_item_whose_worker_does_not_go) {
+    begin_hold();
+    struct pool *pool = pool_of(2);
+    long in[ITEMS], sum = 0;
+    for (long i = 0; i < ITEMS; i++) in[i] = i;
+    struct pool_reduction reduction = {.fn = third_held_task, POOL_IN(in), POOL_OUT(&sum), .count = ITEMS, .chunk = 1,
+                                       .combine = add, .timeout = 100};
+    int code = pool_reduce(pool, &reduction);
+    if (is_held()) {
+        assert_code(code, POOL_EDEADLINE);
+        assert_true(alive(corpse()));
+        reduction.fn = square_task;
+        assert_ok(pool_reduce(pool, &reduction));
+        assert_int_equal(sum, (ITEMS - 1) * ITEMS * (2 * ITEMS - 1) / 6);
+    }
+    end_hold();
+    pool_destroy(pool);
+}
+
+/* All workers are killed because shared memory was overwritten. The task that ran is not run again where the corpse may
+ * still write. */
+TEST_CASE(a_reset_does_not_wait_for_a_worker_that_does_not_go) {
+    begin_hold();
+    struct pool *pool = pool_of(2);
+    struct future *future;
+    struct pool_task task = {.fn = held_task, .out_size = 100, .retries = 1};
+    assert_ok(pool_submit(pool, &task, &future));
+    if (is_held()) {
+        atomic_store(&pool->shared.status->head, UINT64_MAX / 3);
+        assert_code(future_get(future, NULL, SOON), POOL_ECORRUPT);
+        assert_true(alive(corpse()));
+        assert_squares_at_once(pool, 100);
+        assert_int_equal(pool->corpses.count, 1);
+    }
+    end_hold();
+    future_free(future);
+    pool_destroy(pool);
+}
+
 /* ---- the end */
 
 static void end_with_corpse(void (*finalizer)(void *), bool shuts_down) {
@@ -377,6 +421,8 @@ int main(int argc, char **argv) {
         TEST(a_kill_ends_a_task_whose_worker_does_not_go),
         TEST(only_the_item_is_lost_whose_worker_does_not_go),
         TEST(a_stream_goes_on_after_an_item_whose_worker_does_not_go),
+        TEST(a_reduction_ends_with_the_item_whose_worker_does_not_go),
+        TEST(a_reset_does_not_wait_for_a_worker_that_does_not_go),
         TEST(the_end_of_a_pool_does_not_wait_for_a_worker_that_does_not_go),
         TEST(destroy_does_not_wait_for_a_worker_in_its_initializer_or_finalizer_that_does_not_go),
         TEST(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gone),

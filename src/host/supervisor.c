@@ -239,7 +239,8 @@ static void tell_of_gone_corpses(struct supervisor *s) {
 static void finish_reaped(struct supervisor *s) {
     for (uint32_t w = 0; w < s->staff.workers; w++)
         if (s->staff.states[w] == PP_DEAD) finish_reap(s, w);
-    tell_of_gone_corpses(s);
+    /* A corpse comes before it goes. */
+    if (pp_staff_count(&s->staff, PP_DEAD, s->staff.workers) == 0) tell_of_gone_corpses(s);
 }
 
 /* ---- a reset: see reset.h */
