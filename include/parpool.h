@@ -711,6 +711,8 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
  *                     POOL_PROCESSES               POOL_THREADS                  POOL_INLINE
  *   tasks run         in processes of their own    in threads of the program     in the call that submits or waits
  *   crash, exit()     POOL_EDIED, the pool goes on ends the program              ends the program
+ *   exception (C++)   POOL_EDIED, the pool goes on ends the program              passes to the caller, POOL_EDIED
+ *   pthread_exit()    POOL_EDIED, the pool goes on must not be called            must not be called
  *   kill, time-out    at once                      when the task returns         when the task returns
  *   endless task      can be killed                pool_destroy() waits for it   the call that runs it never returns
  *   leaks             end with the worker          stay in the program           stay in the program

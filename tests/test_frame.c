@@ -323,6 +323,28 @@ TEST_CASE(a_combine_that_an_exception_leaves_fails_its_reduction) {
     assert_contains(failure.message, "std::runtime_error");
 }
 
+static int map_in_threads(void *unused) {
+    (void)unused;
+    enum thrown what = STANDARD_EXCEPTION;
+    struct pool_options options = test_options(2);
+    options.backend = POOL_THREADS;
+    struct pool *pool = pool_from(&options);
+    long in[20] = {0}, out[20];
+    struct pool_job job = {.fn = throw_third, POOL_IN(in), POOL_OUT(out), .count = 20, .context = &what};
+    pool_map(pool, &job);
+    return 3;
+}
+
+static int map_in_threads_guarded(void *unused) {
+    return call_guarded(map_in_threads, unused, intrusions);
+}
+
+TEST_CASE(an_exception_that_leaves_a_task_in_a_thread_ends_the_program) {
+    begin();
+    struct ending ending = run_child(map_in_threads_guarded, NULL, PATIENCE);
+    assert_int_equal(ending.signal, SIGABRT);
+}
+
 #endif
 
 int main(int argc, char **argv) {
@@ -338,6 +360,7 @@ int main(int argc, char **argv) {
         TEST(an_initializer_that_an_exception_leaves_has_failed),
         TEST(a_finalizer_that_an_exception_leaves_ends_its_worker),
         TEST(a_combine_that_an_exception_leaves_fails_its_reduction),
+        TEST(an_exception_that_leaves_a_task_in_a_thread_ends_the_program),
 #endif
     };
     return run_group("frame", tests, COUNT(tests), argc, argv);
