@@ -294,7 +294,8 @@ enum {
  *                      them may end so. 0: never. For POOL_PROCESSES.
  *   finalizer          runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
  *                      the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
- *                      calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL.
+ *                      calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
+ *                      worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
  *
  * FIELDS of struct pool_job
  *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored, and fn writes to scratch memory of
@@ -302,6 +303,11 @@ enum {
  *   count              below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at
  *                      most arena_size or 256 MiB, whichever is more; else POOL_ENOMEM. They are touched where items
  *                      fail.
+ *   timeout            counts until what the item has printed to stdout is written: it is the item that printed that
+ *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
+ *                      in one go share the writing; a death or a kill meanwhile costs the last of them. While work with
+ *                      a time-out is open, the longest one also bounds finalizers, and an initializer that exceeds it
+ *                      by 1 s and ten times what any has taken so far counts as failed. Neither costs an item.
  *   retries            not for an item that was killed, on request or past its time-out.
  *   status             POOL_ENOMEM: the item could not be run for lack of memory.
  *   failures           as failure, of all failed items in their order, then zeroes; of the lowest indices if there are
@@ -348,7 +354,7 @@ enum {
 
 enum {
     POOL_CANCEL_PENDING = 1, /* work that has not started is cancelled (POOL_ECANCELLED) */
-    POOL_KILL_RUNNING = 2    /* running work is killed (POOL_ECANCELLED) */
+    POOL_KILL_RUNNING = 2    /* running work is killed (POOL_ECANCELLED), finalizers too: at the end they have 1 s */
 };
 
 /* Closes the pool to new work, waits until submitted work is done, and ends the workers, after their finalizers.

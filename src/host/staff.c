@@ -135,11 +135,11 @@ static bool has_succeeded(struct pp_staff *staff) {
     return any;
 }
 
-/* Of a worker that was not ready: whether its initializer returned a failure, or an exception or pthread_exit() left
- * it. */
+/* Of a worker that was not ready: whether its initializer returned a failure, was overdue, or an exception or
+ * pthread_exit() left it. */
 static bool initializer_failed(const struct pp_notice *death) {
     enum pp_last last = death->last.kind;
-    return death->init_code != 0 || last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
+    return death->init_code != 0 || death->init_overdue || last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
 }
 
 /* Whether the number gets another worker; after a pause if its workers keep dying for nothing. */

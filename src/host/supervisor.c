@@ -33,6 +33,7 @@ struct supervisor {
     int statuses[PP_WORKERS];
     pid_t groups[GROUPS]; /* of the last workers that left children, which were killed; 0: none */
     uint32_t groups_left;
+    bool init_overdue[PP_WORKERS];    /* it was killed because its initializer did not end */
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
     bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
     bool had_corpse[PP_WORKERS];      /* ever, of this number */
@@ -132,6 +133,7 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
     s->killed[number] = 0;
+    s->init_overdue[number] = false;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
 }
@@ -164,8 +166,7 @@ static void let_workers_go_on(const struct supervisor *s, uint32_t first) {
 
 /* ---- death of a worker */
 
-static void kill_worker(void *context, uint32_t worker) {
-    struct supervisor *s = context;
+static void kill_worker(struct supervisor *s, uint32_t worker) {
     if (s->staff.states[worker] != PP_ALIVE) return;
     kill(-s->pids[worker], SIGKILL);
     /* Also if it does not lead its group yet. A process that may not be killed, since a task has changed its user, is
@@ -174,11 +175,19 @@ static void kill_worker(void *context, uint32_t worker) {
     if (killed && s->killed[worker] == 0) s->killed[worker] = pp_now();
 }
 
+/* Its task, its initializer or its finalizer is overdue. */
+static void kill_overdue(void *context, uint32_t worker) {
+    struct supervisor *s = context;
+    s->init_overdue[worker] = !atomic_load_explicit(&s->shared->starts[worker].ready, memory_order_relaxed);
+    kill_worker(s, worker);
+}
+
 /* Tells the caller of a death, and ends the life. The worker stays DEAD while there is no room for the notice. */
 static void finish_reap(struct supervisor *s, uint32_t w) {
     int status = s->statuses[w];
     struct pp_notice death = pp_life_describe(s->shared, w, s->pids[w], status);
     death.reset = s->staff.paused && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    death.init_overdue = s->init_overdue[w];
     death.lingers = s->lingers[w];
     bool futile = pp_staff_is_futile(&s->staff, &death);
     if (!pp_life_end(s->shared, w, &death)) return;
@@ -410,7 +419,7 @@ static void supervise(void *supervisor) {
         if (s->staff.wanted == 0 && pp_staff_count(&s->staff, PP_ALIVE, s->staff.workers) == 0) /* all have retired */
             leave(s, pp_now() + LEAVE_NS);
         if (pp_now() >= s->next_check || s->next_check == 0)
-            s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_worker, s);
+            s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_overdue, s);
         wait_for_events(s);
     }
 }

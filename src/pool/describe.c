@@ -104,6 +104,8 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
     if (notice->code == POOL_EINIT && notice->init_code != 0) {
         failure->code = notice->init_code;
         snprintf(text, room, "the initializer returned %d", failure->code);
+    } else if (notice->code == POOL_EINIT && notice->init_overdue) {
+        snprintf(text, room, "the initializer does not end: it was killed after many times of what it took before");
     } else if (notice->code == POOL_EAGAIN) {
         describe_refusal(failure, notice->status);
     } else {

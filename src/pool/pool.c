@@ -20,7 +20,9 @@
 #include "pool/wait.h"
 #include "shared/pages.h"
 #include "shared/placement.h"
+#include "shared/record.h"
 
+#define FINALIZERS_NS 1000000000U /* how long finalizers may take where what runs is to be killed */
 #define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
 #define FREE_SLOTS_SIZE (PP_SLOTS * sizeof(uint32_t))
 
@@ -179,6 +181,11 @@ static void kill_running(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
         if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_kill(pool, f);
     pp_jobs_kill(pool);
+    for (uint32_t w = 0; w < pool->workers; w++) {
+        uint32_t life; /* finalizers, which keep what waits from a new worker */
+        if (!pp_record_may_kill_ending(&pool->shared, w, 0, &life)) continue;
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
+    }
 }
 
 /* Workers in the program's own process cannot be killed. They end when the tasks that they run have returned. Other
@@ -198,6 +205,14 @@ static void end_workers(struct pool *pool) {
     pthread_cond_broadcast(&pool->changed);
 }
 
+/* Has the workers run their finalizers; after POOL_KILL_RUNNING only for a while. */
+static int retire_all(struct pool *pool, int flags, uint64_t deadline) {
+    if (!(flags & POOL_KILL_RUNNING) || pool->in_here) return pp_retire_all(pool, deadline);
+    uint64_t end = pp_now() + FINALIZERS_NS;
+    int error = pp_retire_all(pool, end < deadline ? end : deadline);
+    return pp_now() < deadline ? 0 : error;
+}
+
 int pool_shutdown(struct pool *pool, int flags, int timeout) {
     if (!pool || timeout < -1 || (flags & ~(POOL_CANCEL_PENDING | POOL_KILL_RUNNING))) return POOL_EINVAL;
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
@@ -215,7 +230,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     }
     int error = 0;
     while (!error && pool->open > 0) error = pp_wait(pool, &(struct pp_goal){.baseline = pool->finished}, deadline);
-    if (!error && pool->options.finalizer) error = pp_retire_all(pool, deadline);
+    if (!error && pool->options.finalizer) error = retire_all(pool, flags, deadline);
     if (!error) end_workers(pool);
     pp_release_guard(&guard);
     pp_unlock_and_let_go(pool);

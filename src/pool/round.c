@@ -244,6 +244,8 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     pp_plan_mark(j->plan, chunk.first, chunk.last, notice->left.has_errors);
     uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), next = notice->left.progress;
     if (victim != PP_NO_VICTIM) {
+        /* It may have failed, and then not survived the writing of its output. */
+        if (notice->left.has_errors) atomic_store_explicit(&j->plan->failed[victim], 0, memory_order_relaxed);
         settle_victim(j, notice, victim);
         next = victim + 1;
     } else if (next == chunk.begin && next < chunk.end) {
@@ -287,7 +289,9 @@ void pp_round_recall(struct pool *pool, struct pp_job *j) {
 void pp_round_kill(struct pool *pool, struct pp_job *j) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         uint32_t life;
-        if (!pp_record_kill(&pool->shared, w, pp_round_ticket(pool, j), &life)) continue;
+        uint64_t ticket = pp_round_ticket(pool, j);
+        if (!pp_record_kill(&pool->shared, w, ticket, &life) &&
+            !pp_record_may_kill_ending(&pool->shared, w, ticket, &life)) continue;
         PP_POINT("swapped to killed");
         /* The word names its worker, but a task may have overwritten it: so the number comes from here. */
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));

@@ -33,7 +33,7 @@ void pp_round_died(struct pool *pool, struct pp_job *job, const struct pp_notice
 bool pp_round_is_intact(const struct pool *pool, const struct pp_job *job);
 /* No worker lives: leaves what was not claimed for the next round, and closes this one, which then is to be settled. */
 void pp_round_recall(struct pool *pool, struct pp_job *job);
-/* Kills every item that runs. */
+/* Kills every item that runs, and every worker that runs its finalizer with a rest of the job in its hands. */
 void pp_round_kill(struct pool *pool, struct pp_job *job);
 /* Counts the positions that are done by the marks and records, and how many of them have failed. */
 void pp_round_count(const struct pool *pool, const struct pp_job *job, uint64_t *done, uint64_t *failed);

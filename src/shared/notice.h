@@ -24,6 +24,7 @@ struct pp_notice {
     int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
+    bool init_overdue; /* it was killed because its initializer did not end */
     bool reset;   /* the supervisor killed it because of PP_RESET */
     bool lingers; /* it is a corpse: see worker_life.h */
     struct pp_snapshot left;   /* what its record said in the end: untrusted */

@@ -59,6 +59,14 @@ bool pp_record_kill(struct pp_shared *shared, uint32_t worker, uint64_t job, uin
     }
 }
 
+/* The life is read first: if the worker has another by now, the kill of the old one does nothing, and the new one has
+ * said nothing of itself. */
+bool pp_record_may_kill_ending(const struct pp_shared *shared, uint32_t worker, uint64_t job, uint32_t *life) {
+    const struct pp_record *record = &shared->records[worker];
+    *life = atomic_load_explicit(&shared->control->lives[worker], memory_order_acquire);
+    return pp_record_is_ending(record) && (job == 0 || pp_record_job(record) == job);
+}
+
 /* ---- a snapshot */
 
 /* `progress` is read before `begin` and `end`: of a worker that lives, it then is rarely of a later chunk than they

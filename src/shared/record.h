@@ -43,8 +43,8 @@ struct pp_record {
     /* State word of the worker's visit to the job, or of the item that it runs there; see state.h. The caller swaps it
      * to KILLED, the supervisor to OVERDUE. */
     _Atomic uint64_t item;
-    /* When the task or item that has a time-out was started, ns; 0: not known. Set to 0 before the task's state says
-     * RUNNING; the supervisor swaps what makes no sense for the time of its look. */
+    /* When the task or item that has a time-out, or the finalizer, was started, ns; 0: not known. Set to 0 before the
+     * task's state says RUNNING; the supervisor swaps what makes no sense for the time of its look. */
     _Atomic uint64_t started;
     /* The chunk is the positions [begin, end), where `end` is sealed: see pp_plan_seal(). It is 0 while the others are
      * written, so that a death in between leaves an empty chunk. Read by the caller. */
@@ -64,7 +64,9 @@ struct pp_record {
     /* Whether the worker has left last words: enum pp_last; see last_words.h. Written after them (release), read after
      * the worker's death. */
     _Alignas(PP_LINE) _Atomic uint32_t last;
-    /* Why the worker ends its life by itself: PP_RETIRED…; 0: it does not. Read after its end. */
+    /* Why the worker ends its life by itself: PP_RETIRED…; 0: it does not. Written after `started`, which then is when
+     * it began to end, and with sequential consistency: the worker sets it and then looks whether its job must stop,
+     * the caller tells the job to stop and then looks at this. Read by the caller and the supervisor. */
     _Atomic uint32_t retired;
     /* For pool_stats(): tasks and items that this life has run, ns that it was at them, and since when it is at the
      * present one (0: idle). `busy_since` is written last (release). Read by the caller. */
@@ -95,6 +97,10 @@ static inline _Atomic uint64_t *pp_record_word(struct pp_record *record) {
 /* The i-th of the tickets that it has taken and perhaps not started; 0 ends them. */
 static inline uint64_t pp_record_claimed(const struct pp_record *record, int i) {
     return atomic_load_explicit(&record->claimed[i], memory_order_acquire);
+}
+/* Whether it ends by itself. Its finalizer may run; it will start nothing more. */
+static inline bool pp_record_is_ending(const struct pp_record *record) {
+    return atomic_load_explicit(&record->retired, memory_order_seq_cst) != 0;
 }
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
 static inline uint64_t pp_record_announced(const struct pp_record *record) {
@@ -128,6 +134,9 @@ uint64_t pp_record_started(struct pp_record *record, uint64_t now);
 /* Caller: swaps the worker's visit to this job, or the item that it runs there, to KILLED. Returns false if the worker
  * runs nothing there; else the worker, whose life is *life, must be killed. */
 bool pp_record_kill(struct pp_shared *shared, uint32_t worker, uint64_t job, uint32_t *life);
+/* Caller: whether the worker ends by itself, with a rest of this job in its hands; job 0: or of none. Then the worker,
+ * whose life is *life, may be killed. */
+bool pp_record_may_kill_ending(const struct pp_shared *shared, uint32_t worker, uint64_t job, uint32_t *life);
 
 /* ---- A snapshot: the record as one reader saw it. */
 

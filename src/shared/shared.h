@@ -54,6 +54,7 @@ struct pp_control {
      * the supervisor clears; see timer.h. */
     _Alignas(PP_LINE) _Atomic uint64_t timed;
     _Atomic uint32_t timers_on;
+    _Atomic uint32_t longest; /* the longest of their time-outs, ms, since the clock last started */
     /* Number of notices ever announced and written (by the supervisor) and read (by the caller). notices_full: the
      * supervisor waits for room; it sets the field, the caller clears it. See notice.h. */
     _Alignas(PP_LINE) _Atomic uint64_t notices_announced;
@@ -124,6 +125,8 @@ _Static_assert(sizeof(struct pp_outcome) == PP_LINE,
  * not decide whether a worker is started again. Cleared when a life begins; see worker_life.h. */
 struct pp_start {
     _Atomic uint32_t ready;    /* its initializer has succeeded */
+    _Atomic uint64_t began;    /* ns when that was started; 0: it was not, or there is none */
+    _Atomic uint64_t took;     /* ns that it took when it last succeeded in this number; it stays for the next life */
     _Atomic int32_t init_code; /* what its initializer returned */
 };
 

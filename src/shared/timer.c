@@ -4,11 +4,15 @@
 #include "shared/record.h"
 
 #define NS_PER_MS 1000000U
+#define INITIALIZERS 10U          /* so many times as long as the longest so far may an initializer take, */
+#define INITIALIZER_NS 1000000000U /* and this, and the longest time-out */
 
 bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout) {
     struct pp_control *control = shared->control;
     atomic_fetch_add_explicit(&control->timed, 1, memory_order_seq_cst);
     bool runs = atomic_load_explicit(&control->timers_on, memory_order_seq_cst) != 0;
+    if (!runs || (uint32_t)timeout > atomic_load_explicit(&control->longest, memory_order_relaxed))
+        atomic_store_explicit(&control->longest, (uint32_t)timeout, memory_order_relaxed);
     if (runs && timeout >= *shortest) return false;
     *shortest = timeout;
     atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
@@ -62,6 +66,30 @@ static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct t
     return pp_record_started(&shared->records[worker], now) + (uint64_t)timed->timeout * NS_PER_MS;
 }
 
+/* The longest that an initializer has taken; 0: none has succeeded, or there is none. */
+static uint64_t longest_initializer(const struct pp_shared *shared, uint32_t workers) {
+    uint64_t longest = 0;
+    for (uint32_t w = 0; w < workers; w++) {
+        uint64_t took = atomic_load_explicit(&shared->starts[w].took, memory_order_relaxed);
+        if (took > longest) longest = took;
+    }
+    return longest;
+}
+
+/* When the worker's initializer is due; UINT64_MAX: it does not run, or nothing tells how long it may take. */
+static uint64_t initializer_due_at(const struct pp_shared *shared, uint32_t worker, uint64_t longest, uint64_t most) {
+    const struct pp_start *start = &shared->starts[worker];
+    uint64_t began = atomic_load_explicit(&start->began, memory_order_relaxed);
+    bool runs = began != 0 && atomic_load_explicit(&start->ready, memory_order_relaxed) == 0;
+    return runs && longest > 0 ? began + most + INITIALIZERS * longest + INITIALIZER_NS : UINT64_MAX;
+}
+
+/* When the worker's finalizer is due; UINT64_MAX: it does not run. */
+static uint64_t finalizer_due_at(struct pp_shared *shared, uint32_t worker, uint64_t most, uint64_t now) {
+    struct pp_record *record = &shared->records[worker];
+    return pp_record_is_ending(record) ? pp_record_started(record, now) + most : UINT64_MAX;
+}
+
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
                         void (*kill)(void *context, uint32_t worker), void *context) {
     struct pp_control *control = shared->control;
@@ -76,7 +104,13 @@ uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shorte
     }
     uint64_t next = now + (uint64_t)*shortest * NS_PER_MS;
     uint32_t workers = atomic_load_explicit(&control->workers, memory_order_relaxed);
+    uint64_t most = (uint64_t)atomic_load_explicit(&control->longest, memory_order_relaxed) * NS_PER_MS;
+    uint64_t longest = longest_initializer(shared, workers);
     for (uint32_t w = 0; w < workers; w++) {
+        uint64_t begin = initializer_due_at(shared, w, longest, most), end = finalizer_due_at(shared, w, most, now);
+        uint64_t first = begin < end ? begin : end;
+        if (first <= now) kill(context, w);
+        if (first > now && first < next) next = first;
         const struct timed both[] = {task_of(shared, w), item_of(shared, w)};
         for (int i = 0; i < 2; i++) {
             uint64_t due = due_at(shared, w, &both[i], now);

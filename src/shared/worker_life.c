@@ -6,12 +6,14 @@
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t life = (atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
-    /* Release: a look that sees this life sees the notice of the last one. Pairs with the acquire in integrity.c. */
-    atomic_store_explicit(&shared->control->lives[worker], life, memory_order_release);
     struct pp_start *start = &shared->starts[worker];
     atomic_store_explicit(&start->ready, 0, memory_order_relaxed);
     atomic_store_explicit(&start->init_code, 0, memory_order_relaxed);
+    atomic_store_explicit(&start->began, 0, memory_order_relaxed);
     pp_record_begin_life(&shared->records[worker]);
+    /* Release: a look that sees this life sees the notice of the last one, and nothing that the last one said of
+     * itself. Pairs with the acquire in integrity.c and in pp_record_may_kill_ending(). */
+    atomic_store_explicit(&shared->control->lives[worker], life, memory_order_release);
     return life;
 }
 

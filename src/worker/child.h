@@ -42,7 +42,9 @@ noreturn void pp_child_exit(int status);
 
 /* Drops output that the program had buffered before the fork: the program itself will write it. */
 void pp_child_drop_output(void);
-/* Writes the output that a task has printed. Called by the worker, too. */
+/* Whether a task may have printed what is not written yet. Called by the worker, too, as is: */
+bool pp_child_has_output(void);
+/* Writes the output that a task has printed. Waits for as long as the reader of a full pipe does not read. */
 void pp_child_flush(void);
 /* Makes exit() in a task end the worker at once: exit handlers and unwritten files belong to the program. Does nothing
  * where the C library cannot do that. */

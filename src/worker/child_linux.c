@@ -16,9 +16,13 @@ void pp_child_drop_output(void) {
     __fpurge(stderr);
 }
 
+bool pp_child_has_output(void) {
+    return __fpending(stdout) > 0;
+}
+
 /* fflush() takes a lock even if there is nothing to write, and this is called for each task and part of a chunk. */
 void pp_child_flush(void) {
-    if (__fpending(stdout) > 0) fflush(stdout);
+    if (pp_child_has_output()) fflush(stdout);
 }
 
 #if defined(__GLIBC__)

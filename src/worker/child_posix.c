@@ -21,6 +21,11 @@ void pp_child_drop_output(void) {
     if (null >= 0) close(null);
 }
 
+/* POSIX has no way to tell. */
+bool pp_child_has_output(void) {
+    return true;
+}
+
 void pp_child_flush(void) {
     fflush(stdout);
 }

@@ -148,9 +148,9 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *claimer, uint64_t tick
  * last claimer out of a job in which nothing is left announces that. Returns true if the owner must ring the bell. */
 bool pp_leave_job(struct pp_claimer *claimer, uint64_t ticket, const struct pp_job_plan *unfinished);
 
-/* Whether the job is being killed, so that nothing more of it may be started. After pp_begin_visit() or
- * pp_begin_item(). Pairs with pp_round_kill(), which sets `stop` and then looks at the records: it sees what was begun,
- * or the claimer sees that it is to stop. */
+/* Whether the job is being killed, so that nothing more of it may be started. After pp_begin_visit(), pp_begin_item()
+ * or pp_set_retired(). Pairs with pp_round_kill(), which sets `stop` and then looks at the records: it sees what was
+ * begun, or the claimer sees that it is to stop. */
 static inline bool pp_job_must_stop(const struct pp_job_plan *plan) {
     return atomic_load_explicit(&plan->stop, memory_order_seq_cst) != 0;
 }
@@ -205,7 +205,7 @@ static inline void pp_begin_part(struct pp_claimer *c, uint64_t end) {
 static inline void pp_finish_item(struct pp_record *record, uint64_t position) {
     atomic_store_explicit(&record->progress, position + 1, memory_order_release);
 }
-/* The item at `position`, the last that was finished, counts as not finished after all. */
+/* The item at `position`, the last that was finished, counts as running again. */
 static inline void pp_unfinish_item(struct pp_claimer *c, uint64_t position) {
     atomic_store_explicit(&c->record->progress, position, memory_order_release);
 }
@@ -245,9 +245,10 @@ static inline void pp_count_time(struct pp_claimer *c, uint64_t ns, uint64_t sin
     /* Release: pairs with the acquire in pp_record_counts(), which then sees both. */
     atomic_store_explicit(&c->record->busy_since, since, memory_order_release);
 }
-/* It ends its life by itself. why: PP_RETIRED… */
-static inline void pp_set_retired(struct pp_claimer *c, uint32_t why) {
-    atomic_store_explicit(&c->record->retired, why, memory_order_relaxed);
+/* From now on it ends its life by itself. why: PP_RETIRED… Pairs with pp_round_kill() as pp_job_must_stop() does. */
+static inline void pp_set_retired(struct pp_claimer *c, uint32_t why, uint64_t now) {
+    pp_start_clock(c, now);
+    atomic_store_explicit(&c->record->retired, why, memory_order_seq_cst);
 }
 
 #endif

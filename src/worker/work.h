@@ -54,6 +54,7 @@ struct pp_worker_idle {
 
 /* Its view of the job table. */
 struct pp_worker_jobs {
+    const struct pp_job_plan *plan; /* of the job that it is in; NULL: none */
     uint32_t next;                  /* the entry to look at next */
     uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing was left to claim */
     uint64_t paced;                 /* ticket of the job that the pace is of */
@@ -97,6 +98,7 @@ static inline void pp_work_flush(const struct worker *w) {
 /* Ends its life by itself. why: PP_RETIRED… */
 noreturn void pp_work_retire(struct worker *w, uint32_t why);
 void pp_work_retire_if_due(struct worker *w);
+bool pp_work_must_retire(const struct worker *w);
 /* Rings the caller's bell. A worker that cannot retires, which rings the bell, too. */
 void pp_work_ring(struct worker *w);
 /* For pool_stats(): so many tasks or items were run. */

@@ -61,12 +61,22 @@ static noreturn void outlive_kill(struct worker *w, uint64_t end) {
     pp_work_await_kill(w);
 }
 
+/* What the items of a chunk have printed is written in one go, as if by the last of them: so a worker that dies of
+ * that, or is killed while a full pipe keeps it waiting, has a victim. */
+static void write_output(struct worker *w, uint64_t last) {
+    if (w->ends || !pp_child_has_output()) return;
+    pp_unfinish_item(&w->claimer, last);
+    PP_POINT("writing");
+    pp_child_flush();
+    pp_finish_item(w->claimer.record, last);
+}
+
 /* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each chunk. */
 static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t visit) {
     if (pp_visit_was_killed(&w->claimer, visit)) pp_work_await_kill(w);
     pp_begin_part(&w->claimer, part->end);
     run_items(w, plan, part);
-    pp_work_flush(w);
+    write_output(w, part->end - 1);
     PP_POINT("finished");
     if (pp_visit_was_killed(&w->claimer, visit)) outlive_kill(w, part->end);
 }
@@ -93,11 +103,11 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
         w->bounds.has_run = true;
+        pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
         PP_POINT("item ran");
         pp_work_check_clock(w, pp_item_word(c), running, plan->timeout);
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
         if (w->bounds.has_quota) w->bounds.quota--;
-        pp_work_flush(w);
         if (item.in) item.in += plan->in_size;
         if (item.out) item.out += item.out_step;
     }
@@ -134,7 +144,8 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
     struct pp_chunk chunk;
     bool looked;
     do {
-        if (!visit) pp_work_retire_if_due(w);
+        /* Its finalizer runs once it has left the job: nothing waits for that. */
+        if (!visit && pp_work_must_retire(w)) break;
         uint64_t most = w->bounds.has_quota ? w->bounds.quota : UINT64_MAX;
         if (!pp_claim_chunk(&w->claimer, plan, pace, most, &chunk)) return true;
         run_chunk(w, plan, scratch, &chunk, visit);
@@ -175,6 +186,7 @@ static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
 
 /* unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL. */
 static void leave_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *unfinished) {
+    w->jobs.plan = NULL;
     if (pp_leave_job(&w->claimer, ticket, unfinished)) pp_work_ring(w);
 }
 
@@ -196,7 +208,7 @@ static void begin_pace(struct worker *w, uint64_t ticket) {
 }
 
 static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
-    const struct pp_job_plan *plan = pp_claim_job(&w->claimer, ticket);
+    const struct pp_job_plan *plan = w->jobs.plan = pp_claim_job(&w->claimer, ticket);
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
         w->jobs.used_up[entry] = ticket;

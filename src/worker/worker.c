@@ -43,9 +43,11 @@ void pp_work_end_forked(void) {
 }
 
 noreturn void pp_work_retire(struct worker *w, uint32_t why) {
-    pp_set_retired(&w->claimer, why);
+    pp_set_retired(&w->claimer, why, pp_now());
     w->call->running = false;
-    if (w->options->finalizer) w->options->finalizer(w->options->finalizer_arg);
+    /* A caller that kills a job need not wait for a finalizer that would run with a rest of the job in its hands. */
+    bool killed = w->jobs.plan && pp_job_must_stop(w->jobs.plan);
+    if (w->options->finalizer && !killed) w->options->finalizer(w->options->finalizer_arg);
     pp_work_flush(w);
     pp_work_die(w, 0);
 }
@@ -57,10 +59,14 @@ static bool is_surplus(const struct worker *w) {
 
 /* The memory limit holds only once the worker has run something: if the initializer alone needs more, each worker that
  * follows would end at once, too. */
-void pp_work_retire_if_due(struct worker *w) {
+bool pp_work_must_retire(const struct worker *w) {
     const struct pp_worker_bounds *bounds = &w->bounds;
     bool is_large = bounds->soft_limit && bounds->has_run && pp_memory_used() > bounds->soft_limit;
-    if ((bounds->has_quota && bounds->quota == 0) || is_large || is_surplus(w)) pp_work_retire(w, PP_RETIRED);
+    return (bounds->has_quota && bounds->quota == 0) || is_large || is_surplus(w);
+}
+
+void pp_work_retire_if_due(struct worker *w) {
+    if (pp_work_must_retire(w)) pp_work_retire(w, PP_RETIRED);
 }
 
 static bool is_same(struct pp_file a, struct pp_file b) {
@@ -191,18 +197,26 @@ void pp_worker_enter(struct worker *w) {
     w->call->running = true;
 }
 
+/* For the supervisor's clock; see timer.h. */
+static void note_initializer(struct pp_start *start) {
+    uint64_t began = atomic_load_explicit(&start->began, memory_order_relaxed);
+    if (began != 0) atomic_store_explicit(&start->took, pp_now() - began, memory_order_relaxed);
+}
+
 void pp_worker_initialize(struct worker *w) {
     const struct pool_options *options = w->options;
     w->call->running = false;
+    struct pp_start *start = &w->claimer.shared->starts[w->claimer.number];
+    if (options->initializer) atomic_store_explicit(&start->began, pp_now(), memory_order_relaxed);
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
     pp_work_end_if_forked(w);
     pp_work_flush(w);
-    struct pp_start *start = &w->claimer.shared->starts[w->claimer.number];
     if (code != 0) {
         atomic_store_explicit(&start->init_code, code, memory_order_relaxed);
         pp_work_die(w, 1);
     }
     w->call->running = true;
+    note_initializer(start);
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* read after the worker's end */
     if (!w->ends) pp_shared_protect_starts(w->claimer.shared);
 }
