@@ -128,6 +128,7 @@ TEST_CASE(a_kill_ends_a_job_whose_output_nobody_reads) {
             if (kind == 3) c.options.memory_soft_limit = (size_t)1 << 30;
             assert_child_passes(kill_of_output, &c);
         }
+    printed = NULL;
 }
 
 /* The reader has gone: the worker that writes dies of SIGPIPE. */
@@ -220,7 +221,7 @@ TEST_CASE(a_kill_ends_a_job_whose_workers_are_in_their_finalizers) {
     }
 }
 
-/* Also if the finalizer of a pool never ends: so a shutdown that kills comes to an end whatever the program has given. */
+/* Also if the finalizer never ends: a shutdown that kills comes to an end whatever the program has given. */
 TEST_CASE(a_shutdown_that_kills_ends_finalizers) {
     struct pool_options options = test_options(2);
     atomic_int *hanging = shared(sizeof *hanging);

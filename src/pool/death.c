@@ -71,11 +71,30 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     }
 }
 
+static void send_again_if_pending(struct pool *pool, uint64_t ticket) {
+    struct future *future = pp_slot_future(pool, ticket);
+    if (!future || future->is_job) return;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
+    if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
+}
+
+/* A successor that died, or will not come, must not keep others from what was left to it: a task's ticket is sent
+ * again, and a job's no longer counts. */
+static void release_bequest(struct pool *pool, uint32_t worker, uint64_t ticket) {
+    const struct future *future = pp_slot_future(pool, ticket);
+    if (future && future->is_job) pp_swap(&pool->shared.records[worker].bequest, ticket, 0);
+    send_again_if_pending(pool, ticket);
+}
+
+void pp_bequests_release(struct pool *pool) {
+    for (uint32_t w = pool->wanted; w < pool->workers; w++)
+        release_bequest(pool, w, pp_record_bequest(&pool->shared.records[w]));
+}
+
 void pp_claims_died(struct pool *pool, const struct pp_notice *notice) {
-    for (int i = 0; i < PP_CLAIMED_MOST && notice->left.claimed[i] != 0; i++) {
-        struct future *future = pp_slot_future(pool, notice->left.claimed[i]);
-        if (!future || future->is_job) continue;
-        uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
-        if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, future->slot);
-    }
+    bool has_successor = notice->left.retired && notice->worker < pool->wanted;
+    uint64_t bequest = notice->left.bequest;
+    for (int i = 0; i < PP_CLAIMED_MOST && notice->left.claimed[i] != 0; i++)
+        if (notice->left.claimed[i] != bequest) send_again_if_pending(pool, notice->left.claimed[i]);
+    if (bequest != 0 && !has_successor) release_bequest(pool, notice->worker, bequest);
 }

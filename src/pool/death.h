@@ -16,7 +16,9 @@ bool pp_task_try_again(struct pool *pool, struct future *future);
 bool pp_task_lost(struct pool *pool, uint32_t slot);
 /* Ends the task that the dead worker ran, or has it run again. */
 void pp_task_died(struct pool *pool, const struct pp_notice *notice);
-/* Sends the tickets again that the dead worker had claimed and not started. */
+/* Sends the tickets again that the dead worker had claimed and not started, but not the one that its successor runs. */
 void pp_claims_died(struct pool *pool, const struct pp_notice *notice);
+/* The pool has become smaller: the same for what workers have left to successors that will not come. */
+void pp_bequests_release(struct pool *pool);
 
 #endif

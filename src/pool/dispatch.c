@@ -16,7 +16,8 @@
 static struct pp_shape shape_of(const struct future *future) {
     uint32_t size = pp_is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size;
     bool has_extra = future->relations && future->relations->extra;
-    return (struct pp_shape){.has_extra = has_extra, .out_size = size & PP_SIZE_ASIDE};
+    bool fresh = future->task.tries > 0;
+    return (struct pp_shape){.has_extra = has_extra, .fresh = fresh, .out_size = size & PP_SIZE_ASIDE};
 }
 
 /* Copies word by word: most arguments are of one word, which was written a moment ago, and a wider load would wait

@@ -54,6 +54,7 @@ static void see_tickets(struct pool *pool) {
         uint64_t ticket;
         for (int i = 0; i < PP_CLAIMED_MOST && (ticket = pp_record_claimed(record, i)) != 0; i++) see(pool, ticket);
         see(pool, pp_record_current(record));
+        see(pool, pp_record_bequest(record));
     }
 }
 

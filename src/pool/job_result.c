@@ -21,7 +21,8 @@ void pp_job_result_free(struct pp_job_result *t) {
     pp_release(t->tries);
     pp_release(t->losses);
     pp_release(t->failures);
-    pp_release(t->left);
+    pp_release(t->left.ranges);
+    pp_release(t->again.ranges);
 }
 
 /* ---- failures */
@@ -99,30 +100,44 @@ bool pp_job_result_lose(struct pp_job_result *t, uint64_t item) {
     return t->losses && ++t->losses[item] < MOST_LOSSES;
 }
 
-void pp_job_result_leave(struct pp_job_result *t, uint64_t first, uint64_t count) {
-    if (count == 0) return;
-    struct pp_range *last = t->left_count ? &t->left[t->left_count - 1] : NULL;
+static void leave_range(struct pp_job_result *t, struct pp_ranges *r, uint64_t first, uint64_t count) {
+    struct pp_range *last = r->count ? &r->ranges[r->count - 1] : NULL;
     if (last && last->first + last->count == first) {
         last->count += count;
         return;
     }
-    if (t->left_count == t->left_room) {
-        size_t room = t->left_room ? 2 * t->left_room : 16;
-        struct pp_range *left = pp_realloc(t->left, room * sizeof *left);
-        if (!left) {
+    if (r->count == r->room) {
+        size_t room = r->room ? 2 * r->room : 16;
+        struct pp_range *ranges = pp_realloc(r->ranges, room * sizeof *ranges);
+        if (!ranges) {
             for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(t, first + i, POOL_ENOMEM);
             return;
         }
-        t->left = left;
-        t->left_room = room;
+        r->ranges = ranges;
+        r->room = room;
     }
-    t->left[t->left_count++] = (struct pp_range){first, count};
+    r->ranges[r->count++] = (struct pp_range){first, count};
+}
+
+void pp_job_result_leave(struct pp_job_result *t, uint64_t first, uint64_t count) {
+    if (count > 0 && !t->tries) leave_range(t, &t->left, first, count);
+    else
+        for (uint64_t i = first; i < first + count; i++) leave_range(t, t->tries[i] ? &t->again : &t->left, i, 1);
+}
+
+static uint64_t count_of(const struct pp_ranges *r) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < r->count; i++) count += r->ranges[i].count;
+    return count;
 }
 
 uint64_t pp_job_result_count_left(const struct pp_job_result *t) {
-    uint64_t count = 0;
-    for (size_t i = 0; i < t->left_count; i++) count += t->left[i].count;
-    return count;
+    return count_of(&t->left) + count_of(&t->again);
+}
+
+uint64_t pp_job_result_count_next(const struct pp_job_result *t, bool *retries) {
+    *retries = t->left.count == 0;
+    return count_of(*retries ? &t->again : &t->left);
 }
 
 static int by_first(const void *a, const void *b) {
@@ -130,23 +145,29 @@ static int by_first(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count) {
+void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count, bool retries) {
+    struct pp_ranges *r = retries ? &t->again : &t->left;
     uint64_t taken = 0;
     size_t used = 0;
-    qsort(t->left, t->left_count, sizeof *t->left, by_first);
+    qsort(r->ranges, r->count, sizeof *r->ranges, by_first);
     while (taken < count) {
-        struct pp_range *range = &t->left[used];
+        struct pp_range *range = &r->ranges[used];
         for (; range->count > 0 && taken < count; range->count--) items[taken++] = range->first++;
         if (range->count == 0) used++;
     }
-    t->left_count -= used;
-    memmove(t->left, t->left + used, t->left_count * sizeof *t->left);
+    r->count -= used;
+    memmove(r->ranges, r->ranges + used, r->count * sizeof *r->ranges);
+}
+
+static void fail_ranges(struct pp_job_result *t, struct pp_ranges *r, const struct pool_failure *failure) {
+    for (size_t i = 0; i < r->count; i++)
+        for (uint64_t k = 0; k < r->ranges[i].count; k++) pp_job_result_fail(t, r->ranges[i].first + k, failure);
+    r->count = 0;
 }
 
 void pp_job_result_fail_left(struct pp_job_result *t, const struct pool_failure *failure) {
-    for (size_t i = 0; i < t->left_count; i++)
-        for (uint64_t k = 0; k < t->left[i].count; k++) pp_job_result_fail(t, t->left[i].first + k, failure);
-    t->left_count = 0;
+    fail_ranges(t, &t->left, failure);
+    fail_ranges(t, &t->again, failure);
 }
 
 /* ---- writing */

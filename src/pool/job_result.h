@@ -15,6 +15,11 @@ struct pp_range {
     uint64_t first, count;
 };
 
+struct pp_ranges {
+    struct pp_range *ranges;
+    size_t count, room;
+};
+
 struct pp_job_result {
     uint64_t count, failed;
     unsigned char *outcomes; /* [count] -POOL_E…; 0: it succeeded, or is not done */
@@ -23,8 +28,7 @@ struct pp_job_result {
     struct pool_failure lowest;    /* error 0: none failed */
     struct pool_failure *failures; /* of the lowest items that failed, by index */
     size_t failure_count, failure_room, failures_wanted; /* entries; room for entries; at most so many are kept */
-    struct pp_range *left;         /* items to be run in another round */
-    size_t left_count, left_room;
+    struct pp_ranges left, again;  /* items to be run in another round: for the first time, and as retries */
 };
 
 /* For the items of that job. Returns false if there is no memory; then nothing is left behind. */
@@ -46,8 +50,10 @@ bool pp_job_result_lose(struct pp_job_result *result, uint64_t item);
 /* These items are left for another round. */
 void pp_job_result_leave(struct pp_job_result *result, uint64_t first, uint64_t count);
 uint64_t pp_job_result_count_left(const struct pp_job_result *result);
-/* Takes the `count` lowest items that are left, in their order. At least so many are left. */
-void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count);
+/* How many of them a round may have: retries come after all others, since a round has one kind. */
+uint64_t pp_job_result_count_next(const struct pp_job_result *result, bool *retries);
+/* Takes the `count` lowest items of that kind, in their order. At least so many are left. */
+void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count, bool retries);
 /* The items that are left will not be run, for this reason. */
 void pp_job_result_fail_left(struct pp_job_result *result, const struct pool_failure *failure);
 

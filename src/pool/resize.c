@@ -2,6 +2,7 @@
 
 #include "pool/backend.h"
 #include "pool/call.h"
+#include "pool/death.h"
 #include "pool/tell.h"
 #include "shared/park.h"
 #include "shared/placement.h"
@@ -25,6 +26,7 @@ static void set_size(struct pool *pool, uint32_t wanted) {
     atomic_store_explicit(&control->workers, pool->workers, memory_order_release);
     atomic_store_explicit(&control->wanted, wanted, memory_order_release);
     pool->backend->resize(pool);
+    if (fewer) pp_bequests_release(pool);
     if (fewer) pp_wake_all(&pool->shared, pool->fds.task_pipe);
 }
 

@@ -73,13 +73,17 @@ bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
 
 /* The items are in their order: the lowest positions keep their messages, and these must be of the lowest items. */
 bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
-    uint64_t count = pp_job_result_count_left(&j->result);
+    bool retries;
+    uint64_t count = pp_job_result_count_next(&j->result, &retries);
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->memory.inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
-    pp_job_result_take(&j->result, index, count);
+    pp_job_result_take(&j->result, index, count, retries);
     j->index = index;
-    if (make_plan(pool, j, count, 1, 1)) return true;
+    if (make_plan(pool, j, count, 1, 1)) {
+        j->plan->fresh = retries;
+        return true;
+    }
     /* These items were taken from those that are left. */
     for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(&j->result, index[i], POOL_ENOMEM);
     return false;

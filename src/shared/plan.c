@@ -146,6 +146,13 @@ struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan) {
                                 .cursors = plan->cursors};
 }
 
+uint64_t pp_plan_left(const struct pp_job_plan *plan) {
+    uint64_t left = 0;
+    for (uint32_t i = 0; i < plan->regions; i++)
+        left += left_in(plan, i, atomic_load_explicit(&plan->cursors[i].word, memory_order_acquire));
+    return left;
+}
+
 bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
         if (left_in(plan, i, atomic_load_explicit(&plan->cursors[i].word, memory_order_acquire))) return false;

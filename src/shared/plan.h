@@ -55,6 +55,7 @@ struct pp_job_plan {
     uint32_t generation;
     const void *context;
     int32_t timeout; /* ms; 0: none */
+    bool fresh;      /* retries: a worker that has run nothing yet runs one of them, as its first; see bequest.c */
     _Atomic uint32_t stop; /* workers must begin no further visit or item. Caller; see pp_job_must_stop() */
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
@@ -119,6 +120,8 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
 
 /* The part of a plan that pp_plan_is_used_up() reads, for a look when nothing keeps the plan in place any more. */
 struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan);
+/* How many blocks are left to claim. */
+uint64_t pp_plan_left(const struct pp_job_plan *plan);
 /* Whether nothing is left to claim. */
 bool pp_plan_is_used_up(const struct pp_job_plan *plan);
 /* Caller: leaves nothing to claim. */

@@ -29,6 +29,13 @@ struct pp_record_counts pp_record_counts(const struct pp_record *record) {
     return counts;
 }
 
+uint64_t pp_record_count_heirs(const struct pp_shared *shared, uint64_t ticket) {
+    uint32_t wanted = atomic_load_explicit(&shared->control->wanted, memory_order_relaxed);
+    uint64_t heirs = 0;
+    for (uint32_t w = 0; w < wanted; w++) heirs += pp_record_bequest(&shared->records[w]) == ticket;
+    return heirs;
+}
+
 bool pp_record_anybody_in(const struct pp_shared *shared, uint64_t job) {
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
     for (uint32_t w = 0; w < workers; w++)
@@ -89,6 +96,7 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
         s.claimed[i] = pp_record_claimed(record, i);
         if (s.claimed[i] == 0) break;
     }
+    s.bequest = pp_record_bequest(record);
     return s;
 }
 

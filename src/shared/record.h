@@ -68,6 +68,11 @@ struct pp_record {
      * it began to end, and with sequential consistency: the worker sets it and then looks whether its job must stop,
      * the caller tells the job to stop and then looks at this. Read by the caller and the supervisor. */
     _Atomic uint32_t retired;
+    /* The bequest: ticket of a task or job that the worker leaves to its successor, the next life of its number, which
+     * drops it once it has tried it; 0: none. It outlives the worker. Written before what the worker has claimed is
+     * dropped (release), so that a reader that finds the ticket nowhere else finds it here. Read by the caller, and by
+     * other workers. The caller may swap it to 0. */
+    _Atomic uint64_t bequest;
     /* For pool_stats(): tasks and items that this life has run, ns that it was at them, and since when it is at the
      * present one (0: idle). `busy_since` is written last (release). Read by the caller. */
     _Atomic uint64_t tasks, busy, busy_since;
@@ -98,6 +103,12 @@ static inline _Atomic uint64_t *pp_record_word(struct pp_record *record) {
 static inline uint64_t pp_record_claimed(const struct pp_record *record, int i) {
     return atomic_load_explicit(&record->claimed[i], memory_order_acquire);
 }
+/* The ticket that it leaves to its successor, or that it has inherited and not tried yet; 0: none. */
+static inline uint64_t pp_record_bequest(const struct pp_record *record) {
+    return atomic_load_explicit(&record->bequest, memory_order_acquire);
+}
+/* How many workers of the pool leave this ticket to their successors, which have not come yet. */
+uint64_t pp_record_count_heirs(const struct pp_shared *shared, uint64_t ticket);
 /* Whether it ends by itself. Its finalizer may run; it will start nothing more. */
 static inline bool pp_record_is_ending(const struct pp_record *record) {
     return atomic_load_explicit(&record->retired, memory_order_seq_cst) != 0;
@@ -142,6 +153,7 @@ bool pp_record_may_kill_ending(const struct pp_shared *shared, uint32_t worker, 
 
 struct pp_snapshot {
     uint64_t claimed[PP_CLAIMED_MOST]; /* ends at the first 0 */
+    uint64_t bequest;
     uint64_t current, job;             /* tickets */
     /* How the word of its visit or item stood; PP_FREE: it ran nothing in a job, or the word is not this life's. */
     enum pp_phase phase;

@@ -28,7 +28,7 @@
 #define PP_INLINE_OUT 48          /* bytes of a result that fits in the outcome */
 #define PP_MESSAGE 256            /* bytes of a slot's message */
 #define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
-#define PP_SIZE_ASIDE (UINT32_MAX >> 1) /* as the out_size of a description: see there */
+#define PP_SIZE_ASIDE (UINT32_MAX >> 2) /* as the out_size of a description: see there */
 #define PP_IN_SIZE_BITS 16              /* of a description's `item` */
 #define PP_IN_SIZE_ASIDE 0xffffU        /* as the in_size of a description: see there */
 
@@ -89,7 +89,8 @@ struct pp_desc {
     int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's */
     struct pp_shape {           /* written as one: to change one part would be to read the line, which a worker had */
         uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-        uint32_t out_size : 31; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
+        uint32_t fresh : 1;     /* a retry: only a worker that has run nothing yet may run it; see bequest.c */
+        uint32_t out_size : 30; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
                                    of `argument` */
     } shape;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];

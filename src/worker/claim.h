@@ -81,6 +81,16 @@ static inline void pp_drop_tickets(struct pp_claimer *c) {
     atomic_store_explicit(&c->record->current, 0, memory_order_relaxed);
 }
 
+/* Leaves the ticket to the successor, before pp_drop_tickets(). The fence orders the two: see record.h. */
+static inline void pp_bequeath(struct pp_claimer *c, uint64_t ticket) {
+    atomic_store_explicit(&c->record->bequest, ticket, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+}
+/* What was inherited has been tried. */
+static inline void pp_drop_bequest(struct pp_claimer *c) {
+    atomic_store_explicit(&c->record->bequest, 0, memory_order_release);
+}
+
 /* The state word of a task that this claimer runs. */
 static inline uint64_t pp_running_word(const struct pp_claimer *c, uint64_t ticket) {
     return pp_state(pp_ticket_generation(ticket), PP_RUNNING, c->number, c->life);

@@ -34,7 +34,10 @@ struct pp_worker_bounds {
     bool has_quota;
     uint64_t quota;    /* tasks left before it retires */
     size_t soft_limit; /* bytes of memory with which it retires; 0: none */
-    bool has_run;      /* a task, or an item that may be its last */
+    bool has_run;      /* a task or item: its memory may be spoilt */
+    uint64_t inherited; /* what it runs first; 0: nothing */
+    bool bequeaths;     /* it ends, and leaves a ticket to its successor */
+    bool has_failed;    /* it ends, since a task or item has */
     struct pp_limit_watch watch;
 };
 
@@ -112,7 +115,27 @@ static inline void pp_work_end_if_forked(const struct worker *w) {
     if (pp_child_forked && !w->ends) pp_work_end_forked();
 }
 
+/* A task or item has failed. */
+static inline void pp_work_note_failure(struct worker *w) {
+    w->bounds.has_failed = w->options->fresh_after_failure;
+}
+
+/* ---- bequest.c */
+
+/* Whether a worker that has run nothing yet must run the task, and this one is none. Then its successor is to run it,
+ * if it has not started. */
+bool pp_work_passes_on_task(struct worker *w, uint64_t ticket);
+/* The same for a job that the worker is in. */
+bool pp_work_passes_on_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *plan);
+/* Runs what it has inherited. */
+void pp_work_on_bequest(struct worker *w);
+
 /* ---- work_tasks.c */
+
+/* Whether no worker has started the task: a look that does not take the line of the state from one that has. */
+bool pp_work_is_not_started(const struct worker *w, uint64_t ticket);
+/* Runs the task of this ticket, if that has not started. */
+void pp_work_on_ticket(struct worker *w, uint64_t ticket);
 
 /* Takes tickets from the ring and runs their tasks. Returns false if there were none. */
 bool pp_work_on_tickets(struct worker *w);
@@ -123,6 +146,8 @@ bool pp_work_steal(struct worker *w);
 
 /* ---- work_jobs.c */
 
+/* Has a turn in the job of this ticket, if that is in the table. */
+void pp_work_on_job(struct worker *w, uint64_t ticket);
 /* Has a turn in the next job of the table in which something may be left. Returns false if there is none. */
 bool pp_work_on_jobs(struct worker *w);
 /* Whether there is such a job. */

@@ -13,6 +13,7 @@
 static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
     pp_work_end_if_forked(w);
     if (code == 0) return;
+    pp_work_note_failure(w);
     struct pp_result result = {.code = code, .pid = (int32_t)getpid(), .message = pp_work_message(w)};
     pp_fail_item(&w->claimer, plan, position, &result);
 }
@@ -102,7 +103,6 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         uint64_t running = pp_begin_item(c, item.begin, pp_now());
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
-        w->bounds.has_run = true;
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
         PP_POINT("item ran");
         pp_work_check_clock(w, pp_item_word(c), running, plan->timeout);
@@ -117,6 +117,7 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
 
 static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk,
                       uint64_t visit) {
+    w->bounds.has_run = true;
     struct part part = part_of(plan, scratch, chunk);
     if (visit) run_part(w, plan, &part, visit);
     else run_part_carefully(w, plan, &part);
@@ -152,7 +153,7 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
         pp_work_count(w, chunk.end - chunk.begin);
         looked = pp_pace_is_due(pace, &chunk, pp_last_tick());
         if (looked) look_at_clock(w);
-    } while (!turn_is_over(w, turn_began, looked));
+    } while (!plan->fresh && !turn_is_over(w, turn_began, looked));
     return pp_plan_is_used_up(plan);
 }
 
@@ -164,7 +165,8 @@ static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *sc
 }
 
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
-    bool careful = plan->timeout || w->bounds.has_quota || w->bounds.soft_limit;
+    bool careful =
+        plan->timeout || w->bounds.has_quota || w->bounds.soft_limit || w->options->fresh_after_failure;
     return careful ? take_chunks(w, plan, scratch, 0) : visit_job(w, plan, scratch);
 }
 
@@ -215,6 +217,11 @@ static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
         leave_job(w, ticket, NULL);
         return;
     }
+    if (plan->fresh && pp_work_passes_on_job(w, ticket, plan)) {
+        if (!w->bounds.bequeaths) w->jobs.used_up[entry] = ticket;
+        leave_job(w, ticket, plan);
+        return;
+    }
     describe_call(w, plan);
     begin_pace(w, ticket);
     bool nothing_left = work_through(w, plan, scratch);
@@ -236,6 +243,15 @@ static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
         if (*ticket != 0 && *ticket != w->jobs.used_up[entry]) return entry;
     }
     return PP_JOB_TABLE;
+}
+
+void pp_work_on_job(struct worker *w, uint64_t ticket) {
+    for (uint32_t entry = 0; entry < PP_JOB_TABLE; entry++) {
+        if (atomic_load_explicit(&w->claimer.shared->job_table[entry], memory_order_acquire) != ticket) continue;
+        work_on_job(w, entry, ticket);
+        break;
+    }
+    pp_drop_bequest(&w->claimer);
 }
 
 bool pp_work_sees_job(const struct worker *w) {

@@ -38,6 +38,7 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
     if (desc->timeout) pp_start_clock(c, pp_now());
     struct pp_result result = {.code = call_task(w, desc)};
     if (result.code != 0) {
+        pp_work_note_failure(w);
         result.message = pp_work_message(w);
         result.pid = (int32_t)getpid();
     } else if (w->call->resized) {
@@ -58,7 +59,7 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
  * was idle: a worker that only tries is not busy. */
 static bool run_task(struct worker *w, uint64_t ticket, uint64_t began) {
     struct pp_claimer *c = &w->claimer;
-    if (!pp_claim_task(c, ticket)) return false;
+    if (pp_work_passes_on_task(w, ticket) || !pp_claim_task(c, ticket)) return false;
     PP_POINT("begun");
     if (!pp_is_busy(c)) pp_set_busy_since(c, began);
     run_claimed(w, ticket);
@@ -94,7 +95,7 @@ bool pp_work_on_tickets(struct worker *w) {
     uint64_t tickets[PP_CLAIMED_MOST];
     struct pp_worker_batch *batch = &w->batch;
     bool few_left = w->bounds.has_quota && w->bounds.quota < batch->size;
-    unsigned most = few_left ? (unsigned)w->bounds.quota : batch->size;
+    unsigned most = few_left ? (unsigned)w->bounds.quota : w->options->fresh_after_failure ? 1 : batch->size;
     unsigned count = pp_claim_tickets(&w->claimer, most, tickets);
     if (count == 0) return false;
     PP_POINT("taken");
@@ -103,7 +104,7 @@ bool pp_work_on_tickets(struct worker *w) {
     batch->took = began;
     batch->took_all = count == most;
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
-    pp_drop_tickets(&w->claimer);
+    if (!w->bounds.bequeaths) pp_drop_tickets(&w->claimer); /* else some may still be retries; they are sent again */
     uint64_t now = pp_now();
     if (ran) count_tasks(w, ran, began, now);
     batch->size = (now - began) / count > SHORT_NS ? 1 : PP_CLAIMED_MOST;
@@ -112,8 +113,16 @@ bool pp_work_on_tickets(struct worker *w) {
 
 /* The state is looked at before the task is claimed: most of the tasks whose tickets other workers hold are running,
  * and each attempt takes the state's line from the worker that runs it: bench_limits, "round-awake". */
-static bool is_not_started(const struct worker *w, uint64_t ticket) {
+bool pp_work_is_not_started(const struct worker *w, uint64_t ticket) {
     return pp_ticket_word(w->claimer.shared, ticket) == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+}
+
+void pp_work_on_ticket(struct worker *w, uint64_t ticket) {
+    uint64_t began = pp_now();
+    bool ran = run_task(w, ticket, began);
+    pp_drop_bequest(&w->claimer);
+    pp_drop_tickets(&w->claimer);
+    if (ran) count_tasks(w, 1, began, pp_now());
 }
 
 /* Runs one of the tasks whose tickets this worker has taken and not started. */
@@ -121,7 +130,7 @@ static bool steal_from(struct worker *w, const struct pp_record *other) {
     for (int i = 0; i < PP_CLAIMED_MOST; i++) {
         uint64_t ticket = pp_record_claimed(other, i);
         if (ticket == 0) break;
-        if (!is_not_started(w, ticket)) continue;
+        if (!pp_work_is_not_started(w, ticket)) continue;
         uint64_t began = pp_now();
         bool ran = run_task(w, ticket, began);
         pp_drop_tickets(&w->claimer);

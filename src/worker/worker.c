@@ -62,7 +62,8 @@ static bool is_surplus(const struct worker *w) {
 bool pp_work_must_retire(const struct worker *w) {
     const struct pp_worker_bounds *bounds = &w->bounds;
     bool is_large = bounds->soft_limit && bounds->has_run && pp_memory_used() > bounds->soft_limit;
-    return (bounds->has_quota && bounds->quota == 0) || is_large || is_surplus(w);
+    bool is_spent = (bounds->has_quota && bounds->quota == 0) || bounds->bequeaths || bounds->has_failed;
+    return is_spent || is_large || is_surplus(w);
 }
 
 void pp_work_retire_if_due(struct worker *w) {
@@ -102,7 +103,7 @@ const char *pp_work_message(struct worker *w) {
 /* ---- rest */
 
 static bool sees_work(const struct worker *w) {
-    return !pp_ring_is_empty(w->claimer.shared) || pp_work_sees_job(w);
+    return w->bounds.inherited || !pp_ring_is_empty(w->claimer.shared) || pp_work_sees_job(w);
 }
 
 /* Looks for work for a while before it sleeps, since waking a process costs more time than most callers need to submit
@@ -158,7 +159,7 @@ static void rest(struct worker *w) {
     enum pp_parked how = PP_WOKEN;
     bool leave = false;
     if (!sees_work(w)) {
-        leave = pp_work_steal(w) || is_surplus(w);
+        leave = pp_work_steal(w) || pp_work_must_retire(w);
         if (!leave) how = sleep_until_woken(w, seen);
     }
     pp_park_end(w->claimer.shared, w->claimer.number);
@@ -188,6 +189,7 @@ void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds.quota = options->max_tasks_per_worker;
     w->bounds.has_quota = options->max_tasks_per_worker > 0;
+    w->bounds.inherited = pp_record_bequest(w->claimer.record);
     w->batch.size = 1;
 }
 
@@ -222,6 +224,7 @@ void pp_worker_initialize(struct worker *w) {
 }
 
 bool pp_worker_step(struct worker *w) {
+    if (w->bounds.inherited) pp_work_on_bequest(w);
     bool worked = pp_work_on_tickets(w);
     if (worked) pp_work_retire_if_due(w);
     /* Tickets and jobs in turn: neither keeps the other waiting. */
