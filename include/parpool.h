@@ -269,7 +269,9 @@ enum {
  * FIELDS of struct pool_options
  *   workers            -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
  *   arena_size         bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
- *                      address space: see pool_alloc(). 0: a default that needs no tuning.
+ *                      address space: see pool_alloc(). 0: as much as there is memory; where address space is
+ *                      limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that the pool leaves at least
+ *                      three quarters of it to the program, or 4 MiB.
  *   stack_size         bytes of stack for initializer, tasks and finalizer, which then run in a thread of the worker;
  *                      rounded up. Memory is taken as it is touched. 0: they run in the worker's copy of the thread
  *                      that called pool_create(), as bindings of other languages need, and on what is left of its
@@ -304,8 +306,8 @@ enum {
  *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored, and fn writes to scratch memory of
  *                      out_size bytes.
  *   count              below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at
- *                      most arena_size or 256 MiB, whichever is more; else POOL_ENOMEM. They are touched where items
- *                      fail.
+ *                      most arena_size or 256 MiB, whichever is more, and no more than the default arena_size where
+ *                      address space is limited; else POOL_ENOMEM. They are touched where items fail.
  *   timeout            counts until what the item has printed to stdout is written: it is the item that printed that
  *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
  *                      in one go share the writing; a death or a kill meanwhile costs the last of them. While work with

@@ -182,7 +182,7 @@ static unsigned stops_at;
 
 static void announce(uint32_t w, uint64_t ticket) {
     struct hand *hand = &world.hands[w];
-    world.pool->shared.done[w][hand->announced % PP_DONE_RING] = ticket;
+    *pp_done_entry(&world.pool->shared, w, hand->announced) = ticket;
     atomic_store(&record_of(w)->done_tail, ++hand->announced);
 }
 
@@ -314,7 +314,7 @@ static char *target(void) {
     uint64_t offset = word(2);
     switch (kind % 8) {
     case 0: return (char *)record_of(kind / 8 % WORKERS) + offset % 320;
-    case 1: return (char *)&s->done[kind / 8 % WORKERS][offset % 64];
+    case 1: return (char *)pp_done_entry(s, kind / 8 % WORKERS, offset % 64);
     case 2: return (char *)&s->outcomes[kind / 8 % 32] + offset % 64;
     case 3: return (char *)s->status + offset % 32 * 8;
     case 4: return (char *)s->messages[kind / 8 % 32] + offset % PP_MESSAGE;

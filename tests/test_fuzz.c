@@ -92,7 +92,7 @@ static int die_after_many_announcements(void *unused) {
     step(0, 3 + 5);
     EXPECT(world.hands[0].stopped);
     step(1, 0); /* does the other half: only the dead worker's chunk is left of the round */
-    atomic_fetch_add(&record_of(0)->done_tail, PP_DONE_RING); /* tickets that belong to no future any more */
+    atomic_fetch_add(&record_of(0)->done_tail, 1U << PP_DONE_BITS); /* tickets that belong to no future any more */
     die(0, SIGKILL);
     for (int i = 0; i < 5 && !future_done(future); i++) step(1, 0);
     EXPECT(future_get(future, NULL, 0) == POOL_EDIED);

@@ -134,6 +134,20 @@ TEST_CASE(the_memory_left_to_the_system_and_to_its_groups_counts) {
     end_root();
 }
 
+TEST_CASE(a_system_that_promises_only_what_it_has_limits_what_may_be_mapped) {
+    begin_root();
+    size_t before = pp_memory_reservable(root); /* no file */
+    assert_true(before > 500 * KIB);
+    put("/proc/meminfo", "CommitLimit:  900 kB\nCommitted_AS:  400 kB\n");
+    put("/proc/sys/vm/overcommit_memory", "0\n");
+    assert_true(pp_memory_reservable(root) > 500 * KIB);
+    put("/proc/sys/vm/overcommit_memory", "2\n");
+    assert_int_equal(pp_memory_reservable(root), 500 * KIB);
+    put("/proc/meminfo", "CommitLimit:  900 kB\nCommitted_AS:  901 kB\n");
+    assert_int_equal(pp_memory_reservable(root), 0);
+    end_root();
+}
+
 TEST_CASE(the_memory_left_to_groups_of_version_1_counts_too) {
     begin_root();
     put("/proc/self/cgroup", "5:cpuset:/\n4:memory:/docker/1\n1:cpu:/other\n");
@@ -589,6 +603,7 @@ int main(int argc, char **argv) {
         TEST(the_smallest_quota_of_all_parent_groups_counts),
         TEST(a_quota_of_version_1_counts),
         TEST(the_memory_left_to_the_system_and_to_its_groups_counts),
+        TEST(a_system_that_promises_only_what_it_has_limits_what_may_be_mapped),
         TEST(the_memory_left_to_groups_of_version_1_counts_too),
         TEST(an_unreadable_quota_limits_nothing),
         TEST(the_affinity_mask_counts),

@@ -313,6 +313,52 @@ TEST_CASE(pool_create_without_address_space_returns_a_code_and_leaves_nothing) {
     assert_child_passes(without_address_space, NULL);
 }
 
+/* Bytes of address space that this process has mapped, touched or not; 0: unknown. */
+static size_t mapped_bytes(void) {
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file) return 0;
+    int numbers = fscanf(file, "%llu", &pages);
+    fclose(file);
+    return numbers == 1 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static int mapped_task(const void *in, void *out) {
+    (void)in;
+    *(size_t *)out = mapped_bytes();
+    return 0;
+}
+
+/* argument: MiB that the process may map. */
+static int leave_address_space(void *argument) {
+    size_t before = mapped_bytes(), may = *(const size_t *)argument * mib, in_task = 0;
+    struct rlimit limit = {(rlim_t)may, RLIM_INFINITY};
+    if (before == 0) return 0;
+    EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
+    struct pool *pool;
+    EXPECT(pool_create(&(struct pool_options){.workers = 2}, &pool) == 0);
+    struct future *future;
+    struct pool_task task = {.fn = mapped_task, .out_size = sizeof in_task};
+    EXPECT(pool_submit(pool, &task, &future) == 0);
+    EXPECT(future_get(future, &in_task, PATIENCE) == 0);
+    future_free(future);
+    size_t most = before + (may - before) / 4;
+    EXPECT(mapped_bytes() <= most);
+    EXPECT(in_task <= most);
+    char *data = pool_alloc(pool, mib); /* and there is an arena */
+    EXPECT(data != NULL);
+    memset(data, 1, mib);
+    pool_destroy(pool);
+    return 0;
+}
+
+TEST_CASE(a_default_pool_leaves_three_quarters_of_the_address_space) {
+    if (instrumented()) return;
+    static const size_t allowances[] = {512, 600, 1000, 4096, 10000, 100000};
+    for (size_t i = 0; i < COUNT(allowances); i++)
+        assert_child_passes(leave_address_space, (void *)(uintptr_t)&allowances[i]);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(allocations_above_the_hard_limit_fail_and_nothing_else_does),
@@ -326,6 +372,7 @@ int main(int argc, char **argv) {
         TEST(several_limits_work_at_once),
         TEST(a_full_arena_returns_a_code_and_raises_no_signal),
         TEST(pool_create_without_address_space_returns_a_code_and_leaves_nothing),
+        TEST(a_default_pool_leaves_three_quarters_of_the_address_space),
     };
     return run_group("memory", tests, COUNT(tests), argc, argv);
 }

@@ -282,7 +282,7 @@ TEST_CASE(wrong_notes_of_who_sleeps_and_what_was_taken_delay_only) {
 }
 
 TEST_CASE(wrong_done_rings_hide_nothing) {
-    const uint64_t tails[] = {0, 1, 100, PP_DONE_RING, PP_DONE_RING + 7, UINT64_MAX};
+    const uint64_t tails[] = {0, 1, 100, 1U << PP_DONE_BITS, (1U << PP_DONE_BITS) + 7, UINT64_MAX};
     for (size_t i = 0; i < COUNT(tails); i++) {
         struct pool *pool = sleeping_pool();
         struct future *futures[20];

@@ -104,9 +104,9 @@ static struct target find(const struct places *at, enum word word) {
     case BUSY_SINCE: FIELD(busy_since);
     case DONE_TAIL: FIELD(done_tail);
     case DONE_ENTRY: {
-        size_t entry = (size_t)(atomic_load(&at->own->done_tail) % PP_DONE_RING);
-        return (struct target){&at->memory->done[at->worker][entry],
-                               &at->memory->done[(at->worker + 1) % WORKERS][entry], 8};
+        uint64_t tail = atomic_load(&at->own->done_tail);
+        return (struct target){pp_done_entry(at->memory, at->worker, tail),
+                               pp_done_entry(at->memory, (at->worker + 1) % WORKERS, tail), 8};
     }
     case HEAD: return (struct target){&status->head, &at->memory->control->tail, 8};
     case ASLEEP: return (struct target){&status->asleep[0], &status->asleep[1], 8};

@@ -102,7 +102,7 @@ static bool take_news(void) {
     for (uint32_t w = 0; w < CLAIMERS; w++) {
         uint64_t tail = pp_record_announced(&bed.memory.records[w]);
         for (uint64_t *head = &bed.done_heads[w]; *head != tail; ++*head, found = true)
-            bed.take_in(atomic_load(&bed.memory.done[w][*head % PP_DONE_RING]));
+            bed.take_in(atomic_load(&*pp_done_entry(&bed.memory, w, *head)));
     }
     struct pp_notice notice;
     bool waits;

@@ -3,12 +3,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/cgroup.h"
 #include "base/sys.h"
+
+#define UNDER_VALGRIND ((size_t)1 << 30) /* bytes that valgrind maps within moments */
 
 /* Reads /proc/self/statm, in pages: size, resident, shared, text, lib, data. Returns how many numbers there are; 0 if
  * the system has no such file. */
@@ -75,6 +78,41 @@ size_t pp_memory_available(const char *root) {
     const char *line = pp_read_text(path, text, sizeof text) ? strstr(text, "MemAvailable:") : NULL;
     if (!line || sscanf(line, "MemAvailable: %llu", &kib) != 1) return SIZE_MAX;
     return kib >= SIZE_MAX / 1024 ? SIZE_MAX - 1 : (size_t)kib * 1024;
+}
+
+/* Returns how much address space RLIMIT_AS leaves. */
+static size_t left_of_limit(void) {
+    struct rlimit limit;
+    unsigned long long pages[6];
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= SIZE_MAX) return SIZE_MAX;
+    size_t used = read_statm(pages) >= 1 ? (size_t)pages[0] * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    return limit.rlim_cur > used ? (size_t)limit.rlim_cur - used : 0;
+}
+
+/* Returns how much the system may still promise. */
+static size_t left_to_promise(const char *root) {
+    char path[PP_CGROUP_ROOM], text[4096];
+    snprintf(path, sizeof path, "%s/proc/sys/vm/overcommit_memory", root);
+    if (!pp_read_text(path, text, sizeof text) || text[0] != '2') return SIZE_MAX;
+    snprintf(path, sizeof path, "%s/proc/meminfo", root);
+    if (!pp_read_text(path, text, sizeof text)) return SIZE_MAX;
+    size_t may = kibibytes(text, "CommitLimit:"), has = kibibytes(text, "Committed_AS:");
+    if (may >= SIZE_MAX / 1024) return SIZE_MAX;
+    return may > has ? (may - has) * 1024 : 0;
+}
+
+/* Valgrind loads a library of its own into the program that it runs. */
+static bool is_under_valgrind(void) {
+    const char *preloaded = getenv("LD_PRELOAD");
+    return preloaded && strstr(preloaded, "/vgpreload_");
+}
+
+size_t pp_memory_reservable(const char *root) {
+    size_t limits[] = {left_of_limit(), left_to_promise(root), is_under_valgrind() ? UNDER_VALGRIND : SIZE_MAX};
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (limits[i] < least) least = limits[i];
+    return least;
 }
 
 /* Returns how much more a group may use. Copies of files, which the system could drop at once, do not count as used. */

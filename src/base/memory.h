@@ -1,8 +1,9 @@
-/* How much private memory a process uses, how much more it may use, and how much the system has left.
+/* How much private memory a process uses, how much more it may use, how much the system has left, and how much address
+ * space there is.
  *
  * Invariant: the limit of a worker counts from what the worker had when it started, so that it means the same under a
  * small and a large parent. A limit that cannot be read is no limit.
- * Called by: worker (used, limit), stats (peak), limit (available), pages (left). */
+ * Called by: worker (used, limit), stats (peak), limit (available), pages (left), shared (reservable). */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 
@@ -19,6 +20,10 @@ size_t pp_memory_peak(pid_t pid);
 size_t pp_memory_available(const char *root);
 /* Returns how many of those its control groups allow this process to use. */
 size_t pp_memory_left(const char *root);
+/* Returns how many bytes this process may still map, touched or not; SIZE_MAX if nothing limits it. What may: its limit
+ * of address space (RLIMIT_AS), a system that promises no memory that it does not have (vm.overcommit_memory=2), and
+ * valgrind, which takes time and memory of its own for each page that is mapped. root: as above. */
+size_t pp_memory_reservable(const char *root);
 /* From now on allocations fail that would give this process more than `bytes` of private data beyond what it has. */
 void pp_memory_limit(size_t bytes);
 

@@ -45,19 +45,19 @@ static void collect_all_slots(struct pool *pool) {
 /* Returns false if its ring ran over; then collect_all_slots() must find what it announced. */
 static bool collect_worker(struct pool *pool, uint32_t worker) {
     const struct pp_record *record = &pool->shared.records[worker];
-    const _Atomic uint64_t *done = pool->shared.done[worker];
-    uint64_t head = pool->done_heads[worker];
+    const struct pp_shared *shared = &pool->shared;
+    uint64_t head = pool->done_heads[worker], room = (uint64_t)1 << shared->done_bits;
     uint64_t tail = pp_record_announced(record);
     if (tail == head) return true;
     pool->done_heads[worker] = tail;
-    if (tail - head > PP_DONE_RING / 2) return false;
+    if (tail - head > room / 2) return false;
     for (uint64_t i = head; i != tail; i++) {
-        uint64_t ahead = atomic_load_explicit(&done[(i + AHEAD) % PP_DONE_RING], memory_order_relaxed);
+        uint64_t ahead = atomic_load_explicit(pp_done_entry(shared, worker, i + AHEAD), memory_order_relaxed);
         if (tail - i > AHEAD) prefetch_outcome(pool, pp_ticket_slot(ahead) % PP_SLOTS);
-        collect_ticket(pool, atomic_load_explicit(&done[i % PP_DONE_RING], memory_order_relaxed));
+        collect_ticket(pool, atomic_load_explicit(pp_done_entry(shared, worker, i), memory_order_relaxed));
     }
     /* If the worker has written over entries while they were read, it ran over as well. */
-    return pp_record_announced(record) - head <= PP_DONE_RING;
+    return pp_record_announced(record) - head <= room;
 }
 
 static void collect_workers(struct pool *pool) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/sys.h"
 #include "shared/last_words.h"
 #include "shared/notice.h"
@@ -13,7 +14,9 @@
 #define PAGE ((size_t)65536) /* parts begin at multiples of it: the largest page size in common use */
 #define MIB ((size_t)1 << 20)
 #define WORK_MIN (256 * MIB)
-#define ARENA_MIN (16 * MIB)
+#define ARENA_MIN (4 * MIB)
+#define PRIVATE (4 * MIB) /* of address space, for the caller's own tables */
+#define LARGE_PARTS 4     /* inputs, work, results, arena */
 
 #ifndef _SC_PHYS_PAGES
 #define _SC_PHYS_PAGES (-1) /* sysconf() then returns -1 */
@@ -45,7 +48,7 @@ static void lay_out_parts(struct pp_shared *s) {
     s->status = part(s, &at, sizeof *s->status);
     s->records = part(s, &at, PP_WORKERS * sizeof *s->records);
     s->last_words = part(s, &at, PP_WORKERS * sizeof *s->last_words);
-    s->done = part(s, &at, PP_WORKERS * sizeof *s->done);
+    s->done = part(s, &at, (PP_WORKERS * sizeof *s->done) << s->done_bits);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
     s->work = part(s, &at, s->work_size);
@@ -54,28 +57,44 @@ static void lay_out_parts(struct pp_shared *s) {
     s->size = at;
 }
 
-/* As much address space as there is memory, since no more could be used. */
-static size_t default_arena_size(void) {
+/* scarce: address space is, so that no part has more than the arena. */
+static void lay_out(struct pp_shared *shared, size_t arena_size, bool scarce) {
+    shared->arena_size = shared->inputs_size = arena_size;
+    shared->work_size = scarce || arena_size > WORK_MIN ? arena_size : WORK_MIN;
+    shared->done_bits = scarce ? PP_DONE_BITS_FEW : PP_DONE_BITS;
+    lay_out_parts(shared);
+}
+
+/* As much address space as there is memory, since no more could be used; but of what may be mapped no more than a
+ * quarter, so that three are left to the program. Sets *scarce in that case. */
+static size_t default_arena_size(bool *scarce) {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     size_t size = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4096 * MIB;
-    size_t most = sizeof(void *) > 4 ? (size_t)1 << 38 : 256 * MIB;
-    return size > most ? most : size;
+    size_t most = sizeof(void *) > 4 ? (size_t)1 << 38 : 256 * MIB, share = pp_memory_reservable("") / 4;
+    if (size > most) size = most;
+    struct pp_shared all = {0}, others = {0};
+    lay_out(&all, size, false);
+    lay_out(&others, PP_HUGE_PAGE, true);
+    *scarce = share < all.size + PRIVATE;
+    if (!*scarce) return size;
+    size_t taken = others.size + PRIVATE, left = share > taken ? (share - taken) / LARGE_PARTS : 0;
+    return left > ARENA_MIN ? left : ARENA_MIN;
 }
 
 int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
     if (arena_size > SIZE_MAX / 8) return POOL_EINVAL;
-    size_t size = rounded(arena_size ? arena_size : default_arena_size());
+    bool scarce = false;
+    size_t size = rounded(arena_size ? arena_size : default_arena_size(&scarce));
     for (;; size = rounded(size / 2)) {
         memset(shared, 0, sizeof *shared);
-        shared->arena_size = shared->inputs_size = size;
-        shared->work_size = size > WORK_MIN ? size : WORK_MIN;
-        lay_out_parts(shared);
+        lay_out(shared, size, scarce);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
         if (errno == EMFILE || errno == ENFILE)
             return POOL_EAGAIN; /* on systems where a mapping needs a descriptor for a moment */
         /* Where address space is scarce, a default size is halved; a size that the program has chosen is not. */
         if (arena_size || size <= ARENA_MIN) return POOL_ENOMEM;
+        scarce = true;
     }
     lay_out_parts(shared);
     return 0;

@@ -23,7 +23,10 @@
 #define PP_TICKETS (2 * PP_SLOTS) /* ring entries: one a slot, and room for tickets that are sent again after a death */
 #define PP_NOTICES 256U           /* deaths that the supervisor may be ahead of the caller */
 #define PP_JOB_TABLE 256U         /* jobs that workers can reach at a time */
-#define PP_DONE_RING 8192U        /* outcomes that a worker may be ahead of the caller; then the caller must search */
+/* Outcomes that a worker may be ahead of the caller, as a power of two; then the caller must search. FEW: where address
+ * space is scarce. */
+#define PP_DONE_BITS 13U
+#define PP_DONE_BITS_FEW 10U
 #define PP_INLINE_IN 16           /* bytes of an argument that fits in the description */
 #define PP_INLINE_OUT 48          /* bytes of a result that fits in the outcome */
 #define PP_MESSAGE 256            /* bytes of a slot's message */
@@ -164,9 +167,10 @@ struct pp_shared {
     struct pp_status *status;
     struct pp_record *records; /* one a worker; see record.h */
     struct pp_last_words *last_words; /* likewise; see last_words.h */
-    /* The last PP_DONE_RING tickets whose outcomes a worker has announced. Written by that worker. Not in the records,
-     * which all workers read, so that those lie on few pages. */
-    _Atomic uint64_t (*done)[PP_DONE_RING];
+    /* The last tickets whose outcomes each worker has announced, 1 << done_bits of them. Written by that worker. Not in
+     * the records, which all workers read, so that those lie on few pages. */
+    _Atomic uint64_t *done;
+    unsigned done_bits;
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
     char *work;
@@ -174,6 +178,11 @@ struct pp_shared {
     char *results, *arena;
     size_t arena_size; /* of each of the two, and of inputs */
 };
+
+/* Where the worker announces its outcome of that number. */
+static inline _Atomic uint64_t *pp_done_entry(const struct pp_shared *shared, uint32_t worker, uint64_t number) {
+    return &shared->done[((size_t)worker << shared->done_bits) + (number & (((uint64_t)1 << shared->done_bits) - 1))];
+}
 
 /* Maps the memory. arena_size: bytes; 0: a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or
  * POOL_EAGAIN. */

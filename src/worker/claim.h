@@ -53,7 +53,7 @@ static inline bool pp_would_ring(const struct pp_claimer *c, uint64_t ticket) {
 /* Announces that what the ticket stands for is to be looked at. Returns true if the owner must ring the caller's
  * bell. */
 static inline bool pp_announce(struct pp_claimer *c, uint64_t ticket) {
-    atomic_store_explicit(&c->shared->done[c->number][c->announced % PP_DONE_RING], ticket, memory_order_relaxed);
+    atomic_store_explicit(pp_done_entry(c->shared, c->number, c->announced), ticket, memory_order_relaxed);
     /* Release: pairs with the acquire in pp_record_announced(). */
     atomic_store_explicit(&c->record->done_tail, ++c->announced, memory_order_release);
     /* Orders the outcome before the look at `waits`. Pairs with the fence between the caller's store of `waits` and its
