@@ -530,6 +530,20 @@ long mappings(bool shared_only) {
     return count;
 }
 
+long pages_in(const void *begin, size_t size) {
+#if LINUX
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), count = (size + page - 1) / page;
+    unsigned char *there = malloc(count);
+    long in = there && mincore((void *)((uintptr_t)begin / page * page), size, there) == 0 ? 0 : -1;
+    for (size_t i = 0; in >= 0 && i < count; i++) in += there[i] & 1;
+    free(there);
+    return in;
+#else
+    (void)begin, (void)size;
+    return -1;
+#endif
+}
+
 long resident_kib(void) {
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file) return -1;

@@ -218,6 +218,7 @@ bool left_behind(const struct holdings *before);
 int open_descriptors(void);
 long mappings(bool shared_only); /* -1: unknown */
 long resident_kib(void);         /* -1: unknown */
+long pages_in(const void *begin, size_t size); /* of this shared memory that the system has; -1: unknown */
 
 /* ---- Data -------------------------------------------------------------------------------------------------------- */
 

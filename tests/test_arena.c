@@ -302,6 +302,68 @@ TEST_CASE(room_for_large_items_comes_back) {
     pool_destroy(pool);
 }
 
+/* Where a task has found its argument, and room for its result. */
+static struct {
+    const char *in;
+    char *out;
+} * places;
+
+enum { HEAVY = 64 << 20 };
+
+static int heavy_task(const void *in, void *out) {
+    places->in = in;
+    places->out = out;
+    memset(out, 1, HEAVY);
+    return 0;
+}
+
+TEST_CASE(large_blocks_arguments_and_results_go_back_to_the_system_when_they_are_freed) {
+    places = shared(sizeof *places);
+    if (pages_in(places, 1) < 0) return;
+    struct pool *pool = pool_of(1);
+    char *data = pool_alloc(pool, HEAVY), *copy = calloc(1, HEAVY);
+    assert_non_null(data);
+    memset(data, 1, HEAVY);
+    assert_int_equal(pages_in(data, HEAVY), HEAVY / sysconf(_SC_PAGESIZE));
+    pool_free(pool, data);
+    assert_int_equal(pages_in(data, HEAVY), 0);
+    assert_ok(finish(submit(pool, heavy_task, copy, HEAVY, HEAVY), copy));
+    assert_int_equal(copy[HEAVY - 1], 1);
+    assert_int_equal(pages_in(places->in, HEAVY), 0);
+    assert_int_equal(pages_in(places->out, HEAVY), 0);
+    free(copy);
+    pool_destroy(pool);
+}
+
+struct inheritance {
+    struct gate gate;
+    const char *arena;
+};
+
+static int watch_arena(void *argument) {
+    struct inheritance *left = argument;
+    const char *arena = left->arena;
+    EXPECT(pages_in(arena, HEAVY) == HEAVY / sysconf(_SC_PAGESIZE));
+    EXPECT(gate_pass(&left->gate) == 0);
+    EXPECT(pages_in(arena, HEAVY) == 0);
+    return 0;
+}
+
+TEST_CASE(a_pool_that_has_ended_keeps_no_memory_though_a_child_of_the_program_has_the_mapping) {
+    struct inheritance *left = shared(sizeof *left);
+    if (pages_in(left, 1) < 0) return;
+    struct pool *pool = pool_of(1);
+    char *data = pool_alloc(pool, HEAVY);
+    assert_non_null(data);
+    memset(data, 1, HEAVY);
+    left->arena = data;
+    pid_t child = start_child(watch_arena, left);
+    assert_true(gate_reached(&left->gate, 1));
+    pool_destroy(pool);
+    gate_open(&left->gate);
+    assert_int_equal(end_child(child, PATIENCE).code, 0);
+}
+
 static size_t allocate_often(struct pool *pool, uint64_t number) {
     uint64_t seed = 100000 * number;
     size_t errors = 0;
@@ -386,6 +448,8 @@ int main(int argc, char **argv) {
         TEST(items_in_the_arena_are_used_in_place),
         TEST(submit_and_map_fail_without_room_and_work_once_there_is_some),
         TEST(room_for_large_items_comes_back),
+        TEST(large_blocks_arguments_and_results_go_back_to_the_system_when_they_are_freed),
+        TEST(a_pool_that_has_ended_keeps_no_memory_though_a_child_of_the_program_has_the_mapping),
         TEST(threads_may_allocate_at_the_same_time),
 #if LINUX
         TEST(the_arena_is_left_out_of_core_dumps),

@@ -2,6 +2,8 @@
  * and never exceed the budget; when all are freed, the memory is one piece again. */
 #include "support.h"
 
+#include <sys/mman.h>
+
 #include "pool/heap.h"
 
 enum { BLOCKS = 600, PAGE = 4096 };
@@ -116,12 +118,15 @@ static void shorten(struct model *m, size_t i, size_t size) {
     mark(b);
 }
 
-static void check_is_whole(const struct model *m) {
+static void check_is_whole(struct model *m) {
     assert_int_equal(m->count, 0);
     assert_true(m->budget == m->size);
-    assert_int_equal(m->heap.frontier, 0);
+    void *all = pp_heap_alloc(&m->heap, m->size, false);
+    assert_true(all == m->base);
     for (size_t i = 0; i < PP_HEAP_LENGTHS; i++) assert_int_equal(m->heap.free_runs[i], 0);
     for (size_t i = 0; i < PP_HEAP_SIZES; i++) assert_int_equal(m->heap.part_used[i], 0);
+    pp_heap_free(&m->heap, all);
+    assert_true(m->budget == m->size);
 }
 
 TEST_CASE(blocks_never_overlap_and_memory_becomes_whole_again) {
@@ -230,6 +235,114 @@ TEST_CASE(heaps_share_a_budget) {
     pp_heap_end(&other);
 }
 
+/* The rooms of many results, of which nothing is touched: what the heap itself needs does not grow with their size. */
+TEST_CASE(a_long_block_takes_no_more_bookkeeping_than_a_short_one) {
+    enum { RUNS = 1000 };
+    for (size_t pages = 1; pages <= (sizeof(size_t) > 4 ? 16384 : 256); pages *= 4) {
+        struct pp_heap heap;
+        void *blocks[RUNS], *base = mmap(NULL, RUNS * pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (base == MAP_FAILED) return; /* there is no address space for it */
+        pp_heap_begin(&heap, base, RUNS * pages * PAGE, NULL);
+        for (size_t i = 0; i < RUNS; i++) {
+            blocks[i] = pp_heap_alloc(&heap, pages * PAGE, false);
+            assert_non_null(blocks[i]);
+        }
+        assert_true(heap.room <= 2 * RUNS);
+        for (size_t i = 0; i < RUNS; i += 2) pp_heap_free(&heap, blocks[i]);
+        for (size_t i = 1; i < RUNS; i += 2) pp_heap_free(&heap, blocks[i]);
+        assert_non_null(pp_heap_alloc(&heap, RUNS * pages * PAGE, false));
+        assert_true(heap.room <= 2 * RUNS);
+        pp_heap_end(&heap);
+        munmap(base, RUNS * pages * PAGE);
+    }
+}
+
+/* ---- What goes back to the system -------------------------------------------------------------------------------- */
+
+enum { LARGE = 8192 * PAGE, ALL = 4 * 8192 * PAGE };
+
+static struct pp_heap begin_large(void) {
+    struct pp_heap heap;
+    pp_heap_begin(&heap, shared(ALL), ALL, NULL);
+    return heap;
+}
+
+static unsigned char *take_and_write(struct pp_heap *heap, size_t size) {
+    unsigned char *block = pp_heap_alloc(heap, size, true);
+    assert_non_null(block);
+    assert_true(is_zero(block, size));
+    memset(block, 1, size);
+    return block;
+}
+
+TEST_CASE(much_that_is_freed_goes_back_to_the_system_and_the_rest_stays) {
+    struct pp_heap heap = begin_large();
+    if (pages_in(heap.base, ALL) < 0) return;
+    unsigned char *first = take_and_write(&heap, LARGE), *second = take_and_write(&heap, PAGE);
+    unsigned char *third = take_and_write(&heap, LARGE);
+    pp_heap_free(&heap, first); /* between others */
+    assert_int_equal(pages_in(first, LARGE), 0);
+    pp_heap_free(&heap, third); /* the last */
+    assert_int_equal(pages_in(heap.base, ALL), 1);
+    for (int i = 0; i < PAGE; i++) assert_int_equal(second[i], 1);
+    first = take_and_write(&heap, LARGE / 2); /* it is zero again */
+    third = take_and_write(&heap, 2 * LARGE);
+    assert_int_equal(pages_in(heap.base, ALL), (LARGE / 2 + 2 * LARGE) / PAGE + 1);
+    pp_heap_free(&heap, first);
+    pp_heap_free(&heap, second);
+    pp_heap_free(&heap, third);
+    pp_heap_end(&heap);
+}
+
+TEST_CASE(many_small_blocks_go_back_together) {
+    enum { BLOCKS_OF = 5 * PAGE, COUNT_OF = LARGE / BLOCKS_OF };
+    struct pp_heap heap = begin_large();
+    if (pages_in(heap.base, ALL) < 0) return;
+    static unsigned char *blocks[COUNT_OF];
+    for (size_t i = 0; i < COUNT_OF; i++) blocks[i] = take_and_write(&heap, BLOCKS_OF);
+    for (size_t i = 0; i < COUNT_OF; i++) pp_heap_free(&heap, blocks[i]);
+    assert_true(pages_in(heap.base, ALL) < LARGE / PAGE * 3 / 4);
+    pp_heap_end(&heap);
+}
+
+TEST_CASE(memory_that_is_taken_again_and_again_stays_until_that_ends) {
+    struct pp_heap heap = begin_large();
+    if (pages_in(heap.base, ALL) < 0) return;
+    int64_t start = now_ms();
+    unsigned char *block = take_and_write(&heap, LARGE);
+    for (int i = 0; i < 3; i++) {
+        pp_heap_free(&heap, block);
+        if (i == 0) assert_int_equal(pages_in(heap.base, ALL), 0);
+        else if (now_ms() - start < 900) assert_int_equal(pages_in(heap.base, ALL), LARGE / PAGE);
+        block = take_and_write(&heap, LARGE);
+    }
+    pp_heap_free(&heap, block);
+    sleep_ms(1100);
+    block = take_and_write(&heap, LARGE);
+    pp_heap_free(&heap, block);
+    assert_int_equal(pages_in(heap.base, ALL), 0);
+    pp_heap_end(&heap);
+}
+
+/* Rooms for results of unknown length: each is cut to a page or two, and some are held for long. */
+TEST_CASE(generous_blocks_that_are_cut_do_not_touch_ever_new_pages) {
+    enum { HELD = 16, ROOM = 256 * PAGE };
+    struct pp_heap heap = begin_large();
+    if (pages_in(heap.base, ALL) < 0) return;
+    char *held[HELD] = {NULL};
+    uint64_t random = 5;
+    for (int i = 0; i < 20000; i++) {
+        size_t at = next(&random) % HELD, size = next(&random) % 7 ? 100 : 5000;
+        pp_heap_free(&heap, held[at]);
+        held[at] = pp_heap_alloc(&heap, ROOM, false);
+        assert_non_null(held[at]);
+        held[at][0] = held[at][size - 1] = 1;
+        pp_heap_shrink(&heap, held[at], size);
+    }
+    assert_true(pages_in(heap.base, ALL) <= 4 * HELD);
+    pp_heap_end(&heap);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(blocks_never_overlap_and_memory_becomes_whole_again),
@@ -238,6 +351,11 @@ int main(int argc, char **argv) {
         TEST(addresses_that_are_no_block_are_not_freed),
         TEST(pages_inside_a_block_are_no_blocks),
         TEST(heaps_share_a_budget),
+        TEST(a_long_block_takes_no_more_bookkeeping_than_a_short_one),
+        TEST(much_that_is_freed_goes_back_to_the_system_and_the_rest_stays),
+        TEST(many_small_blocks_go_back_together),
+        TEST(memory_that_is_taken_again_and_again_stays_until_that_ends),
+        TEST(generous_blocks_that_are_cut_do_not_touch_ever_new_pages),
     };
     return run_group("heap", tests, COUNT(tests), argc, argv);
 }

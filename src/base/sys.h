@@ -58,6 +58,9 @@ void *pp_map_shared(size_t size);
 void *pp_map_private(size_t size);
 /* address: may be NULL. */
 void pp_unmap(void *address, size_t size);
+/* Gives the memory of this range back to the system: it is zero from then on, in all processes that have this shared
+ * mapping. Returns false, with the memory as it was, if the system cannot. */
+bool pp_give_back(char *begin, size_t size);
 /* Bytes of a huge page on x86-64 and most other machines; elsewhere the system refuses pp_collapse(). */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
 enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -52,6 +53,17 @@ void *pp_sys_map_stack(size_t size) {
     void *address = pp_map_private(size);
     if (address) madvise(address, size, MADV_NOHUGEPAGE);
     return address;
+}
+
+bool pp_give_back(char *begin, size_t size) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (page - (uintptr_t)begin % page) % page;
+    if (before > size) before = size;
+    size_t behind = (size - before) % page;
+    char *first = begin + before, *end = begin + size - behind;
+    if (end > first && (FAULT("madvise", ENOMEM) || madvise(first, (size_t)(end - first), MADV_REMOVE))) return false;
+    memset(begin, 0, before);
+    memset(end, 0, behind);
+    return true;
 }
 
 enum pp_collapsed pp_collapse(char *begin) {

@@ -49,6 +49,11 @@ void *pp_sys_map_stack(size_t size) {
     return pp_map_private(size);
 }
 
+bool pp_give_back(char *begin, size_t size) {
+    (void)begin, (void)size;
+    return false;
+}
+
 enum pp_collapsed pp_collapse(char *begin) {
     (void)begin;
     return PP_REFUSED;

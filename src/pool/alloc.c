@@ -3,10 +3,16 @@
 #include <string.h>
 
 void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_huge_pages *take) {
+    size_t untouched = 0;
     /* Memory that was given before may have been touched, page by page: only what is fresh counts. */
-    char *fresh = pp_heap_fresh(heap), *block = pp_heap_alloc(heap, size, zeroed);
+    char *fresh = pp_heap_fresh(heap), *block = pp_heap_take(heap, size, zeroed, &untouched);
     struct pp_region region = {.base = heap->base, .size = pp_heap_size(heap)};
     *take = pp_pages_begun(region, fresh, pp_heap_fresh(heap));
+    if (!block || take->size > 0 || untouched < size || size < PP_HUGE_PAGE) return block;
+    /* It was given before, and has gone back to the system since. */
+    region = (struct pp_region){.base = block + (PP_HUGE_PAGE - (uintptr_t)block % PP_HUGE_PAGE) % PP_HUGE_PAGE};
+    region.size = (size_t)(block + size - region.base);
+    *take = pp_pages_begun(region, region.base, block + size);
     return block;
 }
 

@@ -8,15 +8,24 @@
 #define SMALLEST ((size_t)64)
 #define LARGEST_SHARED ((size_t)2048)
 #define LOOKS 16 /* runs of a list that are tried before longer ones are cut */
+#define FEWEST_RUNS 64U
 
-enum kind { INSIDE, FREE_RUN, USED_RUN, SHARED_PAGE };
+#define MUCH ((uint32_t)(((size_t)16 << 20) / PAGE)) /* pages that are freed before any go back to the system */
+#define WORTH_A_CALL 4U                              /* runs of 1 << WORTH_A_CALL pages or more go back */
+#define KEPT_MOST 512U                               /* pages of a run that is kept */
+#define SOON_NS 1000000000U                          /* what is taken again after so long counts as needed again */
 
-struct pp_heap_page {
-    uint32_t kind;
-    uint32_t run;        /* first page of a run: its length; last page: where it begins */
-    uint32_t next, prev; /* in the list it is on, + 1; 0: none */
-    uint64_t used;       /* a shared page: which of its blocks are in use */
-    uint32_t size_class;
+enum kind { SPARE, FREE_RUN, KEPT_RUN, USED_RUN, SHARED_PAGE };
+
+struct pp_run {
+    uint32_t first, length;  /* pages */
+    uint32_t before, after;  /* its neighbours by address; the run after the last is 0 */
+    uint32_t next, prev;     /* in the list it is on */
+    uint32_t chain;          /* of a used or kept run: the next in its bucket */
+    uint32_t counts;         /* of a used run: its pages that count against the budget */
+    uint64_t used;           /* of a shared page: which of its blocks are in use */
+    uint8_t kind, size_class;
+    bool touched;            /* its pages may hold anything; else they are zero, and the system has them */
 };
 
 void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget) {
@@ -27,25 +36,105 @@ void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget
 }
 
 void pp_heap_end(struct pp_heap *heap) {
-    pp_release(heap->table);
+    pp_release(heap->runs);
+    pp_release(heap->buckets);
     memset(heap, 0, sizeof *heap);
+}
+
+static struct pp_run *run_of(const struct pp_heap *heap, uint32_t run) {
+    return &heap->runs[run - 1];
+}
+
+/* ---- the table of runs */
+
+static uint32_t *bucket_of(const struct pp_heap *heap, uint32_t page) {
+    uint32_t mixed = page * 0x9e3779b1U;
+    return &heap->buckets[(mixed ^ mixed >> 16) & (heap->bucket_count - 1)];
+}
+
+/* Returns the used or kept run that begins at this page; 0: none does. */
+static uint32_t find_used(const struct pp_heap *heap, uint32_t page) {
+    if (!heap->buckets) return 0;
+    uint32_t run = *bucket_of(heap, page);
+    while (run && run_of(heap, run)->first != page) run = run_of(heap, run)->chain;
+    return run;
+}
+
+static void chain_used(struct pp_heap *heap, uint32_t run) {
+    uint32_t *bucket = bucket_of(heap, run_of(heap, run)->first);
+    run_of(heap, run)->chain = *bucket;
+    *bucket = run;
+}
+
+static void unchain_used(struct pp_heap *heap, uint32_t run) {
+    uint32_t *link = bucket_of(heap, run_of(heap, run)->first);
+    while (*link != run) link = &run_of(heap, *link)->chain;
+    *link = run_of(heap, run)->chain;
+}
+
+/* Makes room for twice as many runs. */
+static bool grow_table(struct pp_heap *heap) {
+    if (heap->room > UINT32_MAX / 4) return false;
+    uint32_t room = heap->room ? 2 * heap->room : FEWEST_RUNS;
+    uint32_t *buckets = pp_zalloc(room, sizeof *buckets);
+    struct pp_run *runs = buckets ? pp_realloc(heap->runs, room * sizeof *runs) : NULL;
+    if (!runs) {
+        pp_release(buckets);
+        return false;
+    }
+    pp_release(heap->buckets);
+    heap->runs = runs;
+    heap->room = heap->bucket_count = room;
+    heap->buckets = buckets;
+    for (uint32_t run = 1; run <= heap->known; run++)
+        if (run_of(heap, run)->kind >= KEPT_RUN) chain_used(heap, run);
+    return true;
+}
+
+/* Makes sure that new_run() can be called once. */
+static bool has_spare(struct pp_heap *heap) {
+    return heap->spare || heap->known < heap->room || grow_table(heap);
+}
+
+/* Returns a run of these pages that comes after the run `before`, on no list. */
+static uint32_t new_run(struct pp_heap *heap, uint32_t first, uint32_t length, uint32_t before, enum kind kind) {
+    uint32_t run = heap->spare;
+    if (run) heap->spare = run_of(heap, run)->next;
+    else run = ++heap->known;
+    struct pp_run *r = run_of(heap, run);
+    *r = (struct pp_run){.first = first, .length = length, .before = before, .kind = (uint8_t)kind, .touched = true};
+    r->after = before ? run_of(heap, before)->after : 0;
+    if (before) run_of(heap, before)->after = run;
+    if (r->after) run_of(heap, r->after)->before = run;
+    else heap->last = run;
+    return run;
+}
+
+static void drop_run(struct pp_heap *heap, uint32_t run) {
+    struct pp_run *r = run_of(heap, run);
+    if (r->before) run_of(heap, r->before)->after = r->after;
+    if (r->after) run_of(heap, r->after)->before = r->before;
+    else heap->last = r->before;
+    r->kind = SPARE;
+    r->next = heap->spare;
+    heap->spare = run;
 }
 
 /* ---- lists */
 
-static void list_add(struct pp_heap *heap, uint32_t *list, uint32_t page) {
-    struct pp_heap_page *p = &heap->table[page];
-    p->prev = 0;
-    p->next = *list;
-    if (*list) heap->table[*list - 1].prev = page + 1;
-    *list = page + 1;
+static void list_add(struct pp_heap *heap, uint32_t *list, uint32_t run) {
+    struct pp_run *r = run_of(heap, run);
+    r->prev = 0;
+    r->next = *list;
+    if (*list) run_of(heap, *list)->prev = run;
+    *list = run;
 }
 
-static void list_remove(struct pp_heap *heap, uint32_t *list, uint32_t page) {
-    struct pp_heap_page *p = &heap->table[page];
-    if (p->prev) heap->table[p->prev - 1].next = p->next;
-    else *list = p->next;
-    if (p->next) heap->table[p->next - 1].prev = p->prev;
+static void list_remove(struct pp_heap *heap, uint32_t *list, uint32_t run) {
+    const struct pp_run *r = run_of(heap, run);
+    if (r->prev) run_of(heap, r->prev)->next = r->next;
+    else *list = r->next;
+    if (r->next) run_of(heap, r->next)->prev = r->prev;
 }
 
 static unsigned log2_of(uint32_t length) {
@@ -54,90 +143,156 @@ static unsigned log2_of(uint32_t length) {
     return log;
 }
 
-static uint32_t *list_of(struct pp_heap *heap, uint32_t length) {
-    return &heap->free_runs[log2_of(length)];
+static uint32_t *list_of(struct pp_heap *heap, uint32_t run) {
+    return &heap->free_runs[log2_of(run_of(heap, run)->length)];
+}
+
+/* ---- pages that go back to the system */
+
+/* A worker may still write to what was freed: one that is being killed, or a task with a stray pointer. The page that
+ * it writes to is then in memory again until it is given or the pool ends, and harms as little as a write into freed
+ * memory ever does. */
+static void give_back(struct pp_heap *heap) {
+    for (unsigned log = WORTH_A_CALL; log < PP_HEAP_LENGTHS; log++)
+        for (uint32_t run = heap->free_runs[log]; run; run = run_of(heap, run)->next) {
+            struct pp_run *r = run_of(heap, run);
+            if (r->touched && !pp_give_back(heap->base + r->first * PAGE, r->length * PAGE)) return;
+            r->touched = false;
+        }
+    if (heap->touched - heap->frontier < 1U << WORTH_A_CALL) return;
+    if (pp_give_back(heap->base + heap->frontier * PAGE, (heap->touched - heap->frontier) * PAGE))
+        heap->touched = heap->frontier;
 }
 
 /* ---- runs of pages */
 
-static void set_run(struct pp_heap *heap, uint32_t first, uint32_t length, enum kind kind) {
-    struct pp_heap_page *last = &heap->table[first + length - 1];
-    last->kind = INSIDE;
-    last->run = first;
-    heap->table[first].kind = kind; /* a run of one page is not INSIDE: that tells run_before() */
-    heap->table[first].run = length;
+/* Joins the free run with the one after it, and forgets that. */
+static void join_next(struct pp_heap *heap, uint32_t run) {
+    struct pp_run *r = run_of(heap, run);
+    const struct pp_run *after = run_of(heap, r->after);
+    r->length += after->length;
+    r->touched |= after->touched;
+    drop_run(heap, r->after);
 }
 
-static uint32_t run_before(const struct pp_heap *heap, uint32_t page) {
-    const struct pp_heap_page *last = &heap->table[page - 1];
-    return last->kind == INSIDE ? last->run : page - 1;
-}
-
-static void add_free(struct pp_heap *heap, uint32_t first, uint32_t length) {
-    set_run(heap, first, length, FREE_RUN);
-    list_add(heap, list_of(heap, length), first);
-}
-
-static void take_free(struct pp_heap *heap, uint32_t first) {
-    list_remove(heap, list_of(heap, heap->table[first].run), first);
-}
-
-static void free_run(struct pp_heap *heap, uint32_t first) {
-    uint32_t length = heap->table[first].run;
-    heap->table[first].kind = INSIDE; /* no block begins here any more, whatever run it becomes a part of */
-    uint32_t after = first + length;
-    if (after < heap->frontier && heap->table[after].kind == FREE_RUN) {
-        take_free(heap, after);
-        length += heap->table[after].run;
+/* The run is on no list and in no chain. */
+static void free_run(struct pp_heap *heap, uint32_t run) {
+    struct pp_run *r = run_of(heap, run);
+    r->kind = FREE_RUN;
+    r->touched = true;
+    if (r->after && run_of(heap, r->after)->kind == FREE_RUN) {
+        list_remove(heap, list_of(heap, r->after), r->after);
+        join_next(heap, run);
     }
-    if (first > 0) {
-        uint32_t before = run_before(heap, first);
-        if (heap->table[before].kind == FREE_RUN) {
-            take_free(heap, before);
-            length += heap->table[before].run;
-            first = before;
-        }
+    if (r->before && run_of(heap, r->before)->kind == FREE_RUN) {
+        run = r->before;
+        list_remove(heap, list_of(heap, run), run);
+        join_next(heap, run);
+        r = run_of(heap, run);
     }
-    if (first + length == heap->frontier) heap->frontier = first;
-    else add_free(heap, first, length);
-}
-
-static bool know_pages(struct pp_heap *heap, uint32_t count) {
-    if (count <= heap->known) return true;
-    uint64_t wanted = (uint64_t)count + count / 2 + 64;
-    uint32_t known = wanted > heap->pages ? heap->pages : (uint32_t)wanted;
-    struct pp_heap_page *table = pp_realloc(heap->table, known * sizeof *table);
-    if (!table) return false;
-    memset(table + heap->known, 0, (known - heap->known) * sizeof *table); /* INSIDE */
-    heap->table = table;
-    heap->known = known;
-    return true;
-}
-
-/* A free run of at least `length` pages, or heap->pages. */
-static uint32_t find_run(struct pp_heap *heap, uint32_t length) {
-    unsigned log = log2_of(length);
-    uint32_t page = heap->free_runs[log];
-    for (int looks = 0; page && looks < LOOKS; page = heap->table[page - 1].next, looks++)
-        if (heap->table[page - 1].run >= length) return page - 1;
-    while (++log < PP_HEAP_LENGTHS)
-        if (heap->free_runs[log]) return heap->free_runs[log] - 1;
-    return heap->pages;
-}
-
-static uint32_t alloc_run(struct pp_heap *heap, uint32_t length) {
-    uint32_t first = find_run(heap, length);
-    if (first < heap->pages) {
-        uint32_t had = heap->table[first].run;
-        take_free(heap, first);
-        if (had > length) add_free(heap, first + length, had - length);
+    if (r->after == 0) {
+        heap->frontier = r->first;
+        drop_run(heap, run);
     } else {
-        if (length > heap->pages - heap->frontier || !know_pages(heap, heap->frontier + length)) return heap->pages;
-        first = heap->frontier;
+        list_add(heap, list_of(heap, run), run);
+    }
+}
+
+static void join_kept(struct pp_heap *heap) {
+    while (heap->kept) {
+        uint32_t run = heap->kept;
+        heap->kept = run_of(heap, run)->next;
+        unchain_used(heap, run);
+        free_run(heap, run);
+    }
+}
+
+/* Keeps the run for the next block of its length, or joins it with other free runs. */
+static void keep_or_free(struct pp_heap *heap, uint32_t run) {
+    struct pp_run *r = run_of(heap, run);
+    if (r->length == 1 || r->length > KEPT_MOST || (heap->kept && r->length != heap->kept_length)) {
+        unchain_used(heap, run);
+        free_run(heap, run);
+        return;
+    }
+    r->kind = KEPT_RUN;
+    r->next = heap->kept;
+    heap->kept = run;
+    heap->kept_length = r->length;
+}
+
+/* The clock is looked at once for many pages: small blocks do not notice. */
+static void count_freed(struct pp_heap *heap, uint32_t pages) {
+    heap->freed = pages > UINT32_MAX - heap->freed ? UINT32_MAX : heap->freed + pages;
+    if (heap->freed < MUCH) return;
+    heap->freed = 0;
+    heap->looked_at = pp_now();
+    if (heap->takes_again) return;
+    join_kept(heap);
+    give_back(heap);
+}
+
+static void count_taken(struct pp_heap *heap, uint32_t pages) {
+    heap->taken = pages > UINT32_MAX - heap->taken ? UINT32_MAX : heap->taken + pages;
+    if (heap->taken < MUCH) return;
+    heap->taken = 0;
+    heap->takes_again = heap->looked_at && pp_now() - heap->looked_at < SOON_NS;
+}
+
+/* A free run of at least `length` pages, or 0. */
+static uint32_t find_free(const struct pp_heap *heap, uint32_t length) {
+    unsigned log = log2_of(length);
+    uint32_t run = heap->free_runs[log];
+    for (int looks = 0; run && looks < LOOKS; run = run_of(heap, run)->next, looks++)
+        if (run_of(heap, run)->length >= length) return run;
+    while (++log < PP_HEAP_LENGTHS)
+        if (heap->free_runs[log]) return heap->free_runs[log];
+    return 0;
+}
+
+/* Returns a used run, or 0. Its `touched` says whether its first page may have been. */
+static uint32_t alloc_run(struct pp_heap *heap, uint32_t length, enum kind kind) {
+    if (!has_spare(heap)) return 0;
+    uint32_t run = find_free(heap, length);
+    if (!run && length > heap->pages - heap->frontier) {
+        join_kept(heap);
+        run = find_free(heap, length);
+        if (!run && length > heap->pages - heap->frontier) return 0;
+    }
+    if (run) {
+        list_remove(heap, list_of(heap, run), run);
+        struct pp_run *r = run_of(heap, run);
+        uint32_t left = r->length - length;
+        r->length = length;
+        if (left) {
+            uint32_t rest = new_run(heap, r->first + length, left, run, FREE_RUN);
+            run_of(heap, rest)->touched = r->touched;
+            list_add(heap, list_of(heap, rest), rest);
+        }
+    } else {
+        run = new_run(heap, heap->frontier, length, heap->last, kind);
+        run_of(heap, run)->touched = heap->frontier < heap->touched;
         heap->frontier += length;
     }
-    set_run(heap, first, length, USED_RUN);
-    return first;
+    run_of(heap, run)->kind = (uint8_t)kind;
+    run_of(heap, run)->counts = length;
+    chain_used(heap, run);
+    return run;
+}
+
+static uint32_t take_run(struct pp_heap *heap, uint32_t length) {
+    uint32_t run = heap->kept;
+    if (run && length == heap->kept_length) {
+        struct pp_run *r = run_of(heap, run);
+        heap->kept = r->next;
+        r->kind = USED_RUN;
+        r->counts = length;
+        r->touched = true;
+    } else {
+        run = alloc_run(heap, length, USED_RUN);
+    }
+    if (run) count_taken(heap, length);
+    return run;
 }
 
 /* ---- pages shared by small blocks */
@@ -167,82 +322,119 @@ static uint32_t size_class_of(size_t size) {
     return size_class;
 }
 
-static char *alloc_shared(struct pp_heap *heap, uint32_t size_class) {
+/* Returns the run that the block is in, and the block. */
+static uint32_t alloc_shared(struct pp_heap *heap, uint32_t size_class, char **block) {
     uint32_t *list = &heap->part_used[size_class];
     if (!*list) {
-        uint32_t page = alloc_run(heap, 1);
-        if (page == heap->pages) return NULL;
-        heap->table[page].kind = SHARED_PAGE;
-        heap->table[page].used = 0;
-        heap->table[page].size_class = size_class;
-        list_add(heap, list, page);
+        uint32_t run = alloc_run(heap, 1, SHARED_PAGE);
+        if (!run) return 0;
+        count_taken(heap, 1);
+        run_of(heap, run)->used = 0;
+        run_of(heap, run)->size_class = (uint8_t)size_class;
+        list_add(heap, list, run);
     }
-    uint32_t page = *list - 1;
-    struct pp_heap_page *p = &heap->table[page];
-    unsigned block = lowest_zero(p->used);
-    p->used |= (uint64_t)1 << block;
-    if (p->used == all_used(size_class)) list_remove(heap, list, page);
-    return heap->base + page * PAGE + block * size_of(size_class);
+    uint32_t run = *list;
+    struct pp_run *r = run_of(heap, run);
+    unsigned bit = lowest_zero(r->used);
+    r->used |= (uint64_t)1 << bit;
+    if (r->used == all_used(size_class)) list_remove(heap, list, run);
+    *block = heap->base + r->first * PAGE + bit * size_of(size_class);
+    return run;
 }
 
-static void free_shared(struct pp_heap *heap, uint32_t page, size_t offset) {
-    struct pp_heap_page *p = &heap->table[page];
-    uint32_t *list = &heap->part_used[p->size_class];
-    uint64_t bit = (uint64_t)1 << offset / size_of(p->size_class);
-    if (!(p->used & bit) || offset % size_of(p->size_class)) return;
-    if (p->used == all_used(p->size_class)) list_add(heap, list, page);
-    p->used &= ~bit;
-    if (heap->budget) *heap->budget += size_of(p->size_class);
-    if (p->used != 0) return;
-    list_remove(heap, list, page);
-    free_run(heap, page);
+static void free_shared(struct pp_heap *heap, uint32_t run, size_t offset) {
+    struct pp_run *r = run_of(heap, run);
+    uint32_t *list = &heap->part_used[r->size_class];
+    uint64_t bit = (uint64_t)1 << offset / size_of(r->size_class);
+    if (!(r->used & bit) || offset % size_of(r->size_class)) return;
+    if (r->used == all_used(r->size_class)) list_add(heap, list, run);
+    r->used &= ~bit;
+    if (heap->budget) *heap->budget += size_of(r->size_class);
+    if (r->used != 0) return;
+    list_remove(heap, list, run);
+    unchain_used(heap, run);
+    free_run(heap, run);
+    count_freed(heap, 1);
 }
 
 /* ---- both */
 
-void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed) {
+static uint32_t pages_of(size_t size) {
+    return size ? (uint32_t)((size + PAGE - 1) / PAGE) : 1;
+}
+
+/* How many bytes at the end of the block are known to be zero. The page of a small block is touched by the first. */
+static size_t count_fresh(const struct pp_heap *heap, struct pp_run *r, const char *block, size_t size) {
+    bool was_touched = r->touched;
+    r->touched = true;
+    if (!was_touched) return size;
+    size_t begin = (size_t)(block - heap->base), touched = heap->touched * PAGE;
+    size_t dirty = begin < touched ? touched - begin : 0;
+    return dirty < size ? size - dirty : 0;
+}
+
+void *pp_heap_take(struct pp_heap *heap, size_t size, bool zeroed, size_t *fresh) {
     if (size == 0 || size > (size_t)heap->pages * PAGE) return NULL;
     bool shares = size <= LARGEST_SHARED;
-    size_t takes = shares ? size_of(size_class_of(size)) : (size + PAGE - 1) / PAGE * PAGE;
+    size_t takes = shares ? size_of(size_class_of(size)) : pages_of(size) * PAGE;
     if (heap->budget && takes > *heap->budget) return NULL;
     char *block;
-    if (shares) {
-        block = alloc_shared(heap, size_class_of(size));
-    } else {
-        uint32_t page = alloc_run(heap, (uint32_t)(takes / PAGE));
-        block = page == heap->pages ? NULL : heap->base + page * PAGE;
-    }
-    if (!block) return NULL;
+    uint32_t run = shares ? alloc_shared(heap, size_class_of(size), &block)
+                          : take_run(heap, (uint32_t)(takes / PAGE));
+    if (!run) return NULL;
+    if (!shares) block = heap->base + run_of(heap, run)->first * PAGE;
     if (heap->budget) *heap->budget -= takes;
-    size_t begin = (size_t)(block - heap->base), touched = heap->touched * PAGE;
-    if (zeroed && begin < touched) memset(block, 0, size < touched - begin ? size : touched - begin);
+    size_t zero = count_fresh(heap, run_of(heap, run), block, size);
+    if (zeroed) memset(block, 0, size - zero);
+    if (fresh) *fresh = zero;
     if (heap->frontier > heap->touched) heap->touched = heap->frontier;
     return block;
 }
 
+bool pp_heap_has_room(struct pp_heap *heap, size_t size) {
+    if (size > (size_t)heap->pages * PAGE || (heap->budget && pages_of(size) * PAGE > *heap->budget)) return false;
+    if (pages_of(size) <= heap->pages - heap->frontier || find_free(heap, pages_of(size))) return true;
+    join_kept(heap);
+    return pages_of(size) <= heap->pages - heap->frontier || find_free(heap, pages_of(size));
+}
+
+/* The used run to which the block belongs, and its offset there; 0: none. */
+static uint32_t run_at(const struct pp_heap *heap, const void *block, size_t *offset) {
+    if (!block || !pp_heap_holds(heap, block, 1)) return 0;
+    size_t at = (size_t)((const char *)block - heap->base);
+    *offset = at % PAGE;
+    return find_used(heap, (uint32_t)(at / PAGE));
+}
+
 void pp_heap_free(struct pp_heap *heap, void *block) {
-    if (!block || !pp_heap_holds(heap, block, 1)) return;
-    size_t offset = (size_t)((char *)block - heap->base);
-    uint32_t page = (uint32_t)(offset / PAGE);
-    if (page >= heap->frontier) return;
-    if (heap->table[page].kind == SHARED_PAGE) free_shared(heap, page, offset % PAGE);
-    else if (heap->table[page].kind == USED_RUN && offset % PAGE == 0) {
-        if (heap->budget) *heap->budget += heap->table[page].run * PAGE;
-        free_run(heap, page);
+    size_t offset;
+    uint32_t run = run_at(heap, block, &offset);
+    if (!run) return;
+    if (run_of(heap, run)->kind == SHARED_PAGE) {
+        free_shared(heap, run, offset);
+    } else if (run_of(heap, run)->kind == USED_RUN && offset == 0) {
+        uint32_t pages = run_of(heap, run)->length;
+        if (heap->budget) *heap->budget += run_of(heap, run)->counts * PAGE;
+        keep_or_free(heap, run);
+        count_freed(heap, pages);
     }
 }
 
+/* The pages beyond stay with the block while there is room for others: then each block of this size meets the same
+ * pages again and again, and touches no new ones. */
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size) {
-    if (!block || !pp_heap_holds(heap, block, 1)) return;
-    size_t offset = (size_t)((char *)block - heap->base);
-    uint32_t page = (uint32_t)(offset / PAGE);
-    if (page >= heap->frontier || heap->table[page].kind != USED_RUN || offset % PAGE != 0) return;
-    uint32_t had = heap->table[page].run;
-    if (size > (size_t)(had - 1) * PAGE) return; /* all of its pages are needed */
-    uint32_t left = size ? (uint32_t)((size + PAGE - 1) / PAGE) : 1;
-    if (left == had) return;
-    set_run(heap, page, left, USED_RUN);
-    set_run(heap, page + left, had - left, USED_RUN);
-    free_run(heap, page + left);
-    if (heap->budget) *heap->budget += (size_t)(had - left) * PAGE;
+    size_t offset;
+    uint32_t run = run_at(heap, block, &offset);
+    if (!run || run_of(heap, run)->kind != USED_RUN || offset != 0) return;
+    struct pp_run *r = run_of(heap, run);
+    uint32_t left = pages_of(size);
+    if (left >= r->counts) return;
+    if (heap->budget) *heap->budget += (size_t)(r->counts - left) * PAGE;
+    r->counts = left;
+    if (heap->frontier <= heap->pages / 2 || !has_spare(heap)) return;
+    r = run_of(heap, run);
+    uint32_t rest = new_run(heap, r->first + left, r->length - left, run, USED_RUN);
+    run_of(heap, run)->length = left;
+    count_freed(heap, run_of(heap, rest)->length);
+    free_run(heap, rest);
 }

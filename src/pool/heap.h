@@ -2,12 +2,18 @@
  * one for what jobs need to run.
  *
  * All bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and no page of the
- * range is touched before it is used. Free runs of pages are kept by the power of two of their length, and merged when
- * they are freed; blocks of 2 KiB or less share a page with others of their size. Blocks begin at multiples of 64
- * bytes.
+ * range is touched before it is used. It is by runs of pages, so a run of any length costs the same. Free runs are kept
+ * by the power of two of their length, and merged when they are freed; blocks of 2 KiB or less share a page with others
+ * of their size. Blocks begin at multiples of 64 bytes.
  *
- * Invariant: every page below `frontier` belongs to exactly one run, whose first and last page tell its length; pages
- * from `touched` on are still zero. Always under the pool's lock. */
+ * A block of some pages is mostly followed by others of its size. So free runs of one length are kept as they are for
+ * the next such block, as long as there is other memory: bench_limits, "generous".
+ *
+ * Free memory goes back to the system once much was freed, unless as much was taken again within a second: then the
+ * program goes on taking and freeing, and would have the same pages cleared again and again.
+ *
+ * Invariant: every page below `frontier` belongs to exactly one run; pages from `touched` on and those of a run that is
+ * not touched are zero, unless a task has written where it must not. Always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 
@@ -15,25 +21,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PP_HEAP_SIZES 6   /* 64, 128, … 2048 bytes */
-#define PP_HEAP_LENGTHS 40 /* powers of two of pages */
+#define PP_HEAP_SIZES 6    /* 64, 128, … 2048 bytes */
+#define PP_HEAP_LENGTHS 32 /* powers of two of pages */
 
-struct pp_heap_page;
+struct pp_run;
 
 struct pp_heap {
     char *base;
     size_t *budget; /* bytes that may still be given, perhaps by several heaps; NULL: no limit but the range */
-    uint32_t pages, frontier, touched, known; /* known: pages that have an entry in `table` */
-    struct pp_heap_page *table;
-    uint32_t free_runs[PP_HEAP_LENGTHS]; /* first of each list, + 1; 0: none */
+    uint32_t pages, frontier, touched;
+    /* The runs are named by their number in this table, + 1; 0: none. */
+    struct pp_run *runs;
+    uint32_t known, room, spare;         /* runs ever used; runs that there is room for; first that is not in use */
+    uint32_t last;                       /* the last run by its address */
+    uint32_t *buckets, bucket_count;     /* used runs by their first page: the first of each chain */
+    uint32_t free_runs[PP_HEAP_LENGTHS]; /* first of each list */
     uint32_t part_used[PP_HEAP_SIZES];   /* shared pages with room, likewise */
+    uint32_t kept, kept_length;          /* free runs that are not joined with others, all of this length: the first */
+    uint32_t freed, taken;               /* pages, in runs, since each was last looked at */
+    uint64_t looked_at;                  /* ns when `freed` was */
+    bool takes_again;                    /* what is freed is soon taken again */
 };
 
 void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget);
 void pp_heap_end(struct pp_heap *heap);
 /* Returns NULL if the heap is full, if size is 0, or if there is no private memory. Unless `zeroed`, the block has any
- * content. */
-void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed);
+ * content. fresh: receives how many bytes at the end of the block were not touched since the system gave them; may be
+ * NULL. */
+void *pp_heap_take(struct pp_heap *heap, size_t size, bool zeroed, size_t *fresh);
+static inline void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed) {
+    return pp_heap_take(heap, size, zeroed, NULL);
+}
+/* Whether there is room for a block of that size. */
+bool pp_heap_has_room(struct pp_heap *heap, size_t size);
 static inline size_t pp_heap_size(const struct pp_heap *heap) {
     return (size_t)heap->pages * 4096;
 }
@@ -41,7 +61,8 @@ static inline size_t pp_heap_size(const struct pp_heap *heap) {
 static inline char *pp_heap_fresh(const struct pp_heap *heap) {
     return heap->base + (size_t)heap->touched * 4096;
 }
-/* Gives back the pages beyond the first `size` bytes of a block. Does nothing if this heap has no such block. */
+/* Keeps only the first `size` bytes of a block: the pages beyond count no more. Does nothing if this heap has no such
+ * block. */
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
 /* Does nothing if this heap has no such block. So an argument may be freed that lies in the program's own memory. */
 void pp_heap_free(struct pp_heap *heap, void *block);

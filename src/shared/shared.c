@@ -100,7 +100,9 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
     return 0;
 }
 
+/* Other children of the program may have the mapping, too, and live on: they must not keep its memory. */
 void pp_shared_unmake(struct pp_shared *shared) {
+    if (shared->base) pp_give_back(shared->base, shared->size);
     pp_unmap(shared->base, shared->size);
     shared->base = NULL;
 }
