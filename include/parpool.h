@@ -342,6 +342,10 @@ enum {
  *
  * FIELDS of struct pool_task
  *   in                 is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
+ *   out_size           bytes of room. More than 4096 are found when the task is the next to be sent to the workers: it
+ *                      waits while results that are held leave no room for it in the arena, and others overtake it. If
+ *                      nothing runs that could make room, a call that would wait for ever ends it with POOL_ENOMEM. A
+ *                      task that comes after others has its room from the beginning.
  *   after              after_count tasks and jobs of this pool: the task starts when all have succeeded, and finds
  *                      their results with task_input(). One may be named twice. Once pool_submit() has returned, the
  *                      futures may be freed and the array may go. NULL: none.
@@ -601,8 +605,9 @@ PARPOOL_API size_t task_input_count(void);
 PARPOOL_API const void *task_input(size_t i, size_t *size);
 
 /* Says that the result is only the first `size` bytes of out_size; the last call counts. Without a call it has out_size
- * bytes. So out_size may be generous: it is address space, of which the task takes memory as it writes; but until the
- * task is done all of it counts against arena_size.
+ * bytes. So out_size may be generous: it is address space, of which the task takes memory as it writes. A task that
+ * waits takes none; one that was sent to the workers counts all of it against arena_size until it is done, and from
+ * then on what the result has.
  * size: bytes.
  * Returns: 0
  *     POOL_EINVAL: more than out_size, or in an item of a job or a reduction
@@ -676,10 +681,12 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
  * pool: NULL, or in another process: NULL. size: bytes.
  * Returns: the memory; NULL: the arena is full, or size is 0.
  * Blocks: no. Callable: any thread; tasks use what they are given.
- * Ownership: the caller's, until pool_free() or pool_destroy(). */
+ * Ownership: the caller's, until pool_free() or pool_destroy(), which ends it in all processes. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
-/* Gives back what pool_alloc() returned, once no task uses it.
+/* Gives back what pool_alloc() returned, once no task uses it. Large blocks go back to the system at once, unless the
+ * program soon takes as much again and again; the rest does when the pool ends. For that the system needs a call that
+ * POSIX has not (Linux: MADV_REMOVE).
  * pool: NULL, or in another process: nothing happens. data: of pool_alloc(); NULL: nothing happens.
  * Returns: nothing. Blocks: no. Callable: any thread. Ownership: the memory is the pool's again. */
 PARPOOL_API void pool_free(struct pool *pool, void *data);
@@ -751,6 +758,9 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
  *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
  *     must point into the arena, or to what existed, unchanged since, at pool_create().
+ *   - What the program frees after pool_create() stays taken until the pool ends: the supervising process has it from
+ *     the fork, and so have the workers that it starts. Create pools before large data is loaded, or keep data that no
+ *     task needs out of forks (Linux: MADV_DONTFORK).
  *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
  *     parent (POOL_EFOREIGN), but may create a pool of its own; while that exists, a future or stream of the parent
  *     that is younger than the worker is an invalid pointer there. A variable that receives the pool of pool_create()

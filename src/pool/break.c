@@ -17,6 +17,7 @@ void pp_break(struct pool *pool, const struct pool_failure *why) {
     }
     struct future *future;
     while ((future = pp_queue_first(&pool->queue)) != NULL) pp_future_finish(future, code, why);
+    while ((future = pp_queue_first(&pool->short_of_room)) != NULL) pp_future_finish(future, code, why);
     while ((future = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_future_finish(future, code, why);
     struct pp_job *job;
     while ((job = PP_LIST_FIRST(&pool->jobs.active, struct pp_job, link)) != NULL) pp_job_abort(pool, job, why);

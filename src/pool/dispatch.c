@@ -1,5 +1,6 @@
 #include "pool/dispatch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "pool/demand.h"
@@ -57,6 +58,59 @@ static void describe(struct pool *pool, struct future *future) {
     pp_state_submit(&outcome->state, pool->slots.table[slot].generation);
 }
 
+/* ---- room for results */
+
+/* Finds room for the result, unless the task has some. */
+static inline bool find_room(struct pool *pool, struct future *future) {
+    if (future->out_size <= PP_RESULT_PAGE || future->result) return true;
+    future->result = pp_heap_alloc(&pool->memory.results, future->out_size, false);
+    return future->result != NULL;
+}
+
+static void give_up_room(struct pool *pool, struct future *future) {
+    if (!pp_takes_room_late(future)) return;
+    pp_heap_free(&pool->memory.results, future->result);
+    future->result = NULL;
+}
+
+/* Whether a task that is not older and needs room has found none, so that this one must wait behind it. */
+static bool others_need_room(const struct pool *pool, const struct future *future) {
+    const struct future *first = pp_queue_first(&pool->short_of_room);
+    return first && !future->result && pp_takes_room_late(future) && first->task.priority >= future->task.priority;
+}
+
+/* Takes the first of the queue out of the way of others. Without private memory it fails. */
+static void set_aside(struct pool *pool, struct future *future) {
+    pp_queue_remove(&pool->queue, future);
+    future->short_of_room = pp_queue_add(&pool->short_of_room, future, false);
+    if (!future->short_of_room) pp_future_finish(future, POOL_ENOMEM, NULL);
+}
+
+/* Finds room for the next in turn. Returns false if there is none: then the task has been taken out of the way. */
+static bool has_room(struct pool *pool, struct future *next) {
+    if (next->short_of_room || !others_need_room(pool, next)) {
+        if (find_room(pool, next)) return true;
+        if (next->short_of_room || pp_heap_has_room(&pool->memory.results, next->out_size)) {
+            /* There is room, but no private memory to note it. */
+            pp_future_finish(next, POOL_ENOMEM, NULL);
+            return false;
+        }
+    }
+    set_aside(pool, next);
+    return false;
+}
+
+bool pp_fail_hopeless(struct pool *pool) {
+    struct future *first = pp_queue_first(&pool->short_of_room);
+    if (!first || pool->queue.count > 0 || pool->slots.fresh > pool->slots.free_count) return false;
+    struct pool_failure failure;
+    memset(&failure, 0, sizeof failure);
+    snprintf(failure.message, sizeof failure.message,
+             "the arena has no room for a result of %zu bytes, and nothing runs that could make some", first->out_size);
+    pp_future_finish(first, POOL_ENOMEM, &failure);
+    return true;
+}
+
 /* ---- dispatch */
 
 static inline bool push_ticket(struct pool *pool, uint32_t slot) {
@@ -81,6 +135,21 @@ static bool outranks_ring(const struct pool *pool, int priority) {
     return priority > pool->ring_priority && !pp_ring_is_empty(&pool->shared);
 }
 
+/* Takes slot and room from a task that is not claimed. Returns false if a worker claims it just now. */
+static bool take_back(struct pool *pool, struct future *future) {
+    uint32_t slot = future->slot;
+    if (!pp_state_cancel(&pool->shared.outcomes[slot].state, pool->slots.table[slot].generation)) return false;
+    pp_slot_free(pool, slot);
+    give_up_room(pool, future);
+    return true;
+}
+
+/* Puts the task in front of its equals in the queue. Without memory it is sent out of order, but not lost. */
+static void put_in_front(struct pool *pool, struct future *future) {
+    if (pp_queue_add(&pool->queue, future, true)) return;
+    if (!find_room(pool, future) || !send_ticket(pool, future)) pp_future_finish(future, POOL_ENOMEM, NULL);
+}
+
 void pp_recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
     uint64_t ticket;
@@ -92,6 +161,7 @@ void pp_recall_tickets(struct pool *pool) {
         uint64_t state =
             atomic_load_explicit(&pool->shared.outcomes[pp_ticket_slot(ticket)].state, memory_order_acquire);
         if (pp_phase_of(state) != PP_PENDING) continue;
+        if (pp_takes_room_late(future) && !take_back(pool, future)) continue;
         future->queued = true;
         future->next = taken;
         taken = future;
@@ -100,20 +170,32 @@ void pp_recall_tickets(struct pool *pool) {
         struct future *future = taken;
         taken = future->next;
         future->queued = false;
-        if (!pp_queue_add(&pool->queue, future, true)) send_ticket(pool, future); /* out of order, but not lost */
+        put_in_front(pool, future);
     }
 }
 
+/* The first of those set aside, if there is room for it and nothing has a higher priority; else of the queue. */
+static struct future *next_in_turn(struct pool *pool) {
+    struct future *first = pp_queue_first(&pool->queue), *aside = pp_queue_first(&pool->short_of_room);
+    bool outranked = first && aside && first->task.priority > aside->task.priority;
+    bool fits = aside && !outranked && pp_heap_has_room(&pool->memory.results, aside->out_size);
+    return fits ? aside : first;
+}
+
 void pp_dispatch(struct pool *pool) {
-    struct future *first = pp_queue_first(&pool->queue);
-    if (!first) return;
-    if (outranks_ring(pool, first->task.priority)) pp_recall_tickets(pool);
+    struct future *next = next_in_turn(pool);
+    if (!next) return;
+    if (outranks_ring(pool, next->task.priority)) pp_recall_tickets(pool);
     uint32_t sent = 0;
-    while ((first = pp_queue_first(&pool->queue)) != NULL) {
-        bool mixed = pool->queue.count > 1 || first->task.priority != pool->ring_priority;
+    while ((next = next_in_turn(pool)) != NULL) {
+        bool mixed = pool->queue.count > 1 || next->task.priority != pool->ring_priority;
         if (mixed && pp_ring_length(&pool->shared) >= PP_MIXED_DEPTH) break;
-        if (!send_ticket(pool, first)) break;
-        pp_queue_remove(&pool->queue, first);
+        if (!has_room(pool, next)) continue;
+        if (!send_ticket(pool, next)) {
+            if (next->slot == PP_NO_SLOT) give_up_room(pool, next);
+            break;
+        }
+        pp_queue_remove(next->short_of_room ? &pool->short_of_room : &pool->queue, next);
         sent++;
     }
     if (sent) pp_call_workers(pool, sent);
@@ -121,9 +203,13 @@ void pp_dispatch(struct pool *pool) {
 
 /* The task goes straight to the ring if that keeps the order, else to the queue. */
 int pp_dispatch_new(struct pool *pool, struct future *future) {
-    if (pool->queue.count == 0 && !outranks_ring(pool, future->task.priority) && send_ticket(pool, future)) {
-        pp_call_workers(pool, 1);
-        return 0;
+    bool may_go = pool->queue.count == 0 && !outranks_ring(pool, future->task.priority);
+    if (may_go && !others_need_room(pool, future) && find_room(pool, future)) {
+        if (send_ticket(pool, future)) {
+            pp_call_workers(pool, 1);
+            return 0;
+        }
+        give_up_room(pool, future);
     }
     if (!pp_queue_add(&pool->queue, future, false)) return POOL_ENOMEM;
     pp_dispatch(pool);
@@ -133,9 +219,9 @@ int pp_dispatch_new(struct pool *pool, struct future *future) {
 void pp_queue_again(struct pool *pool, struct future *future) {
     /* The slot gets a new generation, so a worker that holds the old ticket finds nothing. */
     pp_slot_free(pool, future->slot);
+    give_up_room(pool, future);
     /* It may be in the queue already: its ticket was to be sent again, but the old one was claimed all the same. */
-    bool waits = future->queued || pp_queue_add(&pool->queue, future, true);
-    if (!waits && !send_ticket(pool, future)) pp_future_finish(future, POOL_ENOMEM, NULL);
+    if (!future->queued) put_in_front(pool, future);
 }
 
 void pp_submit_again(struct pool *pool, struct future *future) {

@@ -3,11 +3,17 @@
  * The ring holds tickets in the order in which they are to start. A task goes straight into it when nothing waits and
  * nothing there has a lower priority; else it goes to the queue. When the first of the queue outranks the last of the
  * ring, the tickets are recalled from the ring and both are merged; from then on, while priorities differ, at most
- * PP_MIXED_DEPTH tickets are sent ahead, so that recalling stays cheap. */
+ * PP_MIXED_DEPTH tickets are sent ahead, so that recalling stays cheap.
+ *
+ * A result's room of more than a page may be generous (task_resize). Such a task takes its room when it is sent, and
+ * gives it up when it is recalled: a task that waits needs none. The first that finds no room is set aside, with those
+ * after it that need room, until there is some; others go on. A task that comes after others has its room from the
+ * beginning, since what it waits for may be its own inputs, which are freed only once it has run. */
 #ifndef PP_DISPATCH_H
 #define PP_DISPATCH_H
 
 #include "pool/pool.h"
+#include "pool/relations.h"
 
 /* Sends what waits in the queue as far as there is room. */
 void pp_dispatch(struct pool *pool);
@@ -22,6 +28,18 @@ void pp_queue_again(struct pool *pool, struct future *future);
 void pp_submit_again(struct pool *pool, struct future *future);
 /* Sends the ticket of a slot again, for one that may have been lost. */
 void pp_ticket_again(struct pool *pool, uint32_t slot);
+
+/* Whether the task takes room for its result only when it is sent. */
+static inline bool pp_takes_room_late(const struct future *future) {
+    return future->out_size > PP_RESULT_PAGE && !(future->relations && future->relations->edges);
+}
+/* Whether room of that size may be there once the task is the next in turn. */
+static inline bool pp_room_may_come(struct pool *pool, size_t size) {
+    return size <= pool->shared.arena_size && (pool->open > 0 || pp_heap_has_room(&pool->memory.results, size));
+}
+/* Fails the first of the tasks that have no room for their results, if nothing is sent: then only the program could
+ * make room, and it waits. Returns whether there was one. */
+bool pp_fail_hopeless(struct pool *pool);
 
 /* Whether the task's out_size takes the place that a small argument would have in the description. */
 static inline bool pp_is_huge(const struct future *future) {

@@ -27,7 +27,7 @@ static void queue_relations(struct pool *pool, struct future *future) {
 
 /* Takes the future out of the line in which it waits, if it does. */
 static void leave_line(struct pool *pool, struct future *future) {
-    if (future->queued) pp_queue_remove(&pool->queue, future);
+    if (future->queued) pp_queue_remove(future->short_of_room ? &pool->short_of_room : &pool->queue, future);
     else if (future->relations && future->relations->pending > 0) pp_held_remove(pool, future);
 }
 

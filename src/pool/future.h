@@ -43,6 +43,7 @@ struct future {
     bool is_job;
     bool given_up; /* the program has freed it, and it is not done or is pinned */
     bool queued;
+    bool short_of_room; /* in which of the two queues; see pool.h */
     uint8_t losses; /* times that the task was lost before it was started; see pp_task_lost() */
     int16_t outcome;
     uint32_t slot;        /* PP_NO_SLOT: none */
@@ -50,7 +51,8 @@ struct future {
                              result */
     struct pp_relations *relations; /* callbacks, and what it comes after or before; NULL: none, or done and told */
     size_t out_size;      /* bytes of the result, or of the room for it */
-    void *result;         /* where it lies: `small`, the results heap, or after the pool's end malloc'ed memory */
+    void *result;         /* where it lies: `small`, the results heap, or after the pool's end malloc'ed memory; of a
+                             task that is not sent, NULL if it takes its room then */
     struct pp_task task;
     uint64_t index; /* what task_index() is in the task */
     union {

@@ -62,7 +62,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
     pp_future_prefetch_ahead(future);
     future->pool = pool;
     atomic_store_explicit(&future->done, PP_OPEN, memory_order_relaxed);
-    future->is_job = future->given_up = future->queued = false;
+    future->is_job = future->given_up = future->queued = future->short_of_room = false;
     future->outcome = 0;
     future->losses = 0;
     future->slot = PP_NO_SLOT;

@@ -17,14 +17,25 @@ static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure 
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }
 
+/* Takes a short result from the message, and frees its room. */
+static void take_short_result(struct pool *pool, uint32_t slot, struct future *future) {
+    struct pp_heap *results = &pool->memory.results;
+    void *room = future->result, *place = pp_heap_alloc(results, future->out_size ? future->out_size : 1, false);
+    if (place) pp_heap_free(results, room);
+    else pp_heap_shrink(results, place = room, future->out_size); /* the arena is full */
+    future->result = memcpy(place, pool->shared.messages[slot] + sizeof(uint64_t), future->out_size);
+}
+
 /* Takes in the size that the task gave its result, and frees the rest of the room. Returns false if the size exceeds
  * the room. */
 static bool take_result_size(struct pool *pool, uint32_t slot, struct future *future) {
     uint64_t size;
     memcpy(&size, pool->shared.messages[slot], sizeof size);
     if (size > future->out_size) return false;
+    bool is_short = future->out_size > PP_RESULT_PAGE && size <= PP_SHORT_RESULT;
     future->out_size = (size_t)size;
-    pp_heap_shrink(&pool->memory.results, future->result, (size_t)size);
+    if (is_short) take_short_result(pool, slot, future);
+    else pp_heap_shrink(&pool->memory.results, future->result, (size_t)size);
     return true;
 }
 

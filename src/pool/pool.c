@@ -65,6 +65,7 @@ static void unmake_memory(struct pool *pool) {
     pp_heap_end(&pool->memory.work);
     pp_heap_end(&pool->memory.arena);
     pp_queue_end(&pool->queue);
+    pp_queue_end(&pool->short_of_room);
     pp_unmap(pool->slots.table, SLOTS_SIZE);
     pp_unmap(pool->slots.free, FREE_SLOTS_SIZE);
     pool->slots.table = NULL;
@@ -173,6 +174,7 @@ static void cancel_pending(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
         if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_cancel(pool, f);
     while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
+    while ((f = pp_queue_first(&pool->short_of_room)) != NULL) pp_task_cancel(pool, f);
     pp_jobs_stop(pool, false);
 }
 

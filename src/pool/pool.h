@@ -174,6 +174,7 @@ struct pool {
     /* Slots and tickets. */
     struct pp_slots slots;
     struct pp_queue queue;
+    struct pp_queue short_of_room; /* tasks that were next in turn, and found no room for their results */
     int ring_priority; /* of the last ticket in the ring */
     uint32_t sends;    /* tickets since a thread last waited awake: from the second on they do not come one by one */
 

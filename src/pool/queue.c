@@ -45,7 +45,7 @@ void pp_queue_remove(struct pp_queue *queue, struct future *future) {
     size_t at = find(queue, future->task.priority);
     struct pp_bucket *bucket = &queue->buckets[at];
     pp_list_remove(&bucket->futures, &future->link);
-    future->queued = false;
+    future->queued = future->short_of_room = false;
     if (pp_list_is_empty(&bucket->futures)) memmove(bucket, bucket + 1, (--queue->count - at) * sizeof *bucket);
 }
 

@@ -18,8 +18,8 @@ static int check_task(const struct pool_task *task) {
     return 0;
 }
 
-/* Finds room for the argument, and for the result. */
-static int find_room(struct pool *pool, struct future *future) {
+/* Finds room for the argument, and for the result unless that may come later. */
+static int find_room(struct pool *pool, struct future *future, bool comes_after_others) {
     struct pp_task *task = &future->task;
     task->in = NULL;
     if (task->in_size > PP_INLINE_IN || (task->in_size && pp_is_huge(future))) {
@@ -28,14 +28,12 @@ static int find_room(struct pool *pool, struct future *future) {
     } else if (task->in_size) {
         task->in = future->small;
     }
-    if (future->out_size > PP_INLINE_OUT) {
-        /* A large result may turn out to be short: task_resize(). */
-        bool whole = future->out_size <= PP_SURELY_USED;
-        future->result = whole ? pp_alloc_whole(pool, &pool->memory.results, future->out_size)
-                               : pp_heap_alloc(&pool->memory.results, future->out_size, false);
-        if (!future->result) return POOL_ENOMEM;
-    }
-    return 0;
+    if (future->out_size <= PP_INLINE_OUT) return 0;
+    bool generous = future->out_size > PP_RESULT_PAGE;
+    if (generous && !comes_after_others) return pp_room_may_come(pool, future->out_size) ? 0 : POOL_ENOMEM;
+    future->result = generous ? pp_heap_alloc(&pool->memory.results, future->out_size, false)
+                              : pp_alloc_whole(pool, &pool->memory.results, future->out_size);
+    return future->result ? 0 : POOL_ENOMEM;
 }
 
 void pp_task_drop(struct pool *pool, struct future *future) {
@@ -53,7 +51,7 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
     f->out_size = task->out_size;
     f->index = index;
     f->arg = task->arg;
-    error = find_room(pool, f);
+    error = find_room(pool, f, task->after_count > 0);
     if (!error && (task->after_count > 0 || task->context)) error = pp_graph_add(pool, f, task);
     if (error) pp_task_drop(pool, f);
     else *future = f;
@@ -89,7 +87,7 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
 /* Whether tasks wait for slots while workers have none to run. Only collecting frees slots; without it workers would do
  * nothing until the program next asks for a result. */
 static bool workers_lack_work(const struct pool *pool) {
-    return pool->queue.count > 0 && pp_ring_is_empty(&pool->shared);
+    return pool->queue.count + pool->short_of_room.count > 0 && pp_ring_is_empty(&pool->shared);
 }
 
 int pool_submit(struct pool *pool, const struct pool_task *task, struct future **future) {

@@ -7,6 +7,7 @@
 #include "pool/call.h"
 #include "pool/callback.h"
 #include "pool/demand.h"
+#include "pool/dispatch.h"
 #include "pool/integrity.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -67,7 +68,8 @@ bool pp_check_supervisor(struct pool *pool) {
  * every outcome. */
 static uint32_t wish_for(const struct pool *pool, const struct future *future) {
     bool one = future && future->slot != PP_NO_SLOT && !future->queued && pool->interests == 0 &&
-               pool->waiting.others_wait == 0 && pool->queue.count == 0 && pp_list_is_empty(&pool->jobs.waiting);
+               pool->waiting.others_wait == 0 && pool->queue.count == 0 && pool->short_of_room.count == 0 &&
+               pp_list_is_empty(&pool->jobs.waiting);
     return one ? future->slot : PP_WAITS_ANY;
 }
 
@@ -190,6 +192,7 @@ int pp_wait(struct pool *pool, const struct pp_goal *goal, uint64_t deadline) {
             pp_check_supervisor(pool);
             return is_reached(pool, goal) ? 0 : POOL_ETIMEDOUT;
         }
+        if (deadline == UINT64_MAX && pp_fail_hopeless(pool)) continue;
         if (spin(pool, goal->future)) continue;
         sleep_until(pool, goal, deadline < look_at ? deadline : look_at);
         if (pp_now() >= look_at) pause = look_around(pool, pause);

@@ -29,7 +29,11 @@
 #define PP_DONE_BITS_FEW 10U
 #define PP_INLINE_IN 16           /* bytes of an argument that fits in the description */
 #define PP_INLINE_OUT 48          /* bytes of a result that fits in the outcome */
+#define PP_RESULT_PAGE 4096       /* bytes of a result's room that is not generous: it will all be used */
 #define PP_MESSAGE 256            /* bytes of a slot's message */
+/* Bytes at most of a result in generous room that its worker puts into the slot's message, behind its size: so it
+ * touches no page of its own. */
+#define PP_SHORT_RESULT (PP_MESSAGE - sizeof(uint64_t))
 #define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
 #define PP_SIZE_ASIDE (UINT32_MAX >> 2) /* as the out_size of a description: see there */
 #define PP_IN_SIZE_BITS 16              /* of a description's `item` */
@@ -118,7 +122,8 @@ struct pp_outcome {
     int32_t code;           /* what the task returned */
     union {
         int32_t pid;     /* if code is not 0: the worker's process */
-        int32_t resized; /* if code is 0: whether the slot's message begins with the result's size, a uint64_t */
+        int32_t resized; /* if code is 0: whether the slot's message begins with the result's size, a uint64_t, and
+                            goes on with the result if its room is generous and it fits */
     };
     _Alignas(16) unsigned char out[PP_INLINE_OUT];
 };

@@ -64,10 +64,11 @@ struct pp_worker_jobs {
     struct pp_pace pace;
 };
 
-/* Where it writes results that are not wanted, of jobs that have no part of their scratch for it. */
+/* Memory of its own, for jobs that have no part of their scratch for it, and for tasks with generous room. */
 struct pp_worker_scratch {
     char *base;
     size_t size;
+    bool short_results; /* the last result in generous room was short */
 };
 
 struct worker {
@@ -114,6 +115,9 @@ noreturn void pp_work_end_forked(void);
 static inline void pp_work_end_if_forked(const struct worker *w) {
     if (pp_child_forked && !w->ends) pp_work_end_forked();
 }
+
+/* The worker's own scratch memory, of undefined content; NULL: there is no memory. */
+char *pp_work_scratch(struct worker *w, size_t size);
 
 /* A task or item has failed. */
 static inline void pp_work_note_failure(struct worker *w) {

@@ -175,15 +175,8 @@ static bool work_through(struct worker *w, const struct pp_job_plan *plan, char 
 /* Where results go that are not wanted; NULL: there is no memory. A job has no part for workers that came after it, nor
  * for those that came after a corpse, which may still write there. */
 static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
-    struct pp_worker_scratch *own = &w->scratch;
     bool has_part = w->claimer.number < plan->scratch_parts && !w->follows_corpse;
-    if (has_part) return plan->scratch + w->claimer.number * plan->scratch_size;
-    if (own->size < plan->scratch_size) {
-        pp_unmap(own->base, own->size);
-        own->base = pp_map_private(plan->scratch_size);
-        own->size = own->base ? plan->scratch_size : 0;
-    }
-    return own->base;
+    return has_part ? plan->scratch + w->claimer.number * plan->scratch_size : pp_work_scratch(w, plan->scratch_size);
 }
 
 /* unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL. */

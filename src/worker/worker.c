@@ -32,6 +32,16 @@ noreturn void pp_work_await_kill(struct worker *w) {
     pp_work_die(w, 1);
 }
 
+char *pp_work_scratch(struct worker *w, size_t size) {
+    struct pp_worker_scratch *own = &w->scratch;
+    if (own->size < size) {
+        pp_unmap(own->base, own->size);
+        own->base = pp_map_private(size);
+        own->size = own->base ? size : 0;
+    }
+    return own->base;
+}
+
 void pp_work_check_clock(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout) {
     if (!w->ends || timeout <= 0) return;
     pp_check_clock(&w->claimer, word, running, (uint64_t)timeout * NS_PER_MS, pp_now());
