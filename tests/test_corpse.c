@@ -24,6 +24,7 @@ struct holder {
     atomic_int held;   /* 1; -1: the system does not allow it */
     struct gate end;   /* the corpse may go */
     void *_Atomic out; /* room that was given to the task */
+    atomic_long steps; /* that the worker has made */
 };
 static struct holder *holder;
 static pid_t tracer;
@@ -389,9 +390,10 @@ static int frozen_task(const void *in, void *out) {
     snprintf(pid, sizeof pid, "%d", (int)getpid());
     atomic_store(&holder->worker, getpid());
     if (!put("cgroup.procs", pid) || !put("freezer.state", "FROZEN")) return 1;
-    for (;;) pause();
+    for (;;) atomic_fetch_add(&holder->steps, 1);
 }
 
+/* And none of its instructions is executed after that. */
 TEST_CASE(a_time_out_ends_a_task_whose_worker_is_frozen) {
     snprintf(group, sizeof group, "/sys/fs/cgroup/freezer/parpool-test-%d", (int)getpid());
     if (mkdir(group, 0700)) {
@@ -403,6 +405,7 @@ TEST_CASE(a_time_out_ends_a_task_whose_worker_is_frozen) {
     struct future *future;
     assert_ok(pool_submit(pool, &(struct pool_task){.fn = frozen_task, .timeout = 100}, &future));
     assert_code(future_get(future, NULL, SOON), POOL_EDEADLINE);
+    long steps = atomic_load(&holder->steps);
     assert_true(alive(corpse()));
     assert_squares_at_once(pool, 100);
     int64_t start = now_ms();
@@ -410,6 +413,7 @@ TEST_CASE(a_time_out_ends_a_task_whose_worker_is_frozen) {
     assert_took(start, 0, SOON);
     assert_true(put("freezer.state", "THAWED"));
     assert_true(gone_within(corpse(), PATIENCE));
+    assert_true(atomic_load(&holder->steps) == steps);
     start = now_ms();
     while (rmdir(group)) assert_took(start, 0, SOON); /* a zombie is in it until it is waited for */
     future_free(future);
