@@ -97,10 +97,6 @@ bool future_done(const struct future *future) {
     return is_done(future) || future_wait(unconst(future), 0) == 0;
 }
 
-static uint64_t state_of(const struct future *future) {
-    return atomic_load_explicit(&future->pool->shared.outcomes[future->slot].state, memory_order_acquire);
-}
-
 bool future_running(const struct future *future) {
     if (check_future(future) || is_done(future)) return false;
     struct pool *pool = future->pool;
@@ -110,7 +106,8 @@ bool future_running(const struct future *future) {
     if (!is_done(future) && future->is_job) {
         running = pp_job_running(pool, future->job);
     } else if (!is_done(future) && future->slot != PP_NO_SLOT) {
-        enum pp_phase phase = pp_phase_of(state_of(future));
+        const _Atomic uint64_t *state = &pool->shared.outcomes[future->slot].state;
+        enum pp_phase phase = pp_phase_of(atomic_load_explicit(state, memory_order_acquire));
         running = phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE;
     }
     pp_unlock(pool);

@@ -271,15 +271,11 @@ static void fail_input(struct reduction *d, int code) {
     fail(d, code < 0 ? code : POOL_EFAILED, d->taken, &failure);
 }
 
-static void cancel_all(struct reduction *d) {
-    for (size_t i = 0; i < d->length; i++) future_cancel(d->ring[(d->head + i) % d->window]->future);
-}
-
 /* Waits for everything that was submitted. After a failure, what has not started is cancelled. */
 static void await_all(struct reduction *d) {
     for (bool cancelled = false; d->length > 0; await_one(d)) {
         if (!d->error || cancelled) continue;
-        cancel_all(d);
+        for (size_t i = 0; i < d->length; i++) future_cancel(d->ring[(d->head + i) % d->window]->future);
         cancelled = true;
     }
 }

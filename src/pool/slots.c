@@ -6,7 +6,7 @@
 static void use_table(struct pool *pool, void *table, size_t entry, uint32_t slot) {
     struct pp_region region = {.base = table, .size = PP_SLOTS * entry};
     char *at = region.base + slot * entry;
-    pp_pages_used(&pool->memory.no_huge_pages, region, at, at + entry);
+    pp_pages_take(&pool->memory.no_huge_pages, pp_pages_begun(region, at, at + entry));
 }
 
 uint32_t pp_slot_fresh(struct pool *pool) {

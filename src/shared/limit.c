@@ -7,13 +7,9 @@
 
 #define LOOK_NS 100000000U
 
-static bool load_is_over(double most) {
-    double load;
-    return pp_cpu_load(&load) && load >= most;
-}
-
 static bool is_exceeded(const struct pool_options *options) {
-    if (options->max_load > 0 && load_is_over(options->max_load)) return true;
+    double load;
+    if (options->max_load > 0 && pp_cpu_load(&load) && load >= options->max_load) return true;
     return options->min_free_memory > 0 && pp_memory_available("") < options->min_free_memory;
 }
 

@@ -80,16 +80,13 @@ void pp_work_retire_if_due(struct worker *w) {
     if (pp_work_must_retire(w)) pp_work_retire(w, PP_RETIRED);
 }
 
-static bool is_same(struct pp_file a, struct pp_file b) {
-    return a.device == b.device && a.number == b.number;
-}
-
 /* A task may have closed one of the worker's pipes, and opened something else in its place. A worker that sleeps there
  * is not woken, one that rings there is not heard; so it retires, and another takes its place. Only a process can lose
  * its pipes: threads share theirs with the program. */
 static void retire_if_lost(struct worker *w, int pipe, struct pp_file file) {
-    if (w->ends || is_same(pp_file_of(pipe), file)) return;
-    pp_work_retire(w, PP_RETIRED);
+    if (w->ends) return;
+    struct pp_file there = pp_file_of(pipe);
+    if (there.device != file.device || there.number != file.number) pp_work_retire(w, PP_RETIRED);
 }
 
 /* ---- telling */
