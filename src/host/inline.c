@@ -174,8 +174,6 @@ static bool begin_first_life(struct pool *pool) {
 static void unmake(void *of) {
     struct pool *pool = of;
     struct inline_worker *w = pool->backend_state;
-    pp_close(&pool->fds.bell);
-    pp_close(&pool->fds.bell_end);
     pp_release(w->worker);
     pp_release(w);
 }

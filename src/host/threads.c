@@ -247,9 +247,8 @@ static int start_threads(struct pool *pool) {
     struct threads *threads = pp_zalloc(1, sizeof *threads);
     if (!threads) return POOL_ENOMEM;
     if (pthread_mutex_init(&threads->lock, NULL)) goto no_lock;
-    if (!pp_bell_make(pool)) goto no_bell;
     int tasks[2];
-    if (pp_pipe(tasks, 1)) goto no_pipe;
+    if (!pp_bell_make(pool) || pp_pipe(tasks, 1)) goto no_pipe;
     pool->fds.task_pipe = tasks[1];
     threads->task_pipe = pool->fds.task_pipe_end = tasks[0];
     threads->shared = &pool->shared;
@@ -263,16 +262,9 @@ static int start_threads(struct pool *pool) {
     pthread_mutex_unlock(&threads->lock);
     if (!hopeless || alive == pool->wanted) return 0;
     end_threads(pool);
-    pp_close(&pool->fds.task_pipe);
-    pp_close(&pool->fds.task_pipe_end);
-    pp_close(&pool->fds.bell);
-    pp_close(&pool->fds.bell_end);
     return alive ? POOL_EINIT : POOL_EAGAIN;
 
 no_pipe:
-    pp_close(&pool->fds.bell);
-    pp_close(&pool->fds.bell_end);
-no_bell:
     pthread_mutex_destroy(&threads->lock);
 no_lock:
     pp_release(threads);

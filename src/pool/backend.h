@@ -12,7 +12,8 @@
 struct pool;
 
 struct pp_backend {
-    /* Starts the workers. Returns 0 or a code; then it leaves nothing behind. No lock is held. */
+    /* Starts the workers. Returns 0 or a code; then it leaves nothing behind but descriptors in pool->fds. No lock
+     * is held. */
     int (*start)(struct pool *pool);
     /* Ends the workers and, as far as possible, what they run. After it no worker touches anything. Where tasks run in
      * the program's process, the pool has cancelled what has not started and marked what runs as killed. Under the

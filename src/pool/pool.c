@@ -104,8 +104,22 @@ static void set_up_control(struct pool *pool) {
     pp_placement_set_cpus(&pool->shared, pool_cpu_count());
 }
 
+static void close_descriptors(struct pool *pool) {
+    if (pool->fds.event != pool->fds.bell) pp_close(&pool->fds.event);
+    pool->fds.event = -1;
+    pool->due &= ~(unsigned)PP_DUE_BELL;
+    pp_close(&pool->fds.task_pipe);
+    pp_close(&pool->fds.task_pipe_end);
+    pp_close(&pool->fds.bell);
+    pp_close(&pool->fds.bell_end);
+    pp_close(&pool->fds.lifeline);
+    pp_close(&pool->fds.command_pipe);
+    pp_close(&pool->fds.command_pipe_end);
+}
+
 static void unmake_pool(void *of) {
     struct pool *pool = of;
+    close_descriptors(pool);
     unmake_memory(pool);
     pp_pool_free(pool);
 }
@@ -153,19 +167,6 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 }
 
 /* ---- ending */
-
-static void close_descriptors(struct pool *pool) {
-    if (pool->fds.event != pool->fds.bell) pp_close(&pool->fds.event);
-    pool->fds.event = -1;
-    pool->due &= ~(unsigned)PP_DUE_BELL;
-    pp_close(&pool->fds.task_pipe);
-    pp_close(&pool->fds.task_pipe_end);
-    pp_close(&pool->fds.bell);
-    pp_close(&pool->fds.bell_end);
-    pp_close(&pool->fds.lifeline);
-    pp_close(&pool->fds.command_pipe);
-    pp_close(&pool->fds.command_pipe_end);
-}
 
 static void cancel_pending(struct pool *pool) {
     struct future *f;
