@@ -11,7 +11,7 @@ static uint32_t told(const _Atomic uint32_t *place) {
     return atomic_load_explicit(place, memory_order_relaxed);
 }
 
-/* Written only when it changes: others read these lines with all that they do. */
+/* Stores only if it changes, since all others read these lines whenever they look around. */
 static void tell(_Atomic uint32_t *place, uint32_t cpu) {
     if (told(place) != cpu) atomic_store_explicit(place, cpu, memory_order_relaxed);
 }
@@ -51,7 +51,7 @@ void pp_placement_apart(struct pp_shared *shared, uint32_t worker, struct pp_bac
     uint32_t cpu = here();
     if (cpu != 0 && now >= moves->until && is_shared(shared, worker, cpu)) {
         pp_backoff_again(moves, now, now);
-        tell(own, 0); /* or the other would leave, too */
+        tell(own, 0); /* else the other one would move away, too */
         pp_cpu_leave((int)cpu - 1, shared->status->cpus, 1 + told(&shared->control->workers));
         cpu = here();
     }
