@@ -7,7 +7,9 @@
 #include "pool/dispatch.h"
 #include "pool/integrity.h"
 #include "shared/plan.h"
+#include "pool/job.h"
 #include "pool/pool.h"
+#include "pool/round.h"
 #include "shared/ring.h"
 #include "pool/slots.h"
 #include "shared/state.h"
@@ -185,6 +187,29 @@ TEST_CASE(a_job_that_was_killed_and_whose_cursor_was_set_back_ends) {
     if (!atomic_load(&future->done)) pp_plan_begin(plan); /* or it is over, and its plan is gone */
     assert_code(end_soon(future), POOL_ECANCELLED);
     assert_int_equal(gate->arrived, 2);
+    check_and_destroy(pool);
+}
+
+/* The round is closed while the notices of the deaths are still to be read, and only then is the cursor set back. */
+TEST_CASE(a_job_whose_cursor_was_set_back_after_its_round_was_closed_ends) {
+    struct gate *gate = shared(sizeof *gate), *gates[10];
+    struct pool *pool = sleeping_pool();
+    for (size_t i = 0; i < COUNT(gates); i++) gates[i] = gate;
+    struct pool_job job = {.fn = gate_task, POOL_IN(gates), .count = COUNT(gates), .chunk = 1};
+    struct future *future = NULL;
+    assert_ok(pool_map_async(pool, &job, &future));
+    assert_true(gate_reached(gate, WORKERS));
+    uint64_t ticket = ticket_of(future);
+    const struct pp_job_plan *plan = pool->shared.descs[future->slot].in;
+    future->job->stopped = true; /* as by a kill */
+    pp_plan_use_up(plan);
+    for (uint32_t w = 0; w < WORKERS; w++) kill(process_of(pool, w), SIGKILL);
+    for (int64_t start = now_ms(); pp_record_anybody_in(&pool->shared, ticket) && now_ms() - start < PATIENCE;)
+        sleep_ms(1);
+    assert_false(pp_round_is_over(pool, future->job));
+    pp_plan_begin(plan);
+    assert_any_of(end_soon(future), POOL_EDIED, POOL_ECANCELLED);
+    assert_int_equal(gate->arrived, WORKERS);
     check_and_destroy(pool);
 }
 
@@ -640,6 +665,7 @@ int main(int argc, char **argv) {
         TEST(a_sleeper_that_is_said_to_be_in_a_job_does_not_hold_it_up),
         TEST(a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice),
         TEST(a_job_that_was_killed_and_whose_cursor_was_set_back_ends),
+        TEST(a_job_whose_cursor_was_set_back_after_its_round_was_closed_ends),
         TEST(a_kill_that_was_lost_is_sent_again),
         TEST(wrong_cursors_cost_no_item),
         TEST(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_once),

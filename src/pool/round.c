@@ -134,9 +134,16 @@ static void close_round(struct pool *pool, struct pp_job *j) {
     }
 }
 
+/* Whether the round was closed: its word lets no worker in. */
+static bool is_closed(const struct pool *pool, const struct pp_job *j) {
+    return atomic_load_explicit(&pool->shared.job_table[j->entry], memory_order_relaxed) != pp_round_ticket(pool, j);
+}
+
+/* Once the round is closed, what the cursors say counts for nothing: a task may have set one back since. */
 bool pp_round_is_over(struct pool *pool, struct pp_job *j) {
     uint64_t ticket = pp_round_ticket(pool, j);
-    if (!pp_plan_is_used_up(j->plan) || pp_record_anybody_in(&pool->shared, ticket)) return false;
+    if (!is_closed(pool, j) && !pp_plan_is_used_up(j->plan)) return false;
+    if (pp_record_anybody_in(&pool->shared, ticket)) return false;
     close_round(pool, j);
     /* A death whose notice is not read yet may have left more than the marks tell; reading it leads here again, and
      * then the record is cleared. */
@@ -269,8 +276,7 @@ void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *
 }
 
 bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
-    if (atomic_load_explicit(&pool->shared.job_table[j->entry], memory_order_relaxed) != pp_round_ticket(pool, j))
-        return true; /* the round is closed: its word lets no worker in */
+    if (is_closed(pool, j)) return true;
     if (j->stopped && !pp_plan_is_used_up(j->plan)) return false;
     uint32_t generation = pool->slots.table[j->future->slot].generation;
     uint64_t word = atomic_load_explicit(&pool->shared.outcomes[j->future->slot].state, memory_order_acquire);
