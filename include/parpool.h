@@ -137,7 +137,7 @@ struct pool_task {
     int timeout; unsigned retries; uint64_t seed;    /* as in struct pool_job */
     int priority; /* of the tasks that wait the highest starts first, equal ones in the order of submission */
     struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
-    const void *context; size_t context_size; void *arg; /* as in struct pool_job; see future_arg() */
+    const void *context; size_t context_size; void *arg; bool notify; /* see pool_job, future_arg(), pool_next_done() */
 };
 
 /* Submits one task to the pool. Any number may be in flight.
@@ -700,12 +700,29 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
  * Blocks: no. Callable: any thread. Ownership: the pool's, until pool_destroy(). */
 PARPOOL_API int pool_fd(const struct pool *pool);
 
-/* Moves the pool's work on, and waits until a future becomes done.
+/* Moves the pool's work on, and waits until a future becomes done. A future counts once its callbacks have run.
  * timeout: ms.
  * Returns: how many became done since the last call, with items of streams and tasks of reductions; 0: the time is
  *   over, or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_ETIMEDOUT: pool_wake() was called
  * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_poll(struct pool *pool, int timeout);
+
+/* Hands out the tasks of the pool that were submitted with `notify`, each once, in the order in which they become done;
+ * so a server needs neither callbacks nor a table. Freed ones are not handed out. A later pool_poll() counts only what
+ * becomes done after this call.
+ * future: receives the future; future_arg() tells which it is. timeout: ms.
+ * Returns: 0, POOL_EINVAL, POOL_EFOREIGN
+ *     POOL_END: all of them have been handed out or freed
+ *     POOL_ETIMEDOUT: also if pool_wake() was called
+ * Blocks: yes. Callable: any thread. Ownership: the future is the caller's, as ever. */
+PARPOOL_API int pool_next_done(struct pool *pool, struct future **future, int timeout);
+
+/* Ends a pool_poll() or pool_next_done() of another thread on this pool, with POOL_ETIMEDOUT; if there is none, the
+ * next one. pool_fd() is readable until then.
+ * Returns: 0, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread. Ownership: unchanged. */
+PARPOOL_API int pool_wake(struct pool *pool);
 
 /* ORDER AND SHARE
  *   - Tasks start by priority, however many wait: tasks sent ahead to the workers are taken back when one of a higher

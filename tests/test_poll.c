@@ -151,6 +151,160 @@ static int die_task(const void *in, void *out) {
     return raise(SIGKILL);
 }
 
+static int refuse_task(const void *in, void *out) {
+    (void)in;
+    (void)out;
+    return task_fail(3, "no");
+}
+
+static struct future *submit_notified(struct pool *pool, pool_fn *fn, void *arg) {
+    struct future *future = NULL;
+    struct pool_task task = {.fn = fn, .arg = arg, .notify = true};
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+TEST_CASE(tasks_with_notify_are_handed_out_once_each) {
+    enum { TASKS = 1000 };
+    counted = shared(sizeof *counted);
+    struct pool *pool = pool_of(2);
+    static bool seen[TASKS];
+    struct future *future, *silent = submit(pool, count_task, NULL, 0, 0);
+    assert_code(pool_next_done(pool, &future, PATIENCE), POOL_END);
+    for (int i = 0; i < TASKS; i++) submit_notified(pool, count_task, &seen[i]);
+    for (int i = 0; i < TASKS; i++) {
+        assert_ok(pool_next_done(pool, &future, PATIENCE));
+        bool *mine = future_arg(future);
+        assert_true(mine >= seen && mine < seen + TASKS && !*mine);
+        *mine = true;
+        assert_true(future_done(future));
+        assert_ok(finish(future, NULL));
+    }
+    assert_code(pool_next_done(pool, &future, PATIENCE), POOL_END);
+    assert_ok(finish(silent, NULL));
+    pool_destroy(pool);
+}
+
+TEST_CASE(tasks_that_failed_or_were_cancelled_are_handed_out_and_freed_ones_are_not) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *blocker = block_worker(pool, gate), *future;
+    struct future *freed = submit_notified(pool, pid_task, NULL), *cancelled = submit_notified(pool, pid_task, NULL);
+    assert_code(pool_next_done(pool, &future, 0), POOL_ETIMEDOUT);
+    future_free(freed);
+    assert_ok(future_cancel(cancelled));
+    assert_ok(pool_next_done(pool, &future, PATIENCE));
+    assert_true(future == cancelled);
+    assert_code(finish(future, NULL), POOL_ECANCELLED);
+    assert_code(pool_next_done(pool, &future, PATIENCE), POOL_END);
+    struct future *failed = submit_notified(pool, refuse_task, NULL);
+    gate_open(gate);
+    assert_ok(future_wait(failed, PATIENCE));
+    future_free(failed); /* it is done, and was not handed out */
+    assert_code(pool_next_done(pool, &future, PATIENCE), POOL_END);
+    /* One that depends on a failure is done when it is submitted. */
+    struct future *root = submit(pool, refuse_task, NULL, 0, 0), *late;
+    assert_ok(future_wait(root, PATIENCE));
+    struct pool_task task = {.fn = pid_task, .after = &root, .after_count = 1, .notify = true};
+    assert_ok(pool_submit(pool, &task, &late));
+    assert_ok(pool_next_done(pool, &future, 0));
+    assert_true(future == late);
+    assert_code(finish(late, NULL), POOL_EDEPENDENCY);
+    future_free(root);
+    assert_ok(finish(blocker, NULL));
+    submit_notified(pool, refuse_task, NULL);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_ok(pool_next_done(pool, &future, 0));
+    assert_code(finish(future, NULL), POOL_EFAILED);
+    assert_code(pool_next_done(pool, &future, 0), POOL_END);
+    assert_code(pool_next_done(NULL, &future, 0), POOL_EINVAL);
+    assert_code(pool_next_done(pool, NULL, 0), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
+TEST_CASE(the_descriptor_is_readable_until_each_done_task_was_handed_out) {
+    struct pool *pool = pool_of(2);
+    struct future *future;
+    int fd = pool_fd(pool);
+    for (int i = 0; i < 3; i++) submit_notified(pool, refuse_task, NULL);
+    for (int i = 0; i < 3; i++) {
+        int error;
+        do assert_true(readable_within(fd, PATIENCE));
+        while ((error = pool_next_done(pool, &future, 0)) == POOL_ETIMEDOUT);
+        assert_ok(error);
+        assert_code(finish(future, NULL), POOL_EFAILED);
+    }
+    assert_false(readable_within(fd, 100));
+    pool_destroy(pool);
+}
+
+static size_t wait_or_wake(struct pool *pool, uint64_t number) {
+    struct future *future;
+    if (number == 0) return pool_next_done(pool, &future, PATIENCE) != POOL_ETIMEDOUT;
+    if (number == 1) return pool_poll(pool, PATIENCE) != POOL_ETIMEDOUT;
+    sleep_ms(50);
+    bool failed = pool_wake(pool) != 0 || pool_wake(pool) != 0;
+    sleep_ms(50);
+    return failed || pool_wake(pool) != 0;
+}
+
+TEST_CASE(pool_wake_ends_the_wait_of_another_thread_or_the_next_one) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_of(1);
+    struct future *blocker = block_worker(pool, gate), *future = submit_notified(pool, refuse_task, NULL), *done;
+    int64_t begin = now_ms();
+    int fd = pool_fd(pool);
+    assert_no_errors_in_threads(3, wait_or_wake, pool);
+    assert_ok(pool_wake(pool)); /* before the call that it ends */
+    assert_true(readable_within(fd, PATIENCE));
+    assert_code(pool_next_done(pool, &done, PATIENCE), POOL_ETIMEDOUT);
+    assert_took(begin, 0, PATIENCE / 2);
+    assert_code(pool_next_done(pool, &done, 10), POOL_ETIMEDOUT);
+    assert_false(readable_within(fd, 50));
+    gate_open(gate);
+    assert_ok(finish(blocker, NULL));
+    assert_ok(pool_next_done(pool, &done, PATIENCE));
+    assert_true(done == future);
+    assert_code(finish(done, NULL), POOL_EFAILED);
+    assert_code(pool_wake(NULL), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
+static struct gate *called;
+
+static void call_at_gate(struct future *future, void *arg) {
+    (void)future;
+    gate_pass(arg);
+}
+
+/* The first thread takes the outcome in, and is in its callback; the second must not count it before. */
+static size_t call_or_count(struct pool *pool, uint64_t number) {
+    if (number == 0) return pool_poll(pool, PATIENCE) != 1;
+    if (!gate_reached(called, 1)) return 1;
+    size_t wrong = pool_poll(pool, 50) != 0;
+    gate_open(called);
+    return wrong;
+}
+
+TEST_CASE(pool_poll_counts_a_future_once_its_callbacks_have_run) {
+    called = shared(sizeof *called);
+    struct gate *gate = shared(sizeof *gate), *held = shared(sizeof *held);
+    struct pool *pool = pool_of(2);
+    struct future *blocker = block_worker(pool, gate), *future = submit_square(pool, 3);
+    while (!future_done(future)) sleep_ms(1);
+    assert_int_equal(pool_poll(pool, 0), 1);
+    future_free(future);
+    future = submit_gated(pool, held);
+    assert_ok(future_on_done(future, call_at_gate, called));
+    gate_open(held);
+    assert_no_errors_in_threads(2, call_or_count, pool);
+    assert_int_equal(pool_poll(pool, 0), 0);
+    gate_open(gate);
+    assert_ok(finish(future, NULL));
+    assert_ok(finish(blocker, NULL));
+    pool_destroy(pool);
+}
+
 TEST_CASE(deaths_and_deadlines_wake_the_loop) {
     struct pool *pool = pool_of(2);
     int fd = pool_fd(pool);
@@ -197,7 +351,7 @@ TEST_CASE(a_loop_may_wait_for_other_descriptors_as_well) {
     close(pipe_ends[1]);
 }
 
-static void pass_gate(void *gate) {
+static void wait_at_gate(void *gate) {
     (void)gate_pass(gate);
 }
 
@@ -205,7 +359,7 @@ static void pass_gate(void *gate) {
 TEST_CASE(the_descriptor_stops_being_readable_after_a_shutdown_that_took_too_long) {
     struct gate *gate = shared(sizeof *gate);
     struct pool_options options = test_options(2);
-    options.finalizer = pass_gate;
+    options.finalizer = wait_at_gate;
     options.finalizer_arg = gate;
     struct pool *pool = pool_from(&options);
     int fd = pool_fd(pool);
@@ -234,6 +388,11 @@ int main(int argc, char **argv) {
         TEST(pool_poll_ends_with_its_time_out),
         TEST(pool_poll_does_not_wait_without_tasks_in_flight),
         TEST(the_descriptor_of_an_idle_pool_stops_being_readable),
+        TEST(tasks_with_notify_are_handed_out_once_each),
+        TEST(tasks_that_failed_or_were_cancelled_are_handed_out_and_freed_ones_are_not),
+        TEST(the_descriptor_is_readable_until_each_done_task_was_handed_out),
+        TEST(pool_wake_ends_the_wait_of_another_thread_or_the_next_one),
+        TEST(pool_poll_counts_a_future_once_its_callbacks_have_run),
         TEST(deaths_and_deadlines_wake_the_loop),
         TEST(the_descriptor_stops_being_readable_after_a_shutdown_that_took_too_long),
         TEST(a_loop_may_wait_for_other_descriptors_as_well),

@@ -2,6 +2,7 @@
 
 #include "pool/bell.h"
 #include "pool/callback.h"
+#include "pool/events.h"
 #include "pool/graph.h"
 
 /* A thread sleeps for one outcome: from now on it is woken for each, and what was announced before is taken in. */
@@ -27,12 +28,12 @@ void pp_advance(struct pool *pool) {
 /* Keeps the promise of pool_fd(): it is readable whenever pool_poll() would do something. */
 static void keep_bell_armed(struct pool *pool) {
     if (!(pool->due & PP_DUE_BELL) || pool->ended || pool->broken) return;
-    if (pool->finished == pool->reported &&
+    if (pool->finished == pool->events.reported &&
         atomic_load_explicit(&pool->shared.control->waits, memory_order_relaxed) == 0) {
         pp_bell_expect(pool, PP_WAITS_ANY);
         pp_advance(pool);
     }
-    if (pool->finished != pool->reported || pool->jobs.reports_ended > 0) pp_bell_ring(pool);
+    if (pp_events_wait(pool)) pp_bell_ring(pool);
 }
 
 static void unlock_and_let_go(void *of) {

@@ -20,23 +20,33 @@ void pp_callbacks_take(struct pool *pool, struct future *future) {
     pp_interest_end(pool);
     PP_LIST_EACH(callback, callbacks, struct pp_callback, link) {
         pp_list_remove(callbacks, &callback->link);
+        callback->is_last = pp_list_is_empty(callbacks);
         append(pool, callback);
     }
 }
 
-/* A callback has thrown an exception. Those that are left are for the next call, or for a thread that waits. */
-static void end_thrown(void *of) {
-    struct future *future = of;
-    struct pool *pool = future->pool;
-    pp_leave_program(pool);
-    pool->calling = false;
+/* A callback has returned. After the last of its future, pool_poll() may count the future. */
+static void tell_called(struct pool *pool, const struct pp_callback *callback) {
+    if (!callback->is_last) return;
+    pool->events.uncalled--;
+    pool->events.wakes++;
     pp_wake_waiting(pool);
-    pp_unpin(future);
 }
 
-static void run(struct pool *pool, const struct pp_callback *callback) {
+/* A callback has thrown an exception. Those that are left are for the next call, or for a thread that waits. */
+static void end_thrown(void *of) {
+    const struct pp_callback *callback = of;
+    struct pool *pool = callback->future->pool;
+    pp_leave_program(pool);
+    pool->calling = false;
+    tell_called(pool, callback);
+    pp_wake_waiting(pool);
+    pp_unpin(callback->future);
+}
+
+static void run(struct pool *pool, struct pp_callback *callback) {
     if (callback->future->given_up) return;
-    PP_GUARD(guard, end_thrown, callback->future);
+    PP_GUARD(guard, end_thrown, callback);
     pp_enter_program(pool);
     callback->run(callback->future, callback->arg);
     pp_leave_program(pool);
@@ -51,6 +61,7 @@ void pp_callbacks_run(struct pool *pool) {
         pp_list_remove(&pool->callbacks, &first->link);
         pp_release(first);
         run(pool, &callback);
+        tell_called(pool, &callback);
         pp_unpin(callback.future);
     }
     pool->due &= ~(unsigned)PP_DUE_CALLBACKS;

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "pool/future_alloc.h"
+#include "pool/events.h"
 #include "pool/observer.h"
 #include "pool/relations.h"
 #include "shared/timer.h"
@@ -21,6 +22,7 @@ static void keep_failure(struct future *future, int outcome, const struct pool_f
 /* Its dependents and its callbacks are told before the call returns: call.h. */
 static void queue_relations(struct pool *pool, struct future *future) {
     pp_pin(future);
+    if (!pp_list_is_empty(&future->relations->callbacks)) pool->events.uncalled++;
     pp_list_add_back(&pool->settling, &future->relations->settling);
     pool->due |= PP_DUE_RELATIONS;
 }
@@ -53,7 +55,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     if (future->is_job) finish_job(pool);
     else finish_task(pool, future, outcome);
     keep_failure(future, outcome, failure);
-    future->outcome = (int16_t)outcome;
+    future->outcome = (int8_t)outcome;
     pool->open--;
     pool->finished++;
     if (future->given_up && !future->relations && future->pins == 0) {
@@ -63,6 +65,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
     /* Release: pairs with the acquire in is_done(), future.c, which takes no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
     if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_DONE);
+    if (future->notify) pp_notify_finish(future);
     if (future->relations) queue_relations(pool, future);
     else pp_detach(future);
 }

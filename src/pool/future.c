@@ -6,6 +6,7 @@
 #include "pool/call.h"
 #include "pool/callback.h"
 #include "pool/cancel.h"
+#include "pool/events.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/observer.h"
@@ -191,6 +192,7 @@ void future_free(struct future *future) {
         pp_observers_notify(future, PP_OBSERVED_FREED);
         pp_wake_waiting(pool); /* it may have been the last that a set of futures waits for */
     }
+    if (future->notify) pp_notify_end(future);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);

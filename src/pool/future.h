@@ -35,6 +35,9 @@ struct pp_task {
 /* How far a future is. DETACHED: it is done, and nothing but the program's handle leads to it; see future_alloc.h. */
 enum pp_done { PP_OPEN, PP_ENDED, PP_DETACHED };
 
+/* Whether pool_next_done() is to hand the task out: it will; it can, the future is in the pool's `done`. */
+enum pp_notify { PP_NOT_NOTIFIED, PP_NOTIFIED, PP_IN_DONE };
+
 struct future {
     struct pool *pool; /* constant */
     /* enum pp_done. If not OPEN, the outcome is there and constant. Stored (release) by pp_future_finish(), pp_detach()
@@ -44,8 +47,9 @@ struct future {
     bool given_up; /* the program has freed it, and it is not done or is pinned */
     bool queued;
     bool short_of_room; /* in which of the two queues; see pool.h */
+    unsigned char notify; /* enum pp_notify */
     uint8_t losses; /* times that the task was lost before it was started; see pp_task_lost() */
-    int16_t outcome;
+    int8_t outcome; /* 0 or POOL_E… */
     uint32_t slot;        /* PP_NO_SLOT: none */
     uint32_t pins;        /* what needs it even if it is given up: calls that wait, callbacks, tasks that take its
                              result */
@@ -62,7 +66,7 @@ struct future {
     struct pool_failure *failure;  /* NULL: none, or there was no memory for it */
     struct pp_list observers;      /* struct pp_observer */
     union {
-        struct pp_link link; /* in the queue, or among those held */
+        struct pp_link link; /* in the queue, among those held, or in the pool's `done` */
         struct future *next; /* on the free list, or on the stack of those freed, which needs no lock */
     };
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is

@@ -63,6 +63,7 @@ static inline struct future *pp_future_new(struct pool *pool) {
     future->pool = pool;
     atomic_store_explicit(&future->done, PP_OPEN, memory_order_relaxed);
     future->is_job = future->given_up = future->queued = future->short_of_room = false;
+    future->notify = PP_NOT_NOTIFIED;
     future->outcome = 0;
     future->losses = 0;
     future->slot = PP_NO_SLOT;
@@ -92,7 +93,7 @@ static inline void pp_future_recycle(struct future *future) {
 /* The future is done: detaches it if nothing else leads to it. The pool must not touch it afterwards. */
 static inline void pp_detach(struct future *future) {
     /* A future with relations is pinned until they have been told. */
-    if (future->pins || !pp_list_is_empty(&future->observers) || future->failure) return;
+    if (future->pins || !pp_list_is_empty(&future->observers) || future->failure || future->notify) return;
     if (future->result && future->result != future->small) return;
     /* Release: pairs with the acquire of future_free(), which then changes it without the lock. */
     atomic_store_explicit(&future->done, PP_DETACHED, memory_order_release);

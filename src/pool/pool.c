@@ -232,7 +232,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
         pp_tell(pool, (struct pp_command){.kind = PP_CLOSE});
     }
     int error = 0;
-    while (!error && pool->open > 0) error = pp_wait(pool, &(struct pp_goal){.baseline = pool->finished}, deadline);
+    while (!error && pool->open > 0) error = pp_wait(pool, &(struct pp_goal){.baseline = pp_news(pool)}, deadline);
     if (!error && pool->options.finalizer) error = retire_all(pool, flags, deadline);
     if (!error) end_workers(pool);
     pp_release_guard(&guard);

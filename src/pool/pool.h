@@ -123,6 +123,16 @@ struct pp_waiting {
     uint64_t look_after_at; /* ns; when the supervisor is to be looked after next */
 };
 
+/* What event loops of the program are told of; see poll.c. */
+struct pp_events {
+    size_t reported;     /* of the futures that became done, what pool_poll() has returned */
+    size_t uncalled;     /* of those that it has not, futures whose callbacks have not all run */
+    size_t expected;     /* tasks with `notify` that are not done */
+    struct pp_list done; /* struct future: those that are done, in this order; see notify.h */
+    bool woken;          /* pool_wake() is to end a call */
+    size_t wakes;        /* of pool_wake(), and ends of the callbacks of a future, ever */
+};
+
 /* Counts for pool_stats(). */
 struct pp_totals {
     uint64_t tasks_failed, jobs_finished; /* of the futures that are done */
@@ -186,7 +196,7 @@ struct pool {
     size_t open;           /* futures that are not done */
     size_t open_jobs;      /* of those, jobs */
     size_t finished;       /* futures that became done, ever */
-    size_t reported;       /* of those, what pool_poll() has returned */
+    struct pp_events events;
     struct pp_totals totals;
 
     /* The end. */

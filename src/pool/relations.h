@@ -17,6 +17,7 @@ struct pp_callback {
     struct future *future;
     void (*run)(struct future *future, void *arg);
     void *arg;
+    bool is_last; /* of those that its future had when it became done */
 };
 
 /* From a task to one that it comes after. */

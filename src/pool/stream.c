@@ -170,7 +170,7 @@ void stream_free(struct stream *s) {
 
 bool pp_stream_wait(struct stream *s, struct future *future, uint64_t deadline) {
     s->stirred = false;
-    const struct pp_goal goal = {future, s->pool->finished, &s->stirred};
+    const struct pp_goal goal = {future, pp_news(s->pool), &s->stirred};
     if (pp_wait(s->pool, &goal, deadline)) return true;
     return deadline != UINT64_MAX && pp_now() >= deadline;
 }

@@ -5,6 +5,7 @@
 #include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/dispatch.h"
+#include "pool/events.h"
 #include "pool/future_alloc.h"
 #include "pool/graph.h"
 #include "pool/tell.h"
@@ -78,9 +79,14 @@ static int submit(struct pool *pool, const struct pool_task *task, struct future
     int error = pp_task_new(pool, task, 0, &f);
     if (error) return error;
     if (task->in) memcpy((void *)(uintptr_t)f->task.in, task->in, task->in_size);
+    if (task->notify) pp_notify_begin(f);
     error = pp_task_send(pool, f);
-    if (error) pp_task_drop(pool, f);
-    else *future = f;
+    if (!error) {
+        *future = f;
+        return 0;
+    }
+    if (task->notify) pp_notify_end(f);
+    pp_task_drop(pool, f);
     return error;
 }
 

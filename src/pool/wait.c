@@ -29,7 +29,7 @@ uint64_t pp_deadline(int timeout) {
 static bool is_reached(const struct pool *pool, const struct pp_goal *goal) {
     if (goal->stop && *goal->stop) return true;
     if (goal->future) return pp_future_is_done(goal->future);
-    return pool->open == 0 || pool->finished != goal->baseline;
+    return pool->open == 0 || pp_news(pool) != goal->baseline;
 }
 
 /* ---- the supervisor's end */

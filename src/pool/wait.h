@@ -11,8 +11,13 @@
 
 #include "pool/pool.h"
 
-/* What a call waits for: the future is done; or, if that is NULL, pool->finished is not `baseline` any more or nothing
- * is open. Or, whatever it waits for, *stop: not NULL if another thread may end the wait; that thread sets it under the
+/* A number that changes with everything that a call may wait for that waits for no future in particular. */
+static inline size_t pp_news(const struct pool *pool) {
+    return pool->finished + pool->events.wakes;
+}
+
+/* What a call waits for: the future is done; or, if that is NULL, pp_news() is not `baseline` any more or nothing is
+ * open. Or, whatever it waits for, *stop: not NULL if another thread may end the wait; that thread sets it under the
  * lock and calls pp_wake_waiting(). */
 struct pp_goal {
     struct future *future;
