@@ -246,7 +246,9 @@ TEST_CASE(an_exception_that_leaves_an_item_ends_its_worker_and_the_message_names
 
 static int try_with_handler(void *argument) {
     set_terminate_handler(intrusions);
-    return try_map(argument);
+    int result = try_map(argument);
+    set_terminate_handler(NULL);
+    return result;
 }
 
 TEST_CASE(the_terminate_handler_of_the_program_does_not_run_in_a_worker) {

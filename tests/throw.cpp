@@ -75,6 +75,8 @@ int call_guarded(int (*body)(void *argument), void *argument, struct intrusions 
 }
 
 void set_terminate_handler(struct intrusions *intrusions) {
+    static const std::terminate_handler before = std::get_terminate();
     seen = intrusions;
-    std::set_terminate([] { note(&seen->terminations); });
+    if (seen) std::set_terminate([] { note(&seen->terminations); });
+    else std::set_terminate(before);
 }

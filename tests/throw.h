@@ -23,7 +23,7 @@ struct intrusions {
 };
 /* Calls body(argument) within a try block that catches everything, among objects with destructors. */
 int call_guarded(int (*body)(void *argument), void *argument, struct intrusions *intrusions);
-/* Sets a terminate handler that counts its calls. */
+/* Sets a terminate handler that counts its calls. NULL: that of the runtime is set again. */
 void set_terminate_handler(struct intrusions *intrusions);
 
 #ifdef __cplusplus
