@@ -343,6 +343,29 @@ TEST_CASE(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gon
     }
 }
 
+/* What waits for room ends if nothing runs that could make some; a corpse does not run. */
+TEST_CASE(a_task_does_not_wait_for_a_corpse_to_make_room) {
+    enum { ARENA = 16 << 20, MUCH = 10 << 20 };
+    begin_hold();
+    struct pool_options options = test_options(1);
+    options.arena_size = ARENA;
+    struct pool *pool = pool_from(&options);
+    struct future *held = submit_held(pool, 0, 100);
+    if (is_held()) {
+        assert_code(future_get(held, NULL, SOON), POOL_EDEADLINE);
+        struct future *first = submit(pool, where_task, NULL, 0, MUCH);
+        struct future *second = submit(pool, where_task, NULL, 0, MUCH);
+        assert_ok(future_wait(first, PATIENCE));
+        assert_code(future_get(second, NULL, -1), POOL_ENOMEM);
+        future_free(first);
+        future_free(second);
+        assert_ok(finish(submit(pool, where_task, NULL, 0, MUCH), NULL));
+    }
+    end_hold();
+    future_free(held);
+    pool_destroy(pool);
+}
+
 static void *_Atomic *scratch_of; /* each item */
 
 static int scratch_task(const void *in, void *out) {
@@ -430,6 +453,7 @@ int main(int argc, char **argv) {
         TEST(the_end_of_a_pool_does_not_wait_for_a_worker_that_does_not_go),
         TEST(destroy_does_not_wait_for_a_worker_in_its_initializer_or_finalizer_that_does_not_go),
         TEST(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gone),
+        TEST(a_task_does_not_wait_for_a_corpse_to_make_room),
         TEST(items_after_a_corpse_do_not_write_where_it_may_still_write),
         TEST(a_time_out_ends_a_task_whose_worker_is_frozen),
     };

@@ -30,11 +30,16 @@ void pp_withhold_task(struct pool *pool, struct future *future) {
     future->result = NULL;
     note(pool, (struct pp_withheld){.slot = future->slot});
     pp_slot_leave(pool, future->slot);
+    pool->corpses.slots++;
 }
 
 static void give_back(struct pool *pool, const struct pp_withheld *entry) {
-    if (entry->heap) pp_heap_free(entry->heap, entry->block);
-    else pp_slot_give_back(pool, entry->slot);
+    if (entry->heap) {
+        pp_heap_free(entry->heap, entry->block);
+        return;
+    }
+    pp_slot_give_back(pool, entry->slot);
+    pool->corpses.slots--;
 }
 
 void pp_corpse_came(struct pool *pool) {

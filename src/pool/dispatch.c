@@ -102,7 +102,8 @@ static bool has_room(struct pool *pool, struct future *next) {
 
 bool pp_fail_hopeless(struct pool *pool) {
     struct future *first = pp_queue_first(&pool->short_of_room);
-    if (!first || pool->queue.count > 0 || pool->slots.fresh > pool->slots.free_count) return false;
+    uint32_t in_use = pool->slots.fresh - pool->slots.free_count - pool->corpses.slots;
+    if (!first || pool->queue.count > 0 || in_use > 0) return false;
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     snprintf(failure.message, sizeof failure.message,

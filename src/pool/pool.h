@@ -67,6 +67,7 @@ struct pp_reset {
 /* Workers that were killed and that the kernel does not end; see corpse.h. */
 struct pp_corpses {
     size_t count;
+    uint32_t slots; /* that are withheld */
     struct pp_withheld *withheld;
 };
 
