@@ -774,7 +774,17 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
 /* CAVEATS
  *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
  *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
- *     must point into the arena, or to what existed, unchanged since, at pool_create().
+ *     must point into the arena, or to what existed, unchanged since, at pool_create(). The same holds for functions:
+ *     one that was loaded (dlopen) or generated later is not there, and its items are POOL_EDIED with a message that
+ *     says so.
+ *   - What a task leaves in its worker, later ones find there. Three things are set back to what the initializer left:
+ *     the floating point environment after each task and item (on x86; flush-to-zero and the like, set without fenv.h,
+ *     as the next two), timers of alarm() and setitimer(), and the signal mask. The last two take a system call each,
+ *     and so are looked at between two tasks, items or chunks if 1 ms has passed since the last time: what a shorter
+ *     one leaves may meet the next. Directory, umask, locale, environment, resource limits, signal handlers,
+ *     timer_create(), descriptors and threads stay. A crash or exit() in a thread that a task has left behind costs the
+ *     item that runs then; the message names the thread. A filter of system calls must not kill a worker for
+ *     setitimer(2) and rt_sigprocmask(2).
  *   - What the program frees after pool_create() stays taken until the pool ends: the supervising process has it from
  *     the fork, and so have the workers that it starts. Create pools before large data is loaded, or keep data that no
  *     task needs out of forks (Linux: MADV_DONTFORK).

@@ -143,10 +143,10 @@ TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
 TEST_CASE(last_words_are_read_as_they_were_left) {
     struct pp_record *record = begin();
     assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
-    pp_last_words_leave(&memory, WORKER, PP_LAST_FAULT, &memory, NULL);
+    pp_last_words_leave(&memory, WORKER, PP_LAST_FAULT, 0, &memory, NULL);
     struct pp_last_words words = pp_last_words(&memory, WORKER);
     assert_true(words.kind == PP_LAST_FAULT && words.address == (uint64_t)(uintptr_t)&memory && !words.type[0]);
-    pp_last_words_leave(&memory, WORKER, PP_LAST_TERMINATE, NULL, "std::exception");
+    pp_last_words_leave(&memory, WORKER, PP_LAST_TERMINATE, 0, NULL, "std::exception");
     words = pp_last_words(&memory, WORKER);
     assert_true(words.kind == PP_LAST_TERMINATE && strcmp(words.type, "std::exception") == 0);
     pp_record_begin_life(record);

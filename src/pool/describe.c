@@ -25,17 +25,26 @@ static void add_last_words(struct pool_failure *failure, const struct pp_last_wo
     switch (last->kind) {
     case PP_LAST_FAULT:
     case PP_LAST_OVERFLOW:
+    case PP_LAST_NO_CODE:
         snprintf(address, sizeof address, " (address 0x%llx)", (unsigned long long)last->address);
         add(failure, address);
         if (last->kind == PP_LAST_OVERFLOW) add(failure, ": stack overflow");
+        if (last->kind == PP_LAST_NO_CODE)
+            add(failure, ": the worker has no function there: was it loaded or made after pool_create()?");
         break;
     case PP_LAST_TERMINATE:
         add(failure, last->type[0] ? ": an exception was not caught: " : ": std::terminate() was called");
         add(failure, last->type);
         break;
     case PP_LAST_THREAD_EXIT: add(failure, ": its thread ended, by pthread_exit() or a cancellation"); break;
+    case PP_LAST_SIGNAL:
+    case PP_LAST_EXIT:
     case PP_LAST_NOTHING: break;
     }
+    if (!last->thread) return;
+    snprintf(address, sizeof address, ", in thread %u", (unsigned)last->thread);
+    add(failure, last->thread > 1 ? address : ", in a thread");
+    add(failure, " that an earlier or this task had started");
 }
 
 static void describe_status(struct pool_failure *failure, int status) {
@@ -54,14 +63,19 @@ static void describe_status(struct pool_failure *failure, int status) {
 }
 
 /* How a worker ended: its status, and what it has said itself if that explains the status. */
+static bool explains(enum pp_last kind, int signal) {
+    switch (kind) {
+    case PP_LAST_TERMINATE: return signal == SIGABRT;
+    case PP_LAST_THREAD_EXIT:
+    case PP_LAST_EXIT: return signal == 0;
+    case PP_LAST_SIGNAL: return signal == SIGABRT || signal == SIGFPE || signal == SIGILL;
+    default: return signal == SIGSEGV || signal == SIGBUS;
+    }
+}
+
 static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
-    enum pp_last kind = notice->last.kind;
     describe_status(failure, notice->status);
-    bool is_fault = failure->signal == SIGSEGV || failure->signal == SIGBUS;
-    bool explains = kind == PP_LAST_TERMINATE     ? failure->signal == SIGABRT
-                    : kind == PP_LAST_THREAD_EXIT ? failure->signal == 0
-                                                  : is_fault;
-    if (explains) add_last_words(failure, &notice->last);
+    if (explains(notice->last.kind, failure->signal)) add_last_words(failure, &notice->last);
 }
 
 void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout) {

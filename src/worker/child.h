@@ -59,5 +59,9 @@ void pp_child_offer_memory(void);
 void pp_child_end_with_parent(void);
 /* Returns the stack pointer at the moment of a signal, by what the handler was given; 0: not known. */
 uintptr_t pp_child_stack_pointer(const void *context);
+/* Likewise: the address of the instruction. */
+uintptr_t pp_child_program_counter(const void *context);
+/* The system's number of this thread; 1: it has none. */
+uint32_t pp_child_thread(void);
 
 #endif

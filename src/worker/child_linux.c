@@ -7,9 +7,12 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "base/sys.h"
+#include "worker/crash.h"
 
 void pp_child_drop_output(void) {
     __fpurge(stdout);
@@ -29,6 +32,7 @@ void pp_child_flush(void) {
 
 static void exit_at_once(int status, void *unused) {
     (void)unused;
+    pp_crash_exit();
     fflush(stdout);
     pp_child_exit(status);
 }
@@ -77,4 +81,22 @@ uintptr_t pp_child_stack_pointer(const void *context) {
     (void)at;
     return 0;
 #endif
+}
+
+uintptr_t pp_child_program_counter(const void *context) {
+    const ucontext_t *at = context;
+#if defined(__x86_64__)
+    return (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__)
+    return (uintptr_t)at->uc_mcontext.gregs[REG_EIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)at->uc_mcontext.pc;
+#else
+    (void)at;
+    return 0;
+#endif
+}
+
+uint32_t pp_child_thread(void) {
+    return (uint32_t)syscall(SYS_gettid);
 }

@@ -46,3 +46,12 @@ uintptr_t pp_child_stack_pointer(const void *context) {
     (void)context;
     return 0;
 }
+
+uintptr_t pp_child_program_counter(const void *context) {
+    (void)context;
+    return 0;
+}
+
+uint32_t pp_child_thread(void) {
+    return 1;
+}

@@ -1,10 +1,12 @@
 #include "worker/crash.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "shared/last_words.h"
 #include "worker/child.h"
@@ -13,8 +15,18 @@
 static struct pp_shared *own_shared;
 static uint32_t own_number;
 
+static pthread_t own_thread; /* that runs the tasks */
+static bool has_spoken;      /* the first words count: std::terminate() calls abort() */
+
+/* The number of this thread if it is not the one that runs the tasks: one that a task has left behind. */
+static uint32_t other_thread(void) {
+    return pthread_equal(pthread_self(), own_thread) ? 0 : pp_child_thread();
+}
+
 static void leave_words(enum pp_last kind, const void *address, const char *type) {
-    if (own_shared && !pp_child_forked) pp_last_words_leave(own_shared, own_number, kind, address, type);
+    if (!own_shared || pp_child_forked || has_spoken) return;
+    has_spoken = true;
+    pp_last_words_leave(own_shared, own_number, kind, other_thread(), address, type);
 }
 
 /* ---- memory faults */
@@ -41,11 +53,22 @@ static void note_fault(int signal, siginfo_t *info, void *context) {
     /* SA_RESETHAND has restored the default action, which kills the worker: at once if a process has sent the signal,
      * else when the fault happens again after the return. */
     if (info->si_code <= 0) {
+        bool aborts = signal == SIGABRT && info->si_pid == getpid();
+        if (aborts && other_thread()) leave_words(PP_LAST_SIGNAL, NULL, NULL);
         raise(signal);
         return;
     }
-    bool overflow = is_overflow((uintptr_t)info->si_addr, context);
-    leave_words(overflow ? PP_LAST_OVERFLOW : PP_LAST_FAULT, info->si_addr, NULL);
+    uintptr_t address = (uintptr_t)info->si_addr;
+    bool is_of_memory = signal == SIGSEGV || signal == SIGBUS;
+    if (!is_of_memory && other_thread()) leave_words(PP_LAST_SIGNAL, NULL, NULL);
+    else if (!is_of_memory) return;
+    else if (address != 0 && address == pp_child_program_counter(context))
+        leave_words(PP_LAST_NO_CODE, info->si_addr, NULL);
+    else leave_words(is_overflow(address, context) ? PP_LAST_OVERFLOW : PP_LAST_FAULT, info->si_addr, NULL);
+}
+
+void pp_crash_exit(void) {
+    if (own_shared && other_thread()) leave_words(PP_LAST_EXIT, NULL, NULL);
 }
 
 static void note_stack(void) {
@@ -59,6 +82,7 @@ static void note_stack(void) {
 void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number) {
     own_shared = shared;
     own_number = number;
+    own_thread = pthread_self();
     note_stack();
     static _Alignas(16) char stack[16384]; /* for the handler, when the worker's own has overflowed */
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -68,7 +92,7 @@ void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number) {
     action.sa_sigaction = note_fault;
     action.sa_flags =
         (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_RESETHAND | (unsigned)SA_NODEFER);
-    const int faults[] = {SIGSEGV, SIGBUS};
+    const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, NULL);
 }
 

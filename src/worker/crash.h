@@ -16,6 +16,8 @@ struct pp_shared;
 void pp_crash_begin(void);
 /* In the thread of a worker that runs tasks: memory faults leave last words. */
 void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number);
+/* exit() was called, in whatever thread. */
+void pp_crash_exit(void);
 /* The last act of a thread that ends by pthread_exit() or a cancellation: ends the process. */
 noreturn void pp_crash_thread_exit(void);
 

@@ -20,6 +20,7 @@
 #include "shared/shared.h"
 #include "worker/child.h"
 #include "worker/claim.h"
+#include "worker/leavings.h"
 #include "worker/task.h"
 #include "worker/worker.h"
 
@@ -83,6 +84,7 @@ struct worker {
     struct pp_worker_idle idle;
     struct pp_worker_jobs jobs;
     struct pp_worker_scratch scratch;
+    struct pp_leavings leavings;
 };
 
 /* ---- worker.c */

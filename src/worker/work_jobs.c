@@ -9,9 +9,11 @@
 
 /* ---- items */
 
-/* What few items do: they return in a child that a task has forked, or they fail. */
+/* What few items do: they return in a child that a task has forked, leave another floating point environment, or
+ * fail. */
 static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, uint64_t position, int code) {
     pp_work_end_if_forked(w);
+    pp_leavings_set_float_back(&w->leavings);
     if (code == 0) return;
     pp_work_note_failure(w);
     struct pp_result result = {.code = code, .pid = (int32_t)getpid(), .message = pp_work_message(w)};
@@ -34,9 +36,10 @@ static void run_items(struct worker *w, const struct pp_job_plan *plan, const st
     size_t in_step = plan->in_size, out_step = part->out_step;
     uint64_t end = part->end;
     struct pp_record *record = w->claimer.record;
+    uint16_t x87 = w->leavings.x87;
     for (uint64_t p = part->begin; p < end; p++) {
         int code = fn(in, out);
-        if (code | pp_child_forked) end_unusual_item(w, plan, p, code);
+        if (code | pp_child_forked | pp_leavings_has_float(x87)) end_unusual_item(w, plan, p, code);
         pp_finish_item(record, p);
         if (in) in += in_step;
         if (out) out += out_step;
@@ -100,7 +103,9 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
          * what it ran; see settle_chunk(). */
         if (item.begin != part->begin) pp_work_retire_if_due(w);
-        uint64_t running = pp_begin_item(c, item.begin, pp_now());
+        uint64_t now = pp_now();
+        pp_leavings_look(&w->leavings, now);
+        uint64_t running = pp_begin_item(c, item.begin, now);
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
@@ -135,6 +140,7 @@ static void look_at_clock(struct worker *w) {
     uint64_t now = pp_now();
     pp_count_time(&w->claimer, now - w->jobs.pace.began, now);
     pp_pace_measure(&w->jobs.pace, now);
+    pp_leavings_look(&w->leavings, now);
 }
 
 /* Chunk after chunk until the turn is over. Returns whether nothing is left to claim. visit: the word of the visit; 0:

@@ -47,6 +47,7 @@ static int call_task(struct worker *w, const struct pp_desc *desc, void *out) {
         in = call->extra->in;
     }
     int code = desc->fn(in, out);
+    if (pp_leavings_has_float(w->leavings.x87)) pp_leavings_set_float_back(&w->leavings);
     pp_work_end_if_forked(w);
     return code;
 }
@@ -123,6 +124,7 @@ bool pp_work_on_tickets(struct worker *w) {
     for (unsigned i = 0; i < count; i++) prefetch(w, tickets[i]);
     uint64_t began = pp_now(), ran = 0;
     batch->took = began;
+    pp_leavings_look(&w->leavings, began);
     batch->took_all = count == most;
     for (unsigned i = 0; i < count; i++) ran += run_task(w, tickets[i], began);
     if (!w->bounds.bequeaths) pp_drop_tickets(&w->claimer); /* else some may still be retries; they are sent again */

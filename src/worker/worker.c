@@ -196,6 +196,7 @@ void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds.quota = options->max_tasks_per_worker;
     w->bounds.has_quota = options->max_tasks_per_worker > 0;
+    w->leavings.next = UINT64_MAX;
     w->bounds.inherited = pp_record_bequest(w->claimer.record);
     w->batch.size = 1;
 }
@@ -204,6 +205,7 @@ void pp_worker_enter(struct worker *w) {
     w->call = pp_call_here();
     w->call->shared = w->claimer.shared;
     w->call->running = true;
+    pp_leavings_note_float(&w->leavings);
 }
 
 /* For the supervisor's clock; see timer.h. */
@@ -226,6 +228,8 @@ void pp_worker_initialize(struct worker *w) {
     }
     w->call->running = true;
     note_initializer(start);
+    pp_leavings_note_float(&w->leavings);
+    if (!w->ends) pp_leavings_begin(&w->leavings);
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* read after the worker's end */
     if (!w->ends) pp_shared_protect_starts(w->claimer.shared);
 }

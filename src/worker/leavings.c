@@ -1,0 +1,59 @@
+#include "worker/leavings.h"
+
+#include <string.h>
+#include <sys/time.h>
+
+#define LOOK_NS 1000000U
+
+static const int timers[PP_TIMERS] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
+
+#if defined(__GNUC__) && (defined(__x86_64__) || (defined(__i386__) && defined(__SSE__)))
+#define HAS_SSE 1
+#define SSE_FLAGS 0x3fU /* what has happened; not how to compute */
+#else
+#define HAS_SSE 0
+#endif
+
+void pp_leavings_note_float(struct pp_leavings *l) {
+    l->x87 = (uint16_t)pp_leavings_has_float(0);
+#if HAS_SSE
+    __asm__ volatile("stmxcsr %0" : "=m"(l->sse));
+    l->sse &= ~SSE_FLAGS;
+#endif
+}
+
+static void set_sse_back(const struct pp_leavings *l) {
+#if HAS_SSE
+    uint32_t found;
+    __asm__ volatile("stmxcsr %0" : "=m"(found));
+    if ((found & ~SSE_FLAGS) != l->sse) __asm__ volatile("ldmxcsr %0" : : "m"(l->sse));
+#else
+    (void)l;
+#endif
+}
+
+/* An exception of the x87 unit that is pending would be raised by the load of a control word that lets it be. */
+void pp_leavings_set_float_back(const struct pp_leavings *l) {
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+    __asm__ volatile("fnclex\n\tfldcw %0" : : "m"(l->x87));
+#endif
+    set_sse_back(l);
+}
+
+void pp_leavings_begin(struct pp_leavings *l) {
+    struct itimerval timer;
+    for (int i = 0; i < PP_TIMERS; i++)
+        l->keeps[i] = getitimer(timers[i], &timer) != 0 || timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0;
+    pthread_sigmask(SIG_SETMASK, NULL, &l->mask);
+    l->next = 0;
+}
+
+void pp_leavings_set_back(struct pp_leavings *l, uint64_t now) {
+    struct itimerval none;
+    memset(&none, 0, sizeof none);
+    for (int i = 0; i < PP_TIMERS; i++)
+        if (!l->keeps[i]) setitimer(timers[i], &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &l->mask, NULL);
+    set_sse_back(l);
+    l->next = now + LOOK_NS;
+}
