@@ -259,10 +259,6 @@ static void begin_reset(struct supervisor *s) {
     for (uint32_t w = 0; w < s->staff.workers; w++) kill_worker(s, w);
 }
 
-static void end_reset(struct supervisor *s) {
-    s->staff.paused = s->all_died = false;
-}
-
 static void tell_if_all_died(struct supervisor *s) {
     const struct pp_staff *staff = &s->staff;
     if (!staff->paused || s->all_died) return;
@@ -357,7 +353,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
     switch (command->kind) {
     case PP_KILL: kill_life(s, command); break;
     case PP_RESET: begin_reset(s); break;
-    case PP_RESUME: end_reset(s); break;
+    case PP_RESUME: s->staff.paused = s->all_died = false; break;
     case PP_TIMER:
         if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
         s->next_check = 0;

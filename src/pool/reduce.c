@@ -94,19 +94,16 @@ struct reduction {
 
 /* ---- in a worker */
 
-static int make_part(const struct recipe *recipe, const void *item, void *part) {
-    if (recipe->fn) return recipe->fn(item, part);
-    memcpy(part, item, recipe->out_size);
-    return 0;
-}
-
 static int run_leaf(const struct leaf *leaf, char *out) {
     const struct recipe *recipe = leaf->recipe;
     const char *items = recipe->in ? recipe->in + leaf->first * recipe->in_size : (const char *)(leaf + 1);
     for (uint64_t i = 0; i < leaf->count; i++) {
         void *part = i == 0 ? (void *)out : leaf->spot->part;
         atomic_store_explicit(&leaf->spot->at, leaf->first + i, memory_order_relaxed);
-        int code = make_part(recipe, recipe->in_size ? items + i * recipe->in_size : NULL, part);
+        const void *item = recipe->in_size ? items + i * recipe->in_size : NULL;
+        int code = 0;
+        if (recipe->fn) code = recipe->fn(item, part);
+        else memcpy(part, item, recipe->out_size);
         if (!code && i > 0) code = recipe->combine(out, part);
         if (code) return code;
     }
@@ -184,27 +181,17 @@ static void await_one(struct reduction *d) {
     drop_node(d, node);
 }
 
-static struct spot *next_spot(const struct reduction *d) {
-    return (void *)(d->spots + (d->head + d->length) % d->window * d->spot_size);
-}
-
-static void make_ring_room(struct reduction *d) {
-    if (d->length == d->window) await_one(d);
-}
-
-/* Submits the task with the first free node. */
-static int submit(struct reduction *d, const struct pool_task *task) {
-    return pool_submit(d->pool, task, &d->free_nodes->future);
-}
-
-/* Submits the task and puts its node into the ring, which has room, and on the stack. If memory is short it waits for
- * tasks that run. Returns false if it failed. */
+/* Submits the task with the first free node, and puts the node into the ring and on the stack. If there is no room in
+ * the ring, or memory is short, it waits for tasks that run. Returns false if it, or one of those, failed. */
 static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
     task->out_size = d->options->out_size;
     task->timeout = d->options->timeout;
     task->retries = d->options->retries;
+    if (d->length == d->window) await_one(d);
+    if (d->error) return false;
     int error;
-    while ((error = submit(d, task)) == POOL_ENOMEM && d->length > 0 && !d->error) await_one(d);
+    while ((error = pool_submit(d->pool, task, &d->free_nodes->future)) == POOL_ENOMEM && d->length > 0 && !d->error)
+        await_one(d);
     if (error) fail(d, error, like->first, NULL);
     if (error) return false;
     struct node *node = d->free_nodes;
@@ -220,8 +207,6 @@ static bool add_task(struct reduction *d, struct pool_task *task, const struct n
 
 /* Combines the two nodes on top of the stack. */
 static void join_top(struct reduction *d) {
-    make_ring_room(d);
-    if (d->error) return;
     struct node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
     struct future *both[] = {left->future, right->future};
     struct join join = {.recipe = d->recipe, .right = right->first};
@@ -253,11 +238,11 @@ static size_t take_items(struct reduction *d, char *items, int *end) {
 }
 
 static void add_leaf(struct reduction *d, size_t count) {
-    make_ring_room(d);
-    if (d->error) return;
-    struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = next_spot(d)};
+    size_t place = (d->head + d->length) % d->window;
+    struct spot *spot = (void *)(d->spots + place * d->spot_size);
+    struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = spot};
     struct leaf *argument = d->argument;
-    *argument = (struct leaf){.recipe = d->recipe, .spot = like.spot, .first = d->taken, .count = count};
+    *argument = (struct leaf){.recipe = d->recipe, .spot = spot, .first = d->taken, .count = count};
     struct pool_task task = {.fn = leaf_task, .in = argument, .in_size = sizeof *argument};
     if (d->copies_items) task.in_size += count * d->options->in_size;
     if (!add_task(d, &task, &like)) return;
