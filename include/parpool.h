@@ -186,7 +186,7 @@ struct pool_stream {
     const void *in; size_t in_size, count; /* without next: as in struct pool_job; with it: in_size of an argument */
     size_t out_size;                       /* as in struct pool_task */
     int timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
-    int priority; size_t window;                  /* as in struct pool_task; see FIELDS */
+    int priority; const void *context; size_t context_size, window; /* as in struct pool_task; see FIELDS */
 };
 
 /* Makes a stream of the pool: fn over an input that may be endless, results in its order. Input is read, and work is
@@ -360,7 +360,8 @@ enum {
  *                      until they are done. NULL: tasks have task_index() alone. With next, count is ignored.
  *   window             items at most that were taken from the input and not delivered: however long the input, so many
  *                      arguments and results are in memory. 0: several a worker, fewer if in_size or out_size is
- *                      large. With POOL_INLINE always 1. */
+ *                      large. With POOL_INLINE always 1.
+ *   context            is copied once for the stream, as that of a job. */
 
 /* ---- The pool ---------------------------------------------------------------------------------------------------- */
 
@@ -585,6 +586,13 @@ PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failu
  * Returns: bytes; 0: the item failed, or there is none.
  * Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
 PARPOOL_API size_t stream_size(struct stream *stream);
+
+/* Shows the result that stream_next(stream, NULL, …) has delivered, where it lies.
+ * stream: not of future_as_completed(). size: receives its bytes; NULL: not wanted.
+ * Returns: the result; NULL: that item failed or has no result, or it was copied, or this is another process.
+ * Blocks: no. Callable: any thread.
+ * Ownership: the pool's, until the next stream_next() or stream_free(); after pool_destroy() it lies elsewhere. */
+PARPOOL_API const void *stream_data(struct stream *stream, size_t *size);
 
 /* ---- Inside a task: for pool_fn and combine, in the thread that runs them ---------------------------------------- */
 

@@ -41,6 +41,32 @@ static struct pool_job lookups(const long *in, long *out, size_t count, const st
                              .context_size = sizeof *table};
 }
 
+TEST_CASE(all_items_of_a_stream_see_a_copy_of_its_context) {
+    struct pool *pool = pool_of(2);
+    struct table *table = make_table(); /* after the workers were forked */
+    long *in = malloc(WORDS * sizeof *in), result;
+    for (long i = 0; i < WORDS; i++) in[i] = WORDS - 1 - i;
+    struct stream *stream, *ended;
+    struct pool_stream options = {.fn = look_up, POOL_IN(in), .count = WORDS, .out_size = sizeof result,
+                                  .context = table, .context_size = sizeof *table};
+    assert_ok(pool_imap(pool, &options, &stream));
+    assert_ok(pool_imap_unordered(pool, &options, &ended));
+    memset(table, 0, sizeof *table); /* it was copied */
+    for (long i = 0; i < WORDS; i++) {
+        assert_ok(stream_next(stream, &result, PATIENCE));
+        assert_int_equal(result, 3 * in[i] + 1);
+        if (i == 3) assert_ok(stream_next(ended, &result, PATIENCE));
+        if (i == 3) stream_free(ended); /* while items of it run */
+    }
+    assert_code(stream_next(stream, &result, PATIENCE), POOL_END);
+    stream_free(stream);
+    options.context = NULL;
+    assert_code(pool_imap(pool, &options, &stream), POOL_EINVAL);
+    free(in);
+    free(table);
+    pool_destroy(pool);
+}
+
 TEST_CASE(all_items_of_a_job_see_a_copy_of_its_context) {
     struct pool *pool = pool_of(2);
     struct table *table = make_table(); /* after the workers were forked */
@@ -170,6 +196,7 @@ TEST_CASE(wrong_arguments_have_their_codes) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
+        TEST(all_items_of_a_stream_see_a_copy_of_its_context),
         TEST(all_items_of_a_job_see_a_copy_of_its_context),
         TEST(each_job_has_its_own_context_and_a_job_without_one_has_none),
         TEST(a_context_that_workers_can_see_already_is_not_copied),

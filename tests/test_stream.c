@@ -224,6 +224,38 @@ TEST_CASE(large_arguments_and_results_make_the_default_window_small) {
     }
 }
 
+/* The results are as long as the item's number, and more than a page for some. */
+static int ramp_task(const void *in, void *out) {
+    (void)in;
+    fill(out, 20000, task_index());
+    return task_index() == 7 ? 1 : task_resize(task_index() * 100);
+}
+
+TEST_CASE(a_result_can_be_read_where_it_lies_until_the_next_call) {
+    struct pool *pool = pool_of(2);
+    struct stream *stream;
+    size_t size = 1;
+    char copy[20000];
+    struct pool_stream options = {.fn = ramp_task, .count = 150, .out_size = 20000};
+    assert_ok(pool_imap(pool, &options, &stream));
+    assert_null(stream_data(stream, &size));
+    for (size_t i = 0; i < 150; i++) {
+        int error = stream_next(stream, i % 10 == 3 ? copy : NULL, PATIENCE);
+        assert_code(error, i == 7 ? POOL_EFAILED : 0);
+        const char *data = stream_data(stream, &size);
+        assert_true(stream_size(stream) == (i == 7 ? 0 : i * 100));
+        if (i == 0 || i == 7 || i % 10 == 3) assert_null(data);
+        else assert_true(data && size == i * 100 && filled(data, size, i));
+        if (i == 149) pool_destroy(pool);
+    }
+    const char *data = stream_data(stream, &size); /* it outlives the pool */
+    assert_true(data && size == 14900 && filled(data, size, 149));
+    assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
+    assert_null(stream_data(stream, &size));
+    assert_null(stream_data(NULL, &size));
+    stream_free(stream);
+}
+
 static int moody_task(const void *in, void *out) {
     long x = *(const long *)in;
     *(long *)out = x;
@@ -919,6 +951,7 @@ int main(int argc, char **argv) {
         TEST(the_window_limits_the_items_that_are_taken_and_not_delivered),
         TEST(an_inline_pool_does_not_read_its_input_ahead),
         TEST(large_arguments_and_results_make_the_default_window_small),
+        TEST(a_result_can_be_read_where_it_lies_until_the_next_call),
         TEST(a_failed_item_costs_no_other),
         TEST(items_have_time_outs_and_retries),
         TEST(the_failure_of_an_input_is_told_after_all_earlier_results),

@@ -26,6 +26,12 @@ struct pp_edge {
     struct future *dependent, *dependency;
 };
 
+/* Data that several tasks read, and that lasts until the last of them is done. */
+struct pp_context {
+    size_t uses;
+    char *copy; /* in the inputs heap; NULL: it is used where it lies */
+};
+
 struct pp_relations {
     struct future *future;
     struct pp_list callbacks;  /* struct pp_callback, in the order in which they were given */
@@ -34,6 +40,7 @@ struct pp_relations {
     size_t edge_count;
     size_t pending;            /* of those, dependencies that are not done */
     struct pp_extra *extra;    /* in the inputs heap; NULL: none */
+    struct pp_context *context; /* what it shares with other tasks; NULL: nothing */
     struct pp_link settling;   /* among the pool's futures that are done, and whose dependents are still to be told */
 };
 
@@ -55,5 +62,10 @@ static inline void pp_held_remove(struct pool *pool, struct future *future) {
 /* The future's relations, made if it has none yet; NULL: no memory. It is not done. */
 struct pp_relations *pp_relations_of(struct future *future);
 void pp_relations_free(struct pool *pool, struct future *future);
+
+/* A context with one use; NULL: no memory. */
+struct pp_context *pp_context_new(struct pool *pool, const void *data, size_t size);
+/* Ends one use; NULL: nothing happens. */
+void pp_context_drop(struct pool *pool, struct pp_context *context);
 
 #endif

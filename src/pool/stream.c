@@ -15,6 +15,7 @@
 #include "pool/call.h"
 #include "pool/cancel.h"
 #include "pool/future_alloc.h"
+#include "pool/relations.h"
 #include "pool/submit.h"
 #include "pool/wait.h"
 
@@ -122,6 +123,11 @@ static void end_items(struct stream *s, struct pp_list *items) {
     }
 }
 
+static void drop_shown(struct stream *s) {
+    if (s->shown) pp_future_recycle(s->shown);
+    s->shown = NULL;
+}
+
 /* Releases the lock. */
 static void end_stream(struct stream *s) {
     struct pool *pool = s->pool;
@@ -132,6 +138,8 @@ static void end_stream(struct stream *s) {
         end_items(s, &s->pending);
         end_items(s, &s->ready);
         end_items(s, &s->spare);
+        drop_shown(s);
+        pp_context_drop(pool, s->context);
     }
     pp_release(s);
     if (!pool) return;
@@ -257,12 +265,18 @@ static void take_input(struct offer *offer) {
     take_back(offer);
 }
 
+static void share_context(struct stream *s, struct future *future) {
+    future->relations->context = s->context;
+    s->context->uses++;
+}
+
 /* Takes the next item from the input, if there is memory for it. Returns whether another may be tried. */
 static bool pull(struct stream *s) {
     struct pp_item *item = new_item(s);
     struct future *future;
     int error = item ? pp_task_new(s->pool, &s->task, s->pulled, &future) : POOL_ENOMEM;
     if (!error) {
+        if (s->context) share_context(s, future);
         take_input(&(struct offer){s, item, future});
         return true;
     }
@@ -315,7 +329,8 @@ static int deliver(struct stream *s, struct pp_item *item, void *out) {
         if (s->size > LARGE) pp_step_in(s->pool);
     }
     pp_observer_remove(&item->observer);
-    pp_future_recycle(future);
+    if (s->size && !out) s->shown = future;
+    else pp_future_recycle(future);
     pp_list_add_back(&s->spare, &item->link);
     return error;
 }
@@ -334,6 +349,7 @@ int stream_next(struct stream *s, void *out, int timeout) {
     if (s->kind == PP_FUTURES) return POOL_EINVAL;
     int error = pp_stream_enter(s);
     if (error) return error;
+    drop_shown(s);
     PP_GUARD(guard, pp_stream_abandon, s);
     error = await_item(s, pp_deadline(timeout));
     pp_release_guard(&guard);
@@ -353,6 +369,14 @@ int stream_failure(struct stream *s, struct pool_failure *failure) {
     return pp_stream_leave(s, 0);
 }
 
+const void *stream_data(struct stream *s, size_t *size) {
+    if (!s || pp_all_are_foreign() || s->kind == PP_FUTURES || pp_stream_enter(s)) return NULL;
+    const void *data = s->shown ? s->shown->result : NULL;
+    if (data && size) *size = s->size;
+    pp_stream_leave(s, 0);
+    return data;
+}
+
 size_t stream_size(struct stream *s) {
     if (!s || pp_stream_enter(s)) return 0;
     size_t size = s->size;
@@ -364,6 +388,7 @@ size_t stream_size(struct stream *s) {
 
 static int check_stream(const struct pool_stream *options) {
     if (!options->fn || options->timeout < 0) return POOL_EINVAL;
+    if (options->context_size && !options->context) return POOL_EINVAL;
     if (options->next || !options->in) return 0;
     if (options->in_size == 0 || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
     return 0;
@@ -397,6 +422,15 @@ static void set_up_stream(struct stream *s, struct pool *pool, enum pp_stream_ki
         s->window = 1; /* a caller that runs the items itself gains nothing by reading ahead */
 }
 
+/* Makes the context of all tasks. Returns false if there is no memory. */
+static bool make_context(struct stream *s) {
+    s->task.context = s->options.context;
+    if (!s->options.context) return true;
+    s->context = pp_context_new(s->pool, s->options.context, s->options.context_size);
+    if (s->context && s->context->copy) s->task.context = s->context->copy;
+    return s->context != NULL;
+}
+
 static int make_stream(struct pool *pool, const struct pool_stream *options, enum pp_stream_kind kind,
                 struct stream **stream) {
     if (!pool || !options || !stream) return POOL_EINVAL;
@@ -409,6 +443,9 @@ static int make_stream(struct pool *pool, const struct pool_stream *options, enu
     error = pp_refusal(pool);
     if (!error) {
         set_up_stream(s, pool, kind, options);
+        if (!make_context(s)) error = POOL_ENOMEM;
+    }
+    if (!error) {
         pool->references++;
         *stream = s;
     }

@@ -44,6 +44,8 @@ struct stream {
     struct pool_failure input; /* why the input has ended; error 0: it was complete, or the program was told */
     struct pool_failure last;  /* why the item failed that was taken last; error 0: it did not */
     size_t size;               /* bytes of its result */
+    struct future *shown;      /* of that item, if its result can be read where it lies; else NULL */
+    struct pp_context *context; /* of its tasks; NULL: none */
 
     struct pp_item *futures; /* of PP_FUTURES: all items, in one piece */
 };

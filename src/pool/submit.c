@@ -8,6 +8,7 @@
 #include "pool/events.h"
 #include "pool/future_alloc.h"
 #include "pool/graph.h"
+#include "pool/relations.h"
 #include "pool/tell.h"
 #include "shared/ring.h"
 #include "shared/timer.h"
@@ -38,6 +39,7 @@ static int find_room(struct pool *pool, struct future *future, bool comes_after_
 }
 
 void pp_task_drop(struct pool *pool, struct future *future) {
+    if (future->relations) pp_relations_free(pool, future); /* of a stream's: it comes after no other task */
     if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
     pp_future_recycle(future);
 }
