@@ -35,6 +35,7 @@ static const struct {
     {limit_skewed_region, {"skewed-region"}},
     {limit_skewed_last, {"skewed-last"}},
     {limit_skewed_rising, {"skewed-rising"}},
+    {limit_generous, {"generous"}},
     {limit_echo, {"echo"}},
     {limit_random_mean, {"random-mean"}},
     {limit_flat_in_flight, {"flat-in-flight"}},

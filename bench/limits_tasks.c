@@ -173,6 +173,59 @@ void limit_round_asleep(void) {
     squares_end(&one);
 }
 
+/* ---- Generous room ----------------------------------------------------------------------------------------------- */
+
+/* Short results, all in flight, in room of so many bytes. */
+struct rooms {
+    struct pool *pool;
+    size_t room, tasks;
+    struct future **futures;
+    bool right;
+};
+
+enum { SHORT = 100 };
+
+static int short_task(const void *in, void *out) {
+    (void)in;
+    memset(out, 1, SHORT);
+    return task_resize(SHORT);
+}
+
+static void run_rooms(void *context) {
+    struct rooms *rooms = context;
+    struct pool_task task = {.fn = short_task, .out_size = rooms->room};
+    char result[SHORT];
+    rooms->right = true;
+    for (size_t i = 0; i < rooms->tasks; i++) rooms->right &= pool_submit(rooms->pool, &task, &rooms->futures[i]) == 0;
+    for (size_t i = 0; rooms->right && i < rooms->tasks; i++) {
+        result[SHORT - 1] = 0;
+        rooms->right = future_get(rooms->futures[i], result, -1) == 0 && result[SHORT - 1] == 1;
+        future_free(rooms->futures[i]);
+    }
+}
+
+static bool rooms_right(void *context) {
+    return ((const struct rooms *)context)->right;
+}
+
+void limit_generous(void) {
+    struct rooms generous = {.room = (size_t)1 << 20, .tasks = limits.options->quick ? 200 : 4000}, fitting;
+    generous.pool = bench_pool(limits.workers);
+    generous.futures = bench_alloc(generous.tasks * sizeof *generous.futures);
+    fitting = generous;
+    fitting.room = 128;
+    struct bench_contestant contestants[] = {
+        {.name = "room of 1 MiB", .context = &generous, .run = run_rooms, .check = rooms_right},
+        {.name = "room of 128 bytes", .context = &fitting, .run = run_rooms, .check = rooms_right},
+    };
+    bench_run(contestants, 2);
+    judge("generous", "a result of 100 bytes, room of 128 = 1", RATIO, multiple_of(&contestants[0], &contestants[1], 1),
+          AT_MOST, 1.2);
+    print_beside(contestants, 2, (double)generous.tasks);
+    free(generous.futures);
+    pool_destroy(generous.pool);
+}
+
 /* ---- Large arguments --------------------------------------------------------------------------------------------- */
 
 /* The floor for any pool that copies an argument in and a result out. */

@@ -5,6 +5,7 @@
 void limit_submit(void);
 void limit_round_awake(void);
 void limit_round_asleep(void);
+void limit_generous(void);
 void limit_echo(void);
 void limit_flat_in_flight(void);
 void limit_flat_submit(void);

@@ -198,19 +198,23 @@ static void free_run(struct pp_heap *heap, uint32_t run) {
     }
 }
 
-static void join_kept(struct pp_heap *heap) {
-    while (heap->kept) {
-        uint32_t run = heap->kept;
-        heap->kept = run_of(heap, run)->next;
-        unchain_used(heap, run);
-        free_run(heap, run);
-    }
+static void join_one_kept(struct pp_heap *heap) {
+    uint32_t run = heap->kept;
+    heap->kept = run_of(heap, run)->next;
+    unchain_used(heap, run);
+    free_run(heap, run);
 }
 
-/* Keeps the run for the next block of its length, or joins it with other free runs. */
+static void join_kept(struct pp_heap *heap) {
+    while (heap->kept) join_one_kept(heap);
+}
+
+/* Keeps the run for the next block of its length, or joins it with other free runs. If other lengths are freed than the
+ * one that is kept, that is soon another one. */
 static void keep_or_free(struct pp_heap *heap, uint32_t run) {
     struct pp_run *r = run_of(heap, run);
-    if (r->length == 1 || r->length > KEPT_MOST || (heap->kept && r->length != heap->kept_length)) {
+    if (heap->kept && r->length != heap->kept_length) join_one_kept(heap);
+    if (r->length > KEPT_MOST || (heap->kept && r->length != heap->kept_length)) {
         unchain_used(heap, run);
         free_run(heap, run);
         return;
@@ -251,7 +255,7 @@ static uint32_t find_free(const struct pp_heap *heap, uint32_t length) {
 }
 
 /* Returns a used run, or 0. Its `touched` says whether its first page may have been. */
-static uint32_t alloc_run(struct pp_heap *heap, uint32_t length, enum kind kind) {
+static uint32_t alloc_run(struct pp_heap *heap, uint32_t length) {
     if (!has_spare(heap)) return 0;
     uint32_t run = find_free(heap, length);
     if (!run && length > heap->pages - heap->frontier) {
@@ -270,11 +274,11 @@ static uint32_t alloc_run(struct pp_heap *heap, uint32_t length, enum kind kind)
             list_add(heap, list_of(heap, rest), rest);
         }
     } else {
-        run = new_run(heap, heap->frontier, length, heap->last, kind);
+        run = new_run(heap, heap->frontier, length, heap->last, USED_RUN);
         run_of(heap, run)->touched = heap->frontier < heap->touched;
         heap->frontier += length;
     }
-    run_of(heap, run)->kind = (uint8_t)kind;
+    run_of(heap, run)->kind = USED_RUN;
     run_of(heap, run)->counts = length;
     chain_used(heap, run);
     return run;
@@ -289,7 +293,7 @@ static uint32_t take_run(struct pp_heap *heap, uint32_t length) {
         r->counts = length;
         r->touched = true;
     } else {
-        run = alloc_run(heap, length, USED_RUN);
+        run = alloc_run(heap, length);
     }
     if (run) count_taken(heap, length);
     return run;
@@ -326,9 +330,9 @@ static uint32_t size_class_of(size_t size) {
 static uint32_t alloc_shared(struct pp_heap *heap, uint32_t size_class, char **block) {
     uint32_t *list = &heap->part_used[size_class];
     if (!*list) {
-        uint32_t run = alloc_run(heap, 1, SHARED_PAGE);
+        uint32_t run = take_run(heap, 1);
         if (!run) return 0;
-        count_taken(heap, 1);
+        run_of(heap, run)->kind = SHARED_PAGE;
         run_of(heap, run)->used = 0;
         run_of(heap, run)->size_class = (uint8_t)size_class;
         list_add(heap, list, run);
@@ -352,8 +356,7 @@ static void free_shared(struct pp_heap *heap, uint32_t run, size_t offset) {
     if (heap->budget) *heap->budget += size_of(r->size_class);
     if (r->used != 0) return;
     list_remove(heap, list, run);
-    unchain_used(heap, run);
-    free_run(heap, run);
+    keep_or_free(heap, run);
     count_freed(heap, 1);
 }
 
