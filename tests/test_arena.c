@@ -111,13 +111,13 @@ TEST_CASE(blocks_of_random_sizes_and_lives_keep_their_bytes) {
     size_t steps = scaled(30000), given = 0;
     for (size_t step = 0; step < steps; step++) {
         random = scramble(random + step);
-        size_t i = random % BLOCKS;
+        size_t i = (size_t)(random % BLOCKS);
         if (blocks[i].data) {
             assert_true(filled(blocks[i].data, blocks[i].size, blocks[i].seed));
             pool_free(pool, blocks[i].data);
             blocks[i].data = NULL;
         } else {
-            size_t size = 1 + (random >> 32) % (1U << (4 + (random >> 20) % 16));
+            size_t size = 1 + (size_t)(random >> 32) % (1U << (4 + (random >> 20) % 16));
             blocks[i].data = pool_alloc(pool, size);
             if (!blocks[i].data) continue;
             assert_true(is_zero(blocks[i].data, size));
@@ -371,13 +371,13 @@ static size_t allocate_often(struct pool *pool, uint64_t number) {
     size_t sizes[20] = {0};
     for (uint64_t step = 0; step < 2000; step++) {
         uint64_t random = scramble(seed + step);
-        size_t i = random % 20;
+        size_t i = (size_t)(random % 20);
         if (blocks[i]) {
             errors += !filled(blocks[i], sizes[i], seed + i);
             pool_free(pool, blocks[i]);
             blocks[i] = NULL;
         } else {
-            sizes[i] = 1 + (random >> 32) % 10000;
+            sizes[i] = 1 + (size_t)(random >> 32) % 10000;
             blocks[i] = pool_alloc(pool, sizes[i]);
             errors += !blocks[i] || !is_zero(blocks[i], sizes[i]);
             if (blocks[i]) fill(blocks[i], sizes[i], seed + i);

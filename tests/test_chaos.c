@@ -237,7 +237,7 @@ static bool start_job(struct player *player, struct flight *flight, uint64_t id,
 }
 
 static bool start(struct player *player, struct flight *flight) {
-    size_t count = draw(player) % 100 ? 1 : 1 + draw(player) % MOST_ITEMS;
+    size_t count = draw(player) % 100 ? 1 : 1 + (size_t)(draw(player) % MOST_ITEMS);
     uint64_t id = atomic_fetch_add(&next_id, count);
     if (id + count > MOST_TASKS) return false;
     memset(flight, 0, sizeof *flight);

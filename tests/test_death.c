@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -46,7 +47,7 @@ static const struct {
     [HANG_UP] = {SIGHUP, 0, "SIGHUP"},
 };
 
-static volatile long depth = 1L << 40;
+static volatile long depth = LONG_MAX;
 
 static int dive(volatile char *above, long levels) {
     volatile char here[2048];

@@ -46,9 +46,9 @@ static size_t shared_ranges(struct range *ranges, size_t room) {
     size_t count = 0;
     for (char *line = text; line && *line && count < room; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
         char *rest;
-        uintptr_t begin = strtoull(line, &rest, 16);
+        uintptr_t begin = (uintptr_t)strtoull(line, &rest, 16);
         if (*rest != '-') continue;
-        uintptr_t end = strtoull(rest + 1, &rest, 16);
+        uintptr_t end = (uintptr_t)strtoull(rest + 1, &rest, 16);
         if (strncmp(rest, " rw-s", 5) == 0 || strncmp(rest, " rwxs", 5) == 0)
             ranges[count++] = (struct range){(unsigned char *)begin, (unsigned char *)end};
     }

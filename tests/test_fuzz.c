@@ -15,7 +15,7 @@ static void run_seed(uint64_t seed) {
     /* One program in four does not scribble: then all outcomes must be right. */
     for (size_t i = 0; seed % 4 == 0 && i < sizeof program; i++)
         if (program[i] % 24 > 18) program[i] = (uint8_t)(program[i] - 12);
-    LLVMFuzzerTestOneInput(program, 20 + random % (MOST - 20));
+    LLVMFuzzerTestOneInput(program, 20 + (size_t)(random % (MOST - 20)));
 }
 
 static int run_batch(void *argument) {
@@ -27,7 +27,7 @@ static int run_batch(void *argument) {
 TEST_CASE(all_tasks_end_whatever_workers_write) {
     _Atomic uint64_t *seed = shared(sizeof *seed);
     *seed = first_seed;
-    for (uint64_t end = first_seed + scaled(runs); *seed < end;) {
+    for (uint64_t end = first_seed + scaled((size_t)runs); *seed < end;) {
         struct ending ending = run_child(run_batch, seed, PATIENCE);
         if (ending.timed_out || ending.code != 0)
             print_error("seed %llu: %s, signal %d\n", (unsigned long long)*seed,

@@ -528,9 +528,9 @@ static void *make_noise(void *argument) {
 #endif
     void *blocks[50] = {NULL};
     for (uint64_t i = 0; atomic_load(&noisy); i++) {
-        size_t place = scramble(i) % COUNT(blocks);
+        size_t place = (size_t)(scramble(i) % COUNT(blocks));
         free(blocks[place]);
-        blocks[place] = malloc(1 + scramble(i + 1) % 20000);
+        blocks[place] = malloc(1 + (size_t)(scramble(i + 1) % 20000));
         fprintf(stream, "noise %p\n", blocks[place]);
     }
     for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);
@@ -541,7 +541,7 @@ static int noisy_task(const void *in, void *out) {
     (void)in;
     void *blocks[100];
     for (size_t i = 0; i < COUNT(blocks); i++) {
-        blocks[i] = malloc(1 + scramble(i) % 10000);
+        blocks[i] = malloc(1 + (size_t)(scramble(i) % 10000));
         printf("task %p\n", blocks[i]);
     }
     for (size_t i = 0; i < COUNT(blocks); i++) free(blocks[i]);

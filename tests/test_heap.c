@@ -22,8 +22,9 @@ struct model {
     size_t count, in_use; /* bytes that count against the budget */
 };
 
-static uint64_t next(uint64_t *random) {
-    return *random = scramble(*random);
+static size_t next(uint64_t *random) {
+    *random = scramble(*random);
+    return (size_t)*random;
 }
 
 /* Of large blocks only the ends, which an overlap would hit. */

@@ -313,8 +313,8 @@ static void run_trial(const struct trial *trial) {
         for (size_t i = 0; i < trial->slots && tasks.sent < tasks.count; i++)
             if (!tasks.slots[i].open) send_task(i);
         for (uint64_t i = next_random(&bed.random) % 16; i && trial->disturbs; i--) {
-            if (i % 4 == 0) disturb(next_random(&bed.random) % trial->slots);
-            look_at(next_random(&bed.random) % trial->slots);
+            if (i % 4 == 0) disturb((size_t)next_random(&bed.random) % trial->slots);
+            look_at((size_t)next_random(&bed.random) % trial->slots);
         }
         stumble(&bed.random);
         if (tasks.open) wait_for_news();

@@ -213,7 +213,7 @@ TEST_CASE(a_wake_up_lost_by_wrong_counts_is_made_up_for) {
         pp_wake(&bed.memory, bed.pipe[1], &wakes, 1);
         sleep_ms(1);
         pp_wake_all(&bed.memory, bed.pipe[1]); /* as a look at shared memory does */
-        wait_for(i);
+        wait_for((size_t)i);
         atomic_fetch_and(&bed.memory.status->asleep[0], (1U << SLEEPERS) - 1);
     }
     end_bed(&threads);

@@ -73,7 +73,7 @@ TEST_CASE(a_recalled_ticket_is_claimed_by_no_worker) {
     uint64_t random = 77, back[50];
     size_t recalled = 0;
     for (size_t i = 1; i <= ring.count;) {
-        for (size_t burst = 1 + next_random(&random) % 200; burst && i <= ring.count; burst--, i++) {
+        for (uint64_t burst = 1 + next_random(&random) % 200; burst && i <= ring.count; burst--, i++) {
             ring.data[i] = (unsigned char)(i % 251);
             assert_true(pp_ring_push(&ring.memory, ticket_number(i)));
         }

@@ -100,8 +100,8 @@ static size_t map_many(struct pool *pool, uint64_t number) {
         for (size_t i = 0; i < ITEMS; i++) in[i] = seed + round + i;
         struct pool_failure failure;
         struct pool_job job = {.fn = round % 2 ? seventh_task : scramble_task, POOL_IN(in), POOL_OUT(out),
-                               .count = 1 + scramble(in[0]) % ITEMS, .chunk = round % 5, .status = status,
-                               .failure = &failure};
+                               .count = 1 + (size_t)(scramble(in[0]) % ITEMS), .chunk = round % 5,
+                               .status = status, .failure = &failure};
         bool fails = round % 2 && job.count > 6;
         wrong += pool_map(pool, &job) != (fails ? POOL_EFAILED : 0);
         for (size_t i = 0; i < job.count; i++) {

@@ -4,6 +4,7 @@
 #include <alloca.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 
@@ -17,7 +18,7 @@ enum fault {
     FAULTS
 };
 
-static volatile long depth = 1L << 40;
+static volatile long depth = LONG_MAX;
 
 static int recurse(volatile char *above, long levels, size_t size) {
     volatile char *here = alloca(size);

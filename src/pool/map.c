@@ -19,7 +19,8 @@ static int check_job(const struct pool_job *job) {
     if (job->context_size && !job->context) return POOL_EINVAL;
     if (!job->failures != !job->failures_room) return POOL_EINVAL;
     if (job->failures_room > SIZE_MAX / sizeof *job->failures) return POOL_EINVAL;
-    if (job->count >= COUNT_MOST) return POOL_EINVAL;
+    uint64_t count = job->count;
+    if (count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
     return 0;
