@@ -369,7 +369,7 @@ static void submit_some(struct flight *f) {
     unsigned shape = byte(), more = byte();
     f->kind = (int)(shape % KINDS);
     f->count = 1;
-    f->out_size = shape & 0x10 ? LARGE : shape & 0x20 ? 8 : 0;
+    f->out_size = shape & 0x10 ? LARGE : shape & 0x20 ? sizeof(long) : 0;
     f->retries = more % 4 == 1 ? 2 : 0;
     f->in = room(f, LARGE);
     f->out = room(f, LARGE);
@@ -377,7 +377,7 @@ static void submit_some(struct flight *f) {
     struct pool_task task = {.fn = fns[f->kind], .in = shape & 0x40 ? f->in : NULL, .out_size = f->out_size,
                              .priority = (int)(more / 4 % 4), .retries = f->retries,
                              .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
-    task.in_size = task.in ? (shape & 0x80 ? LARGE : 8) : 0;
+    task.in_size = task.in ? (shape & 0x80 ? LARGE : sizeof(long)) : 0;
     if (!task.in) f->in[0] = 0;
     f->killed = task.timeout != 0;
     if (pool_submit(world.pool, &task, &f->future) != 0) forget(f);
@@ -389,16 +389,17 @@ static void map_some(struct flight *f) {
     f->kind = (int)(shape % KINDS);
     f->count = byte() % ITEMS;
     f->in_arena = shape & 0x10;
-    f->out_size = shape & 0x20 ? 8 : 0;
+    f->out_size = shape & 0x20 ? sizeof(long) : 0;
     f->retries = more % 4 == 1 ? 2 : 0;
     f->in = room(f, ITEMS * sizeof(long));
     f->out = room(f, ITEMS * sizeof(long));
     MUST(f->in && f->out);
     for (long i = 0; i < ITEMS; i++) f->in[i] = i + (long)more;
-    struct pool_job job = {.fn = fns[f->kind], .in = f->in, .in_size = 8, .count = f->count, .retries = f->retries,
+    struct pool_job job = {.fn = fns[f->kind], .in = f->in, .in_size = sizeof(long), .count = f->count,
+                           .retries = f->retries,
                            .chunk = more / 4 % 8, .status = f->status, .failure = &f->failure,
                            .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
-    if (f->out_size || shape & 0x80) job.out_size = 8;
+    if (f->out_size || shape & 0x80) job.out_size = sizeof(long);
     if (f->out_size) job.out = f->out;
     f->killed = job.timeout != 0;
     if (pool_map_async(world.pool, &job, &f->future) != 0) forget(f);
