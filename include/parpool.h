@@ -271,7 +271,8 @@ enum {
  *   arena_size         bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
  *                      address space: see pool_alloc(). 0: as much as there is memory; where address space is
  *                      limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that the pool leaves at least
- *                      three quarters of it to the program, or 4 MiB.
+ *                      three quarters of it to the program, or 4 MiB. Set it to a few MiB under qemu-user, which keeps
+ *                      a record of each page: the default takes it seconds, and much memory.
  *   stack_size         bytes of stack for initializer, tasks and finalizer, which then run in a thread of the worker;
  *                      rounded up. Memory is taken as it is touched. 0: they run in the worker's copy of the thread
  *                      that called pool_create(), as bindings of other languages need, and on what is left of its
