@@ -243,11 +243,9 @@ TEST_CASE(kills_and_time_outs_end_tasks_on_stacks_of_their_own) {
     assert_code(finish(late, NULL), POOL_EDEADLINE);
     pid_t worker = worker_of(pool);
     kill(supervisor_of(pool), SIGKILL);
-    struct future *lost;
-    struct pool_task square = {.fn = pid_task, .out_size = sizeof(pid_t)};
-    if (pool_submit(pool, &square, &lost) == 0) finish(lost, NULL);
-    assert_true(gone_within(worker, PATIENCE));
+    if (LINUX) assert_true(gone_within(worker, PATIENCE)); /* elsewhere the caller kills it, in its next call */
     pool_destroy(pool);
+    assert_true(gone_within(worker, PATIENCE));
 }
 
 int main(int argc, char **argv) {
