@@ -5,8 +5,6 @@
 
 #define LOOK_NS 1000000U
 
-static const int timers[PP_TIMERS] = {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF};
-
 #if defined(__GNUC__) && (defined(__x86_64__) || (defined(__i386__) && defined(__SSE__)))
 #define HAS_SSE 1
 #define SSE_FLAGS 0x3fU /* what has happened; not how to compute */
@@ -40,10 +38,15 @@ void pp_leavings_set_float_back(const struct pp_leavings *l) {
     set_sse_back(l);
 }
 
+static bool runs(const struct itimerval *timer) {
+    return timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0;
+}
+
 void pp_leavings_begin(struct pp_leavings *l) {
     struct itimerval timer;
-    for (int i = 0; i < PP_TIMERS; i++)
-        l->keeps[i] = getitimer(timers[i], &timer) != 0 || timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0;
+    l->keeps_real = getitimer(ITIMER_REAL, &timer) != 0 || runs(&timer);
+    l->keeps_virtual = getitimer(ITIMER_VIRTUAL, &timer) != 0 || runs(&timer);
+    l->keeps_prof = getitimer(ITIMER_PROF, &timer) != 0 || runs(&timer);
     pthread_sigmask(SIG_SETMASK, NULL, &l->mask);
     l->next = 0;
 }
@@ -51,8 +54,9 @@ void pp_leavings_begin(struct pp_leavings *l) {
 void pp_leavings_set_back(struct pp_leavings *l, uint64_t now) {
     struct itimerval none;
     memset(&none, 0, sizeof none);
-    for (int i = 0; i < PP_TIMERS; i++)
-        if (!l->keeps[i]) setitimer(timers[i], &none, NULL);
+    if (!l->keeps_real) setitimer(ITIMER_REAL, &none, NULL);
+    if (!l->keeps_virtual) setitimer(ITIMER_VIRTUAL, &none, NULL);
+    if (!l->keeps_prof) setitimer(ITIMER_PROF, &none, NULL);
     pthread_sigmask(SIG_SETMASK, &l->mask, NULL);
     set_sse_back(l);
     l->next = now + LOOK_NS;

@@ -16,14 +16,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PP_TIMERS 3
-
 struct pp_leavings {
     uint16_t x87;
     uint32_t sse;
     sigset_t mask;
-    bool keeps[PP_TIMERS]; /* the initializer has set this timer */
-    uint64_t next;         /* ns; when to look again; UINT64_MAX: never */
+    bool keeps_real, keeps_virtual, keeps_prof; /* the initializer has set this timer */
+    uint64_t next; /* ns; when to look again; UINT64_MAX: never */
 };
 
 /* Takes the present floating point environment for the one to be set back. */
