@@ -102,7 +102,7 @@ struct pool_job {
     const void *in; size_t in_size; /* count arguments of in_size bytes; NULL: tasks have their task_index() alone */
     void *out; size_t out_size;     /* count results, each written if its item succeeds; NULL: not wanted */
     size_t count;                   /* items; 0: the job is done at once */
-    size_t chunk;                   /* items that a worker claims at a time; 0: chosen by measuring */
+    size_t chunk;                   /* items that a worker claims at a time; 0: chosen by measuring; see FIELDS */
     int timeout;                    /* ms that an item may run; then its worker is killed: POOL_EDEADLINE; 0: none */
     unsigned retries;               /* times that an item is run again after its worker died */
     int *status;                    /* count outcomes, 0 or POOL_E…; NULL: not wanted */
@@ -309,6 +309,8 @@ enum {
  *   count              below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at
  *                      most arena_size or 256 MiB, whichever is more, and no more than the default arena_size where
  *                      address space is limited; else POOL_ENOMEM. They are touched where items fail.
+ *   chunk              no promise that one worker runs these items: while items are slow, a worker without work takes
+ *                      over what another has claimed and not begun, down to a single item.
  *   timeout            counts until what the item has printed to stdout is written: it is the item that printed that
  *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
  *                      in one go share the writing; a death or a kill meanwhile costs the last of them. While work with

@@ -225,10 +225,9 @@ static bool run_tickets(uint32_t w) {
 
 static void note_flaw(uint32_t w, const struct pp_job_plan *plan, const struct pp_chunk *chunk, uint64_t p) {
     struct pp_record *r = record_of(w);
-    if (!r->has_errors)
-        for (uint64_t i = chunk->begin; i < chunk->end; i++) plan->failed[i] = 0;
-    r->has_errors = 1;
+    for (uint64_t i = r->judged ? r->judged : chunk->begin; i < p; i++) plan->failed[i] = 0;
     plan->failed[p] = 1;
+    r->judged = p + 1;
     pp_item_errors_note(plan->errors, plan->errors_room, p, 7, 1, (char[PP_MESSAGE]){"flawed"});
 }
 
@@ -248,7 +247,8 @@ static bool run_items(uint32_t w, const struct pp_job_plan *plan, const struct p
         r->progress = p + 1;
     }
     POINT();
-    pp_plan_mark(plan, chunk->first, chunk->last, r->has_errors != 0);
+    for (uint64_t i = r->judged; r->judged && i < chunk->end; i++) plan->failed[i] = 0;
+    pp_plan_mark(plan, chunk->first, chunk->last, r->judged != 0);
     POINT();
     return pp_item_end(&r->item, running);
 }
@@ -271,7 +271,7 @@ static bool run_job(uint32_t w, uint64_t ticket) {
             POINT();
             r->end = 0;
             r->begin = r->progress = chunk.begin;
-            r->has_errors = 0;
+            r->judged = 0;
             POINT();
             r->end = pp_plan_seal(plan, chunk.begin, chunk.end);
             if (!run_items(w, plan, &chunk)) return false;

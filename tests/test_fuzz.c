@@ -40,7 +40,7 @@ TEST_CASE(all_tasks_end_whatever_workers_write) {
 
 /* ---- Programs written by hand */
 
-enum { MANY = 3500 };
+enum { MANY = 6000 };
 
 static struct {
     long in[MANY], out[MANY];

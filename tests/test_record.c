@@ -130,11 +130,11 @@ TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
     atomic_store(&record->claimed[4], 104); /* left over from earlier claims */
     atomic_store(&record->current, 100);
     atomic_store(&record->job, 50);
-    atomic_store(&record->has_errors, 1);
+    atomic_store(&record->judged, 1);
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
     for (uint64_t i = 0; i < 3; i++) assert_int_equal(snapshot.claimed[i], 100 + i);
     assert_int_equal(snapshot.claimed[3], 0);
-    assert_true(snapshot.current == 100 && snapshot.job == 50 && snapshot.has_errors);
+    assert_true(snapshot.current == 100 && snapshot.job == 50 && snapshot.judged == 1);
     assert_true(pp_record_anybody_in(&memory, 50));
     assert_false(pp_record_anybody_in(&memory, 51));
     pp_shared_unmake(&memory);

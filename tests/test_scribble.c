@@ -24,13 +24,14 @@ enum { BOUND = 10000, LEFT_HANGING = 2500, TIMEOUT = 150, LONG = 300, AT_A_TIME 
 /* ---- what is overwritten */
 
 enum word {
-    STATE, CODE, CURRENT, CLAIMED, JOB, ITEM, BEGIN, END, PROGRESS, SINGLE, UNTIL, HAS_ERRORS, RETIRED,
-    STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK, ITEM_FAILED,
+    STATE, CODE, CURRENT, CLAIMED, JOB, ITEM, BEGIN, END, PROGRESS, SINGLE, UNTIL, JUDGED, REACH,
+    SHIFT, RETIRED, STARTED, BUSY_SINCE, DONE_TAIL, DONE_ENTRY, HEAD, ASLEEP, WOKEN, PARKINGS, CURSOR, MARK,
+    ITEM_FAILED,
     WORDS
 };
 static const char *const word_names[WORDS] = {
-    "state", "code", "current", "claimed", "job", "item", "begin", "end", "progress", "single", "until", "has_errors",
-    "retired", "started", "busy_since", "done_tail", "done entry", "head", "asleep", "woken",
+    "state", "code", "current", "claimed", "job", "item", "begin", "end", "progress", "single", "until", "judged",
+    "bound", "shift", "retired", "started", "busy_since", "done_tail", "done entry", "head", "asleep", "woken",
     "parkings", "cursor", "mark", "item's code"};
 
 enum value { ZERO, ONES, NEIGHBOURS, OTHERS_STATE, OTHER_GENERATION, RANDOM, NOT_STARTED, FINISHED, VALUES };
@@ -98,7 +99,9 @@ static struct target find(const struct places *at, enum word word) {
     case PROGRESS: FIELD(progress);
     case SINGLE: FIELD(single);
     case UNTIL: FIELD(until);
-    case HAS_ERRORS: FIELD(has_errors);
+    case JUDGED: FIELD(judged);
+    case REACH: FIELD(bound);
+    case SHIFT: FIELD(shift[0]);
     case RETIRED: FIELD(retired);
     case STARTED: FIELD(started);
     case BUSY_SINCE: FIELD(busy_since);

@@ -8,11 +8,12 @@
 #include "base/sys.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
+#include "shared/pieces.h"
 #include "shared/park.h"
 #include "shared/worker_life.h"
 #include "worker/claim.h"
 
-enum { CLAIMERS = 3, SLOTS = 48, MOST_TASKS = 60000, MOST_ITEMS = 400, REGIONS = 4, ERRORS = 8 };
+enum { CLAIMERS = 3, SLOTS = 48, MOST_TASKS = 60000, MOST_ITEMS = 400, REGIONS = 4, ERRORS = 8, PIECES = 128 };
 
 /* ---- the bed: what all of them share */
 
@@ -374,6 +375,8 @@ static struct {
     _Atomic int32_t codes[MOST_ITEMS];
     _Atomic uint8_t failed[MOST_ITEMS];
     _Alignas(PP_LINE) char errors[sizeof(struct pp_item_errors) + (ERRORS + 8) * sizeof(struct pp_item_error)];
+    _Alignas(PP_LINE) char pieces[sizeof(struct pp_pieces) + PIECES * sizeof(struct pp_piece)];
+    atomic_size_t thefts;
     unsigned char runs[MOST_ITEMS]; /* plain */
     enum fate fates[MOST_ITEMS];    /* the caller's */
     uint32_t generation;
@@ -397,31 +400,44 @@ static void run_item(struct hand *hand, const struct pp_job_plan *plan, uint64_t
     if (fails(position)) pp_fail_item(&hand->claimer, plan, position, &result);
 }
 
+/* Whether the next position of the chunk may be run; if not, others have taken it, and the chunk ends here. */
+static bool may_begin(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t position) {
+    struct pp_claimer *c = &hand->claimer;
+    uint64_t end = pp_may_begin(c->record, c->stretch.expected) ? chunk->end : pp_heed(c, position);
+    must(end >= position && end <= chunk->end);
+    chunk->end = end;
+    chunk->last = (end + plan->block - 1) / plan->block;
+    return position < end;
+}
+
 /* A chunk in parts of some items. Returns false if the claimer's life has ended. */
-static bool run_parts(struct hand *hand, const struct pp_job_plan *plan, const struct pp_chunk *chunk, uint64_t visit) {
+static bool run_parts(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t visit) {
     struct pp_claimer *c = &hand->claimer;
     for (uint64_t p = chunk->begin; p < chunk->end;) {
         uint64_t end = p + 1 + next_random(&hand->random) % 8;
         if (end > chunk->end) end = chunk->end;
         if (pp_visit_was_killed(c, visit) || is_the_last_step(hand)) return die(hand, NONE), false;
         pp_begin_part(c, end);
-        for (; p < end; p++) {
+        uint64_t first = p;
+        for (; p < end && may_begin(hand, plan, chunk, p); p++) {
             run_item(hand, plan, p);
             if (is_the_last_step(hand)) return die(hand, (int)p), false;
             pp_finish_item(c->record, p);
         }
+        if (p == first) return true; /* others have taken all that is left */
         if (!pp_visit_was_killed(c, visit)) continue;
-        pp_unfinish_item(c, end - 1);
-        return die(hand, (int)end - 1), false;
+        pp_unfinish_item(c, p - 1);
+        return die(hand, (int)p - 1), false;
     }
     return true;
 }
 
 /* A chunk whose items each have a word. */
-static bool run_one_by_one(struct hand *hand, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+static bool run_one_by_one(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
     struct pp_claimer *c = &hand->claimer;
     for (uint64_t p = chunk->begin; p < chunk->end; p++) {
         if (is_the_last_step(hand)) return die(hand, NONE), false;
+        if (!may_begin(hand, plan, chunk, p)) return true;
         uint64_t running = pp_begin_item(c, p, pp_now());
         if (pp_job_must_stop(plan)) {
             bool killed = !pp_end_item(c, running);
@@ -436,6 +452,18 @@ static bool run_one_by_one(struct hand *hand, const struct pp_job_plan *plan, co
     return true;
 }
 
+/* Claims one, or takes over what another claimer has not begun. */
+static bool get_chunk(struct hand *hand, const struct pp_job_plan *plan, struct pp_pace *pace, struct pp_chunk *chunk) {
+    struct pp_claimer *c = &hand->claimer;
+    uint32_t other = (uint32_t)(next_random(&hand->random) % CLAIMERS);
+    bool steals = other != c->number && next_random(&hand->random) % 2;
+    if (steals && pp_take_over(c, other, job_ticket(), plan, 1 + next_random(&hand->random) % 20, true, chunk)) {
+        atomic_fetch_add_explicit(&job.thefts, 1, memory_order_relaxed);
+        return true;
+    }
+    return pp_claim_chunk(c, plan, pace, UINT64_MAX, chunk);
+}
+
 /* Returns false if the claimer's life has ended. */
 static bool take_chunks(struct hand *hand, const struct pp_job_plan *plan, uint64_t visit, bool *nothing_left) {
     struct pp_claimer *c = &hand->claimer;
@@ -443,8 +471,8 @@ static bool take_chunks(struct hand *hand, const struct pp_job_plan *plan, uint6
     struct pp_chunk chunk;
     uint64_t turns = next_random(&hand->random) % 16;
     while (turns--) {
-        if (!pp_claim_chunk(c, plan, &pace, UINT64_MAX, &chunk)) {
-            *nothing_left = true;
+        if (!get_chunk(hand, plan, &pace, &chunk)) {
+            *nothing_left = pp_plan_is_used_up(plan);
             return true;
         }
         if (is_the_last_step(hand)) return die(hand, NONE), false;
@@ -491,7 +519,8 @@ static void begin_job(bool careful) {
                                     .chunk_blocks = random / 100000 % 3, .generation = ++job.generation,
                                     .timeout = careful, .cursors = job.cursors, .marks = job.marks,
                                     .codes = job.codes, .failed = job.failed, .errors = (void *)job.errors,
-                                    .errors_room = ERRORS};
+                                    .errors_room = ERRORS, .pieces = (void *)job.pieces, .pieces_room = PIECES};
+    memset(job.pieces, 0, sizeof job.pieces);
     pp_plan_deal(&job.plan, 1 + (uint32_t)(random / 1000000 % REGIONS));
     memset(job.marks, 0, sizeof job.marks);
     memset(job.runs, 0, sizeof job.runs);
@@ -536,7 +565,8 @@ static void take_dead_jobs_worker(const struct pp_notice *notice) {
     if (notice->left.job != job_ticket() || !pp_snapshot_chunk(&notice->left, &job.plan, &chunk)) return;
     uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), rest = notice->left.progress;
     must(victim == (notice->status == NONE ? PP_NO_VICTIM : (uint64_t)notice->status));
-    pp_plan_mark(&job.plan, chunk.first, chunk.last, notice->left.has_errors);
+    for (uint64_t p = notice->left.judged; notice->left.judged && p < chunk.end; p++) atomic_store(&job.failed[p], 0);
+    pp_plan_finish(&job.plan, &chunk, notice->left.judged != 0);
     if (victim != PP_NO_VICTIM) {
         job.victims++;
         rest = victim + 1;
@@ -551,7 +581,10 @@ static void check_job(void) {
     for (uint64_t p = 0; p < job.plan.count; p++) {
         unsigned char mark = atomic_load(&job.marks[p / job.plan.block]);
         enum fate fate = job.fates[p];
-        if (fate == UNKNOWN) fate = mark == PP_UNMARKED ? LEFT : FINISHED;
+        uint64_t end;
+        const struct pp_piece *piece = mark == PP_MARK_PIECES ? pp_pieces_find(&job.plan, p, p + 1, &end) : NULL;
+        if (piece) mark = piece->has_errors ? PP_MARK_ERRORS : PP_MARK_DONE;
+        if (fate == UNKNOWN) fate = mark == PP_UNMARKED || mark == PP_MARK_PIECES ? LEFT : FINISHED;
         must(fate != LEFT || job.stopped || job.deaths > 0);
         must(job.runs[p] == (fate != LEFT) || (fate == VICTIM && job.stopped));
         if (fate == FINISHED && fails(p))
@@ -588,6 +621,7 @@ static void run_jobs(unsigned mortality, bool kills) {
         check_job();
     }
     end_bed(&threads);
+    assert_true(job.thefts > 0);
     /* A kill of a claimer that died just before is none. */
     if (mortality) assert_true(job.killed <= job.kills);
     else assert_int_equal(job.killed, job.kills);
@@ -683,6 +717,7 @@ TEST_CASE(the_last_claimer_out_of_a_job_announces_it) {
     begin_alone(&claimer);
     pp_claimer_begin(&other, &bed.memory, 2, pp_life_begin(&bed.memory, 2));
     uint64_t ticket = pp_ticket(3, 1);
+    bed.memory.descs[3].in = &job.plan;
     pp_state_submit(&bed.memory.outcomes[3].state, 1);
     pp_claim_job(&claimer, ticket);
     pp_claim_job(&other, ticket);

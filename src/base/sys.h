@@ -38,6 +38,17 @@ uint64_t pp_now(void);
  * equals where the system has no such clock. */
 uint64_t pp_last_tick(void);
 
+/* ---- barriers in other processes and threads */
+
+/* Whether the system has pp_barrier(). */
+bool pp_barrier_exists(void);
+/* Lets pp_barrier() reach the threads of this process. Returns false if the system cannot. With several threads the
+ * first call takes some ms. */
+bool pp_barrier_allow(void);
+/* Lets a full memory barrier pass through the caller and through each thread that runs, at any moment between two of
+ * its instructions, of all processes that have allowed it. Returns false if the system cannot. */
+bool pp_barrier(void);
+
 /* ---- memory */
 
 /* Returns zeroed memory; NULL if there is none or the product overflows. */

@@ -20,6 +20,28 @@ uint64_t pp_last_tick(void) {
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
+/* ---- barriers */
+
+/* The kernel's numbers: of commands, and as bits of what QUERY returns. */
+enum { QUERY = 0, GLOBAL_EXPEDITED = 1 << 1, REGISTER_GLOBAL_EXPEDITED = 1 << 2 };
+
+static long membarrier(int command) {
+    return FAULT("membarrier", ENOSYS) ? -1 : syscall(SYS_membarrier, command, 0, 0);
+}
+
+bool pp_barrier_exists(void) {
+    long commands = membarrier(QUERY);
+    return commands > 0 && commands & GLOBAL_EXPEDITED && commands & REGISTER_GLOBAL_EXPEDITED;
+}
+
+bool pp_barrier_allow(void) {
+    return membarrier(REGISTER_GLOBAL_EXPEDITED) == 0;
+}
+
+bool pp_barrier(void) {
+    return membarrier(GLOBAL_EXPEDITED) == 0;
+}
+
 /* ---- memory */
 
 /* Returns an address that begins a huge page and from which `size` bytes are free; NULL if the size is too small for

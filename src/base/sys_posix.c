@@ -9,6 +9,20 @@ uint64_t pp_last_tick(void) {
     return pp_now();
 }
 
+/* ---- barriers */
+
+bool pp_barrier_exists(void) {
+    return false;
+}
+
+bool pp_barrier_allow(void) {
+    return false;
+}
+
+bool pp_barrier(void) {
+    return false;
+}
+
 /* ---- memory */
 
 #ifdef MAP_ANONYMOUS /* since POSIX.1-2024 */

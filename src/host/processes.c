@@ -33,11 +33,10 @@ static void close_pipes(int pipes[PIPES][2]) {
     for (int i = 0; i < 2 * PIPES; i++) pp_close(&pipes[i / 2][i % 2]);
 }
 
-static bool open_pipes(int pipes[PIPES][2], bool timed) {
+static bool open_pipes(int pipes[PIPES][2]) {
     for (int i = 0; i < PIPES; i++) pipes[i][0] = pipes[i][1] = -1;
     for (int i = 0; i < PIPES; i++) {
-        /* A worker that waits until a deadline must not block in the pipe. */
-        if (pp_pipe(pipes[i], i == TASKS && !timed ? 1 : -1) == 0) continue;
+        if (pp_pipe(pipes[i], -1) == 0) continue; /* workers, too, wait in the pipe until a deadline */
         close_pipes(pipes);
         return false;
     }
@@ -83,7 +82,7 @@ static int start_processes(struct pool *pool) {
         error = POOL_ENOMEM;
         goto no_stack;
     }
-    if (!open_pipes(p, pool->options.idle_timeout > 0)) goto no_pipes;
+    if (!open_pipes(p)) goto no_pipes;
     pid_t caller = getpid();
     int caller_pidfd = pp_watch_process(caller);
     pid_t pid = pp_fork();

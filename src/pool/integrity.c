@@ -130,7 +130,7 @@ static bool works_in_job(const struct pool *pool, const struct pp_job *j, uint32
     struct pp_snapshot snapshot = pp_record_snapshot(&pool->shared, worker);
     struct pp_chunk chunk;
     if (snapshot.phase == PP_FREE || !pp_snapshot_chunk(&snapshot, j->plan, &chunk)) return false;
-    return atomic_load_explicit(&j->plan->marks[chunk.first], memory_order_relaxed) == PP_UNMARKED;
+    return !pp_plan_is_finished(j->plan, &chunk);
 }
 
 static bool works_on_task(const struct pool *pool, uint32_t worker) {

@@ -12,6 +12,7 @@
 #include "pool/slots.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
+#include "shared/pieces.h"
 #include "shared/record.h"
 #include "shared/state.h"
 
@@ -27,7 +28,9 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     uint64_t blocks = plan->blocks = (count + block - 1) / block;
     pp_plan_deal(plan, pool->workers);
     size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
-    size_t errors_at = marks_at + pp_aligned((size_t)blocks);
+    size_t pieces_at = marks_at + pp_aligned((size_t)blocks);
+    uint32_t pieces_room = block > 1 ? pp_pieces_room(pool->workers) : 0;
+    size_t errors_at = pieces_at + (pieces_room ? pp_aligned(pp_pieces_size(pieces_room)) : 0);
     size_t wanted = j->result.failures_wanted < count ? j->result.failures_wanted : (size_t)count;
     uint32_t errors_room = pp_item_errors_room(wanted);
     size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
@@ -59,6 +62,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->marks = (void *)(j->work + marks_at);
     plan->failed = (void *)(j->work + failed_at);
     plan->codes = has_codes ? (void *)(j->work + codes_at) : NULL;
+    plan->pieces = pieces_room ? (void *)(j->work + pieces_at) : NULL;
+    plan->pieces_room = pieces_room;
     plan->errors = (void *)(j->work + errors_at);
     plan->errors_room = errors_room;
     return true;
@@ -116,8 +121,9 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
     if (j->entry >= atomic_load_explicit(&control->job_table_end, memory_order_relaxed))
         atomic_store_explicit(&control->job_table_end, j->entry + 1, memory_order_release);
     atomic_store_explicit(&pool->shared.job_table[j->entry], pp_round_ticket(pool, j), memory_order_release);
-    uint64_t chunks = j->plan->blocks;
-    pp_call_workers(pool, chunks < PP_WORKERS ? (uint32_t)chunks : PP_WORKERS);
+    /* Not only one for each block: workers take over items of each other's chunks. */
+    uint64_t items = j->plan->count;
+    pp_call_workers(pool, items < PP_WORKERS ? (uint32_t)items : PP_WORKERS);
 }
 
 /* Closes the round to workers that come late. Pairs with pp_claim_job(): the worker sees that the state has ended, or
@@ -189,6 +195,29 @@ static void settle_flawed_item(struct pp_job *j, uint64_t position) {
     pp_job_result_fail(&j->result, item_at(j, position), &failure);
 }
 
+/* `failed` is valid for the positions. */
+static void settle_flawed(struct pp_job *j, uint64_t begin, uint64_t end) {
+    for (uint64_t p = begin; p < end; p++)
+        if (pp_plan_has_failed(j->plan, p)) settle_flawed_item(j, p);
+}
+
+/* Nobody has finished the positions. */
+static void settle_missing(struct pp_job *j, uint64_t begin, uint64_t end) {
+    bool by_death = j->deaths > 0 || j->stopped;
+    for (uint64_t p = begin; p < end; p++) {
+        if (by_death) lose_position(j, p);
+        else pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT); /* no worker died, yet it was not run */
+    }
+}
+
+static void settle_pieces(struct pp_job *j, uint64_t begin, uint64_t end) {
+    for (uint64_t next; begin < end; begin = next) {
+        const struct pp_piece *piece = pp_pieces_find(j->plan, begin, end, &next);
+        if (!piece) settle_missing(j, begin, next);
+        else if (piece->has_errors) settle_flawed(j, begin, next);
+    }
+}
+
 static void settle_block(struct pp_job *j, uint64_t block) {
     const struct pp_job_plan *plan = j->plan;
     uint64_t begin = block * plan->block;
@@ -196,16 +225,13 @@ static void settle_block(struct pp_job *j, uint64_t block) {
     switch (atomic_load_explicit(&plan->marks[block], memory_order_relaxed)) {
     case PP_MARK_DONE: return;
     case PP_MARK_ERRORS:
-        for (uint64_t p = begin; p < end; p++)
-            if (pp_plan_has_failed(plan, p)) settle_flawed_item(j, p);
+        settle_flawed(j, begin, end);
         return;
-    case PP_UNMARKED:
-        if (j->deaths == 0 && !j->stopped) break; /* no worker died and yet it was not run */
-        for (uint64_t p = begin; p < end; p++) lose_position(j, p);
-        return;
-    default: break;
+    case PP_MARK_PIECES: settle_pieces(j, begin, end); return;
+    case PP_UNMARKED: settle_missing(j, begin, end); return;
+    default:
+        for (uint64_t p = begin; p < end; p++) pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT);
     }
-    for (uint64_t p = begin; p < end; p++) pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT);
 }
 
 void pp_round_settle(struct pp_job *j) {
@@ -218,8 +244,7 @@ static uint64_t count_in_chunk(const struct pool *pool, const struct pp_job *j, 
     struct pp_snapshot seen = pp_record_snapshot(&pool->shared, worker);
     struct pp_chunk chunk;
     if (seen.job != pp_round_ticket(pool, j) || !pp_snapshot_chunk(&seen, j->plan, &chunk)) return 0;
-    bool marked = atomic_load_explicit(&j->plan->marks[chunk.first], memory_order_acquire) != PP_UNMARKED;
-    return marked ? 0 : seen.progress - chunk.begin;
+    return pp_plan_is_finished(j->plan, &chunk) ? 0 : seen.progress - chunk.begin;
 }
 
 void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *done, uint64_t *failed) {
@@ -245,6 +270,14 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     pp_job_result_fail(&j->result, item, &failure);
 }
 
+/* Clears `failed` of the items of the chunk for which the worker has not written it. */
+static void clear_failed(const struct pp_job_plan *plan, const struct pp_snapshot *left, const struct pp_chunk *chunk) {
+    if (left->judged == 0) return;
+    uint64_t p = left->judged < left->progress ? left->judged : left->progress;
+    for (p = p < chunk->begin ? chunk->begin : p; p < chunk->end; p++)
+        atomic_store_explicit(&plan->failed[p], 0, memory_order_relaxed);
+}
+
 /* The chunk of a dead worker: what it had finished counts, the item that it ran is the victim, and the rest is left to
  * the next round. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
  * collide with none but its own: it may have died right after it had written them. From then on each position of the
@@ -252,11 +285,12 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     struct pp_chunk chunk;
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
-    pp_plan_mark(j->plan, chunk.first, chunk.last, notice->left.has_errors);
+    clear_failed(j->plan, &notice->left, &chunk);
+    pp_plan_finish(j->plan, &chunk, notice->left.judged != 0);
     uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), next = notice->left.progress;
     if (victim != PP_NO_VICTIM) {
         /* It may have failed, and then not survived the writing of its output. */
-        if (notice->left.has_errors) atomic_store_explicit(&j->plan->failed[victim], 0, memory_order_relaxed);
+        if (notice->left.judged) atomic_store_explicit(&j->plan->failed[victim], 0, memory_order_relaxed);
         settle_victim(j, notice, victim);
         next = victim + 1;
     } else if (next == chunk.begin && next < chunk.end) {

@@ -1,5 +1,7 @@
 #include "shared/plan.h"
 
+#include "shared/pieces.h"
+
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
 /* A region with as many blocks has at least so many stripes, and fewer than twice as many. With more, chunks of short
@@ -138,6 +140,26 @@ void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last,
         atomic_store_explicit(&plan->marks[i], has_errors ? PP_MARK_ERRORS : PP_MARK_DONE, memory_order_release);
 }
 
+void pp_plan_finish(const struct pp_job_plan *plan, const struct pp_chunk *chunk, bool has_errors) {
+    uint64_t first = chunk->first, last = chunk->last;
+    bool begins_within = chunk->begin > first * plan->block;
+    bool ends_within = chunk->end < last * plan->block && chunk->end < plan->count;
+    if (last - first == 1 && (begins_within || ends_within)) {
+        pp_pieces_note(plan, chunk->begin, chunk->end, has_errors);
+        return;
+    }
+    if (begins_within) pp_pieces_note(plan, chunk->begin, ++first * plan->block, has_errors);
+    if (ends_within) pp_pieces_note(plan, --last * plan->block, chunk->end, has_errors);
+    pp_plan_mark(plan, first, last, has_errors);
+}
+
+bool pp_plan_is_finished(const struct pp_job_plan *plan, const struct pp_chunk *chunk) {
+    unsigned char mark = atomic_load_explicit(&plan->marks[chunk->first], memory_order_acquire);
+    uint64_t end;
+    if (mark != PP_MARK_PIECES) return mark != PP_UNMARKED;
+    return pp_pieces_find(plan, chunk->begin, chunk->end, &end) != NULL;
+}
+
 /* Not a copy of the whole plan: the caller may be writing `stop`. */
 struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan) {
     return (struct pp_job_plan){.stripe_bits = plan->stripe_bits, .regions = plan->regions,
@@ -169,6 +191,22 @@ void pp_plan_begin(const struct pp_job_plan *plan) {
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, region_size(plan, i)), memory_order_release);
 }
 
+static uint64_t count_failed(const struct pp_job_plan *plan, uint64_t begin, uint64_t end) {
+    uint64_t failed = 0;
+    for (uint64_t p = begin; p < end; p++) failed += pp_plan_has_failed(plan, p);
+    return failed;
+}
+
+static void count_pieces(const struct pp_job_plan *plan, uint64_t begin, uint64_t end, uint64_t *done,
+                         uint64_t *failed) {
+    for (uint64_t next; begin < end; begin = next) {
+        const struct pp_piece *piece = pp_pieces_find(plan, begin, end, &next);
+        if (!piece) continue;
+        *done += next - begin;
+        if (piece->has_errors) *failed += count_failed(plan, begin, next);
+    }
+}
+
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed) {
     *done = *failed = 0;
     for (uint64_t b = 0; b < plan->blocks; b++) {
@@ -176,8 +214,11 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
         if (mark == PP_UNMARKED) continue;
         uint64_t begin = b * plan->block, end = begin + plan->block;
         if (end > plan->count) end = plan->count;
+        if (mark == PP_MARK_PIECES) {
+            count_pieces(plan, begin, end, done, failed);
+            continue;
+        }
         *done += end - begin;
-        if (mark != PP_MARK_ERRORS) continue;
-        for (uint64_t p = begin; p < end; p++) *failed += pp_plan_has_failed(plan, p);
+        if (mark == PP_MARK_ERRORS) *failed += count_failed(plan, begin, end);
     }
 }

@@ -22,8 +22,8 @@
 
 #include "shared/shared.h"
 
-/* PP_MARK_ERRORS: finished, and some of the block's items have failed. */
-enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_ERRORS = 0x5a };
+/* PP_MARK_ERRORS: finished, and some of the block's items have failed. PP_MARK_PIECES: see pieces.h. */
+enum { PP_UNMARKED = 0, PP_MARK_DONE = 0xa5, PP_MARK_ERRORS = 0x5a, PP_MARK_PIECES = 0x3c };
 
 /* generation 16 bits | last 24 bits | next 24 bits. The region's blocks are counted within it; those in [next, last)
  * are left. Workers swap the word to claim; the caller stores it to begin a round, or to leave nothing. */
@@ -60,13 +60,15 @@ struct pp_job_plan {
     uint64_t seed;
     struct pp_cursor *cursors;    /* [regions] */
     _Atomic unsigned char *marks; /* [blocks] */
-    _Atomic unsigned char *failed; /* [count] whether items have failed; valid only in blocks with PP_MARK_ERRORS */
+    struct pp_pieces *pieces;     /* NULL: blocks are not cut */
+    uint32_t pieces_room;
+    _Atomic unsigned char *failed; /* [count] whether items have failed; valid where a mark or piece tells of errors */
     _Atomic int32_t *codes;        /* [count] what those that have failed returned; NULL: `errors` suffices */
     struct pp_item_errors *errors; /* codes and messages of failed items; see item_errors.h */
     uint32_t errors_room;
 };
 
-/* Positions [begin, end) of blocks [first, last). */
+/* Positions [begin, end), which lie in blocks [first, last). */
 struct pp_chunk {
     uint64_t first, last, begin, end;
 };
@@ -109,6 +111,10 @@ bool pp_pace_is_behind(const struct pp_pace *pace);
 void pp_pace_measure(struct pp_pace *pace, uint64_t now);
 /* Marks the blocks [first, last) as finished. has_errors: some of their items have failed. */
 void pp_plan_mark(const struct pp_job_plan *plan, uint64_t first, uint64_t last, bool has_errors);
+/* The same of the chunk, which may begin or end within a block. */
+void pp_plan_finish(const struct pp_job_plan *plan, const struct pp_chunk *chunk, bool has_errors);
+/* Whether the chunk is marked as finished, unless its marks were overwritten. */
+bool pp_plan_is_finished(const struct pp_job_plan *plan, const struct pp_chunk *chunk);
 
 /* Whether the item at this position has failed, where the block's mark is PP_MARK_ERRORS. */
 static inline bool pp_plan_has_failed(const struct pp_job_plan *plan, uint64_t position) {

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "shared/last_words.h"
 #include "shared/plan.h"
+#include "shared/stretch.h"
 
 static uint64_t look(const _Atomic uint64_t *field) {
     return atomic_load_explicit(field, memory_order_acquire);
@@ -76,6 +77,12 @@ bool pp_record_may_kill_ending(const struct pp_shared *shared, uint32_t worker, 
 
 /* ---- a snapshot */
 
+static uint64_t reach_of(const struct pp_record *record, uint64_t bound) {
+    enum pp_bound_state state = pp_bound_state(bound);
+    if (state == PP_BOUND_NONE || state == PP_BOUND_FIXED) return UINT64_MAX;
+    return pp_bound_position(pp_bound_number(bound), pp_record_shift(record, bound));
+}
+
 /* `progress` is read before `begin` and `end`: of a worker that lives, it then is rarely of a later chunk than they
  * are. */
 struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t worker) {
@@ -90,7 +97,9 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
     s.until = look(&record->until);
     s.begin = look(&record->begin);
     s.end = look(&record->end);
-    s.has_errors = look(&record->has_errors) != 0;
+    s.bound = look(&record->bound);
+    s.reach = reach_of(record, s.bound);
+    s.judged = look(&record->judged);
     s.retired = atomic_load_explicit(&record->retired, memory_order_relaxed);
     for (int i = 0; i < PP_CLAIMED_MOST; i++) {
         s.claimed[i] = pp_record_claimed(record, i);
@@ -100,9 +109,18 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
     return s;
 }
 
+/* Whether a chunk may begin here: where a block begins, or within one that a thief has cut. */
+static bool may_begin_at(const struct pp_job_plan *plan, uint64_t position) {
+    uint64_t block = position / plan->block;
+    if (position == block * plan->block) return true;
+    return plan->pieces && atomic_load_explicit(&plan->marks[block], memory_order_relaxed) == PP_MARK_PIECES;
+}
+
 bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
     uint64_t end = s->end ? pp_plan_seal(plan, s->begin, s->end) : 0;
-    if (s->begin >= end || end > plan->count || s->begin % plan->block != 0) return false;
+    if (s->begin >= end || end > plan->count || (s->reach > end && s->reach != UINT64_MAX)) return false;
+    if (!may_begin_at(plan, s->begin)) return false;
+    if (s->reach < end) end = s->reach;
     if (s->progress < s->begin || s->progress > end) return false;
     *chunk = (struct pp_chunk){.first = s->begin / plan->block, .last = (end + plan->block - 1) / plan->block,
                                .begin = s->begin, .end = end};

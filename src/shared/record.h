@@ -47,19 +47,23 @@ struct pp_record {
      * task's state says RUNNING; the supervisor swaps what makes no sense for the time of its look. */
     _Atomic uint64_t started;
     /* The chunk is the positions [begin, end), where `end` is sealed: see pp_plan_seal(). It is 0 while the others are
-     * written, so that a death in between leaves an empty chunk. Read by the caller. */
+     * written, so that a death in between leaves an empty chunk. Read by the caller and by thieves. */
     _Atomic uint64_t begin, end;
     /* The first position of the chunk that is not finished. Written after the item's result (release). Read by the
-     * caller, and by task_index() in the worker. */
+     * caller, by thieves, and by task_index() in the worker. */
     _Atomic uint64_t progress;
     /* The position of the item that `item` is the word of, or PP_WHOLE_VISIT. Written before `item`. */
     _Atomic uint64_t single;
     /* During a visit: the worker runs the positions [progress, until); nothing if they are equal. Written before the
      * first of them is started. */
     _Atomic uint64_t until;
-    /* Whether one of the finished items of the chunk has failed: then the plan's `failed` is valid for the chunk.
-     * Written after it was cleared (release). */
-    _Atomic uint64_t has_errors;
+    /* The end of what the worker runs of the chunk, in two words: see stretch.h. Thieves swap `bound`, too, and the
+     * supervisor after the worker's death. `shift` is written before the bound that has it (release), and sealed with
+     * `end`, by a xor. */
+    _Atomic uint64_t bound, shift[2];
+    /* If one of the finished items of the chunk has failed, the position up to which the plan's `failed` is valid; else
+     * 0. Written after it was (release). */
+    _Atomic uint64_t judged;
 
     /* Whether the worker has left last words: enum pp_last; see last_words.h. Written after them (release), read after
      * the worker's death. */
@@ -113,6 +117,11 @@ uint64_t pp_record_count_heirs(const struct pp_shared *shared, uint64_t ticket);
 static inline bool pp_record_is_ending(const struct pp_record *record) {
     return atomic_load_explicit(&record->retired, memory_order_seq_cst) != 0;
 }
+/* What a bound of its stretch is relative to. Acquire: of this bound, if a swap of it succeeds after this look. */
+static inline uint64_t pp_record_shift(const struct pp_record *record, uint64_t bound) {
+    const _Atomic uint64_t *shift = &record->shift[(bound >> 3) & 1];
+    return atomic_load_explicit(shift, memory_order_acquire) ^ atomic_load_explicit(&record->end, memory_order_acquire);
+}
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
 static inline uint64_t pp_record_announced(const struct pp_record *record) {
     return atomic_load_explicit(&record->done_tail, memory_order_acquire);
@@ -159,8 +168,8 @@ struct pp_snapshot {
     enum pp_phase phase;
     enum pp_scope { PP_SCOPE_VISIT, PP_SCOPE_ITEM } scope; /* which of the two the word was of */
     uint64_t position;                                     /* of the item; nothing of a visit */
-    uint64_t begin, end, progress, until;                  /* as in the record */
-    bool has_errors;
+    uint64_t begin, end, progress, until, bound, judged;    /* as in the record */
+    uint64_t reach; /* the end of what it runs of the chunk; UINT64_MAX: all */
     uint32_t retired;
 };
 
@@ -168,7 +177,8 @@ struct pp_snapshot {
  * moments. */
 struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t worker);
 
-/* The chunk that the worker had, if it lies within the plan and `progress` within the chunk. Returns false if not:
+/* The chunk that the worker had, without what others have taken of it, if it lies within the plan and `progress` within
+ * the chunk. Returns false if not:
  * there was none, or the record was overwritten. */
 bool pp_snapshot_chunk(const struct pp_snapshot *snapshot, const struct pp_job_plan *plan, struct pp_chunk *chunk);
 

@@ -148,6 +148,7 @@ struct pp_status {
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken;    /* wake-ups ever taken; the supervisor counts for a worker that died asleep */
     _Atomic uint64_t parkings; /* how often a worker ever announced that it will sleep */
+    _Atomic uint64_t thefts;   /* how often a worker ever was about to take from another; see stretch.h */
     /* 1 + the CPU where the caller [0] and each worker [1 + number] last waited awake; 0: it sleeps, or the CPU is
      * unknown. Each writes its own; the supervisor clears that of a dead worker. See placement.h. */
     _Atomic uint32_t cpus[1 + PP_WORKERS];

@@ -3,6 +3,7 @@
 #include "base/sys.h"
 #include "shared/park.h"
 #include "shared/placement.h"
+#include "shared/stretch.h"
 
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     uint32_t life = (atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed) + 1) & 0xffffU;
@@ -17,7 +18,8 @@ uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     return life;
 }
 
-struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worker, pid_t pid, int status) {
+struct pp_notice pp_life_describe(struct pp_shared *shared, uint32_t worker, pid_t pid, int status) {
+    pp_stretch_close(shared, worker); /* before the snapshot */
     return (struct pp_notice){
         .kind = PP_WORKER_DIED,
         .worker = worker,

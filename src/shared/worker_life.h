@@ -23,8 +23,9 @@
 
 /* Begins a life and returns its number. Clears what the last life has left. */
 uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker);
-/* Returns the notice of a death, with what the record says. status: that of waitpid(); 0 if the worker is a thread. */
-struct pp_notice pp_life_describe(const struct pp_shared *shared, uint32_t worker, pid_t pid, int status);
+/* Returns the notice of a death, with what the record says; from now on no thief takes anything from it. status: that
+ * of waitpid(); 0 if the worker is a thread. */
+struct pp_notice pp_life_describe(struct pp_shared *shared, uint32_t worker, pid_t pid, int status);
 /* Returns whether a worker that has died must be started again: not if its initializer keeps failing. failures: kept
  * between calls; 0 at first. */
 bool pp_life_deserves_another(const struct pp_shared *shared, uint32_t worker, unsigned *failures);

@@ -10,8 +10,9 @@
  *     a job    pp_claim_job()       chunks   pp_leave_job()
  *     chunks   pp_begin_visit()     pp_claim_chunk()   parts   pp_finish_chunk()   …   pp_end_visit()
  *        or                         pp_claim_chunk()   items   pp_finish_chunk()   …
- *     a part   pp_begin_part()      run, pp_finish_item()   …
- *     an item  pp_begin_item()      run, pp_finish_item()   pp_end_item()
+ *        also, instead of pp_claim_chunk(), pp_take_over()
+ *     a part   pp_begin_part()      pp_may_begin(), run, pp_finish_item()   …
+ *     an item  pp_may_begin()       pp_begin_item(), run, pp_finish_item()   pp_end_item()
  *
  * Invariant: each step is in the record before it is taken, so a claimer may be lost at any instruction: see record.h.
  * Where a function says "killed", the caller or the supervisor has swapped the state word of what this claimer ran, and
@@ -27,13 +28,28 @@
 #include "shared/ring.h"
 #include "shared/shared.h"
 #include "shared/state.h"
+#include "shared/stretch.h"
+
+#define PP_FENCED_MOST 200U /* items that fit in PP_CHUNK_NS, at most, for a fence not to matter */
+
+/* The stretch that the claimer goes through; see stretch.h. */
+struct pp_stretch {
+    uint64_t bound;    /* as the claimer knows it */
+    uint64_t expected; /* the same, or 0 if each item needs a fence: if the record has another, pp_heed() must look */
+    uint64_t begin, end, shift;
+    bool whole;        /* nobody has taken anything of it, and it was claimed */
+};
 
 struct pp_claimer {
     struct pp_shared *shared;
     struct pp_record *record;
     uint32_t number, life;
     uint32_t words;     /* visits and items that were begun: the generation of the record's word */
+    bool has_barrier;   /* whether other claimers can let a barrier pass through this one; see stretch.h */
+    bool divides;       /* whether the chunks of its job may have several items, which others may take */
     bool has_start;     /* whether the record's `started` may be other than 0 */
+    uint64_t numbers;   /* the next number for a bound */
+    struct pp_stretch stretch;
     uint64_t announced; /* entries written to the done ring */
     uint64_t rung;      /* the caller's wait for which this claimer has rung the bell */
 };
@@ -191,23 +207,62 @@ static inline _Atomic uint64_t *pp_item_word(const struct pp_claimer *c) {
     return &c->record->item;
 }
 
-/* Claims the next chunk, of at most `most` positions unless a single block is more. Returns false if nothing is
- * left. */
-static inline bool pp_claim_chunk(struct pp_claimer *c, const struct pp_job_plan *plan, struct pp_pace *pace,
-                                  uint64_t most, struct pp_chunk *chunk) {
+/* Lets others take what will not have begun of the chunk. sealed: its end. */
+void pp_open_stretch(struct pp_claimer *claimer, uint64_t sealed, bool paced);
+
+/* Puts the chunk into the record. paced: the pace tells that its items may be short. */
+static inline void pp_record_chunk(struct pp_claimer *c, const struct pp_job_plan *plan, const struct pp_chunk *chunk,
+                                   bool paced) {
     struct pp_record *record = c->record;
-    if (!pp_plan_claim(plan, c->number, pace, most, chunk)) return false;
-    PP_POINT("claimed");
+    struct pp_stretch *stretch = &c->stretch;
+    uint64_t end = pp_plan_seal(plan, chunk->begin, chunk->end);
     /* A death between these stores must find an empty chunk: the claim is then found by its missing marks. */
     atomic_store_explicit(&record->end, 0, memory_order_release);
     atomic_store_explicit(&record->begin, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->progress, chunk->begin, memory_order_release);
     atomic_store_explicit(&record->until, chunk->begin, memory_order_release);
-    atomic_store_explicit(&record->has_errors, 0, memory_order_release);
-    atomic_store_explicit(&record->end, pp_plan_seal(plan, chunk->begin, chunk->end), memory_order_release);
+    atomic_store_explicit(&record->judged, 0, memory_order_release);
+    atomic_store_explicit(&record->end, end, memory_order_release);
+    stretch->begin = chunk->begin;
+    stretch->end = chunk->end;
+    if (c->divides) pp_open_stretch(c, end, paced);
     PP_POINT("recorded");
+}
+
+/* Before a claim, which releases it: a thief that sees that nothing is left to claim sees this claim coming. The last
+ * chunk, which is finished, goes first: without its bound it would count with all that others have taken of it. */
+static inline void pp_forget_chunk(struct pp_claimer *c) {
+    atomic_store_explicit(&c->record->end, 0, memory_order_relaxed);
+    atomic_store_explicit(&c->record->bound, PP_BOUND_NONE, memory_order_release);
+}
+
+/* Claims the next chunk, of at most `most` positions unless a single block is more. Returns false if nothing is
+ * left. */
+static inline bool pp_claim_chunk(struct pp_claimer *c, const struct pp_job_plan *plan, struct pp_pace *pace,
+                                  uint64_t most, struct pp_chunk *chunk) {
+    if (c->divides) pp_forget_chunk(c);
+    if (!pp_plan_claim(plan, c->number, pace, most, chunk)) return false;
+    PP_POINT("claimed");
+    pp_record_chunk(c, plan, chunk, pace->blocks * plan->block > PP_FENCED_MOST);
     return true;
 }
+/* Takes over what another worker has claimed of this job and not begun. Returns false if there is nothing. within: see
+ * pp_stretch_take(). */
+bool pp_take_over(struct pp_claimer *claimer, uint32_t from, uint64_t job, const struct pp_job_plan *plan,
+                  uint64_t most, bool within, struct pp_chunk *chunk);
+
+/* Before each item: whether nothing stands against it in the record; else pp_heed() must look. After pp_record_chunk()
+ * or pp_finish_item(), which have stored the position. expected: of the claimer's stretch. */
+static inline bool pp_may_begin(const struct pp_record *record, uint64_t expected) {
+    /* The compiler must keep the order of the position and the look at the bound. For the processor, the barrier does:
+     * see stretch.h. */
+    atomic_signal_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&record->bound, memory_order_relaxed) == expected;
+}
+/* A thief looks at the claimer, which is at `position`, or has cut its stretch; or each item needs a fence. Returns the
+ * end of the stretch: the claimer may go on while it is below it. */
+uint64_t pp_heed(struct pp_claimer *claimer, uint64_t position);
+
 /* In a visit: from now on the positions from the last that was finished to `end` are run. */
 static inline void pp_begin_part(struct pp_claimer *c, uint64_t end) {
     atomic_store_explicit(&c->record->until, end, memory_order_release);
@@ -224,11 +279,14 @@ static inline void pp_unfinish_item(struct pp_claimer *c, uint64_t position) {
 /* Before pp_finish_item(): the item has failed. */
 void pp_fail_item(struct pp_claimer *claimer, const struct pp_job_plan *plan, uint64_t position,
                   const struct pp_result *result);
-/* All items of the chunk are finished. */
+/* The same as pp_finish_chunk(), for few chunks. */
+void pp_finish_flawed_chunk(struct pp_claimer *claimer, const struct pp_job_plan *plan, const struct pp_chunk *chunk);
+/* All items of the chunk, up to its end, which may have been cut, are finished. */
 static inline void pp_finish_chunk(struct pp_claimer *c, const struct pp_job_plan *plan,
                                    const struct pp_chunk *chunk) {
-    bool has_errors = atomic_load_explicit(&c->record->has_errors, memory_order_relaxed) != 0;
-    pp_plan_mark(plan, chunk->first, chunk->last, has_errors);
+    bool flawless = c->stretch.whole && atomic_load_explicit(&c->record->judged, memory_order_relaxed) == 0;
+    if (flawless) pp_plan_mark(plan, chunk->first, chunk->last, false);
+    else pp_finish_flawed_chunk(c, plan, chunk);
     PP_POINT("marked");
 }
 /* Where the position of the item that runs is kept. */

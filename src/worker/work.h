@@ -63,6 +63,20 @@ struct pp_worker_jobs {
     uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing was left to claim */
     uint64_t paced;                 /* ticket of the job that the pace is of */
     struct pp_pace pace;
+    bool relieves;     /* it takes over what `relieved` has not begun, instead of claiming */
+    uint32_t relieved;
+};
+
+#define PP_RELIEF_SEEN 8
+
+/* What it has seen of workers whose items may be slow; see relief.c. */
+struct pp_worker_relief {
+    struct pp_relief_seen {
+        uint64_t number, at; /* of the position where the worker was, and when (ns); 0: nothing was seen */
+        uint32_t worker;
+        bool again; /* it was seen at the present look */
+    } seen[PP_RELIEF_SEEN];
+    uint64_t pause; /* ns until the next look; 0: there is nothing to expect, or the worker has just worked */
 };
 
 /* Memory of its own, for jobs that have no part of their scratch for it, and for tasks with generous room. */
@@ -83,6 +97,7 @@ struct worker {
     struct pp_worker_batch batch;
     struct pp_worker_idle idle;
     struct pp_worker_jobs jobs;
+    struct pp_worker_relief relief;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;
 };
@@ -158,5 +173,15 @@ void pp_work_on_job(struct worker *w, uint64_t ticket);
 bool pp_work_on_jobs(struct worker *w);
 /* Whether there is such a job. */
 bool pp_work_sees_job(const struct worker *w);
+/* Takes over and runs what another worker has claimed of this job and not begun. Returns false if there was nothing. */
+bool pp_work_take_over(struct worker *w, uint32_t from, uint64_t ticket);
+
+/* ---- relief.c */
+
+/* Takes over items of a worker that is slow. Returns false if there are none. */
+bool pp_work_relieve(struct worker *w);
+/* For a worker that is about to sleep, after it has announced that: when it must look again whether another is slow
+ * (ns); UINT64_MAX: not until it is woken. */
+uint64_t pp_work_relief_due(struct worker *w, uint64_t now);
 
 #endif

@@ -20,6 +20,12 @@ static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, u
     pp_fail_item(&w->claimer, plan, position, &result);
 }
 
+/* Another worker looks at what this one has not begun. Returns where the part ends that was to end at `end`. */
+static uint64_t heed(struct worker *w, uint64_t position, uint64_t end) {
+    uint64_t last = pp_heed(&w->claimer, position);
+    return last < end ? last : end;
+}
+
 /* Items whose arguments lie side by side, and their results: those of a chunk, or one of them. */
 struct part {
     uint64_t begin, end; /* positions */
@@ -28,22 +34,28 @@ struct part {
     size_t out_step;
 };
 
-/* Little else is done for each item than the call: bench_limits, "squares". */
-static void run_items(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
+/* Runs the part, or what others leave of it; returns where it ends. Little else is done for each item than the call:
+ * bench_limits, "squares". */
+static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     pool_fn *fn = plan->fn;
-    const char *in = part->in;
-    char *out = part->out;
-    size_t in_step = plan->in_size, out_step = part->out_step;
-    uint64_t end = part->end;
+    uintptr_t in = (uintptr_t)part->in, out = (uintptr_t)part->out; /* 0 if there are none */
+    size_t in_step = in ? plan->in_size : 0, out_step = part->out_step;
+    uint64_t end = part->end, expected = w->claimer.stretch.expected;
     struct pp_record *record = w->claimer.record;
     uint16_t x87 = w->leavings.x87;
     for (uint64_t p = part->begin; p < end; p++) {
-        int code = fn(in, out);
+        if (!pp_may_begin(record, expected)) {
+            end = heed(w, p, end);
+            expected = w->claimer.stretch.expected;
+            if (p >= end) break;
+        }
+        int code = fn((const void *)in, (void *)out);
         if (code | pp_child_forked | pp_leavings_has_float(x87)) end_unusual_item(w, plan, p, code);
         pp_finish_item(record, p);
-        if (in) in += in_step;
-        if (out) out += out_step;
+        in += in_step;
+        out += out_step;
     }
+    return end;
 }
 
 /* A round that lists its items has one item a chunk. */
@@ -75,14 +87,16 @@ static void write_output(struct worker *w, uint64_t last) {
     pp_finish_item(w->claimer.record, last);
 }
 
-/* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each chunk. */
-static void run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t visit) {
+/* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each chunk. Returns
+ * where the part has ended. */
+static uint64_t run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t visit) {
     if (pp_visit_was_killed(&w->claimer, visit)) pp_work_await_kill(w);
     pp_begin_part(&w->claimer, part->end);
-    run_items(w, plan, part);
-    write_output(w, part->end - 1);
+    uint64_t end = run_items(w, plan, part);
+    write_output(w, end - 1);
     PP_POINT("finished");
-    if (pp_visit_was_killed(&w->claimer, visit)) outlive_kill(w, part->end);
+    if (pp_visit_was_killed(&w->claimer, visit)) outlive_kill(w, end);
+    return end;
 }
 
 /* The item was begun in the record and must not be started, nor anything after it. The rest of the chunk is in the
@@ -93,16 +107,17 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
 }
 
 /* One swap an item, since the supervisor's clock may kill it; and a look after each, since the worker may have to
- * retire. */
-static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
+ * retire. Returns where the part has ended. */
+static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     struct pp_claimer *c = &w->claimer;
     struct part item = *part;
-    for (; item.begin < part->end; item.begin++) {
+    for (; item.begin < c->stretch.end; item.begin++) {
         item.end = item.begin + 1;
         /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. Not
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
          * what it ran; see settle_chunk(). */
         if (item.begin != part->begin) pp_work_retire_if_due(w);
+        if (!pp_may_begin(c->record, c->stretch.expected) && pp_heed(c, item.begin) <= item.begin) break;
         uint64_t now = pp_now();
         pp_leavings_look(&w->leavings, now);
         uint64_t running = pp_begin_item(c, item.begin, now);
@@ -116,16 +131,21 @@ static void run_part_carefully(struct worker *w, const struct pp_job_plan *plan,
         if (item.in) item.in += plan->in_size;
         if (item.out) item.out += item.out_step;
     }
+    return item.begin;
 }
 
 /* ---- chunks */
 
-static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk,
+/* Shortens the chunk if others take some of it. */
+static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, struct pp_chunk *chunk,
                       uint64_t visit) {
     w->bounds.has_run = true;
     struct part part = part_of(plan, scratch, chunk);
-    if (visit) run_part(w, plan, &part, visit);
-    else run_part_carefully(w, plan, &part);
+    uint64_t end = visit ? run_part(w, plan, &part, visit) : run_part_carefully(w, plan, &part);
+    if (end != chunk->end) {
+        chunk->end = end;
+        chunk->last = (end + plan->block - 1) / plan->block;
+    }
     pp_finish_chunk(&w->claimer, plan, chunk);
 }
 
@@ -163,9 +183,27 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
     return pp_plan_is_used_up(plan);
 }
 
+/* The same of what another worker has claimed and not begun. */
+static bool take_over(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t visit) {
+    const struct pp_worker_jobs *jobs = &w->jobs;
+    struct pp_chunk chunk;
+    if (!visit && pp_work_must_retire(w)) return true;
+    uint64_t most = w->bounds.has_quota ? w->bounds.quota : UINT64_MAX;
+    if (pp_take_over(&w->claimer, jobs->relieved, jobs->paced, plan, most, w->ends != NULL, &chunk)) {
+        run_chunk(w, plan, scratch, &chunk, visit);
+        pp_work_count(w, chunk.end - chunk.begin);
+        look_at_clock(w);
+    }
+    return pp_plan_is_used_up(plan);
+}
+
+static bool take_some(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t visit) {
+    return w->jobs.relieves ? take_over(w, plan, scratch, visit) : take_chunks(w, plan, scratch, visit);
+}
+
 static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
     uint64_t visit = pp_begin_visit(&w->claimer);
-    bool nothing_left = pp_job_must_stop(plan) || take_chunks(w, plan, scratch, visit);
+    bool nothing_left = pp_job_must_stop(plan) || take_some(w, plan, scratch, visit);
     if (!pp_end_visit(&w->claimer, visit)) pp_work_await_kill(w);
     return nothing_left;
 }
@@ -173,7 +211,7 @@ static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *sc
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
     bool careful =
         plan->timeout || w->bounds.has_quota || w->bounds.soft_limit || w->options->fresh_after_failure;
-    return careful ? take_chunks(w, plan, scratch, 0) : visit_job(w, plan, scratch);
+    return careful ? take_some(w, plan, scratch, 0) : visit_job(w, plan, scratch);
 }
 
 /* ---- jobs */
@@ -208,18 +246,17 @@ static void begin_pace(struct worker *w, uint64_t ticket) {
     pp_set_busy_since(&w->claimer, w->jobs.pace.began);
 }
 
-static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
+/* Returns whether nothing is left that this worker may claim. */
+static bool work_on_job(struct worker *w, uint64_t ticket) {
     const struct pp_job_plan *plan = w->jobs.plan = pp_claim_job(&w->claimer, ticket);
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
-        w->jobs.used_up[entry] = ticket;
         leave_job(w, ticket, NULL);
-        return;
+        return true;
     }
     if (plan->fresh && pp_work_passes_on_job(w, ticket, plan)) {
-        if (!w->bounds.bequeaths) w->jobs.used_up[entry] = ticket;
         leave_job(w, ticket, plan);
-        return;
+        return !w->bounds.bequeaths;
     }
     describe_call(w, plan);
     begin_pace(w, ticket);
@@ -227,8 +264,8 @@ static void work_on_job(struct worker *w, uint32_t entry, uint64_t ticket) {
     if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w);
     w->call->context = NULL;
     pp_set_busy_since(&w->claimer, 0);
-    if (nothing_left) w->jobs.used_up[entry] = ticket;
     leave_job(w, ticket, nothing_left ? NULL : plan);
+    return nothing_left;
 }
 
 /* The next entry of the job table in which something may be left; PP_JOB_TABLE: there is none. */
@@ -247,7 +284,7 @@ static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
 void pp_work_on_job(struct worker *w, uint64_t ticket) {
     for (uint32_t entry = 0; entry < PP_JOB_TABLE; entry++) {
         if (atomic_load_explicit(&w->claimer.shared->job_table[entry], memory_order_acquire) != ticket) continue;
-        work_on_job(w, entry, ticket);
+        if (work_on_job(w, ticket)) w->jobs.used_up[entry] = ticket;
         break;
     }
     pp_drop_bequest(&w->claimer);
@@ -263,6 +300,15 @@ bool pp_work_on_jobs(struct worker *w) {
     uint32_t entry = find_job(w, &ticket);
     if (entry == PP_JOB_TABLE) return false;
     w->jobs.next = entry + 1;
-    work_on_job(w, entry, ticket);
+    if (work_on_job(w, ticket)) w->jobs.used_up[entry] = ticket;
     return true;
+}
+
+bool pp_work_take_over(struct worker *w, uint32_t from, uint64_t ticket) {
+    uint64_t ran = pp_record_counts(w->claimer.record).tasks;
+    w->jobs.relieves = true;
+    w->jobs.relieved = from;
+    work_on_job(w, ticket);
+    w->jobs.relieves = false;
+    return pp_record_counts(w->claimer.record).tasks != ran;
 }

@@ -98,6 +98,7 @@ void pp_work_ring(struct worker *w) {
 
 void pp_work_count(struct worker *w, uint64_t tasks) {
     w->idle.since = 0;
+    w->relief.pause = 0;
     pp_count_run(&w->claimer, tasks);
 }
 
@@ -143,14 +144,16 @@ static uint64_t idle_deadline(struct worker *w) {
     return w->idle.since + (uint64_t)w->options->idle_timeout * NS_PER_MS;
 }
 
-/* Sleeps until it is woken. A task may have overwritten cursors, so what the worker has noted of jobs may be wrong
- * afterwards. */
+/* Sleeps until it is woken, or until it must look whether another worker is slow. A task may have overwritten cursors,
+ * so what the worker has noted of jobs may be wrong after a long sleep. */
 static enum pp_parked sleep_until_woken(struct worker *w, uint32_t seen) {
     struct pp_claimer *c = &w->claimer;
     retire_if_lost(w, w->pipes.bell, w->pipes.bell_file);
     retire_if_lost(w, w->pipes.task_pipe, w->pipes.task_pipe_file);
     pp_placement_forget(c->shared, c->number);
-    enum pp_parked how = pp_park(c->shared, c->number, w->pipes.task_pipe, seen, idle_deadline(w));
+    uint64_t idle = idle_deadline(w), relief = pp_work_relief_due(w, pp_now());
+    enum pp_parked how = pp_park(c->shared, c->number, w->pipes.task_pipe, seen, relief < idle ? relief : idle);
+    if (how == PP_OVERSLEPT && relief < idle) return PP_WOKEN;
     memset(w->jobs.used_up, 0, sizeof w->jobs.used_up);
     return how;
 }
@@ -159,7 +162,7 @@ static enum pp_parked sleep_until_woken(struct worker *w, uint32_t seen) {
  * announcement, so that the caller, which publishes work and then looks for sleepers, and this worker cannot both miss
  * the other. */
 static void rest(struct worker *w) {
-    if (look_around(w)) return;
+    if (w->relief.pause == 0 && look_around(w)) return;
     uint32_t seen = pp_park_begin(w->claimer.shared, w->claimer.number);
     PP_POINT("dozing");
     end_if_asked(w);
@@ -193,6 +196,7 @@ void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
     *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
+    w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow();
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds.quota = options->max_tasks_per_worker;
     w->bounds.has_quota = options->max_tasks_per_worker > 0;
@@ -239,7 +243,7 @@ bool pp_worker_step(struct worker *w) {
     bool worked = pp_work_on_tickets(w);
     if (worked) pp_work_retire_if_due(w);
     /* Tickets and jobs in turn: neither keeps the other waiting. */
-    if (!pp_work_on_jobs(w) && (worked || !pp_work_steal(w))) return worked;
+    if (!pp_work_on_jobs(w) && (worked || (!pp_work_steal(w) && !pp_work_relieve(w)))) return worked;
     pp_work_retire_if_due(w);
     return true;
 }

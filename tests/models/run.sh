@@ -112,6 +112,12 @@ no_other='-DREPLACED=0 -DK=1'
     holds kills -DW=2 -DITEMS=1
     holds kills -DSINGLE -DD=1
     for bug in STOP_FIRST KILL_FIRST STORE_FREE SAME_NUMBER NO_JOB_LOOK NO_LIFE; do fails kills -DBUG_$bug; done
+    holds stretch -DN=3
+    holds stretch -DN=3 -DFENCED
+    holds stretch -DN=4 -DTHIEVES=1 -DTRIES=2
+    for bug in NO_BARRIER LOOK_FIRST EARLY_LOOK SAME_NUMBER STORE_CUT NO_CLOSE ONE_LOOK; do
+        fails stretch -DBUG_$bug
+    done
     holds freed
     holds freed -DWATCHED
     fails freed -DBUG_TOUCH
@@ -129,6 +135,8 @@ no_other='-DREPLACED=0 -DK=1'
         holds rounds -DK=1
         holds rounds -DREPLACED=0
         holds rounds
+        holds stretch
+        holds stretch -DFENCED
         holds freed -DROUNDS=3
     fi
 }

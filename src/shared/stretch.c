@@ -1,0 +1,69 @@
+#include "shared/stretch.h"
+
+#include "base/sys.h"
+#include "shared/pieces.h"
+#include "shared/plan.h"
+
+struct pp_prospect pp_stretch_look(const struct pp_shared *shared, uint32_t worker) {
+    const struct pp_record *record = &shared->records[worker];
+    struct pp_prospect seen = {.job = pp_record_job(record)};
+    if (seen.job == 0) return seen;
+    uint64_t bound = atomic_load_explicit(&record->bound, memory_order_acquire);
+    seen.may_claim = pp_bound_state(bound) == PP_BOUND_NONE;
+    if (pp_bound_state(bound) != PP_BOUND_OPEN && pp_bound_state(bound) != PP_BOUND_HALTED) return seen;
+    uint64_t shift = pp_record_shift(record, bound);
+    uint64_t progress = atomic_load_explicit(&record->progress, memory_order_acquire);
+    uint64_t end = pp_bound_position(pp_bound_number(bound), shift);
+    if (progress < end) {
+        seen.number = pp_bound_number(bound) - (end - progress);
+        seen.left = end - progress - 1;
+    }
+    return seen;
+}
+
+/* The fence between the store of HALTED and the look at `progress`; it stands for the worker's, too. */
+static bool let_barrier_pass(uint64_t bound, bool within) {
+    atomic_thread_fence(memory_order_seq_cst);
+    if (bound & PP_BOUND_FENCED) return true;
+    return (!within || pp_barrier_allow()) && pp_barrier();
+}
+
+/* Returns the bound of the worker, halted, or 0. A worker that was halted before and has not gone on since is as good
+ * as one that is halted now. */
+static uint64_t halt(struct pp_record *record) {
+    uint64_t bound = atomic_load_explicit(&record->bound, memory_order_acquire);
+    uint64_t halted = pp_bound_with(bound, PP_BOUND_HALTED);
+    bool is_halted = pp_bound_state(bound) == PP_BOUND_HALTED;
+    return is_halted || (pp_bound_state(bound) == PP_BOUND_OPEN && pp_swap(&record->bound, bound, halted)) ? halted : 0;
+}
+
+bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, const struct pp_job_plan *plan,
+                     uint64_t most, bool within, struct pp_chunk *chunk) {
+    struct pp_record *record = &shared->records[worker];
+    uint64_t halted = halt(record);
+    if (!halted || !let_barrier_pass(halted, within)) return false;
+    PP_POINT("halted");
+    struct pp_snapshot seen = pp_record_snapshot(shared, worker);
+    struct pp_chunk theirs;
+    if (seen.bound != halted || seen.job != job || !pp_snapshot_chunk(&seen, plan, &theirs)) return false;
+    if (theirs.end - seen.progress < 2) return false;
+    uint64_t take = (theirs.end - seen.progress) / 2;
+    uint64_t at = pp_pieces_cut(plan, seen.progress + 1, theirs.end, take < most ? take : most);
+    if (at == theirs.end) return false;
+    /* Before the swap: see the head of stretch.h. */
+    atomic_fetch_add_explicit(&shared->status->thefts, 1, memory_order_seq_cst);
+    uint64_t cut = pp_bound_with(halted, PP_BOUND_OPEN) - ((theirs.end - at) << PP_BOUND_BITS);
+    if (!pp_swap(&record->bound, halted, cut)) return false;
+    PP_POINT("taken over");
+    *chunk = (struct pp_chunk){.first = at / plan->block, .last = theirs.last, .begin = at, .end = theirs.end};
+    return true;
+}
+
+void pp_stretch_close(struct pp_shared *shared, uint32_t worker) {
+    _Atomic uint64_t *word = &shared->records[worker].bound;
+    uint64_t bound = atomic_load_explicit(word, memory_order_acquire);
+    while (pp_bound_state(bound) == PP_BOUND_OPEN || pp_bound_state(bound) == PP_BOUND_HALTED) {
+        pp_swap(word, bound, pp_bound_with(bound, PP_BOUND_CLOSED));
+        bound = atomic_load_explicit(word, memory_order_acquire);
+    }
+}
