@@ -75,7 +75,7 @@ struct pp_backend;
 struct pp_block;
 
 /* Heaps in shared memory. All but `work` share arena_left: what does not fit in the arena is refused, wherever it would
- * lie. */
+ * lie; only a task with generous room for its result waits for it, see dispatch.h. */
 struct pp_memory {
     struct pp_heap inputs;  /* arguments and plans of jobs, which workers may only read */
     struct pp_heap results;
