@@ -103,7 +103,7 @@ struct pool_job {
     void *out; size_t out_size;     /* count results, each written if its item succeeds; NULL: not wanted */
     size_t count;                   /* items; 0: the job is done at once */
     size_t chunk;                   /* items that a worker claims at a time; 0: chosen by measuring; see FIELDS */
-    int timeout;                    /* ms that an item may run; then its worker is killed: POOL_EDEADLINE; 0: none */
+    int timeout, cpu_timeout;       /* ms that an item may run, or use the CPU; then its worker is killed */
     unsigned retries;               /* times that an item is run again after its worker died */
     int *status;                    /* count outcomes, 0 or POOL_E…; NULL: not wanted */
     struct pool_failure *failure;   /* of the failed item with the lowest index; error 0: none; NULL: not wanted */
@@ -134,7 +134,7 @@ struct pool_task {
     pool_fn *fn;
     const void *in; size_t in_size; /* the argument; NULL and 0: none */
     size_t out_size;                /* bytes of the result at most: see task_resize(); 0: none */
-    int timeout; unsigned retries; uint64_t seed;    /* as in struct pool_job */
+    int timeout, cpu_timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
     int priority; /* of the tasks that wait the highest starts first, equal ones in the order of submission */
     struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
     const void *context; size_t context_size; void *arg; bool notify; /* see pool_job, future_arg(), pool_next_done() */
@@ -185,7 +185,7 @@ struct pool_stream {
     void *next_arg;                        /* passed to next; may be NULL */
     const void *in; size_t in_size, count; /* without next: as in struct pool_job; with it: in_size of an argument */
     size_t out_size;                       /* as in struct pool_task */
-    int timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
+    int timeout, cpu_timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
     int priority; const void *context; size_t context_size, window; /* as in struct pool_task; see FIELDS */
 };
 
@@ -241,7 +241,7 @@ enum {
     POOL_ECANCELLED = -7,  /* cancelled before it started, or killed on request */
     POOL_EFAILED = -8,     /* the task's function returned a value other than 0 */
     POOL_EDIED = -9,       /* its worker died; or the supervisor of the pool died before it was done */
-    POOL_EDEADLINE = -10,  /* it ran past its own time-out, and its worker was killed */
+    POOL_EDEADLINE = -10,  /* it ran past its own timeout or cpu_timeout, and its worker was killed */
     POOL_EINIT = -11,      /* the initializer keeps failing: the pool has no worker */
     POOL_EFOREIGN = -12,   /* a handle was used in a process that did not make it, or in a task of its pool */
     POOL_ECORRUPT = -13,   /* a worker overwrote the memory that held the outcome */
@@ -311,11 +311,17 @@ enum {
  *                      address space is limited; else POOL_ENOMEM. They are touched where items fail.
  *   chunk              no promise that one worker runs these items: while items are slow, a worker without work takes
  *                      over what another has claimed and not begun, down to a single item.
- *   timeout            counts until what the item has printed to stdout is written: it is the item that printed that
+ *   timeout            ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE). Where
+ *                      more workers than CPUs, or other programs, are at work, the worker may wait for a CPU meanwhile.
+ *                      It counts until what the item has printed to stdout is written: it is the item that printed that
  *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
  *                      in one go share the writing; a death or a kill meanwhile costs the last of them. While work with
  *                      a time-out is open, the longest one also bounds finalizers, and an initializer that exceeds it
  *                      by 1 s and ten times what any has taken so far counts as failed. Neither costs an item.
+ *   cpu_timeout        the same in ms of CPU time of the worker, all its threads, but not its children. An item is
+ *                      never killed before, and may use a quarter more, or 200 ms if that is less. One that sleeps uses
+ *                      none. With POOL_THREADS and POOL_INLINE it is the CPU time of the thread that runs the item. It
+ *                      bounds no finalizer and no initializer. 0: no limit.
  *   retries            not for an item that was killed, on request or past its time-out. A retry is run by a fresh
  *                      worker, which has run nothing since its initializer: so what died of a worker that an earlier
  *                      item had spoilt is saved by one. It costs the start of a worker at most. The retries of a job
@@ -658,8 +664,8 @@ struct pool_reduction {
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
-    int timeout;          /* ms that a task, of a chunk or of a call of combine, may run before its worker is killed
-                             (POOL_EDEADLINE); 0: no limit */
+    int timeout, cpu_timeout; /* ms that a task, of a chunk or of a call of combine, may run, or use of CPU, before its
+                                 worker is killed (POOL_EDEADLINE): see struct pool_job; 0: no limit */
     unsigned retries;     /* times that such a task is run again after its worker died: see struct pool_job */
     struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first item on its right;
                                      error 0: it did not fail; NULL: not wanted */

@@ -67,7 +67,7 @@ static struct {
     bool scribbled, resetting;
     unsigned resets;
     uint64_t now;
-    uint32_t shortest;
+    struct pp_timer timer;
     const uint8_t *input, *input_end;
 } world;
 
@@ -148,16 +148,22 @@ static void killed_by_clock(void *context, uint32_t w) {
     die(w, SIGKILL);
 }
 
+static uint64_t cpu_time(void *context, uint32_t w) {
+    (void)context;
+    return world.now / (w + 1);
+}
+
 static void check_clock(void) {
-    uint64_t next = pp_timer_check(&world.pool->shared, world.now, &world.shortest, killed_by_clock, NULL);
+    static const struct pp_timer_hands hands = {.kill = killed_by_clock, .cpu_time = cpu_time};
+    uint64_t next = pp_timer_check(&world.pool->shared, world.now, &world.timer, &hands);
     MUST(next > world.now);
 }
 
 static void obey(void) {
     struct pp_command command;
     while (pp_command_receive(world.control_end, &command) > 0) {
-        if (command.kind == PP_TIMER && (world.shortest == 0 || command.value < world.shortest))
-            world.shortest = command.value;
+        if (command.kind == PP_TIMER && (world.timer.shortest == 0 || command.value < world.timer.shortest))
+            world.timer.shortest = command.value;
         if (command.kind == PP_KILL && command.worker < WORKERS && command.life == life_of(command.worker) &&
             (!command.value || command.value == pp_record_trace(&world.pool->shared, command.worker)))
             die(command.worker, SIGKILL);
@@ -376,10 +382,11 @@ static void submit_some(struct flight *f) {
     f->in[0] = (long)more;
     struct pool_task task = {.fn = fns[f->kind], .in = shape & 0x40 ? f->in : NULL, .out_size = f->out_size,
                              .priority = (int)(more / 4 % 4), .retries = f->retries,
-                             .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
+                             .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0,
+                             .cpu_timeout = more & 0x40 ? 1 + (int)(more % 5) : 0};
     task.in_size = task.in ? (shape & 0x80 ? LARGE : sizeof(long)) : 0;
     if (!task.in) f->in[0] = 0;
-    f->killed = task.timeout != 0;
+    f->killed = task.timeout != 0 || task.cpu_timeout != 0;
     if (pool_submit(world.pool, &task, &f->future) != 0) forget(f);
 }
 
@@ -398,10 +405,11 @@ static void map_some(struct flight *f) {
     struct pool_job job = {.fn = fns[f->kind], .in = f->in, .in_size = sizeof(long), .count = f->count,
                            .retries = f->retries,
                            .chunk = more / 4 % 8, .status = f->status, .failure = &f->failure,
-                           .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0};
+                           .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0,
+                           .cpu_timeout = more & 0x40 ? 1 + (int)(more % 5) : 0};
     if (f->out_size || shape & 0x80) job.out_size = sizeof(long);
     if (f->out_size) job.out = f->out;
-    f->killed = job.timeout != 0;
+    f->killed = job.timeout != 0 || job.cpu_timeout != 0;
     if (pool_map_async(world.pool, &job, &f->future) != 0) forget(f);
 }
 

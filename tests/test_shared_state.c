@@ -217,7 +217,7 @@ TEST_CASE(a_word_keeps_its_parts) {
     for (int i = 0; i < 100000; i++) {
         uint32_t generation = (uint32_t)next_random(&random), worker = (uint32_t)next_random(&random) % PP_WORKERS;
         uint32_t life = (uint32_t)next_random(&random) & 0xffffU;
-        enum pp_phase phase = (enum pp_phase)(next_random(&random) % (PP_OVERDUE + 1));
+        enum pp_phase phase = (enum pp_phase)(next_random(&random) % (PP_SPENT + 1));
         uint64_t word = pp_state(generation, phase, worker, life);
         assert_true(pp_generation_of(word) == generation && pp_phase_of(word) == phase && pp_worker_of(word) == worker);
         assert_true(pp_is_held_by(word, worker, life) && pp_is_held_by(word, worker, life + 0x10000));

@@ -15,16 +15,23 @@
 enum { WORKERS = 3 };
 
 static struct pp_shared memory;
-static uint32_t shortest;
+static struct pp_timer timer;
 static unsigned kills[WORKERS];
+static uint64_t cpu_times[WORKERS];
 
 static void count_kill(void *context, uint32_t worker) {
     assert_true(context == kills && worker < WORKERS);
     kills[worker]++;
 }
 
+static uint64_t cpu_time(void *context, uint32_t worker) {
+    assert_true(context == kills && worker < WORKERS);
+    return cpu_times[worker];
+}
+
 static uint64_t check_at(uint64_t now) {
-    return pp_timer_check(&memory, now, &shortest, count_kill, kills);
+    static const struct pp_timer_hands hands = {.kill = count_kill, .cpu_time = cpu_time, .context = kills};
+    return pp_timer_check(&memory, now, &timer, &hands);
 }
 
 /* Makes a worker of life 9 that runs the task of generation 3 in slot 5 since `started`. */
@@ -42,7 +49,9 @@ static void begin(void) {
     memset(kills, 0, sizeof kills);
     atomic_store(&memory.control->timed, 1);
     atomic_store(&memory.control->timers_on, 1);
-    shortest = 50;
+    memset(&timer, 0, sizeof timer);
+    timer.shortest = 50;
+    for (int w = 0; w < WORKERS; w++) cpu_times[w] = 7000 * MS;
 }
 
 static unsigned all_kills(void) {
@@ -128,6 +137,107 @@ TEST_CASE(an_item_of_a_job_is_timed_by_the_word_of_its_worker) {
     pp_shared_unmake(&memory);
 }
 
+/* ---- CPU time, by a clock for each worker that the test makes up */
+
+static _Atomic uint64_t *run_limited_task(uint32_t worker, uint32_t slot, int32_t cpu_timeout) {
+    atomic_store(&memory.control->lives[worker], 9);
+    atomic_store(&memory.records[worker].current, pp_ticket(slot, 3));
+    memory.descs[slot].timeout = 0;
+    memory.descs[slot].shape.has_cpu_timeout = cpu_timeout != 0;
+    if (cpu_timeout) memory.cpu_timeouts[slot] = cpu_timeout;
+    atomic_store(&memory.outcomes[slot].state, pp_state(3, PP_RUNNING, worker, 9));
+    return &memory.outcomes[slot].state;
+}
+
+/* A look at this time of the worker's CPU clock, in ms. */
+static void look_at(uint32_t worker, uint64_t cpu) {
+    cpu_times[worker] = cpu * MS;
+    check_at(NOW);
+}
+
+TEST_CASE(cpu_time_counts_from_the_first_look_at_a_task) {
+    begin();
+    _Atomic uint64_t *word = run_limited_task(1, 5, 20);
+    look_at(1, 100); /* it may have been started just now */
+    look_at(1, 119);
+    assert_int_equal(all_kills(), 0);
+    look_at(1, 120);
+    assert_int_equal(kills[1], 1);
+    assert_true(*word == pp_state(3, PP_SPENT, 1, 9));
+    look_at(1, 500);
+    assert_int_equal(all_kills(), 1);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count) {
+    begin();
+    run_limited_task(1, 5, 20);
+    look_at(1, 100);
+    run_limited_task(1, 6, 20); /* the slot differs, the word does not */
+    look_at(1, 130);
+    atomic_store(&memory.outcomes[6].state, pp_state(4, PP_RUNNING, 1, 9));
+    atomic_store(&memory.records[1].current, pp_ticket(6, 4));
+    look_at(1, 160);
+    atomic_store(&memory.control->lives[1], 10);
+    atomic_store(&memory.outcomes[6].state, pp_state(4, PP_RUNNING, 1, 10));
+    look_at(1, 3); /* another process */
+    look_at(1, 22);
+    cpu_times[1] = 0;
+    check_at(NOW);
+    look_at(1, 50);
+    look_at(1, 69);
+    run_limited_task(2, 7, 0); /* no limit; the table has an old one */
+    memory.cpu_timeouts[7] = 1;
+    look_at(2, 100);
+    look_at(2, 9000);
+    assert_int_equal(all_kills(), 0);
+    look_at(1, 70);
+    assert_int_equal(kills[1], 1);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(the_first_limit_that_is_passed_is_told) {
+    begin();
+    _Atomic uint64_t *word = run_limited_task(0, 5, 20);
+    memory.descs[5].timeout = 30;
+    atomic_store(&memory.records[0].started, NOW);
+    look_at(0, 100);
+    cpu_times[0] = 119 * MS;
+    check_at(NOW + 30 * MS);
+    assert_true(*word == pp_state(3, PP_OVERDUE, 0, 9));
+    word = run_limited_task(0, 6, 20);
+    memory.descs[6].timeout = 30;
+    look_at(0, 100);
+    look_at(0, 120);
+    assert_true(*word == pp_state(3, PP_SPENT, 0, 9));
+    assert_int_equal(kills[0], 2);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(cpu_time_of_an_item_counts_from_the_first_look_at_it) {
+    begin();
+    run_item(2, 0, NOW)->cpu_timeout = 20;
+    look_at(2, 100);
+    look_at(2, 119);
+    atomic_store(&memory.records[2].item, pp_state(78, PP_RUNNING, 2, 9)); /* the next item */
+    look_at(2, 125);
+    look_at(2, 144);
+    assert_int_equal(all_kills(), 0);
+    look_at(2, 145);
+    assert_int_equal(kills[2], 1);
+    assert_true(memory.records[2].item == pp_state(78, PP_SPENT, 2, 9));
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(the_supervisor_looks_often_enough_for_each_limit) {
+    static const struct {
+        int32_t timeout, cpu_timeout, interval;
+    } cases[] = {{0, 0, 0},     {50, 0, 50},  {0, 1, 1},       {0, 7, 1},          {0, 80, 10},
+                 {0, 3000, 100}, {5, 800, 5}, {500, 160, 20}, {0, INT32_MAX, 100}, {INT32_MAX, 0, INT32_MAX}};
+    for (size_t i = 0; i < COUNT(cases); i++)
+        assert_int_equal(pp_timer_interval(cases[i].timeout, cases[i].cpu_timeout), cases[i].interval);
+}
+
 TEST_CASE(a_senseless_job_ticket_is_ignored) {
     const uint64_t tickets[] = {0, pp_ticket(7, 1), pp_ticket(PP_SLOTS, 1), pp_ticket(UINT32_MAX, 1), UINT64_MAX};
     for (size_t i = 0; i < COUNT(tickets); i++) {
@@ -145,7 +255,7 @@ TEST_CASE(the_clock_stops_without_tasks_that_have_a_time_out) {
     begin();
     atomic_store(&memory.control->timed, 0);
     assert_true(check_at(NOW) == UINT64_MAX);
-    assert_int_equal(shortest, 0);
+    assert_int_equal(timer.shortest, 0);
     assert_int_equal(memory.control->timers_on, 0);
     atomic_store(&memory.control->timed, 1); /* the clock starts again only upon a command */
     assert_true(check_at(NOW) == UINT64_MAX);
@@ -190,17 +300,19 @@ static void swap_only(void *context, uint32_t worker) {
 /* The supervisor's loop, without its processes. */
 static void *supervise(void *unused) {
     (void)unused;
-    uint32_t shortest_told = 0;
+    static struct pp_timer told;
+    static const struct pp_timer_hands hands = {.kill = swap_only};
+    memset(&told, 0, sizeof told);
     uint64_t next_check = UINT64_MAX;
     for (;;) {
         if (next_check == 0 || pp_now() >= next_check)
-            next_check = pp_timer_check(&memory, pp_now(), &shortest_told, swap_only, NULL);
+            next_check = pp_timer_check(&memory, pp_now(), &told, &hands);
         struct pollfd fd = {.fd = clock_.control[0], .events = POLLIN};
         if (pp_poll(&fd, 1, next_check) <= 0) continue;
         struct pp_command command;
         int got;
         while ((got = pp_command_receive(clock_.control[0], &command)) > 0) {
-            if (shortest_told == 0 || command.value < shortest_told) shortest_told = command.value;
+            if (told.shortest == 0 || command.value < told.shortest) told.shortest = command.value;
             next_check = 0;
         }
         if (got < 0) return NULL;
@@ -223,7 +335,7 @@ TEST_CASE(no_time_out_is_forgotten) {
     for (size_t round = 0; round < scaled(3000); round++) {
         int32_t timeout = next_random(&random) % 4 ? 1 : 1 + (int32_t)(random % 5);
         struct pp_command command = {.kind = PP_TIMER, .value = (uint32_t)timeout};
-        if (pp_timer_begin(&memory, &caller_shortest, timeout)) pp_command_send(clock_.control[1], &command);
+        if (pp_timer_begin(&memory, &caller_shortest, timeout, 0)) pp_command_send(clock_.control[1], &command);
         bool ends = next_random(&random) % 3 == 0;
         uint32_t slot = 5 + (uint32_t)timeout;
         _Atomic uint64_t *word = &memory.outcomes[slot].state;
@@ -258,6 +370,11 @@ int main(int argc, char **argv) {
         TEST(a_task_that_the_worker_does_not_run_is_left_alone),
         TEST(an_unknown_start_counts_from_the_first_check),
         TEST(an_item_of_a_job_is_timed_by_the_word_of_its_worker),
+        TEST(cpu_time_counts_from_the_first_look_at_a_task),
+        TEST(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count),
+        TEST(the_first_limit_that_is_passed_is_told),
+        TEST(cpu_time_of_an_item_counts_from_the_first_look_at_it),
+        TEST(the_supervisor_looks_often_enough_for_each_limit),
         TEST(a_senseless_job_ticket_is_ignored),
         TEST(the_clock_stops_without_tasks_that_have_a_time_out),
         TEST(random_records_cause_no_more_than_two_kills_a_worker),

@@ -1,6 +1,7 @@
 /* Time-outs of items and tasks, and kills on request, of tasks that resist. */
 #include "support.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -360,6 +361,178 @@ TEST_CASE(many_deadlines_at_the_same_time_are_all_met) {
     pool_destroy(pool);
 }
 
+/* ---- CPU time ---------------------------------------------------------------------------------------------------- */
+
+static int64_t cpu_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Uses so many ms of CPU time, and notes in *used how many it has. */
+static void use_cpu(int ms, atomic_int *used) {
+    int64_t start = cpu_ms(), now = start;
+    for (; now - start < ms; now = cpu_ms()) atomic_store(used, (int)(now - start));
+    atomic_store(used, (int)(now - start));
+}
+
+enum { ALL_THE_TIME = 100000, LIMIT = 80 };
+
+static atomic_int *used_cpu; /* [item] */
+static int much;
+
+/* Items whose number ends with 3 use much more than LIMIT, those with 5 sleep longer, and the others use a little. */
+static int uneven_task(const void *in, void *out) {
+    size_t item = in ? *(const size_t *)in : task_index();
+    if (item % 10 == 5) sleep_ms(3 * LIMIT);
+    use_cpu(item % 10 == 3 ? much : 2, &used_cpu[item]);
+    if (out) *(size_t *)out = item;
+    return 0;
+}
+
+static struct pool *pool_in(int backend) {
+    struct pool_options options = test_options(2);
+    much = backend == POOL_PROCESSES ? ALL_THE_TIME : 2 * LIMIT; /* threads are not killed */
+    options.backend = backend;
+    return pool_from(&options);
+}
+
+static void check_spent(const struct pool_failure *failure, size_t item) {
+    assert_code(failure->error, POOL_EDEADLINE);
+    assert_int_equal(failure->index, item);
+    assert_contains(failure->message, "it used more than 80 ms of CPU time");
+    assert_true(used_cpu[item] >= LIMIT);
+}
+
+TEST_CASE(a_task_that_uses_more_cpu_time_than_it_may_is_killed_in_each_backend) {
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        used_cpu = shared(10 * sizeof *used_cpu);
+        struct pool *pool = pool_in(backend);
+        struct future *futures[10];
+        for (size_t i = 0; i < 10; i++) {
+            struct pool_task task = {.fn = uneven_task, POOL_IN(&i), .out_size = sizeof i, .cpu_timeout = LIMIT};
+            assert_ok(pool_submit(pool, &task, &futures[i]));
+        }
+        for (size_t i = 0; i < 10; i++) {
+            size_t result = 100;
+            struct pool_failure failure;
+            assert_code(future_get(futures[i], &result, PATIENCE), i == 3 ? POOL_EDEADLINE : 0);
+            assert_int_equal(result, i == 3 ? 100 : i);
+            assert_ok(future_failure(futures[i], &failure));
+            failure.index = i;
+            if (i == 3) check_spent(&failure, i);
+            future_free(futures[i]);
+        }
+        pool_destroy(pool);
+    }
+}
+
+TEST_CASE(items_that_use_more_cpu_time_than_they_may_are_killed_in_each_backend) {
+    for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
+        used_cpu = shared(20 * sizeof *used_cpu);
+        struct pool *pool = pool_in(backend);
+        for (size_t chunk = 0; chunk <= 20; chunk += 10) {
+            int status[20];
+            struct pool_failure failures[3];
+            struct pool_job job = {.fn = uneven_task, .count = 20, .chunk = chunk, .cpu_timeout = LIMIT,
+                                   .status = status, .failures = failures, .failures_room = 3};
+            assert_code(pool_map(pool, &job), POOL_EDEADLINE);
+            for (int i = 0; i < 20; i++) assert_code(status[i], i % 10 == 3 ? POOL_EDEADLINE : 0);
+            check_spent(&failures[0], 3);
+            check_spent(&failures[1], 13);
+            assert_code(failures[2].error, 0);
+        }
+        pool_destroy(pool);
+    }
+}
+
+static int add_sizes(void *result, const void *right) {
+    *(size_t *)result += *(const size_t *)right;
+    return 0;
+}
+
+TEST_CASE(streams_and_reductions_have_limits_of_cpu_time) {
+    used_cpu = shared(20 * sizeof *used_cpu);
+    struct pool *pool = pool_in(POOL_PROCESSES);
+    struct stream *stream;
+    struct pool_failure failure;
+    assert_ok(pool_imap(pool, &(struct pool_stream){.fn = uneven_task, .count = 20, .out_size = sizeof(size_t),
+                                                    .cpu_timeout = LIMIT}, &stream));
+    for (size_t i = 0; i < 20; i++) {
+        assert_code(stream_next(stream, NULL, PATIENCE), i % 10 == 3 ? POOL_EDEADLINE : 0);
+        assert_ok(stream_failure(stream, &failure));
+        if (i % 10 == 3) check_spent(&failure, i);
+    }
+    assert_code(stream_next(stream, NULL, PATIENCE), POOL_END);
+    stream_free(stream);
+    size_t sum = 0;
+    struct pool_reduction reduction = {.fn = uneven_task, .combine = add_sizes, .count = 20, .chunk = 1,
+                                       .cpu_timeout = LIMIT, POOL_OUT(&sum), .failure = &failure};
+    assert_code(pool_reduce(pool, &reduction), POOL_EDEADLINE);
+    check_spent(&failure, 3);
+    reduction.count = 3;
+    assert_ok(pool_reduce(pool, &reduction));
+    assert_int_equal(sum, 3);
+    pool_destroy(pool);
+}
+
+static int use_20_ms_task(const void *in, void *out) {
+    (void)in, (void)out;
+    use_cpu(20, &used_cpu[task_index()]);
+    return 0;
+}
+
+/* All workers share one CPU, so that each item takes much longer than it uses. */
+TEST_CASE(waiting_for_a_cpu_costs_no_item_its_cpu_time) {
+    enum { ITEMS = 64 };
+    used_cpu = shared(ITEMS * sizeof *used_cpu);
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    size_t cpu = 0;
+    while (!CPU_ISSET(cpu, &all)) cpu++;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    struct pool *pool = pool_of(32);
+    size_t failed = 1;
+    struct pool_job job = {.fn = use_20_ms_task, .count = ITEMS, .chunk = 2, .cpu_timeout = 200, .failed = &failed};
+    assert_ok(pool_map(pool, &job));
+    assert_int_equal(failed, 0);
+    pool_destroy(pool);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
+TEST_CASE(the_message_says_which_limit_was_passed) {
+    used_cpu = shared(sizeof *used_cpu);
+    struct pool *pool = pool_of(2);
+    for (int i = 0; i < 2; i++) {
+        struct pool_task task = {.fn = forever_task, .timeout = i ? 100 : ALL_THE_TIME,
+                                 .cpu_timeout = i ? ALL_THE_TIME : 100};
+        struct future *future;
+        struct pool_failure failure;
+        assert_ok(pool_submit(pool, &task, &future));
+        assert_code(future_get(future, NULL, PATIENCE), POOL_EDEADLINE);
+        assert_ok(future_failure(future, &failure));
+        assert_contains(failure.message, i ? "it ran longer than 100 ms" : "it used more than 100 ms of CPU time");
+        future_free(future);
+    }
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_limit_of_cpu_time_below_zero_is_refused) {
+    struct pool *pool = pool_of(1);
+    struct future *future;
+    struct stream *stream;
+    long sum;
+    assert_code(pool_submit(pool, &(struct pool_task){.fn = nap_task, .cpu_timeout = -1}, &future), POOL_EINVAL);
+    assert_code(pool_map(pool, &(struct pool_job){.fn = nap_task, .count = 1, .cpu_timeout = -1}), POOL_EINVAL);
+    assert_code(pool_imap(pool, &(struct pool_stream){.fn = nap_task, .count = 1, .cpu_timeout = -1}, &stream),
+                POOL_EINVAL);
+    assert_code(pool_reduce(pool, &(struct pool_reduction){.fn = nap_task, .combine = add_sizes, .count = 1,
+                                                           POOL_OUT(&sum), .cpu_timeout = -1}), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_task_past_its_time_out_is_killed),
@@ -376,6 +549,12 @@ int main(int argc, char **argv) {
         TEST(children_left_by_a_task_end_with_their_worker),
         TEST(the_end_of_a_wait_does_not_end_the_task),
         TEST(many_deadlines_at_the_same_time_are_all_met),
+        TEST(a_task_that_uses_more_cpu_time_than_it_may_is_killed_in_each_backend),
+        TEST(items_that_use_more_cpu_time_than_they_may_are_killed_in_each_backend),
+        TEST(streams_and_reductions_have_limits_of_cpu_time),
+        TEST(waiting_for_a_cpu_costs_no_item_its_cpu_time),
+        TEST(the_message_says_which_limit_was_passed),
+        TEST(a_limit_of_cpu_time_below_zero_is_refused),
     };
     return run_group("timeout", tests, COUNT(tests), argc, argv);
 }

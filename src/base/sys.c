@@ -20,10 +20,23 @@ bool (*pp_fault)(const char *call);
 _Atomic long pp_held;
 #endif
 
-uint64_t pp_now(void) {
+static uint64_t time_of(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    if (clock_gettime(clock, &t)) return 0;
     return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
+}
+
+uint64_t pp_now(void) {
+    return time_of(CLOCK_MONOTONIC);
+}
+
+uint64_t pp_cpu_time_of(pid_t pid) {
+    clockid_t clock;
+    return clock_getcpuclockid(pid, &clock) ? 0 : time_of(clock);
+}
+
+uint64_t pp_cpu_time_here(void) {
+    return time_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void *pp_zalloc(size_t count, size_t size) {

@@ -34,6 +34,9 @@ extern _Atomic long pp_held;
 
 /* Returns ns of CLOCK_MONOTONIC. */
 uint64_t pp_now(void);
+/* Returns ns of CPU time that the process, or this thread, has used; 0: not known. */
+uint64_t pp_cpu_time_of(pid_t pid);
+uint64_t pp_cpu_time_here(void);
 /* Returns the time of the system's last tick, a few ms ago at most. It takes a third of the time of pp_now(), which it
  * equals where the system has no such clock. */
 uint64_t pp_last_tick(void);

@@ -40,7 +40,7 @@ struct supervisor {
     /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
     pid_t corpses[PP_WORKERS];
     uint32_t corpse_count;
-    uint32_t shortest;   /* see pp_timer_check() */
+    struct pp_timer timer;
     uint64_t next_check;
     bool broken;   /* the caller was told so */
     bool all_died; /* likewise, since PP_RESET; from then to PP_RESUME the staff is paused */
@@ -349,13 +349,23 @@ static void kill_life(struct supervisor *s, const struct pp_command *command) {
     if (!moved) kill_worker(s, w);
 }
 
+static uint64_t cpu_time(void *context, uint32_t worker) {
+    const struct supervisor *s = context;
+    return s->staff.states[worker] == PP_ALIVE ? pp_cpu_time_of(s->pids[worker]) : 0;
+}
+
+static uint64_t check_timer(struct supervisor *s) {
+    const struct pp_timer_hands hands = {.kill = kill_overdue, .cpu_time = cpu_time, .context = s};
+    return pp_timer_check(s->shared, pp_now(), &s->timer, &hands);
+}
+
 static void obey(struct supervisor *s, const struct pp_command *command) {
     switch (command->kind) {
     case PP_KILL: kill_life(s, command); break;
     case PP_RESET: begin_reset(s); break;
     case PP_RESUME: s->staff.paused = s->all_died = false; break;
     case PP_TIMER:
-        if (s->shortest == 0 || command->value < s->shortest) s->shortest = command->value;
+        if (s->timer.shortest == 0 || command->value < s->timer.shortest) s->timer.shortest = command->value;
         s->next_check = 0;
         break;
     case PP_RESIZE:
@@ -414,8 +424,7 @@ static void supervise(void *supervisor) {
         tell_if_broken(s);
         if (s->staff.wanted == 0 && pp_staff_count(&s->staff, PP_ALIVE, s->staff.workers) == 0) /* all have retired */
             leave(s, pp_now() + LEAVE_NS);
-        if (pp_now() >= s->next_check || s->next_check == 0)
-            s->next_check = pp_timer_check(s->shared, pp_now(), &s->shortest, kill_overdue, s);
+        if (pp_now() >= s->next_check || s->next_check == 0) s->next_check = check_timer(s);
         wait_for_events(s);
     }
 }

@@ -14,8 +14,9 @@
 #define MOST_LOSSES 3
 
 bool pp_task_try_again(struct pool *pool, struct future *future) {
-    if (future->task.tries >= future->task.retries) return false;
-    future->task.tries++;
+    if (future->task.retries == 0) return false;
+    future->task.retries--;
+    future->task.tried = true;
     pool->totals.retried++;
     return true;
 }
@@ -45,7 +46,8 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
         return;
     }
     struct pool_failure failure;
-    pp_describe_death(&failure, notice, ended, future->task.timeout);
+    pp_describe_death(&failure, notice, ended,
+                      (struct pp_limits){future->task.timeout, future->task.cpu_timeout});
     if (notice->lingers) pp_withhold_task(pool, future);
     else pp_slot_free(pool, future->slot);
     pp_future_finish(future, failure.error, &failure);
@@ -66,7 +68,8 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     case PP_DONE: pp_outcome_end(pool, slot, state); break; /* it died before it could announce it */
     case PP_RUNNING:
     case PP_KILLED:
-    case PP_OVERDUE: end_victim(pool, future, pp_phase_of(state), notice); break;
+    case PP_OVERDUE:
+    case PP_SPENT: end_victim(pool, future, pp_phase_of(state), notice); break;
     default: break;
     }
 }

@@ -78,7 +78,8 @@ static void describe_end(struct pool_failure *failure, const struct pp_notice *n
     if (explains(notice->last.kind, failure->signal)) add_last_words(failure, &notice->last);
 }
 
-void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout) {
+void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended,
+                       struct pp_limits limits) {
     memset(failure, 0, sizeof *failure);
     failure->worker = notice->pid;
     switch (ended) {
@@ -88,7 +89,11 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         break;
     case PP_OVERDUE:
         failure->error = POOL_EDEADLINE;
-        snprintf(failure->message, sizeof failure->message, "it ran longer than %d ms", timeout);
+        snprintf(failure->message, sizeof failure->message, "it ran longer than %d ms", limits.timeout);
+        break;
+    case PP_SPENT:
+        failure->error = POOL_EDEADLINE;
+        snprintf(failure->message, sizeof failure->message, "it used more than %d ms of CPU time", limits.cpu_timeout);
         break;
     default:
         failure->error = notice->reset ? POOL_ECORRUPT : POOL_EDIED;

@@ -6,9 +6,14 @@
 #include "shared/notice.h"
 #include "shared/state.h"
 
-/* Says in *failure why what a dead worker ran has failed. ended: the phase of its state word; timeout: its limit in
- * ms. */
-void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended, int timeout);
+/* In ms; 0: none. */
+struct pp_limits {
+    int timeout, cpu_timeout;
+};
+
+/* Says in *failure why what a dead worker ran has failed. ended: the phase of its state word; limits: its own. */
+void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended,
+                       struct pp_limits limits);
 /* Says in *failure why the pool can do no more work. notice: of kind PP_POOL_BROKEN. */
 void pp_describe_break(struct pool_failure *failure, const struct pp_notice *notice);
 

@@ -34,7 +34,7 @@ static void leave_line(struct pool *pool, struct future *future) {
 }
 
 static void finish_task(struct pool *pool, struct future *future, int outcome) {
-    if (future->task.timeout) pp_timer_end(&pool->shared);
+    if (pp_is_timed(&future->task)) pp_timer_end(&pool->shared);
     /* An argument in the program's own memory is no block of the heap, and stays: pp_heap_free() ignores it. */
     if (future->task.in != future->small) pp_heap_free(&pool->memory.inputs, (void *)(uintptr_t)future->task.in);
     if (outcome && future->result) {

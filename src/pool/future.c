@@ -109,7 +109,7 @@ bool future_running(const struct future *future) {
     } else if (!is_done(future) && future->slot != PP_NO_SLOT) {
         const _Atomic uint64_t *state = &pool->shared.outcomes[future->slot].state;
         enum pp_phase phase = pp_phase_of(atomic_load_explicit(state, memory_order_acquire));
-        running = phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE;
+        running = pp_is_at_work(phase);
     }
     pp_unlock(pool);
     return running;

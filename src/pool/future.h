@@ -26,11 +26,16 @@ struct pp_task {
     const void *in; /* in `small` or the inputs heap */
     size_t in_size;
     pool_fn *fn;
-    int timeout, priority;
-    unsigned retries;
-    uint32_t tries; /* times it was started and lost */
+    int timeout, cpu_timeout, priority;
+    uint32_t retries : 31; /* that are left */
+    uint32_t tried : 1;    /* it was started and lost */
     uint64_t seed;
 };
+
+/* Whether the supervisor's clock counts it: see timer.h. */
+static inline bool pp_is_timed(const struct pp_task *task) {
+    return (task->timeout | task->cpu_timeout) != 0;
+}
 
 /* How far a future is. DETACHED: it is done, and nothing but the program's handle leads to it; see future_alloc.h. */
 enum pp_done { PP_OPEN, PP_ENDED, PP_DETACHED };

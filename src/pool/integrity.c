@@ -78,7 +78,7 @@ static bool is_intact(struct pool *pool, uint32_t slot, uint64_t word) {
     if (is_pending(pool, slot, word)) return pool->slots.table[slot].seen == pool->looks.number;
     if (pp_generation_of(word) != pool->slots.table[slot].generation) return false;
     enum pp_phase phase = pp_phase_of(word);
-    return (phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE) && is_held(pool, slot, word);
+    return pp_is_at_work(phase) && is_held(pool, slot, word);
 }
 
 /* Returns false if the task in the slot is not where its word says. Takes in its outcome, if there is one. */

@@ -95,7 +95,7 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
         pp_job_result_write(&j->result, &j->job);
     }
     struct pool_failure lowest = j->result.lowest;
-    if (j->job.timeout) pp_timer_end(&pool->shared);
+    if (j->job.timeout || j->job.cpu_timeout) pp_timer_end(&pool->shared);
     pp_job_free(pool, j);
     future->job = NULL;
     pp_future_finish(future, lowest.error, lowest.error ? &lowest : NULL);

@@ -14,7 +14,7 @@
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
 
 static int check_job(const struct pool_job *job) {
-    if (!job->fn || job->timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
+    if (!job->fn || job->timeout < 0 || job->cpu_timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
     if (job->context_size && !job->context) return POOL_EINVAL;
     if (!job->failures != !job->failures_room) return POOL_EINVAL;
@@ -93,7 +93,7 @@ static int map_async(struct pool *pool, const struct pool_job *job, bool inherit
     }
     j->future = f;
     if (job->progress) pp_report_begin(pool, &j->report, f, &j->job);
-    if (job->timeout) pp_tell_timeout(pool, job->timeout);
+    if (job->timeout || job->cpu_timeout) pp_tell_limits(pool, job->timeout, job->cpu_timeout);
     pp_job_begin(pool, j);
     return 0;
 }

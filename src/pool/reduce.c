@@ -186,6 +186,7 @@ static void await_one(struct reduction *d) {
 static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
     task->out_size = d->options->out_size;
     task->timeout = d->options->timeout;
+    task->cpu_timeout = d->options->cpu_timeout;
     task->retries = d->options->retries;
     if (d->length == d->window) await_one(d);
     if (d->error) return false;
@@ -390,7 +391,8 @@ static size_t choose_chunk(const struct pool_reduction *options) {
 }
 
 static int check_reduction(const struct pool_reduction *options, size_t chunk) {
-    if (!options->combine || !options->out || options->out_size == 0 || options->timeout < 0) return POOL_EINVAL;
+    if (!options->combine || !options->out || options->out_size == 0) return POOL_EINVAL;
+    if (options->timeout < 0 || options->cpu_timeout < 0) return POOL_EINVAL;
     if (options->out_size > SIZE_MAX / 4) return POOL_EINVAL;
     if (options->next && (options->in || options->count)) return POOL_EINVAL;
     if (options->in && options->in_size == 0) return POOL_EINVAL;

@@ -57,6 +57,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->block = block;
     plan->chunk_blocks = chunk_blocks;
     plan->timeout = job->timeout;
+    plan->cpu_timeout = job->cpu_timeout;
     plan->seed = job->seed;
     plan->cursors = (void *)(j->work + cursors_at);
     plan->marks = (void *)(j->work + marks_at);
@@ -266,7 +267,8 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
         return;
     }
     struct pool_failure failure;
-    pp_describe_death(&failure, notice, notice->left.phase, j->job.timeout);
+    pp_describe_death(&failure, notice, notice->left.phase,
+                      (struct pp_limits){j->job.timeout, j->job.cpu_timeout});
     pp_job_result_fail(&j->result, item, &failure);
 }
 

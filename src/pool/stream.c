@@ -387,7 +387,7 @@ size_t stream_size(struct stream *s) {
 /* ---- making */
 
 static int check_stream(const struct pool_stream *options) {
-    if (!options->fn || options->timeout < 0) return POOL_EINVAL;
+    if (!options->fn || options->timeout < 0 || options->cpu_timeout < 0) return POOL_EINVAL;
     if (options->context_size && !options->context) return POOL_EINVAL;
     if (options->next || !options->in) return 0;
     if (options->in_size == 0 || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
@@ -414,6 +414,7 @@ static void set_up_stream(struct stream *s, struct pool *pool, enum pp_stream_ki
                                  .in_size = copied ? options->in_size : 0,
                                  .out_size = options->out_size,
                                  .timeout = options->timeout,
+                                 .cpu_timeout = options->cpu_timeout,
                                  .retries = options->retries,
                                  .priority = options->priority,
                                  .seed = options->seed};

@@ -14,7 +14,7 @@
 #include "shared/timer.h"
 
 static int check_task(const struct pool_task *task) {
-    if (!task->fn || task->timeout < 0) return POOL_EINVAL;
+    if (!task->fn || task->timeout < 0 || task->cpu_timeout < 0) return POOL_EINVAL;
     if ((task->in == NULL) != (task->in_size == 0)) return POOL_EINVAL;
     if ((task->context_size && !task->context) || (task->after_count && !task->after)) return POOL_EINVAL;
     return 0;
@@ -44,13 +44,18 @@ void pp_task_drop(struct pool *pool, struct future *future) {
     pp_future_recycle(future);
 }
 
+static uint32_t retries_of(const struct pool_task *task) {
+    return task->retries < INT32_MAX ? task->retries : INT32_MAX;
+}
+
 int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) return POOL_ENOMEM;
     f->task = (struct pp_task){.fn = task->fn, .in_size = task->in_size, .timeout = task->timeout,
-                               .retries = task->retries, .priority = task->priority, .seed = task->seed};
+                               .cpu_timeout = task->cpu_timeout, .retries = retries_of(task) & INT32_MAX,
+                               .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
     f->index = index;
     f->arg = task->arg;
@@ -62,14 +67,14 @@ int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index,
 }
 
 int pp_task_send(struct pool *pool, struct future *future) {
-    int timeout = future->task.timeout, error = 0;
-    bool has_relations = future->relations != NULL;
-    if (timeout) pp_tell_timeout(pool, timeout);
+    int error = 0;
+    bool has_relations = future->relations != NULL, is_timed = pp_is_timed(&future->task);
+    if (is_timed) pp_tell_limits(pool, future->task.timeout, future->task.cpu_timeout);
     pool->open++;
     if (!has_relations) error = pp_dispatch_new(pool, future);
     if (error) {
         pool->open--;
-        if (timeout) pp_timer_end(&pool->shared);
+        if (is_timed) pp_timer_end(&pool->shared);
         return error;
     }
     if (has_relations) pp_graph_begin(pool, future);

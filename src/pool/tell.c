@@ -20,7 +20,7 @@ bool pp_tell_again(struct pool *pool) {
     return pool->untold == 0;
 }
 
-void pp_tell_timeout(struct pool *pool, int timeout) {
-    if (pp_timer_begin(&pool->shared, &pool->shortest_timeout, timeout))
-        pp_tell(pool, (struct pp_command){.kind = PP_TIMER, .value = (uint32_t)timeout});
+void pp_tell_limits(struct pool *pool, int timeout, int cpu_timeout) {
+    if (pp_timer_begin(&pool->shared, &pool->shortest_timeout, timeout, cpu_timeout))
+        pp_tell(pool, (struct pp_command){.kind = PP_TIMER, .value = (uint32_t)pool->shortest_timeout});
 }

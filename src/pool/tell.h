@@ -19,7 +19,7 @@ static inline bool pp_is_untold(const struct pool *pool, enum pp_command_kind ki
 }
 /* Tells what was noted. Returns false if some of it does not reach the supervisor. */
 bool pp_tell_again(struct pool *pool);
-/* A task or job with this time-out was submitted. */
-void pp_tell_timeout(struct pool *pool, int timeout);
+/* A task or job with one of these limits was submitted. */
+void pp_tell_limits(struct pool *pool, int timeout, int cpu_timeout);
 
 #endif

@@ -54,7 +54,7 @@ struct pp_job_plan {
     uint64_t short_of;     /* blocks that the last stripe has fewer */
     uint32_t generation;
     const void *context;
-    int32_t timeout; /* ms; 0: none */
+    int32_t timeout, cpu_timeout; /* ms; 0: none */
     bool fresh;      /* retries: a worker that has run nothing yet runs one of them, as its first; see bequest.c */
     _Atomic uint32_t stop; /* workers must begin no further visit or item. Caller; see pp_job_must_stop() */
     uint64_t seed;

@@ -4,9 +4,9 @@
  *            caller            a worker              that worker
  *     FREE ---------> PENDING ---------> RUNNING ---------------> DONE
  *                        |                  |
- *                 caller |                  | caller (KILLED) or supervisor (OVERDUE); only then is the worker
- *                        v                  v killed, and a worker whose own swap fails stops
- *                    CANCELLED        KILLED, OVERDUE
+ *                 caller |                  | caller (KILLED) or supervisor (OVERDUE: it has run for too long; SPENT:
+ *                        v                  v it has used too much CPU time); only then is the worker killed, and a
+ *                    CANCELLED    KILLED, OVERDUE, SPENT   worker whose own swap fails stops
  *
  * A job goes through PENDING, RUNNING (its first worker) and DONE (caller). A worker's visit to a job has a word of the
  * same phases in the worker's record, where the generation counts visits and items. If the job has a time-out, or the
@@ -23,7 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum pp_phase { PP_FREE, PP_PENDING, PP_RUNNING, PP_DONE, PP_CANCELLED, PP_KILLED, PP_OVERDUE };
+enum pp_phase { PP_FREE, PP_PENDING, PP_RUNNING, PP_DONE, PP_CANCELLED, PP_KILLED, PP_OVERDUE, PP_SPENT };
 
 /* generation 32 bits | the worker's life 16 | worker 12 | phase 4 */
 static inline uint64_t pp_state(uint32_t generation, enum pp_phase phase, uint32_t worker, uint32_t life) {
@@ -38,6 +38,10 @@ static inline uint32_t pp_generation_of(uint64_t state) {
 }
 static inline uint32_t pp_worker_of(uint64_t state) {
     return (uint32_t)(state >> 4) & 0xfffU;
+}
+/* Whether a worker runs it, or is about to be killed for it. */
+static inline bool pp_is_at_work(enum pp_phase phase) {
+    return phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE || phase == PP_SPENT;
 }
 /* Whether `state` is that of a task in the hands of this life of this worker. */
 static inline bool pp_is_held_by(uint64_t state, uint32_t worker, uint32_t life) {
@@ -75,7 +79,7 @@ static inline bool pp_state_close(_Atomic uint64_t *word, uint64_t running) {
 static inline bool pp_state_cancel(_Atomic uint64_t *word, uint32_t generation) {
     return pp_swap(word, pp_state(generation, PP_PENDING, 0, 0), pp_state(generation, PP_CANCELLED, 0, 0));
 }
-/* RUNNING → KILLED (caller) or OVERDUE (supervisor), of exactly the task or item that was seen running. */
+/* RUNNING → KILLED (caller), OVERDUE or SPENT (supervisor), of exactly the task or item that was seen running. */
 static inline bool pp_state_kill(_Atomic uint64_t *word, uint64_t running, enum pp_phase reason) {
     return pp_phase_of(running) == PP_RUNNING && pp_swap(word, running, (running & ~(uint64_t)0xf) | (uint64_t)reason);
 }
@@ -87,8 +91,7 @@ static inline void pp_item_none(_Atomic uint64_t *word, uint32_t worker, uint32_
 /* Whether it is a word that this worker writes, or that a kill makes of one. */
 static inline bool pp_is_item_of(uint64_t word, uint32_t worker, uint32_t life) {
     enum pp_phase phase = pp_phase_of(word);
-    return pp_is_held_by(word, worker, life) &&
-           (phase == PP_FREE || phase == PP_RUNNING || phase == PP_KILLED || phase == PP_OVERDUE);
+    return pp_is_held_by(word, worker, life) && (phase == PP_FREE || pp_is_at_work(phase));
 }
 static inline uint64_t pp_item_begin(_Atomic uint64_t *word, uint32_t item, uint32_t worker, uint32_t life) {
     uint64_t running = pp_state(item, PP_RUNNING, worker, life);

@@ -6,15 +6,26 @@
 #define NS_PER_MS 1000000U
 #define INITIALIZERS 10U          /* so many times as long as the longest so far may an initializer take, */
 #define INITIALIZER_NS 1000000000U /* and this, and the longest time-out */
+#define CPU_LOOKS 8       /* at CPU time, while the limit passes */
+#define CPU_LOOK_MOST 100 /* ms between two looks */
 
-bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout) {
+int32_t pp_timer_interval(int32_t timeout, int32_t cpu_timeout) {
+    if (cpu_timeout <= 0) return timeout;
+    int32_t look = cpu_timeout / CPU_LOOKS;
+    if (look < 1) look = 1;
+    if (look > CPU_LOOK_MOST) look = CPU_LOOK_MOST;
+    return timeout > 0 && timeout < look ? timeout : look;
+}
+
+bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout, int32_t cpu_timeout) {
     struct pp_control *control = shared->control;
+    int32_t interval = pp_timer_interval(timeout, cpu_timeout);
     atomic_fetch_add_explicit(&control->timed, 1, memory_order_seq_cst);
     bool runs = atomic_load_explicit(&control->timers_on, memory_order_seq_cst) != 0;
     if (!runs || (uint32_t)timeout > atomic_load_explicit(&control->longest, memory_order_relaxed))
         atomic_store_explicit(&control->longest, (uint32_t)timeout, memory_order_relaxed);
-    if (runs && timeout >= *shortest) return false;
-    *shortest = timeout;
+    if (runs && interval >= *shortest) return false;
+    *shortest = interval;
     atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
     return true;
 }
@@ -27,8 +38,15 @@ void pp_timer_end(struct pp_shared *shared) {
 struct timed {
     _Atomic uint64_t *word; /* its state word; NULL: the worker runs nothing */
     uint64_t running;       /* what the word said */
-    int32_t timeout;        /* ms; 0 or less: none */
+    uint64_t ticket;        /* of the task or job */
+    int32_t timeout, cpu_timeout; /* ms; 0 or less: none */
 };
+
+/* Whether workers cannot write there. */
+static bool is_input(const struct pp_shared *shared, const void *address) {
+    const char *at = address;
+    return at >= shared->inputs && at < shared->inputs + shared->inputs_size;
+}
 
 static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
     struct timed task = {.word = NULL};
@@ -36,7 +54,10 @@ static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
     uint32_t slot = pp_ticket_slot(ticket);
     task.running = pp_ticket_word(shared, ticket);
     if (task.running == 0) return task;
-    task.timeout = shared->descs[slot].timeout; /* PP_IS_JOB is no time-out */
+    const struct pp_desc *desc = &shared->descs[slot];
+    task.timeout = desc->timeout; /* PP_IS_JOB is no time-out */
+    if (desc->shape.has_cpu_timeout) task.cpu_timeout = shared->cpu_timeouts[slot];
+    task.ticket = ticket;
     task.word = &shared->outcomes[slot].state;
     return task;
 }
@@ -50,19 +71,35 @@ static struct timed item_of(struct pp_shared *shared, uint32_t worker) {
     uint32_t slot = pp_ticket_slot(ticket);
     if (ticket == 0 || slot >= PP_SLOTS) return item;
     const struct pp_desc *desc = &shared->descs[slot];
-    const char *plan = desc->in;
-    if (desc->timeout != PP_IS_JOB || plan < shared->inputs || plan >= shared->inputs + shared->inputs_size)
-        return item;
-    item.timeout = ((const struct pp_job_plan *)(const void *)plan)->timeout;
+    const struct pp_job_plan *plan = desc->in;
+    if (desc->timeout != PP_IS_JOB || !is_input(shared, plan)) return item;
+    item.timeout = plan->timeout;
+    item.cpu_timeout = plan->cpu_timeout;
+    item.ticket = ticket;
     item.word = pp_record_word(record);
     return item;
 }
 
-/* When the worker's task or item is due; UINT64_MAX: it has no time-out, or the worker does not run it. */
-static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now) {
+/* Whether the worker runs it, and it has a limit. */
+static bool is_timed(const struct pp_shared *shared, uint32_t worker, const struct timed *timed) {
     uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
-    if (!timed->word || timed->timeout <= 0) return UINT64_MAX;
-    if (pp_phase_of(timed->running) != PP_RUNNING || !pp_is_held_by(timed->running, worker, life)) return UINT64_MAX;
+    if (!timed->word || (timed->timeout <= 0 && timed->cpu_timeout <= 0)) return false;
+    return pp_phase_of(timed->running) == PP_RUNNING && pp_is_held_by(timed->running, worker, life);
+}
+
+/* Whether it has used more CPU time than it may. The word was read before: if the swap of it succeeds after this, what
+ * the worker has used between the two looks was all used by this task or item. */
+static bool is_spent(const struct timed *timed, uint64_t cpu, struct pp_timer_sight *sight) {
+    if (cpu != 0 && timed->ticket == sight->ticket && timed->running == sight->word && cpu >= sight->cpu)
+        return cpu - sight->cpu >= (uint64_t)timed->cpu_timeout * NS_PER_MS;
+    *sight = (struct pp_timer_sight){0};
+    if (cpu != 0) *sight = (struct pp_timer_sight){.ticket = timed->ticket, .word = timed->running, .cpu = cpu};
+    return false;
+}
+
+/* When the worker's task or item is due; UINT64_MAX: it has no time-out. */
+static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now) {
+    if (timed->timeout <= 0) return UINT64_MAX;
     return pp_record_started(&shared->records[worker], now) + (uint64_t)timed->timeout * NS_PER_MS;
 }
 
@@ -90,33 +127,51 @@ static uint64_t finalizer_due_at(struct pp_shared *shared, uint32_t worker, uint
     return pp_record_is_ending(record) ? pp_record_started(record, now) + most : UINT64_MAX;
 }
 
-uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
-                        void (*kill)(void *context, uint32_t worker), void *context) {
+/* When the one or the other is due; UINT64_MAX: neither runs, or all limits that are open are of CPU time. */
+static uint64_t between_tasks_due_at(struct pp_shared *shared, uint32_t worker, uint64_t longest, uint64_t most,
+                                     uint64_t now) {
+    if (most == 0) return UINT64_MAX;
+    uint64_t begin = initializer_due_at(shared, worker, longest, most);
+    uint64_t end = finalizer_due_at(shared, worker, most, now);
+    return begin < end ? begin : end;
+}
+
+/* Looks at what the worker runs, and kills it if it is past a limit. Returns when its task or item is due, or
+ * UINT64_MAX. The swaps fail if that has ended since it was read: a later one has another word. */
+static uint64_t check_one(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now,
+                          struct pp_timer_sight *sight, const struct pp_timer_hands *hands) {
+    if (!is_timed(shared, worker, timed)) return UINT64_MAX;
+    uint64_t due = due_at(shared, worker, timed, now);
+    enum pp_phase reason = due <= now ? PP_OVERDUE : PP_RUNNING;
+    if (timed->cpu_timeout > 0 && is_spent(timed, hands->cpu_time(hands->context, worker), sight)) reason = PP_SPENT;
+    if (reason != PP_RUNNING && pp_state_kill(timed->word, timed->running, reason)) hands->kill(hands->context, worker);
+    return due > now ? due : UINT64_MAX;
+}
+
+uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer *timer,
+                        const struct pp_timer_hands *hands) {
     struct pp_control *control = shared->control;
-    if (*shortest == 0) return UINT64_MAX;
+    if (timer->shortest == 0) return UINT64_MAX;
     if (atomic_load_explicit(&control->timed, memory_order_seq_cst) == 0) {
         atomic_store_explicit(&control->timers_on, 0, memory_order_seq_cst);
         if (atomic_load_explicit(&control->timed, memory_order_seq_cst) == 0) {
-            *shortest = 0;
+            timer->shortest = 0;
             return UINT64_MAX;
         }
         atomic_store_explicit(&control->timers_on, 1, memory_order_seq_cst);
     }
-    uint64_t next = now + (uint64_t)*shortest * NS_PER_MS;
+    uint64_t next = now + (uint64_t)timer->shortest * NS_PER_MS;
     uint32_t workers = atomic_load_explicit(&control->workers, memory_order_relaxed);
     uint64_t most = (uint64_t)atomic_load_explicit(&control->longest, memory_order_relaxed) * NS_PER_MS;
     uint64_t longest = longest_initializer(shared, workers);
     for (uint32_t w = 0; w < workers; w++) {
-        uint64_t begin = initializer_due_at(shared, w, longest, most), end = finalizer_due_at(shared, w, most, now);
-        uint64_t first = begin < end ? begin : end;
-        if (first <= now) kill(context, w);
+        uint64_t first = between_tasks_due_at(shared, w, longest, most, now);
+        if (first <= now) hands->kill(hands->context, w);
         if (first > now && first < next) next = first;
         const struct timed both[] = {task_of(shared, w), item_of(shared, w)};
         for (int i = 0; i < 2; i++) {
-            uint64_t due = due_at(shared, w, &both[i], now);
-            /* The swap fails if the task or item has ended since it was read: a later one has another word. */
-            if (due <= now && pp_state_kill(both[i].word, both[i].running, PP_OVERDUE)) kill(context, w);
-            if (due > now && due < next) next = due;
+            uint64_t due = check_one(shared, w, &both[i], now, &timer->sights[w][i], hands);
+            if (due < next) next = due;
         }
     }
     return next;

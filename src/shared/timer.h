@@ -8,30 +8,56 @@
  *     supervisor:  clears timers_on; looks at the count
  * One of the two sees the other, so the clock is never off while something has a time-out.
  *
+ * CPU time is sampled. At its looks the supervisor notes what each worker runs that has such a limit, and the CPU time
+ * that the worker has used by then: at least as much as when the task or item was started. If a later look finds the
+ * same task or item, it has itself used what the worker has used since, so it is never killed too early; and since the
+ * looks come eight times while the limit passes, or ten times a second, it is killed soon after. The worker pays
+ * nothing for that. Workers that are no processes look at their own clocks instead, once a task has returned: see
+ * work.h.
+ *
  * What a worker does between two tasks has no word and no time-out of its own, but work may wait for it. So while the
  * clock runs, a worker is also killed that ends by itself and whose finalizer has run for longer than the longest of
  * the time-outs, or whose initializer takes much longer than others have taken. It then has nothing in its hands that
  * it has started, so no task is blamed.
  *
- * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE,
- * or while it runs nothing: before its initializer has returned, or after it has said that it ends by itself.
+ * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE
+ * or SPENT, or while it runs nothing: before its initializer has returned, or after it has said that it ends by itself.
  * Called by: the caller's layer (begin, end), supervisor (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
 
 #include "shared/shared.h"
 
-/* Caller: a task or job with this time-out in ms was submitted; is done. The first returns whether the supervisor must
- * be sent PP_TIMER with the time-out. shortest: the shortest time-out that the supervisor was told; kept between calls,
- * 0 at first. */
-bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout);
+/* Caller: a task or job with these limits in ms, 0: none, was submitted; is done. The first returns whether the
+ * supervisor must be sent PP_TIMER with *shortest: how often it must look at the least, as it was told last; kept
+ * between calls, 0 at first. */
+bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout, int32_t cpu_timeout);
 void pp_timer_end(struct pp_shared *shared);
 
-/* Supervisor: swaps the state word of each task or item that is overdue at `now`, and calls `kill` for its worker; also
- * for a worker whose initializer or finalizer is overdue.
- * Returns when to check again; UINT64_MAX: after the next PP_TIMER. shortest: the shortest time-out that was announced,
- * in ms; set to 0 when the clock stops. */
-uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, uint32_t *shortest,
-                        void (*kill)(void *context, uint32_t worker), void *context);
+/* How often the supervisor must look, in ms, at what has these two limits; 0: it has none. */
+int32_t pp_timer_interval(int32_t timeout, int32_t cpu_timeout);
+
+/* The supervisor's own. */
+struct pp_timer {
+    uint32_t shortest; /* time-out that was announced, ms; set to 0 when the clock stops */
+    /* Each worker's task and item with a limit of CPU time at the last look: its ticket and state word, and what the
+     * worker had used of CPU time when it was first seen; all 0: none was seen. */
+    struct pp_timer_sight {
+        uint64_t ticket, word, cpu;
+    } sights[PP_WORKERS][2];
+};
+
+/* What the timer can do to workers. cpu_time: ns that the worker has used; 0: not known. */
+struct pp_timer_hands {
+    void (*kill)(void *context, uint32_t worker);
+    uint64_t (*cpu_time)(void *context, uint32_t worker);
+    void *context;
+};
+
+/* Supervisor: swaps the state word of each task or item that is past one of its limits at `now`, and kills its worker;
+ * also a worker whose initializer or finalizer is overdue.
+ * Returns when to check again; UINT64_MAX: after the next PP_TIMER. */
+uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer *timer,
+                        const struct pp_timer_hands *hands);
 
 #endif

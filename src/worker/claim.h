@@ -132,6 +132,10 @@ static inline void pp_start_clock(struct pp_claimer *c, uint64_t now) {
     /* Release: the supervisor, which has seen RUNNING, sees 0 or this. */
     atomic_store_explicit(&c->record->started, now, memory_order_release);
 }
+/* When the task or item that has a limit was started. */
+static inline uint64_t pp_started(const struct pp_claimer *c) {
+    return atomic_load_explicit(&c->record->started, memory_order_relaxed);
+}
 /* For a claimer that no supervisor watches: swaps what it runs to OVERDUE if it has run for so many ns since its start.
  * word: the state word of the task or item; running: what it says. */
 void pp_check_clock(const struct pp_claimer *claimer, _Atomic uint64_t *word, uint64_t running, uint64_t most,

@@ -79,6 +79,11 @@ struct pp_worker_relief {
     uint64_t pause; /* ns until the next look; 0: there is nothing to expect, or the worker has just worked */
 };
 
+/* When it last looked at its thread's CPU time, and what that was, ns. */
+struct pp_worker_cpu {
+    uint64_t at, used;
+};
+
 /* Memory of its own, for jobs that have no part of their scratch for it, and for tasks with generous room. */
 struct pp_worker_scratch {
     char *base;
@@ -98,6 +103,7 @@ struct worker {
     struct pp_worker_idle idle;
     struct pp_worker_jobs jobs;
     struct pp_worker_relief relief;
+    struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;
 };
@@ -109,9 +115,15 @@ noreturn void pp_work_die(struct worker *w, int status);
 /* The caller or the supervisor has swapped the state word of what this worker runs, and is about to kill the worker:
  * it must touch nothing more. */
 noreturn void pp_work_await_kill(struct worker *w);
-/* A worker that cannot be killed checks its own time-out once the task or item has returned, as the supervisor would
- * have done. */
-void pp_work_check_clock(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout);
+/* A worker that cannot be killed notes when a task or item starts that may use so many ms of CPU time, and checks its
+ * limits in ms once it has returned, as the supervisor would have done. word: its state word; running: what that says.
+ *
+ * CPU time is looked at by a system call, so not for each of many short items: one that takes less time than it may use
+ * of CPU time has not used it up, and if the last look was before its start, all that was used between the two is at
+ * most the time between them. */
+void pp_work_note_start(struct worker *w, uint64_t now, int32_t cpu_timeout);
+void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout,
+                          int32_t cpu_timeout);
 /* Writes the output of a task before its process may die. */
 static inline void pp_work_flush(const struct worker *w) {
     if (!w->ends) pp_child_flush();

@@ -120,12 +120,13 @@ static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *p
         if (!pp_may_begin(c->record, c->stretch.expected) && pp_heed(c, item.begin) <= item.begin) break;
         uint64_t now = pp_now();
         pp_leavings_look(&w->leavings, now);
+        pp_work_note_start(w, now, plan->cpu_timeout);
         uint64_t running = pp_begin_item(c, item.begin, now);
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
         PP_POINT("item ran");
-        pp_work_check_clock(w, pp_item_word(c), running, plan->timeout);
+        pp_work_check_limits(w, pp_item_word(c), running, plan->timeout, plan->cpu_timeout);
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
         if (w->bounds.has_quota) w->bounds.quota--;
         if (item.in) item.in += plan->in_size;
@@ -209,8 +210,8 @@ static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *sc
 }
 
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
-    bool careful =
-        plan->timeout || w->bounds.has_quota || w->bounds.soft_limit || w->options->fresh_after_failure;
+    bool careful = plan->timeout || plan->cpu_timeout || w->bounds.has_quota || w->bounds.soft_limit ||
+                   w->options->fresh_after_failure;
     return careful ? take_some(w, plan, scratch, 0) : visit_job(w, plan, scratch);
 }
 

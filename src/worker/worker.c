@@ -11,6 +11,7 @@
 #include "worker/work.h"
 
 #define NS_PER_MS 1000000U
+#define CPU_LOOK_NS 1000000U /* how old a look at the CPU time may be when an item starts */
 #define PATIENCE_NS 1000000000U /* how long a worker waits for the kill that was announced to it */
 #define PAUSE_NS 50000000U /* how long a worker that may not start anything waits until it looks again */
 #define LOOK_NS 50000U /* how long an idle worker looks before it sleeps: bench_limits, "pi-100us", "round-awake" */
@@ -42,9 +43,23 @@ char *pp_work_scratch(struct worker *w, size_t size) {
     return own->base;
 }
 
-void pp_work_check_clock(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout) {
-    if (!w->ends || timeout <= 0) return;
-    pp_check_clock(&w->claimer, word, running, (uint64_t)timeout * NS_PER_MS, pp_now());
+void pp_work_note_start(struct worker *w, uint64_t now, int32_t cpu_timeout) {
+    if (!w->ends || cpu_timeout <= 0 || now - w->cpu.at < CPU_LOOK_NS) return;
+    w->cpu = (struct pp_worker_cpu){.at = now, .used = pp_cpu_time_here()};
+}
+
+static bool has_spent(const struct worker *w, uint64_t most) {
+    uint64_t before = pp_started(&w->claimer) - w->cpu.at, used = pp_cpu_time_here() - w->cpu.used;
+    return used >= before && used - before >= most;
+}
+
+void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout,
+                          int32_t cpu_timeout) {
+    if (!w->ends || (timeout <= 0 && cpu_timeout <= 0)) return;
+    uint64_t now = pp_now(), most = (uint64_t)cpu_timeout * NS_PER_MS;
+    if (timeout > 0) pp_check_clock(&w->claimer, word, running, (uint64_t)timeout * NS_PER_MS, now);
+    if (cpu_timeout > 0 && now - pp_started(&w->claimer) >= most && has_spent(w, most))
+        pp_state_kill(word, running, PP_SPENT);
 }
 
 void pp_work_end_forked(void) {
