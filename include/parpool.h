@@ -701,9 +701,9 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
  * Ownership: the caller's, until pool_free() or pool_destroy(), which ends it in all processes. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
-/* Gives back what pool_alloc() returned, once no task uses it. Large blocks go back to the system at once, unless the
- * program soon takes as much again and again; the rest does when the pool ends. For that the system needs a call that
- * POSIX has not (Linux: MADV_REMOVE).
+/* Gives back what pool_alloc() returned, once no task uses it. Large blocks go back to the system at once, or, if
+ * the program takes as much again and again, in a call a second after that; the rest does when the pool ends. For that
+ * the system needs a call that POSIX has not (Linux: MADV_REMOVE).
  * pool: NULL, or in another process: nothing happens. data: of pool_alloc(); NULL: nothing happens.
  * Returns: nothing. Blocks: no. Callable: any thread. Ownership: the memory is the pool's again. */
 PARPOOL_API void pool_free(struct pool *pool, void *data);

@@ -335,6 +335,20 @@ TEST_CASE(large_blocks_arguments_and_results_go_back_to_the_system_when_they_are
     pool_destroy(pool);
 }
 
+TEST_CASE(what_a_loop_of_large_jobs_has_used_goes_back_a_second_after_its_end) {
+    places = shared(sizeof *places);
+    if (pages_in(places, 1) < 0) return;
+    struct pool *pool = pool_of(1);
+    char *copy = calloc(1, HEAVY);
+    for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, heavy_task, copy, HEAVY, HEAVY), copy));
+    sleep_ms(1100);
+    assert_squares_in_turn(pool, 1);
+    assert_int_equal(pages_in(places->in, HEAVY), 0);
+    assert_int_equal(pages_in(places->out, HEAVY), 0);
+    free(copy);
+    pool_destroy(pool);
+}
+
 struct inheritance {
     struct gate gate;
     const char *arena;
@@ -449,6 +463,7 @@ int main(int argc, char **argv) {
         TEST(submit_and_map_fail_without_room_and_work_once_there_is_some),
         TEST(room_for_large_items_comes_back),
         TEST(large_blocks_arguments_and_results_go_back_to_the_system_when_they_are_freed),
+        TEST(what_a_loop_of_large_jobs_has_used_goes_back_a_second_after_its_end),
         TEST(a_pool_that_has_ended_keeps_no_memory_though_a_child_of_the_program_has_the_mapping),
         TEST(threads_may_allocate_at_the_same_time),
 #if LINUX

@@ -2,6 +2,14 @@
 
 #include <string.h>
 
+void pp_memory_settle(struct pool *pool) {
+    struct pp_memory *memory = &pool->memory;
+    uint64_t now = pp_last_tick();
+    struct pp_heap *heaps[] = {&memory->inputs, &memory->results, &memory->arena, &memory->work};
+    memory->holds_back = false;
+    for (size_t i = 0; i < sizeof heaps / sizeof *heaps; i++) memory->holds_back |= !pp_heap_settle(heaps[i], now);
+}
+
 void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_huge_pages *take) {
     size_t untouched = 0;
     /* Memory that was given before may have been touched, page by page: only what is fresh counts. */

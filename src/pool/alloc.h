@@ -14,6 +14,9 @@ static inline bool pp_is_in_arena(const struct pool *pool, const void *data, siz
  * untouched. */
 #define PP_SURELY_USED ((size_t)4096)
 
+/* Gives back to the system what heaps have held back, if the program has stopped taking and freeing much. */
+void pp_memory_settle(struct pool *pool);
+
 /* As pp_heap_alloc(), for memory that will all be used. */
 void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
 

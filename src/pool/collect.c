@@ -1,5 +1,6 @@
 #include "pool/collect.h"
 
+#include "pool/alloc.h"
 #include "pool/break.h"
 #include "pool/corpse.h"
 #include "pool/death.h"
@@ -119,6 +120,7 @@ void pp_collect(struct pool *pool) {
     if (pp_notice_waits(&pool->shared)) read_notices(pool);
     if (pool->queue.count || pool->short_of_room.count) pp_dispatch(pool);
     if (!pp_list_is_empty(&pool->jobs.waiting)) pp_jobs_look(pool);
+    if (pool->memory.holds_back) pp_memory_settle(pool);
 }
 
 /* The worker writes the state word before it announces the outcome, and a caller that waits awake looks at the word. */

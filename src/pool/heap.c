@@ -231,9 +231,21 @@ static void count_freed(struct pp_heap *heap, uint32_t pages) {
     if (heap->freed < MUCH) return;
     heap->freed = 0;
     heap->looked_at = pp_now();
-    if (heap->takes_again) return;
+    if (!heap->takes_again) {
+        join_kept(heap);
+        give_back(heap);
+    } else if (heap->holds_back) {
+        *heap->holds_back = true;
+    }
+}
+
+bool pp_heap_settle(struct pp_heap *heap, uint64_t now) {
+    if (!heap->takes_again) return true;
+    if (now < heap->looked_at + SOON_NS) return false;
+    heap->takes_again = false;
     join_kept(heap);
     give_back(heap);
+    return true;
 }
 
 static void count_taken(struct pp_heap *heap, uint32_t pages) {

@@ -10,7 +10,8 @@
  * the next such block, as long as there is other memory: bench_limits, "generous".
  *
  * Free memory goes back to the system once much was freed, unless as much was taken again within a second: then the
- * program goes on taking and freeing, and would have the same pages cleared again and again.
+ * program goes on taking and freeing, and would have the same pages cleared again and again. pp_heap_settle() gives
+ * back what is left of that.
  *
  * Invariant: every page below `frontier` belongs to exactly one run; pages from `touched` on and those of a run that is
  * not touched are zero, unless a task has written where it must not. Always under the pool's lock. */
@@ -40,7 +41,8 @@ struct pp_heap {
     uint32_t kept, kept_length;          /* free runs that are not joined with others, all of this length: the first */
     uint32_t freed, taken;               /* pages, in runs, since each was last looked at */
     uint64_t looked_at;                  /* ns when `freed` was */
-    bool takes_again;                    /* what is freed is soon taken again */
+    bool takes_again;                    /* what is freed is soon taken again … */
+    bool *holds_back;                    /* … so set this when much is free; may be NULL */
 };
 
 void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget);
@@ -66,6 +68,9 @@ static inline char *pp_heap_fresh(const struct pp_heap *heap) {
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
 /* Does nothing if this heap has no such block. So an argument may be freed that lies in the program's own memory. */
 void pp_heap_free(struct pp_heap *heap, void *block);
+/* Gives free memory back to the system if no more was freed for a second. Returns false if that is to be tried again.
+ * now: ns. */
+bool pp_heap_settle(struct pp_heap *heap, uint64_t now);
 static inline bool pp_heap_holds(const struct pp_heap *heap, const void *address, size_t size) {
     uintptr_t at = (uintptr_t)address, base = (uintptr_t)heap->base;
     size_t all = pp_heap_size(heap);

@@ -82,6 +82,7 @@ struct pp_memory {
     struct pp_heap arena;   /* the program's own data */
     struct pp_heap work;    /* what jobs need to run */
     size_t arena_left;
+    bool holds_back; /* some of it that is free; see pp_memory_settle() */
     _Atomic bool no_huge_pages; /* the system has refused one */
 };
 
