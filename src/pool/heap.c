@@ -225,12 +225,12 @@ static void keep_or_free(struct pp_heap *heap, uint32_t run) {
     heap->kept_length = r->length;
 }
 
-/* The clock is looked at once for many pages: small blocks do not notice. */
+/* The clock, which need not be exact, is looked at once for many pages: small blocks do not notice. */
 static void count_freed(struct pp_heap *heap, uint32_t pages) {
     heap->freed = pages > UINT32_MAX - heap->freed ? UINT32_MAX : heap->freed + pages;
     if (heap->freed < MUCH) return;
     heap->freed = 0;
-    heap->looked_at = pp_now();
+    heap->looked_at = pp_last_tick();
     if (!heap->takes_again) {
         join_kept(heap);
         give_back(heap);
@@ -252,7 +252,7 @@ static void count_taken(struct pp_heap *heap, uint32_t pages) {
     heap->taken = pages > UINT32_MAX - heap->taken ? UINT32_MAX : heap->taken + pages;
     if (heap->taken < MUCH) return;
     heap->taken = 0;
-    heap->takes_again = heap->looked_at && pp_now() - heap->looked_at < SOON_NS;
+    heap->takes_again = heap->looked_at && pp_last_tick() - heap->looked_at < SOON_NS;
 }
 
 /* A free run of at least `length` pages, or 0. */
