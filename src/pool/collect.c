@@ -23,8 +23,7 @@ static void collect_ticket(struct pool *pool, uint64_t ticket) {
     else pp_outcome_take(pool, pp_ticket_slot(ticket));
 }
 
-#define AHEAD 8       /* outcomes that are prefetched before they are taken in */
-#define SOON (AHEAD / 2) /* and then, by what is there of their futures, the messages with short results */
+#define AHEAD 8 /* outcomes that are prefetched before they are taken in */
 
 static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots.table[slot].future;
@@ -33,12 +32,8 @@ static void prefetch_outcome(const struct pool *pool, uint32_t slot) {
     pp_prefetch(future);
     pp_prefetch(&future->observers);
     pp_prefetch(future->small);
-}
-
-static void prefetch_message(const struct pool *pool, uint32_t slot) {
-    const struct future *future = pool->slots.table[slot].future;
-    if (!future || future->out_size <= PP_RESULT_PAGE) return;
-    pp_prefetch(pool->shared.messages[slot]);
+    if (!pool->memory.has_generous) return;
+    pp_prefetch(pool->shared.messages[slot]); /* which may have a short result */
     pp_prefetch(pool->shared.messages[slot] + PP_LINE);
 }
 
@@ -63,8 +58,6 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
     for (uint64_t i = head; i != tail; i++) {
         uint64_t ahead = atomic_load_explicit(pp_done_entry(shared, worker, i + AHEAD), memory_order_relaxed);
         if (tail - i > AHEAD) prefetch_outcome(pool, pp_ticket_slot(ahead) % PP_SLOTS);
-        uint64_t soon = atomic_load_explicit(pp_done_entry(shared, worker, i + SOON), memory_order_relaxed);
-        if (tail - i > SOON) prefetch_message(pool, pp_ticket_slot(soon) % PP_SLOTS);
         collect_ticket(pool, atomic_load_explicit(pp_done_entry(shared, worker, i), memory_order_relaxed));
     }
     /* If the worker has written over entries while they were read, it ran over as well. */

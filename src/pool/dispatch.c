@@ -64,6 +64,7 @@ static void describe(struct pool *pool, struct future *future) {
 /* Finds room for the result, unless the task has some. */
 static inline bool find_room(struct pool *pool, struct future *future) {
     if (future->out_size <= PP_RESULT_PAGE || future->result) return true;
+    pool->memory.has_generous = true;
     future->result = pp_heap_alloc(&pool->memory.results, future->out_size, false);
     return future->result != NULL;
 }

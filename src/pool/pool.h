@@ -83,6 +83,7 @@ struct pp_memory {
     struct pp_heap work;    /* what jobs need to run */
     size_t arena_left;
     bool holds_back; /* some of it that is free; see pp_memory_settle() */
+    bool has_generous; /* a task had generous room for its result */
     _Atomic bool no_huge_pages; /* the system has refused one */
 };
 
