@@ -55,25 +55,25 @@ static void forget_unseen(struct pp_worker_relief *relief) {
     }
 }
 
-static bool take_over_from(struct worker *w, uint32_t from, uint64_t job) {
-    if (pp_limit_is_set(w->options) &&
-        !pp_limit_allows(w->options, &w->bounds.watch, w->claimer.shared, w->claimer.number))
-        return false;
-    return pp_work_take_over(w, from, job);
+static bool may_start(struct worker *w) {
+    struct pp_claimer *c = &w->claimer;
+    return !pp_limit_is_set(w->options) || pp_limit_allows(w->options, &w->bounds.watch, c->shared, c->number);
 }
 
-bool pp_work_relieve(struct worker *w) {
+bool pp_work_find_slow(struct worker *w, uint32_t *from, uint64_t *job) {
     uint32_t workers = count_workers(w);
     uint64_t now = 0;
-    for (uint32_t i = 1; i < workers; i++) {
-        uint32_t other = (w->claimer.number + i) % workers; /* each begins behind itself: several find several */
-        struct pp_prospect prospect = pp_stretch_look(w->claimer.shared, other);
+    bool found = false;
+    for (uint32_t i = 1; i < workers && !found; i++) {
+        *from = (w->claimer.number + i) % workers; /* each begins behind itself: several find several */
+        struct pp_prospect prospect = pp_stretch_look(w->claimer.shared, *from);
         if (prospect.left == 0) continue;
+        *job = prospect.job;
         if (now == 0) now = pp_now();
-        if (is_slow(&w->relief, other, &prospect, now) && take_over_from(w, other, prospect.job)) return true;
+        found = is_slow(&w->relief, *from, &prospect, now);
     }
-    forget_unseen(&w->relief);
-    return false;
+    if (!found) forget_unseen(&w->relief);
+    return found && may_start(w);
 }
 
 /* Whether any worker has something left, or may have claimed it just now. */

@@ -190,8 +190,8 @@ bool pp_work_take_over(struct worker *w, uint32_t from, uint64_t ticket);
 
 /* ---- relief.c */
 
-/* Takes over items of a worker that is slow. Returns false if there are none. */
-bool pp_work_relieve(struct worker *w);
+/* Finds a worker that is slow and has something left of this job. Returns false if there is none. */
+bool pp_work_find_slow(struct worker *w, uint32_t *from, uint64_t *job);
 /* For a worker that is about to sleep, after it has announced that: when it must look again whether another is slow
  * (ns); UINT64_MAX: not until it is woken. */
 uint64_t pp_work_relief_due(struct worker *w, uint64_t now);

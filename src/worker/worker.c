@@ -253,12 +253,19 @@ void pp_worker_initialize(struct worker *w) {
     if (!w->ends) pp_shared_protect_starts(w->claimer.shared);
 }
 
+/* Takes over what another worker has not begun, if that is slow. */
+static bool relieve(struct worker *w) {
+    uint32_t from;
+    uint64_t job;
+    return pp_work_find_slow(w, &from, &job) && pp_work_take_over(w, from, job);
+}
+
 bool pp_worker_step(struct worker *w) {
     if (w->bounds.inherited) pp_work_on_bequest(w);
     bool worked = pp_work_on_tickets(w);
     if (worked) pp_work_retire_if_due(w);
     /* Tickets and jobs in turn: neither keeps the other waiting. */
-    if (!pp_work_on_jobs(w) && (worked || (!pp_work_steal(w) && !pp_work_relieve(w)))) return worked;
+    if (!pp_work_on_jobs(w) && (worked || (!pp_work_steal(w) && !relieve(w)))) return worked;
     pp_work_retire_if_due(w);
     return true;
 }
