@@ -388,6 +388,14 @@ enum {
  * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_shutdown(struct pool *pool, int flags, int timeout);
 
+/* Interrupts the pool, as for Ctrl-C: what runs is killed, what waits is cancelled, and calls that wait for it return
+ * POOL_ECANCELLED. It happens in a call that waits, which need not be in progress yet. Results that are there stay, and
+ * the pool can be used on. With POOL_THREADS and POOL_INLINE a running task goes on until it returns.
+ * pool: of this process; pool_destroy() must not have been called.
+ * Returns: 0, POOL_EINVAL, POOL_EFOREIGN
+ * Blocks: no. Callable: any thread, in signal handlers too. Ownership: unchanged. */
+PARPOOL_API int pool_interrupt(struct pool *pool);
+
 /* Counts the CPUs that this process may use, by its affinity mask and its cgroup's quota.
  * Returns: the number, at least 1. Blocks: no. Callable: anywhere but in a signal handler. Ownership: unchanged. */
 PARPOOL_API int pool_cpu_count(void);

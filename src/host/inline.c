@@ -15,6 +15,7 @@
 #include "host/backends.h"
 #include "pool/bell.h"
 #include "pool/call.h"
+#include "pool/interrupt.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "shared/notice.h"
@@ -83,8 +84,8 @@ static void end_life(struct pool *pool) {
     w->lives = false;
 }
 
-/* Runs work until there is none, a progress callback is due, or the worker's life ends, since its death must then be
- * collected first. Returns whether it did anything. */
+/* Runs work until there is none, a progress callback is due, the program has interrupted the pool, or the worker's life
+ * ends, since its death must then be collected first. Returns whether it did anything. */
 static bool work(struct pool *pool) {
     struct inline_worker *w = pool->backend_state;
     bool worked = false, more;
@@ -95,6 +96,7 @@ static bool work(struct pool *pool) {
         if (!more) return worked;
         worked = true;
         if (w->due != UINT64_MAX && pp_now() >= w->due) return true;
+        if (atomic_load_explicit(&pool->interrupted, memory_order_relaxed)) return true;
     }
     end_life(pool);
     begin_life(pool);
@@ -159,6 +161,7 @@ static void drive_inline(struct pool *pool) {
     while (worked && has_work(pool) && !w->driving) {
         w->due = pp_reports_due(pool);
         worked = drive(pool, work);
+        pp_obey_interrupt(pool);
         pp_advance(pool);
         if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
         pp_settle(pool);

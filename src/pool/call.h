@@ -29,9 +29,12 @@ static inline bool pp_all_are_foreign(void) {
 }
 
 /* Whether this is another process than the pool's. Needs no lock. */
+static inline bool pp_is_other_process(const struct pool *pool) {
+    return pp_all_are_foreign() || (pool->mark ? *pool->mark == 0 : getpid() != pool->owner);
+}
+
 static inline bool pp_is_foreign(const struct pool *pool) {
-    if (pp_all_are_foreign()) return true;
-    if (pool->mark ? *pool->mark == 0 : getpid() != pool->owner) return true;
+    if (pp_is_other_process(pool)) return true;
     /* A task is foreign wherever it runs: it would wait for tasks that only its own return lets start. */
     return pool->in_here && pp_call_is_within(&pool->shared);
 }

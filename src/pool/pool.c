@@ -11,6 +11,7 @@
 #include "pool/break.h"
 #include "pool/call.h"
 #include "pool/cancel.h"
+#include "pool/interrupt.h"
 #include "pool/corpse.h"
 #include "pool/future_alloc.h"
 #include "pool/job.h"
@@ -170,24 +171,11 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
 
 /* ---- ending */
 
-static void cancel_pending(struct pool *pool) {
-    struct future *f;
-    /* The youngest first, so that each is cancelled itself, and does not fail because of a dependency. */
-    while ((f = PP_LIST_FIRST(&pool->held, struct future, link)) != NULL) pp_task_cancel(pool, f);
-    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
-        if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_cancel(pool, f);
-    while ((f = pp_queue_first(&pool->queue)) != NULL) pp_task_cancel(pool, f);
-    while ((f = pp_queue_first(&pool->short_of_room)) != NULL) pp_task_cancel(pool, f);
-    pp_jobs_stop(pool, false);
-}
-
+/* Finalizers too, which keep what waits from a new worker. */
 static void kill_running(struct pool *pool) {
-    struct future *f;
-    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++)
-        if ((f = pool->slots.table[slot].future) && !f->is_job) pp_task_kill(pool, f);
-    pp_jobs_kill(pool);
+    pp_kill_running(pool);
     for (uint32_t w = 0; w < pool->workers; w++) {
-        uint32_t life; /* finalizers, which keep what waits from a new worker */
+        uint32_t life;
         if (!pp_record_may_kill_ending(&pool->shared, w, 0, &life)) continue;
         pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life));
     }
@@ -200,7 +188,7 @@ static void end_workers(struct pool *pool) {
     if (pool->ended) return;
     pool->ending = true;
     if (pool->in_here) {
-        cancel_pending(pool);
+        pp_cancel_pending(pool);
         kill_running(pool);
         pp_wake_waiting(pool);
     }
@@ -227,7 +215,7 @@ int pool_shutdown(struct pool *pool, int flags, int timeout) {
     pool->closed = true;
     if (!pool->ended) {
         pp_advance(pool);
-        if (flags & POOL_CANCEL_PENDING) cancel_pending(pool);
+        if (flags & POOL_CANCEL_PENDING) pp_cancel_pending(pool);
         if (flags & POOL_KILL_RUNNING) kill_running(pool);
         pp_wake_waiting(pool);
         atomic_store_explicit(&pool->shared.control->closing, 1, memory_order_release);

@@ -200,6 +200,7 @@ struct pool {
     size_t open_jobs;      /* of those, jobs */
     size_t finished;       /* futures that became done, ever */
     struct pp_events events;
+    _Atomic bool interrupted; /* set by pool_interrupt(), in a signal handler; cleared by a call that obeys it */
     struct pp_totals totals;
 
     /* The end. */

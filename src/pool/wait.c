@@ -9,6 +9,7 @@
 #include "pool/demand.h"
 #include "pool/dispatch.h"
 #include "pool/integrity.h"
+#include "pool/interrupt.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/tell.h"
@@ -156,6 +157,7 @@ static void sleep_on_condition(struct pool *pool, const struct pp_goal *goal, ui
 /* Does what can be done now, and tells whether the goal is reached. Tasks are run last: if another thread runs them
  * just now, this one sleeps under the same hold of the lock, so that thread finds it asleep and wakes it. */
 static bool move_on(struct pool *pool, const struct pp_goal *goal) {
+    pp_obey_interrupt(pool);
     if (goal->future) pp_advance_for(pool, goal->future);
     else pp_advance(pool);
     if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
