@@ -112,7 +112,7 @@ static void fail_left(struct pp_job *j, int error) {
     pp_job_result_fail_left(&j->result, &(struct pool_failure){.error = error});
 }
 
-static void end_pass(struct pool *pool, struct pp_job *j) {
+static void end_round(struct pool *pool, struct pp_job *j) {
     pp_round_settle(j);
     pp_round_free(pool, j);
     if (j->stopped) fail_left(j, POOL_ECANCELLED);
@@ -128,7 +128,7 @@ static void end_pass(struct pool *pool, struct pp_job *j) {
 }
 
 void pp_job_look(struct pool *pool, struct pp_job *j) {
-    if (pp_round_is_over(pool, j)) end_pass(pool, j);
+    if (pp_round_is_over(pool, j)) end_round(pool, j);
 }
 
 void pp_jobs_look(struct pool *pool) {
@@ -146,7 +146,7 @@ void pp_jobs_recover(struct pool *pool, bool give_up) {
     PP_LIST_EACH(j, &pool->jobs.active, struct pp_job, link) {
         pp_round_recall(pool, j);
         if (give_up) pp_job_abort(pool, j, &(struct pool_failure){.error = POOL_ECORRUPT});
-        else end_pass(pool, j);
+        else end_round(pool, j);
     }
 }
 
