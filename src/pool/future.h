@@ -23,7 +23,7 @@ struct pp_relations;
 
 /* What is kept of a struct pool_task; what few tasks have is in `relations`. */
 struct pp_task {
-    const void *in; /* in `small` or the inputs heap */
+    const void *in; /* the argument: in the future's `small`, or in the inputs heap */
     size_t in_size;
     pool_fn *fn;
     int timeout, cpu_timeout, priority;

@@ -1,6 +1,7 @@
-/* Commands to the supervisor, which may not take one: it was stopped and the pipe is full, or a filter of system calls
- * refuses the write. Nothing is lost by that: a command that must arrive is noted, and told again by each call that
- * waits, at its looks (wait.h). Kills, resets and starts are not noted, since a look finds what asks for them.
+/* Commands to the supervisor. One may fail to be sent: the supervisor was stopped and the pipe is full, or a filter of
+ * system calls refuses the write. Nothing is lost by that: a command that must arrive is noted, and each call that
+ * waits sends it again, at its looks (wait.h). Kills, resets and starts are not noted, since a look finds what asks for
+ * them.
  *
  * Invariant: a noted command is as good later, alone and only once: it tells the supervisor to look at shared memory.
  * Always under the pool's lock.

@@ -1,4 +1,5 @@
-/* Notices of deaths: a ring that the supervisor writes and the caller reads, in memory that workers cannot write.
+/* Notices, above all of deaths: a ring that the supervisor writes and the caller reads, in memory that workers cannot
+ * write.
  *
  * Invariant: a death is announced, then the dead worker's record is cleared, then the notice can be read, then the next
  * life begins.
@@ -16,7 +17,7 @@
 #include "shared/record.h"
 #include "shared/shared.h"
 
-/* A death, or that the pool can have no workers. */
+/* A death, that a corpse has gone, that a reset has killed all workers, or that the pool can have none. */
 struct pp_notice {
     enum { PP_WORKER_DIED, PP_CORPSE_GONE, PP_ALL_DIED /* since PP_RESET */, PP_POOL_BROKEN } kind;
     uint32_t worker, life;
@@ -24,10 +25,10 @@ struct pp_notice {
     int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
     int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
     int32_t init_code;
-    bool init_overdue; /* it was killed because its initializer did not end */
-    bool reset;   /* the supervisor killed it because of PP_RESET */
-    bool lingers; /* it is a corpse: see worker_life.h */
-    struct pp_snapshot left;   /* what its record said in the end: untrusted */
+    bool init_overdue; /* the worker was killed because its initializer did not end */
+    bool reset;   /* the supervisor killed the worker because of PP_RESET */
+    bool lingers; /* the worker is a corpse: see worker_life.h */
+    struct pp_snapshot left;   /* what the worker's record said in the end: untrusted */
     struct pp_last_words last; /* likewise */
 };
 

@@ -1,4 +1,5 @@
-/* A worker as its own files see it: worker.c (its life), work_tasks.c and work_jobs.c (what it runs).
+/* A worker as its own files see it: worker.c (its life), work_tasks.c and work_jobs.c (what it runs), bequest.c and
+ * relief.c (what it leaves to others, and takes over from them).
  *
  * The claimer (claim.h) does what other processes can see. The rest of the struct is the worker's own: what it runs
  * with, and when.
