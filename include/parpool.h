@@ -249,9 +249,9 @@ enum {
 };
 
 #define PARPOOL_VERSION_MAJOR 0
-#define PARPOOL_VERSION_MINOR 1
+#define PARPOOL_VERSION_MINOR 2
 #define PARPOOL_VERSION_PATCH 0
-/* Of the header that a program was compiled with: a number that grows with each version, 100 for 0.1.0. */
+/* Of the header that a program was compiled with: a number that grows with each version, 200 for 0.2.0. */
 #define PARPOOL_VERSION (PARPOOL_VERSION_MAJOR * 10000 + PARPOOL_VERSION_MINOR * 100 + PARPOOL_VERSION_PATCH)
 
 /* CONCEPTS
