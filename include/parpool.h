@@ -46,16 +46,16 @@ struct pool; struct future; struct stream; struct pool_progress;
  * How to read a contract:
  *   parameters  No pointer may be NULL (POOL_EINVAL) unless the contract says what NULL means. In a struct of options
  *               zero or NULL means the default. timeout: ms; -1 waits for ever, 0 only looks; less is POOL_EINVAL.
- *   Returns     0, or a negative POOL_E… code, and then out-parameters are unchanged. A code on a line of its own has a
- *               special cause; the others, and "broken", mean what CODES says. errno has no meaning.
+ *   Returns     0, or a negative POOL_E… code, and then out-parameters are unchanged. CODES explains each code, and
+ *               "broken". Where a code has an extra cause in one call, it has a line of its own. errno has no meaning.
  *   Blocks      "No": the call waits for no task and no worker. It may run callbacks; with POOL_INLINE, tasks too.
  *   Callable    "Any thread": of the process that made the pool, at the same time as others, also in a callback, but
  *               not in a signal handler or in a task of that pool (POOL_EFOREIGN).
  *   Ownership   "Unchanged": whatever was passed stays the caller's. */
 
-/* Runs in a worker. in: the argument. out: room for out_size bytes, of undefined content. Both are aligned for any type
- * of their size, NULL if the task has none, and valid until the function returns. Returns 0 on success; any other value
- * is the task's own failure code, which the caller finds in pool_failure.code. */
+/* Runs in a worker. in: the argument. out: room for out_size bytes, of undefined content. Both are aligned for any
+ * object of their size and valid until the function returns. `in` is NULL without an argument, `out` without a result.
+ * Returns 0 on success; any other value is the task's own failure code, which the caller finds in pool_failure.code. */
 typedef int pool_fn(const void *in, void *out);
 
 struct pool_failure { /* why something failed */
@@ -82,19 +82,20 @@ struct pool_options {
 };
 
 /* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure: the rest is tried
- * again, see CODES. If not even one can be started from the first, submitted work ends with POOL_EAGAIN.
+ * again, see CODES. If the pool never gets even one worker, submitted work ends with POOL_EAGAIN.
  * options: copied; NULL: defaults. pool: receives the pool.
  * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EAGAIN
  *     POOL_EINIT: with POOL_THREADS, few threads could be made, and the initializer failed in all of them
  * Blocks: no. Callable: any thread; in a task, for a pool of its own. Ownership: the caller's, until pool_destroy(). */
 PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
 
-/* Ends the pool and what still runs, in bounded time, and leaves no process, descriptor, mapping or file. Work that is
- * not done ends with POOL_ECANCELLED, and calls of other threads that wait for it return.
+/* Ends the pool and what still runs, in bounded time, and leaves no descriptor, mapping or file, and no process save
+ * those of CAVEATS. Work that is not done ends with POOL_ECANCELLED; calls of other threads that wait for it return.
  * pool: NULL, or in another process or in a task of the pool: nothing happens.
  * Returns: nothing. Blocks: for moments; with POOL_THREADS and POOL_INLINE until running tasks have returned.
- * Callable: any thread, as the pool's last call; not in a pool_job.progress or a next(), for whose return it waits.
- * Ownership: the arena ends. Futures keep their results until they are freed; a large one without room: POOL_ENOMEM. */
+ * Callable: any thread, as the last call; not from a progress callback or next(): it waits until these have returned.
+ * Ownership: the arena ends. Futures keep their results until they are freed. They are copied to ordinary memory; a
+ *   future whose large result finds no room there has POOL_ENOMEM. */
 PARPOOL_API void pool_destroy(struct pool *pool);
 
 struct pool_job {
@@ -115,18 +116,18 @@ struct pool_job {
     const void *context; size_t context_size;
 };
 
-/* An array, or a pointer to the first of several elements: its address, and the size of an element. POOL_IN(&x) is the
- * object x. POOL_IN is for pool_job, pool_task, pool_stream, pool_reduction; POOL_OUT for the first and the last. */
+/* Set the pointer and the element size from an array or a pointer. For one object x: POOL_IN(&x). POOL_IN is for
+ * pool_job, pool_task, pool_stream, pool_reduction; POOL_OUT for the first and the last. */
 #define POOL_IN(array) .in = (array), .in_size = sizeof *(array)
 #define POOL_OUT(array) .out = (array), .out_size = sizeof *(array)
 
 /* Runs job->fn over all items and waits until each has an outcome.
- * pool: NULL: one for this call alone, whose workers inherit all memory of the program; nothing is copied in.
- * job: what it points to stays the caller's. Arguments must not change during the call: see SHARED DATA.
+ * pool: NULL: a pool is made for this call. Its workers are forked now, so they see all memory as it is, and arguments
+ *   are not copied. job: what it points to stays the caller's; arguments must not change meanwhile: see SHARED DATA.
  * Returns: 0 if all succeeded, else the outcome of the failed item with the lowest index; other results are in place.
- *   Or, if nothing was run and status is not written, POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the
- *   pool is broken, or with a NULL pool a code of pool_create()
- *     POOL_ETIMEDOUT: called in a pool_job.progress of this pool; nothing was run
+ *   If the job could not be begun, nothing runs, status stays as it was, and the code is one of: POOL_EINVAL,
+ *   POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the pool is broken, or with a NULL pool a code of pool_create()
+ *     POOL_ETIMEDOUT: called in a pool_job.progress of this pool
  * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
 
@@ -135,7 +136,7 @@ struct pool_task {
     const void *in; size_t in_size; /* the argument; NULL and 0: none */
     size_t out_size;                /* bytes of the result at most: see task_resize(); 0: none */
     int timeout, cpu_timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
-    int priority; /* of the tasks that wait the highest starts first, equal ones in the order of submission */
+    int priority; /* waiting tasks start by priority, highest number first; equal ones in the order of submission */
     struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
     const void *context; size_t context_size; void *arg; bool notify; /* see pool_job, future_arg(), pool_next_done() */
 };
@@ -153,8 +154,8 @@ PARPOOL_API int pool_submit(struct pool *pool, const struct pool_task *task, str
  * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_get(struct future *future, void *out, int timeout);
 
-/* Gives the future up. Callbacks that have not started never will. Work that is not done goes on, and so do tasks that
- * come after it, but its outcome is thrown away, and of the caller's memory it touches only the arena.
+/* Gives the future up. Callbacks that have not started never will. Unfinished work, and tasks after it, still run. The
+ * outcome is thrown away, and nothing is written to the program's memory except in the arena.
  * future: NULL, or in another process: nothing happens.
  * Returns: nothing. Blocks: no. Callable: any thread, as the future's last call. Ownership: freed. */
 PARPOOL_API void future_free(struct future *future);
@@ -199,9 +200,8 @@ PARPOOL_API int pool_imap(struct pool *pool, const struct pool_stream *options, 
 /* Waits for the next item and copies its result, stream_size() bytes.
  * stream: not of future_as_completed(). out: room for out_size bytes, written on success only; NULL: not wanted.
  * timeout: ms; it does not bound the input's next().
- * Returns: 0, why the item failed (the stream goes on with the next), or POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
+ * Returns: 0, why the item failed (the stream goes on), or POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN, POOL_ETIMEDOUT
  *     POOL_END: there are no more items
- *     POOL_ETIMEDOUT: nothing is lost
  *     POOL_ECANCELLED: also if the input or a callback has freed the stream
  *     POOL_ENOMEM: also if there is no room for even one item, which ends the input
  *   An input that fails is reported once, before POOL_END: the code of next(), POOL_ECLOSED, or why the pool is broken
