@@ -308,6 +308,65 @@ TEST_CASE(an_item_that_ran_but_has_not_ended_can_be_overdue) {
     pp_fault = NULL;
 }
 
+enum { PATIENT = 300, MOMENT = 30 }; /* ms */
+
+static int wait_at_gate(const void *in, void *out) {
+    (void)out;
+    if (*(const int *)in == 0) return gate_pass(gate);
+    atomic_fetch_add(&plan->wanted, 1);
+    sleep_ms(MOMENT);
+    return 0;
+}
+
+/* Runs an item that takes longer than its time-out and ends while the supervisor is at this point, and another in the
+ * same chunk. Returns the outcome of the first. */
+static int end_late(const char *point, bool (*fault)(const char *name)) {
+    static const int in[2] = {0, 1};
+    int status[2];
+    gate = shared(sizeof *gate);
+    watch_point(point, fault);
+    struct pool *pool = pool_of(1);
+    struct pool_job job = {.fn = wait_at_gate, .in = in, .in_size = sizeof *in, .count = 2, .chunk = 2,
+                           .timeout = PATIENT, .status = status};
+    int code = pool_map(pool, &job);
+    assert_any_of(code, 0, POOL_EDEADLINE);
+    assert_true(atomic_load(&plan->deaths) > 0); /* the point was reached */
+    assert_code(status[1], 0);
+    assert_int_equal(atomic_load(&plan->wanted), 1); /* it was begun once */
+    pool_destroy(pool);
+    pp_fault = NULL;
+    return status[0];
+}
+
+/* The supervisor stands still until the worker is at the next item. */
+static bool wait_for_next_item(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) == 0) {
+        gate_open(gate);
+        becomes(&plan->wanted, 1);
+    }
+    return false;
+}
+
+TEST_CASE(an_item_that_ends_as_it_is_found_overdue_costs_no_other_its_time) {
+    assert_code(end_late("overdue", wait_for_next_item), 0);
+    assert_code(end_late("looking again", wait_for_next_item), 0);
+}
+
+/* The supervisor stands still until the worker should be at the next item. */
+static bool let_item_end(const char *name) {
+    if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
+    if (atomic_fetch_add(&plan->deaths, 1) == 0) {
+        gate_open(gate);
+        sleep_ms(MOMENT);
+    }
+    return false;
+}
+
+TEST_CASE(an_item_that_ends_once_it_is_overdue_is_the_one_that_is_killed) {
+    assert_code(end_late("stopped", let_item_end), POOL_EDEADLINE);
+}
+
 static bool stop_at_point(const char *name) {
     if (getpid() == tester || strcmp(name, plan->point) != 0) return false;
     if (atomic_fetch_add(&plan->deaths, 1) == 0) raise(SIGSTOP);
@@ -562,6 +621,8 @@ int main(int argc, char **argv) {
         TEST(a_death_between_marking_a_chunk_and_clearing_the_record_loses_nothing),
         TEST(a_death_between_leaving_a_job_and_announcing_it_loses_nothing),
         TEST(an_item_that_ran_but_has_not_ended_can_be_overdue),
+        TEST(an_item_that_ends_as_it_is_found_overdue_costs_no_other_its_time),
+        TEST(an_item_that_ends_once_it_is_overdue_is_the_one_that_is_killed),
         TEST(a_task_that_comes_while_a_worker_is_started_gets_the_next_worker),
         TEST(the_end_of_a_job_is_told_by_a_worker_whose_turn_was_over_before_it),
         TEST(a_death_is_told_though_the_program_looks_while_the_record_is_cleared),

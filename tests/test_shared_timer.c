@@ -5,7 +5,9 @@
 #include "shared/command.h"
 #include "shared/plan.h"
 #include "shared/record.h"
+#include "shared/notice.h"
 #include "shared/state.h"
+#include "shared/stretch.h"
 #include "base/sys.h"
 #include "shared/timer.h"
 
@@ -229,11 +231,62 @@ TEST_CASE(cpu_time_of_an_item_counts_from_the_first_look_at_it) {
     pp_shared_unmake(&memory);
 }
 
+/* A worker in a visit, at a position of a stretch of 100. */
+static struct pp_record *stay_at(uint32_t worker, uint64_t position, uint64_t shift) {
+    struct pp_record *record = &memory.records[worker];
+    atomic_store(&record->single, PP_WHOLE_VISIT);
+    atomic_store(&record->shift[0], shift);
+    atomic_store(&record->progress, position);
+    atomic_store(&record->bound, (100 + shift) << PP_BOUND_BITS | PP_BOUND_FENCED | PP_BOUND_OPEN);
+    return record;
+}
+
+TEST_CASE(an_item_of_a_visit_is_due_once_it_was_seen_for_its_time) {
+    begin();
+    run_item(2, 30, 0);
+    struct pp_record *record = stay_at(2, 7, 5000);
+    assert_true(check_at(NOW) == NOW + 30 * MS);
+    stay_at(2, 8, 5000); /* the next item */
+    check_at(NOW + 30 * MS);
+    stay_at(2, 8, 6000); /* the same position of another round */
+    assert_true(check_at(NOW + 59 * MS) == NOW + 89 * MS);
+    check_at(NOW + 88 * MS);
+    assert_int_equal(all_kills(), 0);
+    check_at(NOW + 89 * MS);
+    assert_int_equal(kills[2], 1);
+    assert_int_equal(pp_phase_of(record->item), PP_OVERDUE);
+    assert_int_equal(pp_bound_state(record->bound), PP_BOUND_CLOSED);
+    /* It has finished the item meanwhile. */
+    struct pp_notice death = {.worker = 2, .life = 9};
+    death.left = pp_record_snapshot(&memory, 2);
+    death.left.progress = 9;
+    pp_timer_amend(&timer, &death);
+    assert_int_equal(death.left.progress, 8);
+    death.life = 10;
+    death.left.progress = 9;
+    pp_timer_amend(&timer, &death);
+    assert_int_equal(death.left.progress, 9);
+    pp_shared_unmake(&memory);
+}
+
+/* A task has overwritten its worker's bound. */
+TEST_CASE(a_worker_that_hides_where_it_is_is_overdue_a_second_later) {
+    begin();
+    run_item(2, 30, 0);
+    atomic_store(&stay_at(2, 7, 5000)->bound, 0);
+    check_at(NOW);
+    check_at(NOW + 1029 * MS);
+    assert_int_equal(all_kills(), 0);
+    check_at(NOW + 1030 * MS);
+    assert_int_equal(kills[2], 1);
+    pp_shared_unmake(&memory);
+}
+
 TEST_CASE(the_supervisor_looks_often_enough_for_each_limit) {
     static const struct {
         int32_t timeout, cpu_timeout, interval;
-    } cases[] = {{0, 0, 0},     {50, 0, 50},  {0, 1, 1},       {0, 7, 1},          {0, 80, 10},
-                 {0, 3000, 100}, {5, 800, 5}, {500, 160, 20}, {0, INT32_MAX, 100}, {INT32_MAX, 0, INT32_MAX}};
+    } cases[] = {{0, 0, 0},     {80, 0, 10},  {0, 1, 1},       {0, 7, 1},          {0, 80, 10},
+                 {0, 3000, 100}, {5, 800, 1}, {500, 160, 20}, {0, INT32_MAX, 100}, {INT32_MAX, 0, 100}};
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_int_equal(pp_timer_interval(cases[i].timeout, cases[i].cpu_timeout), cases[i].interval);
 }
@@ -374,6 +427,8 @@ int main(int argc, char **argv) {
         TEST(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count),
         TEST(the_first_limit_that_is_passed_is_told),
         TEST(cpu_time_of_an_item_counts_from_the_first_look_at_it),
+        TEST(an_item_of_a_visit_is_due_once_it_was_seen_for_its_time),
+        TEST(a_worker_that_hides_where_it_is_is_overdue_a_second_later),
         TEST(the_supervisor_looks_often_enough_for_each_limit),
         TEST(a_senseless_job_ticket_is_ignored),
         TEST(the_clock_stops_without_tasks_that_have_a_time_out),

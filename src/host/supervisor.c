@@ -186,6 +186,7 @@ static void kill_overdue(void *context, uint32_t worker) {
 static void finish_reap(struct supervisor *s, uint32_t w) {
     int status = s->statuses[w];
     struct pp_notice death = pp_life_describe(s->shared, w, s->pids[w], status);
+    pp_timer_amend(&s->timer, &death);
     death.reset = s->staff.paused && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     death.init_overdue = s->init_overdue[w];
     death.lingers = s->lingers[w];

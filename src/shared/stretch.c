@@ -59,6 +59,15 @@ bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, co
     return true;
 }
 
+bool pp_stretch_stop(struct pp_shared *shared, uint32_t worker, uint64_t number) {
+    struct pp_record *record = &shared->records[worker];
+    uint64_t halted = halt(record);
+    if (!halted || !let_barrier_pass(halted, false)) return false;
+    PP_POINT("looking again");
+    return pp_stretch_look(shared, worker).number == number &&
+           pp_swap(&record->bound, halted, pp_bound_with(halted, PP_BOUND_CLOSED));
+}
+
 void pp_stretch_close(struct pp_shared *shared, uint32_t worker) {
     _Atomic uint64_t *word = &shared->records[worker].bound;
     uint64_t bound = atomic_load_explicit(word, memory_order_acquire);

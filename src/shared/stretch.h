@@ -20,6 +20,9 @@
  * n positions takes n + 1 of them, and an end is the number of the position behind the last. A swap that succeeds was
  * therefore of the stretch that the thief saw. What a number means is said by `shift`: number = position + shift.
  *
+ * The supervisor ends an item that is overdue in the same way: the number of the position where a worker is, is never
+ * that of another item, and the kill that follows hits this one or none; see pp_stretch_stop().
+ *
  * The bound of a dead worker is closed before its record is read, so that no thief takes what then is settled.
  *
  * An idle worker may sleep until it is woken if no worker in a job has anything that is not begun. It looks at `thefts`
@@ -27,7 +30,7 @@
  * counts before it robs; and a worker writes NONE before it claims.
  *
  * Invariant: a position of a chunk is the worker's that claimed it until a swap of the bound has made it another's.
- * Called by: claim (the worker), relief (thieves), worker_life (close). */
+ * Called by: claim (the worker), relief (thieves), timer (stop), worker_life (close). */
 #ifndef PP_STRETCH_H
 #define PP_STRETCH_H
 
@@ -39,7 +42,7 @@ enum pp_bound_state {
     PP_BOUND_FIXED,  /* the worker runs all of its chunk; the number says nothing */
     PP_BOUND_OPEN,
     PP_BOUND_HALTED, /* a thief looks; the worker must swap the bound before it begins another position */
-    PP_BOUND_CLOSED  /* the worker has died */
+    PP_BOUND_CLOSED  /* the worker has died, or must not go on: it is about to be killed */
 };
 #define PP_BOUND_STATE 7U
 #define PP_BOUND_SHIFT 8U
@@ -73,6 +76,11 @@ struct pp_prospect pp_stretch_look(const struct pp_shared *shared, uint32_t work
  * thread of this process. Returns false if there is nothing, or the worker was faster. */
 bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, const struct pp_job_plan *plan,
                      uint64_t most, bool within, struct pp_chunk *chunk);
+
+/* Supervisor: has the worker stop at the position with this number, where it was seen for too long, as a thief would:
+ * halts it, lets a barrier pass through it, looks again, and swaps the bound to CLOSED. From then on the worker begins
+ * nothing. Returns false if it has gone on. */
+bool pp_stretch_stop(struct pp_shared *shared, uint32_t worker, uint64_t number);
 
 /* The worker has died: nobody takes anything of its chunk any more. */
 void pp_stretch_close(struct pp_shared *shared, uint32_t worker);

@@ -1,20 +1,24 @@
 #include "shared/timer.h"
 
+#include "base/sys.h"
+#include "shared/notice.h"
 #include "shared/plan.h"
 #include "shared/record.h"
+#include "shared/stretch.h"
 
 #define NS_PER_MS 1000000U
 #define INITIALIZERS 10U          /* so many times as long as the longest so far may an initializer take, */
 #define INITIALIZER_NS 1000000000U /* and this, and the longest time-out */
-#define CPU_LOOKS 8       /* at CPU time, while the limit passes */
-#define CPU_LOOK_MOST 100 /* ms between two looks */
+#define HIDDEN_NS 1000000000U /* beyond the time-out that a worker may not say where it is */
+#define LOOKS 8           /* at where a worker is, or at CPU time, while the limit passes */
+#define LOOK_MOST 100     /* ms between two looks */
 
 int32_t pp_timer_interval(int32_t timeout, int32_t cpu_timeout) {
-    if (cpu_timeout <= 0) return timeout;
-    int32_t look = cpu_timeout / CPU_LOOKS;
+    int32_t shorter = cpu_timeout > 0 && (timeout <= 0 || cpu_timeout < timeout) ? cpu_timeout : timeout;
+    if (shorter <= 0) return 0;
+    int32_t look = shorter / LOOKS;
     if (look < 1) look = 1;
-    if (look > CPU_LOOK_MOST) look = CPU_LOOK_MOST;
-    return timeout > 0 && timeout < look ? timeout : look;
+    return look < LOOK_MOST ? look : LOOK_MOST;
 }
 
 bool pp_timer_begin(struct pp_shared *shared, int32_t *shortest, int32_t timeout, int32_t cpu_timeout) {
@@ -148,6 +152,36 @@ static uint64_t check_one(struct pp_shared *shared, uint32_t worker, const struc
     return due > now ? due : UINT64_MAX;
 }
 
+/* The same of a worker that says only where it is in the job. Its item runs since it was first seen there, or longer. A
+ * worker that is nowhere for longer has been made to hide by a task, since it is between two items for moments only. */
+static uint64_t check_visit(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now,
+                            struct pp_timer_stay *stay, const struct pp_timer_hands *hands) {
+    uint64_t most = (uint64_t)timed->timeout * NS_PER_MS, number = pp_stretch_look(shared, worker).number;
+    uint64_t progress = atomic_load_explicit(&shared->records[worker].progress, memory_order_acquire);
+    uint64_t key = number ? number : ~(timed->running ^ progress);
+    if (stay->since == 0 || stay->number != key) *stay = (struct pp_timer_stay){.number = key, .since = now};
+    uint64_t due = stay->since + most + (number ? 0 : HIDDEN_NS);
+    if (due > now) return due;
+    PP_POINT("overdue");
+    if (number && !pp_stretch_stop(shared, worker, number)) return UINT64_MAX;
+    PP_POINT("stopped");
+    stay->stopped = progress;
+    stay->life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+    pp_state_kill(timed->word, timed->running, PP_OVERDUE); /* unless the caller kills it as well */
+    hands->kill(hands->context, worker);
+    return UINT64_MAX;
+}
+
+void pp_timer_amend(const struct pp_timer *timer, struct pp_notice *death) {
+    const struct pp_timer_stay *stay = &timer->stays[death->worker];
+    bool stopped = death->left.phase == PP_OVERDUE && death->left.scope == PP_SCOPE_VISIT && stay->life == death->life;
+    if (stopped && death->left.progress == stay->stopped + 1) death->left.progress = stay->stopped;
+}
+
+static bool is_visit(const struct pp_shared *shared, uint32_t worker) {
+    return atomic_load_explicit(&shared->records[worker].single, memory_order_acquire) == PP_WHOLE_VISIT;
+}
+
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer *timer,
                         const struct pp_timer_hands *hands) {
     struct pp_control *control = shared->control;
@@ -170,7 +204,9 @@ uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer 
         if (first > now && first < next) next = first;
         const struct timed both[] = {task_of(shared, w), item_of(shared, w)};
         for (int i = 0; i < 2; i++) {
-            uint64_t due = check_one(shared, w, &both[i], now, &timer->sights[w][i], hands);
+            bool visits = i == 1 && is_visit(shared, w) && is_timed(shared, w, &both[i]);
+            uint64_t due = visits ? check_visit(shared, w, &both[i], now, &timer->stays[w], hands)
+                                  : check_one(shared, w, &both[i], now, &timer->sights[w][i], hands);
             if (due < next) next = due;
         }
     }

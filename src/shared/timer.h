@@ -20,8 +20,12 @@
  * the time-outs, or whose initializer takes much longer than others have taken. It then has nothing in its hands that
  * it has started, so no task is blamed.
  *
+ * In a visit to a job with a time-out (record.h) the supervisor sees where the worker is, an eighth of the time-out
+ * apart, and counts from when it first saw it there. So an item has its time, and up to an eighth of it more.
+ *
  * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE
- * or SPENT, or while it runs nothing: before its initializer has returned, or after it has said that it ends by itself.
+ * or SPENT, or the bound of its stretch was closed at the item, or while it runs nothing: before its initializer has
+ * returned, or after it has said that it ends by itself.
  * Called by: the caller's layer (begin, end), supervisor (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
@@ -37,6 +41,8 @@ void pp_timer_end(struct pp_shared *shared);
 /* How often the supervisor must look, in ms, at what has these two limits; 0: it has none. */
 int32_t pp_timer_interval(int32_t timeout, int32_t cpu_timeout);
 
+struct pp_notice;
+
 /* The supervisor's own. */
 struct pp_timer {
     uint32_t shortest; /* time-out that was announced, ms; set to 0 when the clock stops */
@@ -45,6 +51,12 @@ struct pp_timer {
     struct pp_timer_sight {
         uint64_t ticket, word, cpu;
     } sights[PP_WORKERS][2];
+    /* Where each worker was in a visit to a job with a time-out, since when it has been seen there (ns), and the
+     * position at which it was stopped, in which life. */
+    struct pp_timer_stay {
+        uint64_t number, since, stopped;
+        uint32_t life;
+    } stays[PP_WORKERS];
 };
 
 /* What the timer can do to workers. cpu_time: ns that the worker has used; 0: not known. */
@@ -59,5 +71,9 @@ struct pp_timer_hands {
  * Returns when to check again; UINT64_MAX: after the next PP_TIMER. */
 uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer *timer,
                         const struct pp_timer_hands *hands);
+
+/* A worker has died. If it was stopped at an item, and had finished that meanwhile, the item still is the one that the
+ * kill was of: the notice says so. */
+void pp_timer_amend(const struct pp_timer *timer, struct pp_notice *death);
 
 #endif

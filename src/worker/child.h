@@ -44,6 +44,13 @@ noreturn void pp_child_exit(int status);
 void pp_child_drop_output(void);
 /* Whether a task may have printed what is not written yet. Called by the worker, too, as is: */
 bool pp_child_has_output(void);
+/* Where stdout keeps its place and the begin of its buffer, for a look at the price of some loads: if the two differ,
+ * it may have output. They always differ where only a call can tell. Output that escapes the look, since a task has
+ * turned stdout to wide characters or to another stream, is written with that of the chunk. */
+struct pp_child_output {
+    char *const *place, *const *begin;
+};
+struct pp_child_output pp_child_output(void);
 /* Writes the output that a task has printed. Waits for as long as the reader of a full pipe does not read. */
 void pp_child_flush(void);
 /* Makes exit() in a task end the worker at once: exit handlers and unwritten files belong to the program. Does nothing

@@ -19,6 +19,19 @@ void pp_child_drop_output(void) {
     __fpurge(stderr);
 }
 
+#if defined(__GLIBC__)
+/* As putc_unlocked() does it in every program. */
+struct pp_child_output pp_child_output(void) {
+    return (struct pp_child_output){.place = &stdout->_IO_write_ptr, .begin = &stdout->_IO_write_base};
+}
+#else
+struct pp_child_output pp_child_output(void) {
+    static char end;
+    static char *const begin = NULL, *const place = &end;
+    return (struct pp_child_output){.place = &place, .begin = &begin};
+}
+#endif
+
 bool pp_child_has_output(void) {
     return __fpending(stdout) > 0;
 }

@@ -40,7 +40,7 @@ static void fix_stretch(struct pp_claimer *c) {
 void pp_open_stretch(struct pp_claimer *c, uint64_t sealed, bool paced) {
     struct pp_stretch *stretch = &c->stretch;
     stretch->whole = true;
-    if (stretch->end - stretch->begin < 2 || (!c->has_barrier && paced)) {
+    if ((stretch->end - stretch->begin < 2 && !c->timed) || (!c->has_barrier && paced)) {
         fix_stretch(c);
         return;
     }
@@ -67,7 +67,8 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *c, uint64_t ticket) {
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
     if (pp_generation_of(seen) != generation || pp_phase_of(seen) != PP_RUNNING) return NULL;
     const struct pp_job_plan *plan = c->shared->descs[slot].in;
-    c->divides = plan->block > 1 || plan->chunk_blocks != 1;
+    c->timed = plan->timeout != 0;
+    c->divides = plan->block > 1 || plan->chunk_blocks != 1 || c->timed;
     c->stretch.whole = true;
     if (!c->divides) fix_stretch(c);
     return plan;
@@ -143,7 +144,9 @@ uint64_t pp_heed(struct pp_claimer *c, uint64_t position) {
         bool halted = pp_bound_state(bound) == PP_BOUND_HALTED;
         bool is_one = halted || pp_bound_state(bound) == PP_BOUND_OPEN;
         bool was_one = pp_bound_state(stretch->bound) == PP_BOUND_OPEN;
-        if (!is_one || !was_one || end < position || end > stretch->end) return mend_bound(c);
+        bool closed = pp_bound_state(bound) == PP_BOUND_CLOSED;
+        if ((!is_one && !closed) || !was_one || end < position || end > stretch->end) return mend_bound(c);
+        if (closed) return PP_CLOSED;
         if (halted && !renew_bound(c, bound, position, end)) continue;
         if (!halted) expect(stretch, bound);
         if (end != stretch->end) stretch->whole = false;

@@ -46,7 +46,8 @@ struct pp_claimer {
     uint32_t number, life;
     uint32_t words;     /* visits and items that were begun: the generation of the record's word */
     bool has_barrier;   /* whether other claimers can let a barrier pass through this one; see stretch.h */
-    bool divides;       /* whether the chunks of its job may have several items, which others may take */
+    bool timed;         /* whether the items of its job have a time-out */
+    bool divides;       /* whether the chunks of its job may be looked at by others, who may take items */
     bool has_start;     /* whether the record's `started` may be other than 0 */
     uint64_t numbers;   /* the next number for a bound */
     struct pp_stretch stretch;
@@ -264,7 +265,9 @@ static inline bool pp_may_begin(const struct pp_record *record, uint64_t expecte
     return atomic_load_explicit(&record->bound, memory_order_relaxed) == expected;
 }
 /* A thief looks at the claimer, which is at `position`, or has cut its stretch; or each item needs a fence. Returns the
- * end of the stretch: the claimer may go on while it is below it. */
+ * end of the stretch: the claimer may go on while it is below it. PP_CLOSED: the last item is overdue, and the claimer
+ * killed. */
+#define PP_CLOSED UINT64_MAX
 uint64_t pp_heed(struct pp_claimer *claimer, uint64_t position);
 
 /* In a visit: from now on the positions from the last that was finished to `end` are run. */

@@ -104,6 +104,7 @@ struct worker {
     struct pp_worker_idle idle;
     struct pp_worker_jobs jobs;
     struct pp_worker_relief relief;
+    struct pp_child_output output;
     struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;

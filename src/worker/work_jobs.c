@@ -23,6 +23,7 @@ static void end_unusual_item(struct worker *w, const struct pp_job_plan *plan, u
 /* Another worker looks at what this one has not begun. Returns where the part ends that was to end at `end`. */
 static uint64_t heed(struct worker *w, uint64_t position, uint64_t end) {
     uint64_t last = pp_heed(&w->claimer, position);
+    if (last == PP_CLOSED) pp_work_await_kill(w);
     return last < end ? last : end;
 }
 
@@ -43,6 +44,8 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
     uint64_t end = part->end, expected = w->claimer.stretch.expected;
     struct pp_record *record = w->claimer.record;
     uint16_t x87 = w->leavings.x87;
+    bool timed = w->claimer.timed;
+    struct pp_child_output output = w->output;
     for (uint64_t p = part->begin; p < end; p++) {
         if (!pp_may_begin(record, expected)) {
             end = heed(w, p, end);
@@ -51,6 +54,8 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
         }
         int code = fn((const void *)in, (void *)out);
         if (code | pp_child_forked | pp_leavings_has_float(x87)) end_unusual_item(w, plan, p, code);
+        if (timed && *output.place != *output.begin) pp_work_flush(w); /* the time-out counts until it is written */
+        PP_POINT("item ran");
         pp_finish_item(record, p);
         in += in_step;
         out += out_step;
@@ -106,8 +111,8 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
     pp_work_retire(w, PP_RETIRED);
 }
 
-/* One swap an item, since the supervisor's clock may kill it; and a look after each, since the worker may have to
- * retire. Returns where the part has ended. */
+/* One swap an item, since the supervisor's clock may kill it where it has no barrier, or counts CPU time; and a look
+ * after each, since the worker may have to retire. Returns where the part has ended. */
 static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
     struct pp_claimer *c = &w->claimer;
     struct part item = *part;
@@ -117,7 +122,7 @@ static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *p
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
          * what it ran; see settle_chunk(). */
         if (item.begin != part->begin) pp_work_retire_if_due(w);
-        if (!pp_may_begin(c->record, c->stretch.expected) && pp_heed(c, item.begin) <= item.begin) break;
+        if (!pp_may_begin(c->record, c->stretch.expected) && heed(w, item.begin, part->end) <= item.begin) break;
         uint64_t now = pp_now();
         pp_leavings_look(&w->leavings, now);
         pp_work_note_start(w, now, plan->cpu_timeout);
@@ -125,7 +130,6 @@ static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *p
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
-        PP_POINT("item ran");
         pp_work_check_limits(w, pp_item_word(c), running, plan->timeout, plan->cpu_timeout);
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
         if (w->bounds.has_quota) w->bounds.quota--;
@@ -210,7 +214,8 @@ static bool visit_job(struct worker *w, const struct pp_job_plan *plan, char *sc
 }
 
 static bool work_through(struct worker *w, const struct pp_job_plan *plan, char *scratch) {
-    bool careful = plan->timeout || plan->cpu_timeout || w->bounds.has_quota || w->bounds.soft_limit ||
+    bool has_clock = !w->ends && w->claimer.has_barrier; /* which looks at where the worker is, not at its words */
+    bool careful = (plan->timeout && !has_clock) || plan->cpu_timeout || w->bounds.has_quota || w->bounds.soft_limit ||
                    w->options->fresh_after_failure;
     return careful ? take_some(w, plan, scratch, 0) : visit_job(w, plan, scratch);
 }

@@ -211,7 +211,8 @@ void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
     *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
-    w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow();
+    w->output = pp_child_output();
+    w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow() && pp_barrier();
     w->pipes = (struct pp_worker_pipes){.task_pipe = setup->task_pipe, .bell = setup->bell};
     w->bounds.quota = options->max_tasks_per_worker;
     w->bounds.has_quota = options->max_tasks_per_worker > 0;
