@@ -144,9 +144,8 @@ TEST_CASE(an_item_of_a_job_is_timed_by_the_word_of_its_worker) {
 static _Atomic uint64_t *run_limited_task(uint32_t worker, uint32_t slot, int32_t cpu_timeout) {
     atomic_store(&memory.control->lives[worker], 9);
     atomic_store(&memory.records[worker].current, pp_ticket(slot, 3));
-    memory.descs[slot].timeout = 0;
-    memory.descs[slot].shape.has_cpu_timeout = cpu_timeout != 0;
-    if (cpu_timeout) memory.cpu_timeouts[slot] = cpu_timeout;
+    memory.descs[slot].timeout = cpu_timeout ? PP_HAS_LIMITS : 0;
+    if (cpu_timeout) memory.limits[slot] = (struct pp_limits){.cpu_timeout = cpu_timeout};
     atomic_store(&memory.outcomes[slot].state, pp_state(3, PP_RUNNING, worker, 9));
     return &memory.outcomes[slot].state;
 }
@@ -189,7 +188,7 @@ TEST_CASE(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count) {
     look_at(1, 50);
     look_at(1, 69);
     run_limited_task(2, 7, 0); /* no limit; the table has an old one */
-    memory.cpu_timeouts[7] = 1;
+    memory.limits[7].cpu_timeout = 1;
     look_at(2, 100);
     look_at(2, 9000);
     assert_int_equal(all_kills(), 0);
@@ -201,14 +200,14 @@ TEST_CASE(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count) {
 TEST_CASE(the_first_limit_that_is_passed_is_told) {
     begin();
     _Atomic uint64_t *word = run_limited_task(0, 5, 20);
-    memory.descs[5].timeout = 30;
+    memory.limits[5].timeout = 30;
     atomic_store(&memory.records[0].started, NOW);
     look_at(0, 100);
     cpu_times[0] = 119 * MS;
     check_at(NOW + 30 * MS);
     assert_true(*word == pp_state(3, PP_OVERDUE, 0, 9));
     word = run_limited_task(0, 6, 20);
-    memory.descs[6].timeout = 30;
+    memory.limits[6].timeout = 30;
     look_at(0, 100);
     look_at(0, 120);
     assert_true(*word == pp_state(3, PP_SPENT, 0, 9));

@@ -6,11 +6,6 @@
 #include "shared/notice.h"
 #include "shared/state.h"
 
-/* In ms; 0: none. */
-struct pp_limits {
-    int timeout, cpu_timeout;
-};
-
 /* Says in *failure why what a dead worker ran has failed. ended: the phase of its state word; limits: its own. */
 void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended,
                        struct pp_limits limits);

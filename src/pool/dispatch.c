@@ -17,8 +17,8 @@
 static struct pp_shape shape_of(const struct future *future) {
     uint32_t size = pp_is_huge(future) ? PP_SIZE_ASIDE : (uint32_t)future->out_size;
     bool has_extra = future->relations && future->relations->extra;
-    return (struct pp_shape){.has_extra = has_extra, .has_cpu_timeout = future->task.cpu_timeout != 0,
-                             .fresh = future->task.tried, .out_size = size & PP_SIZE_ASIDE};
+    bool fresh = future->task.tried;
+    return (struct pp_shape){.has_extra = has_extra, .fresh = fresh, .out_size = size & PP_SIZE_ASIDE};
 }
 
 /* Copies word by word: most arguments are of one word, which was written a moment ago, and a wider load would wait
@@ -55,7 +55,10 @@ static void describe(struct pool *pool, struct future *future) {
     desc->seed = task->seed;
     desc->item = future->index << PP_IN_SIZE_BITS | in_size;
     desc->timeout = task->timeout;
-    if (desc->shape.has_cpu_timeout) pool->shared.cpu_timeouts[slot] = task->cpu_timeout;
+    if (task->cpu_timeout) {
+        pool->shared.limits[slot] = (struct pp_limits){task->timeout, task->cpu_timeout};
+        desc->timeout = PP_HAS_LIMITS;
+    }
     pp_state_submit(&outcome->state, pool->slots.table[slot].generation);
 }
 

@@ -26,15 +26,16 @@ struct pp_task {
     const void *in; /* the argument: in the future's `small`, or in the inputs heap */
     size_t in_size;
     pool_fn *fn;
-    int timeout, cpu_timeout, priority;
-    uint32_t retries : 31; /* that are left */
-    uint32_t tried : 1;    /* it was started and lost */
+    int timeout, priority;
+    uint32_t cpu_timeout : 31;
+    uint32_t tried : 1; /* it was started and lost */
+    unsigned retries;   /* that are left */
     uint64_t seed;
 };
 
 /* Whether the supervisor's clock counts it: see timer.h. */
 static inline bool pp_is_timed(const struct pp_task *task) {
-    return (task->timeout | task->cpu_timeout) != 0;
+    return task->timeout || task->cpu_timeout;
 }
 
 /* How far a future is. DETACHED: it is done, and nothing but the program's handle leads to it; see future_alloc.h. */

@@ -44,17 +44,13 @@ void pp_task_drop(struct pool *pool, struct future *future) {
     pp_future_recycle(future);
 }
 
-static uint32_t retries_of(const struct pool_task *task) {
-    return task->retries < INT32_MAX ? task->retries : INT32_MAX;
-}
-
 int pp_task_new(struct pool *pool, const struct pool_task *task, uint64_t index, struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct future *f = pp_future_new(pool);
     if (!f) return POOL_ENOMEM;
     f->task = (struct pp_task){.fn = task->fn, .in_size = task->in_size, .timeout = task->timeout,
-                               .cpu_timeout = task->cpu_timeout, .retries = retries_of(task) & INT32_MAX,
+                               .cpu_timeout = (uint32_t)task->cpu_timeout & INT32_MAX, .retries = task->retries,
                                .priority = task->priority, .seed = task->seed};
     f->out_size = task->out_size;
     f->index = index;

@@ -42,7 +42,7 @@ static void lay_out_parts(struct pp_shared *s) {
     s->tickets = part(s, &at, PP_TICKETS * sizeof *s->tickets);
     s->notices = part(s, &at, PP_NOTICES * sizeof *s->notices);
     s->descs = part(s, &at, PP_SLOTS * sizeof *s->descs);
-    s->cpu_timeouts = part(s, &at, PP_SLOTS * sizeof *s->cpu_timeouts);
+    s->limits = part(s, &at, PP_SLOTS * sizeof *s->limits);
     s->inputs = part(s, &at, s->inputs_size);
     s->starts = part(s, &at, PP_WORKERS * sizeof *s->starts);
     s->writable = at;

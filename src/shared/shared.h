@@ -1,7 +1,7 @@
 /* The memory that caller, supervisor and workers share: one mapping without a name, made before the first fork, at the
  * same address in all processes.
  *
- *     first half, which workers may only read:  control  job_table  tickets  notices  descs  cpu_timeouts  inputs
+ *     first half, which workers may only read:  control  job_table  tickets  notices  descs  limits  inputs
  *                                               starts
  *     second half, which all may write:         status  records  last_words  done  outcomes  messages  work  results
  *                                               arena
@@ -36,7 +36,8 @@
  * touches no page of its own. */
 #define PP_SHORT_RESULT (PP_MESSAGE - sizeof(uint64_t))
 #define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
-#define PP_SIZE_ASIDE (UINT32_MAX >> 3) /* as the out_size of a description: see there */
+#define PP_HAS_LIMITS (-2)        /* likewise: the task has a limit of CPU time, and `limits` has both */
+#define PP_SIZE_ASIDE (UINT32_MAX >> 2) /* as the out_size of a description: see there */
 #define PP_IN_SIZE_BITS 16              /* of a description's `item` */
 #define PP_IN_SIZE_ASIDE 0xffffU        /* as the in_size of a description: see there */
 
@@ -94,12 +95,11 @@ struct pp_desc {
     /* index << PP_IN_SIZE_BITS | bytes of the argument. PP_IN_SIZE_ASIDE: the size does not fit here, and is the second
      * uint64_t of `argument`. */
     uint64_t item;
-    int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's */
+    int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's; PP_HAS_LIMITS */
     struct pp_shape {           /* written as one: to change one part would be to read the line, which a worker had */
         uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-        uint32_t has_cpu_timeout : 1; /* `cpu_timeouts` has one for the slot */
         uint32_t fresh : 1;     /* a retry: only a worker that has run nothing yet may run it; see bequest.c */
-        uint32_t out_size : 29; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
+        uint32_t out_size : 30; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
                                    of `argument` */
     } shape;
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
@@ -169,7 +169,9 @@ struct pp_shared {
     _Atomic uint64_t *tickets;   /* entries of the ring; see ring.h */
     struct pp_notice *notices;   /* see notice.h */
     struct pp_desc *descs;
-    int32_t *cpu_timeouts; /* of the slots' tasks, ms; written with the description, where it says so */
+    struct pp_limits {
+        int32_t timeout, cpu_timeout; /* ms; 0: none */
+    } *limits; /* of the slots' tasks; written with the description, where it says PP_HAS_LIMITS */
     char *inputs;
     size_t inputs_size;
     struct pp_start *starts;

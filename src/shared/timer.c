@@ -59,8 +59,9 @@ static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
     task.running = pp_ticket_word(shared, ticket);
     if (task.running == 0) return task;
     const struct pp_desc *desc = &shared->descs[slot];
-    task.timeout = desc->timeout; /* PP_IS_JOB is no time-out */
-    if (desc->shape.has_cpu_timeout) task.cpu_timeout = shared->cpu_timeouts[slot];
+    bool has_limits = desc->timeout == PP_HAS_LIMITS;
+    task.timeout = has_limits ? shared->limits[slot].timeout : desc->timeout; /* PP_IS_JOB is no time-out */
+    task.cpu_timeout = has_limits ? shared->limits[slot].cpu_timeout : 0;
     task.ticket = ticket;
     task.word = &shared->outcomes[slot].state;
     return task;

@@ -124,8 +124,8 @@ noreturn void pp_work_await_kill(struct worker *w);
  * of CPU time has not used it up, and if the last look was before its start, all that was used between the two is at
  * most the time between them. */
 void pp_work_note_start(struct worker *w, uint64_t now, int32_t cpu_timeout);
-void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout,
-                          int32_t cpu_timeout);
+void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running,
+                          struct pp_limits limits);
 /* Writes the output of a task before its process may die. */
 static inline void pp_work_flush(const struct worker *w) {
     if (!w->ends) pp_child_flush();

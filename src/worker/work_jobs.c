@@ -130,7 +130,7 @@ static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *p
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
         run_items(w, plan, &item);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
-        pp_work_check_limits(w, pp_item_word(c), running, plan->timeout, plan->cpu_timeout);
+        pp_work_check_limits(w, pp_item_word(c), running, (struct pp_limits){plan->timeout, plan->cpu_timeout});
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
         if (w->bounds.has_quota) w->bounds.quota--;
         if (item.in) item.in += plan->in_size;

@@ -52,6 +52,11 @@ static int call_task(struct worker *w, const struct pp_desc *desc, void *out) {
     return code;
 }
 
+static struct pp_limits limits_of(const struct worker *w, uint32_t slot) {
+    int32_t timeout = w->claimer.shared->descs[slot].timeout;
+    return timeout == PP_HAS_LIMITS ? w->claimer.shared->limits[slot] : (struct pp_limits){.timeout = timeout};
+}
+
 static void start_clock(struct worker *w, int32_t cpu_timeout) {
     uint64_t now = pp_now();
     pp_work_note_start(w, now, cpu_timeout);
@@ -62,9 +67,7 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
     struct pp_claimer *c = &w->claimer;
     uint32_t slot = pp_ticket_slot(ticket);
     const struct pp_desc *desc = &c->shared->descs[slot];
-    int32_t cpu_timeout = desc->shape.has_cpu_timeout ? c->shared->cpu_timeouts[slot] : 0;
-    bool is_timed = (desc->timeout | cpu_timeout) != 0;
-    if (is_timed) start_clock(w, cpu_timeout);
+    if (desc->timeout) start_clock(w, limits_of(w, slot).cpu_timeout);
     void *out = room_for(w, desc);
     struct pp_result result = {.code = call_task(w, desc, out)};
     if (result.code != 0) {
@@ -76,9 +79,8 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
     }
     if (desc->shape.has_extra) w->call->context = w->call->extra = NULL;
     pp_work_flush(w);
-    if (is_timed)
-        pp_work_check_limits(w, &c->shared->outcomes[slot].state, pp_running_word(c, ticket), desc->timeout,
-                             cpu_timeout);
+    if (desc->timeout)
+        pp_work_check_limits(w, &c->shared->outcomes[slot].state, pp_running_word(c, ticket), limits_of(w, slot));
     switch (pp_finish_task(c, ticket, &result)) {
     case PP_FINISHED: return;
     case PP_FINISHED_RING: pp_work_ring(w); return;

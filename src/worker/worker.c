@@ -53,12 +53,12 @@ static bool has_spent(const struct worker *w, uint64_t most) {
     return used >= before && used - before >= most;
 }
 
-void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running, int32_t timeout,
-                          int32_t cpu_timeout) {
-    if (!w->ends || (timeout <= 0 && cpu_timeout <= 0)) return;
-    uint64_t now = pp_now(), most = (uint64_t)cpu_timeout * NS_PER_MS;
-    if (timeout > 0) pp_check_clock(&w->claimer, word, running, (uint64_t)timeout * NS_PER_MS, now);
-    if (cpu_timeout > 0 && now - pp_started(&w->claimer) >= most && has_spent(w, most))
+void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running,
+                          struct pp_limits limits) {
+    if (!w->ends || (limits.timeout <= 0 && limits.cpu_timeout <= 0)) return;
+    uint64_t now = pp_now(), most = (uint64_t)limits.cpu_timeout * NS_PER_MS;
+    if (limits.timeout > 0) pp_check_clock(&w->claimer, word, running, (uint64_t)limits.timeout * NS_PER_MS, now);
+    if (limits.cpu_timeout > 0 && now - pp_started(&w->claimer) >= most && has_spent(w, most))
         pp_state_kill(word, running, PP_SPENT);
 }
 
