@@ -113,7 +113,7 @@ struct pool_job {
     struct pool_failure *failures;  /* this and the rest: see FIELDS */
     size_t failures_room, *failed;
     void (*progress)(const struct pool_progress *progress, void *arg); void *progress_arg; int progress_interval;
-    const void *context; size_t context_size;
+    const void *context; size_t context_size, *out_sizes;
 };
 
 /* Set the pointer and the element size from an array or a pointer. For one object x: POOL_IN(&x). POOL_IN is for
@@ -340,6 +340,8 @@ enum {
  *                      A call that would wait for this pool returns POOL_ETIMEDOUT (pool_poll(): 0), pool_map() and
  *                      pool_reduce() before they start anything; it may wait for other pools. pool_progress_bar() is
  *                      ready-made. progress and progress_arg may be NULL.
+ *   out_sizes          receives count sizes: what the item made of out_size with task_resize(), 0 if it failed. The
+ *                      results lie out_size bytes apart all the same. NULL: task_resize() is refused in the items.
  *   context            what task_context() returns in all tasks of the job. NULL: nothing.
  *   context_size       bytes that are copied, once for the job, to where tasks can only read them; those in the arena
  *                      are not. 0: the pointer is passed as it is: into the arena, or to what existed at pool_create().
@@ -635,8 +637,8 @@ PARPOOL_API const void *task_input(size_t i, size_t *size);
  * then on what the result has.
  * size: bytes.
  * Returns: 0
- *     POOL_EINVAL: more than out_size, or in an item of a job or a reduction
- * Blocks: no. Callable: a submitted task or an item of a stream; elsewhere POOL_EINVAL. Ownership: unchanged. */
+ *     POOL_EINVAL: more than out_size, in an item of a job without out_sizes, or in a reduction
+ * Blocks: no. Callable: a task; elsewhere POOL_EINVAL. Ownership: unchanged. */
 PARPOOL_API int task_resize(size_t size);
 
 /* The bytes of the task's argument.

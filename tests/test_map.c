@@ -46,6 +46,48 @@ TEST_CASE(a_pool_may_have_one_worker_or_more_workers_than_items) {
     }
 }
 
+/* Item i has a result of i % 11 bytes; every 7th one fails, and every 13th dies at its first try, of another size. */
+static atomic_int *first_tries;
+
+static int short_task(const void *in, void *out) {
+    (void)in;
+    size_t i = task_index(), size = i % 11;
+    if (i % 13 == 0 && atomic_fetch_add(&first_tries[i], 1) == 0) {
+        task_resize(10);
+        abort();
+    }
+    memset(out, (int)i, 10);
+    if (i % 7 == 0) return task_resize(3), 1;
+    if (size == 10) return task_resize(11) == POOL_EINVAL ? 0 : 2;
+    return task_resize(size);
+}
+
+TEST_CASE(items_may_have_results_of_different_sizes) {
+    enum { COUNT_OF = 1000, ROOM = 10 };
+    first_tries = shared(COUNT_OF * sizeof *first_tries);
+    struct pool *pool = pool_of(2);
+    char *in_arena = pool_alloc(pool, COUNT_OF * ROOM), *elsewhere = malloc(COUNT_OF * ROOM);
+    size_t sizes[COUNT_OF];
+    for (int chunk = 0; chunk < 3; chunk++) {
+        char *out = chunk == 1 ? in_arena : elsewhere;
+        struct pool_job job = {.fn = short_task, .out = out, .out_size = ROOM, .count = COUNT_OF, .retries = 1,
+                               .chunk = (size_t)chunk, .out_sizes = sizes};
+        for (int i = 0; i < COUNT_OF; i++) first_tries[i] = 0;
+        assert_code(pool_map(pool, &job), POOL_EFAILED);
+        for (size_t i = 0; i < COUNT_OF; i++) {
+            assert_int_equal(sizes[i], i % 7 == 0 ? 0 : i % 11);
+            for (size_t b = 0; b < sizes[i]; b++) assert_int_equal((unsigned char)out[i * ROOM + b], i % 256);
+        }
+    }
+    struct pool_job without = {.fn = short_task, .out = elsewhere, .out_size = ROOM, .count = 2};
+    assert_code(pool_map(pool, &without), POOL_EFAILED); /* task_resize() is refused */
+    without.out = NULL;
+    without.out_sizes = sizes;
+    assert_code(pool_map(pool, &without), POOL_EINVAL);
+    free(elsewhere);
+    pool_destroy(pool);
+}
+
 TEST_CASE(results_may_take_the_place_of_their_arguments) {
     struct pool *pool = pool_of(2);
     long *memory[2] = {malloc(5000 * sizeof(long)), pool_alloc(pool, 5000 * sizeof(long))};
@@ -686,6 +728,7 @@ int main(int argc, char **argv) {
         TEST(results_are_those_of_a_loop_for_every_count_and_chunk),
         TEST(items_in_the_arena_give_the_same_results),
         TEST(a_pool_may_have_one_worker_or_more_workers_than_items),
+        TEST(items_may_have_results_of_different_sizes),
         TEST(results_may_take_the_place_of_their_arguments),
         TEST(copied_arguments_are_read_only),
         TEST(pool_in_and_pool_out_take_arrays_pointers_rows_and_single_objects),

@@ -68,13 +68,22 @@ static void copy_results(const struct pp_job *j) {
         if (j->result.outcomes[i] == 0) memcpy((char *)job->out + i * size, j->out + i * size, size);
 }
 
+/* A size that exceeds the room was overwritten: the result may be any of it. */
+static void copy_sizes(const struct pp_job *j) {
+    for (size_t i = 0; i < j->job.count; i++) {
+        size_t said = j->sizes[i], size = said == 0 || said - 1 > j->job.out_size ? j->job.out_size : said - 1;
+        j->job.out_sizes[i] = j->result.outcomes[i] == 0 ? size : 0;
+    }
+}
+
 /* Frees what items have read or written, or withholds it from a corpse. */
 static void free_data(struct pool *pool, const struct pp_job *j) {
     const struct {
         struct pp_heap *heap;
         void *block;
     } data[] = {{&pool->memory.inputs, j->in}, {&pool->memory.inputs, j->context},
-                {&pool->memory.results, j->out}, {&pool->memory.work, j->scratch}};
+                {&pool->memory.results, j->out}, {&pool->memory.work, j->scratch},
+                {&pool->memory.work, j->sizes}};
     for (size_t i = 0; i < sizeof data / sizeof *data; i++)
         if (j->met_corpse && pool->corpses.count > 0) pp_withhold(pool, data[i].heap, data[i].block);
         else pp_heap_free(data[i].heap, data[i].block);
@@ -92,6 +101,7 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
     struct future *future = j->future;
     if (!future->given_up) {
         copy_results(j);
+        if (j->sizes) copy_sizes(j);
         pp_job_result_write(&j->result, &j->job);
     }
     struct pool_failure lowest = j->result.lowest;

@@ -18,6 +18,7 @@ struct pp_job {
     struct pool_job job;
     uint32_t entry;                     /* of the job table */
     char *in, *out, *scratch, *context; /* copies; NULL if there is none */
+    size_t *sizes;                      /* as in its plan; NULL: not wanted */
     uint32_t scratch_parts;             /* number of workers when the job was made */
     struct pp_job_result result;
     struct pp_report report;

@@ -16,7 +16,7 @@
 static int check_job(const struct pool_job *job) {
     if (!job->fn || job->timeout < 0 || job->cpu_timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
-    if (job->context_size && !job->context) return POOL_EINVAL;
+    if ((job->context_size && !job->context) || (job->out_sizes && !job->out)) return POOL_EINVAL;
     if (!job->failures != !job->failures_room) return POOL_EINVAL;
     if (job->failures_room > SIZE_MAX / sizeof *job->failures) return POOL_EINVAL;
     uint64_t count = job->count;
@@ -43,7 +43,10 @@ static int place_data(struct pool *pool, struct pp_job *j, bool inherited) {
         j->scratch = pp_heap_alloc(&pool->memory.work, part * j->scratch_parts, false);
         if (!j->scratch) return POOL_ENOMEM;
     }
-    return 0;
+    if (!job->out_sizes) return 0;
+    if (job->count > SIZE_MAX / sizeof *j->sizes) return POOL_ENOMEM;
+    j->sizes = pp_heap_alloc(&pool->memory.work, job->count * sizeof *j->sizes, true);
+    return j->sizes ? 0 : POOL_ENOMEM;
 }
 
 static int make_job(struct pool *pool, const struct pool_job *job, bool inherited, struct pp_job **made) {

@@ -120,6 +120,7 @@ static void set_up_call(const struct recipe *recipe, const _Atomic uint64_t *ind
     call->context = recipe->context;
     call->in_size = in_size;
     call->out_size = recipe->out_size;
+    call->sizes = NULL;
 }
 
 static int leaf_task(const void *in, void *out) {

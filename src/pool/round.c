@@ -48,6 +48,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->in_size = job->in_size;
     plan->out = j->out ? j->out : job->out;
     plan->out_size = job->out_size;
+    plan->sizes = j->sizes;
     plan->scratch = j->scratch;
     plan->scratch_size = pp_aligned(job->out_size);
     plan->scratch_parts = j->scratch_parts;
@@ -86,6 +87,7 @@ bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     if (!index) return false;
     pp_job_result_take(&j->result, index, count, retries);
     j->index = index;
+    for (uint64_t i = 0; j->sizes && i < count; i++) j->sizes[index[i]] = 0; /* what a victim has said does not count */
     if (make_plan(pool, j, count, 1, 1)) {
         j->plan->fresh = retries;
         return true;

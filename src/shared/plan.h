@@ -39,6 +39,7 @@ struct pp_job_plan {
     size_t in_size;
     char *out; /* NULL: each worker writes its results to its own part of `scratch`, which has scratch_parts */
     size_t out_size;
+    size_t *sizes; /* by item: 1 + the bytes of its result; 0: out_size. NULL: not wanted. Written by the task */
     char *scratch;
     size_t scratch_size;   /* bytes between one worker's part and the next's */
     uint32_t scratch_parts;

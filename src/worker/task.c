@@ -71,8 +71,12 @@ size_t task_out_size(void) {
 }
 
 int task_resize(size_t size) {
-    if (!call.running || call.position || !call.desc) return POOL_EINVAL; /* a job's results lie side by side */
-    if (size > task_out_size()) return POOL_EINVAL;
+    if (!call.running || size > task_out_size()) return POOL_EINVAL;
+    if (call.position && call.sizes) {
+        call.sizes[task_index()] = size + 1;
+        return 0;
+    }
+    if (call.position || !call.desc) return POOL_EINVAL;
     call.size = size;
     call.resized = true;
     return 0;

@@ -30,6 +30,7 @@ struct pp_call {
     const struct pp_extra *extra; /* NULL: none */
     const struct pp_desc *desc; /* of a task */
     size_t in_size, out_size;   /* of an item: bytes of its argument, and of its result or the room for that */
+    size_t *sizes;              /* of a job: struct pp_job_plan; NULL: task_resize() is refused */
     bool resized;               /* to `size` */
     uint64_t size;
     char message[256];

@@ -243,6 +243,7 @@ static void describe_call(struct worker *w, const struct pp_job_plan *plan) {
     w->call->context = plan->context;
     w->call->in_size = plan->in ? plan->in_size : 0;
     w->call->out_size = plan->out_size;
+    w->call->sizes = plan->sizes;
 }
 
 static void begin_pace(struct worker *w, uint64_t ticket) {
