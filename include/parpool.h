@@ -311,7 +311,8 @@ enum {
  *                      address space is limited; else POOL_ENOMEM. They are touched where items fail.
  *   chunk              no promise that one worker runs these items: while items are slow, a worker without work takes
  *                      over what another has claimed and not begun, down to a single item.
- *   timeout            ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE). Where
+ *   timeout            ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE): never
+ *                      before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. Where
  *                      more workers than CPUs, or other programs, are at work, the worker may wait for a CPU meanwhile.
  *                      It counts until what the item has printed to stdout is written: it is the item that printed that
  *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
