@@ -42,7 +42,6 @@ bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, co
     struct pp_record *record = &shared->records[worker];
     uint64_t halted = halt(record);
     if (!halted || !let_barrier_pass(halted, within)) return false;
-    PP_POINT("halted");
     struct pp_snapshot seen = pp_record_snapshot(shared, worker);
     struct pp_chunk theirs;
     if (seen.bound != halted || seen.job != job || !pp_snapshot_chunk(&seen, plan, &theirs)) return false;
@@ -52,6 +51,7 @@ bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, co
     if (at == theirs.end) return false;
     /* Before the swap: see the head of stretch.h. */
     atomic_fetch_add_explicit(&shared->status->thefts, 1, memory_order_seq_cst);
+    PP_POINT("halted");
     uint64_t cut = pp_bound_with(halted, PP_BOUND_OPEN) - ((theirs.end - at) << PP_BOUND_BITS);
     if (!pp_swap(&record->bound, halted, cut)) return false;
     PP_POINT("taken over");
