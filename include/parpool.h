@@ -183,7 +183,7 @@ PARPOOL_API uint64_t task_seed(void);
 struct pool_stream {
     pool_fn *fn; /* task_index() is the number of its item */
     int (*next)(void *next_arg, void *in); /* writes an argument to in; returns 0, or POOL_END: no more; NULL: use in */
-    void *next_arg;                        /* passed to next; may be NULL */
+    void *next_arg; int (*next_sized)(void *next_arg, void *in, size_t *size); /* see FIELDS */
     const void *in; size_t in_size, count; /* without next: as in struct pool_job; with it: in_size of an argument */
     size_t out_size;                       /* as in struct pool_task */
     int timeout, cpu_timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
@@ -368,6 +368,9 @@ enum {
  *                      stream_next() returns it after all that came before: a negative one as it is, a positive one as
  *                      POOL_EFAILED. It runs only in stream_next() of its stream, and may make any call but
  *                      pool_destroy(). stream_free() of its own stream ends that stream_next() with POOL_ECANCELLED.
+ *   next_arg           is passed to next and next_sized; may be NULL.
+ *   next_sized         instead of next, for arguments of different sizes: *size is in_size, the room, and then what was
+ *                      written, which task_in_size() tells the task. More than the room: the input fails, POOL_EINVAL.
  *   in                 without next: unchanged until the arguments are taken; those in the arena are used in place,
  *                      until they are done. NULL: tasks have task_index() alone. With next, count is ignored.
  *   window             items at most that were taken from the input and not delivered: however long the input, so many

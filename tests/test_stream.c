@@ -224,6 +224,43 @@ TEST_CASE(large_arguments_and_results_make_the_default_window_small) {
     }
 }
 
+/* Writes i bytes; the 50th claims more than there is room for. */
+static int grow(void *arg, void *in, size_t *size) {
+    size_t *calls = arg, room = *size;
+    *size = ++*calls;
+    if (*calls == 50) return *size = room + 1, 0;
+    memset(in, (int)*calls, *size);
+    return room == 40000 ? 0 : 9;
+}
+
+static int length_task(const void *in, void *out) {
+    const unsigned char *bytes = in;
+    size_t size = task_in_size();
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != size) return 1;
+    *(size_t *)out = size;
+    return 0;
+}
+
+TEST_CASE(an_input_may_have_items_of_different_sizes) {
+    struct pool *pool = pool_of(2);
+    struct stream *stream;
+    size_t calls = 0, size;
+    struct pool_stream options = {.fn = length_task, .next_sized = grow, .next_arg = &calls, .in_size = 40000,
+                                  .out_size = sizeof size};
+    assert_ok(pool_imap(pool, &options, &stream));
+    for (size_t i = 1; i < 50; i++) {
+        assert_ok(stream_next(stream, &size, PATIENCE));
+        assert_int_equal(size, i);
+    }
+    assert_code(stream_next(stream, &size, PATIENCE), POOL_EINVAL);
+    assert_code(stream_next(stream, &size, PATIENCE), POOL_END);
+    stream_free(stream);
+    options.next = count_on;
+    assert_code(pool_imap(pool, &options, &stream), POOL_EINVAL);
+    pool_destroy(pool);
+}
+
 /* The results are as long as the item's number, and more than a page for some. */
 static int ramp_task(const void *in, void *out) {
     (void)in;
@@ -951,6 +988,7 @@ int main(int argc, char **argv) {
         TEST(the_window_limits_the_items_that_are_taken_and_not_delivered),
         TEST(an_inline_pool_does_not_read_its_input_ahead),
         TEST(large_arguments_and_results_make_the_default_window_small),
+        TEST(an_input_may_have_items_of_different_sizes),
         TEST(a_result_can_be_read_where_it_lies_until_the_next_call),
         TEST(a_failed_item_costs_no_other),
         TEST(items_have_time_outs_and_retries),

@@ -284,7 +284,8 @@ size_t stream_size(struct stream *s) {
 static int check_stream(const struct pool_stream *options) {
     if (!options->fn || options->timeout < 0 || options->cpu_timeout < 0) return POOL_EINVAL;
     if (options->context_size && !options->context) return POOL_EINVAL;
-    if (options->next || !options->in) return 0;
+    if (options->next && options->next_sized) return POOL_EINVAL;
+    if (pp_stream_has_function(options) || !options->in) return 0;
     if (options->in_size == 0 || options->count > SIZE_MAX / options->in_size) return POOL_EINVAL;
     return 0;
 }
@@ -302,9 +303,9 @@ static void set_up_stream(struct stream *s, struct pool *pool, enum pp_stream_ki
     s->pool = pool;
     s->kind = kind;
     s->options = *options;
-    s->in_is_shared = !options->next && options->in &&
+    s->in_is_shared = !pp_stream_has_function(options) && options->in &&
                       pp_is_in_arena(pool, options->in, options->count * options->in_size);
-    bool copied = options->next || (options->in && !s->in_is_shared);
+    bool copied = pp_stream_has_function(options) || (options->in && !s->in_is_shared);
     s->task = (struct pool_task){.fn = options->fn,
                                  .in_size = copied ? options->in_size : 0,
                                  .out_size = options->out_size,

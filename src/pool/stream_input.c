@@ -43,21 +43,29 @@ static void end_thrown(void *offer) {
     take_back(offer);
 }
 
+/* As read_input(), by the program's function. */
+static int call_input(struct offer *offer) {
+    struct stream *s = offer->stream;
+    const struct pool_stream *options = &s->options;
+    void *in = (void *)(uintptr_t)offer->future->task.in;
+    size_t size = options->in_size;
+    PP_GUARD(guard, end_thrown, offer);
+    pp_step_out(s->pool); /* the pool's end waits, since `in` would go with it */
+    int code = options->next ? options->next(options->next_arg, in) : options->next_sized(options->next_arg, in, &size);
+    pp_step_in(s->pool);
+    pp_release_guard(&guard);
+    if (code == 0 && size > options->in_size) return POOL_EINVAL; /* it has written beyond its room */
+    offer->future->task.in_size = size;
+    return code;
+}
+
 /* Writes the argument of the next item. Returns 0, POOL_END, or the code with which the input failed. Releases the lock
  * for the program's function. */
 static int read_input(struct offer *offer) {
     struct stream *s = offer->stream;
     struct future *future = offer->future;
     const struct pool_stream *options = &s->options;
-    void *in = (void *)(uintptr_t)future->task.in;
-    if (options->next) {
-        PP_GUARD(guard, end_thrown, offer);
-        pp_step_out(s->pool); /* the pool's end waits, since `in` would go with it */
-        int code = options->next(options->next_arg, in);
-        pp_step_in(s->pool);
-        pp_release_guard(&guard);
-        return code;
-    }
+    if (pp_stream_has_function(options)) return call_input(offer);
     if (s->pulled == options->count) return POOL_END;
     if (!options->in) return 0;
     const char *from = (const char *)options->in + (size_t)s->pulled * options->in_size;
@@ -65,7 +73,7 @@ static int read_input(struct offer *offer) {
         future->task.in = from;
         future->task.in_size = options->in_size;
     } else {
-        memcpy(in, from, options->in_size);
+        memcpy((void *)(uintptr_t)future->task.in, from, options->in_size);
     }
     return 0;
 }

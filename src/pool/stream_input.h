@@ -7,6 +7,11 @@
 
 #include "pool/stream.h"
 
+/* Whether items come from a function, not from an array. */
+static inline bool pp_stream_has_function(const struct pool_stream *options) {
+    return options->next || options->next_sized;
+}
+
 /* Takes the next item from the input, if there is memory for it, and submits it. Returns whether another may be tried.
  * Releases the lock for the program's function. */
 bool pp_stream_pull(struct stream *stream);
