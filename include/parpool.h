@@ -76,7 +76,7 @@ struct pool_options {
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
-    bool pin, lazy, keep_oom_score, fresh_after_failure;
+    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure;
     int idle_timeout; size_t stack_size;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
@@ -293,6 +293,8 @@ enum {
  *   keep_oom_score     leaves the workers' oom_score_adj as the program's. Otherwise it is raised to 1000, so that the
  *                      kernel ends a worker before the program, or anything else, where memory runs out (Linux). What
  *                      tasks start inherits it. For POOL_PROCESSES.
+ *   keep_children      leaves the processes that tasks have started when their worker ends, and when the pool does.
+ *                      Otherwise those in the worker's process group are killed. For POOL_PROCESSES.
  *   fresh_after_failure  a worker whose task or item has failed (POOL_EFAILED) is replaced, as one that died always is,
  *                      before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
  *                      With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
@@ -848,7 +850,8 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - In a worker, handled signals have their default action and no signal is blocked. Each worker leads a process
  *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. Ctrl-Z stops
  *     the program alone: workers go on with what was submitted, and time-outs run on. A worker that ends takes its
- *     group with it: children that a task left running are killed. A child that returns from the task ends there.
+ *     group with it: children that a task left running are killed, save with keep_children. A child that returns from
+ *     the task ends there.
  *   - A worker that was killed, and that the system has not ended a second later, since it waits for a dead file system
  *     or its control group is frozen, is left to the system: what it ran has its outcome, and another worker takes its
  *     place. It runs nothing more, but the system call in which it is may still read or write what the task has named

@@ -60,6 +60,34 @@ TEST_CASE(a_worker_is_ended_before_the_program_where_memory_runs_out) {
     pool_destroy(pool);
 }
 
+/* Leaves a child behind, and returns its number. */
+static int leave_child(const void *in, void *out) {
+    (void)in;
+    pid_t child = fork();
+    if (child == 0)
+        for (;;) pause();
+    *(pid_t *)out = child;
+    return child < 0;
+}
+
+TEST_CASE(children_of_tasks_outlive_worker_and_pool_only_if_the_program_wants_it) {
+    for (int keep = 0; keep < 2; keep++) {
+        struct pool_options options = test_options(1);
+        options.keep_children = keep;
+        options.max_tasks_per_worker = 1;
+        struct pool *pool = pool_from(&options);
+        pid_t first = 0, second = 0, worker = 0;
+        assert_ok(finish(submit(pool, leave_child, NULL, 0, sizeof first), &first));
+        assert_ok(finish(submit(pool, pid_task, NULL, 0, sizeof worker), &worker)); /* in another worker */
+        assert_ok(finish(submit(pool, leave_child, NULL, 0, sizeof second), &second));
+        assert_int_equal(kill(first, 0), keep ? 0 : -1);
+        pool_destroy(pool);
+        assert_int_equal(kill(first, 0), keep ? 0 : -1);
+        assert_int_equal(kill(second, 0), keep ? 0 : -1);
+        if (keep) assert_true(kill(first, SIGKILL) == 0 && kill(second, SIGKILL) == 0);
+    }
+}
+
 static int write_to(const char *directory, const char *name, const char *text) {
     char path[300];
     snprintf(path, sizeof path, "%s/%s", directory, name);
@@ -307,6 +335,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_worker_is_ended_before_the_program_where_memory_runs_out),
         TEST(the_kernel_ends_the_worker_and_not_the_program_that_holds_more),
+        TEST(children_of_tasks_outlive_worker_and_pool_only_if_the_program_wants_it),
         TEST(children_that_tasks_leave_do_not_become_the_programs),
         TEST(workers_whose_supervisor_was_killed_do_not_stay_zombies_of_the_program),
         TEST(a_task_that_asks_to_be_traced_ends_as_any_other),

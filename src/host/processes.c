@@ -139,7 +139,7 @@ static void kill_orphans(struct pool *pool) {
     for (uint32_t w = 0; w < pool->workers; w++) {
         pid_t pid = (pid_t)atomic_exchange_explicit(&pool->shared.control->pids[w], 0, memory_order_relaxed);
         if (strange || pid <= 0 || getpgid(pid) != pid) continue;
-        kill(-pid, SIGKILL);
+        kill(pool->options.keep_children ? pid : -pid, SIGKILL);
         pp_wait_group(pid, deadline);
     }
 }

@@ -166,9 +166,14 @@ static void let_workers_go_on(const struct supervisor *s, uint32_t first) {
 
 /* ---- death of a worker */
 
+/* What a worker's tasks have started, and left in its group, ends with it. */
+static void kill_group(const struct supervisor *s, pid_t worker) {
+    if (!s->setup->options->keep_children) kill(-worker, SIGKILL);
+}
+
 static void kill_worker(struct supervisor *s, uint32_t worker) {
     if (s->staff.states[worker] != PP_ALIVE) return;
-    kill(-s->pids[worker], SIGKILL);
+    kill_group(s, s->pids[worker]);
     /* Also if it does not lead its group yet. A process that may not be killed, since a task has changed its user, is
      * no corpse: it runs on. */
     bool killed = kill(s->pids[worker], SIGKILL) == 0;
@@ -276,7 +281,8 @@ static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
 
 /* A worker has ended, and its group was killed. Its children, if it left any, are now the supervisor's. */
 static void note_group(struct supervisor *s, pid_t group) {
-    if (kill(-group, 0) == 0) s->groups[s->groups_left++ % GROUPS] = group;
+    if (!s->setup->options->keep_children && kill(-group, 0) == 0)
+        s->groups[s->groups_left++ % GROUPS] = group;
 }
 
 /* Exits. Killed children of tasks are waited for: they would become zombies of a program that adopts orphans itself. A
@@ -301,7 +307,7 @@ static void reap(struct supervisor *s) {
         uint32_t w = worker_of(s, info.si_pid);
         uint32_t corpse = s->corpse_count > 0 ? place_of(s, info.si_pid) : PP_WORKERS;
         bool is_worker = w < s->staff.workers || corpse < PP_WORKERS;
-        if (is_worker) kill(-info.si_pid, SIGKILL);
+        if (is_worker) kill_group(s, info.si_pid);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (!is_worker) continue;
