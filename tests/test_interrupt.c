@@ -76,9 +76,10 @@ TEST_CASE(each_call_that_waits_is_ended) {
     interrupt_after(pool, 50);
     assert_code(pool_reduce(pool, &reduction), POOL_ECANCELLED);
 
-    submit(pool, forever_task, NULL, 0, 0);
+    struct future *last = submit(pool, forever_task, NULL, 0, 0);
     interrupt_after(pool, 50);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    assert_code(finish(last, NULL), POOL_ECANCELLED);
     pool_destroy(pool);
 }
 
