@@ -123,7 +123,7 @@ struct pp_waiting {
     unsigned others_wait;   /* threads that sleep until it comes back */
     uint32_t epoch;         /* of the last wish; see bell.h */
     bool bell_rung;         /* by pp_bell_ring(), and not silenced since */
-    uint64_t look_after_at; /* ns; when the supervisor is to be looked after next */
+    uint64_t look_after_at; /* ns; when losses are to be made up for next: wait.c */
 };
 
 /* What event loops of the program are told of; see poll.c. */

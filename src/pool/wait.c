@@ -13,6 +13,7 @@
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/tell.h"
+#include "shared/backlog.h"
 #include "shared/notice.h"
 #include "shared/placement.h"
 #include "shared/state.h"
@@ -44,22 +45,22 @@ static void supervisor_gone(struct pool *pool) {
     pp_break(pool, &why);
 }
 
-/* Makes up for a supervisor that was stopped, and for commands that have not reached it. Not at each look of a program
- * that looks all the time. */
-static void look_after_supervisor(struct pool *pool) {
+/* Makes up for a supervisor that was stopped, and for commands and wake-ups that could not be sent. Not at each look of
+ * a program that looks all the time. */
+static void make_up_for_losses(struct pool *pool) {
     uint64_t now = pp_last_tick();
     if (now < pool->waiting.look_after_at) return;
     pool->waiting.look_after_at = now + LOOK_FIRST;
     pool->backend->go_on(pool);
     pp_tell_again(pool);
-    if (pool->elastic) pp_ask_for_workers(pool);
+    pp_call_workers(pool, pp_backlog_workers(&pool->shared));
 }
 
 bool pp_check_supervisor(struct pool *pool) {
     if (pool->broken || pool->ended || !pool->backend->is_lost) return false;
     bool lost = pool->backend->is_lost(pool);
     if (lost) supervisor_gone(pool);
-    else look_after_supervisor(pool);
+    else make_up_for_losses(pool);
     return lost;
 }
 
