@@ -69,9 +69,11 @@ static bool is_right(int code, int expected) {
     if (code == expected) return true;
     if (atomic_load(&faults->met) == 0) return false;
     if (faults->process == CALLER) return code == POOL_ENOMEM;
-    /* The supervisor ends if it cannot read, and cannot start without a pipe; it copes with all other failures. */
+    /* The supervisor ends if it cannot read, and cannot start without a pipe or memory; it copes with all other
+     * failures. */
     bool may_end = strcmp(faults->call, "fork") != 0 && strcmp(faults->call, "write") != 0;
-    return faults->process == SUPERVISOR && may_end && (code == POOL_EDIED || code == POOL_EAGAIN);
+    int start_fails = strcmp(faults->call, "mmap") == 0 ? POOL_ENOMEM : POOL_EAGAIN;
+    return faults->process == SUPERVISOR && may_end && (code == POOL_EDIED || code == start_fails);
 }
 
 #define EXPECT_RIGHT(code, expected)                                                                                   \
@@ -509,6 +511,7 @@ TEST_CASE(every_fork_of_the_supervisor_may_fail) {
 }
 
 TEST_CASE(every_other_call_of_the_supervisor_may_fail) {
+    each(SUPERVISOR, "mmap", false);
     each(SUPERVISOR, "pipe", false);
     each(SUPERVISOR, "read", false);
     each(SUPERVISOR, "write", false);
@@ -766,8 +769,8 @@ TEST_CASE(futures_are_allocated_in_small_blocks_where_no_large_one_is_to_be_had)
     assert_int_equal(pp_held, 0);
 }
 
-static int no_process(void *unused) {
-    (void)unused;
+static int ends_with(void *expected) {
+    int code = *(const int *)expected;
     begin_faults();
     struct pool *pool;
     struct pool_options options = test_options(2);
@@ -777,11 +780,11 @@ static int no_process(void *unused) {
     struct pool_failure failure;
     EXPECT(pool_submit(pool, &task, &future) == 0);
     int64_t start = now_ms();
-    EXPECT(future_get(future, NULL, PATIENCE / 2) == POOL_EAGAIN);
-    EXPECT(future_failure(future, &failure) == 0 && is_told(&failure, POOL_EAGAIN));
+    EXPECT(future_get(future, NULL, PATIENCE / 2) == code);
+    EXPECT(future_failure(future, &failure) == 0 && is_told(&failure, code));
     EXPECT(instrumented() || now_ms() - start < 5000);
-    EXPECT(pool_submit(pool, &task, &(struct future *){NULL}) == POOL_EAGAIN);
-    EXPECT(pool_map(pool, &(struct pool_job){.fn = ready_task, .count = 3}) == POOL_EAGAIN);
+    EXPECT(pool_submit(pool, &task, &(struct future *){NULL}) == code);
+    EXPECT(pool_map(pool, &(struct pool_job){.fn = ready_task, .count = 3}) == code);
     pool_destroy(pool);
     future_free(future);
     EXPECT(pp_held == 0);
@@ -791,13 +794,19 @@ static int no_process(void *unused) {
 TEST_CASE(tasks_end_with_eagain_if_no_worker_can_be_forked) {
     faults = shared(sizeof *faults);
     arrange(SUPERVISOR, "fork", 1, INT_MAX);
-    assert_child_passes(no_process, NULL);
+    assert_child_passes(ends_with, &(int){POOL_EAGAIN});
 }
 
 TEST_CASE(tasks_end_with_eagain_if_the_supervisor_gets_no_pipe) {
     faults = shared(sizeof *faults);
     arrange(SUPERVISOR, "pipe", 1, INT_MAX);
-    assert_child_passes(no_process, NULL);
+    assert_child_passes(ends_with, &(int){POOL_EAGAIN});
+}
+
+TEST_CASE(tasks_end_with_enomem_if_the_supervisor_gets_no_memory) {
+    faults = shared(sizeof *faults);
+    arrange(SUPERVISOR, "mmap", 1, INT_MAX);
+    assert_child_passes(ends_with, &(int){POOL_ENOMEM});
 }
 
 static int some_tasks(struct pool *pool, int count, pid_t *last) {
@@ -898,6 +907,7 @@ int main(int argc, char **argv) {
         TEST(tasks_end_with_eagain_if_no_worker_can_be_forked),
         TEST(a_command_in_the_pause_after_a_refused_fork_does_not_end_the_tries),
         TEST(tasks_end_with_eagain_if_the_supervisor_gets_no_pipe),
+        TEST(tasks_end_with_enomem_if_the_supervisor_gets_no_memory),
         TEST(a_pool_goes_on_with_fewer_workers),
         TEST(a_pool_recovers_from_a_shortage_of_processes),
     };

@@ -57,12 +57,14 @@ static void on_child(int signal) {
     errno = code;
 }
 
+/* The caller reads the notice when it finds the supervisor gone. */
+static noreturn void give_up(struct pp_shared *shared, int code) {
+    pp_notice_write(shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = code});
+    pp_child_exit(1);
+}
+
 static void watch_children(struct supervisor *s) {
-    if (pp_pipe(s->signal_pipe, -1)) {
-        /* The caller reads the notice when it finds the supervisor gone. */
-        pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = POOL_EAGAIN});
-        pp_child_exit(1);
-    }
+    if (pp_pipe(s->signal_pipe, -1)) give_up(s->shared, POOL_EAGAIN);
     signal_pipe_end = s->signal_pipe[1];
     struct sigaction action;
     memset(&action, 0, sizeof action);
@@ -436,16 +438,22 @@ static void supervise(void *supervisor) {
     }
 }
 
+/* Its pages are there once they are touched: a pool of few workers needs few of them. */
+static struct supervisor *make_supervisor(const struct pp_supervisor_setup *setup) {
+    struct supervisor *s = pp_map_private(sizeof *s);
+    if (!s) give_up(setup->shared, POOL_ENOMEM);
+    s->shared = setup->shared;
+    s->setup = setup;
+    s->next_check = UINT64_MAX;
+    return s;
+}
+
 void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
-    static struct supervisor s; /* too large for a stack of unknown size */
-    memset(&s, 0, sizeof s);
-    s.shared = setup->shared;
-    s.setup = setup;
-    s.next_check = UINT64_MAX;
-    pp_staff_begin(&s.staff, setup->shared, setup->options->lazy);
     pp_child_begin();
     pp_crash_begin();
-    watch_children(&s);
-    watch_caller(&s);
-    pp_frame_run(supervise, &s);
+    struct supervisor *s = make_supervisor(setup);
+    pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
+    watch_children(s);
+    watch_caller(s);
+    pp_frame_run(supervise, s);
 }
