@@ -8,6 +8,18 @@
 
 #include "base/sys.h"
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#define HAS_ASAN
+#endif
+#ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 /* ---- Exceptions -------------------------------------------------------------------------------------------------- */
 
 struct handler {
@@ -18,10 +30,23 @@ struct handler {
 static _Thread_local struct handler *handler;
 static _Thread_local struct _Unwind_Exception exception;
 
+/* AddressSanitizer does not see frames go that are unwound in this way. What they forbade, in the stack below the frame
+ * that comes next, would be taken for that of the functions which its clean-ups call. */
+static void forget_frames_below(uintptr_t frame) {
+#ifdef HAS_ASAN
+    enum { FRAMES = 65536 }; /* bytes below this frame: those of what has looked for this frame's clean-ups */
+    uintptr_t lowest = (uintptr_t)__builtin_frame_address(0) - FRAMES;
+    __asan_unpoison_memory_region((const void *)lowest, frame - lowest);
+#else
+    (void)frame;
+#endif
+}
+
 static _Unwind_Reason_Code at_each_frame(int version, _Unwind_Action actions, _Unwind_Exception_Class class,
                                          struct _Unwind_Exception *thrown, struct _Unwind_Context *context,
                                          void *argument) {
     (void)version, (void)class, (void)thrown, (void)argument;
+    forget_frames_below(_Unwind_GetCFA(context));
     if ((actions & _UA_END_OF_STACK) || _Unwind_GetCFA(context) > handler->frame) longjmp(handler->here, 1);
     return _URC_NO_REASON;
 }
