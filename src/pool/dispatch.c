@@ -44,8 +44,9 @@ static void describe(struct pool *pool, struct future *future) {
         memcpy(desc->argument + sizeof in_size, &in_size, sizeof in_size);
         in_size = PP_IN_SIZE_ASIDE;
     }
-    desc->shape = shape_of(future);
-    if (desc->shape.has_extra) {
+    struct pp_shape shape = shape_of(future);
+    pp_desc_set_shape(desc, shape);
+    if (shape.has_extra) {
         future->relations->extra->in = in;
         in = future->relations->extra;
     }

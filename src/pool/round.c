@@ -116,7 +116,8 @@ void pp_round_begin(struct pool *pool, struct pp_job *j) {
     j->deaths = 0;
     j->plan->generation = generation;
     pp_plan_begin(j->plan);
-    memset(desc, 0, sizeof *desc);
+    memset(desc, 0, offsetof(struct pp_desc, shape));
+    pp_desc_set_shape(desc, (struct pp_shape){0});
     desc->in = j->plan;
     desc->timeout = PP_IS_JOB;
     pp_state_submit(&pool->shared.outcomes[slot].state, generation);

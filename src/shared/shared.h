@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/cacheline.h"
 #include "parpool.h"
@@ -96,15 +97,35 @@ struct pp_desc {
      * uint64_t of `argument`. */
     uint64_t item;
     int32_t timeout;            /* ms; 0: none; PP_IS_JOB: the slot is a job's; PP_HAS_LIMITS */
-    struct pp_shape {           /* written as one: to change one part would be to read the line, which a worker had */
-        uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
-        uint32_t fresh : 1;     /* a retry: only a worker that has run nothing yet may run it; see bequest.c */
-        uint32_t out_size : 30; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
-                                   of `argument` */
-    } shape;
+    union {
+        struct pp_shape { /* written as one: to change one part would be to read the line, which a worker had */
+            uint32_t has_extra : 1; /* `in` is a struct pp_extra, which has the argument */
+            uint32_t fresh : 1;     /* a retry: only a worker that has run nothing yet may run it; see bequest.c */
+            uint32_t out_size : 30; /* bytes; PP_SIZE_ASIDE: the size does not fit here, and is the first uint64_t
+                                       of `argument` */
+        } shape;
+        /* The same. The caller writes it, and a worker that has not claimed the task reads it: its ticket may be stale,
+         * and the caller may be describing the next use of the slot. */
+        _Atomic uint32_t shape_word;
+    };
     _Alignas(16) unsigned char argument[PP_INLINE_IN];
 };
+_Static_assert(sizeof(struct pp_shape) == sizeof(uint32_t), "a shape is stored as one word");
 _Static_assert(sizeof(struct pp_desc) == PP_LINE, "a description is one line: it is what a worker fetches for a task");
+
+static inline void pp_desc_set_shape(struct pp_desc *desc, struct pp_shape shape) {
+    uint32_t word;
+    memcpy(&word, &shape, sizeof word);
+    atomic_store_explicit(&desc->shape_word, word, memory_order_relaxed); /* the state publishes it */
+}
+
+/* By a worker that has not claimed the task: what it returns of a stale ticket means nothing. */
+static inline bool pp_desc_is_fresh(const struct pp_desc *desc) {
+    uint32_t word = atomic_load_explicit(&desc->shape_word, memory_order_relaxed);
+    struct pp_shape shape;
+    memcpy(&shape, &word, sizeof shape);
+    return shape.fresh;
+}
 
 /* What few tasks have in addition to their argument: a context, and the results of the tasks that they come after. It
  * lies in the inputs heap; the caller writes it before the slot's state says PENDING. The results may lie where workers

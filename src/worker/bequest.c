@@ -24,7 +24,7 @@ static void pass_on(struct worker *w, uint64_t ticket) {
 
 bool pp_work_passes_on_task(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
-    if (slot >= PP_SLOTS || !w->claimer.shared->descs[slot].shape.fresh || !w->bounds.has_run) return false;
+    if (slot >= PP_SLOTS || !pp_desc_is_fresh(&w->claimer.shared->descs[slot]) || !w->bounds.has_run) return false;
     if (pp_work_is_not_started(w, ticket)) pass_on(w, ticket);
     return true;
 }
