@@ -80,7 +80,7 @@ static int divide(const void *in, void *out) {
     *(double *)out = one / three + (i > 0 ? 0 * (int)(one / zero > 1) : 0);
     if (i == 0) {
         fesetround(FE_UPWARD);
-#if LINUX
+#if LINUX && defined(__GLIBC__) /* others have no feenableexcept() */
         feenableexcept(FE_DIVBYZERO);
 #endif
     }
