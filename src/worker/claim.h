@@ -47,7 +47,7 @@ struct pp_claimer {
     uint32_t words;     /* visits and items that were begun: the generation of the record's word */
     bool has_barrier;   /* whether other claimers can let a barrier pass through this one; see stretch.h */
     bool timed;         /* whether the items of its job have a time-out */
-    bool divides;       /* whether the chunks of its job may be looked at by others, who may take items */
+    bool divides;       /* whether other workers may look at the chunks of its job, and take items */
     bool has_start;     /* whether the record's `started` may be other than 0 */
     uint64_t numbers;   /* the next number for a bound */
     struct pp_stretch stretch;

@@ -6,8 +6,8 @@
  * long again, by what it has begun meanwhile, half of it is taken over (stretch.h).
  *
  * Between two looks the worker sleeps, as long as any worker has something left: ever longer while nothing comes of it.
- * If no worker has, it sleeps until it is woken. Whoever could come to have something left has been looked at: it has
- * claimed before (then the bound says NONE), or has taken it over (then `thefts` has changed).
+ * If no worker has, it sleeps until it is woken. No worker comes to have something left unseen: one that is about to
+ * claim says so (its bound is NONE), and one that has taken over has changed `thefts`.
  *
  * Invariant: see stretch.h.
  * Called by: worker. */
