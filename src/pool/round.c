@@ -21,28 +21,54 @@
 
 /* ---- memory */
 
+/* What the workers of a round write, in one block of the work heap: where each part begins. */
+struct layout {
+    size_t marks, pieces, errors, codes, failed, size; /* the cursors come first */
+    uint32_t pieces_room, errors_room;
+    bool has_codes;
+};
+
+static struct layout lay_out(const struct pool *pool, const struct pp_job *j, uint64_t count, uint64_t block) {
+    const struct pp_job_plan *plan = j->plan;
+    size_t wanted = j->result.failures_wanted < count ? j->result.failures_wanted : (size_t)count;
+    struct layout at = {.pieces_room = block > 1 ? pp_pieces_room(pool->workers) : 0,
+                        .errors_room = pp_item_errors_room(wanted),
+                        .has_codes = !pp_item_errors_suffice(wanted)};
+    at.marks = pp_aligned(plan->regions * sizeof(struct pp_cursor));
+    at.pieces = at.marks + pp_aligned((size_t)plan->blocks);
+    at.errors = at.pieces + (at.pieces_room ? pp_aligned(pp_pieces_size(at.pieces_room)) : 0);
+    at.codes = at.errors + pp_aligned(pp_item_errors_size(at.errors_room));
+    at.failed = at.codes + (at.has_codes ? (size_t)count * sizeof *plan->codes : 0);
+    at.size = at.failed + (size_t)count;
+    return at;
+}
+
+static void place_work(struct pp_job *j, const struct layout *at) {
+    struct pp_job_plan *plan = j->plan;
+    memset(j->work, 0, at->errors);
+    plan->cursors = (void *)j->work;
+    plan->marks = (void *)(j->work + at->marks);
+    plan->pieces = at->pieces_room ? (void *)(j->work + at->pieces) : NULL;
+    plan->pieces_room = at->pieces_room;
+    plan->errors = (void *)(j->work + at->errors);
+    plan->errors_room = at->errors_room;
+    plan->codes = at->has_codes ? (void *)(j->work + at->codes) : NULL;
+    plan->failed = (void *)(j->work + at->failed);
+    pp_item_errors_begin(plan->errors, plan->errors_room);
+}
+
 /* Makes the plan for `count` positions in blocks of `block`. Returns false if there is no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
+    const struct pool_job *job = &j->job;
     struct pp_job_plan *plan = j->plan;
     memset(plan, 0, sizeof *plan);
-    uint64_t blocks = plan->blocks = (count + block - 1) / block;
+    plan->blocks = (count + block - 1) / block;
     pp_plan_deal(plan, pool->workers);
-    size_t cursors_at = 0, marks_at = pp_aligned(plan->regions * sizeof(struct pp_cursor));
-    size_t pieces_at = marks_at + pp_aligned((size_t)blocks);
-    uint32_t pieces_room = block > 1 ? pp_pieces_room(pool->workers) : 0;
-    size_t errors_at = pieces_at + (pieces_room ? pp_aligned(pp_pieces_size(pieces_room)) : 0);
-    size_t wanted = j->result.failures_wanted < count ? j->result.failures_wanted : (size_t)count;
-    uint32_t errors_room = pp_item_errors_room(wanted);
-    size_t codes_at = errors_at + pp_aligned(pp_item_errors_size(errors_room));
     if (count > SIZE_MAX / 8) return false;
-    bool has_codes = !pp_item_errors_suffice(wanted);
-    size_t failed_at = codes_at + (has_codes ? (size_t)count * sizeof *plan->codes : 0);
-    j->work = pp_heap_alloc(&pool->memory.work, failed_at + (size_t)count, false);
+    struct layout at = lay_out(pool, j, count, block);
+    j->work = pp_heap_alloc(&pool->memory.work, at.size, false);
     if (!j->work) return false;
-    memset(j->work, 0, errors_at);
-    pp_item_errors_begin((void *)(j->work + errors_at), errors_room);
-
-    const struct pool_job *job = &j->job;
+    place_work(j, &at);
     plan->fn = job->fn;
     plan->in = j->in ? j->in : job->in;
     plan->in_size = job->in_size;
@@ -60,14 +86,6 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->timeout = job->timeout;
     plan->cpu_timeout = job->cpu_timeout;
     plan->seed = job->seed;
-    plan->cursors = (void *)(j->work + cursors_at);
-    plan->marks = (void *)(j->work + marks_at);
-    plan->failed = (void *)(j->work + failed_at);
-    plan->codes = has_codes ? (void *)(j->work + codes_at) : NULL;
-    plan->pieces = pieces_room ? (void *)(j->work + pieces_at) : NULL;
-    plan->pieces_room = pieces_room;
-    plan->errors = (void *)(j->work + errors_at);
-    plan->errors_room = errors_room;
     return true;
 }
 
