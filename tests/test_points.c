@@ -349,6 +349,7 @@ static bool wait_for_next_item(const char *name) {
 }
 
 TEST_CASE(an_item_that_ends_as_it_is_found_overdue_costs_no_other_its_time) {
+    if (!pp_barrier_exists()) return; /* then the end of each item is a swap: see the tests before */
     assert_code(end_late("overdue", wait_for_next_item), 0);
     assert_code(end_late("looking again", wait_for_next_item), 0);
 }
@@ -364,6 +365,7 @@ static bool let_item_end(const char *name) {
 }
 
 TEST_CASE(an_item_that_ends_once_it_is_overdue_is_the_one_that_is_killed) {
+    if (!pp_barrier_exists()) return; /* then the end of each item is a swap: see the tests before */
     assert_code(end_late("stopped", let_item_end), POOL_EDEADLINE);
 }
 
