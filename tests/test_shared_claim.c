@@ -500,7 +500,8 @@ static void work_on_job(struct hand *hand, uint64_t ticket) {
     if (plan && !(plan->timeout ? take_chunks(hand, plan, 0, &nothing_left) : visit_job(hand, plan, &nothing_left)))
         return;
     if (nothing_left) hand->used_up = ticket;
-    ring_if(pp_leave_job(&hand->claimer, ticket, nothing_left ? NULL : plan));
+    enum pp_leaving found = !plan ? PP_NOT_ENTERED : nothing_left ? PP_NOTHING_LEFT : PP_SOMETHING_LEFT;
+    ring_if(pp_leave_job(&hand->claimer, ticket, 0, found));
 }
 
 static void *claim_jobs(void *argument) {
@@ -707,7 +708,7 @@ TEST_CASE(a_job_that_is_over_is_not_entered) {
     assert_true(pp_state_cancel(&bed.memory.outcomes[3].state, 2));
     assert_null(pp_claim_job(&claimer, pp_ticket(3, 2)));
     assert_true(pp_record_anybody_in(&bed.memory, pp_ticket(3, 2)));
-    assert_false(pp_leave_job(&claimer, pp_ticket(3, 2), NULL));
+    assert_false(pp_leave_job(&claimer, pp_ticket(3, 2), 0, PP_NOT_ENTERED));
     assert_false(pp_record_anybody_in(&bed.memory, pp_ticket(3, 2)));
     pp_shared_unmake(&bed.memory);
 }
@@ -721,9 +722,9 @@ TEST_CASE(the_last_claimer_out_of_a_job_announces_it) {
     pp_state_submit(&bed.memory.outcomes[3].state, 1);
     pp_claim_job(&claimer, ticket);
     pp_claim_job(&other, ticket);
-    assert_false(pp_leave_job(&claimer, ticket, NULL));
+    assert_false(pp_leave_job(&claimer, ticket, 0, PP_NOTHING_LEFT));
     assert_int_equal(pp_record_announced(claimer.record), 0);
-    assert_false(pp_leave_job(&other, ticket, NULL)); /* nobody waits for it */
+    assert_false(pp_leave_job(&other, ticket, 0, PP_NOTHING_LEFT)); /* nobody waits for it */
     assert_int_equal(pp_record_announced(other.record), 1);
     pp_shared_unmake(&bed.memory);
 }

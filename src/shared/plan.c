@@ -160,14 +160,6 @@ bool pp_plan_is_finished(const struct pp_job_plan *plan, const struct pp_chunk *
     return pp_pieces_find(plan, chunk->begin, chunk->end, &end) != NULL;
 }
 
-/* Not a copy of the whole plan: the caller may be writing `stop`. */
-struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan) {
-    return (struct pp_job_plan){.stripe_bits = plan->stripe_bits, .regions = plan->regions,
-                                .stripes_each = plan->stripes_each, .one_more = plan->one_more,
-                                .short_of = plan->short_of, .generation = plan->generation,
-                                .cursors = plan->cursors};
-}
-
 uint64_t pp_plan_left(const struct pp_job_plan *plan) {
     uint64_t left = 0;
     for (uint32_t i = 0; i < plan->regions; i++)

@@ -125,8 +125,6 @@ static inline bool pp_plan_has_failed(const struct pp_job_plan *plan, uint64_t p
 /* Caller: how many positions are finished according to the marks, and how many of those have failed. */
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed);
 
-/* The part of a plan that pp_plan_is_used_up() reads, for a look when nothing keeps the plan in place any more. */
-struct pp_job_plan pp_plan_regions_of(const struct pp_job_plan *plan);
 /* How many blocks are left to claim. */
 uint64_t pp_plan_left(const struct pp_job_plan *plan);
 /* Whether nothing is left to claim. */

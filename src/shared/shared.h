@@ -171,6 +171,9 @@ struct pp_status {
     _Alignas(PP_LINE) _Atomic uint64_t asleep[PP_WORKERS / 64];
     _Atomic uint64_t woken;    /* wake-ups ever taken; the supervisor counts for a worker that died asleep */
     _Atomic uint64_t parkings; /* how often a worker ever announced that it will sleep */
+    /* For each entry of the job table: ticket of the last job of which a worker found nothing left to claim. Written
+     * by that worker while it is in the job; see pp_leave_job(). */
+    _Alignas(PP_LINE) _Atomic uint64_t used_up[PP_JOB_TABLE];
     _Atomic uint64_t thefts;   /* how often a worker ever was about to take from another; see stretch.h */
     /* 1 + the CPU where the caller [0] and each worker [1 + number] last waited awake; 0: it sleeps, or the CPU is
      * unknown. Each writes its own; the supervisor clears that of a dead worker. See placement.h. */

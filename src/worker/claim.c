@@ -76,18 +76,19 @@ const struct pp_job_plan *pp_claim_job(struct pp_claimer *c, uint64_t ticket) {
 
 /* Each claimer stores that it is out, then looks at the others, both with sequential consistency: so one of them sees
  * all others out. That may be one that left something to claim. Meanwhile others may have claimed it, have seen this
- * claimer in, and have kept silent. So it looks at the cursors once more, after its look at the others: a claimer that
- * it saw out had moved them before. By then nothing keeps the plan in place, so the look needs a copy. If the caller
- * has reused the memory of the cursors, they are of another generation, and the claimer announces what the caller
- * knows. */
-bool pp_leave_job(struct pp_claimer *c, uint64_t ticket, const struct pp_job_plan *unfinished) {
-    struct pp_job_plan regions;
-    if (unfinished) regions = pp_plan_regions_of(unfinished);
-    PP_POINT(unfinished ? "turn over" : "leaving");
+ * claimer in, and have kept silent. The one that claimed the last of it says so, in the entry's word, before it is out;
+ * so this claimer finds it there, after its look at the others. It does not look at the cursors: by then nothing keeps
+ * the plan in place. The word stays while the job does: no claimer of another job can write it. */
+bool pp_leave_job(struct pp_claimer *c, uint64_t ticket, uint32_t entry, enum pp_leaving found) {
+    _Atomic uint64_t *used_up = &c->shared->status->used_up[entry];
+    /* Relaxed, both: a claimer that sees this one out by `job` sees it. */
+    if (found == PP_NOTHING_LEFT) atomic_store_explicit(used_up, ticket, memory_order_relaxed);
+    PP_POINT(found == PP_SOMETHING_LEFT ? "turn over" : "leaving");
     atomic_store_explicit(&c->record->job, 0, memory_order_seq_cst);
     PP_POINT("left");
     if (pp_record_anybody_in(c->shared, ticket)) return false;
-    return (!unfinished || pp_plan_is_used_up(&regions)) && pp_announce(c, ticket);
+    if (found == PP_SOMETHING_LEFT && atomic_load_explicit(used_up, memory_order_relaxed) != ticket) return false;
+    return pp_announce(c, ticket);
 }
 
 uint64_t pp_begin_visit(struct pp_claimer *c) {

@@ -177,9 +177,12 @@ static inline enum pp_finished pp_finish_task(struct pp_claimer *c, uint64_t tic
 
 /* Enters the job, whose memory stays until pp_leave_job(). Returns NULL if it is over: then it must be left at once. */
 const struct pp_job_plan *pp_claim_job(struct pp_claimer *claimer, uint64_t ticket);
-/* Leaves the job. unfinished: the plan, if something was left to claim when the claimer looked last; else NULL. The
- * last claimer out of a job in which nothing is left announces that. Returns true if the owner must ring the bell. */
-bool pp_leave_job(struct pp_claimer *claimer, uint64_t ticket, const struct pp_job_plan *unfinished);
+/* What a claimer has found when it leaves a job: that it was over, or could not be worked on; that nothing is left to
+ * claim; that something was left when it looked last. */
+enum pp_leaving { PP_NOT_ENTERED, PP_NOTHING_LEFT, PP_SOMETHING_LEFT };
+/* Leaves the job, which has or had that entry of the job table. The last claimer out of a job in which nothing is left
+ * announces that. Returns true if the owner must ring the bell. */
+bool pp_leave_job(struct pp_claimer *claimer, uint64_t ticket, uint32_t entry, enum pp_leaving found);
 
 /* Whether the job is being killed, so that nothing more of it may be started. After pp_begin_visit(), pp_begin_item()
  * or pp_set_retired(). Pairs with pp_round_kill(), which sets `stop` and then looks at the records: it sees what was

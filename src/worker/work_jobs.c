@@ -229,10 +229,9 @@ static char *scratch_for(struct worker *w, const struct pp_job_plan *plan) {
     return has_part ? plan->scratch + w->claimer.number * plan->scratch_size : pp_work_scratch(w, plan->scratch_size);
 }
 
-/* unfinished: the plan, if something was left to claim when the worker's turn was over; else NULL. */
-static void leave_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *unfinished) {
+static void leave_job(struct worker *w, uint64_t ticket, uint32_t entry, enum pp_leaving found) {
     w->jobs.plan = NULL;
-    if (pp_leave_job(&w->claimer, ticket, unfinished)) pp_work_ring(w);
+    if (pp_leave_job(&w->claimer, ticket, entry, found)) pp_work_ring(w);
 }
 
 /* What the items may ask for: see task.h. */
@@ -254,15 +253,15 @@ static void begin_pace(struct worker *w, uint64_t ticket) {
 }
 
 /* Returns whether nothing is left that this worker may claim. */
-static bool work_on_job(struct worker *w, uint64_t ticket) {
+static bool work_on_job(struct worker *w, uint64_t ticket, uint32_t entry) {
     const struct pp_job_plan *plan = w->jobs.plan = pp_claim_job(&w->claimer, ticket);
     char *scratch = plan && plan->scratch ? scratch_for(w, plan) : NULL;
     if (!plan || (plan->scratch && !scratch)) {
-        leave_job(w, ticket, NULL);
+        leave_job(w, ticket, entry, PP_NOT_ENTERED);
         return true;
     }
     if (plan->fresh && pp_work_passes_on_job(w, ticket, plan)) {
-        leave_job(w, ticket, plan);
+        leave_job(w, ticket, entry, PP_SOMETHING_LEFT);
         return !w->bounds.bequeaths;
     }
     describe_call(w, plan);
@@ -271,7 +270,7 @@ static bool work_on_job(struct worker *w, uint64_t ticket) {
     if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w);
     w->call->context = NULL;
     pp_set_busy_since(&w->claimer, 0);
-    leave_job(w, ticket, nothing_left ? NULL : plan);
+    leave_job(w, ticket, entry, nothing_left ? PP_NOTHING_LEFT : PP_SOMETHING_LEFT);
     return nothing_left;
 }
 
@@ -288,12 +287,18 @@ static uint32_t find_job(const struct worker *w, uint64_t *ticket) {
     return PP_JOB_TABLE;
 }
 
+/* The entry of the job table with this ticket; PP_JOB_TABLE: there is none. */
+static uint32_t entry_of(const struct worker *w, uint64_t ticket) {
+    uint32_t entry = 0;
+    while (entry < PP_JOB_TABLE &&
+           atomic_load_explicit(&w->claimer.shared->job_table[entry], memory_order_acquire) != ticket)
+        entry++;
+    return entry;
+}
+
 void pp_work_on_job(struct worker *w, uint64_t ticket) {
-    for (uint32_t entry = 0; entry < PP_JOB_TABLE; entry++) {
-        if (atomic_load_explicit(&w->claimer.shared->job_table[entry], memory_order_acquire) != ticket) continue;
-        if (work_on_job(w, ticket)) w->jobs.used_up[entry] = ticket;
-        break;
-    }
+    uint32_t entry = entry_of(w, ticket);
+    if (entry < PP_JOB_TABLE && work_on_job(w, ticket, entry)) w->jobs.used_up[entry] = ticket;
     pp_drop_bequest(&w->claimer);
 }
 
@@ -307,15 +312,17 @@ bool pp_work_on_jobs(struct worker *w) {
     uint32_t entry = find_job(w, &ticket);
     if (entry == PP_JOB_TABLE) return false;
     w->jobs.next = entry + 1;
-    if (work_on_job(w, ticket)) w->jobs.used_up[entry] = ticket;
+    if (work_on_job(w, ticket, entry)) w->jobs.used_up[entry] = ticket;
     return true;
 }
 
 bool pp_work_take_over(struct worker *w, uint32_t from, uint64_t ticket) {
     uint64_t ran = pp_record_counts(w->claimer.record).tasks;
+    uint32_t entry = entry_of(w, ticket);
+    if (entry == PP_JOB_TABLE) return false;
     w->jobs.relieves = true;
     w->jobs.relieved = from;
-    work_on_job(w, ticket);
+    work_on_job(w, ticket, entry);
     w->jobs.relieves = false;
     return pp_record_counts(w->claimer.record).tasks != ran;
 }

@@ -23,6 +23,8 @@
  *
  * Mutants:
  *     BUG_TURN             a worker whose turn was over does not look again when it is the last one out
+ *     BUG_UNSAID           a worker that has found nothing left does not say so before it is out
+ *     BUG_SAID_LATE        it says so once it is out
  *     BUG_READABLE_FIRST   the notice can be read before the record is cleared                  (with REPLACED=0)
  *     BUG_CLEARED_FIRST    the record is cleared before the notice is announced
  *     BUG_NO_NOTICE_LOOK   a round is over though a notice is due
@@ -51,6 +53,7 @@ byte in_place;                               /* ghost: the round whose plan is i
 /* records: the job, the block + 1 of the chunk, whether it runs */
 byte job[W], chunk[W]; bool runs[W];
 bool doomed[W], dead[W], gone[W], starts[W], asleep[W];
+byte said;                                   /* the round of which a worker has found nothing left */
 bool announced, waits, bell, over;
 bool due, readable; byte n_job, n_chunk; bool n_runs; /* the notice */
 byte deaths, begun[K], ended[K]; bool left[K];
@@ -62,7 +65,7 @@ byte deaths, begun[K], ended[K]; bool left[K];
 #define TOUCH(p) assert(in_place == (p))
 
 proctype worker(byte id) {
-    byte p, used_up, b; bool ok, unfinished, last_out;
+    byte p, used_up, b; bool ok, entered, unfinished, last_out;
 begin:
     do
     :: S(p = table);
@@ -82,6 +85,7 @@ end_asleep: atomic { (doomed[id] || !asleep[id]); if :: doomed[id] -> goto died 
             S(ok = (state == RUNNING && generation == p));
 #endif
             unfinished = false;
+            entered = ok;
             do
             :: ok ->
                 S(TOUCH(p); if :: USED_UP(p) -> ok = false :: else -> b = next; next++ fi);
@@ -101,10 +105,16 @@ end_asleep: atomic { (doomed[id] || !asleep[id]); if :: doomed[id] -> goto died 
             :: !ok -> break
             od;
             if :: !unfinished -> used_up = p :: else -> skip fi;
+#if !defined(BUG_UNSAID) && !defined(BUG_SAID_LATE)
+            S(if :: entered && !unfinished -> said = p :: else -> skip fi);
+#endif
             S(job[id] = 0);
             S(last_out = (job[OTHER] != p));
 #ifndef BUG_TURN
-            if :: last_out && unfinished -> S(unfinished = !USED_UP(p)) :: else -> skip fi;
+            if :: last_out && unfinished -> S(unfinished = (said != p)) :: else -> skip fi;
+#endif
+#ifdef BUG_SAID_LATE
+            S(if :: entered && !unfinished -> said = p :: else -> skip fi);
 #endif
 #ifndef BUG_LEAVE_SILENT
             if
@@ -112,7 +122,7 @@ end_asleep: atomic { (doomed[id] || !asleep[id]); if :: doomed[id] -> goto died 
             :: else -> skip
             fi;
 #endif
-            atomic { p = 0; b = 0; ok = false; unfinished = false; last_out = false };
+            atomic { p = 0; b = 0; ok = false; entered = false; unfinished = false; last_out = false };
             if
             :: true -> skip
             :: atomic { next >= last -> skip };      /* for as long as nothing is left to claim */
@@ -121,7 +131,7 @@ end_away:      atomic { (over || doomed[id] || next < last); if :: doomed[id] ->
        fi
     od;
 died:
-    atomic { dead[id] = true; asleep[id] = false; p = 0; used_up = 0; b = 0; ok = false; unfinished = false; last_out = false };
+    atomic { dead[id] = true; asleep[id] = false; p = 0; used_up = 0; b = 0; ok = false; entered = false; unfinished = false; last_out = false };
 end_dead:
     atomic { starts[id] -> starts[id] = false; goto begin }
 }

@@ -107,7 +107,9 @@ no_other='-DREPLACED=0 -DK=1'
     fails timers -DBUG_NOT_AGAIN
     holds rounds -DD=0
     holds rounds $no_other
-    for bug in TURN NO_SECOND_LOOK NO_CLOSE ENTER_LATE LEAVE_SILENT NO_LAST_LOOK; do fails rounds -DD=0 -DBUG_$bug; done
+    for bug in TURN UNSAID SAID_LATE NO_SECOND_LOOK NO_CLOSE ENTER_LATE LEAVE_SILENT NO_LAST_LOOK; do
+        fails rounds -DD=0 -DBUG_$bug
+    done
     for bug in READABLE_FIRST CLEARED_FIRST NO_NOTICE_LOOK; do fails rounds $no_other -DBUG_$bug; done
     holds kills -DW=2 -DITEMS=1
     holds kills -DSINGLE -DD=1
