@@ -3,8 +3,8 @@
 #include <stdio.h>
 
 #include "base/sys.h"
-#include "pool/future_alloc.h"
 #include "pool/events.h"
+#include "pool/future_alloc.h"
 #include "pool/observer.h"
 #include "pool/relations.h"
 #include "shared/timer.h"

@@ -131,7 +131,7 @@ struct pp_events {
     size_t reported;     /* of the futures that became done, what pool_poll() has returned */
     size_t uncalled;     /* of those that it has not, futures whose callbacks have not all run */
     size_t expected;     /* tasks with `notify` that are not done */
-    struct pp_list done; /* struct future: those that are done, in this order; see notify.h */
+    struct pp_list done; /* struct future: those that are done, in this order; see events.h */
     bool woken;          /* pool_wake() is to end a call */
     size_t wakes;        /* of pool_wake(), and ends of the callbacks of a future, ever */
 };

@@ -39,7 +39,7 @@ byte job[W]; mtype phase[W] = NONE; byte number[W], word_life[W]; byte life[W] =
 bool doomed[W], dead[W], starts[W];
 byte body[W];                    /* ghost: the job whose item is run */
 bool stop, sent;                 /* sent: ghost, the caller has sent all kills */
-byte todo = ITEMS, deaths; bool over, first_open = true;
+byte unclaimed = ITEMS, deaths; bool over, first_open = true;
 chan command = [W] of { byte, byte };
 
 #define S(x) atomic { if :: doomed[id] -> goto died :: else -> x fi }
@@ -60,8 +60,8 @@ begin:
     S(phase[id] = NONE; number[id] = 0; word_life[id] = life[id]);
 end_idle:
     do
-    :: atomic { (doomed[id] || (first_open && !stop) || todo > 0);
-                if :: doomed[id] -> goto died :: else -> if :: first_open && !stop -> j = 1 :: todo > 0 -> j = 2 fi fi };
+    :: atomic { (doomed[id] || (first_open && !stop) || unclaimed > 0);
+                if :: doomed[id] -> goto died :: else -> if :: first_open && !stop -> j = 1 :: unclaimed > 0 -> j = 2 fi fi };
        S(job[id] = j);
        /* the visit, or the item */
 #ifdef BUG_STOP_FIRST
@@ -83,7 +83,7 @@ end_idle:
                 S(body[id] = 1; assert(!sent || phase[id] != RUNNING));
 end_body:       atomic { doomed[id]; goto died }
             :: else ->
-                S(if :: todo > 0 -> todo--; body[id] = 2 :: else -> skip fi);
+                S(if :: unclaimed > 0 -> unclaimed--; body[id] = 2 :: else -> skip fi);
                 S(body[id] = 0);
                 END_WORD(await)
             fi
@@ -94,7 +94,7 @@ end_body:       atomic { doomed[id]; goto died }
 await:
     atomic { doomed[id] = true; goto died };
 died:
-    atomic { if :: body[id] == 2 -> todo++ :: else -> skip fi; body[id] = 0; j = 0; stops = false; dead[id] = true };
+    atomic { if :: body[id] == 2 -> unclaimed++ :: else -> skip fi; body[id] = 0; j = 0; stops = false; dead[id] = true };
 end_dead:
     atomic { starts[id] -> starts[id] = false; goto begin }
 }
@@ -158,7 +158,7 @@ proctype caller() {
     /* The round is over once no worker is in it. */
     (job[0] != 1 && job[W - 1] != 1);
     first_open = false;
-    (job[0] != 1 && job[W - 1] != 1 && todo == 0 && body[0] == 0 && body[W - 1] == 0);
+    (job[0] != 1 && job[W - 1] != 1 && unclaimed == 0 && body[0] == 0 && body[W - 1] == 0);
     over = true
 }
 proctype chance() {
