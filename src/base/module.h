@@ -1,0 +1,39 @@
+/* The modules of this process, which are the program and the shared libraries that are loaded: which of them holds an
+ * address, and where the same place is in another process that has the same module.
+ *
+ * Where the system has no list of modules (module_posix.c), no address is in any.
+ * Called by: symbol, and what tells another process which function it shall call. */
+#ifndef PP_MODULE_H
+#define PP_MODULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PP_MODULE_PATH 1024
+#define PP_MODULE_ID 32
+
+struct pp_module {
+    char path[PP_MODULE_PATH]; /* of its file; cut if it is longer */
+    uintptr_t base;            /* an address less this is one in the file; 0: the file has addresses of the process */
+    bool is_program;           /* and no library */
+    bool is_code;              /* what lies at the address may be executed */
+    /* What tells the module from all others, and from another build of itself: its GNU build id, or of longer ones the
+     * begin. If it has none, a hash of its read-only segments in memory. */
+    unsigned char id[PP_MODULE_ID];
+    size_t id_size;
+};
+
+/* Returns false if no module holds the address, which may be any. */
+bool pp_module_of(const void *address, struct pp_module *module);
+/* The same without a hash: id_size is 0 if the module has no build id. */
+bool pp_module_find(const void *address, struct pp_module *module);
+/* Returns the address of the code that lies so far above the base of the module with this id; NULL: there is no such
+ * module, or no code. Id and offset may come from another process. */
+const void *pp_module_code(const unsigned char *id, size_t id_size, uintptr_t offset);
+
+/* Copies the build id that lies in the notes of an ELF file or module. The notes are `size` bytes, each aligned as
+ * said; they are checked. Returns its length, at most PP_MODULE_ID; 0: there is none. */
+size_t pp_module_read_notes(const unsigned char *notes, size_t size, size_t alignment, unsigned char *id);
+
+#endif
