@@ -12,6 +12,7 @@
 
 #define PP_MODULE_PATH 1024
 #define PP_MODULE_ID 32
+#define PP_HASH_BEGIN 0xcbf29ce484222325U
 
 struct pp_module {
     char path[PP_MODULE_PATH]; /* of its file; cut if it is longer */
@@ -22,6 +23,7 @@ struct pp_module {
      * begin. If it has none, a hash of its read-only segments in memory. */
     unsigned char id[PP_MODULE_ID];
     size_t id_size;
+    uint64_t layout; /* hash of its program headers: pp_module_hash() from PP_HASH_BEGIN on */
 };
 
 /* Returns false if no module holds the address, which may be any. */
@@ -35,5 +37,8 @@ const void *pp_module_code(const unsigned char *id, size_t id_size, uintptr_t of
 /* Copies the build id that lies in the notes of an ELF file or module. The notes are `size` bytes, each aligned as
  * said; they are checked. Returns its length, at most PP_MODULE_ID; 0: there is none. */
 size_t pp_module_read_notes(const unsigned char *notes, size_t size, size_t alignment, unsigned char *id);
+
+/* FNV-1a: the hash of what was hashed before, and of so many bytes more. */
+uint64_t pp_module_hash(uint64_t hash, const void *bytes, size_t size);
 
 #endif

@@ -9,10 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+typedef ElfW(Phdr) program_header;
+
 /* The segment that is loaded at the address; NULL: none. */
-static const ElfW(Phdr) *segment_at(const struct dl_phdr_info *info, uintptr_t address) {
+static const program_header *segment_at(const struct dl_phdr_info *info, uintptr_t address) {
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        const program_header *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && address - info->dlpi_addr - segment->p_vaddr < segment->p_memsz)
             return segment;
     }
@@ -22,27 +24,22 @@ static const ElfW(Phdr) *segment_at(const struct dl_phdr_info *info, uintptr_t a
 static size_t read_build_id(const struct dl_phdr_info *info, unsigned char *id) {
     size_t size = 0;
     for (unsigned i = 0; i < info->dlpi_phnum && size == 0; i++) {
-        const ElfW(Phdr) *notes = &info->dlpi_phdr[i];
+        const program_header *notes = &info->dlpi_phdr[i];
         uintptr_t begin = info->dlpi_addr + notes->p_vaddr;
         if (notes->p_type != PT_NOTE || notes->p_memsz == 0) continue;
-        const ElfW(Phdr) *segment = segment_at(info, begin), *last = segment_at(info, begin + notes->p_memsz - 1);
+        const program_header *segment = segment_at(info, begin), *last = segment_at(info, begin + notes->p_memsz - 1);
         if (!segment || segment != last || !(segment->p_flags & PF_R)) continue;
         size = pp_module_read_notes((const unsigned char *)begin, notes->p_memsz, notes->p_align, id);
     }
     return size;
 }
 
-/* FNV-1a. AddressSanitizer forbids what lies between two constants. */
-#if defined(__GNUC__)
-__attribute__((no_sanitize_address))
-#endif
 static uint64_t hash_segments(const struct dl_phdr_info *info) {
-    uint64_t hash = 0xcbf29ce484222325U;
+    uint64_t hash = PP_HASH_BEGIN;
     for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        const program_header *segment = &info->dlpi_phdr[i];
         if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_R) || (segment->p_flags & PF_W)) continue;
-        const unsigned char *bytes = (const unsigned char *)(info->dlpi_addr + segment->p_vaddr);
-        for (size_t at = 0; at < segment->p_filesz; at++) hash = (hash ^ bytes[at]) * 0x100000001b3U;
+        hash = pp_module_hash(hash, (const void *)(info->dlpi_addr + segment->p_vaddr), segment->p_filesz);
     }
     return hash;
 }
@@ -78,7 +75,7 @@ static int look_for_address(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     struct search *search = arg;
     bool is_program = search->looked++ == 0;
-    const ElfW(Phdr) *segment = segment_at(info, search->address);
+    const program_header *segment = segment_at(info, search->address);
     if (!segment) return 0;
     struct pp_module *module = search->module;
     module->base = info->dlpi_addr;
@@ -86,6 +83,7 @@ static int look_for_address(struct dl_phdr_info *info, size_t size, void *arg) {
     module->is_code = (segment->p_flags & PF_X) != 0;
     module->id_size = read_build_id(info, module->id);
     if (module->id_size == 0 && search->hash) module->id_size = make_hash(info, is_program, module->id);
+    module->layout = pp_module_hash(PP_HASH_BEGIN, info->dlpi_phdr, info->dlpi_phnum * sizeof *info->dlpi_phdr);
     copy_path(module, info->dlpi_name);
     search->found = true;
     return 1;
@@ -99,7 +97,7 @@ static int look_for_id(struct dl_phdr_info *info, size_t size, void *arg) {
     size_t id_size = read_build_id(info, id);
     if (id_size == 0 && search->id_size == sizeof(uint64_t)) id_size = make_hash(info, is_program, id);
     if (id_size == 0 || id_size != search->id_size || memcmp(id, search->id, id_size) != 0) return 0;
-    const ElfW(Phdr) *segment = segment_at(info, info->dlpi_addr + search->address);
+    const program_header *segment = segment_at(info, info->dlpi_addr + search->address);
     search->found = segment && (segment->p_flags & PF_X);
     if (search->found) search->address += info->dlpi_addr;
     return 1;
