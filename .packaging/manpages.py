@@ -115,7 +115,10 @@ def topic_body(text):
 def contract(prototype, comment):
     """A function's contract: what it does, parameters, and the four parts with a label each."""
     name = name_of("function", prototype)
-    text = re.sub(r"(?<!\n)[ ](?=(?:Blocks|Callable|Ownership): )", "\n", comment)
+    parameters = "|".join(re.findall(r"(\w+)(?=[,)])", prototype))
+    what, rest = comment.split("Returns: ", 1)
+    what = re.sub(rf"(?<=\.) (?=(?:{parameters})(?:, \w+)*: )", "\n", what)
+    text = what + re.sub(r"(?<!\n)[ ](?=(?:Blocks|Callable|Ownership): )", "\n", "Returns: " + rest)
     result, after = [f'.SS "{name}()"\n'], False
     for line in text.split("\n"):
         label = re.match(r"(Returns|Blocks|Callable|Ownership): (.*)", line)

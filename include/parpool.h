@@ -223,13 +223,11 @@ PARPOOL_API const char *pool_strerror(int code);
  * CODES
  *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the supervisor
  *   died, or workers die again and again before they begin anything (POOL_EDIED), or the system had no process to give
- *   from the start (POOL_EAGAIN). All open work then ends with that code. A shortage of processes later on passes: work
- *   waits, pool_stats() tells why, and the pool comes back to its size by itself; what waits without any worker at
- *   pool_shutdown() ends with POOL_EAGAIN.
- *   A size is POOL_EINVAL if its product with count overflows size_t, or, as arena_size, if it is more than an eighth
- *   of what size_t can hold; whatever else does not fit is POOL_ENOMEM. So is a map for which the arena, less what
- *   pool_alloc() and other work have of it, has no room: for its arguments and results that do not lie in it, at once.
- *   Nothing of such a map is run. */
+ *   from the start (POOL_EAGAIN). All open work ends with that code. A later shortage of processes passes: work waits,
+ *   pool_stats() tells why, and the size comes back; at pool_shutdown() what has no worker ends with POOL_EAGAIN.
+ *   A size is POOL_EINVAL if its product with count overflows size_t, or, as arena_size or stack_size, if it is more
+ *   than SIZE_MAX / 8; whatever else does not fit is POOL_ENOMEM. So is, before anything of it runs, a map whose
+ *   arguments and results that do not lie in the arena find no room there. */
 enum {
     POOL_END = 0x504f4f4c, /* no failure: there are no more; a number that no next() returns by accident */
     POOL_EINVAL = -1,      /* an argument is not allowed: NULL or zero where neither may be, a size that overflows */
@@ -267,118 +265,105 @@ enum {
  *   backend    Where tasks run: in processes, as described here, in threads, or in the caller: see BACKENDS.
  *
  * FIELDS of struct pool_options
- *   workers            -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
- *   arena_size         bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
- *                      address space: see pool_alloc(). 0: as much as there is memory; where address space is
- *                      limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that the pool leaves at least
- *                      three quarters of it to the program, or 4 MiB. Set it to a few MiB under qemu-user, which keeps
- *                      a record of each page: the default takes it seconds, and much memory.
- *   stack_size         bytes of stack for initializer, tasks and finalizer, which then run in a thread of the worker;
- *                      rounded up. Memory is taken as it is touched. 0: they run in the worker's copy of the thread
- *                      that called pool_create(), as bindings of other languages need, and on what is left of its
- *                      stack. With POOL_THREADS it is the stack of each thread; 0: the C library's default. POOL_INLINE
- *                      has the caller's. Above SIZE_MAX / 8: POOL_EINVAL.
- *   memory_limit       bytes of private data that a worker may allocate beyond what it inherits (RLIMIT_DATA); above
- *                      that its allocations fail. 0: no limit.
+ *   workers          -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
+ *   arena_size       bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
+ *                    address space, of which memory is taken as it is touched. 0: as much as there is memory; where
+ *                    address space is limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that the pool
+ *                    leaves at least three quarters of it to the program, or 4 MiB. Set a few MiB under qemu-user,
+ *                    which keeps a record of each page: the default takes it seconds, and much memory.
+ *   stack_size       bytes of stack for initializer, tasks and finalizer, which run in a thread of the worker then;
+ *                    rounded up. 0: they run in the worker's copy of the thread that called pool_create(), as bindings
+ *                    of other languages need, on what is left of its stack: 8 MiB in many programs, but 128 KiB in
+ *                    threads with musl. With POOL_THREADS it is the stack of each thread (0: the C library's default);
+ *                    POOL_INLINE has the caller's. A failure's message tells of a stack overflow.
+ *   memory_limit     bytes of private data that a worker may add to what it inherits (RLIMIT_DATA). 0: no limit.
  *   memory_soft_limit  bytes of private memory, at its peak and beyond what a worker started with, above which it is
- *                      replaced once its task is done. 0: no limit.
- *   min_free_memory    bytes of memory available in the system below which new tasks and chunks wait, as with max_load.
- *                      0: no limit.
- *   max_load           while the system's 1-minute load average is at least that, new tasks and chunks wait. As with
- *                      make --load, one worker goes on whatever the load, and what runs is left alone. Workers look
- *                      every 100 ms. 0: no limit; none either where the system has no such number.
- *   pin                binds each worker to one of its CPUs, in turn, where the system can (Linux); not with
- *                      POOL_INLINE.
- *   lazy               starts workers when there is work for them, not all at once. For POOL_PROCESSES.
- *   keep_oom_score     leaves the workers' oom_score_adj as the program's. Otherwise it is raised to 1000, so that the
- *                      kernel ends a worker before the program, or anything else, where memory runs out (Linux). What
- *                      tasks start inherits it. For POOL_PROCESSES.
- *   keep_children      leaves the processes that tasks have started when their worker ends, and when the pool does.
- *                      Otherwise those in the worker's process group are killed. For POOL_PROCESSES.
+ *                    replaced once its task is done. 0: no limit.
+ *   min_free_memory  bytes available in the system below which new tasks and chunks wait, as with max_load. 0: none.
+ *   max_load         while the system's 1-minute load average is at least that, new tasks and chunks wait, save those
+ *                    of one worker. Workers look every 100 ms. 0, or where the system has no such number: no limit.
+ *   pin              binds each worker to one of its CPUs, in turn, where the system can (Linux); not with POOL_INLINE.
+ *   lazy             starts workers when there is work for them, not all at once. For POOL_PROCESSES.
+ *   keep_oom_score   leaves the workers' oom_score_adj as the program's. Else it is raised to 1000, as that of what
+ *                    they start: where memory runs out, the kernel ends them first (Linux). For POOL_PROCESSES.
+ *   keep_children    leaves the processes that tasks have started when their worker ends, and when the pool does.
+ *                    Otherwise those in the worker's process group are killed. For POOL_PROCESSES.
  *   fresh_after_failure  a worker whose task or item has failed (POOL_EFAILED) is replaced, as one that died always is,
- *                      before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
- *                      With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
- *   idle_timeout       ms after which a worker that found no work ends, to be started again when there is some. All of
- *                      them may end so. 0: never. For POOL_PROCESSES.
- *   finalizer          runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
- *                      the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
- *                      calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
- *                      worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
+ *                    before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
+ *                    With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
+ *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
+ *                    them may end so. 0: never. For POOL_PROCESSES.
+ *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
+ *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
+ *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
+ *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
  *
  * FIELDS of struct pool_job
- *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored, and fn writes to scratch memory of
- *                      out_size bytes.
- *   count              below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at
- *                      most arena_size or 256 MiB, whichever is more, and no more than the default arena_size where
- *                      address space is limited; else POOL_ENOMEM. They are touched where items fail.
- *   chunk              no promise that one worker runs these items: while items are slow, a worker without work takes
- *                      over what another has claimed and not begun, down to a single item.
- *   timeout            ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE): never
- *                      before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. Where
- *                      more workers than CPUs, or other programs, are at work, the worker may wait for a CPU meanwhile.
- *                      It counts until what the item has printed to stdout is written: it is the item that printed that
- *                      ends at its time-out if nobody reads, not the next. Without a time-out, items that a worker runs
- *                      in one go share the writing; a death or a kill meanwhile costs the last of them. While work with
- *                      a time-out is open, the longest one also bounds finalizers, and an initializer that exceeds it
- *                      by 1 s and ten times what any has taken so far counts as failed. Neither costs an item.
- *   cpu_timeout        the same in ms of CPU time of the worker, all its threads, but not its children. An item is
- *                      never killed before, and may use a quarter more, or 200 ms if that is less. One that sleeps uses
- *                      none. With POOL_THREADS and POOL_INLINE it is the CPU time of the thread that runs the item. It
- *                      bounds no finalizer and no initializer. 0: no limit.
- *   retries            not for an item that was killed, on request or past its time-out. A retry is run by a fresh
- *                      worker, which has run nothing since its initializer: so what died of a worker that an earlier
- *                      item had spoilt is saved by one. It costs the start of a worker at most. The retries of a job
- *                      come after its other items. With POOL_THREADS and POOL_INLINE nothing is ever retried.
- *   status             POOL_ENOMEM: the item could not be run for lack of memory.
- *   failures           as failure, of all failed items in their order, then zeroes; of the lowest indices if there are
- *                      more than failures_room. The text of task_fail() is kept for 1000 at most. NULL: not wanted.
- *   failures_room      elements of failures; 0 exactly if failures is NULL.
- *   failed             receives how many items failed. NULL: not wanted.
- *   progress           is called with the job's progress and progress_arg, in calls of any thread that wait or look
- *                      (pool_map(), future_get(), future_done(), pool_poll() …; with POOL_INLINE in those that run the
- *                      job): by one thread at a time, with progress_interval ms (0: 100) between calls. The last call,
- *                      and only that, has done == count; the future is done when it returns. There is no call for a
- *                      job without items, nor after future_free(), which does not wait for one in another thread. The
- *                      function may call the library, also to cancel, kill, submit and free, but not pool_destroy().
- *                      A call that would wait for this pool returns POOL_ETIMEDOUT (pool_poll(): 0), pool_map() and
- *                      pool_reduce() before they start anything; it may wait for other pools. pool_progress_bar() is
- *                      ready-made. progress and progress_arg may be NULL.
- *   out_sizes          receives count sizes: what the item made of out_size with task_resize(), 0 if it failed. The
- *                      results lie out_size bytes apart all the same. NULL: task_resize() is refused in the items.
- *   context            what task_context() returns in all tasks of the job. NULL: nothing.
- *   context_size       bytes that are copied, once for the job, to where tasks can only read them; those in the arena
- *                      are not. 0: the pointer is passed as it is: into the arena, or to what existed at pool_create().
+ *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored; fn writes to out_size bytes of scratch.
+ *   count          below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at most
+ *                  arena_size or 256 MiB, whichever is more, and no more than the default arena_size where address
+ *                  space is limited; else POOL_ENOMEM. They are touched where items fail.
+ *   chunk          no promise that one worker runs these items: while items are slow, a worker without work takes over
+ *                  what another has claimed and not begun, down to a single item.
+ *   timeout        ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE): never
+ *                  before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. On a
+ *                  crowded machine the worker may wait for a CPU meanwhile. It counts until what the item has printed
+ *                  to stdout is written: it is the item that printed that ends at its time-out if nobody reads, not the
+ *                  next. Without a time-out, items that a worker runs in one go share the writing; a death or a kill
+ *                  meanwhile costs the last of them. While work with a time-out is open, the longest one also bounds
+ *                  finalizers, and an initializer that exceeds it by 1 s and ten times what any has taken so far counts
+ *                  as failed. Neither costs an item.
+ *   cpu_timeout    the same in ms of CPU time of the worker, all its threads, but not its children: never before, and a
+ *                  quarter or 200 ms later, whichever is less. Sleep uses none. With POOL_THREADS and POOL_INLINE it is
+ *                  that of the thread. It bounds no finalizer and no initializer. 0: no limit.
+ *   retries        not for an item that was killed, on request or past its time-out, nor with POOL_THREADS and
+ *                  POOL_INLINE. A retry is run, after the job's other items, by a fresh worker, which has run nothing
+ *                  since its initializer: so one saves what died of a worker that an earlier item had spoilt.
+ *   status         POOL_ENOMEM: the item could not be run for lack of memory.
+ *   failures       as failure, of all failed items in their order, then zeroes; of the lowest indices if there are more
+ *                  than failures_room. The text of task_fail() is kept for 1000 at most. NULL: not wanted.
+ *   failures_room  elements of failures; 0 exactly if failures is NULL.
+ *   failed         receives how many items failed. NULL: not wanted.
+ *   progress       is called with the job's progress and progress_arg, in calls of any thread that wait or look
+ *                  (pool_map(), future_get(), future_done(), pool_poll() …; with POOL_INLINE in those that run the
+ *                  job): by one thread at a time, with progress_interval ms (0: 100) between calls. The last call, and
+ *                  only that, has done == count; the future is done when it returns. There is no call for a job without
+ *                  items, nor after future_free(), which does not wait for one in another thread. The function may call
+ *                  the library, also to cancel, kill, submit and free, but not pool_destroy(). A call that would wait
+ *                  for this pool returns POOL_ETIMEDOUT (pool_poll(): 0), pool_map() and pool_reduce() before they
+ *                  start anything; it may wait for other pools. pool_progress_bar() is ready-made. Both may be NULL.
+ *   out_sizes      receives count sizes: what the item made of out_size with task_resize(), 0 if it failed. The results
+ *                  lie out_size bytes apart all the same. NULL: task_resize() is refused in the items.
+ *   context        what task_context() returns in all tasks of the job. NULL: nothing.
+ *   context_size   bytes that are copied, once for the job, to where tasks can only read them; those in the arena are
+ *                  not. 0: the pointer is passed as it is: into the arena, or to what existed at pool_create().
  *
  * FIELDS of struct pool_failure
- *   cause              the error of the first failure, of the task or job that failed by itself. The fields but error
- *                      describe that failure.
- *   dependency         which element of `after` ended this task: the one that failed first, or was itself not run.
+ *   cause       the error of the task or job that failed first, by itself. The fields but error describe that.
+ *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
  *
  * FIELDS of struct pool_task
- *   in                 is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
- *   out_size           bytes of room. More than 4096 are found when the task is the next to be sent to the workers: it
- *                      waits while results that are held leave no room for it in the arena, and others overtake it. If
- *                      nothing runs that could make room, a call that would wait for ever ends it with POOL_ENOMEM. A
- *                      task that comes after others has its room from the beginning.
- *   after              after_count tasks and jobs of this pool: the task starts when all have succeeded, and finds
- *                      their results with task_input(). One may be named twice. Once pool_submit() has returned, the
- *                      futures may be freed and the array may go. NULL: none.
+ *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
+ *   out_size  bytes of room. More than 4096 are found when the task is the next to be sent to the workers: it waits
+ *             while results that are held leave no room for it in the arena, and others overtake it. If nothing runs
+ *             that could make room, a call that would wait for ever ends it with POOL_ENOMEM. A task that comes after
+ *             others has its room from the beginning.
+ *   after     after_count tasks and jobs of this pool: the task starts when all have succeeded, and finds their results
+ *             with task_input(). One may be named twice. Futures may be freed after pool_submit(). NULL: none.
  *
  * FIELDS of struct pool_stream
- *   next               writes in_size bytes to `in`, which is aligned for any type; NULL if in_size is 0: tasks have no
- *                      argument. A value other than 0 and POOL_END, 1 included, means that the input fails.
- *                      stream_next() returns it after all that came before: a negative one as it is, a positive one as
- *                      POOL_EFAILED. It runs only in stream_next() of its stream, and may make any call but
- *                      pool_destroy(). stream_free() of its own stream ends that stream_next() with POOL_ECANCELLED.
- *   next_arg           is passed to next and next_sized; may be NULL.
- *   next_sized         instead of next, for arguments of different sizes: *size is in_size, the room, and then what was
- *                      written, which task_in_size() tells the task. More than the room: the input fails, POOL_EINVAL.
- *   in                 without next: unchanged until the arguments are taken; those in the arena are used in place,
- *                      until they are done. NULL: tasks have task_index() alone. With next, count is ignored.
- *   window             items at most that were taken from the input and not delivered: however long the input, so many
- *                      arguments and results are in memory. 0: several a worker, fewer if in_size or out_size is
- *                      large. With POOL_INLINE always 1.
- *   context            is copied once for the stream, as that of a job. */
+ *   next        writes in_size bytes to `in`, aligned for any type; NULL if in_size is 0: tasks have no argument. A
+ *               value other than 0 and POOL_END, 1 included, means that the input fails: stream_next() returns it after
+ *               all that came before, a positive one as POOL_EFAILED. It runs only in stream_next() of its stream, and
+ *               may make any call but pool_destroy(). stream_free() of its own stream ends that with POOL_ECANCELLED.
+ *   next_arg    is passed to next and next_sized; may be NULL.
+ *   next_sized  instead of next, for arguments of different sizes: *size is in_size, the room, and then what was
+ *               written, which task_in_size() tells the task. More than the room: the input fails, POOL_EINVAL.
+ *   in          without next: unchanged until the arguments are taken; those in the arena are used in place, until they
+ *               are done. NULL: tasks have task_index() alone. With next, count is ignored.
+ *   window      items at most that were taken from the input and not delivered: so many arguments and results are in
+ *               memory. 0: several a worker, fewer if in_size or out_size is large. With POOL_INLINE always 1.
+ *   context     is copied once for the stream, as that of a job. */
 
 /* ---- The pool ---------------------------------------------------------------------------------------------------- */
 
@@ -410,8 +395,7 @@ PARPOOL_API int pool_cpu_count(void);
 
 /* Makes the pool larger or smaller, while work runs. New workers are started at once, in a lazy pool when there is work
  * for them, and join jobs that run. Surplus workers start no further task or chunk, and end when they have finished
- * what they hold. With POOL_INLINE there is one worker all the same.
- * workers: as in struct pool_options.
+ * what they hold. With POOL_INLINE there is one worker all the same. workers: as in struct pool_options.
  * Returns: 0, POOL_ECLOSED, POOL_EFOREIGN, or why the pool is broken
  *     POOL_EINVAL: also for workers out of range
  *     POOL_EAGAIN: the supervising process takes no command now; calls that wait try again
@@ -430,10 +414,8 @@ struct pool_worker_stats {
 struct pool_stats {
     int workers;      /* the pool's size */
     int busy, idle;   /* workers that live, with and without work */
-    uint64_t queued;  /* not started */
-    uint64_t running; /* started and not done */
-    uint64_t done;    /* with an outcome, ever */
-    uint64_t failed;  /* of those, with another outcome than 0 */
+    uint64_t queued, running; /* not started; started and not done */
+    uint64_t done, failed;    /* with an outcome, ever; of those, with another outcome than 0 */
     uint64_t retried; /* times that one was run again after its worker died */
     uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves.
                          With POOL_THREADS and POOL_INLINE those whose task was killed or overdue, once it returns */
@@ -459,8 +441,7 @@ PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
 #pragma GCC diagnostic pop
 #endif
 
-/* The name of a code, as it stands in the header: "POOL_EDIED".
- * code: as of pool_strerror().
+/* The name of a code, as it stands in the header: "POOL_EDIED". code: as of pool_strerror().
  * Returns: a text, never NULL; "0" and "unknown" for other numbers.
  * Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
 PARPOOL_API const char *pool_error_name(int code);
@@ -481,20 +462,15 @@ PARPOOL_API int pool_map_async(struct pool *pool, const struct pool_job *job, st
 
 /* How far a job is, for pool_job.progress. */
 struct pool_progress {
-    size_t done;         /* items with an outcome */
-    size_t failed;       /* of those, with another than 0, as far as known */
-    size_t count;        /* all items */
-    double seconds;      /* since the job was submitted */
-    double rate;         /* items a second, on average */
-    double seconds_left; /* at that rate; < 0: not known yet */
-    size_t last_done;    /* done in the previous call; 0 in the first */
-    double last_seconds; /* seconds in the previous call */
+    size_t done, failed, count;            /* items with an outcome; of those, with another than 0, so far known; all */
+    double seconds, rate;                  /* since the job was submitted; items a second, on average */
+    double seconds_left;                   /* at that rate; < 0: not known yet */
+    size_t last_done; double last_seconds; /* done and seconds in the previous call; 0 in the first */
 };
 
 /* Draws a bar with percentage, items, rate and time left: a ready-made pool_job.progress. On a terminal it is one line,
- * drawn again and again and ended with a newline; a program in the background draws nothing. Elsewhere it is a line
- * every 10 % and every 10 s, without control characters. Text that cannot be written at once is dropped. Errors are
- * ignored; SIGPIPE is never raised.
+ * drawn again and again; a program in the background draws nothing. Elsewhere it is a line every 10 % and every 10 s,
+ * without control characters. Text that cannot be written at once is dropped. SIGPIPE is never raised.
  * arg: a FILE *; NULL: stderr.
  * Returns: nothing. Blocks: 1 s at most, for a reader of the last line. Callable: anywhere but in a signal handler.
  * Ownership: the file stays the program's. */
@@ -502,19 +478,15 @@ PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *a
 
 /* ---- Futures ----------------------------------------------------------------------------------------------------- */
 
-/* Waits until the future is done.
- * timeout: ms.
- * Returns: 0, POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN
- * Blocks: yes. Callable: any thread. Ownership: unchanged. */
+/* Waits until the future is done. timeout: ms.
+ * Returns: 0, POOL_ETIMEDOUT, POOL_EINVAL, POOL_EFOREIGN. Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_wait(struct future *future, int timeout);
 
-/* Tells whether the future has its outcome.
- * future: NULL, or in another process: false.
+/* Tells whether the future has its outcome. future: NULL, or in another process: false.
  * Returns: whether it is done. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API bool future_done(const struct future *future);
 
-/* Tells whether a worker runs the task or the job now.
- * future: NULL, or in another process: false.
+/* Tells whether a worker runs the task or the job now. future: NULL, or in another process: false.
  * Returns: whether it is running. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API bool future_running(const struct future *future);
 
@@ -524,10 +496,8 @@ PARPOOL_API bool future_running(const struct future *future);
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_cancel(struct future *future);
 
-/* Cancels the future's task or job, or ends it by killing the workers that run it, which are replaced. Items of a job
- * that are done keep their results.
- * Returns: 0: it is done, or will be within moments, with POOL_ECANCELLED unless it ended first; or POOL_EINVAL,
- *   POOL_EFOREIGN
+/* Cancels the future's task or job, or ends it by killing the workers that run it; done items keep their results.
+ * Returns: 0: it is done, or will be soon, with POOL_ECANCELLED unless it ended first; or POOL_EINVAL, POOL_EFOREIGN
  *     POOL_EBUSY: it was done
  *     POOL_EAGAIN: the supervising process takes no command now; calls that wait try again
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
@@ -571,8 +541,7 @@ PARPOOL_API int stream_next_future(struct stream *stream, struct future **future
 /* Has callback(future, arg) called once the future is done, whatever its outcome: by the first call on the pool, of any
  * thread, that finds it done, before that call returns or while it waits; at once if it is done already. Callbacks of a
  * pool are called one at a time, those of a future in the order in which they were added. One that becomes due while
- * another runs is called after it by the same thread, never inside it. Meanwhile other callbacks wait; calls of other
- * threads do not.
+ * another runs is called after it by the same thread, never inside it. Calls of other threads do not wait for it.
  * callback: holds no lock and may make any call: submit, wait, add callbacks, free any future that no call waits for,
  * its own always, and as the last call on the pool pool_destroy(). arg: passed to it; may be NULL.
  * Returns: 0; else it will not be called: POOL_EINVAL, POOL_ENOMEM, POOL_EFOREIGN
@@ -586,22 +555,18 @@ PARPOOL_API int future_on_done(struct future *future, void (*callback)(struct fu
  * Ownership: the pool's, until future_free() or pool_destroy(); after the latter the result lies elsewhere. */
 PARPOOL_API const void *future_data(struct future *future, size_t *size);
 
-/* Tells which task this is, in the program's own terms.
- * future: of a task; else NULL is returned.
- * Returns: pool_task.arg; NULL in another process.
- * Blocks: no. Callable: any thread. Ownership: unchanged. */
+/* Tells which task this is, in the program's own terms. future: of a task; else NULL is returned.
+ * Returns: pool_task.arg; NULL in another process. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API void *future_arg(const struct future *future);
 
 /* ---- Streams ----------------------------------------------------------------------------------------------------- */
 
-/* Is pool_imap() with results in the order in which items are done.
- * pool, options, stream: as there.
+/* Is pool_imap() with results in the order in which items are done. pool, options, stream: as there.
  * Returns: as pool_imap(). Blocks: no. Callable: any thread. Ownership: as there. */
 PARPOOL_API int pool_imap_unordered(struct pool *pool, const struct pool_stream *options, struct stream **stream);
 
 /* Tells of the item that stream_next() delivered last: its index, and error 0 or why it failed. After a failure of the
- * input it tells why, and how many items came before.
- * stream: not of future_as_completed(). failure: filled in.
+ * input it tells why, and how many items came before. stream: not of future_as_completed(). failure: filled in.
  * Returns: 0, POOL_EBUSY, POOL_EINVAL, POOL_EFOREIGN
  * Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
 PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failure);
@@ -631,8 +596,7 @@ PARPOOL_API const void *task_context(void);
 PARPOOL_API size_t task_input_count(void);
 
 /* The result of the i-th of the futures that this task comes after, in shared memory, which it can only read; aligned
- * for any type.
- * i: from 0. size: receives the bytes of the result; NULL: not wanted.
+ * for any type. i: from 0. size: receives the bytes of the result; NULL: not wanted.
  * Returns: the result; NULL, and a size of 0: that future has none or is a job, or there is no i-th.
  * Blocks: no. Callable: a task; elsewhere NULL. Ownership: valid until the task ends. */
 PARPOOL_API const void *task_input(size_t i, size_t *size);
@@ -640,8 +604,7 @@ PARPOOL_API const void *task_input(size_t i, size_t *size);
 /* Says that the result is only the first `size` bytes of out_size; the last call counts. Without a call it has out_size
  * bytes. So out_size may be generous: it is address space, of which the task takes memory as it writes. A task that
  * waits takes none; one that was sent to the workers counts all of it against arena_size until it is done, and from
- * then on what the result has.
- * size: bytes.
+ * then on what the result has. size: bytes.
  * Returns: 0
  *     POOL_EINVAL: more than out_size, in an item of a job without out_sizes, or in a reduction
  * Blocks: no. Callable: a task; elsewhere POOL_EINVAL. Ownership: unchanged. */
@@ -670,19 +633,15 @@ struct pool_reduction {
     const void *in;       /* count items of in_size bytes; NULL: items have task_index() alone, or come from next */
     size_t in_size;       /* bytes; > 0 if in is not NULL; with next the room for an item: 0: none */
     size_t count;         /* items of in, or indices; 0 with next */
-    /* Instead of in: writes the next item to `in`, aligned for any type of in_size bytes. Returns 0; POOL_END: there is
-     * none; else the input failed: with that code if negative, or with POOL_EFAILED. Called in pool_reduce(), in its
-     * thread; holds no lock and may make any call. */
-    int (*next)(void *next_arg, void *in);
+    int (*next)(void *next_arg, void *in); /* instead of in: as pool_stream.next, in pool_reduce(), in its thread; may
+                                              make any call */
     void *next_arg;       /* passed to next; may be NULL */
     size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else so many that there are
                              at most 1024 tasks, or fewer, down to 64, where their parts would be more than 256 MiB */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
-    int timeout, cpu_timeout; /* ms that a task, of a chunk or of a call of combine, may run, or use of CPU, before its
-                                 worker is killed (POOL_EDEADLINE): see struct pool_job; 0: no limit */
-    unsigned retries;     /* times that such a task is run again after its worker died: see struct pool_job */
+    int timeout, cpu_timeout; unsigned retries; /* of a task, which is a chunk or a call of combine: see pool_job */
     struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first item on its right;
                                      error 0: it did not fail; NULL: not wanted */
     uint64_t seed;        /* see task_seed() */
@@ -695,8 +654,7 @@ struct pool_reduction {
  * 1 MiB is enough for them. Items in the arena are used in place. After a failure nothing more is started.
  * pool: NULL: one for this call alone, as in pool_map(). options: what it points to stays the caller's.
  * Returns: 0; the failure that comes first in the order of the tree, the same in each run; the code of next; or
- *   POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the pool is broken, or with a NULL pool a code of
- *   pool_create()
+ *   POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the pool is broken, or with a NULL pool as pool_create()
  *     POOL_ETIMEDOUT: called in a pool_job.progress of this pool; nothing was run
  * Blocks: yes. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *options);
@@ -733,8 +691,7 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
  * Blocks: no. Callable: any thread. Ownership: the pool's, until pool_destroy(). */
 PARPOOL_API int pool_fd(const struct pool *pool);
 
-/* Moves the pool's work on, and waits until a future becomes done. A future counts once its callbacks have run.
- * timeout: ms.
+/* Moves the pool's work on, and waits until a future becomes done, and its callbacks have run. timeout: ms.
  * Returns: how many became done since the last call, with items of streams and tasks of reductions; 0: the time is
  *   over, or nothing is in flight; or POOL_EINVAL, POOL_EFOREIGN
  *     POOL_ETIMEDOUT: pool_wake() was called
@@ -743,8 +700,7 @@ PARPOOL_API int pool_poll(struct pool *pool, int timeout);
 
 /* Hands out the tasks of the pool that were submitted with `notify`, each once, in the order in which they become done;
  * so a server needs neither callbacks nor a table. Freed ones are not handed out. A later pool_poll() counts only what
- * becomes done after this call.
- * future: receives the future; future_arg() tells which it is. timeout: ms.
+ * becomes done after this call. future: receives the future; future_arg() tells which it is. timeout: ms.
  * Returns: 0, POOL_EINVAL, POOL_EFOREIGN
  *     POOL_END: all of them have been handed out or freed
  *     POOL_ETIMEDOUT: also if pool_wake() was called
@@ -753,8 +709,7 @@ PARPOOL_API int pool_next_done(struct pool *pool, struct future **future, int ti
 
 /* Ends a pool_poll() or pool_next_done() of another thread on this pool, with POOL_ETIMEDOUT; if there is none, the
  * next one. pool_fd() is readable until then.
- * Returns: 0, POOL_EINVAL, POOL_EFOREIGN
- * Blocks: no. Callable: any thread. Ownership: unchanged. */
+ * Returns: 0, POOL_EINVAL, POOL_EFOREIGN. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int pool_wake(struct pool *pool);
 
 /* ORDER AND SHARE
@@ -763,18 +718,14 @@ PARPOOL_API int pool_wake(struct pool *pool);
  *     recalled: at most 8 tasks, several only while tasks take microseconds; idle workers take them over.
  *   - All threads share one queue. A task waits only for tasks that were submitted earlier or have a higher priority. A
  *     lower priority may wait for ever while higher ones keep coming.
- *   - Jobs have no priority. Workers take tasks and chunks of jobs in turn, and different jobs in turn: none waits for
- *     the end of another.
+ *   - Jobs have no priority. Workers take turns in tasks and jobs, and among jobs: none waits for another's end.
  *
  * GRAPHS
  *   - A task with `after` is held until these have succeeded. As soon as one has failed or was cancelled, the task ends
- *     without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells for each what failed
- *     first. Cycles cannot be made.
+ *     without having run, with POOL_EDEPENDENCY, and so do those after it; future_failure() tells what failed first.
  *   - Results that a task takes from others do not pass through the caller: one of more than 48 bytes stays in shared
  *     memory until the last task that comes after it is done, whether its future is freed or not.
- *   - A task is sent to the workers when a call on the pool finds the last of its dependencies done: while the program
- *     is in no call, graphs do not move on.
- *   - There are no queues between tasks: one feeds another by a graph or a stream.
+ *   - A task with `after` is sent when a call finds its last dependency done: no graph moves on outside calls.
  *
  * BACKENDS
  *   A program gives the same results and codes wherever its tasks run. What they can do to the program differs.
@@ -785,20 +736,17 @@ PARPOOL_API int pool_wake(struct pool *pool);
  *   exception (C++)   POOL_EDIED, the pool goes on ends the program              passes to the caller, POOL_EDIED
  *   pthread_exit()    POOL_EDIED, the pool goes on must not be called            must not be called
  *   kill, time-out    at once                      when the task returns         when the task returns
- *   endless task      can be killed                pool_destroy() waits for it   the call that runs it never returns
  *   leaks             end with the worker          stay in the program           stay in the program
  *   memory limits     kept                         ignored                       ignored
- *   globals           a copy for each worker, as   shared, with all              shared
- *                     they were at pool_create()   consequences for the task
+ *   globals           copies, of pool_create()     shared                        shared
  *   initializer       in each worker               in each thread, at once       in pool_create()
  *   finalizer         in each worker               in each thread                in pool_shutdown()
- *   replaced worker   a new process                the same thread, its          the same thread, its initializer run
- *                                                  initializer run again         again
+ *   replaced worker   a new process                initializer run again         initializer run again
  *   environment       threads of libraries limited the program's                 the program's
  *
  *   POOL_INLINE is for debugging, or for no concurrency at all. A task that could not be killed, or stopped at its
  *   time-out, has its outcome (POOL_ECANCELLED, POOL_EDEADLINE) once it has returned. Items that were claimed in the
- *   same chunk may run before a kill is seen. Tasks and initializers cannot use their own pool in any backend
+ *   same chunk may run before a kill is seen. Initializers cannot use their own pool in any backend either
  *   (POOL_EFOREIGN). With POOL_INLINE a future is done when the call that made it returns; if several threads submit,
  *   when future_get() does: one of them runs tasks at a time, and the time-outs of the others hold. Threads handle no
  *   signals but those that a task raises by a fault. */
@@ -807,25 +755,20 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
 /* CAVEATS
  *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
  *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
- *     must point into the arena, or to what existed, unchanged since, at pool_create(). The same holds for functions:
- *     one that was loaded (dlopen) or generated later is not there, and its items are POOL_EDIED with a message that
- *     says so.
+ *     must point into the arena, or to what existed, unchanged since, at pool_create(). A function that was loaded
+ *     (dlopen) or generated later is not there: its items are POOL_EDIED, as the message says.
  *   - What a task leaves in its worker, later ones find there. Three things are set back to what the initializer left:
- *     the floating point environment after each task and item (on x86; flush-to-zero and the like, set without fenv.h,
- *     as the next two), timers of alarm() and setitimer(), and the signal mask. The last two take a system call each,
- *     and so are looked at between two tasks, items or chunks if 1 ms has passed since the last time: what a shorter
- *     one leaves may meet the next. Directory, umask, locale, environment, resource limits, signal handlers,
- *     timer_create(), descriptors and threads stay. A crash or exit() in a thread that a task has left behind costs the
- *     item that runs then; the message names the thread. A filter of system calls must not kill a worker for
- *     setitimer(2) and rt_sigprocmask(2).
- *   - What the program frees after pool_create() stays taken until the pool ends: the supervising process has it from
- *     the fork, and so have the workers that it starts. Create pools before large data is loaded, or keep data that no
- *     task needs out of forks (Linux: MADV_DONTFORK).
+ *     after each task and item the floating point environment (on x86), and between tasks, items or chunks, if 1 ms has
+ *     passed since the last time, as it takes system calls, the signal mask, timers of alarm() and setitimer(), and
+ *     flush-to-zero and the like, set without fenv.h: what a shorter one leaves may meet the next. Directory, umask,
+ *     locale, environment, resource limits, signal handlers, timer_create(), descriptors and threads stay. A crash or
+ *     exit() in a thread that was left costs the item that runs then; the message names the thread.
+ *   - What the program frees after pool_create() stays taken until the pool ends, by the supervising process and the
+ *     workers that it starts. So create pools before large data is loaded, or keep it out of forks (MADV_DONTFORK).
  *   - A task may do whatever a process may: allocate, crash, leak, call exit(). It must not use the handles of its
  *     parent (POOL_EFOREIGN), but may create a pool of its own; while that exists, a future or stream of the parent
- *     that is younger than the worker is an invalid pointer there. A variable that receives the pool of pool_create()
- *     is in its workers as it was before: a NULL pool is POOL_EINVAL. Descriptors that were open at pool_create() are
- *     open in workers. Threads of the program do not exist there.
+ *     that is younger than the worker is an invalid pointer there. The variable of pool_create() has its old value in
+ *     workers: a NULL pool is POOL_EINVAL. Descriptors of the program are open there; its threads do not exist.
  *   - A lock that another thread holds at pool_create() stays locked in all workers, in later replacements too, and a
  *     task that takes it hangs. The C library opens some of its own in a child: glibc those of malloc(), stdio and
  *     dlsym(), not those of localtime(), mktime(), setenv(), random(), rand(), setlocale(), syslog() and getpwnam();
@@ -834,48 +777,42 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     must flush its own before pool_create(): a task that flushes them would write their buffers once more.
  *   - exit() in a task ends its worker at once where the C library allows that (glibc). Elsewhere it runs the program's
  *     exit handlers and writes its unwritten files, as in any forked process: prefer _exit().
- *   - Initializer, tasks and finalizer run on the stack of the thread that called pool_create(), unless stack_size is
- *     set: 8 MiB in many programs, but 128 KiB in threads with musl. A failure's message tells of a stack overflow.
  *   - Functions of the program that run in its own calls, which are pool_job.progress, next() and callbacks of futures,
  *     and with POOL_INLINE tasks, initializer and finalizer, may throw an exception (C++). It passes through the call
  *     to the program's handler; pool, futures and streams go on. What the call has submitted is submitted, and its
- *     out-parameter is set. A report counts as made, a callback as called; callbacks that are left run in the next
- *     call. The next stream_next() asks next() again. pool_map() and pool_reduce() first kill what runs of theirs, and
- *     wait until it has ended. The task that has thrown is POOL_EDIED. Such a function must not leave by longjmp(),
- *     which takes nothing back, nor end its thread.
+ *     out-parameter is set. A report counts as made, a callback as called; the others run in the next call. The next
+ *     stream_next() asks next() again. pool_map() and pool_reduce() first kill what runs of theirs, and wait for its
+ *     end. The task that has thrown is POOL_EDIED. It must not leave by longjmp() or end its thread.
  *   - A C++ exception, pthread_exit() or a cancellation that leaves a task, an initializer or a finalizer ends its
  *     worker, as a crash does, and counts as a failure of the initializer; the message names the type of the exception.
- *     Nothing of the program is unwound in the worker: its destructors, catch blocks and clean-up handlers do not run
- *     there, nor does its std::terminate_handler. longjmp() must not leave them: the worker would go on as the program.
+ *     Nothing of the program is unwound in the worker: its destructors, catch blocks, clean-up handlers and
+ *     std::terminate_handler do not run there. longjmp() must not leave them: the worker would go on as the program.
  *   - In a worker, handled signals have their default action and no signal is blocked. Each worker leads a process
- *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. Ctrl-Z stops
- *     the program alone: workers go on with what was submitted, and time-outs run on. A worker that ends takes its
- *     group with it: children that a task left running are killed, save with keep_children. A child that returns from
- *     the task ends there.
- *   - A worker that was killed, and that the system has not ended a second later, since it waits for a dead file system
- *     or its control group is frozen, is left to the system: what it ran has its outcome, and another worker takes its
- *     place. It runs nothing more, but the system call in which it is may still read or write what the task has named
- *     to it, in the arena, too; the argument and the room for the result are not used again before it has gone. At most
- *     1024 such processes are left so. pool_destroy() waits for a process that it has killed for 3 s at most.
+ *     group of its own, so Ctrl-C reaches the program alone; the terminal can be written to, not read. Ctrl-Z stops the
+ *     program alone: workers and time-outs go on. A worker that ends takes its group with it: children that a task left
+ *     running are killed, save with keep_children. A child that returns from the task ends there.
+ *   - A worker that the system has not ended a second after its kill, since it waits for a dead file system or its
+ *     control group is frozen, is left to the system: what it ran has its outcome, and another worker takes its place.
+ *     The system call in which it is may still read or write what the task has named to it, in the arena, too; argument
+ *     and result room are not used again before it has gone. At most 1024 such processes are left. pool_destroy() waits
+ *     for a process that it has killed for 3 s at most.
  *   - On Linux the supervising process is the parent of children that outlive their worker, and waits for them
  *     (PR_SET_CHILD_SUBREAPER). Those that left their worker's group, as daemons do, live on after the pool's end. A
  *     task that asks to be traced (PTRACE_TRACEME) is let go on at its first stop, and traced no more.
- *   - After unshare(CLONE_NEWPID) pools work; the process numbers that they tell are those of the new namespace. The
- *     first child is its first process: if that is a pool's, all that is in the namespace ends with the pool, and the
- *     system makes no process in it afterwards (POOL_EAGAIN).
+ *   - After unshare(CLONE_NEWPID) the process numbers that pools tell are those of the new namespace. Its first process
+ *     is the first child: if that is a pool's, all that is in the namespace ends with the pool, and then it has no
+ *     processes more (POOL_EAGAIN).
  *   - In workers those of OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS,
  *     VECLIB_MAXIMUM_THREADS and NUMEXPR_NUM_THREADS that were not set are set to the CPUs for each worker, at least 1.
- *     The caller's environment stays as it is. Workers may use the CPUs of the thread that called pool_create().
- *   - On Linux, in a pool of fewer workers than CPUs, an idle worker may move to another CPU by sched_setaffinity(2),
- *     and then gives itself all of its CPUs again by the same call: a filter of system calls must not kill it for that.
+ *     Workers may use the CPUs of the thread that called pool_create().
  *   - On Linux, core dumps of the program and of workers leave the arena out: else they would take all memory that it
  *     might ever need. Elsewhere, and for mlockall(), set arena_size.
  *   - If something stops the supervising process (SIGSTOP), time-outs and kills wait until a call that waits has let it
- *     go on by SIGCONT: within a second, unless a debugger holds it. Workers that are stopped are left so, and their
- *     time-outs go on; when they are to end, since the pool was shut down or made smaller, they get SIGCONT, too.
- *   - A program may filter its system calls after pool_create(): calls on the pool use none of the network.
- *   - The supervising process is a child of the caller. A wait() for any child waits for it too, so wait for your own
- *     children by pid. Its exit raises one SIGCHLD.
+ *     go on by SIGCONT: within a second, unless a debugger holds it. Workers that are stopped are left so until they
+ *     are to end, since the pool was shut down or made smaller; their time-outs go on.
+ *   - A program may filter its system calls after pool_create(): calls on the pool use none of the network. It must not
+ *     kill workers for setitimer(2), rt_sigprocmask(2) or, if they are fewer than CPUs, sched_setaffinity(2).
+ *   - The supervising process is a child: wait() for any child waits for it, too, and its exit raises one SIGCHLD.
  *   - Nothing happens in the calling process outside a call: no thread (POOL_THREADS aside), no signal handler, no
  *     global state. A thread must not be cancelled (pthread_cancel) while it is in a call. */
 
