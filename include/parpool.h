@@ -19,7 +19,7 @@
  * pool_reduce(), which has one result for all items, fails with the first item that fails.
  *
  * Part 1 has what most programs use. Part 2 has the rest: CODES, CONCEPTS, FIELDS of the structs, the other functions,
- * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, CAVEATS. */
+ * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, SEEING, CAVEATS. */
 #ifndef PARPOOL_H
 #define PARPOOL_H
 
@@ -408,6 +408,9 @@ struct pool_worker_stats {
     uint64_t tasks;     /* tasks and items that this worker has run since it was started or replaced */
     uint64_t busy_ns;   /* ns that it has spent on them, up to now */
     size_t peak_memory; /* most bytes of private memory that process `pid` has had, to a MiB or two; 0: not known */
+    pool_fn *fn;        /* what it runs just now; NULL: nothing */
+    size_t item;        /* task_index() there */
+    uint64_t item_ns;   /* ns since it began that or, where tasks and items are short, some at a time; 0: not known */
 };
 
 /* A task counts as one, and so does an item of a job. */
@@ -751,6 +754,12 @@ PARPOOL_API int pool_wake(struct pool *pool);
  *   when future_get() does: one of them runs tasks at a time, and the time-outs of the others hold. Threads handle no
  *   signals but those that a task raises by a fault. */
 enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
+
+/* SEEING
+ *   kill -USR1 to the supervising process writes to the stderr that the program had at pool_create() which jobs run and
+ *   how far they are, how many tasks wait, and what each worker is at, since when. Workers are not disturbed. In ps, in
+ *   top and in perf (Linux) that process of a program `render` is render/pool, and its workers are render/w0,
+ *   render/w1, …; so `pkill -USR1 render/pool` shows it. pool_stats() tells the program the same. */
 
 /* CAVEATS
  *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in

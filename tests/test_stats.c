@@ -207,6 +207,42 @@ TEST_CASE(workers_are_counted_in_each_backend) {
     }
 }
 
+static int wait_at_three(const void *in, void *out) {
+    (void)out;
+    return task_index() == 3 ? gate_pass(*(struct gate *const *)in) : 0;
+}
+
+TEST_CASE(what_a_worker_runs_and_since_when_is_told) {
+    for (int backend = POOL_PROCESSES; backend <= POOL_THREADS; backend++) {
+        struct gate *gate = shared(sizeof *gate), *in[6] = {gate, gate, gate, gate, gate, gate};
+        struct pool_options options = test_options(1);
+        options.backend = backend;
+        struct pool *pool = pool_from(&options);
+        struct pool_worker_stats worker;
+        struct pool_stats stats = {.list = &worker, .room = 1};
+        settled(pool, 1);
+        assert_ok(pool_stats(pool, &stats));
+        assert_true(!worker.fn && worker.item == 0 && worker.item_ns == 0);
+        struct future *future;
+        assert_ok(pool_map_async(pool, &(struct pool_job){.fn = wait_at_three, POOL_IN(in), .count = 6, .chunk = 1},
+                                 &future));
+        assert_true(gate_reached(gate, 1));
+        sleep_ms(20);
+        assert_ok(pool_stats(pool, &stats));
+        assert_true(worker.fn == wait_at_three && worker.item == 3);
+        assert_true(worker.item_ns >= 20000000 && worker.item_ns <= worker.busy_ns);
+        gate_open(gate);
+        assert_ok(finish(future, NULL));
+        atomic_store(&gate->open, 0);
+        future = block_worker(pool, gate);
+        assert_ok(pool_stats(pool, &stats));
+        assert_true(worker.fn == gate_task && worker.item == 0);
+        gate_open(gate);
+        assert_ok(finish(future, NULL));
+        pool_destroy(pool);
+    }
+}
+
 TEST_CASE(wrong_arguments_have_their_codes) {
     struct pool *pool = pool_of(1);
     struct pool_stats stats = {.room = 1};
@@ -229,6 +265,7 @@ int main(int argc, char **argv) {
         TEST(the_time_and_memory_of_a_worker_are_told),
         TEST(statistics_outlive_the_processes),
         TEST(workers_are_counted_in_each_backend),
+        TEST(what_a_worker_runs_and_since_when_is_told),
         TEST(wrong_arguments_have_their_codes),
     };
     return run_group("stats", tests, COUNT(tests), argc, argv);

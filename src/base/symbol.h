@@ -11,7 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "parpool.h"
+
 #define PP_SYMBOL_NAME 128
+#define PP_SYMBOL_LABEL 96
 
 struct pp_symbol {
     char module[64];         /* the name of the module's file, without its folder; cut if it is longer */
@@ -23,5 +26,9 @@ struct pp_symbol {
 
 /* Returns false if no module holds the address. */
 bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol);
+
+/* The short name of a function for a person: "decode"; of a stripped program "prog+0x3360"; else the address. Takes up
+ * to half a millisecond. */
+void pp_symbol_label(pool_fn *fn, char label[PP_SYMBOL_LABEL]);
 
 #endif

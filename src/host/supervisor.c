@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "host/live.h"
 #include "host/staff.h"
 #include "shared/command.h"
 #include "shared/notice.h"
@@ -28,6 +29,7 @@ struct supervisor {
     const struct pp_supervisor_setup *setup;
     int signal_pipe[2], caller_pidfd;
     bool elsewhere; /* in another pid namespace than the caller */
+    struct sigaction own_question; /* what SIGUSR1 did in the program, and does in workers */
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
@@ -46,8 +48,9 @@ struct supervisor {
     bool all_died; /* likewise, since PP_RESET; from then to PP_RESUME the staff is paused */
 };
 
-/* The write end of the pipe by which SIGCHLD wakes poll(). */
+/* The write end of the pipe by which signals wake poll(). */
 static int signal_pipe_end;
+static volatile sig_atomic_t was_asked; /* SIGUSR1 has come */
 
 static void on_child(int signal) {
     (void)signal;
@@ -57,13 +60,19 @@ static void on_child(int signal) {
     errno = code;
 }
 
+/* Somebody wants to know what the pool does. */
+static void on_question(int signal) {
+    was_asked = 1;
+    on_child(signal);
+}
+
 /* The caller reads the notice when it finds the supervisor gone. */
 static noreturn void give_up(struct pp_shared *shared, int code) {
     pp_notice_write(shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = code});
     pp_child_exit(1);
 }
 
-static void watch_children(struct supervisor *s) {
+static void watch_signals(struct supervisor *s) {
     if (pp_pipe(s->signal_pipe, -1)) give_up(s->shared, POOL_EAGAIN);
     signal_pipe_end = s->signal_pipe[1];
     struct sigaction action;
@@ -71,10 +80,13 @@ static void watch_children(struct supervisor *s) {
     action.sa_handler = on_child;
     action.sa_flags = SA_RESTART;
     sigaction(SIGCHLD, &action, NULL);
-    sigset_t all_but_child;
-    sigfillset(&all_but_child);
-    sigdelset(&all_but_child, SIGCHLD);
-    sigprocmask(SIG_SETMASK, &all_but_child, NULL);
+    action.sa_handler = on_question;
+    sigaction(SIGUSR1, &action, &s->own_question);
+    sigset_t others;
+    sigfillset(&others);
+    sigdelset(&others, SIGCHLD);
+    sigdelset(&others, SIGUSR1);
+    sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
 /* The command pipe tells of the caller's end, unless a child of the caller holds its write end. A pidfd always tells;
@@ -110,7 +122,8 @@ static void work(void *worker_setup) {
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
-    pp_child_begin_worker(supervisor, s->setup->options->keep_oom_score);
+    pp_child_begin_worker(supervisor, number, s->setup->options->keep_oom_score);
+    sigaction(SIGUSR1, &s->own_question, NULL);
     int command_pipe = s->setup->command_pipe, lifeline = s->setup->lifeline;
     pp_close(&command_pipe);
     pp_close(&lifeline);
@@ -422,9 +435,15 @@ static void wait_for_events(struct supervisor *s) {
     if (fds[2].revents) end_all(s);
 }
 
+static void answer(const struct supervisor *s) {
+    was_asked = 0;
+    pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
+}
+
 static void supervise(void *supervisor) {
     struct supervisor *s = supervisor;
     for (;;) {
+        if (was_asked) answer(s);
         reap(s);
         leave_corpses(s);
         finish_reaped(s);
@@ -453,7 +472,7 @@ void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     pp_crash_begin();
     struct supervisor *s = make_supervisor(setup);
     pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
-    watch_children(s);
+    watch_signals(s);
     watch_caller(s);
     pp_frame_run(supervise, s);
 }

@@ -10,6 +10,7 @@
 #include "pool/describe.h"
 #include "pool/job.h"
 #include "pool/pool.h"
+#include "shared/activity.h"
 #include "shared/record.h"
 
 static uint64_t at_most(uint64_t value, uint64_t most) {
@@ -27,6 +28,10 @@ static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uin
     worker.tasks = at_most(counts.tasks, given);
     uint64_t current = since != 0 && since < now ? now - since : 0;
     worker.busy_ns = at_most(busy > UINT64_MAX - current ? UINT64_MAX : busy + current, now - pool->made);
+    struct pp_activity at = pp_activity_of(&pool->shared, w);
+    worker.fn = at.fn;
+    worker.item = at.fn ? (size_t)at.item : 0;
+    worker.item_ns = at.fn && at.since != 0 && at.since < now ? at_most(now - at.since, now - pool->made) : 0;
     return worker;
 }
 

@@ -1,6 +1,7 @@
 #include "shared/plan.h"
 
 #include "shared/pieces.h"
+#include "shared/ticket.h"
 
 #define INDEX_BITS 24
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
@@ -19,6 +20,21 @@ static uint64_t next_of(uint64_t word) {
 
 static uint64_t last_of(uint64_t word) {
     return word >> INDEX_BITS & INDEX_MASK;
+}
+
+/* The caller may end the job and reuse its memory at any time: what was read of the plan counts only if the ticket was
+ * still there afterwards. */
+uint64_t pp_plan_copy(const struct pp_shared *shared, uint32_t index, struct pp_job_plan *plan) {
+    uint64_t ticket = atomic_load_explicit(&shared->job_table[index], memory_order_acquire);
+    if (ticket == 0 || pp_ticket_slot(ticket) >= PP_SLOTS) return 0;
+    const struct pp_desc *desc = &shared->descs[pp_ticket_slot(ticket)];
+    uintptr_t at = (uintptr_t)desc->in, inputs = (uintptr_t)shared->inputs;
+    if (at < inputs || at - inputs > shared->inputs_size - sizeof *plan) return 0;
+    memcpy(plan, (const void *)at, sizeof *plan);
+    /* Orders the copy before the second look at the ticket. Pairs with the caller's stores of 0 to the table (round.c,
+     * job.c), which come before it reuses the memory. */
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&shared->job_table[index], memory_order_relaxed) == ticket ? ticket : 0;
 }
 
 void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers) {

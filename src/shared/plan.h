@@ -97,6 +97,11 @@ struct pp_pace {
 #define PP_SHORT_NS 2000U
 #define PP_UNMEASURED_MOST 7U
 
+/* Copies the plan of the job at this index of the job table, for processes that are not in the job. Returns the job's
+ * ticket; 0: there is none, or the caller has just ended it. What the plan points to stays mapped, but is the plan's
+ * only while the table has the ticket. */
+uint64_t pp_plan_copy(const struct pp_shared *shared, uint32_t index, struct pp_job_plan *plan);
+
 /* Caller: deals the plan's blocks to regions, for so many workers. */
 void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers);
 

@@ -2,8 +2,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "shared/shared.h"
 
 #if defined(PP_COVERAGE)
 void __gcov_dump(void);
@@ -53,6 +56,7 @@ void pp_child_begin(void) {
     atomic_store_explicit(&pp_child_pools, 0, memory_order_relaxed);
     setpgid(0, 0);
     reset_signals();
+    pp_child_set_name("/pool");
     pp_child_drop_output();
     pp_child_adopt_orphans();
     /* The rest is for workers, which inherit it. Done here, it costs none of them a page. */
@@ -61,12 +65,15 @@ void pp_child_begin(void) {
     pp_child_catch_exit();
 }
 
-void pp_child_begin_worker(pid_t parent, bool keep_oom_score) {
+void pp_child_begin_worker(pid_t parent, uint32_t number, bool keep_oom_score) {
+    char suffix[8];
     setpgid(0, 0);
     pp_child_end_with_parent();
     if (getppid() != parent) pp_child_exit(1); /* the supervisor ended before that call */
     signal(SIGCHLD, SIG_DFL); /* the only signal that the supervisor handles; a task may wait for children of its own */
     if (!keep_oom_score) pp_child_offer_memory();
+    snprintf(suffix, sizeof suffix, "/w%u", (unsigned)(number % PP_WORKERS));
+    pp_child_set_name(suffix);
     pp_child_forked = 0; /* it was set by the fork of the supervisor, which is no task's */
 }
 

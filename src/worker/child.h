@@ -33,7 +33,7 @@ extern _Atomic int pp_child_pools;
 void pp_child_begin(void);
 /* A worker's first act, in a child of the supervisor. It dies with its parent where the system can do that. Signals
  * stay blocked. keep_oom_score: as in struct pool_options. */
-void pp_child_begin_worker(pid_t parent, bool keep_oom_score);
+void pp_child_begin_worker(pid_t parent, uint32_t number, bool keep_oom_score);
 /* In the thread that runs tasks: blocks no signal. */
 void pp_child_accept_signals(void);
 noreturn void pp_child_exit(int status);
@@ -64,6 +64,9 @@ void pp_child_adopt_orphans(void);
 void pp_child_offer_memory(void);
 /* Makes the kernel kill this process when its parent ends. Does nothing where the system cannot do that. */
 void pp_child_end_with_parent(void);
+/* Names this process, as ps and top show it: the program's name, cut where it is long, and a suffix of at most 7
+ * characters, such as "/pool". Does nothing where the system cannot do that. */
+void pp_child_set_name(const char *suffix);
 /* Returns the stack pointer at the moment of a signal, by what the handler was given; 0: not known. */
 uintptr_t pp_child_stack_pointer(const void *context);
 /* Likewise: the address of the instruction. */

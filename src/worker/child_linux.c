@@ -1,11 +1,13 @@
 /* Forked processes on Linux; see child.h. */
 #include "worker/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -76,6 +78,15 @@ void pp_child_offer_memory(void) {
 
 void pp_child_end_with_parent(void) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+#define NAME 16 /* the kernel's room, with the end */
+
+void pp_child_set_name(const char *suffix) {
+    char name[NAME];
+    snprintf(name, sizeof name, "%.*s%s", (int)(sizeof name - 1 - strlen(suffix)), program_invocation_short_name,
+             suffix);
+    prctl(PR_SET_NAME, name);
 }
 
 uintptr_t pp_child_stack_pointer(const void *context) {

@@ -48,6 +48,10 @@ void pp_child_offer_memory(void) {
 void pp_child_end_with_parent(void) {
 }
 
+void pp_child_set_name(const char *suffix) {
+    (void)suffix;
+}
+
 uintptr_t pp_child_stack_pointer(const void *context) {
     (void)context;
     return 0;
