@@ -81,6 +81,15 @@ enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };
 /* Turns the shared memory that begins here into a huge page, whether it was touched or not. Returns NOT_NOW if another
  * process is using one of its pages, REFUSED if the system cannot or has no huge page. */
 enum pp_collapsed pp_collapse(char *begin);
+/* Puts other shared memory in the place of a shared mapping that was not touched, and sets *fd to a descriptor by which
+ * that memory can be read, but not written. Returns 0; else a code of errno: ENOSYS if the system has no such
+ * descriptors, and then the mapping is as it was. */
+int pp_map_with_reader(char *begin, size_t size, int *fd);
+/* Maps that memory, from `offset` on, to be read: nothing makes such a mapping writable, or takes pages from the memory
+ * behind it. at: where, in place of what is there; NULL: anywhere. Returns NULL if there is no memory. */
+void *pp_map_reader(int fd, size_t offset, char *at, size_t size);
+/* Moves a mapping that pp_map_reader() has returned to another place, in place of what is there. */
+bool pp_move_reader(void *from, char *to, size_t size);
 /* Returns a zeroed page that is zeroed again in every process forked from this one; NULL if the system has no such
  * pages. */
 uint32_t *pp_map_unforked(void);
@@ -98,6 +107,9 @@ struct pp_file {
     ino_t number;
 };
 struct pp_file pp_file_of(int fd);
+/* Opens the file of a write end once more, in its place: so a process that sets it to block, or makes it ring on a
+ * signal, does that to no other. Does nothing if the system cannot. */
+void pp_own_write_end(int fd);
 /* Closes the descriptor and sets it to -1; does nothing if it is -1. */
 void pp_close(int *fd);
 

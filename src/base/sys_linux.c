@@ -3,10 +3,12 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,6 +90,64 @@ bool pp_give_back(char *begin, size_t size) {
     return true;
 }
 
+/* ---- memory that others can only read */
+
+/* The kernel's flags and seals. Headers may be older than the kernel. */
+enum { CLOSE_ON_EXEC = 1, ALLOW_SEALING = 2, NOEXEC_SEAL = 8, ADD_SEALS = 1033 };
+enum { SEAL_SEAL = 1, SEAL_SHRINK = 2, SEAL_GROW = 4, SEAL_FUTURE_WRITE = 16 };
+
+static int make_memory_file(size_t size) {
+    struct rlimit files;
+    if (FAULT("memfd_create", ENOSYS)) return -1;
+    /* A file that is too long for the limit would end the program by a signal. */
+    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < size) return -1;
+    int fd = (int)syscall(SYS_memfd_create, "parpool", CLOSE_ON_EXEC | NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = (int)syscall(SYS_memfd_create, "parpool", CLOSE_ON_EXEC | ALLOW_SEALING);
+    if (fd >= 0 && (pp_sys_above_standard(&fd) || ftruncate(fd, (off_t)size))) pp_close(&fd);
+    return fd;
+}
+
+/* Opens the file of this descriptor once more: another description of it, with rights of its own. */
+static int open_again(int fd, int flags) {
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = open(path, flags | O_CLOEXEC);
+    if (again >= 0 && pp_sys_above_standard(&again)) pp_close(&again);
+    return again;
+}
+
+/* Without /proc the file is sealed: its descriptor maps nothing any more that can be written. Then the memory cannot be
+ * given back either, so that is the second choice. */
+int pp_map_with_reader(char *begin, size_t size, int *fd) {
+    int file = make_memory_file(size);
+    if (file < 0) return errno == EMFILE || errno == ENFILE ? errno : ENOSYS;
+    void *address = mmap(begin, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, 0);
+    if (address == MAP_FAILED) {
+        pp_close(&file);
+        return ENOMEM;
+    }
+    madvise(begin, size, MADV_DONTDUMP);
+    *fd = open_again(file, O_RDONLY);
+    int seals = SEAL_SHRINK | SEAL_GROW | SEAL_SEAL | (*fd < 0 ? SEAL_FUTURE_WRITE : 0);
+    bool sealed = fcntl(file, ADD_SEALS, seals) == 0;
+    if (*fd < 0 && sealed) *fd = file;
+    else pp_close(&file);
+    return 0;
+}
+
+void *pp_map_reader(int fd, size_t offset, char *at, size_t size) {
+    int place = at ? MAP_FIXED : 0;
+    if (FAULT("mmap", ENOMEM)) return NULL;
+    void *address = mmap(at, size, PROT_READ, MAP_SHARED | MAP_NORESERVE | place, fd, (off_t)offset);
+    if (address == MAP_FAILED) return NULL;
+    madvise(address, size, MADV_DONTDUMP);
+    return address;
+}
+
+bool pp_move_reader(void *from, char *to, size_t size) {
+    return mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
+}
+
 enum pp_collapsed pp_collapse(char *begin) {
     /* The kernel collapses only a range with at least one page in memory: the load brings one in. Atomic, since workers
      * may be writing here. */
@@ -131,6 +191,13 @@ int pp_watch_both(int fd, int other) {
                       epoll_ctl(both, EPOLL_CTL_ADD, other, &readable)))
         pp_close(&both);
     return both;
+}
+
+void pp_own_write_end(int fd) {
+    int own = open_again(fd, O_WRONLY | O_NONBLOCK);
+    if (own < 0) return;
+    dup3(own, fd, O_CLOEXEC);
+    pp_close(&own);
 }
 
 void pp_watch_no_more(int both, int fd) {

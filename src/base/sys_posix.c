@@ -68,6 +68,21 @@ bool pp_give_back(char *begin, size_t size) {
     return false;
 }
 
+int pp_map_with_reader(char *begin, size_t size, int *fd) {
+    (void)begin, (void)size, (void)fd;
+    return ENOSYS;
+}
+
+void *pp_map_reader(int fd, size_t offset, char *at, size_t size) {
+    (void)fd, (void)offset, (void)at, (void)size;
+    return NULL;
+}
+
+bool pp_move_reader(void *from, char *to, size_t size) {
+    (void)from, (void)to, (void)size;
+    return false;
+}
+
 enum pp_collapsed pp_collapse(char *begin) {
     (void)begin;
     return PP_REFUSED;
@@ -98,6 +113,10 @@ int pp_watch_process(pid_t pid) {
 int pp_watch_both(int fd, int other) {
     (void)fd, (void)other;
     return -1;
+}
+
+void pp_own_write_end(int fd) {
+    (void)fd;
 }
 
 void pp_watch_no_more(int both, int fd) {

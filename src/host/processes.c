@@ -91,6 +91,7 @@ static int start_processes(struct pool *pool) {
         be_supervisor(pool, &stack, p, caller, caller_pidfd);
     }
     pp_close(&caller_pidfd);
+    pp_close(&pool->shared.reader);
     if (pid > 0) {
         keep_ends(pool, p, pid);
         error = 0;

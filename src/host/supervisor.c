@@ -130,7 +130,8 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&s->signal_pipe[0]);
     pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
-    pp_shared_protect(s->shared);
+    pp_own_write_end(s->setup->bell);
+    if (!pp_shared_protect(s->shared)) pp_child_exit(1);
     struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
                                     .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
                                     .follows_corpse = s->had_corpse[number]};

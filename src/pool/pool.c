@@ -45,6 +45,7 @@ no_attributes:
 /* The caller's own tables and the shared memory. */
 static int make_memory(struct pool *pool) {
     int error = pp_shared_make(&pool->shared, pool->options.arena_size);
+    if (!error && !pool->in_here) error = pp_shared_divide(&pool->shared);
     if (error) return error;
     /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
     pool->slots.table = pp_map_private(SLOTS_SIZE);

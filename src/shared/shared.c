@@ -88,6 +88,7 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
     size_t size = rounded(arena_size ? arena_size : default_arena_size(&scarce));
     for (;; size = rounded(size / 2)) {
         memset(shared, 0, sizeof *shared);
+        shared->reader = -1;
         lay_out(shared, size, scarce);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
@@ -103,16 +104,32 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
 
 /* Other children of the program may have the mapping, too, and live on: they must not keep its memory. */
 void pp_shared_unmake(struct pp_shared *shared) {
-    if (shared->base) pp_give_back(shared->base, shared->size);
+    if (!shared->base) return;
+    pp_give_back(shared->base, shared->writable);
+    pp_give_back(shared->base + shared->writable, shared->size - shared->writable);
     pp_unmap(shared->base, shared->size);
     shared->base = NULL;
+    pp_close(&shared->reader);
 }
 
-void pp_shared_protect(const struct pp_shared *shared) {
-    mprotect(shared->base, (size_t)((char *)shared->starts - shared->base), PROT_READ);
+int pp_shared_divide(struct pp_shared *shared) {
+    int code = pp_map_with_reader(shared->base, shared->writable, &shared->reader);
+    return code == 0 || code == ENOSYS ? 0 : code == ENOMEM ? POOL_ENOMEM : POOL_EAGAIN;
 }
 
-void pp_shared_protect_starts(const struct pp_shared *shared) {
-    char *end = shared->base + shared->writable;
-    mprotect(shared->starts, (size_t)(end - (char *)shared->starts), PROT_READ);
+/* The view of `starts` is made here, and takes their place later: an initializer may close descriptors. */
+bool pp_shared_protect(struct pp_shared *shared) {
+    size_t before = (size_t)((char *)shared->starts - shared->base);
+    if (shared->reader < 0) return mprotect(shared->base, before, PROT_READ) == 0;
+    bool mapped = pp_map_reader(shared->reader, 0, shared->base, before) != NULL;
+    shared->starts_to_read = pp_map_reader(shared->reader, before, NULL, shared->writable - before);
+    pp_close(&shared->reader);
+    return mapped && shared->starts_to_read;
+}
+
+bool pp_shared_protect_starts(struct pp_shared *shared) {
+    char *starts = (char *)shared->starts;
+    size_t size = (size_t)(shared->base + shared->writable - starts);
+    if (!shared->starts_to_read) return mprotect(starts, size, PROT_READ) == 0;
+    return pp_move_reader(shared->starts_to_read, starts, size);
 }

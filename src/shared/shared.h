@@ -1,5 +1,5 @@
-/* The memory that caller, supervisor and workers share: one mapping without a name, made before the first fork, at the
- * same address in all processes.
+/* The memory that caller, supervisor and workers share: without a name, made before the first fork, at the same address
+ * in all processes.
  *
  *     first half, which workers may only read:  control  job_table  tickets  notices  descs  limits  inputs
  *                                               starts
@@ -188,6 +188,8 @@ struct pp_record;
 struct pp_shared {
     char *base;
     size_t size, writable; /* bytes of all, and of the first half */
+    int reader;            /* a descriptor by which the first half can be read; -1: none */
+    struct pp_start *starts_to_read; /* a worker's own: see pp_shared_protect() */
     struct pp_control *control;
     _Atomic uint64_t *job_table; /* tickets of jobs */
     _Atomic uint64_t *tickets;   /* entries of the ring; see ring.h */
@@ -214,6 +216,18 @@ struct pp_shared {
     size_t arena_size; /* of each of the two, and of inputs */
 };
 
+/* Read what a worker writes and is no atomic, exactly once: what is then looked at is the same as what is then used,
+ * whatever the worker does meanwhile. */
+static inline int32_t pp_read_code(const int32_t *code) {
+    return *(const volatile int32_t *)code;
+}
+static inline size_t pp_read_size(const size_t *size) {
+    return *(const volatile size_t *)size;
+}
+static inline uint64_t pp_read_word(const void *word) {
+    return *(const volatile uint64_t *)word;
+}
+
 /* Where the worker announces its outcome of that number. */
 static inline _Atomic uint64_t *pp_done_entry(const struct pp_shared *shared, uint32_t worker, uint64_t number) {
     return &shared->done[((size_t)worker << shared->done_bits) + (number & (((uint64_t)1 << shared->done_bits) - 1))];
@@ -223,8 +237,13 @@ static inline _Atomic uint64_t *pp_done_entry(const struct pp_shared *shared, ui
  * POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);
-/* Worker: gives up the right to write the first half except `starts`; to write those as well. */
-void pp_shared_protect(const struct pp_shared *shared);
-void pp_shared_protect_starts(const struct pp_shared *shared);
+/* Before anything is written there: makes the first half a mapping that workers can give up for one that they can never
+ * write again. Where the system has no such mappings the half is only protected, which a worker that means to can undo.
+ * Returns 0, POOL_ENOMEM or POOL_EAGAIN. */
+int pp_shared_divide(struct pp_shared *shared);
+/* Worker: gives up the right to write the first half except `starts`; to write those as well. Return false if there is
+ * no memory: then the worker must end. */
+bool pp_shared_protect(struct pp_shared *shared);
+bool pp_shared_protect_starts(struct pp_shared *shared);
 
 #endif

@@ -251,7 +251,7 @@ void pp_worker_initialize(struct worker *w) {
     pp_leavings_note_float(&w->leavings);
     if (!w->ends) pp_leavings_begin(&w->leavings);
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* read after the worker's end */
-    if (!w->ends) pp_shared_protect_starts(w->claimer.shared);
+    if (!w->ends && !pp_shared_protect_starts(w->claimer.shared)) pp_work_die(w, 1);
 }
 
 /* Takes over what another worker has not begun, if that is slow. */
