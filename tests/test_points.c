@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "pool/pool.h"
 #include "shared/record.h"
 #include "shared/state.h"
 #include "shared/ticket.h"
@@ -600,6 +601,33 @@ TEST_CASE(a_death_is_told_though_the_program_looks_while_the_record_is_cleared) 
     pp_fault = NULL;
 }
 
+static struct pool *watched;
+
+/* As a worker could, that has said that its task has failed. */
+static bool change_codes(const char *name) {
+    if (getpid() != tester || strcmp(name, "code read") != 0) return false;
+    for (uint32_t slot = 0; slot < watched->slots.fresh; slot++) watched->shared.outcomes[slot].code = 0;
+    return false;
+}
+
+static int fail_with_3(const void *in, void *out) {
+    (void)in, (void)out;
+    return 3;
+}
+
+TEST_CASE(a_code_that_changes_after_it_was_read_is_not_read_again) {
+    watch_point("code read", change_codes);
+    struct pool_failure why;
+    watched = pool_of(1);
+    struct future *future = submit(watched, fail_with_3, NULL, 0, 0);
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EFAILED);
+    assert_ok(future_failure(future, &why));
+    assert_int_equal(why.code, 3);
+    future_free(future);
+    pp_fault = NULL;
+    pool_destroy(watched);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_death_before_a_worker_reads_anything_loses_nothing),
@@ -609,6 +637,7 @@ int main(int argc, char **argv) {
         TEST(a_death_between_publishing_a_result_and_announcing_it_loses_nothing),
         TEST(a_death_between_announcing_a_result_and_waking_the_caller_loses_nothing),
         TEST(a_published_outcome_is_got_before_it_is_announced),
+        TEST(a_code_that_changes_after_it_was_read_is_not_read_again),
         TEST(a_worker_that_was_at_nothing_for_long_and_goes_on_is_not_killed),
         TEST(a_worker_that_hangs_before_it_starts_its_task_is_killed_and_loses_nothing),
         TEST(a_worker_that_stands_still_between_two_steps_costs_nothing),

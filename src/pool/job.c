@@ -71,7 +71,8 @@ static void copy_results(const struct pp_job *j) {
 /* A size that exceeds the room was overwritten: the result may be any of it. */
 static void copy_sizes(const struct pp_job *j) {
     for (size_t i = 0; i < j->job.count; i++) {
-        size_t said = j->sizes[i], size = said == 0 || said - 1 > j->job.out_size ? j->job.out_size : said - 1;
+        size_t said = pp_read_size(&j->sizes[i]);
+        size_t size = said == 0 || said - 1 > j->job.out_size ? j->job.out_size : said - 1;
         j->job.out_sizes[i] = j->result.outcomes[i] == 0 ? size : 0;
     }
 }

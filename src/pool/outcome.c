@@ -3,15 +3,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "base/text.h"
 #include "pool/finish.h"
 #include "pool/slots.h"
 #include "shared/state.h"
 
-static void describe_code(struct pool *pool, uint32_t slot, struct pool_failure *failure) {
-    const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    failure->code = outcome->code;
-    failure->worker = outcome->pid;
+static void describe_code(struct pool *pool, uint32_t slot, int32_t code, struct pool_failure *failure) {
+    memset(failure, 0, sizeof *failure);
+    failure->code = code;
+    failure->worker = pp_read_code(&pool->shared.outcomes[slot].pid);
     pp_text_readable(failure->message, pool->shared.messages[slot], PP_MESSAGE);
     if (!failure->message[0])
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
@@ -29,8 +30,7 @@ static void take_short_result(struct pool *pool, uint32_t slot, struct future *f
 /* Takes in the size that the task gave its result, and frees the rest of the room. Returns false if the size exceeds
  * the room. */
 static bool take_result_size(struct pool *pool, uint32_t slot, struct future *future) {
-    uint64_t size;
-    memcpy(&size, pool->shared.messages[slot], sizeof size);
+    uint64_t size = pp_read_word(pool->shared.messages[slot]);
     if (size > future->out_size) return false;
     bool is_short = future->out_size > PP_RESULT_PAGE && size <= PP_SHORT_RESULT;
     future->out_size = (size_t)size;
@@ -39,12 +39,17 @@ static bool take_result_size(struct pool *pool, uint32_t slot, struct future *fu
     return true;
 }
 
-/* Returns why the task has failed, or 0 with its result in the future. */
-static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
+/* Returns why the task has failed, with the failure if it is what the task said; or 0 with its result in the future. */
+static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct pool_failure *failure) {
     struct future *future = pool->slots.table[slot].future;
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
     if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
-    if (outcome->code != 0) return POOL_EFAILED;
+    int32_t code = pp_read_code(&outcome->code);
+    PP_POINT("code read");
+    if (code != 0) {
+        describe_code(pool, slot, code, failure);
+        return POOL_EFAILED;
+    }
     if (outcome->resized && !take_result_size(pool, slot, future)) return POOL_ECORRUPT;
     if (!future->result && future->out_size) {
         /* The argument that may lie there is not needed any more: workers have a copy in the slot. */
@@ -55,19 +60,24 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state) {
     return 0;
 }
 
-void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
+static void fail(struct pool *pool, uint32_t slot, int error, struct pool_failure *failure) {
     struct future *future = pool->slots.table[slot].future;
-    struct pool_failure failure = {0};
-    if (error == POOL_EFAILED) describe_code(pool, slot, &failure);
+    if (error != POOL_EFAILED) memset(failure, 0, sizeof *failure);
     pp_slot_free(pool, slot);
-    pp_future_finish(future, error, &failure);
+    pp_future_finish(future, error, failure);
+}
+
+void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
+    struct pool_failure failure;
+    fail(pool, slot, error, &failure);
 }
 
 void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots.table[slot].future;
-    int error = take_outcome(pool, slot, state);
+    struct pool_failure failure;
+    int error = take_outcome(pool, slot, state, &failure);
     if (error) {
-        pp_task_fail(pool, slot, error);
+        fail(pool, slot, error, &failure);
         return;
     }
     pp_slot_free(pool, slot);
