@@ -134,7 +134,7 @@ PARPOOL_API int pool_map(struct pool *pool, const struct pool_job *job);
 struct pool_task {
     pool_fn *fn;
     const void *in; size_t in_size; /* the argument; NULL and 0: none */
-    size_t out_size;                /* bytes of the result at most: see task_resize(); 0: none */
+    size_t out_size;                /* bytes of the result at most: see task_resize(), POOL_ANY_SIZE; 0: none */
     int timeout, cpu_timeout; unsigned retries; uint64_t seed; /* as in struct pool_job */
     int priority; /* waiting tasks start by priority, highest number first; equal ones in the order of submission */
     struct future *const *after; size_t after_count; /* what it comes after: see FIELDS */
@@ -613,13 +613,23 @@ PARPOOL_API const void *task_input(size_t i, size_t *size);
  * Blocks: no. Callable: a task; elsewhere POOL_EINVAL. Ownership: unchanged. */
 PARPOOL_API int task_resize(size_t size);
 
+#define POOL_ANY_SIZE SIZE_MAX /* an out_size of tasks and streams: `out` is NULL, and task_result() makes room */
+
+/* Room for the result of a task or item with POOL_ANY_SIZE, whose size it knows only now. The last call counts, and
+ * gives back what the one before has returned; task_resize() may shorten it; without a call the result is empty.
+ * future_size() then tells how much future_get() will copy, and future_data() shows it where it lies. It counts against
+ * arena_size once the task is done (POOL_ENOMEM). At least a quarter of arena_size can be used so. size: bytes.
+ * Returns: the room, of undefined content, aligned for any type; NULL: there is no more, or out_size is another.
+ * Blocks: no. Callable: a task; elsewhere NULL. Ownership: the task's, until it returns. */
+PARPOOL_API void *task_result(size_t size);
+
 /* The bytes of the task's argument.
  * Returns: in_size of the task, job, stream or reduction, 0 without an argument; in combine, of a part.
  * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
 PARPOOL_API size_t task_in_size(void);
 
-/* The bytes at `out`, which the task may write.
- * Returns: out_size of the task, job, stream or reduction.
+/* The bytes at `out`, or of task_result(), which the task may write.
+ * Returns: out_size of the task, job, stream or reduction; with POOL_ANY_SIZE what it has asked for.
  * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
 PARPOOL_API size_t task_out_size(void);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "shared/extents.h"
+
 void pp_memory_settle(struct pool *pool) {
     struct pp_memory *memory = &pool->memory;
     uint64_t now = pp_last_tick();
@@ -36,4 +38,13 @@ bool pp_copy_in(struct pool *pool, const void *data, size_t size, char **copy) {
     *copy = pp_alloc_whole(pool, &pool->memory.inputs, size);
     if (*copy) memcpy(*copy, data, size);
     return *copy != NULL;
+}
+
+void pp_result_free(struct pool *pool, const struct future *future) {
+    if (pp_is_extent(&pool->shared, future->result)) {
+        pp_extent_free(&pool->shared, future->result, future->out_size);
+        pool->memory.arena_left += pp_extent_takes(future->out_size);
+    } else {
+        pp_heap_free(&pool->memory.results, future->result);
+    }
 }

@@ -23,6 +23,9 @@ void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size);
 /* The same in two steps, for a call that takes the pages, with pp_pages_take(), when it has given up the lock. */
 void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_huge_pages *take);
 
+/* Frees the result of a future that is done, in shared memory. */
+void pp_result_free(struct pool *pool, const struct future *future);
+
 /* Copies data of the program to where workers can read it, unless it lies there; size 0: there is none. *copy: receives
  * the copy, if one was made. Returns false if there is no memory. */
 bool pp_copy_in(struct pool *pool, const void *data, size_t size, char **copy);

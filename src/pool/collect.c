@@ -83,6 +83,7 @@ static void worker_died(struct pool *pool, const struct pp_notice *notice) {
     if (!collect_worker(pool, notice->worker)) collect_all_slots(pool);
     pp_task_died(pool, notice);
     pp_claims_died(pool, notice);
+    pp_sweep_extents(pool);
     pp_wake_another(&pool->shared, pool->fds.task_pipe, &pool->wakes);
 }
 

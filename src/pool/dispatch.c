@@ -69,6 +69,7 @@ static void describe(struct pool *pool, struct future *future) {
 static inline bool find_room(struct pool *pool, struct future *future) {
     if (future->out_size <= PP_RESULT_PAGE || future->result) return true;
     pool->memory.has_generous = true;
+    if (pp_has_any_size(future)) return true;
     future->result = pp_heap_alloc(&pool->memory.results, future->out_size, false);
     return future->result != NULL;
 }

@@ -31,7 +31,8 @@ void pp_ticket_again(struct pool *pool, uint32_t slot);
 
 /* Whether the task takes room for its result only when it is sent. */
 static inline bool pp_takes_room_late(const struct future *future) {
-    return future->out_size > PP_RESULT_PAGE && !(future->relations && future->relations->edges);
+    if (future->out_size <= PP_RESULT_PAGE || pp_has_any_size(future)) return false;
+    return !(future->relations && future->relations->edges);
 }
 /* Whether room of that size may be there once the task is the next in turn. */
 static inline bool pp_room_may_come(struct pool *pool, size_t size) {

@@ -60,7 +60,7 @@ struct future {
     uint32_t pins;        /* what needs it even if it is given up: calls that wait, callbacks, tasks that take its
                              result */
     struct pp_relations *relations; /* callbacks, and what it comes after or before; NULL: none, or done and told */
-    size_t out_size;      /* bytes of the result, or of the room for it */
+    size_t out_size;      /* bytes of the result, or of the room for it; POOL_ANY_SIZE until the result is there */
     void *result;         /* where it lies: `small`, the results heap, or after the pool's end malloc'ed memory; of a
                              task that is not sent, NULL if it takes its room then */
     struct pp_task task;
@@ -78,6 +78,11 @@ struct future {
     _Alignas(16) unsigned char small[PP_INLINE_OUT]; /* a small argument while it waits; a small result when it is
                                                         done */
 };
+
+/* Of a task that is not done: whether it says by task_result() how large its result is. */
+static inline bool pp_has_any_size(const struct future *future) {
+    return future->out_size == POOL_ANY_SIZE;
+}
 
 /* For calls that have the lock; without it, the load must be an acquire. */
 static inline bool pp_future_is_done(const struct future *future) {

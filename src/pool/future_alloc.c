@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "pool/alloc.h"
 #include "shared/pages.h"
 #include "worker/child.h"
 
@@ -52,7 +53,7 @@ bool pp_futures_add(struct pool *pool) {
 void pp_future_empty(struct future *future) {
     struct pool *pool = future->pool;
     if (pool->destroyed && future->result != future->small) pp_release(future->result);
-    else if (future->result && future->result != future->small) pp_heap_free(&pool->memory.results, future->result);
+    else if (future->result && future->result != future->small) pp_result_free(pool, future);
     if (future->failure) pp_release(future->failure);
 }
 

@@ -189,6 +189,7 @@ bool pp_examine(struct pool *pool) {
     pp_collect(pool);
     bool found = pool->reset.under_way || (!pool->in_here && find_harm(pool));
     pp_jobs_look(pool);
+    pp_sweep_extents(pool);
     pp_dispatch(pool);
     if (pool->open) pp_ask_who_sleeps(&pool->shared, pool->fds.task_pipe);
     return found;

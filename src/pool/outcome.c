@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "pool/finish.h"
 #include "pool/slots.h"
+#include "shared/extents.h"
 #include "shared/state.h"
 
 static void describe_code(struct pool *pool, uint32_t slot, int32_t code, struct pool_failure *failure) {
@@ -39,6 +40,49 @@ static bool take_result_size(struct pool *pool, uint32_t slot, struct future *fu
     return true;
 }
 
+/* ---- results of any size */
+
+/* Takes over the room in which the task has left its result. */
+static int adopt(struct pool *pool, uint32_t slot, struct future *future, uint64_t size) {
+    uint64_t offset = pp_read_word(pool->shared.messages[slot] + sizeof offset);
+    char *extent = pp_extent_adopt(&pool->shared, pp_slot_ticket(pool, slot), offset, size);
+    if (!extent) return POOL_ECORRUPT;
+    size_t takes = pp_extent_takes((size_t)size);
+    if (takes > pool->memory.arena_left) {
+        pp_extent_free(&pool->shared, extent, (size_t)size);
+        return POOL_ENOMEM;
+    }
+    pool->memory.arena_left -= takes;
+    future->result = extent;
+    future->out_size = (size_t)size;
+    return 0;
+}
+
+/* Returns 0, POOL_ECORRUPT, or POOL_ENOMEM if the arena is full. */
+static int take_any_size(struct pool *pool, uint32_t slot, struct future *future) {
+    uint64_t size = pp_read_word(pool->shared.messages[slot]);
+    if (size > PP_SHORT_RESULT) return adopt(pool, slot, future, size);
+    if (size > 0) {
+        future->result = pp_heap_alloc(&pool->memory.results, (size_t)size, false);
+        if (!future->result) return POOL_ENOMEM;
+        memcpy(future->result, pool->shared.messages[slot] + sizeof size, (size_t)size);
+    }
+    future->out_size = (size_t)size;
+    return 0;
+}
+
+static uint32_t generation_of(const void *pool, uint32_t slot) {
+    const struct pp_slot *s = &((const struct pool *)pool)->slots.table[slot];
+    return s->future ? s->generation : s->generation + 1;
+}
+
+void pp_sweep_extents(const struct pool *pool) {
+    if (pool->memory.has_generous && pool->corpses.count == 0)
+        pp_extents_sweep(&pool->shared, generation_of, pool);
+}
+
+/* ---- outcomes */
+
 /* Returns why the task has failed, with the failure if it is what the task said; or 0 with its result in the future. */
 static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct pool_failure *failure) {
     struct future *future = pool->slots.table[slot].future;
@@ -50,6 +94,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct
         describe_code(pool, slot, code, failure);
         return POOL_EFAILED;
     }
+    if (pp_has_any_size(future)) return take_any_size(pool, slot, future);
     if (outcome->resized && !take_result_size(pool, slot, future)) return POOL_ECORRUPT;
     if (!future->result && future->out_size) {
         /* The argument that may lie there is not needed any more: workers have a copy in the slot. */

@@ -11,6 +11,8 @@
 bool pp_outcome_take(struct pool *pool, uint32_t slot);
 /* Ends the task in this slot, which a swap by a worker or by the caller has ended. state: its state word then. */
 void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state);
+/* Gives back what tasks that have ended left in `extents`. */
+void pp_sweep_extents(const struct pool *pool);
 /* Ends the task in this slot with this error, which is not what it returned. */
 void pp_task_fail(struct pool *pool, uint32_t slot, int error);
 

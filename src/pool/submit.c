@@ -30,7 +30,7 @@ static int find_room(struct pool *pool, struct future *future, bool comes_after_
     } else if (task->in_size) {
         task->in = future->small;
     }
-    if (future->out_size <= PP_INLINE_OUT) return 0;
+    if (future->out_size <= PP_INLINE_OUT || pp_has_any_size(future)) return 0;
     bool generous = future->out_size > PP_RESULT_PAGE;
     if (generous && !comes_after_others) return pp_room_may_come(pool, future->out_size) ? 0 : POOL_ENOMEM;
     future->result = generous ? pp_heap_alloc(&pool->memory.results, future->out_size, false)

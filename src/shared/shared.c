@@ -16,7 +16,8 @@
 #define WORK_MIN (256 * MIB)
 #define ARENA_MIN (4 * MIB)
 #define PRIVATE (4 * MIB) /* of address space, for the caller's own tables */
-#define LARGE_PARTS 4     /* inputs, work, results, arena */
+#define LARGE_QUARTERS 17 /* inputs, work, results, arena, and a quarter of that: extents */
+#define EXTENTS_MOST ((size_t)1 << 16) /* MiB */
 
 #ifndef _SC_PHYS_PAGES
 #define _SC_PHYS_PAGES (-1) /* sysconf() then returns -1 */
@@ -55,11 +56,21 @@ static void lay_out_parts(struct pp_shared *s) {
     s->work = part(s, &at, s->work_size);
     s->results = part(s, &at, s->arena_size);
     s->arena = part(s, &at, s->arena_size);
+    s->owners = part(s, &at, sizeof *s->owners + s->extents_size / PP_EXTENT_PAGE * sizeof *s->owners->of);
+    s->extents = part(s, &at, s->extents_size);
     s->size = at;
+}
+
+/* A quarter of the arena, or as much if that is little and address space is not scarce. */
+static size_t extents_size(size_t arena_size, bool scarce) {
+    size_t size = arena_size / 4;
+    if (!scarce && size < WORK_MIN) size = arena_size < WORK_MIN ? arena_size : WORK_MIN;
+    return rounded(size / MIB > EXTENTS_MOST ? EXTENTS_MOST * MIB : size);
 }
 
 /* scarce: address space is, so that no part has more than the arena. */
 static void lay_out(struct pp_shared *shared, size_t arena_size, bool scarce) {
+    shared->extents_size = extents_size(arena_size, scarce);
     shared->arena_size = shared->inputs_size = arena_size;
     shared->work_size = scarce || arena_size > WORK_MIN ? arena_size : WORK_MIN;
     shared->done_bits = scarce ? PP_DONE_BITS_FEW : PP_DONE_BITS;
@@ -78,7 +89,7 @@ static size_t default_arena_size(bool *scarce) {
     lay_out(&others, PP_HUGE_PAGE, true);
     *scarce = share < all.size + PRIVATE;
     if (!*scarce) return size;
-    size_t taken = others.size + PRIVATE, left = share > taken ? (share - taken) / LARGE_PARTS : 0;
+    size_t taken = others.size + PRIVATE, left = share > taken ? (share - taken) / LARGE_QUARTERS * 4 : 0;
     return left > ARENA_MIN ? left : ARENA_MIN;
 }
 

@@ -4,7 +4,7 @@
  *     first half, which workers may only read:  control  job_table  tickets  notices  descs  limits  inputs
  *                                               starts
  *     second half, which all may write:         status  records  last_words  done  outcomes  messages  work  results
- *                                               arena
+ *                                               arena  owners  extents
  *
  * Invariant: orders to workers lie in the first half, so a worker that scribbles cannot change them. Nothing in the
  * second half is trusted: caller and supervisor check every value that they read there. */
@@ -39,6 +39,7 @@
 #define PP_IS_JOB (-1)            /* as the time-out of a description: it is a job's */
 #define PP_HAS_LIMITS (-2)        /* likewise: the task has a limit of CPU time, and `limits` has both */
 #define PP_SIZE_ASIDE (UINT32_MAX >> 2) /* as the out_size of a description: see there */
+#define PP_EXTENT_PAGE ((size_t)4096)   /* see extents.h */
 #define PP_IN_SIZE_BITS 16              /* of a description's `item` */
 #define PP_IN_SIZE_ASIDE 0xffffU        /* as the in_size of a description: see there */
 
@@ -119,6 +120,16 @@ static inline void pp_desc_set_shape(struct pp_desc *desc, struct pp_shape shape
     atomic_store_explicit(&desc->shape_word, word, memory_order_relaxed); /* the state publishes it */
 }
 
+static inline uint64_t pp_desc_out_size(const struct pp_desc *desc) {
+    uint64_t size = desc->shape.out_size;
+    if (size == PP_SIZE_ASIDE) memcpy(&size, desc->argument, sizeof size);
+    return size;
+}
+
+static inline bool pp_desc_has_any_size(const struct pp_desc *desc) {
+    return desc->shape.out_size == PP_SIZE_ASIDE && pp_desc_out_size(desc) == POOL_ANY_SIZE;
+}
+
 /* By a worker that has not claimed the task: what it returns of a stale ticket means nothing. */
 static inline bool pp_desc_is_fresh(const struct pp_desc *desc) {
     uint32_t word = atomic_load_explicit(&desc->shape_word, memory_order_relaxed);
@@ -184,6 +195,13 @@ struct pp_last_words;
 struct pp_notice;
 struct pp_record;
 
+/* To which task each page of the part `extents` belongs. Written by workers and the caller; see extents.h. */
+struct pp_owners {
+    _Alignas(PP_LINE) _Atomic uint32_t hint; /* pages below are mostly taken */
+    _Atomic uint32_t end;                    /* pages from here on were never taken */
+    _Atomic uint32_t of[];
+};
+
 /* Where the parts lie. Private to each process, and the same in all. */
 struct pp_shared {
     char *base;
@@ -214,6 +232,9 @@ struct pp_shared {
     size_t work_size;
     char *results, *arena;
     size_t arena_size; /* of each of the two, and of inputs */
+    struct pp_owners *owners;
+    char *extents;
+    size_t extents_size;
 };
 
 /* Read what a worker writes and is no atomic, exactly once: what is then looked at is the same as what is then used,

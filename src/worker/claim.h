@@ -148,7 +148,9 @@ struct pp_result {
     int32_t pid;          /* code is not 0: of the process that ran it */
     const char *message;  /* likewise: PP_MESSAGE bytes with an end, perhaps empty */
     const uint64_t *size; /* a task, code is 0: of the result if that is less than its room; NULL: it is not */
-    const void *data;     /* likewise: a short result in generous room, see PP_SHORT_RESULT; else NULL */
+    const void *data;     /* likewise: what goes behind the size: a short result in generous room, see PP_SHORT_RESULT,
+                             or where in `extents` the result is; else NULL */
+    size_t data_size;
 };
 
 enum pp_finished { PP_FINISHED, PP_FINISHED_RING /* the owner must ring the bell */, PP_FINISHED_KILLED };
@@ -164,7 +166,7 @@ static inline enum pp_finished pp_finish_task(struct pp_claimer *c, uint64_t tic
     } else {
         outcome->resized = result->size != NULL;
         if (result->size) memcpy(c->shared->messages[slot], result->size, sizeof *result->size);
-        if (result->data) memcpy(c->shared->messages[slot] + sizeof *result->size, result->data, (size_t)*result->size);
+        if (result->data) memcpy(c->shared->messages[slot] + sizeof *result->size, result->data, result->data_size);
     }
     PP_POINT("ran");
     /* The swap releases the outcome to the caller, which reads DONE. */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "parpool.h"
-#include "shared/shared.h"
+#include "shared/extents.h"
 
 static _Thread_local struct pp_call call;
 
@@ -65,9 +65,23 @@ size_t task_out_size(void) {
     if (!call.running) return 0;
     if (call.position) return call.out_size;
     if (!call.desc) return 0;
-    uint64_t size = call.desc->shape.out_size;
-    if (size == PP_SIZE_ASIDE) memcpy(&size, call.desc->argument, sizeof size);
-    return (size_t)size;
+    uint64_t size = pp_desc_out_size(call.desc);
+    return size == POOL_ANY_SIZE ? call.extent_size : (size_t)size;
+}
+
+void pp_call_drop_extent(size_t keep) {
+    if (!call.extent) return;
+    pp_extent_drop(call.shared, call.ticket, call.extent, call.extent_size, keep);
+    if (keep == 0) call.extent = NULL;
+}
+
+void *task_result(size_t size) {
+    if (!call.running || call.position || !call.desc || !pp_desc_has_any_size(call.desc)) return NULL;
+    pp_call_drop_extent(0);
+    if (size > 0) call.extent = pp_extent_take(call.shared, call.ticket, size);
+    call.size = call.extent_size = call.extent ? size : 0;
+    call.resized = true;
+    return call.extent;
 }
 
 int task_resize(size_t size) {

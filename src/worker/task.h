@@ -1,5 +1,5 @@
 /* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
- * task_input(), task_in_size(), task_out_size().
+ * task_input(), task_in_size(), task_out_size(), task_result().
  *
  * Invariant: a thread is in one call at a time, which its struct pp_call describes; outside of calls `running` is
  * false.
@@ -33,11 +33,16 @@ struct pp_call {
     size_t *sizes;              /* of a job: struct pp_job_plan; NULL: task_resize() is refused */
     bool resized;               /* to `size` */
     uint64_t size;
+    uint64_t ticket;            /* of a task of POOL_ANY_SIZE */
+    char *extent;               /* what that has of extents.h; NULL: nothing */
+    size_t extent_size;
     char message[256];
 };
 
 /* The call of this thread. Its address stays the same, so that a loop may take it once. */
 struct pp_call *pp_call_here(void);
+/* Gives back what the task has of extents.h but the first `keep` bytes. */
+void pp_call_drop_extent(size_t keep);
 /* Whether this thread is in a task, or an initializer, of the pool with this memory. */
 bool pp_call_is_within(const struct pp_shared *shared);
 

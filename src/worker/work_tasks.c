@@ -4,6 +4,7 @@
 
 #include "base/cacheline.h"
 #include "base/sys.h"
+#include "shared/extents.h"
 #include "shared/ticket.h"
 #include "worker/work.h"
 
@@ -13,22 +14,51 @@
 
 /* ---- one task */
 
+/* The task may call task_result(). */
+static void *begin_any_size(struct worker *w, uint64_t ticket) {
+    w->call->ticket = ticket;
+    w->call->extent = NULL;
+    w->call->extent_size = 0;
+    w->call->size = 0;
+    return NULL;
+}
+
 /* Where the task is to write its result. Where results turn out to be short, generous room would be touched page after
  * page, each for a few bytes. So a worker whose last such result was short has the next one written to memory of its
  * own, which stays in the cache: bench_limits, "generous". */
-static void *room_for(struct worker *w, const struct pp_desc *desc) {
+static void *room_for(struct worker *w, const struct pp_desc *desc, uint64_t ticket) {
     uint32_t size = desc->shape.out_size;
-    if (size <= PP_RESULT_PAGE || size > OWN_ROOM_MOST || !w->scratch.short_results) return desc->out;
+    if (size <= PP_RESULT_PAGE) return desc->out;
+    if (pp_desc_has_any_size(desc)) return begin_any_size(w, ticket);
+    if (size > OWN_ROOM_MOST || !w->scratch.short_results) return desc->out;
     char *own = pp_work_scratch(w, size);
     return own ? own : desc->out;
+}
+
+/* The result of a task of POOL_ANY_SIZE: it goes behind its size if it is short, else its offset does. From then on the
+ * room is the caller's. */
+static void place_any_size(struct pp_call *call, const struct pp_shared *shared, struct pp_result *result) {
+    size_t size = (size_t)call->size;
+    uint64_t offset = call->extent ? (uint64_t)(call->extent - shared->extents) : 0;
+    bool is_short = size <= PP_SHORT_RESULT;
+    result->size = &call->size;
+    result->data = call->message;
+    result->data_size = is_short ? size : sizeof offset;
+    if (call->extent) memcpy(call->message, is_short ? (const void *)call->extent : &offset, result->data_size);
+    pp_call_drop_extent(is_short ? 0 : size);
+    call->extent = NULL;
 }
 
 /* The task has succeeded: its result gets where it belongs. */
 static void place_result(struct worker *w, const struct pp_desc *desc, const void *out, struct pp_result *result) {
     if (w->call->resized) result->size = &w->call->size;
     if (desc->shape.out_size <= PP_RESULT_PAGE) return;
+    if (pp_desc_has_any_size(desc)) {
+        place_any_size(w->call, w->claimer.shared, result);
+        return;
+    }
     w->scratch.short_results = result->size && *result->size <= PP_SHORT_RESULT;
-    if (w->scratch.short_results) result->data = out;
+    if (w->scratch.short_results) result->data = out, result->data_size = (size_t)*result->size;
     else if (out != desc->out) memcpy(desc->out, out, result->size ? (size_t)*result->size : desc->shape.out_size);
 }
 
@@ -68,10 +98,11 @@ static void run_claimed(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
     const struct pp_desc *desc = &c->shared->descs[slot];
     if (desc->timeout) start_clock(w, limits_of(w, slot).cpu_timeout);
-    void *out = room_for(w, desc);
+    void *out = room_for(w, desc, ticket);
     struct pp_result result = {.code = call_task(w, desc, out)};
     if (result.code != 0) {
         pp_work_note_failure(w);
+        if (pp_desc_has_any_size(desc)) pp_call_drop_extent(0);
         result.message = pp_work_message(w);
         result.pid = (int32_t)getpid();
     } else {
