@@ -16,11 +16,11 @@
 #include "base/sys.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
+#include "pool/fold.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
-#include "worker/task.h"
 
 /* Leaves of an array, if no chunk was given. Each leaf's part is new memory to its worker and is read once more to be
  * combined, so there are fewer of them where parts are large. */
@@ -31,44 +31,13 @@
 #define WINDOW_BYTES (1U << 20)
 #define DIGITS 66              /* of the counter, and two that are being combined */
 
-/* What all tasks of a reduction need to know. It lies in the inputs heap. */
-struct recipe {
-    pool_fn *fn;
-    int (*combine)(void *result, const void *right);
-    const char *in; /* NULL: items follow the leaf's argument, or there are none */
-    size_t in_size, out_size;
-    const void *context;
-    uint64_t seed;
-};
-
-/* Of the leaf at this place of the ring. It lies in the work heap, since workers write it. */
-struct spot {
-    /* The item that runs: task_index(), and the index of the failure if the worker dies. */
-    _Alignas(PP_LINE) _Atomic uint64_t at;
-    _Alignas(PP_LINE) unsigned char part[]; /* an item's, before it is combined */
-};
-
-/* The argument of a leaf. Items that were copied follow. */
-struct leaf {
-    _Alignas(16) const struct recipe *recipe;
-    struct spot *spot;
-    uint64_t first, count;
-};
-
-/* The argument of a task that combines two parts. */
-struct join {
-    const struct recipe *recipe;
-    _Atomic uint64_t right; /* first item of the right part */
-};
-_Static_assert(sizeof(struct join) <= PP_INLINE_IN, "it needs no memory of its own");
-
 struct node {
     struct future *future; /* NULL: the node is not in use */
     uint64_t first, count; /* its items; count only of a leaf */
     uint64_t right;        /* first item of the right part; of a leaf, `first` */
     unsigned digit;
     bool awaited, wanted; /* it is in the ring; it is on the stack */
-    struct spot *spot;    /* NULL: it is no leaf */
+    struct pp_spot *spot;    /* NULL: it is no leaf */
     struct node *next_free;
 };
 
@@ -77,11 +46,11 @@ struct reduction {
     const struct pool_reduction *options;
     size_t chunk;
     bool copies_items;
-    struct recipe *recipe;
+    struct pp_recipe *recipe;
     char *context; /* a copy, or NULL */
     char *spots;
     size_t spot_size;
-    struct leaf *argument;
+    struct pp_leaf *argument;
     struct node *nodes, *free_nodes; /* [window + DIGITS] */
     struct node **ring;              /* [window] */
     size_t window, head, length;
@@ -91,52 +60,6 @@ struct reduction {
     int error;
     struct pool_failure failure;
 };
-
-/* ---- in a worker */
-
-static int run_leaf(const struct leaf *leaf, char *out) {
-    const struct recipe *recipe = leaf->recipe;
-    const char *items = recipe->in ? recipe->in + leaf->first * recipe->in_size : (const char *)(leaf + 1);
-    for (uint64_t i = 0; i < leaf->count; i++) {
-        void *part = i == 0 ? (void *)out : leaf->spot->part;
-        atomic_store_explicit(&leaf->spot->at, leaf->first + i, memory_order_relaxed);
-        const void *item = recipe->in_size ? items + i * recipe->in_size : NULL;
-        int code = 0;
-        if (recipe->fn) code = recipe->fn(item, part);
-        else memcpy(part, item, recipe->out_size);
-        if (!code && i > 0) code = recipe->combine(out, part);
-        if (code) return code;
-    }
-    return 0;
-}
-
-/* The worker resets all of it before its next task, but the context only after a task with inputs: a leaf has none, and
- * resets it itself. */
-static void set_up_call(const struct recipe *recipe, const _Atomic uint64_t *index, size_t in_size) {
-    struct pp_call *call = pp_call_here();
-    call->position = index;
-    call->items = NULL;
-    call->seed = recipe->seed;
-    call->context = recipe->context;
-    call->in_size = in_size;
-    call->out_size = recipe->out_size;
-    call->sizes = NULL;
-}
-
-static int leaf_task(const void *in, void *out) {
-    const struct leaf *leaf = in;
-    set_up_call(leaf->recipe, &leaf->spot->at, leaf->recipe->in_size);
-    int code = run_leaf(leaf, out);
-    pp_call_here()->context = NULL;
-    return code;
-}
-
-static int join_task(const void *in, void *out) {
-    const struct join *join = in;
-    set_up_call(join->recipe, &join->right, join->recipe->out_size);
-    memcpy(out, task_input(0, NULL), join->recipe->out_size);
-    return join->recipe->combine(out, task_input(1, NULL));
-}
 
 /* ---- failures */
 
@@ -211,9 +134,9 @@ static bool add_task(struct reduction *d, struct pool_task *task, const struct n
 static void join_top(struct reduction *d) {
     struct node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
     struct future *both[] = {left->future, right->future};
-    struct join join = {.recipe = d->recipe, .right = right->first};
+    struct pp_join join = {.recipe = d->recipe, .right = right->first};
     struct node like = {.first = left->first, .right = right->first, .digit = left->digit + 1};
-    struct pool_task task = {.fn = join_task, .in = &join, .in_size = sizeof join, .after = both, .after_count = 2};
+    struct pool_task task = {.fn = pp_join_task, .in = &join, .in_size = sizeof join, .after = both, .after_count = 2};
     add_task(d, &task, &like);
     left->wanted = right->wanted = false;
     drop_node(d, left);
@@ -241,11 +164,11 @@ static size_t take_items(struct reduction *d, char *items, int *end) {
 
 static void add_leaf(struct reduction *d, size_t count) {
     size_t place = (d->head + d->length) % d->window;
-    struct spot *spot = (void *)(d->spots + place * d->spot_size);
+    struct pp_spot *spot = (void *)(d->spots + place * d->spot_size);
     struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = spot};
-    struct leaf *argument = d->argument;
-    *argument = (struct leaf){.recipe = d->recipe, .spot = spot, .first = d->taken, .count = count};
-    struct pool_task task = {.fn = leaf_task, .in = argument, .in_size = sizeof *argument};
+    struct pp_leaf *argument = d->argument;
+    *argument = (struct pp_leaf){.recipe = d->recipe, .spot = spot, .first = d->taken, .count = count};
+    struct pool_task task = {.fn = pp_leaf_task, .in = argument, .in_size = sizeof *argument};
     if (d->copies_items) task.in_size += count * d->options->in_size;
     if (!add_task(d, &task, &like)) return;
     d->taken += count;
@@ -293,7 +216,7 @@ static size_t choose_window(const struct reduction *d) {
 static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
     struct pool *pool = d->pool;
-    struct recipe *recipe = d->recipe = pp_heap_alloc(&pool->memory.inputs, sizeof *recipe, true);
+    struct pp_recipe *recipe = d->recipe = pp_heap_alloc(&pool->memory.inputs, sizeof *recipe, true);
     if (!recipe) return false;
     recipe->fn = options->fn;
     recipe->combine = options->combine;
@@ -329,7 +252,7 @@ static int begin_reduction(struct reduction *d, bool in_is_inherited) {
     bool lies_there = in_is_inherited || pp_is_in_arena(d->pool, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);
-    d->spot_size = (sizeof(struct spot) + (d->chunk > 1 ? options->out_size : 0) + PP_LINE - 1) / PP_LINE * PP_LINE;
+    d->spot_size = (sizeof(struct pp_spot) + (d->chunk > 1 ? options->out_size : 0) + PP_LINE - 1) / PP_LINE * PP_LINE;
     if (d->spot_size > SIZE_MAX / d->window) return POOL_ENOMEM;
     if (!fill_recipe(d, in_is_inherited) || !make_nodes(d)) return POOL_ENOMEM;
     d->spots = pp_heap_alloc(&d->pool->memory.work, d->window * d->spot_size, false);
