@@ -18,7 +18,7 @@ GROUPS = {
     "Streams": ("pool_imap", "a function over an input of any length",
                 "pool_imap stream_next stream_free pool_stream"),
     "Inside a task": ("task_index", "calls that a running task may make",
-                      "task_fail task_index task_seed pool_fn"),
+                      "task_fail task_index task_seed pool_fn pool_block_fn"),
     "Reduction": ("pool_reduce", "combine the results of many items into one", ""),
     "Shared data": ("pool_alloc", "memory that caller and workers share", ""),
     "Event loops": ("pool_poll", "a pool in a program with an event loop", ""),

@@ -1,6 +1,14 @@
 /* Python:  print(*multiprocessing.Pool().map(square, range(10)))
  * Shows the shortest program: one call of pool_map() runs a function over an array, in one process for each CPU. Run it
- * without arguments. */
+ * without arguments.
+ *
+ * A function for many items a call, with .block = squares instead of .fn = square, is as fast as a loop:
+ *     static int squares(const void *in, void *out, size_t count) {
+ *         const long *x = in;
+ *         long *y = out;
+ *         for (size_t i = 0; i < count; i++) y[i] = x[i] * x[i];
+ *         return 0;
+ *     } */
 #include <parpool.h>
 #include <stdio.h>
 

@@ -57,6 +57,7 @@ struct pool; struct future; struct stream; struct pool_progress;
  * object of their size and valid until the function returns. `in` is NULL without an argument, `out` without a result.
  * Returns 0 on success; any other value is the task's own failure code, which the caller finds in pool_failure.code. */
 typedef int pool_fn(const void *in, void *out);
+typedef int pool_block_fn(const void *in, void *out, size_t count); /* of neighbouring items: see FIELDS */
 
 struct pool_failure { /* why something failed */
     int error;         /* POOL_E…; 0: nothing failed */
@@ -99,7 +100,7 @@ PARPOOL_API int pool_create(const struct pool_options *options, struct pool **po
 PARPOOL_API void pool_destroy(struct pool *pool);
 
 struct pool_job {
-    pool_fn *fn;
+    pool_fn *fn; pool_block_fn *block; /* one of the two, the other NULL */
     const void *in; size_t in_size; /* count arguments of in_size bytes; NULL: tasks have their task_index() alone */
     void *out; size_t out_size;     /* count results, each written if its item succeeds; NULL: not wanted */
     size_t count;                   /* items; 0: the job is done at once */
@@ -110,8 +111,7 @@ struct pool_job {
     struct pool_failure *failure;   /* of the failed item with the lowest index; error 0: none; NULL: not wanted */
     int workers;                    /* of pool_map(NULL, …): as in struct pool_options */
     uint64_t seed;                  /* see task_seed() */
-    struct pool_failure *failures;  /* this and the rest: see FIELDS */
-    size_t failures_room, *failed;
+    struct pool_failure *failures; size_t failures_room, *failed; /* these and the rest: see FIELDS */
     void (*progress)(const struct pool_progress *progress, void *arg); void *progress_arg; int progress_interval;
     const void *context; size_t context_size, *out_sizes;
 };
@@ -121,7 +121,7 @@ struct pool_job {
 #define POOL_IN(array) .in = (array), .in_size = sizeof *(array)
 #define POOL_OUT(array) .out = (array), .out_size = sizeof *(array)
 
-/* Runs job->fn over all items and waits until each has an outcome.
+/* Runs job->fn or job->block over all items and waits until each has an outcome.
  * pool: NULL: a pool is made for this call. Its workers are forked now, so they see all memory as it is, and arguments
  *   are not copied. job: what it points to stays the caller's; arguments must not change meanwhile: see SHARED DATA.
  * Returns: 0 if all succeeded, else the outcome of the failed item with the lowest index; other results are in place.
@@ -299,6 +299,15 @@ enum {
  *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
  *
  * FIELDS of struct pool_job
+ *   block          instead of fn: handles count neighbouring items in one call, arguments side by side at in, results
+ *                  at out; task_index() is the first of them. A compiler may vectorise its loop, and time-outs cost
+ *                  nothing an item. A call has as many items as take 0.2 ms by the worker's clock, or an eighth of the
+ *                  time-out, at most 16,384 or `chunk`. It returns 0 if all succeeded. If it returns another value,
+ *                  dies, or runs for three quarters of the time-out, its items are run again, each alone, with a count
+ *                  of 1: those that fail then have failed, with code, message, time-out and retries of their own; the
+ *                  others succeed. So it must be repeatable: the same results for the same arguments, and no other
+ *                  effect. A kill on request is of all items of the call; so is one past a time-out if the system does
+ *                  not end the worker. See task_fail_item(). POOL_EINVAL: in and out overlap, or there are out_sizes.
  *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored; fn writes to out_size bytes of scratch.
  *   count          below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at most
  *                  arena_size or 256 MiB, whichever is more, and no more than the default arena_size where address
@@ -622,6 +631,19 @@ PARPOOL_API int task_resize(size_t size);
  * Returns: the room, of undefined content, aligned for any type; NULL: there is no more, or out_size is another.
  * Blocks: no. Callable: a task; elsewhere NULL. Ownership: the task's, until it returns. */
 PARPOOL_API void *task_result(size_t size);
+
+/* In a block function: the i-th item of this call has failed; the call goes on, and the others succeed if it returns 0.
+ * If it returns another value, each item is run again, alone, and what was said counts for nothing.
+ * i: from 0. code: not 0; returned. format: as of task_fail().
+ * Returns: code. Blocks: no. Callable: a pool_job.block, with i below its count; elsewhere it only returns code.
+ * Ownership: unchanged. */
+PARPOOL_API int task_fail_item(size_t i, int code, const char *format, ...) PARPOOL_PRINTF(3, 4);
+
+/* The seed of the i-th item of this call of a block function, as of task_seed() in a call of its own.
+ * i: from 0.
+ * Returns: another number for each item. Blocks: no. Callable: a task; elsewhere seed and index are 0.
+ * Ownership: unchanged. */
+PARPOOL_API uint64_t task_seed_item(size_t i);
 
 /* The bytes of the task's argument.
  * Returns: in_size of the task, job, stream or reduction, 0 without an argument; in combine, of a part.

@@ -271,7 +271,7 @@ static bool run_job(uint32_t w, uint64_t ticket) {
     uint64_t seen = s->outcomes[slot].state;
     if (pp_generation_of(seen) == generation && pp_phase_of(seen) == PP_RUNNING) {
         const struct pp_job_plan *plan = s->descs[slot].in;
-        struct pp_pace pace = {.blocks = 8};
+        struct pp_pace pace = {.items = 8 * plan->block};
         struct pp_chunk chunk;
         while (pp_plan_claim(plan, w, &pace, UINT64_MAX, &chunk)) {
             POINT();

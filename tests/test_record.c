@@ -73,6 +73,8 @@ TEST_CASE(a_chunk_whose_words_were_overwritten_does_not_count) {
     pp_shared_unmake(&memory);
 }
 
+static uint64_t victims_end;
+
 static uint64_t victim_of(enum pp_phase phase, uint32_t life, uint64_t single, uint64_t progress, uint64_t until) {
     struct pp_record *record = &memory.records[WORKER];
     set_chunk(record, 20, 40, progress);
@@ -82,7 +84,8 @@ static uint64_t victim_of(enum pp_phase phase, uint32_t life, uint64_t single, u
     struct pp_snapshot snapshot = pp_record_snapshot(&memory, WORKER);
     struct pp_chunk chunk;
     assert_true(pp_snapshot_chunk(&snapshot, &plan, &chunk));
-    return pp_snapshot_victim(&snapshot, &chunk);
+    victims_end = 0;
+    return pp_snapshot_victim(&snapshot, &chunk, &victims_end);
 }
 
 TEST_CASE(the_victim_of_a_visit_is_the_first_item_that_is_not_finished) {
@@ -94,11 +97,27 @@ TEST_CASE(the_victim_of_a_visit_is_the_first_item_that_is_not_finished) {
     pp_shared_unmake(&memory);
 }
 
-TEST_CASE(a_worker_between_two_parts_of_a_visit_has_no_victim) {
+TEST_CASE(a_worker_between_two_calls_of_a_visit_has_no_victim) {
     begin();
     assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 20, 20), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_RUNNING, LIFE, PP_WHOLE_VISIT, 30, 30), PP_NO_VICTIM);
     assert_int_equal(victim_of(PP_KILLED, LIFE, PP_WHOLE_VISIT, 40, 40), PP_NO_VICTIM);
+    assert_int_equal(victim_of(PP_KILLED, LIFE, PP_WHOLE_VISIT, 40, PP_ONE_BY_ONE), PP_NO_VICTIM);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(the_victims_of_a_call_are_all_that_it_had_within_the_chunk) {
+    const struct {
+        uint64_t single, progress, until, victim, end;
+    } deaths[] = {{PP_WHOLE_VISIT, 25, 30, 25, 30}, {PP_WHOLE_VISIT, 25, 26, 25, 26}, {PP_WHOLE_VISIT, 39, 40, 39, 40},
+                  {PP_WHOLE_VISIT, 25, PP_ONE_BY_ONE, 25, 26}, {PP_WHOLE_VISIT, 25, 45, 25, 40},
+                  {25, 25, 30, 25, 30}, {25, 30, 30, 25, 30}, {25, 26, 26, 25, 26}, {25, 26, 20, 25, 26}};
+    begin();
+    for (size_t i = 0; i < COUNT(deaths); i++) {
+        uint64_t victim = victim_of(PP_RUNNING, LIFE, deaths[i].single, deaths[i].progress, deaths[i].until);
+        assert_int_equal(victim, deaths[i].victim);
+        assert_int_equal(victims_end, deaths[i].end);
+    }
     pp_shared_unmake(&memory);
 }
 
@@ -215,7 +234,8 @@ int main(int argc, char **argv) {
         TEST(a_chunk_counts_if_it_lies_within_the_plan),
         TEST(a_chunk_whose_words_were_overwritten_does_not_count),
         TEST(the_victim_of_a_visit_is_the_first_item_that_is_not_finished),
-        TEST(a_worker_between_two_parts_of_a_visit_has_no_victim),
+        TEST(a_worker_between_two_calls_of_a_visit_has_no_victim),
+        TEST(the_victims_of_a_call_are_all_that_it_had_within_the_chunk),
         TEST(an_item_with_a_word_of_its_own_is_the_victim_until_the_word_has_ended),
         TEST(a_senseless_record_names_no_victim),
         TEST(a_snapshot_has_the_claimed_and_the_running_tasks),

@@ -366,7 +366,7 @@ TEST_CASE(a_task_that_runs_is_in_the_record_of_its_claimer) {
 
 /* ---- jobs: one after another, each in the memory of the one before */
 
-enum fate { UNKNOWN, FINISHED, VICTIM, LEFT };
+enum fate { UNKNOWN, FINISHED, VICTIM, SUSPECT, LEFT };
 
 static struct {
     struct pp_job_plan plan; /* plain, and written for each job: nobody may read it once the job is over */
@@ -410,42 +410,73 @@ static bool may_begin(struct hand *hand, const struct pp_job_plan *plan, struct 
     return position < end;
 }
 
-/* A chunk in parts of some items. Returns false if the claimer's life has ended. */
-static bool run_parts(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t visit) {
+/* A call of up to 8 positions from p on. Returns its end; 0: others have taken all that is left. */
+static uint64_t begin_call(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t p) {
     struct pp_claimer *c = &hand->claimer;
-    for (uint64_t p = chunk->begin; p < chunk->end;) {
-        uint64_t end = p + 1 + next_random(&hand->random) % 8;
-        if (end > chunk->end) end = chunk->end;
+    uint64_t most = 1 + next_random(&hand->random) % 8, end;
+    do {
+        end = chunk->end - p < most ? chunk->end : p + most;
+        pp_begin_call(c->record, end);
+        if (!may_begin(hand, plan, chunk, p)) return 0;
+    } while (end > chunk->end);
+    return end;
+}
+
+/* A chunk in calls. Returns false if the claimer's life has ended. */
+static bool run_calls(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t visit) {
+    struct pp_claimer *c = &hand->claimer;
+    for (uint64_t p = chunk->begin, end; p < chunk->end; p = end) {
         if (pp_visit_was_killed(c, visit) || is_the_last_step(hand)) return die(hand, NONE), false;
-        pp_begin_part(c, end);
-        uint64_t first = p;
-        for (; p < end && may_begin(hand, plan, chunk, p); p++) {
-            run_item(hand, plan, p);
+        end = begin_call(hand, plan, chunk, p);
+        if (end == 0) return true;
+        for (uint64_t i = p; i < end; i++) {
+            run_item(hand, plan, i);
             if (is_the_last_step(hand)) return die(hand, (int)p), false;
-            pp_finish_item(c->record, p);
         }
-        if (p == first) return true; /* others have taken all that is left */
+        pp_finish_item(c->record, end - 1);
         if (!pp_visit_was_killed(c, visit)) continue;
-        pp_unfinish_item(c, p - 1);
-        return die(hand, (int)p - 1), false;
+        pp_unfinish_item(c, end - 1);
+        return die(hand, (int)end - 1), false;
     }
     return true;
 }
 
-/* A chunk whose items each have a word. */
-static bool run_one_by_one(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+/* One position after the other. */
+static bool run_items(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t visit) {
     struct pp_claimer *c = &hand->claimer;
-    for (uint64_t p = chunk->begin; p < chunk->end; p++) {
+    uint64_t p = chunk->begin;
+    if (pp_visit_was_killed(c, visit) || is_the_last_step(hand)) return die(hand, NONE), false;
+    pp_begin_part(c);
+    for (; p < chunk->end && may_begin(hand, plan, chunk, p); p++) {
+        run_item(hand, plan, p);
+        if (is_the_last_step(hand)) return die(hand, (int)p), false;
+        pp_finish_item(c->record, p);
+    }
+    if (!pp_visit_was_killed(c, visit)) return true;
+    pp_unfinish_item(c, p - 1);
+    return die(hand, (int)p - 1), false;
+}
+
+static bool run_chunk(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk, uint64_t visit) {
+    return (next_random(&hand->random) % 2 ? run_calls : run_items)(hand, plan, chunk, visit);
+}
+
+/* A chunk in which each item or call has a word. */
+static bool run_with_words(struct hand *hand, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+    struct pp_claimer *c = &hand->claimer;
+    bool calls = next_random(&hand->random) % 2;
+    for (uint64_t p = chunk->begin, end; p < chunk->end; p = end) {
         if (is_the_last_step(hand)) return die(hand, NONE), false;
-        if (!may_begin(hand, plan, chunk, p)) return true;
+        end = calls ? begin_call(hand, plan, chunk, p) : may_begin(hand, plan, chunk, p) ? p + 1 : 0;
+        if (end == 0) return true;
         uint64_t running = pp_begin_item(c, p, pp_now());
         if (pp_job_must_stop(plan)) {
             bool killed = !pp_end_item(c, running);
             return die(hand, killed ? (int)p : NONE), false;
         }
-        run_item(hand, plan, p);
+        for (uint64_t i = p; i < end; i++) run_item(hand, plan, i);
         if (is_the_last_step(hand)) return die(hand, (int)p), false;
-        pp_finish_item(c->record, p);
+        pp_finish_item(c->record, end - 1);
         if (is_the_last_step(hand)) return die(hand, (int)p), false; /* it was not ended yet */
         if (!pp_end_item(c, running)) return die(hand, (int)p), false;
     }
@@ -467,7 +498,7 @@ static bool get_chunk(struct hand *hand, const struct pp_job_plan *plan, struct 
 /* Returns false if the claimer's life has ended. */
 static bool take_chunks(struct hand *hand, const struct pp_job_plan *plan, uint64_t visit, bool *nothing_left) {
     struct pp_claimer *c = &hand->claimer;
-    struct pp_pace pace = {.blocks = 1 + next_random(&hand->random) % 4};
+    struct pp_pace pace = {.items = plan->block * (1 + next_random(&hand->random) % 4)};
     struct pp_chunk chunk;
     uint64_t turns = next_random(&hand->random) % 16;
     while (turns--) {
@@ -476,7 +507,7 @@ static bool take_chunks(struct hand *hand, const struct pp_job_plan *plan, uint6
             return true;
         }
         if (is_the_last_step(hand)) return die(hand, NONE), false;
-        if (!(visit ? run_parts(hand, plan, &chunk, visit) : run_one_by_one(hand, plan, &chunk))) return false;
+        if (!(visit ? run_chunk(hand, plan, &chunk, visit) : run_with_words(hand, plan, &chunk))) return false;
         if (is_the_last_step(hand)) return die(hand, NONE), false;
         pp_finish_chunk(c, plan, &chunk);
         if (is_the_last_step(hand)) return die(hand, NONE), false;
@@ -564,14 +595,15 @@ static void take_dead_jobs_worker(const struct pp_notice *notice) {
     job.deaths++;
     job.killed += notice->left.phase == PP_KILLED;
     if (notice->left.job != job_ticket() || !pp_snapshot_chunk(&notice->left, &job.plan, &chunk)) return;
-    uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), rest = notice->left.progress;
+    uint64_t rest = notice->left.progress, end, victim = pp_snapshot_victim(&notice->left, &chunk, &end);
     must(victim == (notice->status == NONE ? PP_NO_VICTIM : (uint64_t)notice->status));
     for (uint64_t p = notice->left.judged; notice->left.judged && p < chunk.end; p++) atomic_store(&job.failed[p], 0);
     pp_plan_finish(&job.plan, &chunk, notice->left.judged != 0);
     if (victim != PP_NO_VICTIM) {
         job.victims++;
-        rest = victim + 1;
-        set_fate(victim, rest, VICTIM);
+        rest = end;
+        for (uint64_t p = victim; notice->left.judged && p < end; p++) atomic_store(&job.failed[p], 0);
+        set_fate(victim, rest, rest - victim > 1 ? SUSPECT : VICTIM);
     }
     set_fate(chunk.begin, victim == PP_NO_VICTIM ? rest : victim, FINISHED);
     set_fate(rest, chunk.end, LEFT);
@@ -587,7 +619,8 @@ static void check_job(void) {
         if (piece) mark = piece->has_errors ? PP_MARK_ERRORS : PP_MARK_DONE;
         if (fate == UNKNOWN) fate = mark == PP_UNMARKED || mark == PP_MARK_PIECES ? LEFT : FINISHED;
         must(fate != LEFT || job.stopped || job.deaths > 0);
-        must(job.runs[p] == (fate != LEFT) || (fate == VICTIM && job.stopped));
+        if (fate == SUSPECT) must(job.runs[p] <= 1);
+        else must(job.runs[p] == (fate != LEFT) || (fate == VICTIM && job.stopped));
         if (fate == FINISHED && fails(p))
             must(mark == PP_MARK_ERRORS && atomic_load(&job.failed[p]) && atomic_load(&job.codes[p]) == 7);
         if (fate == FINISHED && mark == PP_MARK_ERRORS && !fails(p)) must(!atomic_load(&job.failed[p]));

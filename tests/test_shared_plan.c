@@ -24,7 +24,7 @@ static bool is_chunk(const struct pp_job_plan *plan, const struct pp_chunk *chun
 }
 
 static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
-    struct pp_pace pace = {.blocks = 0};
+    struct pp_pace pace = {.items = 0};
     struct pp_chunk chunk;
     for (;;) {
         uint64_t most = next_random(random) % 3 ? UINT64_MAX : 1 + next_random(random) % 50;
@@ -38,7 +38,8 @@ static void claim_until_nothing_is_left(uint32_t number, uint64_t *random) {
         }
         if (right) pp_plan_mark(&job.plan, chunk.first, chunk.last, number % 2);
         uint64_t took = next_random(random) % (2 * PP_CHUNK_NS);
-        if (pp_pace_is_due(&pace, &chunk, next_random(random) % 2)) pp_pace_measure(&pace, pace.began + took);
+        pp_pace_add(&pace, chunk.end - chunk.begin);
+        if (pp_pace_is_due(&pace, next_random(random) % 2)) pp_pace_measure(&pace, pace.began + took);
         if (next_random(random) % 16 == 0) sched_yield();
     }
 }
@@ -134,7 +135,7 @@ TEST_CASE(scribbled_cursors_claim_nothing_outside_the_plan) {
             uint64_t bit = job.plan.cursors[i].word ^ (uint64_t)1 << next_random(&random) % 64;
             job.plan.cursors[i].word = next_random(&random) % 2 ? near : next_random(&random) % 2 ? bit : random;
         }
-        struct pp_pace pace = {.blocks = next_random(&random)};
+        struct pp_pace pace = {.items = next_random(&random)};
         struct pp_chunk chunk;
         uint64_t claims = 0;
         while (pp_plan_claim(&job.plan, round, &pace, UINT64_MAX, &chunk)) {
@@ -165,7 +166,7 @@ TEST_CASE(regions_fit_their_cursors_and_hold_all_blocks) {
 
 TEST_CASE(a_worker_claims_its_own_region_from_the_front_and_others_from_the_back) {
     make_job(256, 1, 8, 2, 7); /* stripes of 32 blocks */
-    struct pp_pace pace = {.blocks = 0};
+    struct pp_pace pace = {.items = 0};
     struct pp_chunk chunk;
     static const struct {
         uint32_t worker;
@@ -188,7 +189,7 @@ TEST_CASE(items_start_in_about_their_order) {
     for (size_t i = 0; i < COUNT(counts); i++) {
         const uint32_t workers = 3;
         make_job(counts[i], 1, 1, workers, 1);
-        struct pp_pace pace = {.blocks = 0};
+        struct pp_pace pace = {.items = 0};
         struct pp_chunk chunk;
         uint64_t begun = 0, off = counts[i] / 6 + workers;
         while (pp_plan_claim(&job.plan, (uint32_t)(begun % workers), &pace, UINT64_MAX, &chunk)) {
@@ -201,24 +202,27 @@ TEST_CASE(items_start_in_about_their_order) {
 
 TEST_CASE(chunks_grow_until_they_take_long_enough) {
     make_job(MOST_COUNT, 1, 0, 1, 1);
-    struct pp_pace pace = {.blocks = 0, .began = 1000};
+    struct pp_pace pace = {.items = 0, .began = 1000};
     struct pp_chunk chunk;
     uint64_t now = 1000, longest = 0;
     while (pp_plan_claim(&job.plan, 0, &pace, UINT64_MAX, &chunk)) {
         uint64_t items = chunk.end - chunk.begin;
         assert_true(items <= (job.plan.count - chunk.begin + 1) / 2);
         now += items * 1000; /* a microsecond each */
-        if (pp_pace_is_due(&pace, &chunk, 0)) pp_pace_measure(&pace, now);
+        pp_pace_add(&pace, items);
+        if (pp_pace_is_due(&pace, 0)) pp_pace_measure(&pace, now);
         if (items > longest) longest = items;
     }
     assert_true(longest >= PP_CHUNK_NS / 1000 / 2 && longest <= PP_CHUNK_NS / 1000 * 2);
 }
 
-/* Returns how many chunks, of one block and `ns` each, go by until a look at the clock is due, and then makes it. */
+/* Returns how many chunks, of one item and `ns` each, go by until a look at the clock is due, and then makes it. */
 static unsigned chunks_until_due(struct pp_pace *pace, uint64_t ns) {
-    const struct pp_chunk chunk = {.last = 1, .end = 1};
-    unsigned chunks = 1;
-    while (!pp_pace_is_due(pace, &chunk, 0)) chunks++;
+    unsigned chunks = 0;
+    do {
+        pp_pace_add(pace, 1);
+        chunks++;
+    } while (!pp_pace_is_due(pace, 0));
     assert_true(pp_pace_is_behind(pace));
     pp_pace_measure(pace, pace->began + chunks * ns);
     assert_false(pp_pace_is_behind(pace));
@@ -231,20 +235,19 @@ TEST_CASE(short_chunks_share_a_look_at_the_clock_and_long_ones_do_not) {
         assert_int_equal(chunks_until_due(&pace, 50), expected);
     assert_int_equal(chunks_until_due(&pace, 50), PP_UNMEASURED_MOST + 1);
     /* The pace follows from all chunks measured, not from one. */
-    assert_int_equal(pace.blocks, 8 * (PP_UNMEASURED_MOST + 1));
+    assert_int_equal(pace.items, 8 * (PP_UNMEASURED_MOST + 1));
     assert_int_equal(chunks_until_due(&pace, PP_CHUNK_NS), PP_UNMEASURED_MOST + 1);
-    assert_int_equal(pace.blocks, 1);
+    assert_int_equal(pace.items, 1);
     for (int i = 0; i < 10; i++) assert_int_equal(chunks_until_due(&pace, PP_SHORT_NS + 1), 1);
 }
 
 TEST_CASE(a_tick_makes_the_next_look_at_the_clock_due) {
-    const struct pp_chunk chunk = {.last = 1, .end = 1};
     struct pp_pace pace = {.began = 1000};
     for (int i = 0; i < 10; i++) chunks_until_due(&pace, 50);
-    assert_false(pp_pace_is_due(&pace, &chunk, 0));
-    assert_true(pp_pace_is_due(&pace, &chunk, 4000000));
+    assert_false(pp_pace_is_due(&pace, 0));
+    assert_true(pp_pace_is_due(&pace, 4000000));
     pp_pace_measure(&pace, pace.began + 100);
-    assert_false(pp_pace_is_due(&pace, &chunk, 4000000));
+    assert_false(pp_pace_is_due(&pace, 4000000));
 }
 
 /* As after a cursor was set back: finished blocks are not claimed again, and those behind them are. */
@@ -254,7 +257,7 @@ TEST_CASE(marked_blocks_are_not_claimed_again) {
         make_job(300, 3, chunks[i], 2, 1);
         static const uint64_t marked[] = {0, 1, 5, 49, 50, 98, 99};
         for (size_t m = 0; m < COUNT(marked); m++) pp_plan_mark(&job.plan, marked[m], marked[m] + 1, false);
-        struct pp_pace pace = {.blocks = 3};
+        struct pp_pace pace = {.items = 3 * job.plan.block};
         struct pp_chunk chunk;
         uint64_t claimed = 0;
         while (pp_plan_claim(&job.plan, i % 2, &pace, UINT64_MAX, &chunk)) {

@@ -119,7 +119,7 @@ bool pp_staff_is_futile(const struct pp_staff *staff, const struct pp_notice *de
     if (!atomic_load_explicit(&staff->shared->starts[w].ready, memory_order_relaxed)) return true;
     if (left->retired || pp_record_counts(&staff->shared->records[w]).tasks > 0) return false;
     struct pp_chunk chunk = {.begin = left->begin, .end = left->end};
-    bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk) != PP_NO_VICTIM;
+    bool ran_item = left->job != 0 && pp_snapshot_victim(left, &chunk, NULL) != PP_NO_VICTIM;
     /* Whether the task that it tried to claim, or ran, was its own. */
     uint64_t word = pp_ticket_word(staff->shared, left->current);
     bool held_task = word != 0 && pp_is_held_by(word, w, death->life);

@@ -176,7 +176,7 @@ bool pp_job_running(const struct pool *pool, const struct pp_job *j) {
 
 /* Ends a job of which nothing has started or will start. */
 static void end_not_started(struct pool *pool, struct pp_job *j) {
-    pp_job_result_leave(&j->result, 0, j->job.count);
+    pp_job_result_leave(&j->result, PP_AGAIN_ALONE, 0, j->job.count);
     fail_left(j, POOL_ECANCELLED);
     unlink_job(pool, j);
     end_job(pool, j);
@@ -234,7 +234,7 @@ void pp_job_abort(struct pool *pool, struct pp_job *j, const struct pool_failure
         atomic_store_explicit(&pool->shared.job_table[j->entry], 0, memory_order_seq_cst);
         pp_slot_free(pool, j->future->slot);
     } else {
-        pp_job_result_leave(&j->result, 0, j->job.count);
+        pp_job_result_leave(&j->result, PP_AGAIN_ALONE, 0, j->job.count);
     }
     pp_job_result_fail_left(&j->result, why);
     unlink_job(pool, j);

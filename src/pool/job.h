@@ -20,6 +20,7 @@ struct pp_job {
     char *in, *out, *scratch, *context; /* copies; NULL if there is none */
     size_t *sizes;                      /* as in its plan; NULL: not wanted */
     uint32_t scratch_parts;             /* number of workers when the job was made */
+    uint64_t call_most;                 /* items of a call of its block function, for which a part has room */
     struct pp_job_result result;
     struct pp_report report;
     bool stopped;        /* items that have not started are cancelled */

@@ -21,8 +21,7 @@ void pp_job_result_free(struct pp_job_result *t) {
     pp_release(t->tries);
     pp_release(t->losses);
     pp_release(t->failures);
-    pp_release(t->left.ranges);
-    pp_release(t->again.ranges);
+    for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) pp_release(t->left[kind].ranges);
 }
 
 /* ---- failures */
@@ -119,10 +118,11 @@ static void leave_range(struct pp_job_result *t, struct pp_ranges *r, uint64_t f
     r->ranges[r->count++] = (struct pp_range){first, count};
 }
 
-void pp_job_result_leave(struct pp_job_result *t, uint64_t first, uint64_t count) {
-    if (count > 0 && !t->tries) leave_range(t, &t->left, first, count);
+void pp_job_result_leave(struct pp_job_result *t, enum pp_again kind, uint64_t first, uint64_t count) {
+    if (count > 0 && !t->tries) leave_range(t, &t->left[kind], first, count);
     else
-        for (uint64_t i = first; i < first + count; i++) leave_range(t, t->tries[i] ? &t->again : &t->left, i, 1);
+        for (uint64_t i = first; i < first + count; i++)
+            leave_range(t, &t->left[t->tries[i] ? PP_RETRIES : kind], i, 1);
 }
 
 static uint64_t count_of(const struct pp_ranges *r) {
@@ -132,12 +132,15 @@ static uint64_t count_of(const struct pp_ranges *r) {
 }
 
 uint64_t pp_job_result_count_left(const struct pp_job_result *t) {
-    return count_of(&t->left) + count_of(&t->again);
+    uint64_t count = 0;
+    for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) count += count_of(&t->left[kind]);
+    return count;
 }
 
-uint64_t pp_job_result_count_next(const struct pp_job_result *t, bool *retries) {
-    *retries = t->left.count == 0;
-    return count_of(*retries ? &t->again : &t->left);
+uint64_t pp_job_result_count_next(const struct pp_job_result *t, enum pp_again *kind) {
+    *kind = PP_AGAIN_IN_CALLS;
+    while (*kind < PP_RETRIES && t->left[*kind].count == 0) ++*kind;
+    return count_of(&t->left[*kind]);
 }
 
 static int by_first(const void *a, const void *b) {
@@ -145,8 +148,8 @@ static int by_first(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count, bool retries) {
-    struct pp_ranges *r = retries ? &t->again : &t->left;
+void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count, enum pp_again kind) {
+    struct pp_ranges *r = &t->left[kind];
     uint64_t taken = 0;
     size_t used = 0;
     qsort(r->ranges, r->count, sizeof *r->ranges, by_first);
@@ -166,8 +169,7 @@ static void fail_ranges(struct pp_job_result *t, struct pp_ranges *r, const stru
 }
 
 void pp_job_result_fail_left(struct pp_job_result *t, const struct pool_failure *failure) {
-    fail_ranges(t, &t->left, failure);
-    fail_ranges(t, &t->again, failure);
+    for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) fail_ranges(t, &t->left[kind], failure);
 }
 
 /* ---- writing */

@@ -20,6 +20,14 @@ struct pp_ranges {
     size_t count, room;
 };
 
+/* How items are run in another round. A round has one kind, in this order. */
+enum pp_again {
+    PP_AGAIN_IN_CALLS, /* several in a call of a block function */
+    PP_AGAIN_ALONE,
+    PP_RETRIES,        /* alone, each by a worker that has run nothing */
+    PP_AGAIN_KINDS
+};
+
 struct pp_job_result {
     uint64_t count, failed;
     unsigned char *outcomes; /* [count] -POOL_E…; 0: it succeeded, or is not done */
@@ -28,7 +36,7 @@ struct pp_job_result {
     struct pool_failure lowest;    /* error 0: none failed */
     struct pool_failure *failures; /* of the lowest items that failed, by index */
     size_t failure_count, failure_room, failures_wanted; /* entries; room for entries; at most so many are kept */
-    struct pp_ranges left, again;  /* items to be run in another round: for the first time, and as retries */
+    struct pp_ranges left[PP_AGAIN_KINDS]; /* items to be run in another round */
 };
 
 /* For the items of that job. Returns false if there is no memory; then nothing is left behind. */
@@ -47,13 +55,13 @@ bool pp_job_result_try_again(struct pp_job_result *result, uint64_t item, unsign
  * own if it happens again and again. Returns whether the item must be run all the same. */
 bool pp_job_result_lose(struct pp_job_result *result, uint64_t item);
 
-/* These items are left for another round. */
-void pp_job_result_leave(struct pp_job_result *result, uint64_t first, uint64_t count);
+/* These items are left for another round; those that were tried are retries. */
+void pp_job_result_leave(struct pp_job_result *result, enum pp_again kind, uint64_t first, uint64_t count);
 uint64_t pp_job_result_count_left(const struct pp_job_result *result);
-/* How many of them a round may have: retries come after all others, since a round has one kind. */
-uint64_t pp_job_result_count_next(const struct pp_job_result *result, bool *retries);
+/* How many of them the next round may have, and of which kind. */
+uint64_t pp_job_result_count_next(const struct pp_job_result *result, enum pp_again *kind);
 /* Takes the `count` lowest items of that kind, in their order. At least so many are left. */
-void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count, bool retries);
+void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count, enum pp_again kind);
 /* The items that are left will not be run, for this reason. */
 void pp_job_result_fail_left(struct pp_job_result *result, const struct pool_failure *failure);
 

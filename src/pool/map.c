@@ -12,18 +12,36 @@
 #include "pool/tell.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */
+/* Items of a call of a block function: larger calls are no faster, and so many items are run one by one in about the
+ * time that a worker takes to be replaced. */
+#define CALL_MOST 16384U
+#define CALL_SCRATCH ((size_t)256 << 10) /* bytes of results that are not wanted */
+
+/* A block function may run over items again, so it must not write its results over its arguments. */
+static bool overlaps(const struct pool_job *job) {
+    uintptr_t in = (uintptr_t)job->in, out = (uintptr_t)job->out;
+    return job->in && job->out && in < out + job->count * job->out_size && out < in + job->count * job->in_size;
+}
 
 static int check_job(const struct pool_job *job) {
-    if (!job->fn || job->timeout < 0 || job->cpu_timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
+    if (!job->fn == !job->block) return POOL_EINVAL;
+    if (job->timeout < 0 || job->cpu_timeout < 0 || job->progress_interval < 0) return POOL_EINVAL;
     if ((job->in && job->in_size == 0) || (job->out && job->out_size == 0)) return POOL_EINVAL;
     if ((job->context_size && !job->context) || (job->out_sizes && !job->out)) return POOL_EINVAL;
+    if (job->block && job->out_sizes) return POOL_EINVAL; /* how to resize one item of several? */
     if (!job->failures != !job->failures_room) return POOL_EINVAL;
     if (job->failures_room > SIZE_MAX / sizeof *job->failures) return POOL_EINVAL;
     uint64_t count = job->count;
     if (count >= COUNT_MOST) return POOL_EINVAL;
     if (job->in_size && job->count > SIZE_MAX / job->in_size) return POOL_EINVAL;
     if (job->out_size && job->count > SIZE_MAX / job->out_size) return POOL_EINVAL;
-    return 0;
+    return job->block && overlaps(job) ? POOL_EINVAL : 0;
+}
+
+static uint64_t items_of_call(const struct pool_job *job) {
+    if (!job->block) return 1;
+    size_t fits = !job->out && job->out_size ? CALL_SCRATCH / job->out_size : CALL_MOST;
+    return fits > CALL_MOST ? CALL_MOST : fits ? fits : 1;
 }
 
 /* Copies in what lies elsewhere, unless the workers inherit it, and finds room for what comes out. */
@@ -37,7 +55,7 @@ static int place_data(struct pool *pool, struct pp_job *j, bool inherited) {
         j->out = pp_alloc_whole(pool, &pool->memory.results, out_bytes);
         if (!j->out) return POOL_ENOMEM;
     } else if (!job->out && job->out_size) {
-        size_t part = pp_aligned(job->out_size);
+        size_t part = pp_aligned(job->out_size * (size_t)j->call_most);
         if (part > SIZE_MAX / pool->workers) return POOL_ENOMEM;
         j->scratch_parts = pool->workers;
         j->scratch = pp_heap_alloc(&pool->memory.work, part * j->scratch_parts, false);
@@ -53,6 +71,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, bool inherite
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
+    j->call_most = items_of_call(job);
     bool has_result = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
     if (!has_result || !j->plan || place_data(pool, j, inherited) || !pp_round_make_first(pool, j)) {

@@ -18,6 +18,9 @@
 
 #define MOST_BLOCKS 65536U /* of a job whose chunks are measured; each block has a mark */
 #define MOST_AGAIN 65536U  /* items of a later round; the rest waits for one more */
+/* Items in a block of marks of a block function, so that no two workers write to one cache line, in jobs in which a
+ * worker has at least so many blocks. */
+#define TOGETHER 64U
 
 /* ---- memory */
 
@@ -57,6 +60,15 @@ static void place_work(struct pp_job *j, const struct layout *at) {
     pp_item_errors_begin(plan->errors, plan->errors_room);
 }
 
+/* The block function is called with so many items at most, for so long at most as an eighth of the shortest limit. */
+static void plan_calls(struct pp_job_plan *plan, uint64_t call_most) {
+    int32_t timeout = plan->timeout, cpu_timeout = plan->cpu_timeout;
+    int32_t limit = cpu_timeout > 0 && (timeout == 0 || cpu_timeout < timeout) ? cpu_timeout : timeout;
+    uint64_t ns = (uint64_t)limit * 1000000 / 8;
+    plan->calls_each = limit > 0 && ns < PP_CHUNK_NS ? (unsigned)((PP_CHUNK_NS + ns - 1) / ns) : 1;
+    plan->call_most = call_most;
+}
+
 /* Makes the plan for `count` positions in blocks of `block`. Returns false if there is no memory. */
 static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint64_t block, uint64_t chunk_blocks) {
     const struct pool_job *job = &j->job;
@@ -70,13 +82,14 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     if (!j->work) return false;
     place_work(j, &at);
     plan->fn = job->fn;
+    plan->block_fn = job->block;
     plan->in = j->in ? j->in : job->in;
     plan->in_size = job->in_size;
     plan->out = j->out ? j->out : job->out;
     plan->out_size = job->out_size;
     plan->sizes = j->sizes;
     plan->scratch = j->scratch;
-    plan->scratch_size = pp_aligned(job->out_size);
+    plan->scratch_size = pp_aligned(job->out_size * (size_t)j->call_most);
     plan->scratch_parts = j->scratch_parts;
     plan->context = j->context ? j->context : job->context;
     plan->index = j->index;
@@ -86,28 +99,36 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->timeout = job->timeout;
     plan->cpu_timeout = job->cpu_timeout;
     plan->seed = job->seed;
+    plan_calls(plan, j->call_most);
     return true;
 }
 
-bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
-    uint64_t count = j->job.count, chunk = j->job.chunk;
-    uint64_t block = chunk ? chunk : (count + MOST_BLOCKS - 1) / MOST_BLOCKS;
+/* Of items that are claimed many at a time. */
+static bool make_plan_of_chunks(struct pool *pool, struct pp_job *j, uint64_t count) {
+    uint64_t chunk = j->job.chunk, block = chunk ? chunk : (count + MOST_BLOCKS - 1) / MOST_BLOCKS;
+    bool many = j->job.block && !chunk && count / TOGETHER / TOGETHER >= pool->workers;
+    if (many) block = (block + TOGETHER - 1) / TOGETHER * TOGETHER;
     if (block > count) block = count;
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
+bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
+    return make_plan_of_chunks(pool, j, j->job.count);
+}
+
 /* The items are in their order: the lowest positions keep their messages, and these must be of the lowest items. */
 bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
-    bool retries;
-    uint64_t count = pp_job_result_count_next(&j->result, &retries);
+    enum pp_again kind;
+    uint64_t count = pp_job_result_count_next(&j->result, &kind);
     if (count > MOST_AGAIN) count = MOST_AGAIN;
     uint64_t *index = pp_heap_alloc(&pool->memory.inputs, (size_t)count * sizeof *index, false);
     if (!index) return false;
-    pp_job_result_take(&j->result, index, count, retries);
+    pp_job_result_take(&j->result, index, count, kind);
     j->index = index;
     for (uint64_t i = 0; j->sizes && i < count; i++) j->sizes[index[i]] = 0; /* what a victim has said does not count */
-    if (make_plan(pool, j, count, 1, 1)) {
-        j->plan->fresh = retries;
+    if (kind == PP_AGAIN_IN_CALLS ? make_plan_of_chunks(pool, j, count) : make_plan(pool, j, count, 1, 1)) {
+        if (kind != PP_AGAIN_IN_CALLS) j->plan->call_most = 1;
+        j->plan->fresh = kind == PP_RETRIES;
         return true;
     }
     /* These items were taken from those that are left. */
@@ -184,16 +205,21 @@ static uint64_t item_at(const struct pp_job *j, uint64_t position) {
     return j->index ? j->index[position] : position;
 }
 
-static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
-    if (!j->index) pp_job_result_leave(&j->result, begin, end - begin);
+static void leave_as(struct pp_job *j, enum pp_again kind, uint64_t begin, uint64_t end) {
+    if (!j->index) pp_job_result_leave(&j->result, kind, begin, end - begin);
     else
-        for (uint64_t p = begin; p < end; p++) pp_job_result_leave(&j->result, j->index[p], 1);
+        for (uint64_t p = begin; p < end; p++) pp_job_result_leave(&j->result, kind, j->index[p], 1);
+}
+
+/* What was called alone in this round, since a call of several has failed, is so in the next. */
+static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
+    leave_as(j, j->plan->call_most > 1 ? PP_AGAIN_IN_CALLS : PP_AGAIN_ALONE, begin, end);
 }
 
 /* The item was not run, as far as can be seen, and that was no worker's intention. */
 static void lose_position(struct pp_job *j, uint64_t position) {
     uint64_t item = item_at(j, position);
-    if (j->stopped || pp_job_result_lose(&j->result, item)) pp_job_result_leave(&j->result, item, 1);
+    if (j->stopped || pp_job_result_lose(&j->result, item)) leave_positions(j, position, position + 1);
     else pp_job_result_fail_as(&j->result, item, POOL_ECORRUPT);
 }
 
@@ -284,13 +310,21 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     bool died = notice->left.phase == PP_RUNNING && !j->stopped && !notice->lingers;
     if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->totals.retried++;
-        pp_job_result_leave(&j->result, item, 1);
+        pp_job_result_leave(&j->result, PP_AGAIN_ALONE, item, 1);
         return;
     }
     struct pool_failure failure;
     pp_describe_death(&failure, notice, notice->left.phase,
                       (struct pp_limits){j->job.timeout, j->job.cpu_timeout});
     pp_job_result_fail(&j->result, item, &failure);
+}
+
+/* What the worker ran in one call of a block function. If the call was to be killed, so was each of the items. Else it
+ * is not known which of them is to blame, so each is run again, alone; but not where a corpse may still write. */
+static void settle_call(struct pp_job *j, const struct pp_notice *notice, uint64_t begin, uint64_t end) {
+    bool all = end - begin == 1 || notice->left.phase == PP_KILLED || notice->lingers;
+    if (!all) leave_as(j, PP_AGAIN_ALONE, begin, end);
+    for (uint64_t p = begin; all && p < end; p++) settle_victim(j, notice, p);
 }
 
 /* Clears `failed` of the items of the chunk for which the worker has not written it. */
@@ -302,7 +336,7 @@ static void clear_failed(const struct pp_job_plan *plan, const struct pp_snapsho
 }
 
 /* The chunk of a dead worker: what it had finished counts, the item that it ran is the victim, and the rest is left to
- * the next round. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
+ * a next round. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
  * collide with none but its own: it may have died right after it had written them. From then on each position of the
  * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost. */
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
@@ -310,12 +344,13 @@ static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
     clear_failed(j->plan, &notice->left, &chunk);
     pp_plan_finish(j->plan, &chunk, notice->left.judged != 0);
-    uint64_t victim = pp_snapshot_victim(&notice->left, &chunk), next = notice->left.progress;
+    uint64_t next = notice->left.progress, ran, victim = pp_snapshot_victim(&notice->left, &chunk, &ran);
     if (victim != PP_NO_VICTIM) {
         /* It may have failed, and then not survived the writing of its output. */
-        if (notice->left.judged) atomic_store_explicit(&j->plan->failed[victim], 0, memory_order_relaxed);
-        settle_victim(j, notice, victim);
-        next = victim + 1;
+        for (next = victim; notice->left.judged && next < ran; next++)
+            atomic_store_explicit(&j->plan->failed[next], 0, memory_order_relaxed);
+        settle_call(j, notice, victim, ran);
+        next = ran;
     } else if (next == chunk.begin && next < chunk.end) {
         /* The worker has done nothing of the chunk, perhaps because it has hidden that it ran the first item. A worker
          * that ends by itself does so before it claims a chunk, or after it has done a part of it. */
@@ -342,7 +377,7 @@ bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
 }
 
 void pp_round_recall(struct pool *pool, struct pp_job *j) {
-    struct pp_pace pace = {.blocks = UINT64_MAX};
+    struct pp_pace pace = {.items = UINT64_MAX};
     struct pp_chunk chunk;
     while (pp_plan_claim(j->plan, 0, &pace, UINT64_MAX, &chunk)) {
         pp_plan_mark(j->plan, chunk.first, chunk.last, false);

@@ -25,18 +25,19 @@ void pp_item_errors_begin(struct pp_item_errors *errors, uint32_t room) {
     for (uint32_t i = 0; i < room; i++) atomic_store_explicit(&errors->entries[i].position, 0, memory_order_relaxed);
 }
 
-/* Returns a free entry, else the one with the highest position if that is beyond `position`; NULL if there is none.
- * *seen: the entry's position as it was read. */
+/* Returns the entry that has this position already, since its item was run again; a free entry; or the one with the
+ * highest position if that is beyond `position`; NULL if there is none. *seen: the entry's position as it was read. */
 static struct pp_item_error *entry_for(struct pp_item_errors *errors, uint32_t room, uint64_t position,
                                        bool writing_too, uint64_t *seen) {
     struct pp_item_error *entry = NULL;
     uint64_t highest = 0;
     for (uint32_t i = 0; i < room; i++) {
         uint64_t there = atomic_load_explicit(&errors->entries[i].position, memory_order_relaxed);
-        if (there != 0 && ((there & ~WRITING) <= highest || ((there & WRITING) && !writing_too))) continue;
+        bool is_it = there == position;
+        if (!is_it && there != 0 && ((there & ~WRITING) <= highest || ((there & WRITING) && !writing_too))) continue;
         entry = &errors->entries[i];
         *seen = there;
-        if (there == 0) return entry;
+        if (is_it || there == 0) return entry;
         highest = there & ~WRITING;
     }
     if (highest > position) return entry;

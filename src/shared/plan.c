@@ -73,7 +73,7 @@ static uint64_t left_in(const struct pp_job_plan *plan, uint32_t region, uint64_
 
 static uint64_t share_of(const struct pp_job_plan *plan, const struct pp_pace *pace, uint64_t left, uint64_t most) {
     if (plan->chunk_blocks) return plan->chunk_blocks < left ? plan->chunk_blocks : left;
-    uint64_t blocks = pace->blocks ? pace->blocks : 1;
+    uint64_t blocks = pace->items > plan->block ? pace->items / plan->block : 1;
     /* At most half of what is left, so that a worker that comes to help finds something. */
     if (blocks > (left + 1) / 2) blocks = (left + 1) / 2;
     if (blocks > 1 && blocks * plan->block > most) blocks = most / plan->block;
@@ -129,8 +129,7 @@ bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pa
     return false;
 }
 
-bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t tick) {
-    pace->finished += chunk->last - chunk->first;
+bool pp_pace_is_due(struct pp_pace *pace, uint64_t tick) {
     bool ticked = tick != pace->ticked;
     pace->ticked = tick;
     return ++pace->unmeasured > pace->unmeasured_most || ticked;
@@ -143,7 +142,7 @@ bool pp_pace_is_behind(const struct pp_pace *pace) {
 void pp_pace_measure(struct pp_pace *pace, uint64_t now) {
     uint64_t took = now - pace->began + 1, fit = pace->finished * 8;
     if (took > PP_CHUNK_NS / 8) fit = pace->finished * PP_CHUNK_NS / took;
-    pace->blocks = fit ? fit : 1;
+    pace->items = fit ? fit : 1;
     if (took > PP_SHORT_NS) pace->unmeasured_most = 0;
     else if (pace->unmeasured_most < PP_UNMEASURED_MOST) pace->unmeasured_most = 2 * pace->unmeasured_most + 1;
     pace->began = now;

@@ -35,13 +35,16 @@ struct pp_cursor {
  * stays as it is while the slot's generation is `generation`, save for `stop`. */
 struct pp_job_plan {
     pool_fn *fn;
+    pool_block_fn *block_fn; /* instead of fn */
+    uint64_t call_most;      /* items that a call of it has at most */
+    unsigned calls_each;     /* calls at least for the items that take PP_CHUNK_NS */
     const char *in;
     size_t in_size;
     char *out; /* NULL: each worker writes its results to its own part of `scratch`, which has scratch_parts */
     size_t out_size;
     size_t *sizes; /* by item: 1 + the bytes of its result; 0: out_size. NULL: not wanted. Written by the task */
     char *scratch;
-    size_t scratch_size;   /* bytes between one worker's part and the next's */
+    size_t scratch_size;   /* bytes between one worker's part and the next's: room for call_most results */
     uint32_t scratch_parts;
     const uint64_t *index; /* the item at each position; NULL: the position is the item */
     uint64_t count;        /* positions */
@@ -84,9 +87,9 @@ static inline uint64_t pp_plan_seal(const struct pp_job_plan *plan, uint64_t beg
 
 /* A worker's idea of how much to claim at a time, and how often to look at the clock. */
 struct pp_pace {
-    uint64_t blocks;   /* of the next claim; 0: none yet */
+    uint64_t items;    /* that take PP_CHUNK_NS, by the last look; 0: none yet */
     uint64_t began;    /* ns when the clock was last looked at */
-    uint64_t finished; /* blocks since then */
+    uint64_t finished; /* items since then */
     unsigned unmeasured, unmeasured_most; /* chunks since then, and how many there may be without a look */
     uint64_t ticked;   /* the system's last tick that was told */
 };
@@ -105,12 +108,17 @@ uint64_t pp_plan_copy(const struct pp_shared *shared, uint32_t index, struct pp_
 /* Caller: deals the plan's blocks to regions, for so many workers. */
 void pp_plan_deal(struct pp_job_plan *plan, uint32_t workers);
 
-/* Claims the next chunk for this worker: at most `most` positions, unless a single block is more. Reads pace->blocks.
+/* Claims the next chunk for this worker: at most `most` positions, unless a single block is more. Reads pace->items.
  * Returns false if nothing is left. */
 bool pp_plan_claim(const struct pp_job_plan *plan, uint32_t worker, struct pp_pace *pace, uint64_t most,
                    struct pp_chunk *chunk);
-/* The chunk is finished. tick: the system's last. Returns whether the clock is to be looked at now. */
-bool pp_pace_is_due(struct pp_pace *pace, const struct pp_chunk *chunk, uint64_t tick);
+/* So many items are finished. */
+static inline void pp_pace_add(struct pp_pace *pace, uint64_t items) {
+    pace->finished += items;
+}
+/* A chunk, or a call of several items, is finished. tick: the system's last. Returns whether the clock is to be looked
+ * at now. */
+bool pp_pace_is_due(struct pp_pace *pace, uint64_t tick);
 /* Whether chunks were finished since the last look at the clock. */
 bool pp_pace_is_behind(const struct pp_pace *pace);
 /* Tells the pace what the clock says. */

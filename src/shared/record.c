@@ -127,19 +127,23 @@ bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *pl
     return true;
 }
 
-/* A visit: the worker writes progress = until = begin with the chunk, then raises `until` before it starts a part, then
- * raises `progress` after each item. So it runs an item exactly while they differ, and that item is the one at
- * `progress`. Between two parts they are equal, and the worker has started nothing.
+/* A visit: the worker writes progress = until = begin with the chunk, then raises `until` before it starts a part or a
+ * call, then raises `progress` after each item or call. So it runs something exactly while they differ, and that begins
+ * at `progress`; once all of the chunk is finished, `progress` lies beyond it. Between two calls they are equal, and
+ * the worker has started nothing.
  *
- * An item with a word of its own: the worker writes its position, then the word, runs it, raises `progress` past it,
- * then ends the word. A death before the word ends finds `progress` at the position or one past it; in both cases the
- * item counts as not finished, since its word may have been swapped to KILLED or OVERDUE before it could end. */
-uint64_t pp_snapshot_victim(const struct pp_snapshot *s, const struct pp_chunk *chunk) {
+ * An item or call with a word of its own: the worker writes its position, then the word, runs it, raises `progress`
+ * past it, then ends the word. A death before the word ends finds `progress` at the position or past the last one of
+ * the call; in both cases nothing of it counts as finished, since its word may have been swapped to KILLED or OVERDUE
+ * before it could end. */
+uint64_t pp_snapshot_victim(const struct pp_snapshot *s, const struct pp_chunk *chunk, uint64_t *end) {
     if (s->phase == PP_FREE) return PP_NO_VICTIM;
     bool is_item = s->scope == PP_SCOPE_ITEM;
-    uint64_t victim = is_item ? s->position : s->progress;
-    bool runs = is_item ? victim == s->progress || victim + 1 == s->progress : s->progress != s->until;
-    return runs && victim >= chunk->begin && victim < chunk->end ? victim : PP_NO_VICTIM;
+    uint64_t victim = is_item ? s->position : s->progress, last = pp_begun(victim, s->until);
+    bool runs = is_item ? victim == s->progress || last == s->progress : s->progress != s->until;
+    if (!runs || victim < chunk->begin || victim >= chunk->end) return PP_NO_VICTIM;
+    if (end) *end = last < chunk->end ? last : chunk->end; /* others may have taken the end of a call just before it */
+    return victim;
 }
 
 /* ---- a life */

@@ -22,6 +22,8 @@ struct pp_job_plan;
 
 enum { PP_RETIRED = 1, PP_RETIRED_IDLE };
 
+#define PP_ONE_BY_ONE UINT64_MAX /* no position */
+
 #define PP_WHOLE_VISIT UINT64_MAX /* no position: `item` is the word of a visit */
 
 /* The worker alone writes a field, where no other writer is named. The supervisor (in a backend without processes the
@@ -54,8 +56,10 @@ struct pp_record {
     _Atomic uint64_t progress;
     /* The position of the item that `item` is the word of, or PP_WHOLE_VISIT. Written before `item`. */
     _Atomic uint64_t single;
-    /* During a visit: the worker runs the positions [progress, until); nothing if they are equal. Written before the
-     * first of them is started. */
+    /* The end of what the worker has started: it runs the positions [progress, until), in one call of a block function.
+     * PP_ONE_BY_ONE: each position has a call of its own, and the worker has started the one at `progress`. Where items
+     * have words of their own, only calls of a block function are noted here. Written before the first of the positions
+     * is started, and before the look at `bound`. Read by the caller, by thieves and by the supervisor. */
     _Atomic uint64_t until;
     /* The end of what the worker runs of the chunk, in two words: see stretch.h. Thieves swap `bound`, too, and the
      * supervisor after the worker's death. `shift` is written before the bound that has it (release), and sealed with
@@ -84,6 +88,11 @@ struct pp_record {
     /* Outcomes announced in the worker's done ring. Written after the entry (release). Read by the caller. */
     _Alignas(PP_LINE) _Atomic uint64_t done_tail;
 };
+
+/* Where that ends which a worker may have started. */
+static inline uint64_t pp_begun(uint64_t progress, uint64_t until) {
+    return until > progress && until != PP_ONE_BY_ONE ? until : progress + 1;
+}
 
 /* ---- A worker that lives: one field each. */
 
@@ -181,9 +190,10 @@ struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t w
  * the chunk. Returns false if not: there was none, or the record was overwritten. */
 bool pp_snapshot_chunk(const struct pp_snapshot *snapshot, const struct pp_job_plan *plan, struct pp_chunk *chunk);
 
-/* The position in its chunk that the dead worker ran, or PP_NO_VICTIM: it ran none. Before: pp_snapshot_chunk(). */
+/* The position in its chunk that the dead worker ran, or PP_NO_VICTIM: it ran none. *end: where the call ends that the
+ * worker ran it in, and in which any position may be the victim; NULL: not wanted. Before: pp_snapshot_chunk(). */
 #define PP_NO_VICTIM UINT64_MAX
-uint64_t pp_snapshot_victim(const struct pp_snapshot *snapshot, const struct pp_chunk *chunk);
+uint64_t pp_snapshot_victim(const struct pp_snapshot *snapshot, const struct pp_chunk *chunk, uint64_t *end);
 
 /* ---- A life: the supervisor, or the worker's thread between two lives. */
 

@@ -13,10 +13,12 @@ struct pp_prospect pp_stretch_look(const struct pp_shared *shared, uint32_t work
     if (pp_bound_state(bound) != PP_BOUND_OPEN && pp_bound_state(bound) != PP_BOUND_HALTED) return seen;
     uint64_t shift = pp_record_shift(record, bound);
     uint64_t progress = atomic_load_explicit(&record->progress, memory_order_acquire);
+    uint64_t begun = pp_begun(progress, atomic_load_explicit(&record->until, memory_order_acquire));
     uint64_t end = pp_bound_position(pp_bound_number(bound), shift);
     if (progress < end) {
         seen.number = pp_bound_number(bound) - (end - progress);
-        seen.left = end - progress - 1;
+        seen.left = begun < end ? end - begun : 0;
+        seen.several = begun - progress > 1;
     }
     return seen;
 }
@@ -45,9 +47,10 @@ bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, co
     struct pp_snapshot seen = pp_record_snapshot(shared, worker);
     struct pp_chunk theirs;
     if (seen.bound != halted || seen.job != job || !pp_snapshot_chunk(&seen, plan, &theirs)) return false;
-    if (theirs.end - seen.progress < 2) return false;
-    uint64_t take = (theirs.end - seen.progress) / 2;
-    uint64_t at = pp_pieces_cut(plan, seen.progress + 1, theirs.end, take < most ? take : most);
+    uint64_t begun = pp_begun(seen.progress, seen.until);
+    if (begun >= theirs.end) return false;
+    uint64_t take = (theirs.end - begun + 1) / 2;
+    uint64_t at = pp_pieces_cut(plan, begun, theirs.end, take < most ? take : most);
     if (at == theirs.end) return false;
     /* Before the swap: see the head of stretch.h. */
     atomic_fetch_add_explicit(&shared->status->thefts, 1, memory_order_seq_cst);

@@ -20,6 +20,9 @@
  * n positions takes n + 1 of them, and an end is the number of the position behind the last. A swap that succeeds was
  * therefore of the stretch that the thief saw. What a number means is said by `shift`: number = position + shift.
  *
+ * A worker that runs several positions in one call stores the end of the call as well (`until`), after `progress` and
+ * before the look. What then holds for p holds for all of the call: a thief takes nothing before `until`.
+ *
  * The supervisor ends an item that is overdue in the same way: the number of the position where a worker is, is never
  * that of another item, and the kill that follows hits this one or none; see pp_stretch_stop().
  *
@@ -68,6 +71,7 @@ struct pp_prospect {
     uint64_t job;    /* ticket; 0: it is in no job */
     uint64_t number; /* of the position that it is at; 0: it has no stretch that others can take from */
     uint64_t left;   /* positions that it has not begun */
+    bool several;    /* it has begun several positions, in one call */
     bool may_claim;  /* it is about to claim, or has claimed what its record does not say yet */
 };
 struct pp_prospect pp_stretch_look(const struct pp_shared *shared, uint32_t worker);

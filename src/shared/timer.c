@@ -157,7 +157,9 @@ static uint64_t check_one(struct pp_shared *shared, uint32_t worker, const struc
  * worker that is nowhere for longer has been made to hide by a task, since it is between two items for moments only. */
 static uint64_t check_visit(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now,
                             struct pp_timer_stay *stay, const struct pp_timer_hands *hands) {
-    uint64_t most = (uint64_t)timed->timeout * NS_PER_MS, number = pp_stretch_look(shared, worker).number;
+    struct pp_prospect prospect = pp_stretch_look(shared, worker);
+    uint64_t most = (uint64_t)timed->timeout * NS_PER_MS, number = prospect.number;
+    if (prospect.several) most = most / 4 * 3;
     uint64_t progress = atomic_load_explicit(&shared->records[worker].progress, memory_order_acquire);
     uint64_t key = number ? number : ~(timed->running ^ progress);
     if (stay->since == 0 || stay->number != key) *stay = (struct pp_timer_stay){.number = key, .since = now};
@@ -176,7 +178,9 @@ static uint64_t check_visit(struct pp_shared *shared, uint32_t worker, const str
 void pp_timer_amend(const struct pp_timer *timer, struct pp_notice *death) {
     const struct pp_timer_stay *stay = &timer->stays[death->worker];
     bool stopped = death->left.phase == PP_OVERDUE && death->left.scope == PP_SCOPE_VISIT && stay->life == death->life;
-    if (stopped && death->left.progress == stay->stopped + 1) death->left.progress = stay->stopped;
+    if (!stopped || death->left.progress <= stay->stopped || stay->stopped < death->left.begin) return;
+    death->left.until = death->left.progress; /* of the call; it may have written that of the next one */
+    death->left.progress = stay->stopped;
 }
 
 static bool is_visit(const struct pp_shared *shared, uint32_t worker) {

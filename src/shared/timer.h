@@ -21,7 +21,8 @@
  * it has started, so no task is blamed.
  *
  * In a visit to a job with a time-out (record.h) the supervisor sees where the worker is, an eighth of the time-out
- * apart, and counts from when it first saw it there. So an item has its time, and up to an eighth of it more.
+ * apart, and counts from when it first saw it there. So an item has its time, and up to an eighth of it more. A call of
+ * several items is no item's outcome: it is stopped at three quarters, and each of its items then has all of the time.
  *
  * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE
  * or SPENT, or the bound of its stretch was closed at the item, or while it runs nothing: before its initializer has

@@ -169,7 +169,14 @@ void pp_fail_item(struct pp_claimer *c, const struct pp_job_plan *plan, uint64_t
     atomic_store_explicit(&plan->failed[position], 1, memory_order_relaxed);
     if (plan->codes) atomic_store_explicit(&plan->codes[position], result->code, memory_order_relaxed);
     pp_item_errors_note(plan->errors, plan->errors_room, position, result->code, result->pid, result->message);
-    atomic_store_explicit(&c->record->judged, position + 1, memory_order_release);
+    if (position >= atomic_load_explicit(&c->record->judged, memory_order_relaxed))
+        atomic_store_explicit(&c->record->judged, position + 1, memory_order_release);
+}
+
+void pp_unfail_items(struct pp_claimer *c, const struct pp_job_plan *plan, uint64_t begin, uint64_t end) {
+    uint64_t judged = atomic_load_explicit(&c->record->judged, memory_order_relaxed);
+    for (uint64_t p = begin; p < end && p < judged; p++)
+        atomic_store_explicit(&plan->failed[p], 0, memory_order_relaxed);
 }
 
 void pp_finish_flawed_chunk(struct pp_claimer *c, const struct pp_job_plan *plan, const struct pp_chunk *chunk) {

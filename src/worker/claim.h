@@ -12,6 +12,7 @@
  *        or                         pp_claim_chunk()   items   pp_finish_chunk()   …
  *        also, instead of pp_claim_chunk(), pp_take_over()
  *     a part   pp_begin_part()      pp_may_begin(), run, pp_finish_item()   …
+ *     a call   pp_begin_call()      pp_may_begin(), run, pp_finish_item()
  *     an item  pp_may_begin()       pp_begin_item(), run, pp_finish_item()   pp_end_item()
  *
  * Invariant: each step is in the record before it is taken, so a claimer may be lost at any instruction: see record.h.
@@ -253,7 +254,7 @@ static inline bool pp_claim_chunk(struct pp_claimer *c, const struct pp_job_plan
     if (c->divides) pp_forget_chunk(c);
     if (!pp_plan_claim(plan, c->number, pace, most, chunk)) return false;
     PP_POINT("claimed");
-    pp_record_chunk(c, plan, chunk, pace->blocks * plan->block > PP_FENCED_MOST);
+    pp_record_chunk(c, plan, chunk, pace->items > PP_FENCED_MOST);
     return true;
 }
 /* Takes over what another worker has claimed of this job and not begun. Returns false if there is nothing. within: see
@@ -275,9 +276,14 @@ static inline bool pp_may_begin(const struct pp_record *record, uint64_t expecte
 #define PP_CLOSED UINT64_MAX
 uint64_t pp_heed(struct pp_claimer *claimer, uint64_t position);
 
-/* In a visit: from now on the positions from the last that was finished to `end` are run. */
-static inline void pp_begin_part(struct pp_claimer *c, uint64_t end) {
-    atomic_store_explicit(&c->record->until, end, memory_order_release);
+/* In a visit: from now on items are run, one after another. */
+static inline void pp_begin_part(struct pp_claimer *c) {
+    atomic_store_explicit(&c->record->until, PP_ONE_BY_ONE, memory_order_release);
+}
+/* The positions from the last that was finished to `end` are to be run in one call. If pp_heed() then says that the
+ * stretch ends before, the call must be shorter, and begun anew. */
+static inline void pp_begin_call(struct pp_record *record, uint64_t end) {
+    atomic_store_explicit(&record->until, end, memory_order_release);
 }
 /* The item at `position` is finished, as are all before it in the chunk. Takes the record, so that a loop of short
  * items need not fetch its address again after each call of the program's function: bench_limits, "items". */
@@ -288,9 +294,11 @@ static inline void pp_finish_item(struct pp_record *record, uint64_t position) {
 static inline void pp_unfinish_item(struct pp_claimer *c, uint64_t position) {
     atomic_store_explicit(&c->record->progress, position, memory_order_release);
 }
-/* Before pp_finish_item(): the item has failed. */
+/* Before pp_finish_item(): the item has failed. In any order within a call. */
 void pp_fail_item(struct pp_claimer *claimer, const struct pp_job_plan *plan, uint64_t position,
                   const struct pp_result *result);
+/* What was said of failed items of [begin, end) counts for nothing: they are run again. */
+void pp_unfail_items(struct pp_claimer *claimer, const struct pp_job_plan *plan, uint64_t begin, uint64_t end);
 /* The same as pp_finish_chunk(), for few chunks. */
 void pp_finish_flawed_chunk(struct pp_claimer *claimer, const struct pp_job_plan *plan, const struct pp_chunk *chunk);
 /* All items of the chunk, up to its end, which may have been cut, are finished. */

@@ -52,6 +52,19 @@ int task_fail(int code, const char *format, ...) {
     return code;
 }
 
+int task_fail_item(size_t i, int code, const char *format, ...) {
+    char message[sizeof call.message] = "";
+    if (!call.running || i >= call.count || code == 0) return code;
+    if (format) {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(message, sizeof message, format, arguments);
+        va_end(arguments);
+    }
+    call.fail_item(call.owner, i, code, message);
+    return code;
+}
+
 size_t task_in_size(void) {
     if (!call.running) return 0;
     if (call.position) return call.in_size;
@@ -103,7 +116,11 @@ static uint64_t mixed(uint64_t x) {
     return x ^ (x >> 31);
 }
 
-uint64_t task_seed(void) {
+uint64_t task_seed_item(size_t i) {
     uint64_t seed = call.running ? call.seed : 0;
-    return mixed(mixed(seed) + (task_index() + 1) * 0x9e3779b97f4a7c15U);
+    return mixed(mixed(seed) + (task_index() + i + 1) * 0x9e3779b97f4a7c15U);
+}
+
+uint64_t task_seed(void) {
+    return task_seed_item(0);
 }

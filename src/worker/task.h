@@ -1,5 +1,5 @@
-/* What a task may ask and say about itself: task_index(), task_seed(), task_fail(), task_resize(), task_context(),
- * task_input(), task_in_size(), task_out_size(), task_result().
+/* What a task may ask and say about itself: task_index(), task_seed(), task_seed_item(), task_fail(), task_fail_item(),
+ * task_resize(), task_context(), task_input(), task_in_size(), task_out_size(), task_result().
  *
  * Invariant: a thread is in one call at a time, which its struct pp_call describes; outside of calls `running` is
  * false.
@@ -36,6 +36,9 @@ struct pp_call {
     uint64_t ticket;            /* of a task of POOL_ANY_SIZE */
     char *extent;               /* what that has of extents.h; NULL: nothing */
     size_t extent_size;
+    size_t count;               /* of a block function: the items of its call; else 0 */
+    void (*fail_item)(void *owner, size_t i, int code, const char *message); /* notes that one of them has failed */
+    void *owner;
     char message[256];
 };
 

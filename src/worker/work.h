@@ -64,6 +64,7 @@ struct pp_worker_jobs {
     uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing was left to claim */
     uint64_t paced;                 /* ticket of the job that the pace is of */
     struct pp_pace pace;
+    uint64_t call;     /* the first position of the call of a block function */
     bool relieves;     /* it takes over what `relieved` has not begun, instead of claiming */
     uint32_t relieved;
 };

@@ -27,6 +27,88 @@ static uint64_t heed(struct worker *w, uint64_t position, uint64_t end) {
     return last < end ? last : end;
 }
 
+/* ---- calls of a block function */
+
+#define TOGETHER 64U /* items: so many results fill cache lines, whatever their size */
+
+/* Tells of an item whose call goes on. */
+static void fail_item(void *worker, size_t i, int code, const char *message) {
+    struct worker *w = worker;
+    struct pp_result result = {.code = code, .pid = (int32_t)getpid(), .message = message};
+    pp_work_note_failure(w);
+    pp_fail_item(&w->claimer, w->jobs.plan, w->jobs.call + i, &result);
+}
+
+/* How many of the positions from p on, `left` at most, the next call may have: as many as the clock says, so that it is
+ * soon found which of them is to blame, and others may have the rest. */
+static uint64_t size_of_call(const struct worker *w, const struct pp_job_plan *plan, uint64_t p, uint64_t left) {
+    uint64_t size = w->jobs.pace.items / plan->calls_each;
+    if (size > plan->call_most) size = plan->call_most;
+    if (w->bounds.has_quota && size > w->bounds.quota) size = w->bounds.quota;
+    if (size > TOGETHER) size -= size % TOGETHER;
+    if (size > left) size = left;
+    if (size <= 1) return 1;
+    if (!plan->index || plan->index[p + size - 1] == plan->index[p] + size - 1) return size;
+    for (size = 1; plan->index[p + size] == plan->index[p] + size;) size++; /* neighbouring items */
+    return size;
+}
+
+/* Calls the function for the positions from p to `next`. Returns false if that has failed, and it is to be found of
+ * which of them. */
+static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t p, uint64_t next) {
+    uint64_t item = plan->index ? plan->index[p] : p;
+    const void *in = plan->in ? plan->in + item * plan->in_size : NULL;
+    void *out = plan->out ? plan->out + item * plan->out_size : scratch;
+    w->jobs.call = p;
+    w->call->count = (size_t)(next - p);
+    int code = plan->block_fn(in, out, (size_t)(next - p));
+    if (code | pp_child_forked | pp_leavings_has_float(w->leavings.x87)) {
+        bool blames_none = code && next - p > 1;
+        end_unusual_item(w, plan, p, blames_none ? 0 : code);
+        if (blames_none) {
+            w->call->has_message = false;
+            pp_unfail_items(&w->claimer, plan, p, next);
+            return false;
+        }
+    }
+    if (w->claimer.timed && pp_child_has_output()) pp_work_flush(w);
+    PP_POINT("item ran");
+    pp_finish_item(w->claimer.record, next - 1);
+    return true;
+}
+
+static void look_at_clock(struct worker *w);
+
+/* Items of the chunk are finished; `more`: not the last ones. Calls of the most items are short, or the system's clock
+ * ticks. */
+static void pace_call(struct worker *w, const struct pp_job_plan *plan, uint64_t items, bool more) {
+    struct pp_pace *pace = &w->jobs.pace;
+    uint64_t tick = pp_last_tick();
+    pp_pace_add(pace, items);
+    if (more && (items < plan->call_most || tick != pace->ticked) && pp_pace_is_due(pace, tick)) look_at_clock(w);
+}
+
+/* Runs the chunk, or what others leave of it, call by call; returns where it ends. */
+static uint64_t run_calls(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                          const struct pp_chunk *chunk) {
+    struct pp_record *record = w->claimer.record;
+    uint64_t end = chunk->end, alone = chunk->begin; /* up to there each item has a call of its own */
+    for (uint64_t p = chunk->begin, next; p < end;) {
+        next = p < alone ? p + 1 : p + size_of_call(w, plan, p, end - p);
+        pp_begin_call(record, next);
+        if (!pp_may_begin(record, w->claimer.stretch.expected) && (end = heed(w, p, end)) < next) continue;
+        if (!run_call(w, plan, scratch, p, next)) {
+            alone = next;
+            continue;
+        }
+        pace_call(w, plan, next - p, next < end);
+        p = next;
+    }
+    return end;
+}
+
+/* ---- parts */
+
 /* Items whose arguments lie side by side, and their results: those of a chunk, or one of them. */
 struct part {
     uint64_t begin, end; /* positions */
@@ -63,7 +145,7 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
     return end;
 }
 
-/* A round that lists its items has one item a chunk. */
+/* A round that lists its items has one item a chunk, unless they are those of a block function. */
 static struct part part_of(const struct pp_job_plan *plan, char *scratch, const struct pp_chunk *chunk) {
     struct part part = {.begin = chunk->begin, .end = chunk->end, .out = scratch};
     uint64_t item = plan->index ? plan->index[part.begin] : part.begin;
@@ -92,15 +174,25 @@ static void write_output(struct worker *w, uint64_t last) {
     pp_finish_item(w->claimer.record, last);
 }
 
+static uint64_t run_one_by_one(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                               const struct pp_chunk *chunk) {
+    struct part part = part_of(plan, scratch, chunk);
+    pp_begin_part(&w->claimer);
+    return run_items(w, plan, &part);
+}
+
 /* A kill is of the whole visit, and its victim is the item that runs then; so no swap is needed for each chunk. Returns
- * where the part has ended. */
-static uint64_t run_part(struct worker *w, const struct pp_job_plan *plan, const struct part *part, uint64_t visit) {
-    if (pp_visit_was_killed(&w->claimer, visit)) pp_work_await_kill(w);
-    pp_begin_part(&w->claimer, part->end);
-    uint64_t end = run_items(w, plan, part);
+ * where the chunk has ended. */
+static uint64_t run_in_visit(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                             const struct pp_chunk *chunk, uint64_t visit) {
+    struct pp_claimer *c = &w->claimer;
+    if (pp_visit_was_killed(c, visit)) pp_work_await_kill(w);
+    uint64_t end = plan->block_fn ? run_calls(w, plan, scratch, chunk) : run_one_by_one(w, plan, scratch, chunk);
+    /* The supervisor may have stopped this worker at what it has run last: else the kill would hit the next chunk. */
+    if (c->timed && !pp_may_begin(c->record, c->stretch.expected)) heed(w, end, end);
     write_output(w, end - 1);
     PP_POINT("finished");
-    if (pp_visit_was_killed(&w->claimer, visit)) outlive_kill(w, end);
+    if (pp_visit_was_killed(c, visit)) outlive_kill(w, end);
     return end;
 }
 
@@ -111,32 +203,46 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
     pp_work_retire(w, PP_RETIRED);
 }
 
-/* One swap an item, since the supervisor's clock may kill it where it has no barrier, or counts CPU time; and a look
- * after each, since the worker may have to retire. Returns where the part has ended. */
-static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *plan, const struct part *part) {
+/* Runs one item, or makes one call. Returns false as run_call() does. */
+static bool run_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t p, uint64_t next) {
+    if (plan->block_fn) return run_call(w, plan, scratch, p, next);
+    struct part item = part_of(plan, scratch, &(struct pp_chunk){.begin = p, .end = next});
+    run_items(w, plan, &item);
+    return true;
+}
+
+/* One swap an item or call, since the supervisor's clock may kill it where it has no barrier, or counts CPU time; and a
+ * look after each, since the worker may have to retire. Returns where the chunk has ended. */
+static uint64_t run_with_words(struct worker *w, const struct pp_job_plan *plan, char *scratch,
+                               const struct pp_chunk *chunk) {
     struct pp_claimer *c = &w->claimer;
-    struct part item = *part;
-    for (; item.begin < c->stretch.end; item.begin++) {
-        item.end = item.begin + 1;
+    uint64_t p = chunk->begin, next, alone = plan->block_fn ? p : chunk->end;
+    while (p < c->stretch.end) {
+        next = p < alone ? p + 1 : p + size_of_call(w, plan, p, c->stretch.end - p);
         /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. Not
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
          * what it ran; see settle_chunk(). */
-        if (item.begin != part->begin) pp_work_retire_if_due(w);
-        if (!pp_may_begin(c->record, c->stretch.expected) && heed(w, item.begin, part->end) <= item.begin) break;
+        if (p != chunk->begin) pp_work_retire_if_due(w);
+        if (plan->block_fn) pp_begin_call(c->record, next);
+        if (!pp_may_begin(c->record, c->stretch.expected) && heed(w, p, chunk->end) < next) continue;
         uint64_t now = pp_now();
         pp_leavings_look(&w->leavings, now);
         pp_work_note_start(w, now, plan->cpu_timeout);
-        uint64_t running = pp_begin_item(c, item.begin, now);
+        uint64_t running = pp_begin_item(c, p, now);
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
-        run_items(w, plan, &item);
+        bool finished = run_carefully(w, plan, scratch, p, next);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
         pp_work_check_limits(w, pp_item_word(c), running, (struct pp_limits){plan->timeout, plan->cpu_timeout});
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
-        if (w->bounds.has_quota) w->bounds.quota--;
-        if (item.in) item.in += plan->in_size;
-        if (item.out) item.out += item.out_step;
+        if (!finished) {
+            alone = next;
+            continue;
+        }
+        if (w->bounds.has_quota) w->bounds.quota -= next - p;
+        if (plan->block_fn) pace_call(w, plan, next - p, next < c->stretch.end);
+        p = next;
     }
-    return item.begin;
+    return p;
 }
 
 /* ---- chunks */
@@ -145,8 +251,7 @@ static uint64_t run_part_carefully(struct worker *w, const struct pp_job_plan *p
 static void run_chunk(struct worker *w, const struct pp_job_plan *plan, char *scratch, struct pp_chunk *chunk,
                       uint64_t visit) {
     w->bounds.has_run = true;
-    struct part part = part_of(plan, scratch, chunk);
-    uint64_t end = visit ? run_part(w, plan, &part, visit) : run_part_carefully(w, plan, &part);
+    uint64_t end = visit ? run_in_visit(w, plan, scratch, chunk, visit) : run_with_words(w, plan, scratch, chunk);
     if (end != chunk->end) {
         chunk->end = end;
         chunk->last = (end + plan->block - 1) / plan->block;
@@ -182,7 +287,8 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
         if (!pp_claim_chunk(&w->claimer, plan, pace, most, &chunk)) return true;
         run_chunk(w, plan, scratch, &chunk, visit);
         pp_work_count(w, chunk.end - chunk.begin);
-        looked = pp_pace_is_due(pace, &chunk, pp_last_tick());
+        if (!plan->block_fn) pp_pace_add(pace, chunk.end - chunk.begin); /* each call was added */
+        looked = pp_pace_is_due(pace, pp_last_tick());
         if (looked) look_at_clock(w);
     } while (!plan->fresh && !turn_is_over(w, turn_began, looked));
     return pp_plan_is_used_up(plan);
@@ -243,6 +349,8 @@ static void describe_call(struct worker *w, const struct pp_job_plan *plan) {
     w->call->in_size = plan->in ? plan->in_size : 0;
     w->call->out_size = plan->out_size;
     w->call->sizes = plan->sizes;
+    w->call->fail_item = fail_item;
+    w->call->owner = w;
 }
 
 static void begin_pace(struct worker *w, uint64_t ticket) {
@@ -269,6 +377,7 @@ static bool work_on_job(struct worker *w, uint64_t ticket, uint32_t entry) {
     bool nothing_left = work_through(w, plan, scratch);
     if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w);
     w->call->context = NULL;
+    w->call->count = 0;
     pp_set_busy_since(&w->claimer, 0);
     leave_job(w, ticket, entry, nothing_left ? PP_NOTHING_LEFT : PP_SOMETHING_LEFT);
     return nothing_left;

@@ -3,7 +3,7 @@
  *     step                        function (file)
  *     worker: visit               pp_claim_job(), pp_begin_visit(), pp_leave_job() (worker/claim.c); pp_job_must_stop(),
  *                                 pp_end_visit() (worker/claim.h)
- *     worker: single items        run_part_carefully(), stop_before_item() (worker/work_jobs.c); pp_begin_item()
+ *     worker: single items        run_with_words(), stop_before_item() (worker/work_jobs.c); pp_begin_item()
  *     worker: await               pp_work_await_kill() (worker/worker.c)
  *     caller                      pp_job_stop() (pool/job.c), pp_round_kill() (pool/round.c), pp_record_kill()
  *                                 (shared/record.c), pp_kill_worker() (pool/cancel.c)

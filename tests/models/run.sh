@@ -114,10 +114,11 @@ no_other='-DREPLACED=0 -DK=1'
     holds kills -DW=2 -DITEMS=1
     holds kills -DSINGLE -DD=1
     for bug in STOP_FIRST KILL_FIRST STORE_FREE SAME_NUMBER NO_JOB_LOOK NO_LIFE; do fails kills -DBUG_$bug; done
-    holds stretch -DN=3
-    holds stretch -DN=3 -DFENCED
-    holds stretch -DN=4 -DTHIEVES=1 -DTRIES=2
-    for bug in NO_BARRIER LOOK_FIRST EARLY_LOOK SAME_NUMBER STORE_CUT NO_CLOSE ONE_LOOK; do
+    holds stretch -DN=2
+    holds stretch -DN=3 -DTHIEVES=1 -DFENCED
+    holds stretch -DN=3 -DTHIEVES=1 -DTRIES=2
+    for bug in NO_BARRIER LOOK_FIRST EARLY_LOOK SAME_NUMBER STORE_CUT NO_CLOSE ONE_LOOK NO_UNTIL UNTIL_LATE \
+        NO_LAST_LOOK; do
         fails stretch -DBUG_$bug
     done
     holds freed
@@ -137,8 +138,10 @@ no_other='-DREPLACED=0 -DK=1'
         holds rounds -DK=1
         holds rounds -DREPLACED=0
         holds rounds
-        holds stretch
-        holds stretch -DFENCED
+        holds stretch -DN=3
+        holds stretch -DN=3 -DFENCED
+        holds stretch -DTHIEVES=1 -DTRIES=2
+        holds stretch -DTHIEVES=1 -DTRIES=2 -DFENCED
         holds freed -DROUNDS=3
     fi
 }

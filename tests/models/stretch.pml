@@ -2,17 +2,18 @@
  * overdue, and the worker may die by chance.
  *
  *     step                     function (file)
- *     owner                    run_items() (worker/work_jobs.c), pp_may_begin() (worker/claim.h), pp_heed() (worker/claim.c)
+ *     owner                    run_calls(), and run_items() with one position a call (worker/work_jobs.c), pp_may_begin()
+ *                              (worker/claim.h), pp_heed() (worker/claim.c), the last look in run_in_visit()
  *     thief                    pp_stretch_take() (shared/stretch.c), with pp_barrier()
  *     death                    pp_stretch_close() (shared/stretch.c), then pp_record_snapshot()
  *     clock                    how an item that is overdue can be told from the next one
  *
- * The owner's only plain stores are those of its position; they wait in its store buffer, which the processor empties
- * at any time. A barrier empties it, and so does a swap of the owner's. The bound is one word: the number of the run,
+ * The owner's only plain stores are those of its position and of the end of its call (`until`); they wait in its store
+ * buffer, which the processor empties at any time. A barrier empties it, and so does a swap of the owner's. The bound is one word: the number of the run,
  * the end, and whether the owner is to look up (HALTED) or must not go on (CLOSED).
  *
- * Properties: no position is run twice, and in the end each has been run once, or is the victim; the clock kills the
- * position that it saw, or nothing.
+ * Properties: no position is run twice, and in the end each has been run once, or is one of those of the call that is
+ * the victim; the clock kills the call that it saw, or nothing.
  *
  * Mutants:
  *     BUG_NO_BARRIER    neither thief nor clock lets a barrier pass through the owner
@@ -22,6 +23,9 @@
  *     BUG_STORE_CUT     the thief stores the new end instead of swapping it
  *     BUG_NO_CLOSE      what the dead worker left is read, but its bound is not closed
  *     BUG_ONE_LOOK      the clock does not look at the position again after the barrier
+ *     BUG_NO_UNTIL      a thief takes a call to have one position
+ *     BUG_UNTIL_LATE    the owner stores the end of its call after the look at the bound
+ *     BUG_NO_LAST_LOOK  the owner does not look at the bound once it has finished the last position
  * FENCED: the owner has a fence between its store and its look, and there are no barriers. */
 #ifndef N
 #define N 4
@@ -42,66 +46,92 @@
 
 short bound = WORD(0, N, OPEN);
 byte position, stored;           /* the owner's position in memory, and as the owner has stored it */
+byte until, stored_until;        /* likewise the end of its call */
 byte runs[N];
-byte body = 255;                 /* ghost: the position that the owner runs */
-bool doomed, dead, settled, owner_done; byte victim = 255; byte idle_thieves;
+byte body = 255;                 /* ghost: the first position of the call that the owner runs */
+bool doomed, dead, settled, owner_done; byte victim = 255, victim_end; byte idle_thieves;
 
+#define EMPTY (position == stored && until == stored_until)
 #if defined(BUG_NO_BARRIER) || defined(FENCED)
 #define BARRIER true
 #else
-#define BARRIER position == stored
+#define BARRIER EMPTY
 #endif
 #define S(x) atomic { if :: doomed -> goto died :: else -> x fi }
 
 active proctype buffer() {
 end_buffer:
-    do :: atomic { position < stored -> position++ } od
+    do
+    :: atomic { position < stored -> position++ }
+    :: atomic { until < stored_until -> until++ }
+    :: atomic { until > stored_until -> until = stored_until } /* the call became shorter */
+    od
+}
+
+/* The bound as the owner finds it is `w`: what the owner makes of it. */
+inline heed() {
+    do
+    :: w == mine -> break
+    :: w != mine && STATE(w) == OPEN -> mine = w; e = END(w); break
+    :: w != mine && STATE(w) == HALTED ->
+        atomic {
+            (doomed || EMPTY);   /* the swap empties the buffer */
+            if
+            :: doomed -> goto died
+            :: !doomed && bound == w ->
+#ifdef BUG_SAME_NUMBER
+                bound = WORD(RUN(w), END(w), OPEN);
+#else
+                bound = WORD(RUN(w) + 1, END(w), OPEN);
+#endif
+                w = bound
+            :: else -> w = bound
+            fi
+        }
+    :: w != mine && STATE(w) == CLOSED -> (doomed); goto died
+    od
 }
 
 active proctype owner() {
-    byte p = 0, e = N; short mine = WORD(0, N, OPEN), w;
+    byte p = 0, e = N, q; short mine = WORD(0, N, OPEN), w;
     do
     :: p < e ->
+        if :: q = p + 1 :: p + 1 < e -> q = p + 2 fi;
 #ifdef BUG_LOOK_FIRST
         S(w = bound);
         S(stored = p);
+        S(stored_until = q);
 #else
         S(stored = p);
+#ifndef BUG_UNTIL_LATE
+        S(stored_until = q);
+#endif
 #ifdef FENCED
-        atomic { (doomed || position == stored); if :: doomed -> goto died :: else fi };
+        atomic { (doomed || EMPTY); if :: doomed -> goto died :: else fi };
 #endif
         S(w = bound);
 #endif
-        do
-        :: w == mine -> break
-        :: w != mine && STATE(w) == OPEN -> mine = w; e = END(w); break
-        :: w != mine && STATE(w) == HALTED ->
-            atomic {
-                (doomed || position == stored);   /* the swap empties the buffer */
-                if
-                :: doomed -> goto died
-                :: !doomed && bound == w ->
-#ifdef BUG_SAME_NUMBER
-                    bound = WORD(RUN(w), END(w), OPEN);
-#else
-                    bound = WORD(RUN(w) + 1, END(w), OPEN);
+        heed();
+#ifdef BUG_UNTIL_LATE
+        S(stored_until = q);
 #endif
-                    w = bound
-                :: else -> w = bound
-                fi
-            }
-        :: w != mine && STATE(w) == CLOSED -> (doomed); goto died
-        od;
         if
-        :: p >= e -> break
-        :: else
-        fi;
-        S(body = p; runs[p]++; assert(runs[p] == 1));
-        S(body = 255);
-        p++
+        :: q > e -> skip /* a shorter call, or none */
+        :: else ->
+            S(body = p; do :: p < q -> runs[p]++; assert(runs[p] == 1); p++ :: else -> break od);
+            S(body = 255)
+        fi
     :: else -> break
     od;
-    S(stored = p; owner_done = true);
+    S(stored = p);
+#ifndef BUG_NO_LAST_LOOK
+#ifdef FENCED
+    atomic { (doomed || EMPTY); if :: doomed -> goto died :: else fi };
+#endif
+    S(w = bound);
+    heed();
+#endif
+    S(owner_done = true);
     goto out;
 died:
     dead = true;
@@ -109,9 +139,14 @@ out:
     skip
 }
 
+#ifdef BUG_NO_UNTIL
+#define LOOK b = position + 1
+#else
+#define LOOK b = position + 1; if :: until > b -> b = until :: else fi
+#endif
 /* Takes and runs positions. */
 proctype thief() {
-    short w; byte p, e, q, tries = 0;
+    short w; byte b, e, q, tries = 0;
     do
     :: tries < TRIES ->
         tries++;
@@ -120,16 +155,16 @@ proctype thief() {
         if
         :: STATE(w) == HALTED ->
 #ifdef BUG_EARLY_LOOK
-            p = position;
+            LOOK;
 #endif
             BARRIER;
 #ifndef BUG_EARLY_LOOK
-            p = position;
+            LOOK;
 #endif
             e = END(w);
             if
-            :: p + 1 < e ->
-                q = p + 1;
+            :: b < e ->
+                q = b;
                 do :: q + 1 < e -> q++ :: break od;
                 atomic {
                     if
@@ -170,12 +205,12 @@ active proctype supervisor() {
 #endif
             atomic {
                 if
-                :: p == q && bound == w -> bound = WORD(RUN(w), END(w), CLOSED); seen = p
+                :: p == q && p < END(w) && bound == w -> bound = WORD(RUN(w), END(w), CLOSED); seen = p
                 :: else
                 fi
             };
             if
-            :: seen != 255 -> atomic { assert(body == seen || body == 255); doomed = true }
+            :: seen != 255 -> atomic { assert((body == seen || body == 255) && !owner_done); doomed = true }
             :: else
             fi
         :: else
@@ -186,7 +221,7 @@ active proctype supervisor() {
         (dead || owner_done);
         if
         :: dead ->
-            (position == stored);
+            EMPTY;
             atomic {
                 w = bound;
 #ifndef BUG_NO_CLOSE
@@ -194,12 +229,13 @@ active proctype supervisor() {
 #endif
             };
             atomic {
-                p = position; e = END(w); q = 0;
-                if :: seen != 255 && p == seen + 1 -> p = seen :: else fi; /* what the clock has killed counts as run */
-                if :: seen != 255 -> victim = p :: else -> if :: p < N && p < e && runs[p] > 0 -> victim = p :: else fi fi;
-                q = p;
+                p = position; e = END(w); victim_end = until;
+                if :: seen != 255 && p > seen -> victim_end = p; p = seen :: else fi; /* the clock has killed it */
+                if :: victim_end > e -> victim_end = e :: else fi;
+                victim = p; q = p;
+                if :: victim_end > p -> q = victim_end :: else fi;
                 do
-                :: q < e -> if :: q == victim :: else -> runs[q]++; assert(runs[q] == 1) fi; q++
+                :: q < e -> runs[q]++; assert(runs[q] == 1); q++
                 :: else -> break
                 od
             }
@@ -212,7 +248,7 @@ active proctype supervisor() {
     atomic {
         q = 0;
         do
-        :: q < N -> assert(runs[q] == 1 || q == victim); q++
+        :: q < N -> assert(runs[q] == 1 || (q >= victim && q < victim_end)); q++
         :: else -> break
         od
     }
