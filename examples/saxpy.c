@@ -1,7 +1,7 @@
 /* Python:  dask.array.map_blocks(lambda x, y: 2.5 * x + y, x, y)
  * Shows a block function beside one for an item: z = a x + y over a million floats. The block function has a loop,
- * which the compiler vectorises; y is found by the index of the first item. Were an element to crash or hang in it, that
- * element alone would fail, as by items. Run it without arguments. */
+ * which the compiler vectorises; y is found by the index of the first item. Were an element to crash or hang in it,
+ * that element alone would fail, as by items. Run it without arguments. */
 #include <parpool.h>
 #include <stdio.h>
 #include <string.h>
