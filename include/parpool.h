@@ -77,7 +77,7 @@ struct pool_options {
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
-    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure;
+    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture;
     int idle_timeout; size_t stack_size;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
@@ -291,6 +291,12 @@ enum {
  *   fresh_after_failure  a worker whose task or item has failed (POOL_EFAILED) is replaced, as one that died always is,
  *                    before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
  *                    With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
+ *   capture          what initializer, tasks and finalizer print to stdout and stderr, their children too, comes to the
+ *                    program's own once the task or item is done or has died, each line with the function and
+ *                    task_index(): "[decode 58] no header". The last line of one that died or was killed, of stderr if
+ *                    it has any, is in its failure's message. stdout is line-buffered then, and neither is a terminal.
+ *                    A line costs a microsecond or two, a silent item 2 ns. Of a death, what nobody reads within 100 ms
+ *                    is lost. Each worker takes two descriptors, or prints as without it. For POOL_PROCESSES.
  *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
  *                    them may end so. 0: never. For POOL_PROCESSES.
  *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
@@ -417,7 +423,7 @@ struct pool_worker_stats {
     uint64_t tasks;     /* tasks and items that this worker has run since it was started or replaced */
     uint64_t busy_ns;   /* ns that it has spent on them, up to now */
     size_t peak_memory; /* most bytes of private memory that process `pid` has had, to a MiB or two; 0: not known */
-    pool_fn *fn;        /* what it runs just now; NULL: nothing */
+    pool_fn *fn;        /* what it runs just now, a block function too; NULL: nothing */
     size_t item;        /* task_index() there */
     uint64_t item_ns;   /* ns since it began that or, where tasks and items are short, some at a time; 0: not known */
 };

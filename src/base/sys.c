@@ -232,6 +232,17 @@ ssize_t pp_write(int fd, const void *data, size_t size) {
     return n;
 }
 
+#ifndef PIPE_BUF
+#define PIPE_BUF 512
+#endif
+
+/* Where so many bytes can be written, a write of them does not block. */
+ssize_t pp_write_until(int fd, const void *data, size_t size, uint64_t deadline) {
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    if (pp_poll(&out, 1, deadline) <= 0) return 0;
+    return pp_write(fd, data, size < PIPE_BUF ? size : PIPE_BUF);
+}
+
 int pp_poll(struct pollfd *fds, nfds_t count, uint64_t deadline) {
     for (;;) {
         int timeout = -1;

@@ -116,6 +116,11 @@ void pp_close(int *fd);
 /* One call each, repeated if a signal interrupts it. */
 ssize_t pp_read(int fd, void *data, size_t size);
 ssize_t pp_write(int fd, const void *data, size_t size);
+/* The same, at most as much as a pipe takes as a whole, but waits for a reader until the deadline only, ns of pp_now().
+ * Returns the bytes written; 0 or less: none. */
+ssize_t pp_write_until(int fd, const void *data, size_t size, uint64_t deadline);
+/* Returns a new file of so many zeros that has no name, or -1. It is close-on-exec and above 2. */
+int pp_nameless_file(size_t size);
 /* Reads the beginning of a file, at most room - 1 characters, as a string. Returns false if it cannot be read. */
 bool pp_read_text(const char *path, char *text, size_t room);
 

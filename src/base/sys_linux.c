@@ -96,7 +96,7 @@ bool pp_give_back(char *begin, size_t size) {
 enum { CLOSE_ON_EXEC = 1, ALLOW_SEALING = 2, NOEXEC_SEAL = 8, ADD_SEALS = 1033 };
 enum { SEAL_SEAL = 1, SEAL_SHRINK = 2, SEAL_GROW = 4, SEAL_FUTURE_WRITE = 16 };
 
-static int make_memory_file(size_t size) {
+int pp_nameless_file(size_t size) {
     struct rlimit files;
     if (FAULT("memfd_create", ENOSYS)) return -1;
     /* A file that is too long for the limit would end the program by a signal. */
@@ -119,7 +119,7 @@ static int open_again(int fd, int flags) {
 /* Without /proc the file is sealed: its descriptor maps nothing any more that can be written. Then the memory cannot be
  * given back either, so that is the second choice. */
 int pp_map_with_reader(char *begin, size_t size, int *fd) {
-    int file = make_memory_file(size);
+    int file = pp_nameless_file(size);
     if (file < 0) return errno == EMFILE || errno == ENFILE ? errno : ENOSYS;
     void *address = mmap(begin, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, 0);
     if (address == MAP_FAILED) {

@@ -2,7 +2,9 @@
 #include "base/sys_platform.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 uint64_t pp_last_tick(void) {
@@ -103,6 +105,18 @@ bool pp_sys_detach(pid_t pid, int signal) {
 
 int pp_sys_pipe(int fds[2]) {
     return pipe(fds);
+}
+
+int pp_nameless_file(size_t size) {
+    char name[] = "/tmp/parpool-XXXXXX";
+    struct rlimit files;
+    if (FAULT("file", ENOSYS)) return -1;
+    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < size) return -1;
+    int fd = mkstemp(name);
+    if (fd >= 0) unlink(name);
+    if (fd >= 0 && (pp_sys_above_standard(&fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) || ftruncate(fd, (off_t)size)))
+        pp_close(&fd);
+    return fd;
 }
 
 int pp_watch_process(pid_t pid) {

@@ -18,17 +18,15 @@ struct view {
     uint64_t deadline; /* 0: nothing more is written */
 };
 
-/* A write to a pipe that can be written does not block, as the line is short. */
 __attribute__((format(printf, 2, 3))) static void say(struct view *view, const char *format, ...) {
     char line[LINE];
-    struct pollfd out = {.fd = view->fd, .events = POLLOUT};
     va_list values;
     va_start(values, format);
     int length = vsnprintf(line, sizeof line, format, values);
     va_end(values);
     if (view->deadline == 0 || length <= 0) return;
     if (length >= LINE) line[length = LINE - 1] = '\n';
-    if (pp_poll(&out, 1, view->deadline) <= 0 || pp_write(view->fd, line, (size_t)length) < 0) view->deadline = 0;
+    if (pp_write_until(view->fd, line, (size_t)length, view->deadline) <= 0) view->deadline = 0;
 }
 
 static void say_jobs(struct view *view, const struct pp_shared *shared) {
@@ -39,7 +37,7 @@ static void say_jobs(struct view *view, const struct pp_shared *shared) {
         char label[PP_SYMBOL_LABEL];
         if (!pp_plan_copy(shared, entry, &plan)) continue;
         pp_plan_count(&plan, &done, &failed);
-        pp_symbol_label(plan.fn, label);
+        pp_symbol_label(pp_plan_function(&plan), label);
         say(view, "  job of %s: %" PRIu64 " of %" PRIu64 " items done (%.1f %%), %" PRIu64 " failed%s\n", label, done,
             plan.count, 100 * (double)done / (double)plan.count, failed,
             plan.index ? "; those that deaths have left over" : "");

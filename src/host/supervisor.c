@@ -8,11 +8,14 @@
 
 #include "base/sys.h"
 #include "host/live.h"
+#include "host/signals.h"
 #include "host/staff.h"
+#include "shared/activity.h"
 #include "shared/command.h"
 #include "shared/notice.h"
 #include "shared/timer.h"
 #include "shared/worker_life.h"
+#include "worker/capture.h"
 #include "worker/child.h"
 #include "worker/crash.h"
 #include "worker/frame.h"
@@ -27,9 +30,9 @@
 struct supervisor {
     struct pp_shared *shared;
     const struct pp_supervisor_setup *setup;
-    int signal_pipe[2], caller_pidfd;
+    struct pp_signals signals;
+    int caller_pidfd;
     bool elsewhere; /* in another pid namespace than the caller */
-    struct sigaction own_question; /* what SIGUSR1 did in the program, and does in workers */
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
@@ -43,50 +46,16 @@ struct supervisor {
     pid_t corpses[PP_WORKERS];
     uint32_t corpse_count;
     struct pp_timer timer;
+    struct pp_capture *capture; /* NULL: output of workers is not caught */
     uint64_t next_check;
     bool broken;   /* the caller was told so */
     bool all_died; /* likewise, since PP_RESET; from then to PP_RESUME the staff is paused */
 };
 
-/* The write end of the pipe by which signals wake poll(). */
-static int signal_pipe_end;
-static volatile sig_atomic_t was_asked; /* SIGUSR1 has come */
-
-static void on_child(int signal) {
-    (void)signal;
-    int code = errno;
-    ssize_t n = write(signal_pipe_end, "", 1);
-    (void)n; /* a full pipe wakes poll() all the same */
-    errno = code;
-}
-
-/* Somebody wants to know what the pool does. */
-static void on_question(int signal) {
-    was_asked = 1;
-    on_child(signal);
-}
-
 /* The caller reads the notice when it finds the supervisor gone. */
 static noreturn void give_up(struct pp_shared *shared, int code) {
     pp_notice_write(shared, &(struct pp_notice){.kind = PP_POOL_BROKEN, .code = code});
     pp_child_exit(1);
-}
-
-static void watch_signals(struct supervisor *s) {
-    if (pp_pipe(s->signal_pipe, -1)) give_up(s->shared, POOL_EAGAIN);
-    signal_pipe_end = s->signal_pipe[1];
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_child;
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGCHLD, &action, NULL);
-    action.sa_handler = on_question;
-    sigaction(SIGUSR1, &action, &s->own_question);
-    sigset_t others;
-    sigfillset(&others);
-    sigdelset(&others, SIGCHLD);
-    sigdelset(&others, SIGUSR1);
-    sigprocmask(SIG_SETMASK, &others, NULL);
 }
 
 /* The command pipe tells of the caller's end, unless a child of the caller holds its write end. A pidfd always tells;
@@ -123,18 +92,19 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
     pp_child_begin_worker(supervisor, number, s->setup->options->keep_oom_score);
-    sigaction(SIGUSR1, &s->own_question, NULL);
+    pp_signals_end(&s->signals);
     int command_pipe = s->setup->command_pipe, lifeline = s->setup->lifeline;
     pp_close(&command_pipe);
     pp_close(&lifeline);
-    pp_close(&s->signal_pipe[0]);
-    pp_close(&s->signal_pipe[1]);
     pp_close(&s->caller_pidfd);
     pp_own_write_end(s->setup->bell);
     if (!pp_shared_protect(s->shared)) pp_child_exit(1);
+    struct pp_captured captured;
+    pp_captured_begin(&captured, s->capture, number);
     struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
                                     .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
-                                    .follows_corpse = s->had_corpse[number]};
+                                    .follows_corpse = s->had_corpse[number],
+                                    .captured = s->capture ? &captured : NULL};
     if (s->setup->stack.base) pp_frame_run_on(&s->setup->stack, work, &setup);
     work(&setup);
     pp_child_exit(1);
@@ -143,6 +113,7 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
 static bool start_worker(struct supervisor *s, uint32_t number) {
     struct pp_control *control = s->shared->control;
     uint32_t life = pp_life_begin(s->shared, number);
+    if (s->capture) pp_capture_prepare(s->capture, number);
     pid_t self = getpid(), pid = pp_fork();
     if (pid < 0) return false;
     if (pid == 0) be_worker(s, number, life, self);
@@ -208,6 +179,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     int status = s->statuses[w];
     struct pp_notice death = pp_life_describe(s->shared, w, s->pids[w], status);
     pp_timer_amend(&s->timer, &death);
+    if (s->capture) memcpy(death.said, s->capture->said[w], sizeof death.said);
     death.reset = s->staff.paused && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
     death.init_overdue = s->init_overdue[w];
     death.lingers = s->lingers[w];
@@ -219,11 +191,19 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     ring_for_caller(s);
 }
 
+/* Passes on what the worker has printed. */
+static void bury(struct supervisor *s, uint32_t w) {
+    if (!s->capture) return;
+    struct pp_activity at = pp_activity_of(s->shared, w);
+    pp_capture_bury(s->capture, w, at.fn, at.item);
+}
+
 /* The worker has ended, or will never run again. */
 static void note_death(struct supervisor *s, uint32_t w, int status, bool lingers) {
     s->staff.states[w] = PP_DEAD;
     s->statuses[w] = status;
     s->lingers[w] = lingers;
+    bury(s, w);
 }
 
 /* ---- corpses: see worker_life.h */
@@ -339,11 +319,10 @@ static void reap(struct supervisor *s) {
 
 /* Waits for a worker that was killed, but not for a corpse. SIGCHLD wakes the wait. */
 static void await_end(struct supervisor *s, pid_t pid, uint64_t deadline) {
-    struct pollfd children = {.fd = s->signal_pipe[0], .events = POLLIN};
-    char bytes[256];
+    struct pollfd children = {.fd = s->signals.pipe[0], .events = POLLIN};
     while (!pp_has_ended(pid) && pp_now() < deadline) {
         pp_poll(&children, 1, deadline);
-        while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+        pp_signals_take(&s->signals);
     }
     if (pp_has_ended(pid)) pp_wait_child(pid, NULL);
 }
@@ -355,6 +334,7 @@ static noreturn void end_all(struct supervisor *s) {
         if (s->staff.states[w] == PP_ALIVE) {
             await_end(s, s->pids[w], deadline);
             note_group(s, s->pids[w]);
+            bury(s, w);
         }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
@@ -424,27 +404,21 @@ static void wait_for_events(struct supervisor *s) {
     for (int i = 0; i < 2; i++)
         if (others[i] < deadline) deadline = others[i];
     struct pollfd fds[] = {{.fd = s->setup->command_pipe, .events = POLLIN},
-                           {.fd = s->signal_pipe[0], .events = POLLIN},
+                           {.fd = s->signals.pipe[0], .events = POLLIN},
                            {.fd = s->caller_pidfd, .events = POLLIN}};
     uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
     int found = pp_poll(fds, 3, look < deadline ? look : deadline);
     if (caller_has_gone(s)) end_all(s);
     if (found <= 0) return;
-    char bytes[256];
-    if (fds[1].revents) while (pp_read(s->signal_pipe[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    if (fds[1].revents) pp_signals_take(&s->signals);
     if (fds[0].revents) take_commands(s);
     if (fds[2].revents) end_all(s);
-}
-
-static void answer(const struct supervisor *s) {
-    was_asked = 0;
-    pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
 }
 
 static void supervise(void *supervisor) {
     struct supervisor *s = supervisor;
     for (;;) {
-        if (was_asked) answer(s);
+        if (pp_signals_asked()) pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
         reap(s);
         leave_corpses(s);
         finish_reaped(s);
@@ -465,6 +439,7 @@ static struct supervisor *make_supervisor(const struct pp_supervisor_setup *setu
     s->shared = setup->shared;
     s->setup = setup;
     s->next_check = UINT64_MAX;
+    if (setup->options->capture && !(s->capture = pp_capture_new())) give_up(setup->shared, POOL_ENOMEM);
     return s;
 }
 
@@ -473,7 +448,7 @@ void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     pp_crash_begin();
     struct supervisor *s = make_supervisor(setup);
     pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
-    watch_signals(s);
+    if (!pp_signals_begin(&s->signals)) give_up(setup->shared, POOL_EAGAIN);
     watch_caller(s);
     pp_frame_run(supervise, s);
 }

@@ -100,6 +100,8 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         if (notice->reset) return;
         describe_end(failure, notice);
     }
+    if (notice->said[0]) add(failure, "; it said: ");
+    add(failure, notice->said);
 }
 
 static void describe_refusal(struct pool_failure *failure, int code) {

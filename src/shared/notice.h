@@ -17,6 +17,8 @@
 #include "shared/record.h"
 #include "shared/shared.h"
 
+#define PP_SAID 128 /* bytes of what a victim said last, with the end */
+
 /* A death, that a corpse has gone, that a reset has killed all workers, or that the pool can have none. */
 struct pp_notice {
     enum { PP_WORKER_DIED, PP_CORPSE_GONE, PP_ALL_DIED /* since PP_RESET */, PP_POOL_BROKEN } kind;
@@ -30,6 +32,7 @@ struct pp_notice {
     bool lingers; /* the worker is a corpse: see worker_life.h */
     struct pp_snapshot left;   /* what the worker's record said in the end: untrusted */
     struct pp_last_words last; /* likewise */
+    char said[PP_SAID]; /* the last line that the victim printed, with pool_options.capture; one line; "": not known */
 };
 
 /* Why workers are missing: a code, POOL_EAGAIN or POOL_EDIED, and a status as in struct pp_notice. */

@@ -72,6 +72,11 @@ struct pp_job_plan {
     uint32_t errors_room;
 };
 
+/* The function of the job, to be named or compared, whichever of the two it is. */
+static inline pool_fn *pp_plan_function(const struct pp_job_plan *plan) {
+    return plan->fn ? plan->fn : (pool_fn *)(uintptr_t)plan->block_fn;
+}
+
 /* Positions [begin, end), which lie in blocks [first, last). */
 struct pp_chunk {
     uint64_t first, last, begin, end;

@@ -19,6 +19,7 @@
 #include "shared/limit.h"
 #include "shared/plan.h"
 #include "shared/shared.h"
+#include "worker/capture.h"
 #include "worker/child.h"
 #include "worker/claim.h"
 #include "worker/leavings.h"
@@ -106,6 +107,7 @@ struct worker {
     struct pp_worker_jobs jobs;
     struct pp_worker_relief relief;
     struct pp_child_output output;
+    struct pp_captured *captured; /* NULL: what tasks print is not caught */
     struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;
@@ -127,9 +129,13 @@ noreturn void pp_work_await_kill(struct worker *w);
 void pp_work_note_start(struct worker *w, uint64_t now, int32_t cpu_timeout);
 void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64_t running,
                           struct pp_limits limits);
+/* Passes on what the task or item has printed, if that is caught. */
+void pp_work_pass_on(struct worker *w);
 /* Writes the output of a task before its process may die. */
-static inline void pp_work_flush(const struct worker *w) {
-    if (!w->ends) pp_child_flush();
+static inline void pp_work_flush(struct worker *w) {
+    if (w->ends) return;
+    pp_child_flush();
+    if (w->captured && pp_captured_any(w->captured)) pp_work_pass_on(w);
 }
 /* Ends its life by itself. why: PP_RETIRED… */
 noreturn void pp_work_retire(struct worker *w, uint32_t why);

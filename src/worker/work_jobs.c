@@ -71,7 +71,7 @@ static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scr
             return false;
         }
     }
-    if (w->claimer.timed && pp_child_has_output()) pp_work_flush(w);
+    if (w->captured || (w->claimer.timed && pp_child_has_output())) pp_work_flush(w);
     PP_POINT("item ran");
     pp_finish_item(w->claimer.record, next - 1);
     return true;
@@ -126,8 +126,9 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
     uint64_t end = part->end, expected = w->claimer.stretch.expected;
     struct pp_record *record = w->claimer.record;
     uint16_t x87 = w->leavings.x87;
-    bool timed = w->claimer.timed;
+    bool eager = w->claimer.timed || w->captured;
     struct pp_child_output output = w->output;
+    const struct pp_captured *captured = w->captured;
     for (uint64_t p = part->begin; p < end; p++) {
         if (!pp_may_begin(record, expected)) {
             end = heed(w, p, end);
@@ -136,7 +137,8 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
         }
         int code = fn((const void *)in, (void *)out);
         if (code | pp_child_forked | pp_leavings_has_float(x87)) end_unusual_item(w, plan, p, code);
-        if (timed && *output.place != *output.begin) pp_work_flush(w); /* the time-out counts until it is written */
+        /* The time-out counts until it is written, and a line that is caught has its item's number. */
+        if (eager && (*output.place != *output.begin || (captured && pp_captured_any(captured)))) pp_work_flush(w);
         PP_POINT("item ran");
         pp_finish_item(record, p);
         in += in_step;
@@ -170,7 +172,7 @@ static void write_output(struct worker *w, uint64_t last) {
     if (w->ends || !pp_child_has_output()) return;
     pp_unfinish_item(&w->claimer, last);
     PP_POINT("writing");
-    pp_child_flush();
+    pp_work_flush(w);
     pp_finish_item(w->claimer.record, last);
 }
 

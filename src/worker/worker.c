@@ -62,6 +62,12 @@ void pp_work_check_limits(const struct worker *w, _Atomic uint64_t *word, uint64
         pp_state_kill(word, running, PP_SPENT);
 }
 
+void pp_work_pass_on(struct worker *w) {
+    const struct pp_call *call = w->call;
+    pool_fn *fn = !call->running ? NULL : w->jobs.plan ? pp_plan_function(w->jobs.plan) : call->desc->fn;
+    pp_captured_pass(w->captured, fn, task_index());
+}
+
 void pp_work_end_forked(void) {
     pp_child_flush();
     pp_child_exit(0);
@@ -209,7 +215,8 @@ static bool held_back(struct worker *w) {
 
 void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
-    *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse};
+    *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse,
+                         .captured = setup->captured};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
     w->output = pp_child_output();
     w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow() && pp_barrier();

@@ -14,6 +14,8 @@
 
 #include "shared/shared.h"
 
+struct pp_captured;
+
 /* What a worker is started with. */
 struct pp_worker_setup {
     struct pp_shared *shared;
@@ -22,6 +24,7 @@ struct pp_worker_setup {
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
     bool follows_corpse; /* a worker of this number is, or was, a corpse: see worker_life.h */
+    struct pp_captured *captured; /* where what it prints goes; NULL: where the program's output goes */
     /* NULL: the worker is a process. Its supervisor kills it, and it exits when its life ends. Else nothing can kill
      * it: it checks its own time-outs and ends when control->ending says so. Its life ends by a longjmp() to here,
      * never from within a task; what it leaves in shared memory is what a death at that point would leave. */
