@@ -18,7 +18,8 @@ static struct pp_activity item_of(const struct pp_shared *shared, const struct p
     if (ticket == 0 || !find_plan(shared, ticket, &plan)) return (struct pp_activity){.fn = NULL};
     uint64_t position = atomic_load_explicit(&record->progress, memory_order_acquire);
     if (position >= plan.count) return (struct pp_activity){.fn = NULL};
-    return (struct pp_activity){.fn = pp_plan_function(&plan), .is_item = true, .item = plan.index ? plan.index[position] : position};
+    return (struct pp_activity){.fn = pp_plan_function(&plan), .is_item = true,
+                                .item = plan.index ? plan.index[position] : position};
 }
 
 static struct pp_activity task_of(const struct pp_shared *shared, uint32_t worker, const struct pp_record *record) {
