@@ -64,7 +64,7 @@ struct pool_failure { /* why something failed */
     size_t index;      /* the item, in a job, a stream or a reduction; else 0 */
     int code;          /* what fn returned (POOL_EFAILED), or the initializer (POOL_EINIT); exit status (POOL_EDIED) */
     int signal;        /* that killed the worker (POOL_EDIED); else 0 */
-    int cause; size_t dependency; /* POOL_EDEPENDENCY: see FIELDS; else 0 */
+    int cause; size_t dependency; uintptr_t frames[8]; /* see FIELDS; else 0 */
     pid_t worker;      /* the process that ran the task; 0: none, or not known */
     char message[256]; /* one line; text of a task with \n or \x1b for such characters, as given to task_fail() */
 };
@@ -356,6 +356,10 @@ enum {
  * FIELDS of struct pool_failure
  *   cause       the error of the task or job that failed first, by itself. The fields but error describe that.
  *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
+ *   frames      POOL_EDIED: addresses of code, 0 behind the last: where the worker crashed, then where its callers go
+ *               on, up to the task; of abort() and raise(), the first outside the C library. The message has them as
+ *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process has
+ *               killed the worker, a task handles the signal itself, or the system is not Linux on x86-64 or AArch64.
  *
  * FIELDS of struct pool_task
  *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.

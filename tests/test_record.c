@@ -162,12 +162,20 @@ TEST_CASE(a_snapshot_has_the_claimed_and_the_running_tasks) {
 TEST_CASE(last_words_are_read_as_they_were_left) {
     struct pp_record *record = begin();
     assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
-    pp_last_words_leave(&memory, WORKER, PP_LAST_FAULT, 0, &memory, NULL);
+    const struct pp_last_words fault = {.kind = PP_LAST_FAULT, .signal = 11, .address = 16, .frames = {100, 5}};
+    pp_last_words_leave(&memory, WORKER, &fault, NULL);
     struct pp_last_words words = pp_last_words(&memory, WORKER);
-    assert_true(words.kind == PP_LAST_FAULT && words.address == (uint64_t)(uintptr_t)&memory && !words.type[0]);
-    pp_last_words_leave(&memory, WORKER, PP_LAST_TERMINATE, 0, NULL, "std::exception");
+    assert_true(words.kind == PP_LAST_FAULT && words.signal == 11 && words.address == 16 && !words.text[0]);
+    assert_true(words.frames[0] == 100 && words.frames[1] == 0);
+    for (uint64_t i = 0; i < PP_LAST_FRAMES - 1; i++) pp_last_words_callers(&memory, WORKER)[i] = 101 + i;
     words = pp_last_words(&memory, WORKER);
-    assert_true(words.kind == PP_LAST_TERMINATE && strcmp(words.type, "std::exception") == 0);
+    for (uint64_t i = 0; i < PP_LAST_FRAMES - 1; i++) assert_int_equal(words.frames[i], 100 + i);
+    assert_int_equal(words.frames[PP_LAST_FRAMES - 1], 0); /* there is an end, whatever was written */
+    pp_last_words_leave(&memory, WORKER, &(struct pp_last_words){.kind = PP_LAST_TERMINATE}, "std::exception");
+    words = pp_last_words(&memory, WORKER);
+    assert_true(words.kind == PP_LAST_TERMINATE && strcmp(words.text, "std::exception") == 0);
+    pp_last_words_add(&memory, WORKER, "another");
+    assert_true(strcmp(pp_last_words(&memory, WORKER).text, "another") == 0);
     pp_record_begin_life(record);
     assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
     pp_shared_unmake(&memory);
@@ -178,8 +186,8 @@ TEST_CASE(overwritten_last_words_are_cut_and_printable) {
     memset(&memory.last_words[WORKER], 0x1b, sizeof memory.last_words[WORKER]);
     atomic_store(&record->last, PP_LAST_TERMINATE);
     struct pp_last_words words = pp_last_words(&memory, WORKER);
-    assert_true(strlen(words.type) > sizeof words.type - 5);
-    for (size_t i = 0; words.type[i]; i++) assert_int_equal(words.type[i], "\\x1b"[i % 4]);
+    assert_true(strlen(words.text) > sizeof words.text - 5);
+    for (size_t i = 0; words.text[i]; i++) assert_int_equal(words.text[i], "\\x1b"[i % 4]);
     atomic_store(&record->last, 12345);
     assert_int_equal(pp_last_words(&memory, WORKER).kind, PP_LAST_NOTHING);
     pp_shared_unmake(&memory);

@@ -18,7 +18,7 @@ struct pp_module {
     char path[PP_MODULE_PATH]; /* of its file; cut if it is longer */
     uintptr_t base;            /* an address less this is one in the file; 0: the file has addresses of the process */
     bool is_program;           /* and no library */
-    bool is_code;              /* what lies at the address may be executed */
+    bool is_code, is_readable; /* what lies at the address may be executed, read */
     /* What tells the module from all others, and from another build of itself: its GNU build id, or of longer ones the
      * begin. If it has none, a hash of its read-only segments in memory. */
     unsigned char id[PP_MODULE_ID];

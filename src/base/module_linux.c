@@ -81,6 +81,7 @@ static int look_for_address(struct dl_phdr_info *info, size_t size, void *arg) {
     module->base = info->dlpi_addr;
     module->is_program = is_program;
     module->is_code = (segment->p_flags & PF_X) != 0;
+    module->is_readable = (segment->p_flags & PF_R) != 0;
     module->id_size = read_build_id(info, module->id);
     if (module->id_size == 0 && search->hash) module->id_size = make_hash(info, is_program, module->id);
     module->layout = pp_module_hash(PP_HASH_BEGIN, info->dlpi_phdr, info->dlpi_phnum * sizeof *info->dlpi_phdr);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "pool/place.h"
+
 static const struct {
     int number;
     const char *name;
@@ -20,31 +22,13 @@ static void add(struct pool_failure *failure, const char *text) {
     snprintf(failure->message + length, sizeof failure->message - length, "%s", text);
 }
 
-static void add_last_words(struct pool_failure *failure, const struct pp_last_words *last) {
-    char address[40];
-    switch (last->kind) {
-    case PP_LAST_FAULT:
-    case PP_LAST_OVERFLOW:
-    case PP_LAST_NO_CODE:
-        snprintf(address, sizeof address, " (address 0x%llx)", (unsigned long long)last->address);
-        add(failure, address);
-        if (last->kind == PP_LAST_OVERFLOW) add(failure, ": stack overflow");
-        if (last->kind == PP_LAST_NO_CODE)
-            add(failure, ": the worker has no function there: was it loaded or made after pool_create()?");
-        break;
-    case PP_LAST_TERMINATE:
-        add(failure, last->type[0] ? ": an exception was not caught: " : ": std::terminate() was called");
-        add(failure, last->type);
-        break;
-    case PP_LAST_THREAD_EXIT: add(failure, ": its thread ended, by pthread_exit() or a cancellation"); break;
-    case PP_LAST_SIGNAL:
-    case PP_LAST_EXIT:
-    case PP_LAST_NOTHING: break;
-    }
-    if (!last->thread) return;
-    snprintf(address, sizeof address, ", in thread %u", (unsigned)last->thread);
-    add(failure, last->thread > 1 ? address : ", in a thread");
-    add(failure, " that an earlier or this task had started");
+static void add_signal(struct pool_failure *failure, int signal) {
+    char number[32];
+    snprintf(number, sizeof number, "signal %d", signal);
+    const char *name = number;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (signals[i].number == signal) name = signals[i].name;
+    add(failure, name);
 }
 
 static void describe_status(struct pool_failure *failure, int status) {
@@ -54,28 +38,79 @@ static void describe_status(struct pool_failure *failure, int status) {
         return;
     }
     failure->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    char number[32];
-    snprintf(number, sizeof number, "signal %d", failure->signal);
-    const char *name = number;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        if (signals[i].number == failure->signal) name = signals[i].name;
-    snprintf(failure->message, sizeof failure->message, "killed by %s", name);
+    add(failure, "killed by ");
+    add_signal(failure, failure->signal);
 }
 
-/* How a worker ended: its status, and what it has said itself if that explains the status. */
-static bool explains(enum pp_last kind, int signal) {
-    switch (kind) {
-    case PP_LAST_TERMINATE: return signal == SIGABRT;
-    case PP_LAST_THREAD_EXIT:
-    case PP_LAST_EXIT: return signal == 0;
-    case PP_LAST_SIGNAL: return signal == SIGABRT || signal == SIGFPE || signal == SIGILL;
-    default: return signal == SIGSEGV || signal == SIGBUS;
+/* What abort() was called for, without the name of the program and the end of the line, which the C library adds. */
+static void add_abort_text(struct pool_failure *failure, const char *text) {
+    char reason[PP_LAST_TEXT];
+    const char *behind = strstr(text, ": Assertion `") ? strstr(text, ": ") + 2 : text;
+    snprintf(reason, sizeof reason, "%s", behind);
+    size_t length = strlen(reason);
+    if (length >= 2 && strcmp(reason + length - 2, "\\n") == 0) reason[length -= 2] = '\0';
+    if (length >= 1 && reason[length - 1] == '.') reason[length - 1] = '\0';
+    if (reason[0]) add(failure, ": ");
+    add(failure, reason);
+}
+
+/* Adds what the words say of the signal that they are of. Returns what stands between that and the place. */
+static const char *add_cause(struct pool_failure *failure, const struct pp_last_words *last) {
+    char number[64] = "";
+    switch (last->kind) {
+    case PP_LAST_FAULT:
+    case PP_LAST_OVERFLOW:
+    case PP_LAST_NO_CODE:
+        snprintf(number, sizeof number, " (address 0x%llx)", (unsigned long long)last->address);
+        add(failure, number);
+        if (last->kind == PP_LAST_FAULT) return " in ";
+        if (last->kind == PP_LAST_OVERFLOW) add(failure, ": stack overflow");
+        else add(failure, ": jump to nowhere");
+        if (last->kind == PP_LAST_NO_CODE && last->address != 0)
+            add(failure, ": the worker has no function there: was it loaded or made after pool_create()?");
+        return ", in ";
+    case PP_LAST_BAD_ADDRESS: add(failure, " (address not canonical, or not aligned)"); return " in ";
+    case PP_LAST_CALL:
+        snprintf(number, sizeof number, ": system call %lld was refused", (long long)last->address);
+        add(failure, number);
+        return ", in ";
+    case PP_LAST_TERMINATE:
+        add(failure, last->text[0] ? ": an exception was not caught: " : ": std::terminate() was called");
+        add(failure, last->text);
+        return ", in ";
+    default: add_abort_text(failure, last->text); return last->text[0] ? ", in " : " in ";
     }
 }
 
+static void add_thread(struct pool_failure *failure, uint32_t thread) {
+    char text[40];
+    if (thread == 0) return;
+    snprintf(text, sizeof text, ", in thread %u", (unsigned)thread);
+    add(failure, thread > 1 ? text : ", in a thread");
+    add(failure, " that an earlier or this task had started");
+}
+
+/* How a worker ended: its status, and what it has said itself. A worker that has said that a signal ends it may have
+ * ended otherwise: by the report of a sanitizer, or since a filter of system calls let it do no more. */
 static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
+    const struct pp_last_words *last = &notice->last;
     describe_status(failure, notice->status);
-    if (explains(notice->last.kind, failure->signal)) add_last_words(failure, &notice->last);
+    if (last->kind == PP_LAST_NOTHING) return;
+    if (last->kind == PP_LAST_THREAD_EXIT && failure->signal == 0)
+        add(failure, ": its thread ended, by pthread_exit() or a cancellation");
+    bool same = last->signal == failure->signal;
+    if (!same && last->kind == PP_LAST_TERMINATE) return;
+    if (!same && last->signal != 0) {
+        add(failure, ", after ");
+        add_signal(failure, last->signal);
+    }
+    if (last->signal != 0) {
+        const char *before = add_cause(failure, last);
+        add_thread(failure, last->thread);
+        pp_place_describe(failure, last, before);
+    } else if (same) {
+        add_thread(failure, last->thread);
+    }
 }
 
 void pp_describe_death(struct pool_failure *failure, const struct pp_notice *notice, enum pp_phase ended,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/symbol.h"
 #include "shared/shared.h"
 
 #if defined(PP_COVERAGE)
@@ -21,11 +22,28 @@ void __gcov_dump(void);
 #define SIGNAL_LAST 31
 #endif
 
+/* Is there, if the program was built with a sanitizer. */
+#if defined(__GNUC__) && defined(__ELF__)
+extern __attribute__((weak)) void __sanitizer_report_error_summary(const char *summary);
+#define HAS_SANITIZER (__sanitizer_report_error_summary != NULL)
+#else
+#define HAS_SANITIZER false
+#endif
+
+/* Whether it reports errors in the program's memory: a worker calls it when it crashes. The program's own handlers are
+ * no business of a worker. */
+static bool is_of_sanitizer(const struct sigaction *action) {
+    struct pp_symbol symbol;
+    if (!(action->sa_flags & SA_SIGINFO) || !pp_symbol_find((uintptr_t)action->sa_sigaction, &symbol)) return false;
+    return strstr(symbol.module, "san.so") || (strncmp(symbol.name, "_ZN", 3) == 0 && strstr(symbol.name, "san"));
+}
+
 static void reset_signals(void) {
     for (int s = 1; s <= SIGNAL_LAST; s++) {
         struct sigaction action;
         if (sigaction(s, NULL, &action)) continue;
         if (!(action.sa_flags & SA_SIGINFO) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) continue;
+        if (HAS_SANITIZER && is_of_sanitizer(&action)) continue;
         memset(&action, 0, sizeof action);
         action.sa_handler = SIG_DFL;
         sigaction(s, &action, NULL);

@@ -67,10 +67,13 @@ void pp_child_end_with_parent(void);
 /* Names this process, as ps and top show it: the program's name, cut where it is long, and a suffix of at most 7
  * characters, such as "/pool". Does nothing where the system cannot do that. */
 void pp_child_set_name(const char *suffix);
-/* Returns the stack pointer at the moment of a signal, by what the handler was given; 0: not known. */
-uintptr_t pp_child_stack_pointer(const void *context);
-/* Likewise: the address of the instruction. */
-uintptr_t pp_child_program_counter(const void *context);
+/* Supervisor: prepares the next. */
+void pp_child_find_abort_message(void);
+/* In a signal handler: why the C library has called abort(), in its own words, of which each may be overwritten by a
+ * task; NULL: not known. */
+const char *pp_child_abort_message(void);
+/* Lets any process of the same user debug this one. Does nothing where the system allows that anyway. */
+void pp_child_allow_debugger(void);
 /* The system's number of this thread; 1: it has none. */
 uint32_t pp_child_thread(void);
 

@@ -1,6 +1,7 @@
 /* Forked processes on Linux; see child.h. */
 #include "worker/child.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -89,35 +89,38 @@ void pp_child_set_name(const char *suffix) {
     prctl(PR_SET_NAME, name);
 }
 
-uintptr_t pp_child_stack_pointer(const void *context) {
-    const ucontext_t *at = context;
-#if defined(__x86_64__)
-    return (uintptr_t)at->uc_mcontext.gregs[REG_RSP];
-#elif defined(__i386__)
-    return (uintptr_t)at->uc_mcontext.gregs[REG_ESP];
-#elif defined(__aarch64__)
-    return (uintptr_t)at->uc_mcontext.sp;
-#elif defined(__arm__)
-    return (uintptr_t)at->uc_mcontext.arm_sp;
-#elif defined(__riscv)
-    return (uintptr_t)at->uc_mcontext.__gregs[2];
-#else
-    (void)at;
-    return 0;
-#endif
+#if defined(__GLIBC__)
+
+/* Absent from a static program, and with an old glibc from one that is not linked with libdl. */
+#pragma weak dlsym
+
+static const struct abort_message {
+    unsigned size;
+    char text[];
+} *const *abort_message;
+
+void pp_child_find_abort_message(void) {
+    if (dlsym) abort_message = (const struct abort_message *const *)dlsym(RTLD_DEFAULT, "__abort_msg");
 }
 
-uintptr_t pp_child_program_counter(const void *context) {
-    const ucontext_t *at = context;
-#if defined(__x86_64__)
-    return (uintptr_t)at->uc_mcontext.gregs[REG_RIP];
-#elif defined(__i386__)
-    return (uintptr_t)at->uc_mcontext.gregs[REG_EIP];
-#elif defined(__aarch64__)
-    return (uintptr_t)at->uc_mcontext.pc;
+const char *pp_child_abort_message(void) {
+    return abort_message && *abort_message ? (*abort_message)->text : NULL;
+}
+
 #else
-    (void)at;
-    return 0;
+
+void pp_child_find_abort_message(void) {
+}
+
+const char *pp_child_abort_message(void) {
+    return NULL;
+}
+
+#endif
+
+void pp_child_allow_debugger(void) {
+#if defined(PR_SET_PTRACER)
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 #endif
 }
 

@@ -52,14 +52,14 @@ void pp_child_set_name(const char *suffix) {
     (void)suffix;
 }
 
-uintptr_t pp_child_stack_pointer(const void *context) {
-    (void)context;
-    return 0;
+void pp_child_find_abort_message(void) {
 }
 
-uintptr_t pp_child_program_counter(const void *context) {
-    (void)context;
-    return 0;
+const char *pp_child_abort_message(void) {
+    return NULL;
+}
+
+void pp_child_allow_debugger(void) {
 }
 
 uint32_t pp_child_thread(void) {

@@ -16,6 +16,9 @@ struct pp_shared;
 void pp_crash_begin(void);
 /* In the thread of a worker that runs tasks: memory faults leave last words. */
 void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number);
+/* Worker: it notes there an address in the frame of the function that calls a task or an item, where the frames end
+ * that are worth telling; 0: they end nowhere. */
+void pp_crash_watch(const uintptr_t *base);
 /* exit() was called, in whatever thread. */
 void pp_crash_exit(void);
 /* The last act of a thread that ends by pthread_exit() or a cancellation: ends the process. */

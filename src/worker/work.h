@@ -111,6 +111,7 @@ struct worker {
     struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;
+    uintptr_t base; /* see pp_crash_watch() */
 };
 
 /* ---- worker.c */

@@ -61,6 +61,8 @@ static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scr
     void *out = plan->out ? plan->out + item * plan->out_size : scratch;
     w->jobs.call = p;
     w->call->count = (size_t)(next - p);
+    char here;
+    w->base = (uintptr_t)&here;
     int code = plan->block_fn(in, out, (size_t)(next - p));
     if (code | pp_child_forked | pp_leavings_has_float(w->leavings.x87)) {
         bool blames_none = code && next - p > 1;
@@ -129,6 +131,8 @@ static uint64_t run_items(struct worker *w, const struct pp_job_plan *plan, cons
     bool eager = w->claimer.timed || w->captured;
     struct pp_child_output output = w->output;
     const struct pp_captured *captured = w->captured;
+    char here;
+    w->base = (uintptr_t)&here;
     for (uint64_t p = part->begin; p < end; p++) {
         if (!pp_may_begin(record, expected)) {
             end = heed(w, p, end);

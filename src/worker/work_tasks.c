@@ -76,6 +76,8 @@ static int call_task(struct worker *w, const struct pp_desc *desc, void *out) {
         call->context = call->extra->context;
         in = call->extra->in;
     }
+    char here;
+    w->base = (uintptr_t)&here;
     int code = desc->fn(in, out);
     if (pp_leavings_has_float(w->leavings.x87)) pp_leavings_set_float_back(&w->leavings);
     pp_work_end_if_forked(w);

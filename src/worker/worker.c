@@ -8,6 +8,7 @@
 #include "shared/park.h"
 #include "shared/placement.h"
 #include "shared/ring.h"
+#include "worker/crash.h"
 #include "worker/work.h"
 
 #define NS_PER_MS 1000000U
@@ -76,6 +77,7 @@ void pp_work_end_forked(void) {
 noreturn void pp_work_retire(struct worker *w, uint32_t why) {
     pp_set_retired(&w->claimer, why, pp_now());
     w->call->running = false;
+    w->base = 0;
     /* A caller that kills a job need not wait for a finalizer that would run with a rest of the job in its hands. */
     bool killed = w->jobs.plan && pp_job_must_stop(w->jobs.plan);
     if (w->options->finalizer && !killed) w->options->finalizer(w->options->finalizer_arg);
@@ -295,6 +297,7 @@ void pp_worker_run(const struct pp_worker_setup *setup) {
     if (!w.ends && options->memory_limit) pp_memory_limit(options->memory_limit);
     memset(pp_call_here(), 0, sizeof(struct pp_call)); /* this may be the pool of a task */
     pp_worker_enter(&w);
+    if (!w.ends) pp_crash_watch(&w.base);
     pp_worker_initialize(&w);
     w.pipes.bell_file = pp_file_of(w.pipes.bell);
     w.pipes.task_pipe_file = pp_file_of(w.pipes.task_pipe);

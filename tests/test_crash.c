@@ -1,0 +1,298 @@
+/* Where a worker crashed: the message of the failure and its addresses. */
+#include "base/symbol.h"
+#include "pool/place.h"
+
+#include "support.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#undef NDEBUG
+#include <assert.h>
+
+#if defined(__x86_64__) || defined(__aarch64__)
+#define PLACES LINUX
+#else
+#define PLACES 0
+#endif
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ASAN 1
+#endif
+#if !defined(ASAN)
+#define ASAN 0
+#endif
+
+extern char _Unwind_Backtrace __attribute__((weak)); /* a function, if the program has an unwinder */
+
+/* A call of it is no tail call, and is not merged with others. */
+#if defined(__clang__)
+#define ALONE __attribute__((noinline))
+#else
+#define ALONE __attribute__((noinline, noclone))
+#endif
+#define BARRIER() __asm__ volatile("" ::: "memory")
+
+struct header {
+    long fields[2], length;
+};
+
+static ALONE long decode_header(const struct header *header) {
+    long length = *(const volatile long *)&header->length;
+    BARRIER();
+    return length;
+}
+
+static ALONE long decode(const struct header *header) {
+    long length = decode_header(header);
+    BARRIER();
+    return length + 1;
+}
+
+static volatile int zero;
+
+static ALONE int divide(int by) {
+    int result = 10 / by;
+    BARRIER();
+    return result;
+}
+
+static volatile int endless = 1;
+
+static ALONE int recurse(volatile char *above) {
+    volatile char room[4096];
+    room[0] = above ? above[0] : 1;
+    int result = endless ? recurse(room) : 0;
+    BARRIER();
+    return result + room[0];
+}
+
+static ALONE int trap(void) {
+    __builtin_trap();
+}
+
+static ALONE int give_up(void) {
+    abort();
+}
+
+static ALONE int check_block(int size) {
+    assert(size > 0);
+    return size;
+}
+
+static ALONE int free_twice(void) {
+    void *volatile block = malloc(1000);
+    free(block);
+    free(block);
+    return 0;
+}
+
+static ALONE int call(int (*function)(void)) {
+    int result = function();
+    BARRIER();
+    return result + 1;
+}
+
+static ALONE int raise_here(int signal) {
+    int result = raise(signal);
+    BARRIER();
+    return result;
+}
+
+static void *crash_in_thread(void *unused) {
+    (void)unused;
+    return (void *)decode((void *)0x1000);
+}
+
+static int start_crashing_thread(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, crash_in_thread, NULL)) return 1;
+    return pthread_join(thread, NULL);
+}
+
+enum how {
+    BAD_POINTER, BAD_ADDRESS, DIVIDE, OVERFLOW, TRAP, ABORT, ASSERT, FREE_TWICE, JUMP_NULL, JUMP, RAISE, THREAD
+};
+
+static int crash_task(const void *in, void *out) {
+    (void)out;
+    int result = 0;
+    switch (*(const enum how *)in) {
+    case BAD_POINTER: result = (int)decode((void *)0x1000); break;
+    case BAD_ADDRESS: result = (int)decode((void *)((uintptr_t)1 << 63)); break;
+    case DIVIDE: result = divide(zero); break;
+    case OVERFLOW: result = recurse(NULL); break;
+    case TRAP: result = trap(); break;
+    case ABORT: result = give_up(); break;
+    case ASSERT: result = check_block(zero); break;
+    case FREE_TWICE: result = free_twice(); break;
+    case JUMP_NULL: result = call(NULL); break;
+    case JUMP: result = call((int (*)(void))0x123456789000); break;
+    case RAISE: result = raise_here(SIGFPE); break;
+    case THREAD: result = start_crashing_thread(); break;
+    }
+    BARRIER();
+    return result;
+}
+
+static struct pool_failure fail_by(struct pool *pool, enum how how) {
+    struct pool_failure failure;
+    struct future *future = submit(pool, crash_task, &how, sizeof how, 0);
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDIED);
+    assert_ok(future_failure(future, &failure));
+    future_free(future);
+    return failure;
+}
+
+/* A sanitizer ends the worker by its report, and has errors of its own for some crashes. */
+static void assert_crash(struct pool *pool, enum how how, const char *cause, const char *place) {
+    struct pool_failure failure = fail_by(pool, how);
+    assert_contains(failure.message, cause);
+    if (PLACES) assert_contains(failure.message, place);
+}
+
+TEST_CASE(the_message_names_the_function_that_crashed_and_its_callers) {
+    struct pool *pool = pool_of(1);
+    assert_crash(pool, BAD_POINTER, "SIGSEGV (address 0x1010)", ") in decode_header+0x");
+    assert_crash(pool, BAD_POINTER, "SIGSEGV", " (test_crash+0x");
+    assert_crash(pool, BAD_POINTER, "SIGSEGV", ", from decode+0x");
+    assert_crash(pool, BAD_POINTER, "SIGSEGV", ", from crash_task+0x");
+    assert_crash(pool, TRAP, "SIG", " in trap+0x");
+    if (!ASAN) assert_crash(pool, DIVIDE, "killed by SIGFPE", "SIGFPE in divide+0x");
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_message_ends_where_the_task_was_called) {
+    struct pool *pool = pool_of(1);
+    struct pool_failure failure = fail_by(pool, BAD_POINTER);
+    if (PLACES) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
+    assert_code(pool_map(pool, &(struct pool_job){.fn = crash_task, .in = &(enum how){BAD_POINTER},
+                                                  .in_size = sizeof(enum how), .count = 1, .failure = &failure}),
+                POOL_EDIED);
+    if (PLACES) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
+    pool_destroy(pool);
+}
+
+TEST_CASE(addresses_are_those_of_the_functions) {
+    struct pool *pool = pool_of(1);
+    struct pool_failure failure = fail_by(pool, BAD_POINTER);
+    static const char *const names[] = {"decode_header", "decode", "crash_task"};
+    for (size_t i = 0; PLACES && i < COUNT(names); i++) {
+        struct pp_symbol symbol;
+        assert_true(pp_symbol_find(failure.frames[i] - (i > 0), &symbol));
+        assert_int_equal(strcmp(symbol.name, names[i]), 0);
+    }
+    assert_int_equal(failure.frames[PLACES ? COUNT(names) : 0], 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(an_abort_is_told_with_its_reason_and_its_first_frame_outside_the_c_library) {
+    struct pool *pool = pool_of(1);
+    bool known = PLACES && &_Unwind_Backtrace != NULL; /* else nothing leads through the C library's own frames */
+    assert_crash(pool, ABORT, "killed by SIGABRT", known ? "SIGABRT in give_up+0x" : "");
+    assert_crash(pool, ASSERT, "killed by SIGABRT", known ? " in check_block+0x" : "");
+#if defined(__GLIBC__)
+    if (PLACES) assert_crash(pool, ASSERT, "Assertion `size > 0' failed, in check_block+0x", "");
+    if (PLACES && !ASAN) assert_crash(pool, FREE_TWICE, "SIGABRT: free(): double free detected", " in free_twice+0x");
+#endif
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_stack_overflow_and_a_jump_to_nowhere_are_named) {
+    struct pool *pool = pool_of(1);
+    assert_crash(pool, OVERFLOW, "stack overflow", "stack overflow, in recurse+0x");
+    if (PLACES && !ASAN) {
+        assert_crash(pool, JUMP_NULL, "SIGSEGV (address 0x0): jump to nowhere", ", from call+0x");
+        assert_crash(pool, JUMP, "SIGSEGV (address 0x123456789000): jump to nowhere: the worker has no function there",
+                     ", from call+0x");
+    }
+#if defined(__x86_64__)
+    if (PLACES && !ASAN) assert_crash(pool, BAD_ADDRESS, "SIGSEGV (address not canonical", "in decode_header+0x");
+#endif
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_signal_that_a_task_raises_has_its_place) {
+    struct pool *pool = pool_of(1);
+    assert_crash(pool, RAISE, "SIGFPE", PLACES && &_Unwind_Backtrace != NULL ? "SIGFPE in raise_here+0x" : "");
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_signal_that_another_process_sends_has_no_place) {
+    static const int signals[] = {SIGSEGV, SIGABRT, SIGSYS, SIGTRAP};
+    for (size_t i = 0; i < COUNT(signals); i++) {
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_of(1);
+        struct future *future = block_worker(pool, gate);
+        struct pool_stats stats = {.room = 0};
+        struct pool_worker_stats worker;
+        stats.list = &worker;
+        stats.room = 1;
+        assert_ok(pool_stats(pool, &stats));
+        kill(worker.pid, signals[i]);
+        assert_code(future_get(future, NULL, PATIENCE), POOL_EDIED);
+        struct pool_failure failure;
+        assert_ok(future_failure(future, &failure));
+        assert_int_equal(failure.signal, signals[i]);
+        assert_null(strstr(failure.message, " in "));
+        assert_int_equal(failure.frames[0], 0);
+        future_free(future);
+        pool_destroy(pool);
+    }
+}
+
+TEST_CASE(a_crash_in_a_thread_has_its_place) {
+    struct pool *pool = pool_of(1);
+    assert_crash(pool, THREAD, "that an earlier or this task had started",
+                 "in decode_header+0x");
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_worker_with_a_stack_of_its_own_tells_where_it_crashed) {
+    struct pool_options options = test_options(1);
+    options.stack_size = (size_t)1 << 20;
+    struct pool *pool = pool_from(&options);
+    assert_crash(pool, BAD_POINTER, "SIGSEGV (address 0x1010)", ", from decode+0x");
+    assert_crash(pool, OVERFLOW, "stack overflow", "stack overflow, in recurse+0x");
+    pool_destroy(pool);
+}
+
+/* A worker may write any addresses. */
+TEST_CASE(any_addresses_make_a_message_of_one_line) {
+    static const uint64_t edges[] = {1, 8, 16, 4096, UINT64_MAX, UINT64_MAX - 8, (uint64_t)1 << 63};
+    uint64_t code = (uint64_t)(uintptr_t)crash_task, random = 1;
+    for (size_t try = 0; try < scaled(2000); try++) {
+        struct pp_last_words last = {.kind = (enum pp_last)(1 + try % (PP_LAST_KINDS - 1)), .signal = SIGSEGV};
+        for (size_t i = 0; i < PP_LAST_FRAMES - try % 2; i++) {
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            uint64_t far = random >> 40;
+            last.frames[i] = random >> 60 < 4 ? edges[random % COUNT(edges)] : code - (far & 0xfff) + (far >> 12);
+        }
+        struct pool_failure failure;
+        memset(&failure, 0, sizeof failure);
+        memset(failure.message, 'x', try % sizeof failure.message);
+        pp_place_describe(&failure, &last, " in ");
+        assert_true(memchr(failure.message, '\0', sizeof failure.message) != NULL);
+        assert_null(strchr(failure.message, '\n'));
+        assert_int_equal(failure.frames[COUNT(failure.frames) - 1], 0);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(the_message_names_the_function_that_crashed_and_its_callers),
+        TEST(a_message_ends_where_the_task_was_called),
+        TEST(addresses_are_those_of_the_functions),
+        TEST(an_abort_is_told_with_its_reason_and_its_first_frame_outside_the_c_library),
+        TEST(a_stack_overflow_and_a_jump_to_nowhere_are_named),
+        TEST(a_signal_that_a_task_raises_has_its_place),
+        TEST(a_signal_that_another_process_sends_has_no_place),
+        TEST(a_crash_in_a_thread_has_its_place),
+        TEST(a_worker_with_a_stack_of_its_own_tells_where_it_crashed),
+        TEST(any_addresses_make_a_message_of_one_line),
+    };
+    return run_group("crash", tests, COUNT(tests), argc, argv);
+}
