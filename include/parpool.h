@@ -645,7 +645,7 @@ PARPOOL_API void *task_result(size_t size);
 /* In a block function: the i-th item of this call has failed; the call goes on, and the others succeed if it returns 0.
  * If it returns another value, each item is run again, alone, and what was said counts for nothing.
  * i: from 0. code: not 0; returned. format: as of task_fail().
- * Returns: code. Blocks: no. Callable: a pool_job.block, with i below its count; elsewhere it only returns code.
+ * Returns: code. Blocks: no. Callable: a block function, with i below its count; elsewhere it only returns code.
  * Ownership: unchanged. */
 PARPOOL_API int task_fail_item(size_t i, int code, const char *format, ...) PARPOOL_PRINTF(3, 4);
 
@@ -673,6 +673,9 @@ PARPOOL_API size_t task_out_size(void);
  * makes combine not quite associative, the result is the same in each run. */
 struct pool_reduction {
     pool_fn *fn;          /* makes an item's part, of out_size bytes; NULL: items are parts, and in_size is out_size */
+    int (*block)(const void *in, size_t count, void *part); /* instead of fn: makes one part of all items of a chunk;
+                             repeatable, as pool_job.block. If it fails, each is run alone, to find the one to blame; if
+                             it dies, the chunk's first item stands for all */
     int (*combine)(void *result, const void *right); /* result holds the left part, and then both; returns as a pool_fn
                                                         and may use its task_…() functions. Not NULL */
     const void *in;       /* count items of in_size bytes; NULL: items have task_index() alone, or come from next */
@@ -682,7 +685,8 @@ struct pool_reduction {
                                               make any call */
     void *next_arg;       /* passed to next; may be NULL */
     size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else so many that there are
-                             at most 1024 tasks, or fewer, down to 64, where their parts would be more than 256 MiB */
+                             at most 1024 tasks, 256 with block, or fewer, down to 64, where their parts would be more
+                             than 256 MiB */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */

@@ -51,7 +51,7 @@ static int item_fn(const void *in, void *out) {
 static int items_fn(const void *in, void *out, size_t count) {
     const long *items = in;
     long *results = out;
-    if (calls) note_call(count);
+    note_call(count);
     for (size_t i = 0; i < count; i++) {
         int code = behave(items[i], &results[i], (long)i);
         if (code) return code;
@@ -316,6 +316,7 @@ TEST_CASE(items_of_one_byte_have_outcomes_of_their_own) {
 /* ---- What is refused --------------------------------------------------------------------------------------------- */
 
 TEST_CASE(a_job_has_one_function_and_does_not_write_over_its_arguments) {
+    calls = shared(sizeof *calls);
     struct pool *pool = pool_of(1);
     static long data[100];
     static size_t sizes[50];
@@ -794,6 +795,132 @@ TEST_CASE(what_a_slow_call_has_not_begun_is_run_by_others_and_nothing_twice) {
         }
 }
 
+/* ---- Reductions -------------------------------------------------------------------------------------------------- */
+
+/* Adds up x * x of each item, and counts calls. */
+static int add_block(const void *in, size_t count, void *part) {
+    const long *items = in;
+    long sum = 0, square;
+    note_call(count);
+    for (size_t i = 0; i < count; i++) {
+        int code = behave(items[i], &square, (long)i);
+        if (code) return code;
+        sum += square;
+    }
+    *(long *)part = sum;
+    return 0;
+}
+
+static int add_indices(const void *in, size_t count, void *part) {
+    long sum = 0;
+    for (size_t i = 0; i < count; i++) sum += (long)(task_index() + i);
+    *(long *)part = sum;
+    return in != NULL;
+}
+
+static int add_parts(void *result, const void *right) {
+    *(long *)result += *(const long *)right;
+    return 0;
+}
+
+static int next_item(void *next_arg, void *in) {
+    long *next = next_arg;
+    if (*next == 5000) return POOL_END;
+    *(long *)in = *next * KINDS;
+    ++*next;
+    return 0;
+}
+
+static struct pool_reduction sum_of(const struct work *work, long *sum, struct pool_failure *failure) {
+    return (struct pool_reduction){.block = add_block, .combine = add_parts, POOL_IN(work->in), .count = work->count,
+                                   .out = sum, .out_size = sizeof *sum, .failure = failure};
+}
+
+static void run_sums(struct pool *pool) {
+    static const size_t chunks[] = {0, 1, 7, 1000, 100000};
+    for (int arena = 0; arena < 2; arena++)
+        for (size_t c = 0; c < COUNT(chunks); c++) {
+            struct work work = make_work(arena ? pool : NULL, 12345);
+            long sum = 0, right = 0, next = 0;
+            struct pool_failure failure;
+            struct pool_reduction r = sum_of(&work, &sum, &failure);
+            for (size_t i = 0; i < work.count; i++) right += (long)(i % 1000) * (long)(i % 1000);
+            r.chunk = chunks[c];
+            forget_calls();
+            assert_ok(pool_reduce(pool, &r));
+            assert_int_equal(sum, right);
+            size_t chunk = chunks[c] ? chunks[c] : (work.count + 255) / 256;
+            assert_int_equal(calls->several + calls->alone, (work.count + chunk - 1) / chunk);
+            r = (struct pool_reduction){.block = add_indices, .combine = add_parts, .count = 5000, .out = &sum,
+                                        .out_size = sizeof sum, .chunk = chunks[c]};
+            assert_ok(pool_reduce(pool, &r));
+            assert_int_equal(sum, 5000L * 4999 / 2);
+            r = (struct pool_reduction){.block = add_block, .combine = add_parts, .next = next_item,
+                                        .next_arg = &next, .in_size = sizeof(long), .out = &sum,
+                                        .out_size = sizeof sum, .chunk = chunks[c]};
+            assert_ok(pool_reduce(pool, &r));
+            assert_int_equal(sum, 5000L * 4999 * 9999 / 6);
+            free_work(arena ? pool : NULL, &work);
+        }
+}
+
+TEST_CASE(a_reduction_makes_one_part_of_each_chunk) {
+    in_each_backend(run_sums);
+    struct work work = make_work(NULL, 5000);
+    long sum;
+    struct pool_reduction r = sum_of(&work, &sum, NULL);
+    assert_ok(pool_reduce(NULL, &r));
+    r.fn = item_fn;
+    assert_code(pool_reduce(NULL, &r), POOL_EINVAL);
+    free_work(NULL, &work);
+}
+
+static void run_failing_sums(struct pool *pool) {
+    static const size_t places[] = {0, 99, 100, 5678, 9999};
+    for (size_t i = 0; i < COUNT(places); i++)
+        for (int says = 0; says < 2; says++) {
+            struct work work = make_work(pool, 10000);
+            make_bad(&work, places[i], 1, 1, says ? SAYS : FAILS);
+            if (places[i] + 3 < work.count) make_bad(&work, places[i] + 3, 1, 1, says ? FAILS : SAYS);
+            struct pool_failure failure;
+            long sum = 77;
+            char text[32];
+            struct pool_reduction r = sum_of(&work, &sum, &failure);
+            r.chunk = 100;
+            snprintf(text, sizeof text, says ? "poor %zu" : "bad item %zu", says ? places[i] % 1000 : places[i]);
+            assert_code(pool_reduce(pool, &r), POOL_EFAILED);
+            assert_int_equal(sum, 77);
+            assert_int_equal(failure.index, places[i]);
+            assert_int_equal(failure.code, says ? 4 : 3);
+            assert_contains(failure.message, text);
+            free_work(pool, &work);
+        }
+}
+
+TEST_CASE(a_reduction_names_the_item_that_failed_in_a_block) {
+    in_each_backend(run_failing_sums);
+}
+
+TEST_CASE(a_reduction_names_the_chunk_whose_worker_has_died) {
+    calls = shared(sizeof *calls);
+    struct pool *pool = pool_of(2);
+    static const enum kind kinds[] = {CRASHES, HANGS, BURNS};
+    for (size_t k = 0; k < COUNT(kinds); k++) {
+        struct work work = make_work(pool, 10000);
+        make_bad(&work, 5678, 1, 1, kinds[k]);
+        struct pool_failure failure;
+        long sum;
+        struct pool_reduction r = sum_of(&work, &sum, &failure);
+        r.chunk = 100;
+        r.timeout = kinds[k] == HANGS ? 100 : 0;
+        r.cpu_timeout = kinds[k] == BURNS ? 100 : 0;
+        assert_code(pool_reduce(pool, &r), outcome_of(kinds[k]));
+        assert_int_equal(failure.index, 5600);
+        free_work(pool, &work);
+    }
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(each_item_is_in_one_call),
@@ -824,6 +951,9 @@ int main(int argc, char **argv) {
         TEST(a_worker_ends_when_it_has_run_its_number_of_items),
         TEST(a_worker_whose_item_has_failed_is_replaced_if_the_pool_says_so),
         TEST(what_a_slow_call_has_not_begun_is_run_by_others_and_nothing_twice),
+        TEST(a_reduction_makes_one_part_of_each_chunk),
+        TEST(a_reduction_names_the_item_that_failed_in_a_block),
+        TEST(a_reduction_names_the_chunk_whose_worker_has_died),
     };
     return run_group("blocks", tests, COUNT(tests), argc, argv);
 }

@@ -10,6 +10,7 @@
 /* What all tasks of a reduction need to know. It lies in the inputs heap. */
 struct pp_recipe {
     pool_fn *fn;
+    int (*block)(const void *in, size_t count, void *part); /* instead of fn */
     int (*combine)(void *result, const void *right);
     const char *in; /* NULL: items follow the leaf's argument, or there are none */
     size_t in_size, out_size;
@@ -38,7 +39,8 @@ struct pp_join {
 };
 _Static_assert(sizeof(struct pp_join) <= PP_INLINE_IN, "it needs no memory of its own");
 
-/* A pool_fn, whose argument is a struct pp_leaf: makes the parts of its items, and combines them from left to right. */
+/* A pool_fn, whose argument is a struct pp_leaf: makes the parts of its items, and combines them from left to right; or
+ * makes one part of all of them. */
 int pp_leaf_task(const void *in, void *out);
 /* A pool_fn, whose argument is a struct pp_join: combines the results of the two tasks that it comes after. */
 int pp_join_task(const void *in, void *out);

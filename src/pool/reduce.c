@@ -25,6 +25,7 @@
 /* Leaves of an array, if no chunk was given. Each leaf's part is new memory to its worker and is read once more to be
  * combined, so there are fewer of them where parts are large. */
 #define LEAVES_MOST 1024U
+#define LEAVES_OF_BLOCKS 256U /* a block function makes a leaf's part in about the time that combining two takes */
 #define LEAVES_LEAST 64U
 #define LEAVES_BYTES ((size_t)256 << 20) /* of the parts of all leaves */
 #define WINDOW_MOST 1024U      /* tasks under way, if they need less than WINDOW_BYTES */
@@ -219,6 +220,7 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     struct pp_recipe *recipe = d->recipe = pp_heap_alloc(&pool->memory.inputs, sizeof *recipe, true);
     if (!recipe) return false;
     recipe->fn = options->fn;
+    recipe->block = options->block;
     recipe->combine = options->combine;
     recipe->in = d->copies_items ? NULL : options->in;
     recipe->in_size = options->in || options->next ? options->in_size : 0;
@@ -300,16 +302,17 @@ static void tell_outcome(struct reduction *d) {
 
 /* ---- the call */
 
-static size_t default_chunk(size_t count, size_t out_size) {
-    size_t leaves = out_size ? LEAVES_BYTES / out_size : LEAVES_MOST;
-    if (leaves > LEAVES_MOST) leaves = LEAVES_MOST;
+static size_t default_chunk(const struct pool_reduction *options) {
+    size_t count = options->count, most = options->block ? LEAVES_OF_BLOCKS : LEAVES_MOST;
+    size_t leaves = options->out_size ? LEAVES_BYTES / options->out_size : most;
+    if (leaves > most) leaves = most;
     if (leaves < LEAVES_LEAST) leaves = LEAVES_LEAST;
     return count / leaves + (count % leaves != 0);
 }
 
 static size_t choose_chunk(const struct pool_reduction *options) {
     if (options->next) return options->chunk ? options->chunk : 1;
-    size_t chunk = options->chunk ? options->chunk : default_chunk(options->count, options->out_size);
+    size_t chunk = options->chunk ? options->chunk : default_chunk(options);
     if (chunk > options->count) chunk = options->count;
     return chunk ? chunk : 1;
 }
@@ -320,7 +323,9 @@ static int check_reduction(const struct pool_reduction *options, size_t chunk) {
     if (options->out_size > SIZE_MAX / 4) return POOL_EINVAL;
     if (options->next && (options->in || options->count)) return POOL_EINVAL;
     if (options->in && options->in_size == 0) return POOL_EINVAL;
-    if (!options->fn && (options->in_size != options->out_size || (!options->in && !options->next))) return POOL_EINVAL;
+    if (options->fn && options->block) return POOL_EINVAL;
+    bool has_parts = options->in_size == options->out_size && (options->in || options->next);
+    if (!options->fn && !options->block && !has_parts) return POOL_EINVAL;
     if (options->context_size && !options->context) return POOL_EINVAL;
     if (!options->next && options->count == 0 && !options->identity) return POOL_EINVAL;
     if (options->in_size == 0) return 0;
