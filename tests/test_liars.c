@@ -36,12 +36,12 @@ static struct pp_record *own_record(void) {
     return &memory()->records[own_number()];
 }
 
-#if LINUX
-
 /* The plan of the job that the worker is in. */
 static const struct pp_job_plan *own_plan(void) {
     return memory()->descs[pp_ticket_slot(atomic_load(&own_record()->job))].in;
 }
+
+#if LINUX
 
 /* ---- the half that workers may only read */
 
@@ -240,6 +240,49 @@ TEST_CASE(an_outcome_that_changes_while_it_is_read_is_one_outcome) {
     pool_destroy(pool);
 }
 
+/* ---- what a dead worker's record claims */
+
+enum { MANY_ITEMS = 1024 };
+
+/* The last item dies in each try, with a record that claims all the others, too: one of them finished, the others left
+ * to others. */
+static int claim_all_and_die(const void *in, void *out) {
+    (void)out;
+    atomic_int *runs = *(atomic_int *const *)in;
+    atomic_fetch_add(runs, 1);
+    if (task_index() != MANY_ITEMS - 1) return 0;
+    struct pp_record *record = own_record();
+    const struct pp_job_plan *plan = own_plan();
+    atomic_store(&record->bound, 1); /* PP_BOUND_FIXED */
+    atomic_store(&record->item, (atomic_load(&record->item) & ~(uint64_t)15) | PP_FREE); /* it runs nothing */
+    atomic_store(&record->begin, 0);
+    atomic_store(&record->end, pp_plan_seal(plan, 0, plan->count));
+    atomic_store(&record->progress, 1);
+    _exit(0);
+}
+
+TEST_CASE(a_dead_worker_that_claims_all_items_has_few_of_them_run_again) {
+    static const size_t chunks[] = {0, 1, 100};
+    for (size_t c = 0; c < COUNT(chunks); c++) {
+        atomic_int *runs = shared(sizeof *runs);
+        static atomic_int *in[MANY_ITEMS];
+        static int status[MANY_ITEMS];
+        for (size_t i = 0; i < MANY_ITEMS; i++) in[i] = runs;
+        struct pool *pool = pool_of(2);
+        struct pool_job job = {.fn = claim_all_and_die, .in = in, .in_size = sizeof *in, .count = MANY_ITEMS,
+                               .chunk = chunks[c], .status = status};
+        struct pool_stats stats = {0};
+        (void)pool_map(pool, &job); /* it may say of its own item what it likes */
+        for (size_t i = 0; i < MANY_ITEMS - 1; i++) assert_code(status[i], 0);
+        assert_ok(pool_stats(pool, &stats));
+        if (stats.died > 5 || atomic_load(runs) > 2 * MANY_ITEMS)
+            print_error("%d deaths, %d items run\n", (int)stats.died, atomic_load(runs));
+        assert_true(stats.died <= 5);
+        assert_true(atomic_load(runs) <= 2 * MANY_ITEMS);
+        pool_destroy(pool);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
 #if LINUX
@@ -249,6 +292,7 @@ int main(int argc, char **argv) {
         TEST(a_bell_that_was_made_to_block_does_not_stop_the_supervisor),
 #endif
         TEST(an_outcome_that_changes_while_it_is_read_is_one_outcome),
+        TEST(a_dead_worker_that_claims_all_items_has_few_of_them_run_again),
     };
     return run_group("liars", tests, COUNT(tests), argc, argv);
 }

@@ -7,7 +7,7 @@
 
 enum { WORKER = 1, LIFE = 7 };
 
-static const struct pp_job_plan plan = {.count = 95, .block = 10, .blocks = 10};
+static struct pp_job_plan plan = {.count = 95, .block = 10, .blocks = 10, .stripe_bits = 4};
 static struct pp_shared memory;
 
 static struct pp_record *begin(void) {
@@ -47,6 +47,20 @@ TEST_CASE(a_chunk_counts_if_it_lies_within_the_plan) {
     assert_false(has_chunk(20, 40, 19));
     assert_false(has_chunk(20, 40, 41));
     assert_false(has_chunk(20, UINT64_MAX, 30));
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_chunk_that_no_claim_takes_does_not_count) {
+    const struct pp_job_plan before = plan;
+    begin();
+    plan.stripe_bits = 1;
+    assert_true(has_chunk(20, 40, 25));
+    assert_false(has_chunk(30, 50, 35)); /* of two stripes */
+    assert_false(has_chunk(0, 95, 1));
+    plan.chunk_blocks = 1;
+    assert_true(has_chunk(20, 30, 25));
+    assert_false(has_chunk(20, 40, 25));
+    plan = before;
     pp_shared_unmake(&memory);
 }
 
@@ -240,6 +254,7 @@ TEST_CASE(a_senseless_start_counts_as_now_from_then_on) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_chunk_counts_if_it_lies_within_the_plan),
+        TEST(a_chunk_that_no_claim_takes_does_not_count),
         TEST(a_chunk_whose_words_were_overwritten_does_not_count),
         TEST(the_victim_of_a_visit_is_the_first_item_that_is_not_finished),
         TEST(a_worker_between_two_calls_of_a_visit_has_no_victim),

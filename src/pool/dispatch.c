@@ -160,8 +160,10 @@ static void put_in_front(struct pool *pool, struct future *future) {
 
 void pp_recall_tickets(struct pool *pool) {
     struct future *taken = NULL; /* the youngest first */
-    uint64_t ticket;
-    while ((ticket = pp_ring_recall(&pool->shared)) != 0) {
+    uint64_t ticket, left = pp_ring_length(&pool->shared);
+    if (left > PP_TICKETS) return; /* a task has overwritten the head; a look finds that */
+    /* No more than there were: a task may set the head back all the time. */
+    for (; left > 0 && (ticket = pp_ring_recall(&pool->shared)) != 0; left--) {
         const struct pp_slot *slot = &pool->slots.table[pp_ticket_slot(ticket)];
         struct future *future = slot->future;
         /* A ticket may be in the ring twice, or its task may have been cancelled since. */

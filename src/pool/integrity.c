@@ -47,8 +47,9 @@ static void see(struct pool *pool, uint64_t ticket) {
 /* The first 0 ends what a worker has claimed, as for the workers that steal from it. */
 static void see_tickets(struct pool *pool) {
     if (++pool->looks.number == 0) pool->looks.number = 1;
-    uint64_t tail = pp_ring_sent(&pool->shared), head = tail - pp_ring_length(&pool->shared);
-    for (; head != tail; head++) see(pool, pp_ring_ticket(&pool->shared, head));
+    uint64_t tail = pp_ring_sent(&pool->shared), length = pp_ring_length(&pool->shared);
+    if (length > PP_TICKETS) length = 0; /* a task has overwritten the head since it was found sound */
+    for (uint64_t head = tail - length; head != tail; head++) see(pool, pp_ring_ticket(&pool->shared, head));
     for (uint32_t w = 0; w < pool->workers; w++) {
         const struct pp_record *record = &pool->shared.records[w];
         uint64_t ticket;

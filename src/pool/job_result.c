@@ -137,22 +137,35 @@ uint64_t pp_job_result_count_left(const struct pp_job_result *t) {
     return count;
 }
 
-uint64_t pp_job_result_count_next(const struct pp_job_result *t, enum pp_again *kind) {
-    *kind = PP_AGAIN_IN_CALLS;
-    while (*kind < PP_RETRIES && t->left[*kind].count == 0) ++*kind;
-    return count_of(&t->left[*kind]);
-}
-
 static int by_first(const void *a, const void *b) {
     uint64_t left = ((const struct pp_range *)a)->first, right = ((const struct pp_range *)b)->first;
     return (left > right) - (left < right);
+}
+
+/* Brings the ranges into their order, with each item once: deaths may have left an item twice. */
+static void tidy(struct pp_ranges *r) {
+    if (r->count == 0) return;
+    qsort(r->ranges, r->count, sizeof *r->ranges, by_first);
+    struct pp_range *last = r->ranges;
+    for (const struct pp_range *range = r->ranges + 1; range < r->ranges + r->count; range++) {
+        uint64_t end = last->first + last->count, reach = range->first + range->count;
+        if (range->first > end) *++last = *range;
+        else if (reach > end) last->count = reach - last->first;
+    }
+    r->count = (size_t)(last - r->ranges) + 1;
+}
+
+uint64_t pp_job_result_count_next(struct pp_job_result *t, enum pp_again *kind) {
+    *kind = PP_AGAIN_IN_CALLS;
+    while (*kind < PP_RETRIES && t->left[*kind].count == 0) ++*kind;
+    tidy(&t->left[*kind]);
+    return count_of(&t->left[*kind]);
 }
 
 void pp_job_result_take(struct pp_job_result *t, uint64_t *items, uint64_t count, enum pp_again kind) {
     struct pp_ranges *r = &t->left[kind];
     uint64_t taken = 0;
     size_t used = 0;
-    qsort(r->ranges, r->count, sizeof *r->ranges, by_first);
     while (taken < count) {
         struct pp_range *range = &r->ranges[used];
         for (; range->count > 0 && taken < count; range->count--) items[taken++] = range->first++;

@@ -58,8 +58,8 @@ bool pp_job_result_lose(struct pp_job_result *result, uint64_t item);
 /* These items are left for another round; those that were tried are retries. */
 void pp_job_result_leave(struct pp_job_result *result, enum pp_again kind, uint64_t first, uint64_t count);
 uint64_t pp_job_result_count_left(const struct pp_job_result *result);
-/* How many of them the next round may have, and of which kind. */
-uint64_t pp_job_result_count_next(const struct pp_job_result *result, enum pp_again *kind);
+/* How many of them the next round may have, and of which kind. Before pp_job_result_take(). */
+uint64_t pp_job_result_count_next(struct pp_job_result *result, enum pp_again *kind);
 /* Takes the `count` lowest items of that kind, in their order. At least so many are left. */
 void pp_job_result_take(struct pp_job_result *result, uint64_t *items, uint64_t count, enum pp_again kind);
 /* The items that are left will not be run, for this reason. */

@@ -176,8 +176,12 @@ static void close_round(struct pool *pool, struct pp_job *j) {
     _Atomic uint64_t *state = &pool->shared.outcomes[j->future->slot].state;
     uint32_t generation = pool->slots.table[j->future->slot].generation;
     uint64_t seen = atomic_load_explicit(state, memory_order_seq_cst);
-    while (pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED) {
+    for (int tries = 0; pp_phase_of(seen) != PP_DONE && pp_phase_of(seen) != PP_CANCELLED; tries++) {
         if (pp_generation_of(seen) != generation) return; /* it was overwritten: no worker can enter */
+        if (tries == PP_TRIES) { /* it is no worker that enters */
+            atomic_store_explicit(state, pp_state(generation, PP_DONE, 0, 0), memory_order_seq_cst);
+            return;
+        }
         if (!pp_state_close(state, seen)) pp_state_cancel(state, generation);
         seen = atomic_load_explicit(state, memory_order_seq_cst);
     }
@@ -335,28 +339,54 @@ static void clear_failed(const struct pp_job_plan *plan, const struct pp_snapsho
         atomic_store_explicit(&plan->failed[p], 0, memory_order_relaxed);
 }
 
+/* Whether a worker has finished the position, by the marks. */
+static bool is_finished(const struct pp_job_plan *plan, uint64_t position) {
+    uint64_t block = position / plan->block;
+    return pp_plan_is_finished(plan, &(struct pp_chunk){.first = block, .begin = position, .end = position + 1});
+}
+
+/* Leaves what the dead worker has not run, but no block that is finished: a record that claims one lies. What has been
+ * left before is run alone, so that it is not left over by death after death. */
+static void leave_rest(struct pp_job *j, uint64_t begin, uint64_t end) {
+    const struct pp_job_plan *plan = j->plan;
+    for (uint64_t next; begin < end; begin = next) {
+        next = begin - begin % plan->block + plan->block;
+        if (next > end) next = end;
+        if (is_finished(plan, begin)) continue;
+        if (j->index) leave_as(j, PP_AGAIN_ALONE, begin, next);
+        else leave_positions(j, begin, next);
+    }
+}
+
 /* The chunk of a dead worker: what it had finished counts, the item that it ran is the victim, and the rest is left to
  * a next round. The worker marks a chunk's blocks when it has finished all of it, so the marks that are written here
  * collide with none but its own: it may have died right after it had written them. From then on each position of the
- * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost. */
+ * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost.
+ *
+ * A record may claim the chunk of another worker. So that a death costs no more than a death does, it is one chunk, and
+ * not finished; soon items are run alone, and a chunk is one; and what several deaths leave over is left over once. What
+ * the liar itself ran has no mark, and is lost. */
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     struct pp_chunk chunk;
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;
+    uint64_t ran = 0, victim = pp_snapshot_victim(&notice->left, &chunk, &ran);
+    uint64_t next = victim != PP_NO_VICTIM ? victim : notice->left.progress;
+    /* An item that ended as it was found overdue may have been the last, and so its block be marked. */
+    bool was_stopped = victim != PP_NO_VICTIM && notice->left.phase != PP_RUNNING;
+    if (next < chunk.end && !was_stopped && is_finished(j->plan, next)) return;
+    leave_rest(j, victim != PP_NO_VICTIM ? ran : next == chunk.begin ? next + 1 : next, chunk.end);
     clear_failed(j->plan, &notice->left, &chunk);
     pp_plan_finish(j->plan, &chunk, notice->left.judged != 0);
-    uint64_t next = notice->left.progress, ran, victim = pp_snapshot_victim(&notice->left, &chunk, &ran);
     if (victim != PP_NO_VICTIM) {
         /* It may have failed, and then not survived the writing of its output. */
-        for (next = victim; notice->left.judged && next < ran; next++)
+        for (; notice->left.judged && next < ran; next++)
             atomic_store_explicit(&j->plan->failed[next], 0, memory_order_relaxed);
         settle_call(j, notice, victim, ran);
-        next = ran;
-    } else if (next == chunk.begin && next < chunk.end) {
+    } else if (next == chunk.begin) {
         /* The worker has done nothing of the chunk, perhaps because it has hidden that it ran the first item. A worker
          * that ends by itself does so before it claims a chunk, or after it has done a part of it. */
-        lose_position(j, next++);
+        lose_position(j, next);
     }
-    if (next < chunk.end) leave_positions(j, next, chunk.end);
 }
 
 void pp_round_died(struct pool *pool, struct pp_job *j, const struct pp_notice *notice) {
@@ -377,9 +407,9 @@ bool pp_round_is_intact(const struct pool *pool, const struct pp_job *j) {
 }
 
 void pp_round_recall(struct pool *pool, struct pp_job *j) {
-    struct pp_pace pace = {.items = UINT64_MAX};
+    struct pp_rest rest = {0};
     struct pp_chunk chunk;
-    while (pp_plan_claim(j->plan, 0, &pace, UINT64_MAX, &chunk)) {
+    while (pp_plan_take_rest(j->plan, &rest, &chunk)) {
         pp_plan_mark(j->plan, chunk.first, chunk.last, false);
         leave_positions(j, chunk.begin, chunk.end);
     }

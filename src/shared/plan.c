@@ -107,14 +107,18 @@ static bool is_marked(const struct pp_job_plan *plan, uint64_t block) {
     return atomic_load_explicit(&plan->marks[block], memory_order_relaxed) != PP_UNMARKED;
 }
 
+static void set_positions(const struct pp_job_plan *plan, struct pp_chunk *chunk) {
+    chunk->begin = chunk->first * plan->block;
+    chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
+}
+
 /* Takes away the blocks that have a mark: they were claimed before, and a task has overwritten the cursor since.
  * Returns false if nothing is left of the chunk. */
 static bool trim(const struct pp_job_plan *plan, struct pp_chunk *chunk) {
     uint64_t end = chunk->last;
     while (chunk->first < end && is_marked(plan, chunk->first)) chunk->first++;
     for (chunk->last = chunk->first; chunk->last < end && !is_marked(plan, chunk->last);) chunk->last++;
-    chunk->begin = chunk->first * plan->block;
-    chunk->end = chunk->last * plan->block < plan->count ? chunk->last * plan->block : plan->count;
+    set_positions(plan, chunk);
     return chunk->first < chunk->last;
 }
 
@@ -191,6 +195,23 @@ bool pp_plan_is_used_up(const struct pp_job_plan *plan) {
 void pp_plan_use_up(const struct pp_job_plan *plan) {
     for (uint32_t i = 0; i < plan->regions; i++)
         atomic_store_explicit(&plan->cursors[i].word, cursor(plan, 0, 0), memory_order_release);
+}
+
+bool pp_plan_take_rest(const struct pp_job_plan *plan, struct pp_rest *rest, struct pp_chunk *chunk) {
+    for (;;) {
+        while (rest->next < rest->last) {
+            chunk->first = block_of(plan, rest->regions - 1, rest->next++);
+            chunk->last = chunk->first + 1;
+            if (is_marked(plan, chunk->first)) continue;
+            set_positions(plan, chunk);
+            return true;
+        }
+        if (rest->regions == plan->regions) return false;
+        uint32_t region = rest->regions++;
+        uint64_t word = atomic_exchange_explicit(&plan->cursors[region].word, cursor(plan, 0, 0), memory_order_acq_rel);
+        rest->next = next_of(word);
+        rest->last = rest->next + left_in(plan, region, word);
+    }
 }
 
 void pp_plan_begin(const struct pp_job_plan *plan) {

@@ -149,6 +149,14 @@ uint64_t pp_plan_left(const struct pp_job_plan *plan);
 bool pp_plan_is_used_up(const struct pp_job_plan *plan);
 /* Caller: leaves nothing to claim. */
 void pp_plan_use_up(const struct pp_job_plan *plan);
+/* Caller, when no worker lives: takes the blocks that are left, one after another. Returns false if there are no more.
+ * rest: kept between calls; 0 at first. Each cursor is read once, since what a task has started may live on and set it
+ * back. */
+struct pp_rest {
+    uint32_t regions; /* that were looked at */
+    uint64_t next, last; /* what is left of the last of them */
+};
+bool pp_plan_take_rest(const struct pp_job_plan *plan, struct pp_rest *rest, struct pp_chunk *chunk);
 /* Caller: puts the cursors of a new round at their beginnings. */
 void pp_plan_begin(const struct pp_job_plan *plan);
 

@@ -58,13 +58,14 @@ uint64_t pp_record_started(struct pp_record *record, uint64_t now) {
  * the same all the while: the worker was in this life and, since a visit ends before the job is left, in this job. */
 bool pp_record_kill(struct pp_shared *shared, uint32_t worker, uint64_t job, uint32_t *life) {
     struct pp_record *record = &shared->records[worker];
-    for (;;) {
+    for (int tries = 0; tries < PP_TRIES; tries++) {
         uint64_t running = atomic_load_explicit(&record->item, memory_order_seq_cst);
         *life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
         PP_POINT("to be killed");
         if (pp_record_job(record) != job || pp_phase_of(running) != PP_RUNNING) return false;
         if (pp_state_kill(&record->item, running, PP_KILLED)) return true;
     }
+    return false;
 }
 
 /* The life is read first: if the worker has another by now, the kill of the old one does nothing, and the new one has
@@ -116,10 +117,17 @@ static bool may_begin_at(const struct pp_job_plan *plan, uint64_t position) {
     return plan->pieces && atomic_load_explicit(&plan->marks[block], memory_order_relaxed) == PP_MARK_PIECES;
 }
 
+/* Whether a worker may have claimed so much: blocks of one stripe, and no more than a claim takes. */
+static bool is_one_claim(const struct pp_job_plan *plan, uint64_t begin, uint64_t end) {
+    uint64_t first = begin / plan->block, last = (end - 1) / plan->block;
+    if (first >> plan->stripe_bits != last >> plan->stripe_bits) return false;
+    return plan->chunk_blocks == 0 || last - first < plan->chunk_blocks;
+}
+
 bool pp_snapshot_chunk(const struct pp_snapshot *s, const struct pp_job_plan *plan, struct pp_chunk *chunk) {
     uint64_t end = s->end ? pp_plan_seal(plan, s->begin, s->end) : 0;
     if (s->begin >= end || end > plan->count || (s->reach > end && s->reach != UINT64_MAX)) return false;
-    if (!may_begin_at(plan, s->begin)) return false;
+    if (!may_begin_at(plan, s->begin) || !is_one_claim(plan, s->begin, end)) return false;
     if (s->reach < end) end = s->reach;
     if (s->progress < s->begin || s->progress > end) return false;
     *chunk = (struct pp_chunk){.first = s->begin / plan->block, .last = (end + plan->block - 1) / plan->block,

@@ -186,8 +186,8 @@ struct pp_snapshot {
  * moments. */
 struct pp_snapshot pp_record_snapshot(const struct pp_shared *shared, uint32_t worker);
 
-/* The chunk that the worker had, without what others have taken of it, if it lies within the plan and `progress` within
- * the chunk. Returns false if not: there was none, or the record was overwritten. */
+/* The chunk that the worker had, without what others have taken of it, if a worker can claim such a chunk of the plan
+ * and `progress` lies within it. Returns false if not: there was none, or the record was overwritten. */
 bool pp_snapshot_chunk(const struct pp_snapshot *snapshot, const struct pp_job_plan *plan, struct pp_chunk *chunk);
 
 /* The position in its chunk that the dead worker ran, or PP_NO_VICTIM: it ran none. *end: where the call ends that the

@@ -11,12 +11,13 @@ static bool is_there(const struct pp_shared *shared, uint64_t position, uint64_t
 }
 
 uint64_t pp_ring_recall(struct pp_shared *shared) {
-    for (;;) {
+    for (int tries = 0; tries < PP_TRIES; tries++) {
         uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_acquire), ticket;
         uint64_t left = atomic_load_explicit(&shared->control->tail, memory_order_relaxed) - head;
         if (left == 0 || left > PP_TICKETS || !is_there(shared, head, &ticket)) return 0;
         if (pp_swap(&shared->status->head, head, head + 1)) return ticket;
     }
+    return 0;
 }
 
 uint64_t pp_ring_length(const struct pp_shared *shared) {

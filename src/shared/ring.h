@@ -57,7 +57,7 @@ static inline bool pp_ring_push(struct pp_shared *shared, uint64_t ticket) {
 static inline uint64_t pp_ring_sent(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->control->tail, memory_order_relaxed);
 }
-/* Caller: takes back the oldest ticket and returns it; 0 if none is left. */
+/* Caller: takes back the oldest ticket and returns it; 0 if none is left, or workers are always faster. */
 uint64_t pp_ring_recall(struct pp_shared *shared);
 /* Returns how many tickets no worker has taken; more than PP_TICKETS if a worker has scribbled. */
 uint64_t pp_ring_length(const struct pp_shared *shared);

@@ -52,6 +52,10 @@ static inline bool pp_is_done(uint64_t state, uint32_t generation) {
     return pp_generation_of(state) == generation && pp_phase_of(state) == PP_DONE;
 }
 
+/* How often a swap is tried of a word that was changed after it was read. Honest workers change a word once or twice; a
+ * task that changes it all the time must not hold up the caller, which has the pool's lock, or the supervisor. */
+#define PP_TRIES 64
+
 static inline bool pp_swap(_Atomic uint64_t *word, uint64_t from, uint64_t to) {
     return atomic_compare_exchange_strong_explicit(word, &from, to, memory_order_acq_rel, memory_order_acquire);
 }

@@ -74,8 +74,10 @@ bool pp_stretch_stop(struct pp_shared *shared, uint32_t worker, uint64_t number)
 void pp_stretch_close(struct pp_shared *shared, uint32_t worker) {
     _Atomic uint64_t *word = &shared->records[worker].bound;
     uint64_t bound = atomic_load_explicit(word, memory_order_acquire);
-    while (pp_bound_state(bound) == PP_BOUND_OPEN || pp_bound_state(bound) == PP_BOUND_HALTED) {
-        pp_swap(word, bound, pp_bound_with(bound, PP_BOUND_CLOSED));
+    for (int tries = 0; pp_bound_state(bound) == PP_BOUND_OPEN || pp_bound_state(bound) == PP_BOUND_HALTED; tries++) {
+        uint64_t closed = pp_bound_with(bound, PP_BOUND_CLOSED);
+        if (tries == PP_TRIES) atomic_store_explicit(word, closed, memory_order_release); /* it is no thief */
+        if (tries == PP_TRIES || pp_swap(word, bound, closed)) return;
         bound = atomic_load_explicit(word, memory_order_acquire);
     }
 }
