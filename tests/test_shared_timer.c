@@ -172,8 +172,9 @@ TEST_CASE(cpu_time_counts_from_the_first_look_at_a_task) {
 
 TEST_CASE(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count) {
     begin();
-    run_limited_task(1, 5, 20);
+    _Atomic uint64_t *first = run_limited_task(1, 5, 20);
     look_at(1, 100);
+    atomic_store(first, pp_state(3, PP_DONE, 1, 9));
     run_limited_task(1, 6, 20); /* the slot differs, the word does not */
     look_at(1, 130);
     atomic_store(&memory.outcomes[6].state, pp_state(4, PP_RUNNING, 1, 9));
@@ -194,6 +195,20 @@ TEST_CASE(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count) {
     assert_int_equal(all_kills(), 0);
     look_at(1, 70);
     assert_int_equal(kills[1], 1);
+    pp_shared_unmake(&memory);
+}
+
+TEST_CASE(a_task_runs_until_its_word_has_ended_whatever_the_record_says) {
+    begin();
+    _Atomic uint64_t *word = run_limited_task(1, 5, 20);
+    look_at(1, 100);
+    atomic_store(&memory.records[1].current, 0);
+    look_at(1, 119);
+    atomic_store(&memory.records[1].current, pp_ticket(6, 3));
+    assert_int_equal(all_kills(), 0);
+    look_at(1, 120);
+    assert_int_equal(kills[1], 1);
+    assert_true(*word == pp_state(3, PP_SPENT, 1, 9));
     pp_shared_unmake(&memory);
 }
 
@@ -424,6 +439,7 @@ int main(int argc, char **argv) {
         TEST(an_item_of_a_job_is_timed_by_the_word_of_its_worker),
         TEST(cpu_time_counts_from_the_first_look_at_a_task),
         TEST(cpu_time_of_another_task_or_life_or_an_unknown_clock_does_not_count),
+        TEST(a_task_runs_until_its_word_has_ended_whatever_the_record_says),
         TEST(the_first_limit_that_is_passed_is_told),
         TEST(cpu_time_of_an_item_counts_from_the_first_look_at_it),
         TEST(an_item_of_a_visit_is_due_once_it_was_seen_for_its_time),

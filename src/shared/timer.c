@@ -52,9 +52,14 @@ static bool is_input(const struct pp_shared *shared, const void *address) {
     return at >= shared->inputs && at < shared->inputs + shared->inputs_size;
 }
 
-static struct timed task_of(struct pp_shared *shared, uint32_t worker) {
+/* A task may say in its worker's record that another is run, or none. An honest worker ends a task's word before it
+ * changes the record, so a task that was seen running runs until its word has changed. */
+static struct timed task_of(struct pp_shared *shared, uint32_t worker, const struct pp_timer_sight *sight) {
     struct timed task = {.word = NULL};
-    uint64_t ticket = pp_record_current(&shared->records[worker]);
+    uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+    bool runs = sight->ticket != 0 && pp_is_held_by(sight->word, worker, life) &&
+                pp_ticket_word(shared, sight->ticket) == sight->word;
+    uint64_t ticket = runs ? sight->ticket : pp_record_current(&shared->records[worker]);
     uint32_t slot = pp_ticket_slot(ticket);
     task.running = pp_ticket_word(shared, ticket);
     if (task.running == 0) return task;
@@ -92,20 +97,29 @@ static bool is_timed(const struct pp_shared *shared, uint32_t worker, const stru
     return pp_phase_of(timed->running) == PP_RUNNING && pp_is_held_by(timed->running, worker, life);
 }
 
+static void look_at(const struct timed *timed, uint64_t now, struct pp_timer_sight *sight) {
+    if (sight->ticket == timed->ticket && sight->word == timed->running) return;
+    *sight = (struct pp_timer_sight){.ticket = timed->ticket, .word = timed->running, .since = now};
+}
+
 /* Whether it has used more CPU time than it may. The word was read before: if the swap of it succeeds after this, what
  * the worker has used between the two looks was all used by this task or item. */
 static bool is_spent(const struct timed *timed, uint64_t cpu, struct pp_timer_sight *sight) {
-    if (cpu != 0 && timed->ticket == sight->ticket && timed->running == sight->word && cpu >= sight->cpu)
-        return cpu - sight->cpu >= (uint64_t)timed->cpu_timeout * NS_PER_MS;
-    *sight = (struct pp_timer_sight){0};
-    if (cpu != 0) *sight = (struct pp_timer_sight){.ticket = timed->ticket, .word = timed->running, .cpu = cpu};
-    return false;
+    if (cpu == 0 || sight->cpu == 0 || cpu < sight->cpu) sight->cpu = cpu;
+    return cpu - sight->cpu >= (uint64_t)timed->cpu_timeout * NS_PER_MS;
+}
+
+/* When it was started. The record may say that this was after it was first seen: by a little, or it lies. */
+static uint64_t started_at(struct pp_record *record, uint64_t now, const struct pp_timer_sight *sight) {
+    uint64_t started = pp_record_started(record, now), most = sight->since + HIDDEN_NS;
+    return started < most ? started : most;
 }
 
 /* When the worker's task or item is due; UINT64_MAX: it has no time-out. */
-static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now) {
+static uint64_t due_at(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now,
+                       const struct pp_timer_sight *sight) {
     if (timed->timeout <= 0) return UINT64_MAX;
-    return pp_record_started(&shared->records[worker], now) + (uint64_t)timed->timeout * NS_PER_MS;
+    return started_at(&shared->records[worker], now, sight) + (uint64_t)timed->timeout * NS_PER_MS;
 }
 
 /* The longest that an initializer has taken; 0: none has succeeded, or there is none. */
@@ -126,18 +140,22 @@ static uint64_t initializer_due_at(const struct pp_shared *shared, uint32_t work
     return runs && longest > 0 ? began + most + INITIALIZERS * longest + INITIALIZER_NS : UINT64_MAX;
 }
 
-/* When the worker's finalizer is due; UINT64_MAX: it does not run. */
-static uint64_t finalizer_due_at(struct pp_shared *shared, uint32_t worker, uint64_t most, uint64_t now) {
+/* When the worker's finalizer is due; UINT64_MAX: it does not run. sight: of that. */
+static uint64_t finalizer_due_at(struct pp_shared *shared, uint32_t worker, uint64_t most, uint64_t now,
+                                 struct pp_timer_sight *sight) {
     struct pp_record *record = &shared->records[worker];
-    return pp_record_is_ending(record) ? pp_record_started(record, now) + most : UINT64_MAX;
+    uint32_t life = atomic_load_explicit(&shared->control->lives[worker], memory_order_relaxed);
+    if (!pp_record_is_ending(record)) return UINT64_MAX;
+    look_at(&(struct timed){.ticket = 1, .running = life}, now, sight);
+    return started_at(record, now, sight) + most;
 }
 
 /* When the one or the other is due; UINT64_MAX: neither runs, or all limits that are open are of CPU time. */
 static uint64_t between_tasks_due_at(struct pp_shared *shared, uint32_t worker, uint64_t longest, uint64_t most,
-                                     uint64_t now) {
+                                     uint64_t now, struct pp_timer_sight *sight) {
     if (most == 0) return UINT64_MAX;
     uint64_t begin = initializer_due_at(shared, worker, longest, most);
-    uint64_t end = finalizer_due_at(shared, worker, most, now);
+    uint64_t end = finalizer_due_at(shared, worker, most, now, sight);
     return begin < end ? begin : end;
 }
 
@@ -146,7 +164,8 @@ static uint64_t between_tasks_due_at(struct pp_shared *shared, uint32_t worker, 
 static uint64_t check_one(struct pp_shared *shared, uint32_t worker, const struct timed *timed, uint64_t now,
                           struct pp_timer_sight *sight, const struct pp_timer_hands *hands) {
     if (!is_timed(shared, worker, timed)) return UINT64_MAX;
-    uint64_t due = due_at(shared, worker, timed, now);
+    look_at(timed, now, sight);
+    uint64_t due = due_at(shared, worker, timed, now, sight);
     enum pp_phase reason = due <= now ? PP_OVERDUE : PP_RUNNING;
     if (timed->cpu_timeout > 0 && is_spent(timed, hands->cpu_time(hands->context, worker), sight)) reason = PP_SPENT;
     if (reason != PP_RUNNING && pp_state_kill(timed->word, timed->running, reason)) hands->kill(hands->context, worker);
@@ -204,10 +223,10 @@ uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer 
     uint64_t most = (uint64_t)atomic_load_explicit(&control->longest, memory_order_relaxed) * NS_PER_MS;
     uint64_t longest = longest_initializer(shared, workers);
     for (uint32_t w = 0; w < workers; w++) {
-        uint64_t first = between_tasks_due_at(shared, w, longest, most, now);
+        uint64_t first = between_tasks_due_at(shared, w, longest, most, now, &timer->sights[w][PP_SIGHT_END]);
         if (first <= now) hands->kill(hands->context, w);
         if (first > now && first < next) next = first;
-        const struct timed both[] = {task_of(shared, w), item_of(shared, w)};
+        const struct timed both[] = {task_of(shared, w, &timer->sights[w][PP_SIGHT_TASK]), item_of(shared, w)};
         for (int i = 0; i < 2; i++) {
             bool visits = i == 1 && is_visit(shared, w) && is_timed(shared, w, &both[i]);
             uint64_t due = visits ? check_visit(shared, w, &both[i], now, &timer->stays[w], hands)

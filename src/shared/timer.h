@@ -44,14 +44,17 @@ int32_t pp_timer_interval(int32_t timeout, int32_t cpu_timeout);
 
 struct pp_notice;
 
+enum { PP_SIGHT_TASK, PP_SIGHT_ITEM, PP_SIGHT_END };
+
 /* The supervisor's own. */
 struct pp_timer {
     uint32_t shortest; /* time-out that was announced, ms; set to 0 when the clock stops */
-    /* Each worker's task and item with a limit of CPU time at the last look: its ticket and state word, and what the
-     * worker had used of CPU time when it was first seen; all 0: none was seen. */
+    /* Each worker's last task and item with a limit: its ticket and state word; since when it has been seen, ns; and
+     * what the worker had then used of CPU time, 0: not known. Until the word of a task says that it has ended, the
+     * worker runs it, whatever its record says. All 0: none was seen. Likewise of the end of its life. */
     struct pp_timer_sight {
-        uint64_t ticket, word, cpu;
-    } sights[PP_WORKERS][2];
+        uint64_t ticket, word, since, cpu;
+    } sights[PP_WORKERS][3];
     /* Where each worker was in a visit to a job with a time-out, since when it has been seen there (ns), and the
      * position at which it was stopped, in which life. */
     struct pp_timer_stay {
