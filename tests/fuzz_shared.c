@@ -71,6 +71,9 @@ static struct {
     const uint8_t *input, *input_end;
 } world;
 
+/* Set by fuzz_race.c: called once the world is there, and before its workers become honest. */
+static void (*on_begin)(void), (*on_end)(void);
+
 static unsigned byte(void) {
     return world.input < world.input_end ? *world.input++ : 0;
 }
@@ -600,7 +603,9 @@ static void heal(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     make_world(data, size);
     bool heals = byte() % 8 != 0; /* or the pool ends with all of it under way */
+    if (on_begin) on_begin();
     while (world.input < world.input_end) act(byte());
+    if (on_end) on_end();
     if (heals) heal();
     unsigned ending = byte();
     if (ending & 1) pp_close(&world.control_end); /* the supervisor has gone */
