@@ -1,7 +1,7 @@
-/* What workers can write may change at any moment, also between two reads of the caller: while a program of fuzz_shared.c
- * runs, a thread that stands for a hostile worker changes one word after another, to and fro, among values that make
- * sense there. The caller, under AddressSanitizer, touches no memory that is not its own, no call hangs, and once the
- * thread stops all ends, as there.
+/* What workers can write may change at any moment, also between two reads of the caller: while a program of
+ * fuzz_shared.c runs, a thread that stands for a hostile worker changes one word after another, to and fro, among
+ * values that make sense there. The caller, under AddressSanitizer, touches no memory that is not its own, no call
+ * hangs, and once the thread stops all ends, as there.
  *
  * The thread writes where workers can, and nowhere else. It keeps to one word for thousands of changes, so that the
  * caller meets each of its values between any two instructions.

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "shared/plan.h"
 #include "shared/record.h"
@@ -40,6 +42,9 @@ static struct pp_record *own_record(void) {
 static const struct pp_job_plan *own_plan(void) {
     return memory()->descs[pp_ticket_slot(atomic_load(&own_record()->job))].in;
 }
+
+enum { DESCRIPTORS = 64 };
+static bool open_before[DESCRIPTORS]; /* the pool was made */
 
 #if LINUX
 
@@ -141,9 +146,6 @@ TEST_CASE(a_program_with_a_limit_of_file_sizes_has_pools) {
 }
 
 /* ---- the bell */
-
-enum { DESCRIPTORS = 64 };
-static bool open_before[DESCRIPTORS]; /* the pool was made */
 
 /* Fills every pipe that it can write, and makes the next write to them wait. */
 static int stuff_pipes(const void *in, void *out) {
@@ -283,6 +285,247 @@ TEST_CASE(a_dead_worker_that_claims_all_items_has_few_of_them_run_again) {
     }
 }
 
+/* ---- words that hide what runs */
+
+static void feign_steps(struct pp_record *record) {
+    atomic_fetch_add(&record->tasks, 1);
+}
+
+/* The item runs, and its worker says that it runs nothing. */
+static void hide_item(struct pp_record *record) {
+    uint64_t word = atomic_load(&record->item);
+    atomic_store(&record->item, (word & ~(uint64_t)15) | PP_FREE);
+    feign_steps(record);
+}
+
+/* It seems to be another item at each look. */
+static void renew_item(struct pp_record *record) {
+    uint64_t word = atomic_load(&record->item);
+    atomic_store(&record->item, (word + ((uint64_t)1 << 32)) | PP_RUNNING);
+}
+
+/* Its worker seems to go to and fro in its chunk, and so to be at another position at each look. */
+static void go_to_and_fro(struct pp_record *record) {
+    uint64_t begin = atomic_load(&record->begin), progress = atomic_load(&record->progress);
+    atomic_store(&record->progress, progress < begin + 50 ? progress + 1 : begin);
+    feign_steps(record);
+}
+
+/* A task seems to have been started just now. */
+static void start_again(struct pp_record *record) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    atomic_store(&record->started, (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec);
+}
+
+/* The worker says now that it runs the task, now that it runs none. */
+static void show_and_hide_task(struct pp_record *record) {
+    static uint64_t ticket;
+    if (!ticket) ticket = atomic_load(&record->current);
+    atomic_store(&record->current, atomic_load(&record->current) ? 0 : ticket);
+    start_again(record);
+}
+
+/* In a pool with a finalizer. */
+static void feign_finalizer(struct pp_record *record) {
+    start_again(record);
+    atomic_store(&record->retired, 1);
+}
+
+typedef void lie_fn(struct pp_record *record);
+
+struct lies {
+    lie_fn *lie;
+    long at; /* the item that lies; the others are done at once */
+};
+
+static int lie_for_ever(const void *in, void *out) {
+    (void)out;
+    const struct lies *lies = in;
+    if (lies->at >= 0 && (long)task_index() != lies->at) return 0;
+    for (struct pp_record *record = own_record();;) lies->lie(record);
+    return 0;
+}
+
+enum { FEW_ITEMS = 100, BOUND = 15000 /* ms */ };
+
+static struct future *map_lies(struct pool *pool, lie_fn *lie, int timeout, int cpu_timeout) {
+    static struct lies in[FEW_ITEMS];
+    struct future *future;
+    for (size_t i = 0; i < FEW_ITEMS; i++) in[i] = (struct lies){lie, 3};
+    struct pool_job job = {.fn = lie_for_ever, .in = in, .in_size = sizeof *in, .count = FEW_ITEMS, .chunk = FEW_ITEMS,
+                           .timeout = timeout, .cpu_timeout = cpu_timeout};
+    assert_ok(pool_map_async(pool, &job, &future));
+    return future;
+}
+
+/* Not with threads: what a task overwrites there is the program's own memory. */
+static void item_ends(lie_fn *lie, int timeout, int cpu_timeout) {
+    struct pool *pool = pool_of(1);
+    struct future *future = map_lies(pool, lie, timeout, cpu_timeout);
+    int64_t start = now_ms();
+    int error = future_get(future, NULL, PATIENCE);
+    assert_true(error == POOL_EDEADLINE || error == POOL_ECORRUPT || error == POOL_EDIED);
+    assert_took(start, 0, BOUND);
+    future_free(future);
+    assert_ok(finish(submit(pool, square_task, &start, sizeof start, sizeof start), NULL));
+    pool_destroy(pool);
+}
+
+TEST_CASE(an_item_that_hides_does_not_escape_its_time_out) {
+    item_ends(hide_item, 100, 0);
+}
+
+TEST_CASE(an_item_that_renews_its_word_does_not_escape_its_time_out) {
+    item_ends(renew_item, 100, 0);
+}
+
+TEST_CASE(an_item_whose_worker_goes_to_and_fro_does_not_escape_its_time_out) {
+    item_ends(go_to_and_fro, 100, 0);
+}
+
+TEST_CASE(an_item_that_renews_its_word_does_not_escape_its_limit_of_cpu_time) {
+    item_ends(renew_item, 0, 100);
+}
+
+static void task_ends(lie_fn *lie, const struct pool_options *options) {
+    struct pool *pool = pool_from(options);
+    struct lies lies = {lie, -1};
+    struct pool_task task = {.fn = lie_for_ever, .in = &lies, .in_size = sizeof lies, .timeout = 100};
+    struct future *future;
+    int64_t start = now_ms();
+    assert_ok(pool_submit(pool, &task, &future));
+    int error = finish(future, NULL);
+    assert_true(error == POOL_EDEADLINE || error == POOL_ECORRUPT || error == POOL_EDIED);
+    assert_took(start, 0, BOUND);
+    assert_ok(finish(submit(pool, square_task, &start, sizeof start, sizeof start), NULL));
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_task_that_seems_to_have_started_just_now_does_not_escape_its_time_out) {
+    struct pool_options options = test_options(1);
+    task_ends(start_again, &options);
+    task_ends(show_and_hide_task, &options);
+}
+
+static void no_finalizer(void *argument) {
+    (void)argument;
+}
+
+TEST_CASE(a_task_that_feigns_a_finalizer_does_not_escape_its_time_out) {
+    struct pool_options options = test_options(1);
+    options.finalizer = no_finalizer;
+    task_ends(feign_finalizer, &options);
+}
+
+static void is_killed(lie_fn *lie) {
+    struct pool *pool = pool_of(1);
+    struct future *future = map_lies(pool, lie, 0, 0);
+    sleep_ms(100);
+    int64_t start = now_ms();
+    assert_ok(future_kill(future));
+    int error = future_get(future, NULL, PATIENCE);
+    assert_true(error != 0 && error != POOL_ETIMEDOUT);
+    assert_took(start, 0, BOUND);
+    future_free(future);
+    assert_ok(finish(submit(pool, square_task, &start, sizeof start, sizeof start), NULL));
+    pool_destroy(pool);
+}
+
+TEST_CASE(an_item_whose_word_changes_all_the_time_is_killed) {
+    is_killed(renew_item);
+}
+
+TEST_CASE(an_item_that_hides_is_killed) {
+    is_killed(hide_item);
+}
+
+/* Says that it is done, and keeps the worker. */
+static int done_and_on(const void *in, void *out) {
+    (void)in, (void)out;
+    struct pp_record *record = own_record();
+    struct pp_outcome *outcome = &memory()->outcomes[pp_ticket_slot(atomic_load(&record->current))];
+    outcome->code = 0;
+    outcome->resized = 0;
+    atomic_store(&outcome->state, (atomic_load(&outcome->state) & ~(uint64_t)15) | PP_DONE);
+    for (;;) feign_steps(record);
+    return 0;
+}
+
+TEST_CASE(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker) {
+    struct pool *pool = pool_of(1);
+    long x = 3;
+    assert_ok(finish(submit(pool, done_and_on, NULL, 0, 0), NULL));
+    int64_t start = now_ms();
+    assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
+    assert_took(start, 0, BOUND);
+    pool_destroy(pool);
+}
+
+/* ---- calls in vain */
+
+static int ring_for_ever(const void *in, void *out) {
+    (void)in, (void)out;
+    signal(SIGPIPE, SIG_IGN);
+    while (true)
+        for (int fd = 3; fd < DESCRIPTORS; fd++)
+            if (!open_before[fd] && write(fd, "", 1) < 0) continue;
+    return 0;
+}
+
+static int announce_for_ever(const void *in, void *out) {
+    (void)out;
+    for (struct pp_record *record = own_record();;) atomic_fetch_add(&record->done_tail, *(const uint64_t *)in);
+    return 0;
+}
+
+static double cpu_seconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+static int wait_for_it(struct pool *pool, struct future *future) {
+    (void)pool;
+    return future_get(future, NULL, 4000);
+}
+
+/* As an event loop: whenever the descriptor is readable. */
+static int poll_for_it(struct pool *pool, struct future *future) {
+    struct pollfd fd = {.fd = pool_fd(pool), .events = POLLIN};
+    for (int64_t start = now_ms(); now_ms() - start < 4000;) {
+        if (pool_poll(pool, 0) < 0) break;
+        if (future_done(future)) return future_get(future, NULL, 0);
+        poll(&fd, 1, 100);
+    }
+    return POOL_ETIMEDOUT;
+}
+
+/* What does not wake the caller may go on. */
+static void stays_asleep(pool_fn *fn, uint64_t step, int (*await)(struct pool *pool, struct future *future)) {
+    for (int fd = 0; fd < DESCRIPTORS; fd++) open_before[fd] = fcntl(fd, F_GETFD) >= 0;
+    for (int workers = 1; workers <= 2; workers++) {
+        struct pool *pool = pool_of(workers);
+        struct future *future = submit(pool, fn, &step, sizeof step, 0);
+        double before = cpu_seconds();
+        assert_any_of(await(pool, future), POOL_ECORRUPT, POOL_ETIMEDOUT);
+        if (!instrumented()) assert_true(cpu_seconds() - before < 0.4);
+        assert_ok(future_kill(future) == POOL_EBUSY ? 0 : future_wait(future, PATIENCE));
+        future_free(future);
+        pool_destroy(pool);
+    }
+}
+
+TEST_CASE(a_bell_that_is_rung_without_end_lets_the_caller_sleep) {
+    stays_asleep(ring_for_ever, 0, wait_for_it);
+    stays_asleep(ring_for_ever, 0, poll_for_it);
+}
+
+TEST_CASE(outcomes_that_are_announced_without_end_let_the_caller_sleep) {
+    stays_asleep(announce_for_ever, 1, wait_for_it);
+    stays_asleep(announce_for_ever, 100000, wait_for_it);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
 #if LINUX
@@ -293,6 +536,17 @@ int main(int argc, char **argv) {
 #endif
         TEST(an_outcome_that_changes_while_it_is_read_is_one_outcome),
         TEST(a_dead_worker_that_claims_all_items_has_few_of_them_run_again),
+        TEST(an_item_that_hides_does_not_escape_its_time_out),
+        TEST(an_item_that_renews_its_word_does_not_escape_its_time_out),
+        TEST(an_item_whose_worker_goes_to_and_fro_does_not_escape_its_time_out),
+        TEST(an_item_that_renews_its_word_does_not_escape_its_limit_of_cpu_time),
+        TEST(a_task_that_seems_to_have_started_just_now_does_not_escape_its_time_out),
+        TEST(a_task_that_feigns_a_finalizer_does_not_escape_its_time_out),
+        TEST(an_item_whose_word_changes_all_the_time_is_killed),
+        TEST(an_item_that_hides_is_killed),
+        TEST(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker),
+        TEST(a_bell_that_is_rung_without_end_lets_the_caller_sleep),
+        TEST(outcomes_that_are_announced_without_end_let_the_caller_sleep),
     };
     return run_group("liars", tests, COUNT(tests), argc, argv);
 }

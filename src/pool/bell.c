@@ -1,6 +1,9 @@
 #include "pool/bell.h"
 
 #include "base/sys.h"
+#include "pool/vain.h"
+
+#define BELL_MOST 65536U /* bytes of a pipe */
 
 bool pp_bell_make(struct pool *pool) {
     int bell[2];
@@ -18,20 +21,38 @@ void pp_bell_expect(struct pool *pool, uint32_t slot) {
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* Not more than the pipe holds: a task may write as fast as this reads. */
+static uint32_t read_bell(int bell) {
+    char bytes[4096];
+    uint32_t count = 0;
+    for (ssize_t n = sizeof bytes; n == (ssize_t)sizeof bytes && count < BELL_MOST;) {
+        n = pp_read(bell, bytes, sizeof bytes);
+        if (n > 0) count += (uint32_t)n;
+    }
+    return count;
+}
+
 void pp_bell_silence(struct pool *pool) {
-    char bytes[256];
     atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
     pool->waiting.bell_rung = false;
-    while (pp_read(pool->fds.bell, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    uint32_t own = atomic_exchange_explicit(&pool->waiting.own_rings, 0, memory_order_relaxed);
+    uint32_t rings = read_bell(pool->fds.bell);
+    if (rings > own) pp_note_vain(pool, rings - own);
+}
+
+/* Counted first: pp_bell_silence() may read the byte at once. */
+void pp_bell_ring_own(struct pool *pool) {
+    atomic_fetch_add_explicit(&pool->waiting.own_rings, 1, memory_order_relaxed);
+    pp_write(pool->fds.bell_end, "", 1);
 }
 
 void pp_bell_ring(struct pool *pool) {
     if (pool->waiting.bell_rung) return;
     pool->waiting.bell_rung = true;
-    pp_write(pool->fds.bell_end, "", 1);
+    pp_bell_ring_own(pool);
 }
 
 void pp_wake_waiting(struct pool *pool) {
-    if (pool->waiting.somebody_polls) pp_write(pool->fds.bell_end, "", 1);
+    if (pool->waiting.somebody_polls) pp_bell_ring_own(pool);
     if (pool->waiting.others_wait) pthread_cond_broadcast(&pool->changed);
 }

@@ -2,7 +2,7 @@
  * outcome.
  *
  * The wish is a slot, or any outcome; it has a new epoch each time, and a worker rings once an epoch. While there is no
- * wish, no worker rings. */
+ * wish, no worker rings. Rings that are not the program's own are counted: a task may ring without end (vain.h). */
 #ifndef PP_BELL_H
 #define PP_BELL_H
 
@@ -15,6 +15,8 @@ bool pp_bell_make(struct pool *pool);
 void pp_bell_expect(struct pool *pool, uint32_t slot);
 /* Workers are not to ring any more; the bell is silent again. */
 void pp_bell_silence(struct pool *pool);
+/* Wakes the thread that sleeps in poll(), if any. May be called in a signal handler, without the lock. */
+void pp_bell_ring_own(struct pool *pool);
 /* Rings for the program, so that pool_fd() becomes readable, if it does not do so already. */
 void pp_bell_ring(struct pool *pool);
 /* Wakes threads that wait for something that this call has completed itself: no worker rings for it. */

@@ -11,6 +11,7 @@
 #include "pool/reset.h"
 #include "pool/slots.h"
 #include "pool/tell.h"
+#include "pool/vain.h"
 #include "shared/notice.h"
 #include "shared/park.h"
 
@@ -67,7 +68,9 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
 static void collect_workers(struct pool *pool) {
     bool all = true;
     for (uint32_t w = 0; w < pool->workers; w++) all &= collect_worker(pool, w);
-    if (!all) collect_all_slots(pool);
+    if (all) return;
+    collect_all_slots(pool);
+    pp_note_vain(pool, PP_VAIN_SEARCH);
 }
 
 /* ---- notices */

@@ -10,6 +10,8 @@
 #include "pool/reset.h"
 #include "pool/round.h"
 #include "pool/slots.h"
+#include "pool/stall.h"
+#include "pool/vain.h"
 #include "shared/backlog.h"
 #include "shared/limit.h"
 #include "shared/notice.h"
@@ -18,6 +20,7 @@
 #include "shared/record.h"
 #include "shared/ring.h"
 
+#define MOST_IN_VAIN 4     /* looks at which a worker may be a stray though it seems to take steps */
 #define TWICE_NS 90000000U /* a look after less time does not count as the second: several threads may wait */
 
 static uint64_t load(const _Atomic uint64_t *word) {
@@ -159,19 +162,40 @@ static bool is_stray(const struct pool *pool, uint32_t worker, bool work_waits) 
     return j ? !works_in_job(pool, j, worker) : !works_on_task(pool, worker);
 }
 
-/* Kills workers that were strays at the last look and have taken no step since. Returns whether there were any. */
+/* Whether more is completed than at any look before. */
+static bool has_completed(struct pool *pool) {
+    uint64_t completed = pp_count_completed(pool);
+    if (completed <= pool->looks.completed) return false;
+    pool->looks.completed = completed;
+    return true;
+}
+
+/* The worker is a stray at this look. Kills it if it was at the last, too, and has taken no step since, or if it keeps
+ * feigning steps by which nothing is completed. Returns whether the next look should come soon. */
+static bool kill_stray(struct pool *pool, uint32_t w, uint32_t trace, bool completed) {
+    struct pp_looks *looks = &pool->looks;
+    if (completed) looks->in_vain[w] = 0;
+    bool feigns = ++looks->in_vain[w] > MOST_IN_VAIN, is_still = trace == looks->strays[w];
+    looks->strays[w] = trace;
+    if (is_still) {
+        pp_kill_stray(pool, w, trace);
+    } else if (feigns) {
+        looks->in_vain[w] = 0;
+        pp_kill_worker(pool, pp_state(0, PP_KILLED, w, life_of(pool, w)));
+    }
+    return is_still || looks->in_vain[w] != 1;
+}
+
 static bool kill_strays(struct pool *pool) {
     bool work_waits = pp_backlog_workers(&pool->shared) > 0, found = false;
     uint64_t now = pp_now();
     if (now - pool->looks.strays_at < TWICE_NS) return false;
     pool->looks.strays_at = now;
+    bool completed = has_completed(pool);
     for (uint32_t w = 0; w < pool->workers; w++) {
-        uint32_t before = pool->looks.strays[w];
-        uint32_t trace = is_stray(pool, w, work_waits) ? pp_record_trace(&pool->shared, w) : 0;
-        pool->looks.strays[w] = trace;
-        if (trace == 0 || trace != before) continue;
-        pp_kill_stray(pool, w, trace);
-        found = true;
+        if (is_stray(pool, w, work_waits))
+            found |= kill_stray(pool, w, pp_record_trace(&pool->shared, w), completed);
+        else pool->looks.strays[w] = pool->looks.in_vain[w] = 0;
     }
     return found;
 }
@@ -179,8 +203,13 @@ static bool kill_strays(struct pool *pool) {
 /* ---- the look */
 
 static bool find_harm(struct pool *pool) {
-    bool intact = pp_ring_is_sound(&pool->shared) && check_tasks(pool) && check_jobs(pool);
-    if (intact || pp_notice_is_due(&pool->shared)) return kill_strays(pool);
+    bool called_in_vain = pp_is_called_in_vain(pool);
+    pool->looks.calls_in_vain = 0;
+    bool intact = !called_in_vain && pp_ring_is_sound(&pool->shared) && check_tasks(pool) && check_jobs(pool);
+    if (intact || pp_notice_is_due(&pool->shared)) {
+        bool stalls = pp_stalls_end(pool);
+        return kill_strays(pool) || stalls;
+    }
     pp_reset_begin(pool);
     return true;
 }

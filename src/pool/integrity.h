@@ -1,10 +1,10 @@
 /* Integrity: whether shared memory agrees with the caller's own tables.
  *
  * A task may overwrite whatever its worker can write. Nothing would then end a wait for what it has hidden. So a caller
- * that has waited for 100 ms looks through everything, and then ever more rarely while it finds nothing. A pool in
- * which no call waits is not looked at.
+ * that has waited for 100 ms looks through everything, and then ever more rarely while it finds nothing. So does a
+ * program that only polls, whenever it does. A pool of which no call asks for anything is not looked at.
  *
- * There are three kinds of findings:
+ * There are four kinds of findings:
  *
  *   Contradictions   Honest workers cannot cause them, at whatever moment the caller looks. There is one repair for all
  *                    of them: the reset (reset.h).
@@ -13,7 +13,10 @@
  *   Strays           A worker lives and runs nothing that the caller knows of, by its record, but does not sleep; or it
  *                    sleeps while work waits. It may be between two steps. A worker that is found so at two looks is
  *                    killed, unless it has taken a step by the time that the supervisor carries out the kill. So an
- *                    honest worker loses nothing, however slow it is.
+ *                    honest worker loses nothing, however slow it is. Steps can be feigned: one that is found so at
+ *                    more looks in a row is killed in any case, unless the pool has completed something meanwhile, as
+ *                    by the steps of an honest worker.
+ *   Stalls           A job does not go on although a limit or a kill should have ended what runs; see stall.h.
  *
  * Why honest workers cause no contradiction:
  *   - The ticket of a task that has not started is in the ring, or in the record of the worker that took it from there:
@@ -28,6 +31,7 @@
  *     left to claim.
  *   - The record of a worker that is in a job has a word with that worker's number and life, which it has had since the
  *     worker's birth.
+ *   - Workers ring the bell and announce outcomes a few times more than something comes of it, and no more; see vain.h.
  *   - A death may clear a record at any moment, but is announced before. So nothing counts if a notice is due after the
  *     look.
  *

@@ -40,7 +40,7 @@ int pool_interrupt(struct pool *pool) {
     if (pp_is_other_process(pool)) return POOL_EFOREIGN; /* the signal may have come in a task of an inline pool */
     int saved = errno;
     atomic_store_explicit(&pool->interrupted, true, memory_order_relaxed);
-    pp_write(pool->fds.bell_end, "", 1);
+    pp_bell_ring_own(pool);
     errno = saved;
     return 0;
 }

@@ -95,6 +95,7 @@ void pp_job_free(struct pool *pool, struct pp_job *j) {
     pp_heap_free(&pool->memory.inputs, j->plan);
     free_data(pool, j);
     pp_job_result_free(&j->result);
+    pp_release(j->stall.cpu);
     pp_release(j);
 }
 

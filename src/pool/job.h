@@ -13,6 +13,16 @@
 #include "pool/pool.h"
 #include "pool/progress.h"
 
+/* What looks have seen of the job; see stall.h. */
+struct pp_stall {
+    uint64_t stopped; /* ns, when it was first seen to be killed; 0: it was not */
+    uint64_t since;   /* ns, since when the rest is so */
+    uint64_t ticket;  /* of the round */
+    uint64_t most;    /* positions that were done at a look */
+    unsigned deaths;
+    uint64_t *cpu;    /* [PP_WORKERS] what each worker in it had used then; NULL: not known, or not limited */
+};
+
 struct pp_job {
     struct future *future;
     struct pool_job job;
@@ -32,6 +42,7 @@ struct pp_job {
     uint64_t *index; /* the item at each position; NULL if the position is the item */
     char *work;      /* cursors, marks, errors, codes, failed */
     unsigned deaths;
+    struct pp_stall stall;
 };
 
 struct pp_notice;

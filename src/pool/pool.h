@@ -54,7 +54,13 @@ struct pp_jobs {
 struct pp_looks {
     uint8_t number;                /* of the last look; never 0 afterwards */
     uint64_t strays_at;            /* when strays were last looked for, ns */
+    uint64_t completed;            /* the most that was completed at a look */
     uint32_t strays[PP_WORKERS];   /* the trace of each worker that was one then; 0: it was none */
+    uint8_t in_vain[PP_WORKERS];   /* looks that have found it one, since something was completed */
+    uint64_t due;                  /* ns; when a program that never waits has the next look: wait.c */
+    uint64_t pause;                /* ns, before that */
+    uint32_t calls_in_vain;        /* see vain.h */
+    uint64_t news;                 /* futures done and deaths when the first of them came */
 };
 
 /* The reset; see reset.h. */
@@ -123,6 +129,7 @@ struct pp_waiting {
     unsigned others_wait;   /* threads that sleep until it comes back */
     uint32_t epoch;         /* of the last wish; see bell.h */
     bool bell_rung;         /* by pp_bell_ring(), and not silenced since */
+    _Atomic uint32_t own_rings; /* by this process, since the bell was last silenced */
     uint64_t look_after_at; /* ns; when losses are to be made up for next: wait.c */
 };
 

@@ -11,8 +11,7 @@
 
 #define MOST_IN_VAIN 3 /* resets from one to the next of which nothing was completed */
 
-/* Grows with each task and item that is completed. */
-static uint64_t count_completed(const struct pool *pool) {
+uint64_t pp_count_completed(const struct pool *pool) {
     uint64_t items, done, failed;
     pp_jobs_count(pool, &items, &done, &failed);
     return pool->finished + pool->totals.items_done + done;
@@ -22,7 +21,7 @@ void pp_reset_begin(struct pool *pool) {
     /* The end of the last one comes first. */
     if (!pp_tell_again(pool) || !pp_tell(pool, (struct pp_command){.kind = PP_RESET})) return;
     pool->reset.under_way = true;
-    if (count_completed(pool) != pool->reset.completed) pool->reset.in_vain = 0;
+    if (pp_count_completed(pool) != pool->reset.completed) pool->reset.in_vain = 0;
     pool->reset.in_vain++;
 }
 
@@ -33,6 +32,7 @@ static void set_memory_back(struct pool *pool) {
     memset(shared->records, 0, pool->workers * sizeof *shared->records);
     memset(pool->done_heads, 0, sizeof pool->done_heads);
     memset(pool->looks.strays, 0, sizeof pool->looks.strays);
+    memset(pool->looks.in_vain, 0, sizeof pool->looks.in_vain);
     pool->wakes = (struct pp_wakes){0};
     pp_ring_set_back(shared);
 }
@@ -64,7 +64,7 @@ void pp_reset_finish(struct pool *pool) {
         if (pool->slots.table[slot].future && !pool->slots.table[slot].future->is_job) settle_task(pool, slot);
     if (is_hopeless(pool)) pool->reset.in_vain = 0;
     pool->reset.under_way = false;
-    pool->reset.completed = count_completed(pool);
+    pool->reset.completed = pp_count_completed(pool);
     pp_tell(pool, (struct pp_command){.kind = PP_RESUME});
     pp_dispatch(pool);
 }

@@ -40,6 +40,8 @@
 
 #include "pool/pool.h"
 
+/* Grows with each task and item that is completed. */
+uint64_t pp_count_completed(const struct pool *pool);
 /* Asks the supervisor to kill all workers. If it takes no commands, nothing happens, and the next look tries again. */
 void pp_reset_begin(struct pool *pool);
 /* All workers have died, and all notices of their deaths were read. */

@@ -13,6 +13,7 @@
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/tell.h"
+#include "pool/vain.h"
 #include "shared/backlog.h"
 #include "shared/notice.h"
 #include "shared/placement.h"
@@ -45,15 +46,25 @@ static void supervisor_gone(struct pool *pool) {
     pp_break(pool, &why);
 }
 
-/* Makes up for a supervisor that was stopped, and for commands and wake-ups that could not be sent. Not at each look of
- * a program that looks all the time. */
+/* Looks for what may keep something from ever being done. Returns how long to wait before the next look. */
+static uint64_t examine(struct pool *pool, uint64_t pause, uint64_t now) {
+    if (pp_examine(pool) || pause == 0) pause = LOOK_FIRST;
+    else if (pause < LOOK_MOST) pause *= 2;
+    pool->looks.due = now + pause;
+    return pause;
+}
+
+/* Makes up for a supervisor that was stopped, and for commands and wake-ups that could not be sent, and looks for what
+ * scribbling may have hidden. Not at each look of a program that looks all the time. */
 static void make_up_for_losses(struct pool *pool) {
+    struct pp_looks *looks = &pool->looks;
     uint64_t now = pp_last_tick();
     if (now < pool->waiting.look_after_at) return;
     pool->waiting.look_after_at = now + LOOK_FIRST;
     pool->backend->go_on(pool);
     pp_tell_again(pool);
     pp_call_workers(pool, pp_backlog_workers(&pool->shared));
+    if (pool->open > 0 && now >= looks->due) looks->pause = examine(pool, looks->pause, now);
 }
 
 bool pp_check_supervisor(struct pool *pool) {
@@ -178,27 +189,26 @@ static void sleep_until(struct pool *pool, const struct pp_goal *goal, uint64_t 
     else sleep_in_poll(pool, goal, until);
 }
 
-/* Looks for what may keep the goal from ever being reached. Returns how long to sleep before the next look. */
-static uint64_t look_around(struct pool *pool, uint64_t pause) {
-    if (pp_examine(pool)) pause = LOOK_FIRST;
-    else if (pause < LOOK_MOST) pause *= 2;
-    pp_check_supervisor(pool);
-    return pause;
-}
-
 int pp_wait(struct pool *pool, const struct pp_goal *goal, uint64_t deadline) {
-    uint64_t pause = LOOK_FIRST;
+    uint64_t pause = LOOK_FIRST, look_at = 0;
     if (pp_in_report(pool)) deadline = 0;
     while (!move_on(pool, goal)) {
-        uint64_t now = deadline > 0 ? pp_now() : 0, look_at = now + pause;
+        uint64_t now = deadline > 0 ? pp_now() : 0;
         if (now >= deadline) {
             pp_check_supervisor(pool);
             return is_reached(pool, goal) ? 0 : POOL_ETIMEDOUT;
         }
         if (deadline == UINT64_MAX && pp_fail_hopeless(pool)) continue;
-        if (spin(pool, goal->future)) continue;
-        sleep_until(pool, goal, deadline < look_at ? deadline : look_at);
-        if (pp_now() >= look_at) pause = look_around(pool, pause);
+        if (look_at == 0) look_at = now + pause;
+        if (now >= look_at || pp_is_called_in_vain(pool)) {
+            pause = examine(pool, pause, now);
+            look_at = now + pause;
+            pp_check_supervisor(pool);
+        } else if (spin(pool, goal->future)) {
+            pp_note_vain(pool, 1); /* unless something is done now */
+        } else {
+            sleep_until(pool, goal, deadline < look_at ? deadline : look_at);
+        }
     }
     return 0;
 }
