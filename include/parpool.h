@@ -357,9 +357,10 @@ enum {
  *   cause       the error of the task or job that failed first, by itself. The fields but error describe that.
  *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
  *   frames      POOL_EDIED: addresses of code, 0 behind the last: where the worker crashed, then where its callers go
- *               on, up to the task; of abort() and raise(), the first outside the C library. The message has them as
- *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process has
- *               killed the worker, a task handles the signal itself, or the system is not Linux on x86-64 or AArch64.
+ *               on, up to the task; of abort() and raise(), the first outside the C library. POOL_EDEADLINE: where it
+ *               was, if it has said so within 2 ms. The message has them as functions, also static ones, and offsets;
+ *               for addr2line(1) it is prog+0x1234. None: another process has killed the worker, a task handles or
+ *               blocks the signal (of time-outs SIGSYS), or the system is not Linux on x86-64 or AArch64.
  *
  * FIELDS of struct pool_task
  *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.

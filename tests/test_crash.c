@@ -260,6 +260,103 @@ TEST_CASE(a_worker_with_a_stack_of_its_own_tells_where_it_crashed) {
     pool_destroy(pool);
 }
 
+/* ---- hangs */
+
+static ALONE double newton(double x) {
+    while (endless) x = x - (x * x - 2) / (2 * x);
+    return x;
+}
+
+static ALONE int nap(void) {
+    sleep_ms(PATIENCE);
+    BARRIER();
+    return 0;
+}
+
+enum hang { COMPUTES, SLEEPS, BLOCKS_SIGNALS, HANGS_IN_THREAD, HANDLES };
+
+static void *nap_in_thread(void *unused) {
+    (void)unused;
+    nap();
+    return NULL;
+}
+
+static void ignore(int signal) {
+    (void)signal;
+}
+
+static int hang_task(const void *in, void *out) {
+    pthread_t thread;
+    sigset_t all;
+    sigfillset(&all);
+    switch (*(const enum hang *)in) {
+    case SLEEPS: return nap();
+    case BLOCKS_SIGNALS: sigprocmask(SIG_SETMASK, &all, NULL); break;
+    case HANDLES: signal(SIGSYS, ignore); break;
+    case HANGS_IN_THREAD: pthread_create(&thread, NULL, nap_in_thread, NULL); break;
+    default: break;
+    }
+    *(double *)out = newton(1);
+    return 0;
+}
+
+static struct pool_failure fail_by_hang(struct pool *pool, enum hang hang, int cpu_timeout, bool as_job) {
+    struct pool_failure failure;
+    struct future *future;
+    double result;
+    struct pool_job job = {.fn = hang_task, POOL_IN(&hang), POOL_OUT(&result), .count = 1, .failure = &failure};
+    struct pool_task task = {.fn = hang_task, POOL_IN(&hang), .out_size = sizeof result};
+    job.timeout = task.timeout = cpu_timeout ? 0 : 100;
+    job.cpu_timeout = task.cpu_timeout = cpu_timeout;
+    if (as_job) assert_ok(pool_map_async(pool, &job, &future));
+    else assert_ok(pool_submit(pool, &task, &future));
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDEADLINE);
+    if (!as_job) assert_ok(future_failure(future, &failure));
+    future_free(future);
+    return failure;
+}
+
+/* On a machine that has no CPU for the worker within 2 ms, it is killed before it can answer. */
+static void assert_hang(struct pool *pool, enum hang hang, int cpu_timeout, const char *cause, const char *place) {
+    for (int as_job = 0; as_job < 2; as_job++) {
+        struct pool_failure failure;
+        int64_t begin = now_ms();
+        do failure = fail_by_hang(pool, hang, cpu_timeout, as_job);
+        while (PLACES && *place && !strstr(failure.message, place) && now_ms() - begin < PATIENCE);
+        assert_contains(failure.message, cause);
+        if (PLACES && *place) assert_contains(failure.message, place);
+        else assert_int_equal(strcmp(failure.message, cause), 0);
+        assert_int_equal(failure.frames[0] != 0, PLACES && *place);
+    }
+}
+
+TEST_CASE(a_time_out_is_told_with_the_place_where_the_item_was) {
+    struct pool *pool = pool_of(2);
+    assert_hang(pool, COMPUTES, 0, "it ran longer than 100 ms", "it ran longer than 100 ms, in newton+0x");
+    assert_hang(pool, COMPUTES, 50, "it used more than 50 ms of CPU time", "CPU time, in newton+0x");
+    assert_hang(pool, SLEEPS, 0, "it ran longer than 100 ms", &_Unwind_Backtrace != NULL ? ", from nap+0x" : ", in ");
+    assert_map_squares(pool, 1000, 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(the_thread_that_runs_the_task_is_asked_whatever_others_there_are) {
+    struct pool_options options = test_options(1);
+    for (int i = 0; i < 2; i++) {
+        options.stack_size = i ? (size_t)1 << 20 : 0;
+        struct pool *pool = pool_from(&options);
+        assert_hang(pool, HANGS_IN_THREAD, 0, "it ran longer than 100 ms", ", in newton+0x");
+        pool_destroy(pool);
+    }
+}
+
+TEST_CASE(a_task_that_does_not_answer_is_killed_all_the_same) {
+    struct pool *pool = pool_of(2);
+    assert_hang(pool, BLOCKS_SIGNALS, 0, "it ran longer than 100 ms", "");
+    assert_hang(pool, HANDLES, 0, "it ran longer than 100 ms", "");
+    assert_map_squares(pool, 1000, 0);
+    pool_destroy(pool);
+}
+
 /* A worker may write any addresses. */
 TEST_CASE(any_addresses_make_a_message_of_one_line) {
     static const uint64_t edges[] = {1, 8, 16, 4096, UINT64_MAX, UINT64_MAX - 8, (uint64_t)1 << 63};
@@ -292,6 +389,9 @@ int main(int argc, char **argv) {
         TEST(a_signal_that_another_process_sends_has_no_place),
         TEST(a_crash_in_a_thread_has_its_place),
         TEST(a_worker_with_a_stack_of_its_own_tells_where_it_crashed),
+        TEST(a_time_out_is_told_with_the_place_where_the_item_was),
+        TEST(the_thread_that_runs_the_task_is_asked_whatever_others_there_are),
+        TEST(a_task_that_does_not_answer_is_killed_all_the_same),
         TEST(any_addresses_make_a_message_of_one_line),
     };
     return run_group("crash", tests, COUNT(tests), argc, argv);

@@ -9,6 +9,7 @@
 #include "base/sys.h"
 #include "host/live.h"
 #include "host/signals.h"
+#include "host/question.h"
 #include "host/staff.h"
 #include "shared/activity.h"
 #include "shared/command.h"
@@ -40,6 +41,7 @@ struct supervisor {
     uint32_t groups_left;
     bool init_overdue[PP_WORKERS];    /* it was killed because its initializer did not end */
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
+    struct pp_questions questions;
     bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
     bool had_corpse[PP_WORKERS];      /* ever, of this number */
     /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
@@ -120,6 +122,7 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
     s->killed[number] = 0;
+    pp_question_close(&s->questions, number);
     s->init_overdue[number] = false;
     atomic_store_explicit(&control->pids[number], (uint32_t)pid, memory_order_release);
     return true;
@@ -159,6 +162,7 @@ static void kill_group(const struct supervisor *s, pid_t worker) {
 }
 
 static void kill_worker(struct supervisor *s, uint32_t worker) {
+    pp_question_close(&s->questions, worker);
     if (s->staff.states[worker] != PP_ALIVE) return;
     kill_group(s, s->pids[worker]);
     /* Also if it does not lead its group yet. A process that may not be killed, since a task has changed its user, is
@@ -167,11 +171,17 @@ static void kill_worker(struct supervisor *s, uint32_t worker) {
     if (killed && s->killed[worker] == 0) s->killed[worker] = pp_now();
 }
 
-/* Its task, its initializer or its finalizer is overdue. */
+/* Its task, its initializer or its finalizer is overdue. First it may say where it is. */
 static void kill_overdue(void *context, uint32_t worker) {
     struct supervisor *s = context;
     s->init_overdue[worker] = !atomic_load_explicit(&s->shared->starts[worker].ready, memory_order_relaxed);
-    kill_worker(s, worker);
+    if (s->staff.states[worker] != PP_ALIVE || s->killed[worker] != 0) return;
+    if (!pp_question_ask(&s->questions, worker, s->pids[worker])) kill_worker(s, worker);
+}
+
+static void kill_silent(struct supervisor *s) {
+    for (uint32_t w = 0; w < s->staff.workers && pp_question_next(&s->questions) <= pp_now(); w++)
+        if (s->questions.until[w] != 0 && s->questions.until[w] <= pp_now()) kill_worker(s, w);
 }
 
 /* Tells the caller of a death, and ends the life. The worker stays DEAD while there is no room for the notice. */
@@ -201,6 +211,7 @@ static void bury(struct supervisor *s, uint32_t w) {
 /* The worker has ended, or will never run again. */
 static void note_death(struct supervisor *s, uint32_t w, int status, bool lingers) {
     s->staff.states[w] = PP_DEAD;
+    pp_question_close(&s->questions, w);
     s->statuses[w] = status;
     s->lingers[w] = lingers;
     bury(s, w);
@@ -399,9 +410,9 @@ static void take_commands(struct supervisor *s) {
 }
 
 static void wait_for_events(struct supervisor *s) {
-    const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s)};
+    const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions)};
     uint64_t deadline = s->next_check;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (others[i] < deadline) deadline = others[i];
     struct pollfd fds[] = {{.fd = s->setup->command_pipe, .events = POLLIN},
                            {.fd = s->signals.pipe[0], .events = POLLIN},
@@ -420,6 +431,7 @@ static void supervise(void *supervisor) {
     for (;;) {
         if (pp_signals_asked()) pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
         reap(s);
+        kill_silent(s);
         leave_corpses(s);
         finish_reaped(s);
         tell_if_all_died(s);

@@ -95,7 +95,7 @@ static void add_thread(struct pool_failure *failure, uint32_t thread) {
 static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
     const struct pp_last_words *last = &notice->last;
     describe_status(failure, notice->status);
-    if (last->kind == PP_LAST_NOTHING) return;
+    if (last->kind == PP_LAST_NOTHING || last->kind == PP_LAST_ASKED) return;
     if (last->kind == PP_LAST_THREAD_EXIT && failure->signal == 0)
         add(failure, ": its thread ended, by pthread_exit() or a cancellation");
     bool same = last->signal == failure->signal;
@@ -135,6 +135,8 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         if (notice->reset) return;
         describe_end(failure, notice);
     }
+    if (ended != PP_RUNNING && notice->last.kind == PP_LAST_ASKED)
+        pp_place_describe(failure, &notice->last, ", in ");
     if (notice->said[0]) add(failure, "; it said: ");
     add(failure, notice->said);
 }

@@ -26,6 +26,7 @@ enum pp_last {
     PP_LAST_SIGNAL,      /* an instruction that another signal answers */
     PP_LAST_SENT,        /* a signal that it has sent itself, by abort() or raise() */
     PP_LAST_CALL,        /* SIGSYS: a filter has refused a system call */
+    PP_LAST_ASKED,       /* nothing: it was to be killed, and asked where it is */
     PP_LAST_EXIT,        /* exit(), in another thread */
     PP_LAST_KINDS
 };

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether the first two can be known here. */
+extern const bool pp_places_are_known;
+
 struct pp_registers {
     bool known;     /* the first two are; else each is 0 that is not */
     uintptr_t pc;   /* address of the instruction */

@@ -11,6 +11,8 @@
 #define HAS_PC false
 #endif
 
+const bool pp_places_are_known = HAS_PC;
+
 struct pp_registers pp_registers(const void *context) {
     const ucontext_t *at = context;
     struct pp_registers found = {0};

@@ -1,6 +1,8 @@
 /* POSIX says nothing about registers; see backtrace.h. */
 #include "worker/backtrace.h"
 
+const bool pp_places_are_known = false;
+
 struct pp_registers pp_registers(const void *context) {
     (void)context;
     return (struct pp_registers){0};

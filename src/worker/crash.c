@@ -155,7 +155,39 @@ static void stop_for_debugger(void) {
     raise(SIGSTOP);
 }
 
+/* ---- the question of the supervisor */
+
+static volatile sig_atomic_t was_asked;
+
+/* The system may choose another thread for the signal than that which runs the tasks, which then sends it on. */
+static bool is_question(int number, const siginfo_t *info) {
+    if (number != PP_QUESTION || !own_shared || pp_child_forked || info->si_code > 0) return false;
+    return info->si_pid == getppid() || (was_asked && info->si_pid == getpid());
+}
+
+static void answer(const void *context) {
+    was_asked = 1;
+    if (other_thread()) {
+        pthread_kill(own_thread, PP_QUESTION);
+        return;
+    }
+    const struct pp_registers at = pp_registers(context);
+    leave_words((struct pp_last_words){.kind = PP_LAST_ASKED, .frames = {at.pc}}, NULL);
+    leave_place(&at, false);
+    for (;;) kill(getpid(), SIGKILL);
+}
+
+void pp_crash_fall_silent(void) {
+    has_spoken = has_located = true;
+}
+
+/* ---- the handler */
+
 static void on_fault(int number, siginfo_t *info, void *context) {
+    if (is_question(number, info)) {
+        answer(context);
+        return;
+    }
     /* What another process sends says nothing about this one. */
     bool own = info->si_code > 0 || info->si_pid == getpid();
     if (own) {

@@ -7,6 +7,7 @@
 #ifndef PP_CRASH_H
 #define PP_CRASH_H
 
+#include <signal.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -19,6 +20,11 @@ void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number);
 /* Worker: it notes there an address in the frame of the function that calls a task or an item, where the frames end
  * that are worth telling; 0: they end nowhere. */
 void pp_crash_watch(const uintptr_t *base);
+/* A signal that the supervisor sends a worker before it kills it: the worker says where it is, and ends. A task has no
+ * other use for it, unless it filters its system calls. */
+#define PP_QUESTION SIGSYS
+/* The worker only waits to be killed: where it is, is of no interest. */
+void pp_crash_fall_silent(void);
 /* exit() was called, in whatever thread. */
 void pp_crash_exit(void);
 /* The last act of a thread that ends by pthread_exit() or a cancellation: ends the process. */

@@ -29,6 +29,7 @@ noreturn void pp_work_die(struct worker *w, int status) {
 
 /* If the kill does not come, the state word was overwritten by a task. Then this worker ends itself, to be replaced. */
 noreturn void pp_work_await_kill(struct worker *w) {
+    if (!w->ends) pp_crash_fall_silent();
     uint64_t until = pp_now() + PATIENCE_NS;
     while (!w->ends && pp_now() < until) pp_poll(NULL, 0, until);
     pp_work_die(w, 1);

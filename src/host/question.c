@@ -1,0 +1,30 @@
+#include "host/question.h"
+
+#include <signal.h>
+
+#include "base/sys.h"
+#include "worker/backtrace.h"
+#include "worker/crash.h"
+
+#define ANSWER_NS 2000000U
+
+bool pp_question_ask(struct pp_questions *questions, uint32_t worker, pid_t pid) {
+    if (questions->until[worker] != 0) return true;
+    if (!pp_places_are_known || kill(pid, PP_QUESTION) != 0) return false;
+    questions->until[worker] = pp_now() + ANSWER_NS;
+    questions->open++;
+    return true;
+}
+
+void pp_question_close(struct pp_questions *questions, uint32_t worker) {
+    if (questions->open == 0 || questions->until[worker] == 0) return;
+    questions->until[worker] = 0;
+    questions->open--;
+}
+
+uint64_t pp_question_next(const struct pp_questions *questions) {
+    uint64_t next = UINT64_MAX;
+    for (uint32_t w = 0; w < PP_WORKERS && questions->open > 0; w++)
+        if (questions->until[w] != 0 && questions->until[w] < next) next = questions->until[w];
+    return next;
+}
