@@ -697,6 +697,9 @@ struct pool_reduction {
     uint64_t seed;        /* see task_seed() */
     const void *context; size_t context_size; /* as in struct pool_job */
     int workers;          /* with a NULL pool: as in struct pool_options; else ignored */
+    bool skip_failed;     /* items that fail are left out, as if they were not there; of a chunk the others then run
+                             again, if one died. A call of combine must not fail. failure tells of the lowest of them */
+    size_t *failed;       /* how many items were left out; all, and no identity: the lowest one's error; may be NULL */
 };
 
 /* Reduces items to one result and waits for it. Neither items nor parts are ever all in memory: there is one part for

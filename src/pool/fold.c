@@ -1,6 +1,7 @@
 #include "pool/fold.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "worker/task.h"
 
@@ -59,20 +60,53 @@ static int fold_leaf(const struct pp_leaf *leaf, char *out) {
     return code;
 }
 
-static int run_leaf(const struct pp_leaf *leaf, char *out) {
+static void note_failed_item(struct pp_spot *spot, int code) {
+    struct pp_call *call = pp_call_here();
+    if (spot->failed++ > 0) return;
+    spot->failed_at = task_index();
+    spot->code = code;
+    spot->pid = (int32_t)getpid();
+    if (call->has_message && call->message_index == task_index()) memcpy(spot->message, call->message, PP_MESSAGE);
+}
+
+static int make_part(const struct pp_leaf *leaf, size_t i, void *part) {
     const struct pp_recipe *recipe = leaf->recipe;
-    if (recipe->block) return fold_leaf(leaf, out);
-    for (uint64_t i = 0; i < leaf->count; i++) {
-        void *part = i == 0 ? (void *)out : leaf->spot->part;
-        set_at(leaf, i);
-        const void *item = item_of(leaf, i);
-        int code = 0;
-        if (recipe->fn) code = recipe->fn(item, part);
-        else memcpy(part, item, recipe->out_size);
-        if (!code && i > 0) code = recipe->combine(out, part);
+    bool named;
+    if (recipe->block) return call_block(leaf, i, 1, part, &named);
+    set_at(leaf, i);
+    if (recipe->fn) return recipe->fn(item_of(leaf, i), part);
+    memcpy(part, item_of(leaf, i), recipe->out_size);
+    return 0;
+}
+
+/* Each item alone, from left to right; those that fail, or are marked, are left out with skip_failed. */
+static int run_items(const struct pp_leaf *leaf, char *out) {
+    const struct pp_recipe *recipe = leaf->recipe;
+    const char *marks = recipe->skip_failed ? (const char *)leaf + pp_leaf_mark(recipe, (size_t)leaf->count, 0) : NULL;
+    bool has_part = false;
+    for (size_t i = 0; i < leaf->count; i++) {
+        if (marks && marks[i]) continue;
+        void *part = has_part ? (void *)leaf->spot->part : out;
+        int code = make_part(leaf, i, part);
+        if (code && marks) {
+            note_failed_item(leaf->spot, code);
+            continue;
+        }
+        if (!code && has_part) code = recipe->combine(out, part);
         if (code) return code;
+        has_part = true;
     }
     return 0;
+}
+
+static int run_leaf(const struct pp_leaf *leaf, char *out) {
+    const struct pp_recipe *recipe = leaf->recipe;
+    bool named;
+    if (!recipe->skip_failed) return recipe->block ? fold_leaf(leaf, out) : run_items(leaf, out);
+    leaf->spot->failed = 0;
+    leaf->spot->message[0] = '\0';
+    if (recipe->block && !leaf->alone && call_block(leaf, 0, (size_t)leaf->count, out, &named) == 0) return 0;
+    return run_items(leaf, out);
 }
 
 /* The worker resets all of it before its next task, but the context only after a task with inputs: a leaf has none, and

@@ -16,21 +16,37 @@ struct pp_recipe {
     size_t in_size, out_size;
     const void *context;
     uint64_t seed;
+    bool skip_failed; /* an item that fails is left out; each leaf then ends with a byte an item: leave it out */
 };
 
 /* Of the leaf at this place of the ring. It lies in the work heap, since workers write it. */
 struct pp_spot {
     /* The item that runs: task_index(), and the index of the failure if the worker dies. */
     _Alignas(PP_LINE) _Atomic uint64_t at;
+    /* With skip_failed: items whose fn returned another value than 0, and of the first of them the index, that value,
+     * and what it said. Written by the worker that runs the leaf; the caller reads it once the task is done. */
+    uint64_t failed, failed_at;
+    int32_t code, pid;
+    char message[PP_MESSAGE];
     _Alignas(PP_LINE) unsigned char part[]; /* an item's, before it is combined */
 };
 
-/* The argument of a leaf. Items that were copied follow. */
+/* The argument of a leaf. Items that were copied follow, and with skip_failed a byte for each item. */
 struct pp_leaf {
     _Alignas(16) const struct pp_recipe *recipe;
     struct pp_spot *spot;
     uint64_t first, count;
+    bool alone; /* with skip_failed: a block function gets each item alone, since it has died with all */
 };
+
+static inline size_t pp_leaf_size(const struct pp_recipe *recipe, size_t count) {
+    size_t item = (recipe->in ? 0 : recipe->in_size) + (recipe->skip_failed ? 1 : 0);
+    return sizeof(struct pp_leaf) + count * item;
+}
+/* Where that byte is. */
+static inline size_t pp_leaf_mark(const struct pp_recipe *recipe, size_t count, size_t i) {
+    return pp_leaf_size(recipe, count) - count + i;
+}
 
 /* The argument of a task that combines two parts. */
 struct pp_join {

@@ -9,11 +9,17 @@
  * the oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, one
  * for each digit of the counter. So the number of parts at a time does not depend on the length of the input.
  *
+ * With skip_failed a leaf gets onto the stack only when it is done and has a part: no task comes after one that may
+ * fail. An item whose fn returns a failure is left out by the worker. One that kills its worker, or runs for too long,
+ * is marked in the leaf's argument, which the caller has kept, and the leaf is run again: so it is always the fold of
+ * those of its items that do not fail, however they did.
+ *
  * Invariant: outcomes are looked at in the order of submission, so every run tells the same failure. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/sys.h"
+#include "base/text.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/fold.h"
@@ -31,6 +37,7 @@
 #define WINDOW_MOST 1024U      /* tasks under way, if they need less than WINDOW_BYTES */
 #define WINDOW_BYTES (1U << 20)
 #define DIGITS 66              /* of the counter, and two that are being combined */
+#define MOST_LOSSES 3U
 
 struct node {
     struct future *future; /* NULL: the node is not in use */
@@ -38,8 +45,10 @@ struct node {
     uint64_t right;        /* first item of the right part; of a leaf, `first` */
     unsigned digit;
     bool awaited, wanted; /* it is in the ring; it is on the stack */
-    struct pp_spot *spot;    /* NULL: it is no leaf */
-    struct node *next_free;
+    struct pp_spot *spot;  /* NULL: it is no leaf */
+    struct pp_leaf *leaf;  /* with skip_failed, its argument; NULL: it is settled, or no leaf */
+    size_t left, losses;   /* items that have not failed; times that it was lost, and nothing tells at which item */
+    struct node *next;     /* among those that are free, or settled */
 };
 
 struct reduction {
@@ -47,12 +56,14 @@ struct reduction {
     const struct pool_reduction *options;
     size_t chunk;
     bool copies_items;
-    struct pp_recipe *recipe;
+    struct pp_recipe *recipe, told; /* the same in the caller's own memory, which stays when the pool ends */
     char *context; /* a copy, or NULL */
     char *spots;
     size_t spot_size;
     struct pp_leaf *argument;
-    struct node *nodes, *free_nodes; /* [window + DIGITS] */
+    struct node *nodes, *free_nodes; /* [node_count] */
+    size_t node_count;
+    struct node *settled, **settled_end; /* leaves that are to get onto the stack, in this order */
     struct node **ring;              /* [window] */
     size_t window, head, length;
     struct node *stack[DIGITS];
@@ -60,6 +71,8 @@ struct reduction {
     uint64_t taken; /* items taken from the input */
     int error;
     struct pool_failure failure;
+    size_t failed;              /* items that were left out; */
+    struct pool_failure lowest; /* of those the first */
 };
 
 /* ---- failures */
@@ -90,49 +103,135 @@ static void drop_node(struct reduction *d, struct node *node) {
     if (node->awaited || node->wanted) return;
     struct future *future = node->future;
     node->future = NULL;
-    node->next_free = d->free_nodes;
+    node->next = d->free_nodes;
     d->free_nodes = node;
     future_free(future);
 }
 
+static int submit(struct reduction *d, struct pool_task *task, struct future **future) {
+    task->out_size = d->options->out_size;
+    task->timeout = d->options->timeout;
+    task->cpu_timeout = d->options->cpu_timeout;
+    task->retries = d->options->retries;
+    return pool_submit(d->pool, task, future);
+}
+
+static struct pool_task task_of(const struct reduction *d, const struct pp_leaf *leaf) {
+    /* Until the worker has begun, nothing tells at which item it is. */
+    if (!d->pool->destroyed) atomic_store_explicit(&leaf->spot->at, UINT64_MAX, memory_order_relaxed);
+    size_t size = pp_leaf_size(&d->told, (size_t)leaf->count);
+    return (struct pool_task){.fn = pp_leaf_task, .in = leaf, .in_size = size};
+}
+
+/* ---- leaves of which items may fail */
+
+static void leave_out(struct reduction *d, struct node *node, size_t count, const struct pool_failure *failure) {
+    node->left -= count;
+    d->failed += count;
+    if (!d->lowest.error || failure->index < d->lowest.index) d->lowest = *failure;
+}
+
+/* What the worker has left out. It could write anything there. */
+static void count_failed(struct reduction *d, struct node *node) {
+    const struct pp_spot *spot = node->spot;
+    uint64_t failed = pp_read_word(&spot->failed), at = pp_read_word(&spot->failed_at);
+    if (failed == 0) return;
+    struct pool_failure failure = {.error = POOL_EFAILED, .code = pp_read_code(&spot->code),
+                                   .worker = pp_read_code(&spot->pid)};
+    failure.index = (size_t)(at < node->first || at - node->first >= node->count ? node->first : at);
+    pp_text_readable(failure.message, spot->message, PP_MESSAGE);
+    if (!failure.message[0])
+        snprintf(failure.message, sizeof failure.message, "the task returned %d", failure.code);
+    leave_out(d, node, failed < node->left ? (size_t)failed : node->left, &failure);
+}
+
+/* The leaf has died. Marks the item at which it was. */
+static void mark_item(struct reduction *d, struct node *node) {
+    struct pool_failure failure;
+    uint64_t i = atomic_load_explicit(&node->spot->at, memory_order_relaxed) - node->first;
+    bool was_alone = node->leaf->alone || !d->told.block;
+    node->leaf->alone = true;
+    if (!was_alone) return;
+    char *marks = (char *)node->leaf + pp_leaf_mark(&d->told, (size_t)node->count, 0);
+    if (future_failure(node->future, &failure)) return;
+    if (i >= node->count || marks[i]) { /* it had not begun, or what tells it was overwritten */
+        if (++node->losses >= MOST_LOSSES) fail(d, failure.error, node->first, &failure);
+        return;
+    }
+    marks[i] = 1;
+    failure.index = (size_t)(node->first + i);
+    leave_out(d, node, 1, &failure);
+}
+
+/* Takes in how the leaf has ended, with that error. Returns false if it runs again. */
+static bool settle(struct reduction *d, struct node *node, int error) {
+    bool died = error == POOL_EDIED || error == POOL_EDEADLINE;
+    if (error && !died) fail_in(d, node, error);
+    if (!d->error && !d->pool->destroyed && died) mark_item(d, node);
+    if (!d->error && died && node->left > 0) {
+        future_free(node->future);
+        node->future = NULL;
+        struct pool_task again = task_of(d, node->leaf);
+        error = submit(d, &again, &node->future);
+        if (!error) return false;
+        fail(d, error, node->first, NULL);
+    }
+    if (!error && !d->pool->destroyed) count_failed(d, node);
+    pp_release(node->leaf);
+    node->leaf = NULL;
+    node->wanted = !d->error && node->left > 0;
+    if (!node->wanted) return true;
+    node->next = NULL;
+    *d->settled_end = node;
+    d->settled_end = &node->next;
+    return true;
+}
+
+/* ---- the ring and the stack */
+
 /* Waits for the oldest task in the ring. */
 static void await_one(struct reduction *d) {
     struct node *node = d->ring[d->head];
-    int error = future_get(node->future, NULL, -1);
-    if (error) fail_in(d, node, error);
+    bool settles = node->leaf != NULL;
+    int error;
+    do error = future_get(node->future, NULL, -1);
+    while (settles && !settle(d, node, error));
+    if (error && !settles) fail_in(d, node, error);
     d->head = (d->head + 1) % d->window;
     d->length--;
     node->awaited = false;
     drop_node(d, node);
 }
 
-/* Submits the task with the first free node, and puts the node into the ring and on the stack. If there is no room in
- * the ring, or memory is short, it waits for tasks that run. Returns false if it, or one of those, failed. */
-static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
-    task->out_size = d->options->out_size;
-    task->timeout = d->options->timeout;
-    task->cpu_timeout = d->options->cpu_timeout;
-    task->retries = d->options->retries;
+/* Waits until there is room in the ring. Returns false after a failure. */
+static bool has_room(struct reduction *d) {
     if (d->length == d->window) await_one(d);
-    if (d->error) return false;
+    return !d->error;
+}
+
+/* Submits the task with the first free node, and puts the node into the ring, which must have room, and on the stack
+ * unless it is to be settled. If memory is short, it waits for tasks that run. Returns false if it, or one of those,
+ * failed. */
+static bool add_task(struct reduction *d, struct pool_task *task, const struct node *like) {
     int error;
-    while ((error = pool_submit(d->pool, task, &d->free_nodes->future)) == POOL_ENOMEM && d->length > 0 && !d->error)
+    while ((error = submit(d, task, &d->free_nodes->future)) == POOL_ENOMEM && d->length > 0 && !d->error)
         await_one(d);
     if (error) fail(d, error, like->first, NULL);
     if (error) return false;
     struct node *node = d->free_nodes;
     struct future *future = node->future;
-    d->free_nodes = node->next_free;
+    d->free_nodes = node->next;
     *node = *like;
     node->future = future;
     node->awaited = node->wanted = true;
     d->ring[(d->head + d->length++) % d->window] = node;
-    d->stack[d->depth++] = node;
+    if (!node->leaf) d->stack[d->depth++] = node;
     return true;
 }
 
 /* Combines the two nodes on top of the stack. */
 static void join_top(struct reduction *d) {
+    if (!has_room(d)) return;
     struct node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
     struct future *both[] = {left->future, right->future};
     struct pp_join join = {.recipe = d->recipe, .right = right->first};
@@ -142,6 +241,20 @@ static void join_top(struct reduction *d) {
     left->wanted = right->wanted = false;
     drop_node(d, left);
     drop_node(d, right);
+}
+
+static void join_equals(struct reduction *d) {
+    while (!d->error && d->depth >= 2 && d->stack[d->depth - 1]->digit == d->stack[d->depth - 2]->digit) join_top(d);
+}
+
+static void take_settled(struct reduction *d) {
+    while (!d->error && d->settled) {
+        struct node *node = d->settled;
+        d->settled = node->next;
+        if (!d->settled) d->settled_end = &d->settled;
+        d->stack[d->depth++] = node;
+        join_equals(d);
+    }
 }
 
 /* ---- leaves */
@@ -164,16 +277,26 @@ static size_t take_items(struct reduction *d, char *items, int *end) {
 }
 
 static void add_leaf(struct reduction *d, size_t count) {
+    if (!has_room(d)) return;
     size_t place = (d->head + d->length) % d->window;
     struct pp_spot *spot = (void *)(d->spots + place * d->spot_size);
-    struct node like = {.first = d->taken, .right = d->taken, .count = count, .spot = spot};
+    struct node like = {.first = d->taken, .right = d->taken, .count = count, .left = count, .spot = spot};
     struct pp_leaf *argument = d->argument;
     *argument = (struct pp_leaf){.recipe = d->recipe, .spot = spot, .first = d->taken, .count = count};
-    struct pool_task task = {.fn = pp_leaf_task, .in = argument, .in_size = sizeof *argument};
-    if (d->copies_items) task.in_size += count * d->options->in_size;
-    if (!add_task(d, &task, &like)) return;
+    struct pool_task task = task_of(d, argument);
+    if (d->options->skip_failed) {
+        memset((char *)argument + pp_leaf_mark(&d->told, count, 0), 0, count);
+        like.leaf = pp_zalloc(1, task.in_size);
+        if (like.leaf) memcpy(like.leaf, argument, task.in_size);
+        else fail(d, POOL_ENOMEM, d->taken, NULL);
+    }
+    if (d->error || !add_task(d, &task, &like)) {
+        pp_release(like.leaf);
+        return;
+    }
     d->taken += count;
-    while (!d->error && d->depth >= 2 && d->stack[d->depth - 1]->digit == d->stack[d->depth - 2]->digit) join_top(d);
+    join_equals(d);
+    take_settled(d);
 }
 
 static void fail_input(struct reduction *d, int code) {
@@ -198,10 +321,15 @@ static void grow_tree(struct reduction *d) {
         if (count > 0 && (end == 0 || end == POOL_END)) add_leaf(d, count);
         else d->taken += count; /* the input failed: they are not needed any more */
     }
+    while (d->options->skip_failed && !d->error && d->length > 0) {
+        await_one(d);
+        take_settled(d);
+    }
     while (!d->error && end == POOL_END && d->depth > 1) join_top(d);
     await_all(d);
     if (end != POOL_END) fail_input(d, end); /* unless an earlier item has failed */
-    if (d->depth == 0 && !d->options->identity) fail(d, POOL_EINVAL, 0, NULL);
+    if (d->depth > 0 || d->options->identity) return;
+    fail(d, d->failed ? d->lowest.error : POOL_EINVAL, d->lowest.index, d->failed ? &d->lowest : NULL);
 }
 
 /* ---- memory */
@@ -226,19 +354,22 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     recipe->in_size = options->in || options->next ? options->in_size : 0;
     recipe->out_size = options->out_size;
     recipe->seed = options->seed;
+    recipe->skip_failed = options->skip_failed;
     recipe->context = options->context;
     if (!in_is_inherited && !pp_copy_in(pool, options->context, options->context_size, &d->context)) return false;
     if (d->context) recipe->context = d->context;
+    d->told = *recipe;
     return true;
 }
 
 static bool make_nodes(struct reduction *d) {
-    d->argument = pp_zalloc(1, sizeof *d->argument + (d->copies_items ? d->chunk * d->options->in_size : 0));
-    d->nodes = pp_zalloc(d->window + DIGITS, sizeof *d->nodes);
+    d->argument = pp_zalloc(1, pp_leaf_size(&d->told, d->chunk));
+    d->node_count = (d->options->skip_failed ? 2 : 1) * d->window + DIGITS;
+    d->nodes = pp_zalloc(d->node_count, sizeof *d->nodes);
     d->ring = pp_zalloc(d->window, sizeof *d->ring);
     if (!d->argument || !d->nodes || !d->ring) return false;
-    for (size_t i = 0; i < d->window + DIGITS; i++) {
-        d->nodes[i].next_free = d->free_nodes;
+    for (size_t i = 0; i < d->node_count; i++) {
+        d->nodes[i].next = d->free_nodes;
         d->free_nodes = &d->nodes[i];
     }
     return true;
@@ -267,6 +398,7 @@ static void end_reduction(struct reduction *d) {
     pp_heap_free(&d->pool->memory.inputs, d->context);
     pp_heap_free(&d->pool->memory.work, d->spots);
     pp_release(d->argument);
+    for (size_t i = 0; d->nodes && i < d->node_count; i++) pp_release(d->nodes[i].leaf);
     pp_release(d->nodes);
     pp_release(d->ring);
 }
@@ -274,7 +406,7 @@ static void end_reduction(struct reduction *d) {
 /* An exception passes through pool_reduce(). Its tasks end first, since they use what lies in `work`. */
 static void abandon(void *of) {
     struct reduction *d = of;
-    size_t count = d->nodes ? d->window + DIGITS : 0;
+    size_t count = d->nodes ? d->node_count : 0;
     for (size_t i = 0; i < count; i++)
         if (d->nodes[i].future) future_kill(d->nodes[i].future);
     for (size_t i = 0; i < count; i++) {
@@ -297,7 +429,8 @@ static void tell_outcome(struct reduction *d) {
         node->wanted = false;
         drop_node(d, node);
     }
-    if (options->failure) *options->failure = d->failure;
+    if (options->failure) *options->failure = d->error ? d->failure : d->lowest;
+    if (options->failed) *options->failed = d->failed;
 }
 
 /* ---- the call */
@@ -339,6 +472,7 @@ static int reduce(struct pool *pool, const struct pool_reduction *options, size_
     d.pool = pool;
     d.options = options;
     d.chunk = chunk;
+    d.settled_end = &d.settled;
     pp_lock_and_keep(pool); /* the input or a callback may end the pool */
     PP_GUARD(guard, abandon, &d);
     int error = begin_reduction(&d, in_is_inherited);
