@@ -153,7 +153,7 @@ int main(int argc, char **argv) {
         TEST(an_event_loop_learns_of_the_last_task_of_a_worker_that_cannot_ring),
         TEST(time_outs_kills_and_the_end_work_in_a_program_that_gave_up_the_network),
     };
-    return run_group("sandbox", tests, COUNT(tests), argc, argv);
+    return run_group("filter", tests, COUNT(tests), argc, argv);
 }
 #else
 int main(void) {
