@@ -281,7 +281,7 @@ enum {
  *                    replaced once its task is done. 0: no limit.
  *   min_free_memory  bytes available in the system below which new tasks and chunks wait, as with max_load. 0: none.
  *   max_load         while the system's 1-minute load average is at least that, new tasks and chunks wait, save those
- *                    of one worker. Workers look every 100 ms. 0, or where the system has no such number: no limit.
+ *                    of one worker. A look every 100 ms. 0, or where the system has no such number: no limit.
  *   pin              binds each worker to one of its CPUs, in turn, where the system can (Linux); not with POOL_INLINE.
  *   lazy             starts workers when there is work for them, not all at once. For POOL_PROCESSES.
  *   keep_oom_score   leaves the workers' oom_score_adj as the program's. Else it is raised to 1000, as that of what

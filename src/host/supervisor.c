@@ -13,6 +13,7 @@
 #include "host/staff.h"
 #include "shared/activity.h"
 #include "shared/command.h"
+#include "shared/limit.h"
 #include "shared/notice.h"
 #include "shared/timer.h"
 #include "shared/worker_life.h"
@@ -50,6 +51,7 @@ struct supervisor {
     struct pp_timer timer;
     struct pp_capture *capture; /* NULL: output of workers is not caught */
     uint64_t next_check;
+    struct pp_limit_watch limits;
     bool broken;   /* the caller was told so */
     bool all_died; /* likewise, since PP_RESET; from then to PP_RESUME the staff is paused */
 };
@@ -409,10 +411,19 @@ static void take_commands(struct supervisor *s) {
     if (got < 0) end_all(s);
 }
 
+/* For the workers. Returns when to look again; UINT64_MAX: there is no limit. */
+static uint64_t look_at_limits(struct supervisor *s) {
+    if (!pp_limit_is_set(s->setup->options)) return UINT64_MAX;
+    bool over = pp_limit_is_exceeded(s->setup->options, &s->limits);
+    atomic_store_explicit(&s->shared->control->over_limit, over, memory_order_relaxed);
+    return s->limits.look_again;
+}
+
 static void wait_for_events(struct supervisor *s) {
-    const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions)};
+    const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions),
+                               look_at_limits(s)};
     uint64_t deadline = s->next_check;
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] < deadline) deadline = others[i];
     struct pollfd fds[] = {{.fd = s->setup->command_pipe, .events = POLLIN},
                            {.fd = s->signals.pipe[0], .events = POLLIN},
@@ -462,5 +473,6 @@ void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
     if (!pp_signals_begin(&s->signals)) give_up(setup->shared, POOL_EAGAIN);
     watch_caller(s);
+    look_at_limits(s); /* before the first worker starts */
     pp_frame_run(supervise, s);
 }

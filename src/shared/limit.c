@@ -13,6 +13,15 @@ static bool is_exceeded(const struct pool_options *options) {
     return options->min_free_memory > 0 && pp_memory_available("") < options->min_free_memory;
 }
 
+bool pp_limit_is_exceeded(const struct pool_options *options, struct pp_limit_watch *watch) {
+    uint64_t now = pp_now();
+    if (now >= watch->look_again) {
+        watch->is_over = is_exceeded(options);
+        watch->look_again = now + LOOK_NS;
+    }
+    return watch->is_over;
+}
+
 static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
     const struct pp_record *record = &shared->records[worker];
     if (pp_record_job(record) != 0) return true;
@@ -27,12 +36,6 @@ static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {
     return false;
 }
 
-bool pp_limit_allows(const struct pool_options *options, struct pp_limit_watch *watch, const struct pp_shared *shared,
-                     uint32_t worker) {
-    uint64_t now = pp_now();
-    if (now >= watch->look_again) {
-        watch->is_over = is_exceeded(options);
-        watch->look_again = now + LOOK_NS;
-    }
-    return !watch->is_over || !others_are_at_work(shared, worker);
+bool pp_limit_lets_go_on(const struct pp_shared *shared, uint32_t worker) {
+    return !others_are_at_work(shared, worker);
 }

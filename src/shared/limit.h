@@ -1,10 +1,11 @@
 /* The limits max_load and min_free_memory: while the machine is beyond one of them, no new task or item starts.
  *
- * A worker asks before it starts something; a running task is never disturbed. As with the --load of make, a worker may
- * always go on while no other worker is busy, so the pool slows down but never stops.
+ * The supervisor looks, for all workers: those in a sandbox could not. Where there is none, each worker looks for
+ * itself. A worker asks before it starts something; a running task is never disturbed. As with the --load of make, a
+ * worker may always go on while no other worker is busy, so the pool slows down but never stops.
  *
  * Invariant: without a limit nothing is read; a figure that cannot be read is within its limit.
- * Called by: worker. */
+ * Called by: supervisor (looks), worker, relief (ask), integrity. */
 #ifndef PP_LIMIT_H
 #define PP_LIMIT_H
 
@@ -15,7 +16,7 @@
 
 struct pp_shared;
 
-/* A worker's last look. */
+/* The last look; all zero at first. */
 struct pp_limit_watch {
     uint64_t look_again; /* ns */
     bool is_over;
@@ -24,8 +25,9 @@ struct pp_limit_watch {
 static inline bool pp_limit_is_set(const struct pool_options *options) {
     return options->max_load > 0 || options->min_free_memory > 0;
 }
-/* Returns whether `worker` may start something now. Reads the figures at most ten times a second. */
-bool pp_limit_allows(const struct pool_options *options, struct pp_limit_watch *watch, const struct pp_shared *shared,
-                     uint32_t worker);
+/* Returns whether the machine is beyond a limit. Reads the figures at most ten times a second. */
+bool pp_limit_is_exceeded(const struct pool_options *options, struct pp_limit_watch *watch);
+/* Returns whether `worker` may start something though the machine is beyond a limit. */
+bool pp_limit_lets_go_on(const struct pp_shared *shared, uint32_t worker);
 
 #endif

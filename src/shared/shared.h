@@ -79,6 +79,8 @@ struct pp_control {
     _Atomic uint32_t elsewhere;
     /* Written by the supervisor: why workers are missing; 0: none is. See pp_shortage(). */
     _Atomic uint64_t shortage;
+    /* Written by the supervisor: whether the machine is beyond a limit of the pool; see limit.h. */
+    _Atomic uint32_t over_limit;
     _Atomic uint32_t closing; /* the pool is being shut down: what waits for a process must end */
     /* The process of each worker; 0: none. Written by the process that starts the worker, and by the worker before it
      * runs anything. */

@@ -55,11 +55,6 @@ static void forget_unseen(struct pp_worker_relief *relief) {
     }
 }
 
-static bool may_start(struct worker *w) {
-    struct pp_claimer *c = &w->claimer;
-    return !pp_limit_is_set(w->options) || pp_limit_allows(w->options, &w->bounds.watch, c->shared, c->number);
-}
-
 bool pp_work_find_slow(struct worker *w, uint32_t *from, uint64_t *job) {
     uint32_t workers = count_workers(w);
     uint64_t now = 0;
@@ -73,7 +68,7 @@ bool pp_work_find_slow(struct worker *w, uint32_t *from, uint64_t *job) {
         found = is_slow(&w->relief, *from, &prospect, now);
     }
     if (!found) forget_unseen(&w->relief);
-    return found && may_start(w);
+    return found && pp_work_may_start(w);
 }
 
 /* Whether any worker has something left, or may have claimed it just now. */

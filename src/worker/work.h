@@ -114,6 +114,15 @@ struct worker {
     uintptr_t base; /* see pp_crash_watch() */
 };
 
+/* Whether the machine leaves room for what the worker would start now; see limit.h. */
+static inline bool pp_work_may_start(struct worker *w) {
+    if (!pp_limit_is_set(w->options)) return true;
+    struct pp_shared *shared = w->claimer.shared;
+    bool over = w->ends ? pp_limit_is_exceeded(w->options, &w->bounds.watch)
+                        : atomic_load_explicit(&shared->control->over_limit, memory_order_relaxed) != 0;
+    return !over || pp_limit_lets_go_on(shared, w->claimer.number);
+}
+
 /* ---- worker.c */
 
 /* Ends the process, or in a backend without processes the life. */

@@ -204,10 +204,9 @@ static void rest(struct worker *w) {
     if (leave) pp_work_retire_if_due(w);
 }
 
-/* Whether the worker may not start anything now; see limit.h. If so it has waited. */
+/* Whether the worker may not start anything now. If so it has waited. */
 static bool held_back(struct worker *w) {
-    if (!pp_limit_is_set(w->options)) return false;
-    if (pp_limit_allows(w->options, &w->bounds.watch, w->claimer.shared, w->claimer.number)) return false;
+    if (pp_work_may_start(w)) return false;
     end_if_asked(w);
     if (!sees_work(w)) return false; /* and so it sleeps */
     pp_poll(NULL, 0, pp_now() + PAUSE_NS);
