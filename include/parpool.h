@@ -19,7 +19,7 @@
  * pool_reduce(), which has one result for all items, fails with the first item that fails.
  *
  * Part 1 has what most programs use. Part 2 has the rest: CODES, CONCEPTS, FIELDS of the structs, the other functions,
- * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, SEEING, CAVEATS. */
+ * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, SANDBOX, SEEING, CAVEATS. */
 #ifndef PARPOOL_H
 #define PARPOOL_H
 
@@ -78,14 +78,14 @@ struct pool_options {
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
     bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture;
-    int idle_timeout; size_t stack_size;
+    int idle_timeout, sandbox; size_t stack_size;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
 
 /* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure: the rest is tried
  * again, see CODES. If the pool never gets even one worker, submitted work ends with POOL_EAGAIN.
  * options: copied; NULL: defaults. pool: receives the pool.
- * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EAGAIN
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM, POOL_EAGAIN, POOL_ENOTSUP
  *     POOL_EINIT: with POOL_THREADS, few threads could be made, and the initializer failed in all of them
  * Blocks: no. Callable: any thread; in a task, for a pool of its own. Ownership: the caller's, until pool_destroy(). */
 PARPOOL_API int pool_create(const struct pool_options *options, struct pool **pool);
@@ -222,9 +222,10 @@ PARPOOL_API const char *pool_strerror(int code);
  *
  * CODES
  *   A pool is broken if it has no worker and can get none: the initializer keeps failing (POOL_EINIT), the supervisor
- *   died, or workers die again and again before they begin anything (POOL_EDIED), or the system had no process to give
- *   from the start (POOL_EAGAIN). All open work ends with that code. A later shortage of processes passes: work waits,
- *   pool_stats() tells why, and the size comes back; at pool_shutdown() what has no worker ends with POOL_EAGAIN.
+ *   died, or workers die again and again before they begin anything (POOL_EDIED) or cannot enter their sandbox
+ *   (POOL_ENOTSUP), or the system had no process to give from the start (POOL_EAGAIN). All open work ends with that
+ *   code. A later shortage of processes passes: work waits, pool_stats() tells why, and the size comes back; at
+ *   pool_shutdown() what has no worker ends with POOL_EAGAIN.
  *   A size is POOL_EINVAL if its product with count overflows size_t, or, as arena_size or stack_size, if it is more
  *   than SIZE_MAX / 8; whatever else does not fit is POOL_ENOMEM. So is, before anything of it runs, a map whose
  *   arguments and results that do not lie in the arena find no room there. */
@@ -243,7 +244,8 @@ enum {
     POOL_EINIT = -11,      /* the initializer keeps failing: the pool has no worker */
     POOL_EFOREIGN = -12,   /* a handle was used in a process that did not make it, or in a task of its pool */
     POOL_ECORRUPT = -13,   /* a worker overwrote the memory that held the outcome */
-    POOL_EDEPENDENCY = -14 /* not run, since a task or job that it comes after failed */
+    POOL_EDEPENDENCY = -14, /* not run, since a task or job that it comes after failed */
+    POOL_ENOTSUP = -15     /* the system cannot do what an option asks for */
 };
 
 #define PARPOOL_VERSION_MAJOR 0
@@ -299,6 +301,7 @@ enum {
  *                    is lost. Each worker takes two descriptors, or prints as without it. For POOL_PROCESSES.
  *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
  *                    them may end so. 0: never. For POOL_PROCESSES.
+ *   sandbox          POOL_SANDBOX_COMPUTE: once its initializer has succeeded a worker can only compute: see SANDBOX.
  *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
  *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
  *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
@@ -804,6 +807,31 @@ PARPOOL_API int pool_wake(struct pool *pool);
  *   when future_get() does: one of them runs tasks at a time, and the time-outs of the others hold. Threads handle no
  *   signals but those that a task raises by a fault. */
 enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
+
+/* SANDBOX
+ *   For tasks that read hostile input: a decoder that its input has taken over has the rights of the program, but in a
+ *   sandbox it can open or write no file, use no network, start no program or process, signal, trace, read or write no
+ *   other process, and gain no right. It takes nothing from the speed of tasks, and 0.2 ms from the start of a worker.
+ *   - The initializer has all rights. Fetch there what tasks need of the system: open files, which tasks may read; load
+ *     libraries, locales, time zone (tzset()) and seeds. All other descriptors of the program are closed before it,
+ *     save stdout and stderr, to which tasks may write; stdin is at its end. Threads that it starts are in the sandbox
+ *     as well. The finalizer runs in it.
+ *   - What libraries try in vain fails, as if there were no such file or right (open, stat, dup, prctl), or no such
+ *     system call. Whatever else is refused ends the worker: POOL_EDIED, "the sandbox refused socket()". Memory that is
+ *     mapped cannot be executed: compilers at run time interpret or fail.
+ *   - It does not protect items of one pool from each other: a task that was taken over may read arguments and change
+ *     results of others, and say that they succeeded. Data of different owners belongs into different pools, or with
+ *     workers = 1 and max_tasks_per_worker = 1 into processes of its own, one after another.
+ *   - It does not hide what the program had in memory at pool_create(), environment and keys included: create the pool
+ *     first, or keep secrets out of forks (Linux: MADV_WIPEONFORK). Results, messages and output can carry it away.
+ *   - Results are input: the program must check them, and copy before it checks what lies in the arena, which tasks can
+ *     still change. Messages are made fit for one line, stdout and stderr are not.
+ *   - Time and memory have limits of their own: set timeout, and memory_limit, which does not count shared memory; so
+ *     arena_size is 1 GiB at most by default, of each of results, arguments and arena. Covert channels stay open.
+ *   - It is as good as the kernel. Linux 5.1, x86-64 and aarch64. Elsewhere, with other backends, and where the system
+ *     refuses seccomp() or memfd_create(), pool_create() returns POOL_ENOTSUP; where only the workers are refused, the
+ *     pool is broken by POOL_ENOTSUP. No task ever runs without. */
+enum { POOL_SANDBOX_NONE, POOL_SANDBOX_COMPUTE };
 
 /* SEEING
  *   kill -USR1 to the supervising process writes to the stderr that the program had at pool_create() which jobs run and

@@ -20,7 +20,8 @@
     X(POOL_EINIT, "the initializer keeps failing")                                                                     \
     X(POOL_EFOREIGN, "the handle belongs to another process")                                                          \
     X(POOL_ECORRUPT, "a worker overwrote the shared memory of the pool")                                               \
-    X(POOL_EDEPENDENCY, "a task or job that it comes after failed")
+    X(POOL_EDEPENDENCY, "a task or job that it comes after failed")                                                    \
+    X(POOL_ENOTSUP, "the system cannot do what an option asks for")
 
 #define CASE_TEXT(name, meaning) case name: return #name ": " meaning;
 #define CASE_NAME(name, meaning) case name: return #name;

@@ -13,6 +13,8 @@
 /* Returns the largest number of resident bytes that this process has had, without shared ones where the system tells
  * them apart; 0 if that is not known. */
 size_t pp_memory_used(void);
+/* From now on pp_memory_used() works in this process though it may open no file. */
+void pp_memory_keep_open(void);
 /* Returns the same of another process of this user. */
 size_t pp_memory_peak(pid_t pid);
 /* Returns how many bytes the system could provide without swapping; SIZE_MAX if that is not known. root: "" for the

@@ -136,10 +136,11 @@ static bool has_succeeded(struct pp_staff *staff) {
 }
 
 /* Of a worker that was not ready: whether its initializer returned a failure, was overdue, or an exception or
- * pthread_exit() left it. */
-static bool initializer_failed(const struct pp_notice *death) {
+ * pthread_exit() left it; or whether the worker could not enter its sandbox. */
+static bool start_failed(const struct pp_notice *death) {
     enum pp_last last = death->last.kind;
-    return death->init_code != 0 || death->init_overdue || last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
+    bool left = last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
+    return death->init_code != 0 || death->sandbox_code != 0 || death->init_overdue || left;
 }
 
 /* Whether the number gets another worker; after a pause if its workers keep dying for nothing. */
@@ -154,7 +155,7 @@ static bool deserves_another(struct pp_staff *staff, const struct pp_notice *dea
     if (has_succeeded(staff)) memset(staff->futile_deaths, 0, sizeof staff->futile_deaths);
     staff->last_was_ready = ready;
     staff->last_futile = *death;
-    if (!ready && initializer_failed(death)) staff->init_failures[w]++;
+    if (!ready && start_failed(death)) staff->init_failures[w]++;
     unsigned deaths = ++staff->futile_deaths[w];
     if (deaths > FUTILE_AT_ONCE) staff->start_again[w] = pp_now() + pause_after(deaths - FUTILE_AT_ONCE);
     return staff->init_failures[w] < PP_INIT_TRIES && deaths < FUTILE_TRIES;
@@ -196,7 +197,8 @@ bool pp_staff_is_lost(const struct pp_staff *staff, bool has_initializer, struct
     bool unfit = has_initializer && !staff->last_was_ready;
     *notice = staff->last_futile;
     notice->kind = PP_POOL_BROKEN;
-    notice->code = no_process ? POOL_EAGAIN : unfit ? POOL_EINIT : POOL_EDIED;
+    bool shut_out = !staff->last_was_ready && notice->sandbox_code != 0;
+    notice->code = no_process ? POOL_EAGAIN : shut_out ? POOL_ENOTSUP : unfit ? POOL_EINIT : POOL_EDIED;
     if (no_process) notice->status = staff->refusal;
     return no_process || none_is_fit;
 }

@@ -21,6 +21,7 @@
 #include "worker/child.h"
 #include "worker/crash.h"
 #include "worker/frame.h"
+#include "worker/sandbox.h"
 #include "worker/worker.h"
 
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
@@ -92,6 +93,12 @@ static void work(void *worker_setup) {
     pp_worker_run(setup);
 }
 
+static struct pp_sandbox_open open_in_sandbox(const struct supervisor *s, const struct pp_captured *captured) {
+    return (struct pp_sandbox_open){.task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
+                                    .outputs = {captured->own[0], captured->own[1]},
+                                    .files = {captured->files[0], captured->files[1]}};
+}
+
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
@@ -105,10 +112,13 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     if (!pp_shared_protect(s->shared)) pp_child_exit(1);
     struct pp_captured captured;
     pp_captured_begin(&captured, s->capture, number);
+    struct pp_sandbox_open open = open_in_sandbox(s, &captured);
+    if (s->setup->options->sandbox) pp_sandbox_close_others(&open);
     struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
                                     .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
                                     .follows_corpse = s->had_corpse[number],
-                                    .captured = s->capture ? &captured : NULL};
+                                    .captured = s->capture ? &captured : NULL,
+                                    .open = &open};
     if (s->setup->stack.base) pp_frame_run_on(&s->setup->stack, work, &setup);
     work(&setup);
     pp_child_exit(1);

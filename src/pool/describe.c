@@ -7,6 +7,9 @@
 #include <sys/wait.h>
 
 #include "pool/place.h"
+#include "worker/sandbox.h"
+
+#define FIRST_FOREIGN 0x40000000U /* the lowest number of a system call that is none of this machine: of x32 */
 
 static const struct {
     int number;
@@ -71,6 +74,7 @@ static const char *add_cause(struct pool_failure *failure, const struct pp_last_
         return ", in ";
     case PP_LAST_BAD_ADDRESS: add(failure, " (address not canonical, or not aligned)"); return " in ";
     case PP_LAST_CALL:
+    case PP_LAST_REFUSED:
         snprintf(number, sizeof number, ": system call %lld was refused", (long long)last->address);
         add(failure, number);
         return ", in ";
@@ -90,12 +94,28 @@ static void add_thread(struct pool_failure *failure, uint32_t thread) {
     add(failure, " that an earlier or this task had started");
 }
 
+/* Instead of the signal, which says less. */
+static void describe_refused_call(struct pool_failure *failure, const struct pp_last_words *last) {
+    char *text = failure->message;
+    const char *name = pp_sandbox_call_name(last->address);
+    unsigned number = (unsigned)last->address;
+    if (name) snprintf(text, sizeof failure->message, "the sandbox refused %s()", name);
+    else snprintf(text, sizeof failure->message, "the sandbox refused system call %u", number);
+    if (last->address >= FIRST_FOREIGN) add(failure, " of another ABI");
+    add_thread(failure, last->thread);
+    pp_place_describe(failure, last, ", in ");
+}
+
 /* How a worker ended: its status, and what it has said itself. A worker that has said that a signal ends it may have
  * ended otherwise: by the report of a sanitizer, or since a filter of system calls let it do no more. */
 static void describe_end(struct pool_failure *failure, const struct pp_notice *notice) {
     const struct pp_last_words *last = &notice->last;
     describe_status(failure, notice->status);
     if (last->kind == PP_LAST_NOTHING || last->kind == PP_LAST_ASKED) return;
+    if (last->kind == PP_LAST_REFUSED && failure->signal == SIGSYS) {
+        describe_refused_call(failure, last);
+        return;
+    }
     if (last->kind == PP_LAST_THREAD_EXIT && failure->signal == 0)
         add(failure, ": its thread ended, by pthread_exit() or a cancellation");
     bool same = last->signal == failure->signal;
@@ -164,6 +184,9 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
         snprintf(text, room, "the initializer returned %d", failure->code);
     } else if (notice->code == POOL_EINIT && notice->init_overdue) {
         snprintf(text, room, "the initializer does not end: it was killed after many times of what it took before");
+    } else if (notice->code == POOL_ENOTSUP) {
+        failure->code = notice->sandbox_code;
+        snprintf(text, room, "the workers cannot enter the sandbox: error %d", failure->code);
     } else if (notice->code == POOL_EAGAIN) {
         describe_refusal(failure, notice->status);
     } else {

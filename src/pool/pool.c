@@ -22,6 +22,7 @@
 #include "shared/pages.h"
 #include "shared/placement.h"
 #include "shared/record.h"
+#include "worker/sandbox.h"
 
 #define FINALIZERS_NS 1000000000U /* how long finalizers may take where what runs is to be killed */
 #define SLOTS_SIZE (PP_SLOTS * sizeof(struct pp_slot))
@@ -44,8 +45,10 @@ no_attributes:
 
 /* The caller's own tables and the shared memory. */
 static int make_memory(struct pool *pool) {
-    int error = pp_shared_make(&pool->shared, pool->options.arena_size);
+    int error = pool->options.sandbox ? pp_shared_make_small(&pool->shared, pool->options.arena_size)
+                                      : pp_shared_make(&pool->shared, pool->options.arena_size);
     if (!error && !pool->in_here) error = pp_shared_divide(&pool->shared);
+    if (!error && pool->options.sandbox && pool->shared.reader < 0) error = POOL_ENOTSUP;
     if (error) return error;
     /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
     pool->slots.table = pp_map_private(SLOTS_SIZE);
@@ -79,7 +82,12 @@ static void unmake_memory(struct pool *pool) {
 
 static bool are_valid(const struct pool_options *options) {
     return pp_backend_of(options->backend) && options->max_load >= 0 && options->idle_timeout >= 0 &&
-           options->stack_size <= SIZE_MAX / 8;
+           options->stack_size <= SIZE_MAX / 8 && options->sandbox >= POOL_SANDBOX_NONE &&
+           options->sandbox <= POOL_SANDBOX_COMPUTE;
+}
+
+static bool can_be_sandboxed(const struct pool_options *options) {
+    return options->backend == POOL_PROCESSES && pp_sandbox_exists();
 }
 
 static void set_up_pool(struct pool *pool, const struct pool_options *options, int workers) {
@@ -165,6 +173,7 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
     if (!pool) return POOL_EINVAL;
     if (!options) options = &defaults;
     if (!are_valid(options)) return POOL_EINVAL;
+    if (options->sandbox && !can_be_sandboxed(options)) return POOL_ENOTSUP;
     int workers = pp_worker_count(options->workers);
     if (workers > 0 && options->backend == POOL_INLINE) workers = 1;
     return workers < 0 ? workers : make_pool(options, workers, pool);

@@ -27,6 +27,7 @@ enum pp_last {
     PP_LAST_SENT,        /* a signal that it has sent itself, by abort() or raise() */
     PP_LAST_CALL,        /* SIGSYS: a filter has refused a system call */
     PP_LAST_ASKED,       /* nothing: it was to be killed, and asked where it is */
+    PP_LAST_REFUSED,     /* likewise the worker's sandbox */
     PP_LAST_EXIT,        /* exit(), in another thread */
     PP_LAST_KINDS
 };
@@ -35,7 +36,8 @@ struct pp_last_words {
     enum pp_last kind;    /* only in a copy: in shared memory the record has it */
     int32_t signal;       /* that ended it; 0: none */
     uint32_t thread;      /* that did it, if not the one that runs tasks: its number, or 1 if it has none; else 0 */
-    uint64_t address;     /* of a memory fault: which could not be accessed; PP_LAST_CALL: the call's number */
+    uint64_t address;     /* of a memory fault: which could not be accessed; PP_LAST_CALL,
+                             PP_LAST_REFUSED: the call's number; see pp_refused_call() */
     /* Of code: where it was, and to where that and its callers return; 0 ends them. */
     uint64_t frames[PP_LAST_FRAMES];
     /* PP_LAST_TERMINATE: the type of the exception that nothing has caught; of abort(): why the C library has called

@@ -25,8 +25,9 @@ struct pp_notice {
     uint32_t worker, life;
     pid_t pid;
     int status;   /* of waitpid(); POOL_EAGAIN: errno of fork(), 0: not known */
-    int32_t code; /* PP_POOL_BROKEN: POOL_EINIT or POOL_EAGAIN */
+    int32_t code; /* PP_POOL_BROKEN: POOL_E… */
     int32_t init_code;
+    int32_t sandbox_code; /* errno: why the worker could not enter its sandbox */
     bool init_overdue; /* the worker was killed because its initializer did not end */
     bool reset;   /* the supervisor killed the worker because of PP_RESET */
     bool lingers; /* the worker is a corpse: see worker_life.h */

@@ -15,6 +15,7 @@
 #define MIB ((size_t)1 << 20)
 #define WORK_MIN (256 * MIB)
 #define ARENA_MIN (4 * MIB)
+#define SMALL_ARENA (1024 * MIB)
 #define PRIVATE (4 * MIB) /* of address space, for the caller's own tables */
 #define LARGE_QUARTERS 17 /* inputs, work, results, arena, and a quarter of that: extents */
 #define EXTENTS_MOST ((size_t)1 << 16) /* MiB */
@@ -93,11 +94,13 @@ static size_t default_arena_size(bool *scarce) {
     return left > ARENA_MIN ? left : ARENA_MIN;
 }
 
-int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
+/* most: of a default. */
+static int make(struct pp_shared *shared, size_t arena_size, size_t most) {
     if (arena_size > SIZE_MAX / 8) return POOL_EINVAL;
     bool scarce = false;
-    size_t size = rounded(arena_size ? arena_size : default_arena_size(&scarce));
-    for (;; size = rounded(size / 2)) {
+    size_t size = arena_size ? arena_size : default_arena_size(&scarce);
+    if (!arena_size && size > most) size = most;
+    for (size = rounded(size);; size = rounded(size / 2)) {
         memset(shared, 0, sizeof *shared);
         shared->reader = -1;
         lay_out(shared, size, scarce);
@@ -111,6 +114,14 @@ int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
     }
     lay_out_parts(shared);
     return 0;
+}
+
+int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
+    return make(shared, arena_size, SIZE_MAX);
+}
+
+int pp_shared_make_small(struct pp_shared *shared, size_t arena_size) {
+    return make(shared, arena_size, SMALL_ARENA);
 }
 
 /* Other children of the program may have the mapping, too, and live on: they must not keep its memory. */

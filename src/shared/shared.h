@@ -173,6 +173,7 @@ struct pp_start {
     _Atomic uint64_t began;    /* ns when that was started; 0: it was not, or there is none */
     _Atomic uint64_t took;     /* ns that it took when it last succeeded in this number; it stays for the next life */
     _Atomic int32_t init_code; /* what its initializer returned */
+    _Atomic int32_t sandbox_code; /* errno: why the worker could not enter its sandbox; 0: it did, or needs none */
 };
 
 /* Scalars that workers write. */
@@ -259,6 +260,8 @@ static inline _Atomic uint64_t *pp_done_entry(const struct pp_shared *shared, ui
 /* Maps the memory. arena_size: bytes; 0: a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or
  * POOL_EAGAIN. */
 int pp_shared_make(struct pp_shared *shared, size_t arena_size);
+/* The same with a small default, for workers that are not trusted: no limit of the system counts shared memory. */
+int pp_shared_make_small(struct pp_shared *shared, size_t arena_size);
 void pp_shared_unmake(struct pp_shared *shared);
 /* Before anything is written there: makes the first half a mapping that workers can give up for one that they can never
  * write again. Where the system has no such mappings the half is only protected, which a worker that means to can undo.

@@ -10,6 +10,7 @@ uint32_t pp_life_begin(struct pp_shared *shared, uint32_t worker) {
     struct pp_start *start = &shared->starts[worker];
     atomic_store_explicit(&start->ready, 0, memory_order_relaxed);
     atomic_store_explicit(&start->init_code, 0, memory_order_relaxed);
+    atomic_store_explicit(&start->sandbox_code, 0, memory_order_relaxed);
     atomic_store_explicit(&start->began, 0, memory_order_relaxed);
     pp_record_begin_life(&shared->records[worker]);
     /* Release: a look that sees this life sees the notice of the last one, and nothing that the last one said of
@@ -27,6 +28,7 @@ struct pp_notice pp_life_describe(struct pp_shared *shared, uint32_t worker, pid
         .pid = pid,
         .status = status,
         .init_code = atomic_load_explicit(&shared->starts[worker].init_code, memory_order_relaxed),
+        .sandbox_code = atomic_load_explicit(&shared->starts[worker].sandbox_code, memory_order_relaxed),
         .left = pp_record_snapshot(shared, worker),
         .last = pp_last_words(shared, worker),
     };

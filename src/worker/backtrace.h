@@ -38,6 +38,7 @@ struct pp_stack_range {
  * need not have; what is found then may be no address of code. at->pc must be 0 where no code is. */
 void pp_backtrace(const struct pp_registers *at, struct pp_stack_range stack, uint64_t *frames, size_t room);
 
+#define PP_FOREIGN_CALL ((uint64_t)1 << 32) /* of a number: that of programs of 32 bits, in a program of 64 */
 /* The number of the system call that a filter has refused, from what the handler of SIGSYS was given; -1: none. */
 long pp_refused_call(const void *info);
 

@@ -42,7 +42,9 @@ struct pp_registers pp_registers(const void *context) {
 long pp_refused_call(const void *info) {
 #if defined(si_syscall)
     const siginfo_t *of = info;
-    return of->si_code > 0 ? (long)of->si_syscall : -1;
+    if (of->si_code <= 0) return -1;
+    bool foreign = sizeof(long) == 8 && !(of->si_arch & 0x80000000U); /* that of no machine of 64 bits */
+    return (long)((foreign ? PP_FOREIGN_CALL : 0) | (uint32_t)of->si_syscall);
 #else
     (void)info;
     return -1;

@@ -20,6 +20,7 @@ static uint32_t own_number;
 static pthread_t own_thread; /* that runs the tasks */
 static bool has_spoken;      /* the first words count: std::terminate() calls abort() */
 static bool has_located;     /* likewise of the place */
+static bool in_sandbox;
 static bool stops;           /* PARPOOL_STOP: a crash stops the worker, for a debugger */
 
 /* The number of this thread if it is not the one that runs the tasks: one that a task has left behind. */
@@ -116,7 +117,7 @@ static void speak(int signal, const siginfo_t *info, const struct pp_registers *
     if (info->si_code > 0) words.kind = PP_LAST_SIGNAL;
     long call = signal == SIGSYS ? pp_refused_call(info) : -1;
     if (call >= 0) {
-        words.kind = PP_LAST_CALL;
+        words.kind = in_sandbox ? PP_LAST_REFUSED : PP_LAST_CALL;
         words.address = (uint64_t)call;
     } else if ((signal == SIGSEGV || signal == SIGBUS) && info->si_code > 0) {
         words.kind = kind_of(info, at);
@@ -223,17 +224,26 @@ static void use_stack(void) {
     if (!present_is_larger) sigaltstack(&alternate, NULL);
 }
 
+static bool handle(int number, unsigned flags, struct sigaction *replaced) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_fault;
+    action.sa_flags = (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_NODEFER | flags);
+    return sigaction(number, &action, replaced) == 0;
+}
+
+bool pp_crash_enter_sandbox(void) {
+    in_sandbox = true;
+    return handle(SIGSYS, (unsigned)SA_RESETHAND, NULL); /* since the sandbox lets nothing set it back */
+}
+
 void pp_crash_begin_worker(struct pp_shared *shared, uint32_t number) {
     own_shared = shared;
     own_number = number;
     own_thread = pthread_self();
     note_stack();
     use_stack();
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_sigaction = on_fault;
-    action.sa_flags = (int)((unsigned)SA_SIGINFO | (unsigned)SA_ONSTACK | (unsigned)SA_NODEFER);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigaction(faults[i], &action, &before[i]);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) handle(faults[i], 0, &before[i]);
 }
 
 /* ---- exceptions */

@@ -8,6 +8,7 @@
 #define PP_CRASH_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdnoreturn.h>
 
@@ -25,6 +26,9 @@ void pp_crash_watch(const uintptr_t *base);
 #define PP_QUESTION SIGSYS
 /* The worker only waits to be killed: where it is, is of no interest. */
 void pp_crash_fall_silent(void);
+/* The worker is about to enter its sandbox: SIGSYS is the signal of that from now on. Returns false, with errno, if it
+ * cannot be handled. */
+bool pp_crash_enter_sandbox(void);
 /* exit() was called, in whatever thread. */
 void pp_crash_exit(void);
 /* The last act of a thread that ends by pthread_exit() or a cancellation: ends the process. */

@@ -107,6 +107,7 @@ struct worker {
     struct pp_worker_jobs jobs;
     struct pp_worker_relief relief;
     struct pp_child_output output;
+    const struct pp_sandbox_open *open;
     struct pp_captured *captured; /* NULL: what tasks print is not caught */
     struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;

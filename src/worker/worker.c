@@ -9,6 +9,7 @@
 #include "shared/placement.h"
 #include "shared/ring.h"
 #include "worker/crash.h"
+#include "worker/sandbox.h"
 #include "worker/work.h"
 
 #define NS_PER_MS 1000000U
@@ -218,7 +219,7 @@ static bool held_back(struct worker *w) {
 void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
     *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse,
-                         .captured = setup->captured};
+                         .captured = setup->captured, .open = setup->open};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
     w->output = pp_child_output();
     w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow() && pp_barrier();
@@ -243,6 +244,13 @@ static void note_initializer(struct pp_start *start) {
     if (began != 0) atomic_store_explicit(&start->took, pp_now() - began, memory_order_relaxed);
 }
 
+static void enter_sandbox(struct worker *w, struct pp_start *start) {
+    int code = pp_sandbox_enter(w->open);
+    if (!code) return;
+    atomic_store_explicit(&start->sandbox_code, code, memory_order_relaxed);
+    pp_work_die(w, 1);
+}
+
 void pp_worker_initialize(struct worker *w) {
     const struct pool_options *options = w->options;
     w->call->running = false;
@@ -259,6 +267,7 @@ void pp_worker_initialize(struct worker *w) {
     note_initializer(start);
     pp_leavings_note_float(&w->leavings);
     if (!w->ends) pp_leavings_begin(&w->leavings);
+    if (options->sandbox) enter_sandbox(w, start);
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* read after the worker's end */
     if (!w->ends && !pp_shared_protect_starts(w->claimer.shared)) pp_work_die(w, 1);
 }
@@ -293,6 +302,7 @@ void pp_worker_run(const struct pp_worker_setup *setup) {
     struct worker w;
     pp_worker_begin(&w, setup);
     if (options->pin) pp_cpu_pin(w.claimer.number);
+    if (options->sandbox && options->memory_soft_limit) pp_memory_keep_open();
     if (!w.ends && options->memory_soft_limit) w.bounds.soft_limit = pp_memory_used() + options->memory_soft_limit;
     if (!w.ends && options->memory_limit) pp_memory_limit(options->memory_limit);
     memset(pp_call_here(), 0, sizeof(struct pp_call)); /* this may be the pool of a task */

@@ -24,6 +24,7 @@ struct pp_worker_setup {
     int task_pipe; /* read end, on which it sleeps */
     int bell;      /* write end of the caller's */
     bool follows_corpse; /* a worker of this number is, or was, a corpse: see worker_life.h */
+    const struct pp_sandbox_open *open; /* of a worker in a sandbox */
     struct pp_captured *captured; /* where what it prints goes; NULL: where the program's output goes */
     /* NULL: the worker is a process. Its supervisor kills it, and it exits when its life ends. Else nothing can kill
      * it: it checks its own time-outs and ends when control->ending says so. Its life ends by a longjmp() to here,
