@@ -205,9 +205,13 @@ static void run_reduce(void *context) {
 static void run_openmp_sum(void *context) {
     struct workload *work = context;
     const float *x = work->in;
+    size_t count = work->probe, threads = (size_t)work->workers;
     double sum = 0;
-#pragma omp parallel for simd schedule(static) num_threads(work->workers) reduction(+ : sum)
-    for (size_t i = 0; i < work->probe; i++) sum += (double)x[i];
+#pragma omp parallel for schedule(static) num_threads(work->workers) reduction(+ : sum)
+    for (size_t t = 0; t < threads; t++) {
+        size_t from = count * t / threads, to = count * (t + 1) / threads;
+        sum += sum_of(x + from, to - from);
+    }
     *(double *)work->out = sum;
 }
 #endif
