@@ -90,7 +90,7 @@ static ALONE int free_twice(void) {
     return 0;
 }
 
-static ALONE int call(int (*function)(void)) {
+static ALONE int call(int (*volatile function)(void)) {
     int result = function();
     BARRIER();
     return result + 1;
