@@ -3,6 +3,7 @@
  * Each row measures one promise beside its floor or its best rival, in one interleaved run. Use it to tune the library:
  * --only ROW takes seconds. */
 #include "judge.h"
+#include "limits_blocks.h"
 #include "limits_maps.h"
 #include "limits_processes.h"
 #include "limits_tasks.h"
@@ -26,6 +27,13 @@ static const struct {
     {limit_pi_100us_asleep, {"pi-100us-asleep"}},
     {limit_squares, {"squares-arena", "squares-arena-inlined", "squares-malloc", "squares-malloc-inlined"}},
     {limit_squares_first, {"squares-first", "squares-first-inlined"}},
+    {limit_blocks_squares, {"blocks-squares", "blocks-squares-timeout", "items-timeout"}},
+    {limit_blocks_saxpy, {"blocks-saxpy", "blocks-saxpy-timeout"}},
+    {limit_blocks_sum, {"blocks-sum", "blocks-sum-timeout"}},
+    {limit_blocks_toupper, {"blocks-toupper", "blocks-toupper-timeout"}},
+    {limit_blocks_crash, {"blocks-crash"}},
+    {limit_blocks_crashes, {"blocks-crashes"}},
+    {limit_blocks_hang, {"blocks-hang"}},
     {limit_items, {"items", "items-chunk1"}},
     {limit_submit, {"submit", "submit-openmp"}},
     {limit_round_awake, {"round-awake"}},

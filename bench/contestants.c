@@ -22,7 +22,9 @@ void run_sequential(void *context) {
 
 void run_pool_map(void *context) {
     struct workload *work = context;
-    bench_must(pool_map(work->pool, &(struct pool_job){.fn = work->fn,
+    bench_must(pool_map(work->pool, &(struct pool_job){.fn = work->block ? NULL : work->fn,
+                                                       .block = work->block,
+                                                       .timeout = work->timeout,
                                                        .in = work->in,
                                                        .in_size = work->in_size,
                                                        .out = work->out,

@@ -27,7 +27,9 @@ struct workload {
     /* For the contestants; a member may be missing if its contestant does not take part. */
     int workers;
     struct pool *pool;
-    size_t chunk;            /* for pool_map */
+    size_t chunk;            /* for pool_map, and these: */
+    pool_block_fn *block;    /* instead of fn; or NULL */
+    int timeout;             /* ms; 0: none */
     size_t window;           /* futures in flight at most; 0: all */
     struct future **futures; /* count of them */
     struct thread_pool *threads;

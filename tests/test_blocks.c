@@ -542,7 +542,7 @@ TEST_CASE(random_culprits_have_the_outcomes_that_they_have_alone) {
         for (size_t i = 0; i < work.failed; i++) {
             const struct pool_failure *a = &work.failures[i], *b = &alone.failures[i];
             assert_true(a->index == b->index && a->code == b->code && a->signal == b->signal);
-            assert_true(strcmp(a->message, b->message) == 0);
+            assert_true(a->signal || strcmp(a->message, b->message) == 0); /* a crash is told with its function */
         }
         free_work(round % 2 ? pool : NULL, &work);
         free_work(NULL, &alone);

@@ -209,11 +209,14 @@ static noreturn void stop_before_item(struct worker *w, uint64_t running) {
     pp_work_retire(w, PP_RETIRED);
 }
 
-/* Runs one item, or makes one call. Returns false as run_call() does. */
-static bool run_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t p, uint64_t next) {
-    if (plan->block_fn) return run_call(w, plan, scratch, p, next);
-    struct part item = part_of(plan, scratch, &(struct pp_chunk){.begin = p, .end = next});
-    run_items(w, plan, &item);
+/* Runs the item, or makes a call. Returns false as run_call() does. */
+static bool run_carefully(struct worker *w, const struct pp_job_plan *plan, char *scratch, struct part *item,
+                          uint64_t next) {
+    if (plan->block_fn) return run_call(w, plan, scratch, item->begin, next);
+    item->end = next;
+    run_items(w, plan, item);
+    if (item->in) item->in += plan->in_size;
+    if (item->out) item->out += item->out_step;
     return true;
 }
 
@@ -222,8 +225,9 @@ static bool run_carefully(struct worker *w, const struct pp_job_plan *plan, char
 static uint64_t run_with_words(struct worker *w, const struct pp_job_plan *plan, char *scratch,
                                const struct pp_chunk *chunk) {
     struct pp_claimer *c = &w->claimer;
-    uint64_t p = chunk->begin, next, alone = plan->block_fn ? p : chunk->end;
-    while (p < c->stretch.end) {
+    struct part item = part_of(plan, scratch, chunk);
+    uint64_t next, alone = plan->block_fn ? chunk->begin : chunk->end;
+    for (uint64_t p = item.begin; p < c->stretch.end; p = item.begin) {
         next = p < alone ? p + 1 : p + size_of_call(w, plan, p, c->stretch.end - p);
         /* The rest of the chunk is in the record: other workers get it, as after any death, but without a victim. Not
          * before the first item: a worker that ends with a chunk of which it has done nothing looks like one that hides
@@ -236,7 +240,7 @@ static uint64_t run_with_words(struct worker *w, const struct pp_job_plan *plan,
         pp_work_note_start(w, now, plan->cpu_timeout);
         uint64_t running = pp_begin_item(c, p, now);
         if (pp_job_must_stop(plan)) stop_before_item(w, running);
-        bool finished = run_carefully(w, plan, scratch, p, next);
+        bool finished = run_carefully(w, plan, scratch, &item, next);
         pp_work_flush(w); /* while its word says that the item runs: the time-out counts, and a kill finds it */
         pp_work_check_limits(w, pp_item_word(c), running, (struct pp_limits){plan->timeout, plan->cpu_timeout});
         if (!pp_end_item(c, running)) pp_work_await_kill(w);
@@ -246,9 +250,9 @@ static uint64_t run_with_words(struct worker *w, const struct pp_job_plan *plan,
         }
         if (w->bounds.has_quota) w->bounds.quota -= next - p;
         if (plan->block_fn) pace_call(w, plan, next - p, next < c->stretch.end);
-        p = next;
+        item.begin = next;
     }
-    return p;
+    return item.begin;
 }
 
 /* ---- chunks */
