@@ -1,5 +1,5 @@
-/* Real libraries in a sandbox: what they need of the system beyond computing, they do without. Each test is there if its
- * library is; see CMakeLists.txt. */
+/* Real libraries in a sandbox: what they need of the system beyond computing, they do without. Each test is there if
+ * its library is; see CMakeLists.txt. */
 #include "support.h"
 
 #if defined(HAVE_JPEG)
