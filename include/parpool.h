@@ -636,7 +636,8 @@ PARPOOL_API const void *task_input(size_t i, size_t *size);
  * Blocks: no. Callable: a task; elsewhere POOL_EINVAL. Ownership: unchanged. */
 PARPOOL_API int task_resize(size_t size);
 
-#define POOL_ANY_SIZE SIZE_MAX /* an out_size of tasks and streams: `out` is NULL, and task_result() makes room */
+/* An out_size of tasks and streams: `out` is NULL, and task_result() makes room. No program has it by accident. */
+#define POOL_ANY_SIZE (SIZE_MAX - 0x504f4f4cU)
 
 /* Room for the result of a task or item with POOL_ANY_SIZE, whose size it knows only now. The last call counts, and
  * gives back what the one before has returned; task_resize() may shorten it; without a call the result is empty.
