@@ -531,7 +531,7 @@ static void act(unsigned what) {
 /* A backend without workers. */
 static int start_nobody(struct pool *pool) {
     int tasks[2], control[2];
-    MUST(pp_pipe(tasks, 1) == 0 && pp_bell_make(pool) && pp_pipe(control, -1) == 0);
+    MUST(pp_pipe(tasks) == 0 && pp_bell_make(pool) && pp_pipe(control) == 0);
     pool->fds.task_pipe = tasks[1];
     pool->fds.task_pipe_end = world.task_end = tasks[0];
     pool->fds.command_pipe = control[1];

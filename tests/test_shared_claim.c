@@ -73,7 +73,7 @@ static void ring_if(bool due) {
 
 static void begin_bed(struct threads *threads, void *(*run)(void *)) {
     bed.memory = make_memory(CLAIMERS);
-    assert_int_equal(pp_pipe(bed.bell, -1), 0);
+    assert_int_equal(pp_pipe(bed.bell), 0);
     assert_int_equal(pthread_mutex_init(&bed.notices, NULL), 0);
     atomic_store(&bed.over, false);
     atomic_store(&bed.wrong, 0);

@@ -46,7 +46,7 @@ static void begin_bed(struct threads *threads, bool hesitates) {
     memset(&bed, 0, sizeof bed);
     bed.memory = make_memory(SLEEPERS);
     bed.hesitates = hesitates;
-    assert_int_equal(pp_pipe(bed.pipe, 1), 0);
+    assert_int_equal(pp_pipe(bed.pipe), 0);
     for (uintptr_t i = 0; i < SLEEPERS; i++) start_thread(threads, sleep_and_take, (void *)i);
 }
 
@@ -139,7 +139,7 @@ TEST_CASE(a_worker_that_is_about_to_sleep_is_woken_once) {
     struct pp_shared memory = make_memory(1);
     struct pp_wakes wakes = {0};
     int pipe[2];
-    assert_int_equal(pp_pipe(pipe, -1), 0);
+    assert_int_equal(pp_pipe(pipe), 0);
     uint32_t seen[3];
     for (int i = 0; i < 3; i++) {
         seen[0] = pp_park_begin(&memory, 0);
@@ -163,7 +163,7 @@ TEST_CASE(a_wake_up_given_to_a_dead_worker_is_given_again) {
     struct pp_shared memory = make_memory(1);
     int pipe[2];
     struct pp_wakes wakes = {.given = 1}; /* to worker 0, which sleeps and dies before it takes the wake-up */
-    assert_int_equal(pp_pipe(pipe, -1), 0);
+    assert_int_equal(pp_pipe(pipe), 0);
     pp_park_begin(&memory, 0);
     pp_park_died(&memory, 0);
     pp_park_begin(&memory, 0); /* the worker that replaces it */
@@ -182,7 +182,7 @@ TEST_CASE(each_sleeping_worker_is_found) {
     for (uint32_t worker = 0; worker < PP_WORKERS; worker += 61) {
         struct pp_wakes wakes = {0};
         int pipe[2];
-        assert_int_equal(pp_pipe(pipe, -1), 0);
+        assert_int_equal(pp_pipe(pipe), 0);
         pp_park_begin(&memory, worker);
         uint32_t before = memory.control->wakes;
         pp_wake(&memory, pipe[1], &wakes, 1);

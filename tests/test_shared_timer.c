@@ -391,7 +391,7 @@ TEST_CASE(no_time_out_is_forgotten) {
     atomic_store(&memory.control->timed, 0);
     atomic_store(&memory.control->timers_on, 0);
     atomic_store(&clock_.kills, 0);
-    assert_int_equal(pp_pipe(clock_.control, -1), 0);
+    assert_int_equal(pp_pipe(clock_.control), 0);
     for (int32_t timeout = 1; timeout <= 5; timeout++) memory.descs[5 + timeout].timeout = timeout;
     atomic_store(&memory.control->lives[1], 9);
     struct threads threads = {.count = 0};

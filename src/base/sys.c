@@ -83,25 +83,13 @@ int pp_sys_above_standard(int *fd) {
     return 0;
 }
 
-static int set_up_pair(int fds[2], int nonblocking_end) {
-    for (int end = 0; end < 2; end++) {
-        if (pp_sys_above_standard(&fds[end])) goto fail;
-        if (fcntl(fds[end], F_SETFD, FD_CLOEXEC)) goto fail;
-        if (nonblocking_end != end && nonblocking_end != -1) continue;
-        int flags = fcntl(fds[end], F_GETFL);
-        if (flags < 0 || fcntl(fds[end], F_SETFL, flags | O_NONBLOCK)) goto fail;
-    }
-    return 0;
-fail:
+int pp_pipe(int fds[2]) {
+    if (FAULT("pipe", EMFILE)) return -1;
+    if (pp_sys_pipe(fds)) return -1;
+    if (pp_sys_above_standard(&fds[0]) == 0 && pp_sys_above_standard(&fds[1]) == 0) return 0;
     pp_close(&fds[0]);
     pp_close(&fds[1]);
     return -1;
-}
-
-int pp_pipe(int fds[2], int nonblocking_end) {
-    if (FAULT("pipe", EMFILE)) return -1;
-    if (pp_sys_pipe(fds)) return -1;
-    return set_up_pair(fds, nonblocking_end);
 }
 
 struct pp_file pp_file_of(int fd) {

@@ -98,9 +98,8 @@ void pp_unmap_unforked(uint32_t *page);
 
 /* ---- descriptors */
 
-/* Returns 0 or -1. Both ends are close-on-exec and above 2. nonblocking_end: the end that does not block, 0 or 1; -1:
- * both. */
-int pp_pipe(int fds[2], int nonblocking_end);
+/* Returns 0 or -1. Both ends are close-on-exec and above 2, and do not block. */
+int pp_pipe(int fds[2]);
 /* The identity of an open file; all zero: the descriptor is not open. */
 struct pp_file {
     dev_t device;

@@ -173,7 +173,7 @@ bool pp_sys_detach(pid_t pid, int signal) {
 /* ---- descriptors */
 
 int pp_sys_pipe(int fds[2]) {
-    return pipe2(fds, O_CLOEXEC);
+    return pipe2(fds, O_CLOEXEC | O_NONBLOCK);
 }
 
 int pp_watch_process(pid_t pid) {

@@ -32,7 +32,7 @@ int pp_sys_above_standard(int *fd);
 /* Returns private memory as pp_map_private() does, but in pages as small as there are: most of a stack is never
  * touched. */
 void *pp_sys_map_stack(size_t size);
-/* Returns 0 or -1. The ends are close-on-exec from the start where the system can do that. */
+/* Returns 0 or -1. Neither end blocks, and both are close-on-exec, from the start where the system can do that. */
 int pp_sys_pipe(int fds[2]);
 /* Ends the tracing of a child that has stopped, which then receives the signal; 0: none. Returns false if the system
  * does not allow it. */

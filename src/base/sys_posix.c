@@ -104,7 +104,17 @@ bool pp_sys_detach(pid_t pid, int signal) {
 /* ---- descriptors */
 
 int pp_sys_pipe(int fds[2]) {
-    return pipe(fds);
+    if (pipe(fds)) return -1;
+    for (int end = 0; end < 2; end++) {
+        int flags = fcntl(fds[end], F_GETFL);
+        if (fcntl(fds[end], F_SETFD, FD_CLOEXEC) == 0 && flags >= 0 &&
+            fcntl(fds[end], F_SETFL, flags | O_NONBLOCK) == 0)
+            continue;
+        pp_close(&fds[0]);
+        pp_close(&fds[1]);
+        return -1;
+    }
+    return 0;
 }
 
 int pp_nameless_file(size_t size) {

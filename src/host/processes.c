@@ -36,7 +36,7 @@ static void close_pipes(int pipes[PIPES][2]) {
 static bool open_pipes(int pipes[PIPES][2]) {
     for (int i = 0; i < PIPES; i++) pipes[i][0] = pipes[i][1] = -1;
     for (int i = 0; i < PIPES; i++) {
-        if (pp_pipe(pipes[i], -1) == 0) continue; /* workers, too, wait in the pipe until a deadline */
+        if (pp_pipe(pipes[i]) == 0) continue; /* workers, too, wait in the pipe until a deadline */
         close_pipes(pipes);
         return false;
     }

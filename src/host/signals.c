@@ -24,7 +24,7 @@ static void on_question(int signal) {
 }
 
 bool pp_signals_begin(struct pp_signals *s) {
-    if (pp_pipe(s->pipe, -1)) return false;
+    if (pp_pipe(s->pipe)) return false;
     pipe_end = s->pipe[1];
     struct sigaction action;
     memset(&action, 0, sizeof action);

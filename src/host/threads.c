@@ -248,7 +248,7 @@ static int start_threads(struct pool *pool) {
     if (!threads) return POOL_ENOMEM;
     if (pthread_mutex_init(&threads->lock, NULL)) goto no_lock;
     int tasks[2];
-    if (!pp_bell_make(pool) || pp_pipe(tasks, -1)) goto no_pipe;
+    if (!pp_bell_make(pool) || pp_pipe(tasks)) goto no_pipe;
     pool->fds.task_pipe = tasks[1];
     threads->task_pipe = pool->fds.task_pipe_end = tasks[0];
     threads->shared = &pool->shared;

@@ -7,7 +7,7 @@
 
 bool pp_bell_make(struct pool *pool) {
     int bell[2];
-    if (pp_pipe(bell, -1)) return false;
+    if (pp_pipe(bell)) return false;
     pool->fds.bell = bell[0];
     pool->fds.bell_end = bell[1];
     return true;
