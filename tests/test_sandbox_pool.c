@@ -353,6 +353,7 @@ static int print_in_sandbox(void *ends) {
     struct pool_options options = test_options(1);
     struct pool *pool;
     options.sandbox = POOL_SANDBOX_COMPUTE;
+    options.capture = ((int *)ends)[2];
     dup2(((int *)ends)[1], STDOUT_FILENO);
     dup2(((int *)ends)[1], STDERR_FILENO);
     if (pool_create(&options, &pool)) return 1;
@@ -361,18 +362,30 @@ static int print_in_sandbox(void *ends) {
     return error != 0;
 }
 
-TEST_CASE(what_tasks_print_arrives) {
-    int ends[2];
-    char text[200];
+/* What arrives of the output of one task. */
+static void print_through_pipe(bool capture, char text[200]) {
+    int ends[3] = {-1, -1, capture};
     assert_int_equal(pipe(ends), 0);
     assert_child_passes(print_in_sandbox, ends);
     close(ends[1]);
     size_t length = 0;
-    for (ssize_t n; (n = read(ends[0], text + length, sizeof text - 1 - length)) > 0;) length += (size_t)n;
+    for (ssize_t n; (n = read(ends[0], text + length, 199 - length)) > 0;) length += (size_t)n;
     text[length] = '\0';
     close(ends[0]);
+}
+
+TEST_CASE(what_tasks_print_arrives) {
+    char text[200];
+    print_through_pipe(false, text);
     assert_contains(text, "printed by a task\n");
     assert_contains(text, "and this\n");
+}
+
+TEST_CASE(captured_lines_have_their_function_and_item) {
+    char text[200];
+    print_through_pipe(true, text);
+    assert_contains(text, "[print_task 0] printed by a task\n");
+    assert_contains(text, "[print_task 0] and this\n");
 }
 
 /* ---- what libraries do in tasks, of the C library alone */
@@ -424,6 +437,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_sandboxed_pool_does_what_any_pool_does),
         TEST(what_tasks_print_arrives),
+        TEST(captured_lines_have_their_function_and_item),
         TEST(threads_and_libraries_work_in_a_sandbox),
     };
     return run_group("sandbox_pool", tests, COUNT(tests), argc, argv);

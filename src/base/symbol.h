@@ -27,6 +27,9 @@ struct pp_symbol {
 /* Returns false if no module holds the address. */
 bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol);
 
+/* From now on functions of the program have names in this process, though it may open no file. */
+void pp_symbol_keep_open(void);
+
 /* The short name of a function for a person: "decode"; of a stripped program "prog+0x3360"; else the address. Takes up
  * to half a millisecond. */
 void pp_symbol_label(pool_fn *fn, char label[PP_SYMBOL_LABEL]);

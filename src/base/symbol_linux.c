@@ -31,13 +31,34 @@ static bool read_at(const struct file *file, uint64_t offset, void *to, size_t s
     return true;
 }
 
-static bool open_file(struct file *file, const struct pp_module *module) {
-    struct stat status;
+static int open_program(void) {
     /* By this name also if the program was moved, removed or written anew since it was started. */
-    file->fd = module->is_program ? open("/proc/self/exe", O_RDONLY | O_CLOEXEC) : -1;
-    if (file->fd < 0) file->fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file->fd < 0 || fstat(file->fd, &status) || !S_ISREG(status.st_mode) || status.st_size <= 0) return false;
-    file->size = (uint64_t)status.st_size;
+    return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+}
+
+/* The size of the file; 0: it is none that can be read. */
+static uint64_t size_of(int fd) {
+    struct stat status;
+    bool is_file = fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
+    return is_file ? (uint64_t)status.st_size : 0;
+}
+
+static struct file kept = {.fd = -1}; /* the program's, of a worker in a sandbox, which can open no file */
+
+void pp_symbol_keep_open(void) {
+    kept.fd = open_program();
+    kept.size = size_of(kept.fd);
+}
+
+static bool open_file(struct file *file, const struct pp_module *module) {
+    if (module->is_program && kept.size > 0) {
+        *file = kept;
+    } else {
+        file->fd = module->is_program ? open_program() : -1;
+        if (file->fd < 0) file->fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        file->size = size_of(file->fd);
+    }
+    if (file->size == 0) return false;
     const ElfW(Ehdr) *head = &file->head;
     return read_at(file, 0, &file->head, sizeof file->head) && memcmp(head->e_ident, ELFMAG, SELFMAG) == 0 &&
            head->e_ident[EI_CLASS] == (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32) &&
@@ -142,6 +163,6 @@ bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol) {
     if (open_file(&file, &module) && is_loaded(&file, &module) &&
         !find_by_type(&file, SHT_SYMTAB, symbol->module_offset, symbol))
         find_by_type(&file, SHT_DYNSYM, symbol->module_offset, symbol);
-    if (file.fd >= 0) close(file.fd);
+    if (file.fd >= 0 && file.fd != kept.fd) close(file.fd);
     return true;
 }

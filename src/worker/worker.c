@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "base/symbol.h"
 #include "base/sys.h"
 #include "shared/park.h"
 #include "shared/placement.h"
@@ -303,6 +304,7 @@ void pp_worker_run(const struct pp_worker_setup *setup) {
     pp_worker_begin(&w, setup);
     if (options->pin) pp_cpu_pin(w.claimer.number);
     if (options->sandbox && options->memory_soft_limit) pp_memory_keep_open();
+    if (options->sandbox && w.captured) pp_symbol_keep_open();
     if (!w.ends && options->memory_soft_limit) w.bounds.soft_limit = pp_memory_used() + options->memory_soft_limit;
     if (!w.ends && options->memory_limit) pp_memory_limit(options->memory_limit);
     memset(pp_call_here(), 0, sizeof(struct pp_call)); /* this may be the pool of a task */
