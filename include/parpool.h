@@ -818,8 +818,9 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *     save stdout and stderr, to which tasks may write; stdin is at its end. Threads that it starts are in the sandbox
  *     as well. The finalizer runs in it.
  *   - What libraries try in vain fails, as if there were no such file or right (open, stat, dup, prctl), or no such
- *     system call. Whatever else is refused ends the worker: POOL_EDIED, "the sandbox refused socket()". Memory that is
- *     mapped cannot be executed: compilers at run time interpret or fail.
+ *     system call. Whatever else is refused ends the worker: POOL_EDIED, "the sandbox refused socket()"; without the
+ *     name if the task has blocked SIGSYS. Memory that is mapped cannot be executed: compilers at run time interpret or
+ *     fail. A task cannot make a pool of its own.
  *   - It does not protect items of one pool from each other: a task that was taken over may read arguments and change
  *     results of others, and say that they succeeded. Data of different owners belongs into different pools, or with
  *     workers = 1 and max_tasks_per_worker = 1 into processes of its own, one after another.

@@ -293,7 +293,8 @@ TEST_CASE(every_attempt_is_refused_and_named) {
 
 TEST_CASE(every_attempt_is_refused_without_the_rights_of_root) {
     uid_t nobody = 65534;
-    if (getuid() == 0) assert_child_passes(try_all, &nobody);
+    if (getuid() != 0 || instrumented()) return; /* LeakSanitizer cannot look at a process that changes its user */
+    assert_child_passes(try_all, &nobody);
 }
 
 /* ---- any system call */
