@@ -77,7 +77,7 @@ struct pool_options {
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
     double max_load;
-    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture;
+    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture, ask_killed;
     int idle_timeout, sandbox; size_t stack_size;
     void (*finalizer)(void *arg); void *finalizer_arg;
 };
@@ -293,6 +293,8 @@ enum {
  *   fresh_after_failure  a worker whose task or item has failed (POOL_EFAILED) is replaced, as one that died always is,
  *                    before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
  *                    With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
+ *   ask_killed       a worker that is killed on request, as one past its time-out always, may first say where it is,
+ *                    which takes 2 ms at most: the message and frames of the failure have it. For POOL_PROCESSES.
  *   capture          what initializer, tasks and finalizer print to stdout and stderr, their children too, comes to the
  *                    program's own once the task or item is done or has died, each line with the function and
  *                    task_index(): "[decode 58] no header". The last line of one that died or was killed, of stderr if
@@ -360,10 +362,11 @@ enum {
  *   cause       the error of the task or job that failed first, by itself. The fields but error describe that.
  *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
  *   frames      POOL_EDIED: addresses of code, 0 behind the last: where the worker crashed, then where its callers go
- *               on, up to the task; of abort() and raise(), the first outside the C library. POOL_EDEADLINE: where it
- *               was, if it has said so within 2 ms. The message has them as functions, also static ones, and offsets;
- *               for addr2line(1) it is prog+0x1234. None: another process has killed the worker, a task handles or
- *               blocks the signal (of time-outs SIGSYS), or the system is not Linux on x86-64 or AArch64.
+ *               on, up to the task; of abort() and raise(), the first outside the C library. POOL_EDEADLINE, and with
+ *               ask_killed POOL_ECANCELLED: where it was, if it has said so within 2 ms. The message has them as
+ *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process
+ *               has killed the worker, a task handles or blocks the signal (SIGSYS is the one that asks), or the system
+ *               is not Linux on x86-64 or AArch64.
  *
  * FIELDS of struct pool_task
  *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.

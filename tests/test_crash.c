@@ -349,6 +349,36 @@ TEST_CASE(the_thread_that_runs_the_task_is_asked_whatever_others_there_are) {
     }
 }
 
+/* Returns the failure of the n-th task that was killed while it hung. */
+static struct pool_failure kill_hang(struct pool *pool, struct gate *gate, int n) {
+    struct future *future = submit(pool, forever_task, &gate, sizeof gate, 0);
+    struct pool_failure failure;
+    assert_true(gate_reached(gate, n));
+    assert_ok(future_kill(future));
+    assert_code(future_get(future, NULL, PATIENCE), POOL_ECANCELLED);
+    assert_ok(future_failure(future, &failure));
+    future_free(future);
+    return failure;
+}
+
+TEST_CASE(a_kill_on_request_is_told_with_the_place_if_the_program_wants_it) {
+    for (int asks = 0; asks < 2; asks++) {
+        struct pool_options options = test_options(1);
+        options.ask_killed = asks;
+        struct gate *gate = shared(sizeof *gate);
+        struct pool *pool = pool_from(&options);
+        struct pool_failure failure;
+        int64_t begin = now_ms();
+        int n = 0;
+        do failure = kill_hang(pool, gate, ++n);
+        while (asks && PLACES && !failure.frames[0] && now_ms() - begin < PATIENCE);
+        assert_contains(failure.message, "killed while it ran");
+        if (asks && PLACES) assert_contains(failure.message, "killed while it ran, in ");
+        else assert_int_equal(strcmp(failure.message, "killed while it ran"), 0);
+        pool_destroy(pool);
+    }
+}
+
 TEST_CASE(a_task_that_does_not_answer_is_killed_all_the_same) {
     struct pool *pool = pool_of(2);
     assert_hang(pool, BLOCKS_SIGNALS, 0, "it ran longer than 100 ms", "");
@@ -391,6 +421,7 @@ int main(int argc, char **argv) {
         TEST(a_worker_with_a_stack_of_its_own_tells_where_it_crashed),
         TEST(a_time_out_is_told_with_the_place_where_the_item_was),
         TEST(the_thread_that_runs_the_task_is_asked_whatever_others_there_are),
+        TEST(a_kill_on_request_is_told_with_the_place_if_the_program_wants_it),
         TEST(a_task_that_does_not_answer_is_killed_all_the_same),
         TEST(any_addresses_make_a_message_of_one_line),
     };

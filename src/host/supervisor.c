@@ -183,12 +183,17 @@ static void kill_worker(struct supervisor *s, uint32_t worker) {
     if (killed && s->killed[worker] == 0) s->killed[worker] = pp_now();
 }
 
-/* Its task, its initializer or its finalizer is overdue. First it may say where it is. */
+/* It may say where it is, and ends itself, or is killed soon. */
+static void ask_and_kill(struct supervisor *s, uint32_t worker) {
+    if (s->staff.states[worker] != PP_ALIVE || s->killed[worker] != 0) return;
+    if (!pp_question_ask(&s->questions, worker, s->pids[worker])) kill_worker(s, worker);
+}
+
+/* Its task, its initializer or its finalizer is overdue. */
 static void kill_overdue(void *context, uint32_t worker) {
     struct supervisor *s = context;
     s->init_overdue[worker] = !atomic_load_explicit(&s->shared->starts[worker].ready, memory_order_relaxed);
-    if (s->staff.states[worker] != PP_ALIVE || s->killed[worker] != 0) return;
-    if (!pp_question_ask(&s->questions, worker, s->pids[worker])) kill_worker(s, worker);
+    ask_and_kill(s, worker);
 }
 
 static void kill_silent(struct supervisor *s) {
@@ -372,7 +377,9 @@ static void kill_life(struct supervisor *s, const struct pp_command *command) {
     if (w >= s->staff.workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
-    if (!moved) kill_worker(s, w);
+    if (moved) return;
+    if (s->setup->options->ask_killed && command->value == 0) ask_and_kill(s, w);
+    else kill_worker(s, w);
 }
 
 static uint64_t cpu_time(void *context, uint32_t worker) {
