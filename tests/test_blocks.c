@@ -407,9 +407,9 @@ TEST_CASE(a_call_tells_which_items_failed_and_none_is_run_again) {
 /* Says so of items in any order, and twice. */
 static int disorder_fn(const void *in, void *out, size_t count) {
     (void)in, (void)out;
-    for (size_t i = count; i-- > 0;)
-        if ((task_index() + i) % 3 == 0) task_fail_item(i, 1, "first %zu", i);
     for (size_t i = 0; i < count; i++)
+        if ((task_index() + i) % 3 == 0) task_fail_item(i, 1, "first %zu", i);
+    for (size_t i = count; i-- > 0;)
         if ((task_index() + i) % 3 == 0) task_fail_item(i, 2, "item %zu", task_index() + i);
     task_fail_item(count, 5, "there is none");
     return 0;
@@ -474,6 +474,28 @@ TEST_CASE(of_a_call_whose_worker_dies_exactly_the_culprits_fail) {
     run_culprits(pool, CRASHES, scaled(1000), (struct pool_job){.timeout = 0});
     run_culprits(pool, EXITS, 10, (struct pool_job){.timeout = 100000});
     run_culprits(pool, CRASHES, 10, (struct pool_job){.cpu_timeout = 100000});
+    pool_destroy(pool);
+}
+
+/* In each chunk one of the first items is a culprit: what is left of the chunks are items that are no neighbours. */
+TEST_CASE(a_culprit_costs_two_deaths_and_what_no_call_had_begun_goes_on_in_calls) {
+    enum { CULPRITS = 10, EACH = 1000 };
+    calls = shared(sizeof *calls);
+    struct pool *pool = pool_of(2);
+    for (size_t bad = 1; bad <= CULPRITS; bad += CULPRITS - 1) {
+        struct pool_stats before = {0}, after = {0};
+        struct work work = make_work(pool, CULPRITS * EACH);
+        make_bad(&work, 10, bad, EACH, CRASHES);
+        struct pool_job job = job_of(&work);
+        job.chunk = EACH;
+        forget_calls();
+        assert_ok(pool_stats(pool, &before));
+        run_work(pool, &work, job);
+        assert_ok(pool_stats(pool, &after));
+        assert_true(after.died - before.died >= bad && after.died - before.died <= 2 * bad);
+        assert_true(calls->several > 0);
+        free_work(pool, &work);
+    }
     pool_destroy(pool);
 }
 
@@ -939,6 +961,7 @@ int main(int argc, char **argv) {
         TEST(what_a_failed_call_has_said_counts_for_nothing),
         TEST(what_a_dead_call_has_said_counts_for_nothing),
         TEST(of_a_call_whose_worker_dies_exactly_the_culprits_fail),
+        TEST(a_culprit_costs_two_deaths_and_what_no_call_had_begun_goes_on_in_calls),
         TEST(of_a_call_past_its_time_out_exactly_the_culprits_fail),
         TEST(a_message_says_which_limit_an_item_has_exceeded),
         TEST(an_item_past_its_time_out_is_found_in_each_backend),
