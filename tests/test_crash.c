@@ -122,7 +122,7 @@ static int crash_task(const void *in, void *out) {
     int result = 0;
     switch (*(const enum how *)in) {
     case BAD_POINTER: result = (int)decode((void *)0x1000); break;
-    case BAD_ADDRESS: result = (int)decode((void *)((uintptr_t)1 << 63)); break;
+    case BAD_ADDRESS: result = (int)decode((void *)((uintptr_t)-1 / 2 + 1)); break;
     case DIVIDE: result = divide(zero); break;
     case OVERFLOW: result = recurse(NULL); break;
     case TRAP: result = trap(); break;

@@ -220,10 +220,10 @@ TEST_CASE(workers_that_die_leave_nothing_taken_and_no_wrong_result) {
     for (uint64_t round = 0; round < scaled(50); round++) {
         struct future *futures[20];
         for (uint64_t i = 0; i < COUNT(futures); i++)
-            futures[i] = ordered_by(pool, i % 2 ? die_task : die_before_the_end_task, 300 + 5000 * i, i, 100);
+            futures[i] = ordered_by(pool, i % 2 ? die_task : die_before_the_end_task, 300 + 5000 * (size_t)i, i, 100);
         for (uint64_t i = 0; i < COUNT(futures); i++) {
             if (i % 2) assert_ok(future_wait(futures[i], PATIENCE));
-            else check(futures[i], 300 + 5000 * i, i);
+            else check(futures[i], 300 + 5000 * (size_t)i, i);
             future_free(futures[i]);
         }
     }

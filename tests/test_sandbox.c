@@ -16,6 +16,7 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -53,12 +54,13 @@ static size_t first_half_size(void) {
     }
 
 static char room[4096];
+static struct stat of_file;
 static struct iovec here = {room, sizeof secret}, there = {secret, sizeof secret};
 
 TRY(open_file, open("/etc/passwd", O_RDONLY))
 TRY(create_file, open("/tmp/parpool-sandbox-test", O_CREAT | O_WRONLY, 0600))
 TRY(open_memory, open("/proc/self/mem", O_RDWR))
-TRY(stat_file, syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", room, 0))
+TRY(stat_file, fstatat(AT_FDCWD, "/etc/passwd", &of_file, 0))
 TRY(readlink_file, readlinkat(AT_FDCWD, "/proc/self/exe", room, sizeof room))
 TRY(unlink_file, syscall(SYS_unlinkat, AT_FDCWD, "/tmp/parpool-sandbox-test", 0))
 TRY(rename_file, syscall(SYS_renameat2, AT_FDCWD, "/tmp/parpool-sandbox-test", AT_FDCWD, "/tmp/parpool-sandbox", 0))
@@ -396,7 +398,7 @@ static int descriptors_task(const void *in, void *out) {
 TEST_CASE(a_task_finds_open_what_the_initializer_has_opened) {
     struct pool_options options = sandboxed(1);
     options.initializer = open_own_file;
-    options.memory_soft_limit = (size_t)1 << 40; /* for which one more is kept open */
+    options.memory_soft_limit = SIZE_MAX / 2; /* for which one more is kept open */
     int own = open("/dev/null", O_RDWR), count = -1;
     struct pool *pool = pool_from(&options);
     assert_ok(finish(submit(pool, descriptors_task, NULL, 0, sizeof count), &count));

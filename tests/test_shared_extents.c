@@ -74,11 +74,11 @@ static void collect(uint32_t slot) {
     char *extent = NULL;
     if (use->size && !use->given_up) {
         extent = pp_extent_adopt(&all.memory, ticket_of(slot), use->offset, use->size);
-        if (!extent || !filled(extent, use->size, ticket_of(slot))) atomic_fetch_add(&all.wrong, 1);
+        if (!extent || !filled(extent, (size_t)use->size, ticket_of(slot))) atomic_fetch_add(&all.wrong, 1);
         /* It is taken over once. */
         if (pp_extent_adopt(&all.memory, ticket_of(slot), use->offset, use->size)) atomic_fetch_add(&all.wrong, 1);
     }
-    if (extent) pp_extent_free(&all.memory, extent, use->size);
+    if (extent) pp_extent_free(&all.memory, extent, (size_t)use->size);
     current[slot] = ++use->generation;
     atomic_store(&use->state, 0);
 }

@@ -194,7 +194,7 @@ TEST_CASE(the_tree_is_the_same_in_each_run) {
             struct pool *pool = pool_of(workers);
             /* The number that decides whether an item fails does not depend on the ways. */
             struct plan plan = {seed, 6, workers % 2 ? RETURNS : CRASHES};
-            struct pool_reduction tree = {.fn = text_of, .combine = in_brackets, .count = 70, .chunk = seed % 5,
+            struct pool_reduction tree = {.fn = text_of, .combine = in_brackets, .count = 70, .chunk = (size_t)seed % 5,
                                           .out = got, .out_size = sizeof got, .context = &plan,
                                           .context_size = sizeof plan, .skip_failed = true};
             assert_ok(pool_reduce(pool, &tree));

@@ -54,7 +54,7 @@ TEST_CASE(data_has_no_name_and_other_addresses_no_module) {
     assert_int_equal(symbol.name[0], '\0');
     assert_int_equal(strcmp(symbol.module, "test_symbol"), 0);
     void *on_heap = malloc(100);
-    const uintptr_t nowhere[] = {0, 1, UINTPTR_MAX, (uintptr_t)&symbol, (uintptr_t)on_heap, (uintptr_t)1 << 63};
+    const uintptr_t nowhere[] = {0, 1, UINTPTR_MAX, (uintptr_t)&symbol, (uintptr_t)on_heap, UINTPTR_MAX / 2 + 1};
     for (size_t i = 0; i < COUNT(nowhere); i++) {
         assert_false(pp_symbol_find(nowhere[i], &symbol));
         assert_int_equal(symbol.name[0] | symbol.module[0], '\0');

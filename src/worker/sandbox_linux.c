@@ -307,7 +307,7 @@ int pp_sandbox_enter(const struct pp_sandbox_open *open) {
 static void close_range_of(unsigned first, unsigned last) {
     if (first > last || syscall(CLOSE_RANGE, first, last, 0) == 0) return;
     long most = sysconf(_SC_OPEN_MAX);
-    for (long fd = first; fd <= (long)last && fd < most; fd++) close((int)fd);
+    for (unsigned fd = first; fd <= last && fd < (unsigned long)most; fd++) close((int)fd);
 }
 
 void pp_sandbox_close_others(const struct pp_sandbox_open *kept) {
