@@ -8,7 +8,7 @@
 # The compiler is $CC.
 set -u
 cd "$(dirname "$0")/../src" || exit 1
-layers='base shared worker pool host' # from below
+layers='base shared worker remote pool host' # from below
 bad=0
 
 wrong() {
