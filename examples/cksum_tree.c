@@ -1,7 +1,7 @@
 /* Python:  for line in sorted(multiprocessing.Pool().imap(cksum, files_below(DIR))): print(line)
  * Shows jobs that are made while others run: `cksum_tree DIR` prints what `find DIR -type f -exec cksum {} + | sort`
- * prints, on all CPUs. It walks the tree while workers read files: the names go into the arena as they are found, and
- * each BATCH of them is a job, whose items are pointers into the arena. So nothing is copied, an item is a single file,
+ * prints, on all CPUs. It walks the tree while workers read files: each BATCH of names is a job, which has the names as
+ * its context and where each begins as its items. So an item is a single file, whose name takes the room that it needs,
  * and the program is not woken for each. */
 #define _GNU_SOURCE /* d_type */
 #include <parpool.h>
@@ -109,7 +109,7 @@ static uint32_t update(uint32_t crc, const unsigned char *p, size_t size) {
 /* The task. A file that cannot be read is no failure of the task: the result says why. */
 static int checksum(const void *in, void *out) {
     static unsigned char buffer[1 << 17];
-    const char *path = *(char *const *)in;
+    const char *path = (const char *)task_context() + *(const size_t *)in;
     struct sum sum = {0};
     ssize_t got = -1;
     int fd = open(path, O_RDONLY);
@@ -129,21 +129,20 @@ static int checksum(const void *in, void *out) {
 
 /* ---- Jobs, each of a batch of files ------------------------------------------------------------------------------ */
 
-enum { BATCH = 256, TEXT = 1 << 20 };
+enum { BATCH = 256 };
 
 struct batch {
     struct batch *next;
-    struct future *future; /* NULL: the batch was not submitted */
-    size_t count;
-    char **path; /* this and what it points to, and the sums, lie in the arena */
-    struct sum *sum;
+    struct future *future;
+    size_t count, size;
+    char *names;        /* one behind the other */
+    size_t name[BATCH]; /* where each begins */
+    struct sum sum[BATCH];
     int status[BATCH];
 };
 
 static struct pool *pool;
 static struct batch *first, **last = &first, *open_batch;
-static char *text; /* for names, in the arena */
-static size_t text_left;
 static int exit_code;
 
 static void complain(const char *path, const char *reason) {
@@ -162,11 +161,8 @@ static void *need(void *memory) {
 }
 
 static void begin_batch(void) {
-    struct batch *batch = need(calloc(1, sizeof *batch));
-    batch->path = need(pool_alloc(pool, BATCH * sizeof *batch->path));
-    batch->sum = need(pool_alloc(pool, BATCH * sizeof *batch->sum));
-    *last = open_batch = batch;
-    last = &batch->next;
+    *last = open_batch = need(calloc(1, sizeof *open_batch));
+    last = &open_batch->next;
 }
 
 static void submit_batch(void) {
@@ -175,25 +171,25 @@ static void submit_batch(void) {
     if (!batch) return;
     int error = pool_map_async(pool,
                                &(struct pool_job){.fn = checksum,
-                                                  POOL_IN(batch->path),
+                                                  POOL_IN(batch->name),
                                                   POOL_OUT(batch->sum),
                                                   .count = batch->count,
-                                                  .status = batch->status},
+                                                  .status = batch->status,
+                                                  .context = batch->names,
+                                                  .context_size = batch->size},
                                &batch->future);
     if (error) give_up("pool_map_async", pool_strerror(error));
 }
 
 static void add_file(const char *path) {
     size_t size = strlen(path) + 1;
-    if (size > text_left) {
-        text_left = size > TEXT ? size : TEXT;
-        text = need(pool_alloc(pool, text_left));
-    }
     if (!open_batch) begin_batch();
-    open_batch->path[open_batch->count++] = memcpy(text, path, size);
-    text += size;
-    text_left -= size;
-    if (open_batch->count == BATCH) submit_batch();
+    struct batch *batch = open_batch;
+    batch->names = need(realloc(batch->names, batch->size + size));
+    memcpy(batch->names + batch->size, path, size);
+    batch->name[batch->count++] = batch->size;
+    batch->size += size;
+    if (batch->count == BATCH) submit_batch();
 }
 
 /* ---- The files --------------------------------------------------------------------------------------------------- */
@@ -284,9 +280,10 @@ static void print_sorted(char *output) {
 static void write_batch(const struct batch *batch, FILE *stream) {
     for (size_t i = 0; i < batch->count; i++) {
         const struct sum *sum = &batch->sum[i];
-        if (batch->status[i]) complain(batch->path[i], pool_strerror(batch->status[i]));
-        else if (sum->error) complain(batch->path[i], strerror(sum->error));
-        else fprintf(stream, "%" PRIu32 " %" PRIu64 " %s\n", sum->crc, sum->size, batch->path[i]);
+        const char *name = batch->names + batch->name[i];
+        if (batch->status[i]) complain(name, pool_strerror(batch->status[i]));
+        else if (sum->error) complain(name, strerror(sum->error));
+        else fprintf(stream, "%" PRIu32 " %" PRIu64 " %s\n", sum->crc, sum->size, name);
     }
 }
 
@@ -307,6 +304,7 @@ int main(int argc, char **argv) {
         future_wait(batch->future, -1);
         write_batch(batch, stream);
         future_free(batch->future);
+        free(batch->names);
         free(batch);
     }
     if (fclose(stream)) need(NULL);
