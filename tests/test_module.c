@@ -41,13 +41,13 @@ TEST_CASE(what_lies_in_no_module_is_in_none) {
 static void assert_comes_back(const void *code) {
     const struct pp_module module = *module_of(code);
     uintptr_t offset = (uintptr_t)code - module.base;
-    assert_true(pp_module_code(module.id, module.id_size, offset) == code);
+    assert_true(pp_module_place(module.id, module.id_size, offset, true) == code);
     struct pp_module other = module;
     other.id[module.id_size - 1] ^= 1;
-    assert_null(pp_module_code(other.id, other.id_size, offset));
-    assert_null(pp_module_code(module.id, module.id_size - 1, offset));
-    assert_null(pp_module_code(module.id, 0, offset));
-    assert_null(pp_module_code(module.id, module.id_size, UINTPTR_MAX - module.base));
+    assert_null(pp_module_place(other.id, other.id_size, offset, true));
+    assert_null(pp_module_place(module.id, module.id_size - 1, offset, true));
+    assert_null(pp_module_place(module.id, 0, offset, true));
+    assert_null(pp_module_place(module.id, module.id_size, UINTPTR_MAX - module.base, true));
 }
 
 TEST_CASE(code_is_found_again_by_identity_and_offset) {
@@ -55,10 +55,20 @@ TEST_CASE(code_is_found_again_by_identity_and_offset) {
     assert_comes_back(CODE(qsort)); /* of a shared library, unless the program is static */
 }
 
-TEST_CASE(only_code_is_found_by_identity) {
+TEST_CASE(only_code_is_found_where_code_is_asked_for) {
     static int data = 1;
     const struct pp_module *module = module_of(&data);
-    assert_null(pp_module_code(module->id, module->id_size, (uintptr_t)&data - module->base));
+    uintptr_t offset = (uintptr_t)&data - module->base;
+    assert_true(pp_module_place(module->id, module->id_size, offset, false) == &data);
+    assert_null(pp_module_place(module->id, module->id_size, offset, true));
+}
+
+TEST_CASE(the_program_is_the_module_of_its_own_functions) {
+    struct pp_module program;
+    const struct pp_module *own = module_of(CODE(own_function));
+    assert_true(pp_module_program(&program));
+    assert_int_equal(program.id_size, own->id_size);
+    assert_memory_equal(program.id, own->id, own->id_size);
 }
 
 TEST_CASE(an_identity_is_the_same_at_each_look) {
@@ -93,7 +103,8 @@ int main(int argc, char **argv) {
         TEST(code_and_data_of_the_program_are_told_apart),
         TEST(what_lies_in_no_module_is_in_none),
         TEST(code_is_found_again_by_identity_and_offset),
-        TEST(only_code_is_found_by_identity),
+        TEST(only_code_is_found_where_code_is_asked_for),
+        TEST(the_program_is_the_module_of_its_own_functions),
         TEST(an_identity_is_the_same_at_each_look),
         TEST(notes_that_make_no_sense_have_no_build_id),
     };

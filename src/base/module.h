@@ -28,11 +28,13 @@ struct pp_module {
 
 /* Returns false if no module holds the address, which may be any. */
 bool pp_module_of(const void *address, struct pp_module *module);
-/* The same without a hash: id_size is 0 if the module has no build id. */
+/* The same of the program itself; false if that is not known. */
+bool pp_module_program(struct pp_module *module);
+/* As pp_module_of(), without a hash: id_size is 0 if the module has no build id. */
 bool pp_module_find(const void *address, struct pp_module *module);
-/* Returns the address of the code that lies so far above the base of the module with this id; NULL: there is no such
- * module, or no code. Id and offset may come from another process. */
-const void *pp_module_code(const unsigned char *id, size_t id_size, uintptr_t offset);
+/* Returns the address that lies so far above the base of the module with this id; NULL: there is no such module, or
+ * nothing of it there, or no code if code is asked for. Id and offset may come from another process. */
+const void *pp_module_place(const unsigned char *id, size_t id_size, uintptr_t offset, bool is_code);
 
 /* Copies the build id that lies in the notes of an ELF file or module. The notes are `size` bytes, each aligned as
  * said; they are checked. Returns its length, at most PP_MODULE_ID; 0: there is none. */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 typedef ElfW(Phdr) program_header;
@@ -67,7 +68,7 @@ struct search {
     const unsigned char *id;
     size_t id_size;
     uintptr_t address; /* by id: the offset; in the end the address, 0: none */
-    bool hash, found;
+    bool hash, code, found;
     unsigned looked;
 };
 
@@ -98,8 +99,13 @@ static int look_for_id(struct dl_phdr_info *info, size_t size, void *arg) {
     size_t id_size = read_build_id(info, id);
     if (id_size == 0 && search->id_size == sizeof(uint64_t)) id_size = make_hash(info, is_program, id);
     if (id_size == 0 || id_size != search->id_size || memcmp(id, search->id, id_size) != 0) return 0;
+<<<<<<< HEAD
     const program_header *segment = segment_at(info, info->dlpi_addr + search->address);
     search->found = segment && (segment->p_flags & PF_X);
+=======
+    const ElfW(Phdr) *segment = segment_at(info, info->dlpi_addr + search->address);
+    search->found = segment && (!search->code || (segment->p_flags & PF_X));
+>>>>>>> d55ea1f (remote: wire, message, greeting, travel: bytes between a head and a node, checked)
     if (search->found) search->address += info->dlpi_addr;
     return 1;
 }
@@ -114,12 +120,16 @@ bool pp_module_of(const void *address, struct pp_module *module) {
     return find(address, module, true);
 }
 
+bool pp_module_program(struct pp_module *module) {
+    return find((const void *)getauxval(AT_ENTRY), module, true);
+}
+
 bool pp_module_find(const void *address, struct pp_module *module) {
     return find(address, module, false);
 }
 
-const void *pp_module_code(const unsigned char *id, size_t id_size, uintptr_t offset) {
-    struct search search = {.id = id, .id_size = id_size, .address = offset};
+const void *pp_module_place(const unsigned char *id, size_t id_size, uintptr_t offset, bool is_code) {
+    struct search search = {.id = id, .id_size = id_size, .address = offset, .code = is_code};
     dl_iterate_phdr(look_for_id, &search);
     return search.found ? (const void *)search.address : NULL;
 }

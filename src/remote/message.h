@@ -1,8 +1,8 @@
-/* What head and node say to each other: the kinds of messages, the layout of each, and the node's greeting.
+/* What head and node say to each other: the kinds of messages, and the layout of each.
  *
  * A message is the fixed part of its kind, which a function here writes and another reads, and then, in the order in
  * which the struct names them, bytes of a length that the fixed part tells: arguments, results, texts. All numbers are
- * little-endian. How messages become bytes of a connection is link's.
+ * little-endian. How messages become bytes of a connection: wire.h.
  *
  * The head gives tasks and chunks ids: the first of a connection is 1, each is the one before plus 1. The node begins
  * a task or chunk once the head has given it leave, and answers each exactly once, by DONE or FAILED.
@@ -22,12 +22,13 @@
 #define PP_PROTOCOL 1
 #define PP_MESSAGE_MOST ((size_t)1 << 31) /* bytes of a message */
 #define PP_FIXED_MOST 1024                /* bytes that a put writes at most */
-#define PP_FAR_FUNCTIONS 65536U           /* numbers of functions, contexts and jobs at a node are 1 … this */
+#define PP_FAR_NUMBERS 65536U             /* functions, contexts and jobs of a connection have numbers 1 … this */
+#define PP_CHUNK_ITEMS 65536U             /* items of a chunk at most */
 #define PP_FAR_TEXT 256                   /* bytes of a text of a failure, with its end */
 #define PP_FAR_FRAMES 8                   /* frames of a crash */
 
 enum pp_kind {
-    /* Of both, and link's own: see there. */
+    /* Of both, and the wire's own: see wire.h. */
     PP_SAY_ALIVE = 1,
     PP_SAY_CREDIT = 2,
     /* From the head. The id is a number of the head's where it says so. */
@@ -114,7 +115,6 @@ struct pp_task_message {
     const unsigned char *input_sizes, *in, *inputs;
 };
 #define PP_NO_INPUT UINT64_MAX
-#define PP_FAR_INPUTS (1U << 20) /* inputs at most */
 
 struct pp_chunk_message {
     uint32_t job;
@@ -189,21 +189,5 @@ bool pp_get_stats(const unsigned char *data, size_t size, struct pp_stats_messag
 /* One number of what follows the fixed part: of input_sizes, list or sizes. */
 uint64_t pp_get_number(const unsigned char *numbers, size_t i);
 void pp_put_number(unsigned char *numbers, size_t i, uint64_t value);
-
-/* ---- the greeting: a line of text, the first that a node writes */
-
-#define PP_GREETING_MOST 512 /* bytes of a greeting, with its two ends of line */
-
-struct pp_greeting {
-    uint32_t protocol, cpus, pointer_size;
-    bool is_little_endian;
-    char build[2 * PP_MODULE_ID + 1]; /* of the program, in hexadecimal digits; "-": it has none */
-    char host[128];                   /* made fit for one line */
-};
-
-/* This process's. text: room for PP_GREETING_MOST bytes. Returns its length. */
-size_t pp_greeting_make(char *text, uint32_t cpus);
-/* Looks for a greeting among other bytes. Returns 1 and the bytes before it and up to its end; 0: there is none yet. */
-int pp_greeting_find(const char *bytes, size_t size, struct pp_greeting *greeting, size_t *before, size_t *end);
 
 #endif

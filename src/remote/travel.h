@@ -8,24 +8,36 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/module.h"
 
-typedef void pp_function(void);
-
 struct pp_reference {
     unsigned char id[PP_MODULE_ID];
-    uint8_t id_size; /* 0: the function is NULL */
+    uint8_t id_size; /* 0: NULL */
     uint64_t offset;
 };
 
-/* Refers to the function; NULL is nothing. Returns false if no module holds it: it was made at run time, or the system
- * has no list of modules. This costs some µs, or a hash of the module if it has no build id: once a function. */
-bool pp_refer(pp_function *function, struct pp_reference *reference);
-/* The function that the reference is of; *function is NULL if it is of none. Returns false if this process has no such
- * module, or no code there. The reference may come from anywhere. */
-bool pp_resolve(const struct pp_reference *reference, pp_function **function);
-/* The reference to the program itself, with the id of its build alone. Returns false as pp_refer(). */
-bool pp_refer_to_program(struct pp_reference *reference);
+typedef void pp_function(void);
+/* POSIX has functions and objects in one address space; C has not. */
+static inline const void *pp_address_of(pp_function *function) {
+    const void *address;
+    memcpy(&address, &function, sizeof address);
+    return address;
+}
+static inline pp_function *pp_function_at(const void *address) {
+    pp_function *function;
+    memcpy(&function, &address, sizeof function);
+    return function;
+}
+
+/* Refers to what lies at the address; NULL is nothing. Returns false if no module holds it: it was made at run time, or
+ * the system has no list of modules. This takes some µs, or as long as a hash of a library without a build id. */
+bool pp_refer(const void *address, struct pp_reference *reference);
+/* What the reference is of; NULL if it is of nothing. Returns false if this process has no such module, or nothing
+ * there, or no code where code is asked for. The reference may come from anywhere. */
+bool pp_resolve(const struct pp_reference *reference, bool is_code, const void **address);
+/* The id of the program's build, in hexadecimal digits; "-": not known. build: room for 2 * PP_MODULE_ID + 1 bytes. */
+void pp_program_build(char *build);
 
 #endif
