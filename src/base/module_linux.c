@@ -99,13 +99,8 @@ static int look_for_id(struct dl_phdr_info *info, size_t size, void *arg) {
     size_t id_size = read_build_id(info, id);
     if (id_size == 0 && search->id_size == sizeof(uint64_t)) id_size = make_hash(info, is_program, id);
     if (id_size == 0 || id_size != search->id_size || memcmp(id, search->id, id_size) != 0) return 0;
-<<<<<<< HEAD
     const program_header *segment = segment_at(info, info->dlpi_addr + search->address);
-    search->found = segment && (segment->p_flags & PF_X);
-=======
-    const ElfW(Phdr) *segment = segment_at(info, info->dlpi_addr + search->address);
     search->found = segment && (!search->code || (segment->p_flags & PF_X));
->>>>>>> d55ea1f (remote: wire, message, greeting, travel: bytes between a head and a node, checked)
     if (search->found) search->address += info->dlpi_addr;
     return 1;
 }
