@@ -114,7 +114,7 @@ static int run_leaf(const struct pp_leaf *leaf, char *out) {
 static void set_up_call(const struct pp_recipe *recipe, const _Atomic uint64_t *index, size_t in_size) {
     struct pp_call *call = pp_call_here();
     call->position = index;
-    call->items = NULL;
+    call->items = call->names = NULL;
     call->seed = recipe->seed;
     call->context = recipe->context;
     call->in_size = in_size;

@@ -112,6 +112,27 @@ int pp_graph_add(struct pool *pool, struct future *future, const struct pool_tas
     return error;
 }
 
+int pp_graph_give(struct pool *pool, struct future *future, const void *context, size_t count, const uint64_t *sizes,
+                  const void *data) {
+    struct pp_relations *relations = pp_relations_of(future);
+    size_t at = aligned(sizeof(struct pp_extra) + count * sizeof(struct pp_input)), total = at;
+    for (size_t i = 0; i < count; i++)
+        if (sizes[i] != UINT64_MAX) total += aligned((size_t)sizes[i]);
+    struct pp_extra *extra = relations ? pp_alloc_whole(pool, &pool->memory.inputs, total) : NULL;
+    if (!extra) return POOL_ENOMEM;
+    memset(extra, 0, at);
+    extra->count = count;
+    extra->context = context;
+    for (size_t i = 0; i < count; i++) {
+        if (sizes[i] == UINT64_MAX) continue;
+        extra->inputs[i] = (struct pp_input){memcpy((char *)extra + at, data, (size_t)sizes[i]), (size_t)sizes[i]};
+        data = (const char *)data + sizes[i];
+        at += aligned((size_t)sizes[i]);
+    }
+    relations->extra = extra;
+    return 0;
+}
+
 /* ---- starting */
 
 static void start_task(struct pool *pool, struct future *future) {

@@ -107,6 +107,10 @@ void pp_job_finish(struct pool *pool, struct pp_job *j) {
         pp_job_result_write(&j->result, &j->job);
     }
     struct pool_failure lowest = j->result.lowest;
+    if (j->result_to) {
+        *j->result_to = j->result;
+        j->result = (struct pp_job_result){0};
+    }
     if (j->job.timeout || j->job.cpu_timeout) pp_timer_end(&pool->shared);
     pp_job_free(pool, j);
     future->job = NULL;

@@ -29,9 +29,11 @@ struct pp_job {
     uint32_t entry;                     /* of the job table */
     char *in, *out, *scratch, *context; /* copies; NULL if there is none */
     size_t *sizes;                      /* as in its plan; NULL: not wanted */
+    const uint64_t *names;              /* as in its plan; the maker's */
     uint32_t scratch_parts;             /* number of workers when the job was made */
     uint64_t call_most;                 /* items of a call of its block function, for which a part has room */
     struct pp_job_result result;
+    struct pp_job_result *result_to;    /* receives the result at the end; NULL: it is not kept */
     struct pp_report report;
     bool stopped;        /* items that have not started are cancelled */
     bool met_corpse;     /* a worker in it has become one: corpse.h */

@@ -1,4 +1,5 @@
-/* pool_map() and pool_map_async(): from the program's struct pool_job to a job under way; see job.h. */
+#include "pool/map.h"
+
 #include "base/sys.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
@@ -67,14 +68,17 @@ static int place_data(struct pool *pool, struct pp_job *j, bool inherited) {
     return j->sizes ? 0 : POOL_ENOMEM;
 }
 
-static int make_job(struct pool *pool, const struct pool_job *job, bool inherited, struct pp_job **made) {
+static int make_job(struct pool *pool, const struct pool_job *job, const struct pp_map_setup *setup,
+                    struct pp_job **made) {
     struct pp_job *j = pp_zalloc(1, sizeof *j);
     if (!j) return POOL_ENOMEM;
     j->job = *job;
     j->call_most = items_of_call(job);
+    j->names = setup->names;
+    j->result_to = setup->result_to;
     bool has_result = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
-    if (!has_result || !j->plan || place_data(pool, j, inherited) || !pp_round_make_first(pool, j)) {
+    if (!has_result || !j->plan || place_data(pool, j, setup->inherited) || !pp_round_make_first(pool, j)) {
         pp_job_free(pool, j);
         return POOL_ENOMEM;
     }
@@ -88,14 +92,15 @@ static void tell_empty(const struct pool_job *job) {
     pp_job_result_write(&none, job);
 }
 
-static int map_async(struct pool *pool, const struct pool_job *job, bool inherited, struct future **future) {
+int pp_map_begin(struct pool *pool, const struct pool_job *job, const struct pp_map_setup *setup,
+                 struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
     struct pp_job *j = NULL;
-    if (job->count > 0) error = make_job(pool, job, inherited, &j);
+    if (job->count > 0) error = make_job(pool, job, setup, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
         pp_advance(pool);
-        error = make_job(pool, job, inherited, &j);
+        error = make_job(pool, job, setup, &j);
     }
     if (error) return error;
     struct future *f = pp_future_new(pool);
@@ -126,7 +131,7 @@ int pool_map_async(struct pool *pool, const struct pool_job *job, struct future 
     int error = check_job(job);
     if (error) return error;
     pp_lock(pool);
-    error = map_async(pool, job, false, future);
+    error = pp_map_begin(pool, job, &(struct pp_map_setup){0}, future);
     pp_unlock(pool);
     return error;
 }
@@ -150,7 +155,8 @@ static int map_and_wait(struct pool *pool, const struct pool_job *job, bool inhe
     PP_GUARD(guard, NULL, NULL);
     pp_lock(pool);
     /* A call that may not wait must not begin: items would use the program's data after the call has returned. */
-    error = pp_in_report(pool) ? POOL_ETIMEDOUT : map_async(pool, job, inherited, &future);
+    struct pp_map_setup setup = {.inherited = inherited};
+    error = pp_in_report(pool) ? POOL_ETIMEDOUT : pp_map_begin(pool, job, &setup, &future);
     if (!error) guard = (struct pp_guard){abandon_job, future};
     pp_unlock(pool);
     if (error) return error;

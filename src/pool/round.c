@@ -93,6 +93,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->scratch_parts = j->scratch_parts;
     plan->context = j->context ? j->context : job->context;
     plan->index = j->index;
+    plan->names = j->names;
     plan->count = count;
     plan->block = block;
     plan->chunk_blocks = chunk_blocks;

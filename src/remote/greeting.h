@@ -1,4 +1,4 @@
-/* The greeting: a line of text, the first that a node writes. What a launcher or a shell has written before it is noise.
+/* The greeting: a line of text, the first that a node writes. What a launcher or a shell writes before it is noise.
  *
  * Called by: wire, node. */
 #ifndef PP_GREETING_H

@@ -19,11 +19,16 @@ bool pp_call_is_within(const struct pp_shared *shared) {
     return false;
 }
 
+static size_t item_here(void) {
+    uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
+    return (size_t)(call.items ? call.items[position] : position);
+}
+
 size_t task_index(void) {
     if (!call.running) return 0;
     if (!call.position) return call.index;
-    uint64_t position = atomic_load_explicit(call.position, memory_order_relaxed);
-    return (size_t)(call.items ? call.items[position] : position);
+    size_t item = item_here();
+    return call.names ? (size_t)call.names[item] : item;
 }
 
 const void *task_context(void) {
@@ -100,7 +105,7 @@ void *task_result(size_t size) {
 int task_resize(size_t size) {
     if (!call.running || size > task_out_size()) return POOL_EINVAL;
     if (call.position && call.sizes) {
-        call.sizes[task_index()] = size + 1;
+        call.sizes[item_here()] = size + 1;
         return 0;
     }
     if (call.position || !call.desc) return POOL_EINVAL;
