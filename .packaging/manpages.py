@@ -21,6 +21,7 @@ GROUPS = {
                       "task_fail task_index task_seed pool_fn pool_block_fn"),
     "Reduction": ("pool_reduce", "combine the results of many items into one", ""),
     "Shared data": ("pool_alloc", "memory that caller and workers share", ""),
+    "Other hosts": ("pool_serve", "a program whose tasks run on other hosts, too", ""),
     "Event loops": ("pool_poll", "a pool in a program with an event loop", ""),
 }
 TOPICS_OF_GROUPS = {"SHARED DATA": "Shared data"}  # the other topics are parpool(7)'s

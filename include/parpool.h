@@ -742,6 +742,16 @@ PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
  * Returns: nothing. Blocks: no. Callable: any thread. Ownership: the memory is the pool's again. */
 PARPOOL_API void pool_free(struct pool *pool, void *data);
 
+/* ---- Other hosts ------------------------------------------------------------------------------------------------- */
+
+/* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it
+ * serves the pool that has started it, and never returns; elsewhere it notes the arguments. To be called once, at the
+ * begin of main() or where all that tasks rely on has been made, before anything that must happen only once.
+ * argc, argv: main's, which the processes there get, too; argv: NULL: they get none.
+ * Returns: 0, POOL_EINVAL
+ * Blocks: no, or for ever. Callable: the program's first thread, before any pool. Ownership: unchanged. */
+PARPOOL_API int pool_serve(int argc, char **argv);
+
 /* ---- Event loops ------------------------------------------------------------------------------------------------- */
 
 /* A descriptor of the pool for poll(2) and the like, readable whenever pool_poll() would do something; without Linux's

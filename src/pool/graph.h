@@ -16,8 +16,9 @@
 /* Adds edges from a new task to what it comes after, and keeps its context. Returns 0, POOL_EINVAL or POOL_ENOMEM: then
  * nothing is changed. */
 int pp_graph_add(struct pool *pool, struct future *future, const struct pool_task *task);
-/* The same for results of tasks that are not of this pool: a new task gets copies of `count` inputs, one after another at
- * `data`, of those sizes; UINT64_MAX: that task has no result. context: as it is. Returns 0 or POOL_ENOMEM. */
+/* The same for results of tasks that are not of this pool: a new task gets copies of `count` inputs, which lie one
+ * after another at `data` and have those sizes; UINT64_MAX: that task has no result. context: as it is. Returns 0 or
+ * POOL_ENOMEM. */
 int pp_graph_give(struct pool *pool, struct future *future, const void *context, size_t count, const uint64_t *sizes,
                   const void *data);
 /* Sends it on its way, holds it, or ends it, by what is known of its dependencies. */

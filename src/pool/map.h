@@ -8,7 +8,8 @@
 struct pp_job_result;
 
 struct pp_map_setup {
-    bool inherited;        /* arguments and context lie where workers see them, and stay there until the job has ended */
+    /* Arguments and context lie where workers see them, and stay there until the job has ended. */
+    bool inherited;
     const uint64_t *names; /* likewise: what task_index() is in each item; NULL: its number in the job */
     struct pp_job_result *result_to; /* receives the job's result, which then is to be freed; NULL: it is not kept */
 };

@@ -217,6 +217,7 @@ size_t pp_put_job(unsigned char *to, const struct pp_job_message *m) {
     put_u32(&to, m->context);
     put_u32(&to, m->timeout);
     put_u32(&to, m->cpu_timeout);
+    put_u32(&to, m->failures);
     put_u64(&to, m->seed);
     put_u64(&to, m->in_size);
     put_u64(&to, m->out_size);
@@ -231,6 +232,7 @@ bool pp_get_job(const unsigned char *data, size_t size, struct pp_job_message *m
     m->context = get_name(&r);
     m->timeout = get_timeout(&r);
     m->cpu_timeout = get_timeout(&r);
+    m->failures = get_u32(&r);
     m->seed = get_u64(&r);
     m->in_size = get_size(&r);
     m->out_size = get_size(&r);

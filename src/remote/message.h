@@ -84,6 +84,7 @@ struct pp_job_message {
     uint32_t combine;  /* number; 0: this is a job */
     uint32_t context;  /* number; 0: none */
     uint32_t timeout, cpu_timeout; /* ms; 0: none */
+    uint32_t failures; /* of the items that fail, so many, the lowest, tell code and text; the others an error alone */
     uint64_t seed;
     uint64_t in_size;  /* of an item; 0: items have their index alone */
     uint64_t out_size; /* of an item */

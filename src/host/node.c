@@ -1,0 +1,228 @@
+#include "host/node.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/sys.h"
+#include "pool/call.h"
+#include "pool/integrity.h"
+#include "pool/wait.h"
+#include "remote/launch.h"
+
+#define START_MS 60000U     /* the head answers the greeting within this time */
+#define CHUNK_NS 10000000U  /* between two looks at the items of chunks */
+#define LOOK_NS 1000000000U /* between two looks at the pool, and two accounts of what it has done */
+#define READ_TURNS 16       /* reads before what has come is begun */
+
+/* ---- descriptors */
+
+/* The connection gets descriptors that no task can meet by number, and neither it nor what tasks print can reach the
+ * other. */
+static bool take_descriptors(int *in, int *out) {
+    *in = fcntl(0, F_DUPFD_CLOEXEC, 3);
+    *out = fcntl(1, F_DUPFD_CLOEXEC, 3);
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (*in < 0 || *out < 0 || nothing < 0) return false;
+    bool has_stderr = fcntl(2, F_GETFD) >= 0;
+    bool done = dup2(nothing, 0) == 0 && dup2(has_stderr ? 2 : nothing, 1) == 1 && (has_stderr || dup2(1, 2) == 2);
+    if (nothing > 2) close(nothing);
+    for (int i = 0; i < 2 && done; i++) {
+        int fd = i ? *out : *in, flags = fcntl(fd, F_GETFL);
+        done = flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+    }
+    return done;
+}
+
+/* ---- the pool */
+
+/* What a worker of the node does first. It is inherited by the fork. */
+static struct {
+    int (*initializer)(void *arg);
+    void *arg;
+    int in, out;
+    struct pp_node_output *output;
+    void (*old_pipe_handler)(int signal);
+} first;
+
+/* A worker holds no end of the connection: the head would not see the node end. What a task starts gets none either. */
+static int begin_worker(void *arg) {
+    (void)arg;
+    pp_close(&first.in);
+    pp_close(&first.out);
+    pp_node_output_redirect(first.output);
+    for (int i = 0; i < 2; i++) {
+        pp_close(&first.output->fds[i]);
+        pp_close(&first.output->ends[i]);
+    }
+    signal(SIGPIPE, first.old_pipe_handler);
+    return first.initializer ? first.initializer(first.arg) : 0;
+}
+
+/* Returns false if one of the functions is not known here. */
+static bool find_functions(const struct pp_setup *setup, struct pool_options *options) {
+    const void *initializer, *initializer_arg, *finalizer, *finalizer_arg;
+    if (!pp_resolve(&setup->initializer, true, &initializer) || !pp_resolve(&setup->finalizer, true, &finalizer) ||
+        !pp_resolve(&setup->initializer_arg, false, &initializer_arg) ||
+        !pp_resolve(&setup->finalizer_arg, false, &finalizer_arg))
+        return false;
+    first.initializer = (int (*)(void *))pp_function_at(initializer);
+    first.arg = (void *)(uintptr_t)initializer_arg;
+    options->finalizer = (void (*)(void *))pp_function_at(finalizer);
+    options->finalizer_arg = (void *)(uintptr_t)finalizer_arg;
+    return true;
+}
+
+static void make_pool(struct pp_node *node) {
+    const struct pp_setup *setup = &node->setup;
+    struct pool_options options = {
+        .workers = (int)setup->workers, .initializer = begin_worker,
+        .max_tasks_per_worker = setup->max_tasks_per_worker, .arena_size = (size_t)setup->arena_size,
+        .memory_limit = (size_t)setup->memory_limit, .memory_soft_limit = (size_t)setup->memory_soft_limit,
+        .min_free_memory = (size_t)setup->min_free_memory, .max_load = setup->max_load, .pin = setup->pin,
+        .lazy = setup->lazy, .keep_oom_score = setup->keep_oom_score, .keep_children = setup->keep_children,
+        .fresh_after_failure = setup->fresh_after_failure, .idle_timeout = (int)setup->idle_timeout,
+        .stack_size = (size_t)setup->stack_size};
+    struct pool_failure why = {.error = POOL_EINVAL, .message = "its initializer or finalizer lies in a library that "
+                                                                "this host has not loaded, or in another build"};
+    if (!find_functions(setup, &options)) pp_node_break_down(node, &why, PP_NODE_NO_START);
+    for (int i = 0; i < 2; i++) node->output.fds[i] = node->output.ends[i] = -1;
+    why = (struct pool_failure){.error = POOL_EAGAIN};
+    if (setup->carries_output && !pp_node_output_begin(&node->output)) pp_node_break_down(node, &why, PP_NODE_NO_START);
+    first.in = node->wire.in;
+    first.out = node->wire.out;
+    first.output = &node->output;
+    why.error = pool_create(&options, &node->pool);
+    snprintf(why.message, sizeof why.message, "%s", pool_strerror(why.error));
+    if (why.error) pp_node_break_down(node, &why, PP_NODE_NO_START);
+    node->pool_fd = pool_fd(node->pool);
+}
+
+/* ---- the beginning */
+
+static void greet(struct pp_node *node) {
+    char text[PP_GREETING_MOST];
+    size_t size = pp_greeting_make(text, (uint32_t)pool_cpu_count());
+    struct pollfd out = {.fd = node->wire.out, .events = POLLOUT};
+    for (size_t at = 0; at < size;) {
+        ssize_t count = pp_write(node->wire.out, text + at, size - at);
+        if (count > 0) at += (size_t)count;
+        else if (pp_poll(&out, 1, pp_now() + LOOK_NS) <= 0) _exit(PP_NODE_LOST);
+    }
+}
+
+/* The first message. */
+static void await_setup(struct pp_node *node) {
+    uint64_t until = pp_now() + START_MS * (uint64_t)1000000;
+    struct pollfd in = {.fd = node->wire.in, .events = POLLIN};
+    struct pp_message m;
+    while (!pp_wire_next(&node->wire, &m))
+        if (pp_wire_read(&node->wire) < 0 || node->wire.lost || pp_poll(&in, 1, until) <= 0) _exit(PP_NODE_LOST);
+    if (m.kind != PP_SAY_SETUP || !pp_get_setup(m.data, m.size, &node->setup))
+        pp_node_refuse(node, "something else than what pool to make");
+    node->wire.limits.silence = (uint64_t)node->setup.silence * 4 / 5;
+}
+
+static void say_ready(struct pp_node *node) {
+    unsigned char fixed[PP_FIXED_MOST];
+    struct pp_ready ready = {.cpus = (uint32_t)pool_cpu_count(), .workers = node->pool->workers};
+    pp_node_say(node, PP_SAY_READY, 0, fixed, pp_put_ready(fixed, &ready), NULL, 0);
+}
+
+/* ---- serving */
+
+static noreturn void end_as_told(struct pp_node *node, const struct pp_message *message) {
+    struct pp_end_message m;
+    if (!pp_get_end(message->data, message->size, &m)) pp_node_refuse(node, "an end that is none");
+    pool_shutdown(node->pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, (int)m.patience);
+    pp_node_output_pass(node, pp_now());
+    pp_node_flush(node);
+    pp_node_end(node, PP_NODE_ENDED);
+}
+
+static void hear(struct pp_node *node) {
+    struct pp_message m;
+    for (int turn = 0; turn < READ_TURNS; turn++) {
+        int found = pp_wire_read(&node->wire);
+        while (pp_wire_next(&node->wire, &m)) {
+            if (m.kind == PP_SAY_END) end_as_told(node, &m);
+            pp_node_take(node, &m);
+        }
+        if (found <= 0) break;
+    }
+}
+
+/* What the supervisor and the workers may need now and then; and an account of what has been done. */
+static void look_around(struct pp_node *node) {
+    struct pool *pool = node->pool;
+    pp_lock(pool);
+    pp_advance(pool);
+    if (pool->open > 0) pp_examine(pool);
+    pp_check_supervisor(pool);
+    pp_unlock(pool);
+    struct pool_worker_stats workers[PP_WORKERS];
+    struct pool_stats stats = {.list = workers, .room = PP_WORKERS};
+    pool_stats(pool, &stats);
+    struct pp_stats_message m = {.tasks = stats.done, .deaths = stats.died, .workers = (uint32_t)stats.workers,
+                                 .running = (uint32_t)stats.running};
+    for (int i = 0; i < stats.listed; i++) m.busy += workers[i].busy_ns;
+    if (memcmp(&m, &node->stats, sizeof m) == 0) return;
+    node->stats = m;
+    unsigned char fixed[PP_FIXED_MOST];
+    pp_node_say(node, PP_SAY_STATS, 0, fixed, pp_put_stats(fixed, &m), NULL, 0);
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static void await_anything(struct pp_node *node, uint64_t until) {
+    bool reads_output = pp_node_output_may_read(node);
+    struct pollfd fds[] = {{.fd = node->wire.in, .events = POLLIN},
+                           {.fd = node->pool_fd, .events = POLLIN},
+                           {.fd = pp_wire_may_write(&node->wire) ? node->wire.out : -1, .events = POLLOUT},
+                           {.fd = reads_output ? node->output.fds[0] : -1, .events = POLLIN},
+                           {.fd = reads_output ? node->output.fds[1] : -1, .events = POLLIN}};
+    pp_poll(fds, sizeof fds / sizeof *fds, until);
+}
+
+static noreturn void serve(struct pp_node *node) {
+    uint64_t look_at = 0;
+    for (;;) {
+        bool lost;
+        hear(node);
+        pp_node_begin(node);
+        pp_node_tell(node);
+        uint64_t now = pp_now(), until = pp_node_output_pass(node, now);
+        if (now >= look_at) {
+            look_around(node);
+            look_at = now + LOOK_NS;
+        }
+        if (node->pool->broken) pp_node_break_down(node, &node->pool->broken_failure, PP_NODE_BROKEN);
+        bool gone = pp_wire_write(&node->wire) < 0;
+        until = sooner(until, pp_wire_tick(&node->wire, now, &lost));
+        if (lost || gone) pp_node_end(node, PP_NODE_LOST);
+        if (node->chunks > 0) until = sooner(until, now + CHUNK_NS);
+        await_anything(node, sooner(until, look_at));
+    }
+}
+
+void pp_node_run(void) {
+    static struct pp_node node;
+    static const struct pp_wire_limits limits = {.most = PP_MESSAGE_MOST, .gives_credit = true};
+    int in, out;
+    unsetenv(PP_NODE_VARIABLE);
+    unsetenv("PARPOOL_HOSTS");
+    first.old_pipe_handler = signal(SIGPIPE, SIG_IGN);
+    if (!take_descriptors(&in, &out)) _exit(PP_NODE_NO_START);
+    node.next_id = 1;
+    pp_wire_begin(&node.wire, in, out, &limits, false);
+    greet(&node);
+    await_setup(&node);
+    make_pool(&node);
+    say_ready(&node);
+    serve(&node);
+}

@@ -1,0 +1,154 @@
+/* Parts of jobs at a node: each is a job of the node's own pool, whose items are reported as they end; see node.h. */
+#include <string.h>
+
+#include "base/sys.h"
+#include "host/node.h"
+#include "pool/alloc.h"
+#include "pool/call.h"
+#include "pool/job.h"
+#include "pool/map.h"
+
+/* ---- making */
+
+void pp_node_chunk_free(struct pp_node *node, struct pp_node_chunk *chunk) {
+    if (!chunk) return;
+    pp_lock(node->pool);
+    pp_heap_free(&node->pool->memory.inputs, chunk->in);
+    pp_heap_free(&node->pool->memory.inputs, chunk->names);
+    pp_unlock(node->pool);
+    pool_free(node->pool, chunk->out);
+    pp_job_result_free(&chunk->result);
+    pp_release(chunk->sizes);
+    pp_release(chunk->told);
+    pp_release(chunk);
+}
+
+static bool copy_arguments(struct pool *pool, struct pp_node_chunk *chunk, const struct pp_chunk_message *m) {
+    chunk->names = pp_alloc_whole(pool, &pool->memory.inputs, chunk->count * sizeof *chunk->names);
+    if (!chunk->names) return false;
+    for (size_t i = 0; i < chunk->count; i++) chunk->names[i] = m->has_list ? pp_get_number(m->list, i) : m->first + i;
+    if (m->in_bytes == 0) return true;
+    chunk->in = pp_alloc_whole(pool, &pool->memory.inputs, m->in_bytes);
+    if (chunk->in) memcpy(chunk->in, m->in, m->in_bytes);
+    return chunk->in != NULL;
+}
+
+struct pp_node_chunk *pp_node_chunk_make(struct pp_node *node, const struct pp_chunk_message *m) {
+    struct pp_node_job *job = pp_node_find(node, &node->jobs, m->job);
+    const struct pp_job_message *told = &job->told;
+    if (told->combine) pp_node_refuse(node, "a chunk of a reduction");
+    if (told->in_size > 0 ? m->in_bytes / told->in_size != m->count || m->in_bytes % told->in_size != 0 : m->in_bytes)
+        pp_node_refuse(node, "a chunk of another size");
+    struct pp_node_chunk *chunk = pp_zalloc(1, sizeof *chunk);
+    if (!chunk) return NULL;
+    *chunk = (struct pp_node_chunk){.job = job, .count = m->count};
+    chunk->function = pp_node_find(node, &node->functions, told->function);
+    chunk->context = told->context ? pp_node_find(node, &node->contexts, told->context) : NULL;
+    chunk->told = pp_zalloc(chunk->count, 1);
+    chunk->sizes = told->has_sizes ? pp_zalloc(chunk->count, sizeof *chunk->sizes) : NULL;
+    pp_lock(node->pool);
+    bool copied = chunk->told && (chunk->sizes || !told->has_sizes) && copy_arguments(node->pool, chunk, m);
+    pp_unlock(node->pool);
+    if (copied) return chunk;
+    pp_node_chunk_free(node, chunk);
+    return NULL;
+}
+
+int pp_node_chunk_begin(struct pp_node *node, struct pp_node_work *work) {
+    struct pp_node_chunk *chunk = work->chunk;
+    const struct pp_job_message *told = &chunk->job->told;
+    if (told->wants_out) {
+        chunk->out = told->out_size <= SIZE_MAX / chunk->count ? pool_alloc(node->pool, told->out_size * chunk->count)
+                                                               : NULL;
+        if (!chunk->out) return POOL_ENOMEM;
+    }
+    size_t failures = told->failures < chunk->count ? told->failures : chunk->count;
+    struct pool_job job = {.fn = chunk->function->fn, .in = chunk->in, .in_size = chunk->in ? told->in_size : 0,
+                           .out = chunk->out, .out_size = told->out_size, .count = chunk->count,
+                           .timeout = (int)told->timeout, .cpu_timeout = (int)told->cpu_timeout, .seed = told->seed,
+                           .context = chunk->context, .out_sizes = chunk->sizes, .failures_room = failures};
+    pp_lock(node->pool);
+    int error = pp_map_begin(node->pool, &job, &(struct pp_map_setup){.inherited = true, .names = chunk->names,
+                                                                      .result_to = &chunk->result}, &work->future);
+    pp_unlock(node->pool);
+    return error;
+}
+
+/* ---- reports */
+
+/* The size of each result, while the job runs and once it has ended. What exceeds the room was overwritten. */
+static uint64_t size_of(const struct pp_node_work *work, size_t item) {
+    const struct pp_job *running = work->future->job;
+    size_t room = (size_t)work->chunk->job->told.out_size;
+    if (!running) return work->chunk->sizes[item];
+    size_t said = running->sizes[item];
+    return said == 0 || said - 1 > room ? room : said - 1;
+}
+
+static void report_range(struct pp_node *node, const struct pp_node_work *work, size_t first, size_t count) {
+    struct pp_node_chunk *chunk = work->chunk;
+    unsigned char fixed[PP_FIXED_MOST];
+    struct pp_items_message m = {.first = (uint32_t)first, .count = (uint32_t)count, .has_sizes = chunk->sizes};
+    memset(chunk->told + first, 1, count);
+    size_t size = pp_put_items(fixed, &m), out_size = chunk->out ? (size_t)chunk->job->told.out_size : 0;
+    const char *out = chunk->out ? chunk->out + first * out_size : NULL;
+    if (!chunk->sizes) {
+        pp_node_say(node, PP_SAY_ITEMS, work->id, fixed, size, out, count * out_size);
+        return;
+    }
+    unsigned char *sizes = pp_zalloc(count, 8);
+    for (size_t i = 0; sizes && i < count; i++) pp_put_number(sizes, i, size_of(work, first + i));
+    const struct iovec parts[] = {{fixed, size}, {sizes, 8 * count}, {(void *)(uintptr_t)out, count * out_size}};
+    if (!sizes || !pp_wire_send(&node->wire, PP_SAY_ITEMS, work->id, parts, 3)) pp_wire_lose(&node->wire, "no memory");
+    pp_release(sizes);
+}
+
+/* Reports each run of items that have succeeded and were not reported. */
+static void report(struct pp_node *node, const struct pp_node_work *work,
+                   bool (*succeeded)(const void *of, size_t item), const void *of) {
+    struct pp_node_chunk *chunk = work->chunk;
+    for (size_t i = 0, end; i < chunk->count; i = end) {
+        for (end = i; end < chunk->count && !chunk->told[end] && succeeded(of, end);) end++;
+        if (end > i) report_range(node, work, i, end - i);
+        else end++;
+    }
+}
+
+/* A chunk has so few items that each is a block of its own: so a mark tells of one item. Acquire: pairs with the mark
+ * that the worker has written after the result. */
+static bool is_marked(const void *of, size_t item) {
+    const struct pp_job_plan *plan = of;
+    return atomic_load_explicit(&plan->marks[item], memory_order_acquire) == PP_MARK_DONE;
+}
+
+static bool has_ended_well(const void *of, size_t item) {
+    const struct pp_job_result *result = of;
+    return result->outcomes[item] == 0;
+}
+
+/* What was cancelled is not reported: it was not run. */
+static void report_failures(struct pp_node *node, const struct pp_node_work *work) {
+    const struct pp_job_result *result = &work->chunk->result;
+    size_t kept = 0;
+    for (size_t i = 0; i < work->chunk->count; i++) {
+        int error = -(int)result->outcomes[i];
+        while (kept < result->failure_count && result->failures[kept].index < i) kept++;
+        bool is_kept = kept < result->failure_count && result->failures[kept].index == i;
+        struct pool_failure failure = is_kept ? result->failures[kept] : (struct pool_failure){.error = error};
+        if (error && error != POOL_ECANCELLED) pp_node_say_failed(node, PP_SAY_ITEM_FAILED, work->id, i, &failure);
+    }
+}
+
+bool pp_node_chunk_report(struct pp_node *node, const struct pp_node_work *work) {
+    const struct pp_job *job = work->future->job;
+    const struct pp_job_result *result = &work->chunk->result;
+    if (!pp_future_is_done(work->future)) {
+        if (job->work && !job->index) report(node, work, is_marked, job->plan);
+        return false;
+    }
+    if (result->outcomes) { /* else the job was not begun */
+        report(node, work, has_ended_well, result);
+        report_failures(node, work);
+    }
+    return true;
+}

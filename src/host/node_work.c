@@ -1,0 +1,301 @@
+/* What the head has sent to a node: names, tasks and chunks, from their messages to their answers; see node.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "base/text.h"
+#include "host/node.h"
+#include "pool/call.h"
+#include "pool/events.h"
+#include "pool/graph.h"
+#include "pool/submit.h"
+
+#define BATCH 64               /* answers between two looks at what tasks have printed */
+#define QUEUED_MOST ((size_t)64 << 20) /* bytes that may wait for the head before no more answers are made */
+
+/* ---- names */
+
+/* The entry of a name that is to get a meaning. */
+static void **name(struct pp_node *node, struct pp_node_table *table, uint64_t number) {
+    if (number == 0 || number > PP_FAR_NUMBERS) pp_node_refuse(node, "a name out of range");
+    if (number >= table->room) {
+        size_t room = table->room ? table->room : 16;
+        while (room <= number) room *= 2;
+        void **entries = pp_realloc(table->entries, room * sizeof *entries);
+        if (!entries) pp_node_refuse(node, "more names than there is memory for");
+        memset(entries + table->room, 0, (room - table->room) * sizeof *entries);
+        table->entries = entries;
+        table->room = room;
+    }
+    if (table->entries[number]) pp_node_refuse(node, "a name twice");
+    return &table->entries[number];
+}
+
+/* Text for a failure of all tasks with that function. */
+static char *explain(const struct pp_function_message *m) {
+    char module[64], readable[sizeof module], id[17] = "";
+    size_t size = m->module_size < sizeof module - 1 ? m->module_size : sizeof module - 1;
+    memcpy(module, m->module, size);
+    module[size] = '\0';
+    pp_text_readable(readable, module, sizeof module);
+    for (size_t i = 0; i < 8 && i < m->function.id_size; i++) snprintf(id + 2 * i, 3, "%02x", m->function.id[i]);
+    char *why = pp_zalloc(1, PP_FAR_TEXT);
+    if (why)
+        snprintf(why, PP_FAR_TEXT, "its function lies in %s (build %s), which this host has not loaded, or in another "
+                 "build", readable, id);
+    return why;
+}
+
+static void take_function(struct pp_node *node, const struct pp_message *message) {
+    struct pp_function_message m;
+    const void *address;
+    if (!pp_get_function(message->data, message->size, &m)) pp_node_refuse(node, "a function that is none");
+    void **entry = name(node, &node->functions, message->id);
+    struct pp_node_function *function = *entry = pp_zalloc(1, sizeof *function);
+    if (!function) pp_node_refuse(node, "more functions than there is memory for");
+    if (pp_resolve(&m.function, true, &address)) function->fn = (pool_fn *)pp_function_at(address);
+    else function->why = explain(&m);
+}
+
+static void take_context(struct pp_node *node, const struct pp_message *m) {
+    void **entry = name(node, &node->contexts, m->id);
+    pp_lock(node->pool);
+    void *context = pp_heap_alloc(&node->pool->memory.inputs, m->size ? m->size : 1, false);
+    pp_unlock(node->pool);
+    if (!context) pp_node_refuse(node, "a context that there is no memory for");
+    *entry = memcpy(context, m->data, m->size);
+}
+
+static void forget_context(struct pp_node *node, uint64_t number) {
+    void *context = pp_node_find(node, &node->contexts, number);
+    pp_lock(node->pool);
+    pp_heap_free(&node->pool->memory.inputs, context);
+    pp_unlock(node->pool);
+    node->contexts.entries[number] = NULL;
+}
+
+static void take_job(struct pp_node *node, const struct pp_message *message) {
+    struct pp_job_message m;
+    if (!pp_get_job(message->data, message->size, &m)) pp_node_refuse(node, "a job that is none");
+    if (m.function) pp_node_find(node, &node->functions, m.function);
+    if (m.combine) pp_node_find(node, &node->functions, m.combine);
+    if (m.context) pp_node_find(node, &node->contexts, m.context);
+    void **entry = name(node, &node->jobs, message->id);
+    struct pp_node_job *job = *entry = pp_zalloc(1, sizeof *job);
+    if (!job) pp_node_refuse(node, "more jobs than there is memory for");
+    job->told = m;
+}
+
+static void end_job(struct pp_node *node, uint64_t number) {
+    struct pp_node_job *job = pp_node_find(node, &node->jobs, number);
+    if (job->open) pp_node_refuse(node, "the end of a job that runs");
+    pp_release(job);
+    node->jobs.entries[number] = NULL;
+}
+
+/* ---- answers */
+
+static void answer(struct pp_node *node, struct pp_node_work *work, const struct pool_failure *failure) {
+    const struct future *future = work->future;
+    bool has_result = future && !work->chunk && !failure;
+    if (failure) pp_node_say_failed(node, PP_SAY_FAILED, work->id, 0, failure);
+    else pp_node_say(node, PP_SAY_DONE, work->id, NULL, 0, has_result ? future->result : NULL,
+                     has_result ? future->out_size : 0);
+    if (work->job) work->job->open--;
+    if (pp_link_is_on(&work->link)) {
+        pp_list_remove(work->begun ? &node->begun : &node->waiting, &work->link);
+        node->chunks -= work->begun && work->chunk;
+    }
+    if (work->begun) future_free(work->future);
+    pp_node_chunk_free(node, work->chunk);
+    pp_release(work);
+}
+
+static void answer_error(struct pp_node *node, struct pp_node_work *work, int error, const char *why) {
+    struct pool_failure failure = {.error = error};
+    snprintf(failure.message, sizeof failure.message, "%s", why ? why : pool_strerror(error));
+    answer(node, work, &failure);
+}
+
+/* ---- tasks */
+
+/* Makes the future, with all that the task is given, and does not send it. */
+static int make_future(struct pp_node *node, const struct pp_task_message *m, pool_fn *fn, struct future **future) {
+    struct pool *pool = node->pool;
+    const void *context = m->context ? pp_node_find(node, &node->contexts, m->context) : NULL;
+    struct pool_task task = {.fn = fn, .in_size = (size_t)m->in_size, .out_size = (size_t)m->out_size,
+                             .timeout = (int)m->timeout, .cpu_timeout = (int)m->cpu_timeout, .seed = m->seed,
+                             .priority = m->priority};
+    uint64_t *sizes = m->input_count ? pp_zalloc(m->input_count, sizeof *sizes) : NULL;
+    if (m->input_count && !sizes) return POOL_ENOMEM;
+    for (uint32_t i = 0; i < m->input_count; i++) sizes[i] = pp_get_number(m->input_sizes, i);
+    pp_lock(pool);
+    int error = pp_task_new(pool, &task, m->index, future);
+    if (error == POOL_ENOMEM) { /* outcomes may be there whose tasks hold room */
+        pp_advance(pool);
+        error = pp_task_new(pool, &task, m->index, future);
+    }
+    if (!error && (context || m->input_count)) {
+        error = pp_graph_give(pool, *future, context, m->input_count, sizes, m->inputs);
+        if (error) pp_task_drop(pool, *future);
+    }
+    if (!error && m->in_size) memcpy((void *)(uintptr_t)(*future)->task.in, m->in, (size_t)m->in_size);
+    pp_unlock(pool);
+    pp_release(sizes);
+    return error;
+}
+
+/* Of a task or chunk that has just come. */
+static struct pp_node_work *make_work(struct pp_node *node, uint64_t id) {
+    if (id != node->next_id) pp_node_refuse(node, "a task out of turn");
+    node->next_id++;
+    struct pp_node_work *work = pp_zalloc(1, sizeof *work);
+    if (!work) pp_node_refuse(node, "more tasks than there is memory for");
+    work->id = id;
+    return work;
+}
+
+static void take_task(struct pp_node *node, const struct pp_message *message) {
+    struct pp_task_message m;
+    if (!pp_get_task(message->data, message->size, &m)) pp_node_refuse(node, "a task that is none");
+    if (m.shape != PP_SHAPE_PLAIN) pp_node_refuse(node, "a task of a shape that it cannot have");
+    struct pp_node_work *work = make_work(node, message->id);
+    const struct pp_node_function *function = pp_node_find(node, &node->functions, m.function);
+    int error = function->fn ? make_future(node, &m, function->fn, &work->future) : POOL_EINVAL;
+    if (error) {
+        work->future = NULL;
+        answer_error(node, work, error, function->why);
+        return;
+    }
+    work->future->arg = work;
+    pp_list_add_back(&node->waiting, &work->link);
+}
+
+static void take_chunk(struct pp_node *node, const struct pp_message *message) {
+    struct pp_chunk_message m;
+    if (!pp_get_chunk(message->data, message->size, &m)) pp_node_refuse(node, "a chunk that is none");
+    struct pp_node_work *work = make_work(node, message->id);
+    struct pp_node_chunk *chunk = pp_node_chunk_make(node, &m);
+    if (!chunk || !chunk->function->fn) {
+        const char *why = chunk ? chunk->function->why : NULL;
+        pp_node_chunk_free(node, chunk);
+        answer_error(node, work, chunk ? POOL_EINVAL : POOL_ENOMEM, why);
+        return;
+    }
+    work->chunk = chunk;
+    work->job = chunk->job;
+    work->job->open++;
+    pp_list_add_back(&node->waiting, &work->link);
+}
+
+/* ---- from waiting to begun */
+
+static int begin_task(struct pp_node *node, struct pp_node_work *work) {
+    pp_lock(node->pool);
+    pp_notify_begin(work->future);
+    int error = pp_task_send(node->pool, work->future);
+    if (error) {
+        pp_notify_end(work->future);
+        pp_task_drop(node->pool, work->future);
+        work->future = NULL;
+    }
+    pp_unlock(node->pool);
+    return error;
+}
+
+void pp_node_begin(struct pp_node *node) {
+    struct pp_node_work *work;
+    while ((work = PP_LIST_FIRST(&node->waiting, struct pp_node_work, link)) != NULL && work->id <= node->leave) {
+        int error = work->chunk ? pp_node_chunk_begin(node, work) : begin_task(node, work);
+        if (node->pool->broken) return;
+        if (error) {
+            answer_error(node, work, error, NULL);
+            continue;
+        }
+        pp_list_remove(&node->waiting, &work->link);
+        pp_list_add_back(&node->begun, &work->link);
+        work->begun = true;
+        node->chunks += work->chunk != NULL;
+    }
+}
+
+/* ---- cancelling */
+
+static struct pp_node_work *find_in(const struct pp_list *list, uint64_t id) {
+    PP_LIST_EACH(work, list, struct pp_node_work, link)
+        if (work->id == id) return work;
+    return NULL;
+}
+
+/* What has been answered meanwhile is in neither list. */
+static void cancel(struct pp_node *node, uint64_t id, bool kill) {
+    if (id == 0 || id >= node->next_id) pp_node_refuse(node, "the end of a task that it has not sent");
+    struct pp_node_work *work = find_in(&node->waiting, id);
+    if (work) {
+        if (work->future) {
+            pp_lock(node->pool);
+            pp_task_drop(node->pool, work->future);
+            pp_unlock(node->pool);
+            work->future = NULL;
+        }
+        answer_error(node, work, POOL_ECANCELLED, NULL);
+        return;
+    }
+    work = find_in(&node->begun, id);
+    if (!work) return;
+    if (kill) future_kill(work->future);
+    else future_cancel(work->future);
+}
+
+/* ---- messages */
+
+void pp_node_take(struct pp_node *node, const struct pp_message *m) {
+    switch (m->kind) {
+    case PP_SAY_FUNCTION: take_function(node, m); return;
+    case PP_SAY_CONTEXT: take_context(node, m); return;
+    case PP_SAY_JOB: take_job(node, m); return;
+    case PP_SAY_TASK: take_task(node, m); return;
+    case PP_SAY_CHUNK: take_chunk(node, m); return;
+    default: break;
+    }
+    if (m->size > 0) pp_node_refuse(node, "more than there is to say");
+    switch (m->kind) {
+    case PP_SAY_FORGET_CONTEXT: forget_context(node, m->id); return;
+    case PP_SAY_END_JOB: end_job(node, m->id); return;
+    case PP_SAY_FORGET: cancel(node, m->id, false); return;
+    case PP_SAY_KILL: cancel(node, m->id, true); return;
+    case PP_SAY_LEAVE:
+        if (m->id < node->leave || m->id >= node->next_id) pp_node_refuse(node, "a leave for what it has not sent");
+        node->leave = m->id;
+        return;
+    default: pp_node_refuse(node, "a message of no meaning");
+    }
+}
+
+/* ---- what is done */
+
+static void tell_task(struct pp_node *node, struct future *future) {
+    struct pool_failure failure;
+    struct pp_node_work *work = future->arg;
+    future_failure(future, &failure);
+    answer(node, work, future->outcome ? &failure : NULL);
+}
+
+static void look_at_chunks(struct pp_node *node) {
+    PP_LIST_EACH(work, &node->begun, struct pp_node_work, link)
+        if (work->chunk && pp_node_chunk_report(node, work)) answer(node, work, NULL);
+}
+
+/* What a task has printed comes before its outcome. A failure of the whole pool is none of its tasks. */
+void pp_node_tell(struct pp_node *node) {
+    struct future *done[BATCH];
+    int count;
+    do {
+        if (pp_wire_queued(&node->wire) > QUEUED_MOST) return;
+        for (count = 0; count < BATCH && pool_next_done(node->pool, &done[count], 0) == 0;) count++;
+        if (node->pool->broken) return;
+        if (count > 0 || node->chunks > 0) pp_node_output_pass(node, pp_now());
+        for (int i = 0; i < count; i++) tell_task(node, done[i]);
+    } while (count == BATCH);
+    if (node->chunks > 0) look_at_chunks(node);
+}

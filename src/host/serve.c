@@ -1,0 +1,12 @@
+/* pool_serve(): in a node it serves and never returns; elsewhere it notes what nodes are to be started with. */
+#include <stdlib.h>
+
+#include "host/node.h"
+#include "remote/launch.h"
+
+int pool_serve(int argc, char **argv) {
+    if (argc < 0) return POOL_EINVAL;
+    if (getenv(PP_NODE_VARIABLE)) pp_node_run();
+    pp_program_note(argc, argv);
+    return 0;
+}
