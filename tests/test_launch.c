@@ -107,6 +107,7 @@ TEST_CASE(what_ssh_is_given_passes_through_a_second_shell) {
 
 TEST_CASE(a_local_node_needs_no_launcher) {
     expect_node(&(struct pp_launch_setup){.launcher = "false"}, &here, "GIVEN=of here; it's OTHER=-");
+    expect_node(&(struct pp_launch_setup){.env = "OTHER=a b, GIVEN=x,HOME"}, &here, "GIVEN=x OTHER=a b");
 }
 
 TEST_CASE(the_program_itself_can_be_sent) {

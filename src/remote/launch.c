@@ -246,15 +246,22 @@ struct start {
     pid_t parent;
 };
 
-/* That of this process and PARPOOL_NODE, to be released. */
-static char **make_environment(void) {
+/* That of this process, behind PARPOOL_NODE and what `env` sets: the first of a name counts. To be released as one
+ * block. */
+static char **make_environment(const char *env) {
     static char node[] = PP_NODE_VARIABLE "=" PP_NODE_WORDS;
-    size_t count = 0;
+    size_t count = 0, size = env ? strlen(env) + 1 : 1, entries = 2;
     while (environ && environ[count]) count++;
-    char **made = pp_zalloc(count + 2, sizeof *made);
+    for (size_t i = 0; i + 1 < size; i++) entries += env[i] == ',';
+    char **made = pp_zalloc(1, (count + entries + 1) * sizeof *made + size);
     if (!made) return NULL;
-    if (count) memcpy(made, environ, count * sizeof *made);
-    made[count] = node;
+    char *text = (char *)(made + count + entries + 1), *state = NULL;
+    if (env) memcpy(text, env, size);
+    size_t filled = 0;
+    made[filled++] = node;
+    for (char *entry = strtok_r(text, ",", &state); entry; entry = strtok_r(NULL, ",", &state))
+        if (strchr(entry, '=')) made[filled++] = entry + strspn(entry, " ");
+    if (count) memcpy(made + filled, environ, count * sizeof *made);
     return made;
 }
 
@@ -323,7 +330,8 @@ int pp_launch_start(const struct pp_launch_setup *setup, const struct pp_host_en
     if (!host->local && !command)
         return refuse(launch, POOL_EINVAL, why, room, "the launcher's command has an unknown %, or host_env a name "
                                                       "that is none, or it is too long");
-    struct start what = {.command = command, .path = path, .environment = make_environment(), .parent = getpid()};
+    struct start what = {.command = command, .path = path,
+                         .environment = make_environment(setup->env), .parent = getpid()};
     int error = what.environment ? start(&what, launch) : POOL_ENOMEM;
     pp_release(what.environment);
     pp_release(command);
