@@ -204,9 +204,10 @@ int pp_wire_read(struct pp_wire *wire) {
 int pp_wire_greeting(struct pp_wire *wire, struct pp_greeting *greeting) {
     struct pp_buffer *from = &wire->incoming;
     if (!wire->awaits_greeting) return 1;
-    const char *bytes = (const char *)from->bytes + from->begin;
     size_t before, end, size = held(from);
-    int found = size ? pp_greeting_find(bytes, size, greeting, &before, &end) : 0;
+    if (size == 0) return 0;
+    const char *bytes = (const char *)from->bytes + from->begin;
+    int found = pp_greeting_find(bytes, size, greeting, &before, &end);
     if (!found) { /* what cannot be the begin of a greeting goes */
         before = size > PP_GREETING_MOST ? size - PP_GREETING_MOST : 0;
         end = before;
@@ -225,9 +226,9 @@ int pp_wire_greeting(struct pp_wire *wire, struct pp_greeting *greeting) {
 /* The bytes of the frame at the begin of what was read; 0: it is not whole yet, or not a frame, and then the wire is
  * lost. */
 static size_t look_at_frame(struct pp_wire *wire) {
-    const unsigned char *frame = wire->incoming.bytes + wire->incoming.begin;
     size_t there = held(&wire->incoming);
     if (there < HEAD) return 0;
+    const unsigned char *frame = wire->incoming.bytes + wire->incoming.begin;
     size_t piece = (size_t)get(frame, 4);
     uint16_t kind = (uint16_t)get(frame + 4, 2);
     bool more = get(frame + 6, 2) == MORE;
