@@ -119,8 +119,10 @@ static void await_setup(struct pp_node *node) {
     uint64_t until = pp_now() + START_MS * (uint64_t)1000000;
     struct pollfd in = {.fd = node->wire.in, .events = POLLIN};
     struct pp_message m;
-    while (!pp_wire_next(&node->wire, &m))
-        if (pp_wire_read(&node->wire) < 0 || node->wire.lost || pp_poll(&in, 1, until) <= 0) _exit(PP_NODE_LOST);
+    while (!pp_wire_next(&node->wire, &m)) {
+        int found = pp_wire_read(&node->wire);
+        if (found < 0 || node->wire.lost || (found == 0 && pp_poll(&in, 1, until) <= 0)) _exit(PP_NODE_LOST);
+    }
     if (m.kind != PP_SAY_SETUP || !pp_get_setup(m.data, m.size, &node->setup))
         pp_node_refuse(node, "something else than what pool to make");
     node->wire.limits.silence = (uint64_t)node->setup.silence * 4 / 5;
