@@ -39,7 +39,7 @@
 extern "C" {
 #endif
 
-struct pool; struct future; struct stream; struct pool_progress;
+struct pool; struct future; struct stream; struct pool_progress; struct pool_host;
 
 /* ==== Part 1 =========================================================================================================
  *
@@ -75,11 +75,11 @@ struct pool_options {
     void *initializer_arg;         /* passed to the initializer; may be NULL */
     unsigned max_tasks_per_worker; /* a worker is replaced after so many tasks or items; 0: no limit */
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
-    size_t arena_size, memory_limit, memory_soft_limit, min_free_memory; /* these and the rest: see FIELDS */
-    double max_load;
-    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture, ask_killed;
-    int idle_timeout, sandbox; size_t stack_size;
+    size_t arena_size, memory_limit, memory_soft_limit, min_free_memory, stack_size; /* this and the rest: see FIELDS */
+    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture, ask_killed, ship; int sandbox;
     void (*finalizer)(void *arg); void *finalizer_arg;
+    const char *hosts, *launcher, *host_env; int idle_timeout, host_start, host_silence, host_min; double max_load;
+    void (*host_event)(const struct pool_host *host, void *arg); void *host_event_arg;
 };
 
 /* Makes a pool. This takes as long as one fork. Fewer workers than asked for are no failure: the rest is tried
@@ -308,6 +308,20 @@ enum {
  *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
  *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
  *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
+ *   hosts            hosts beside this one; NULL: $PARPOOL_HOSTS; "": none. pool_create() then may return POOL_EINVAL
+ *                    and say why on stderr: this is no list, pool_serve() was not called, initializer or finalizer or
+ *                    what is passed to them is no part of the program, the backend is another than POOL_PROCESSES, the
+ *                    system does not tell where functions lie. $PARPOOL_HOSTS means nothing to other backends, to pools
+ *                    of one call (pool_map(NULL)) and to those that tasks make.
+ *   launcher         the command of the shell that starts a node: %h is the host, %n its CPUs, %c the node's command,
+ *                    quoted for that shell. NULL: $PARPOOL_LAUNCHER, else ssh, or srun for hosts of an allocation.
+ *   host_env         variables that nodes get, NAME or NAME=value, with commas. NULL: those in $PARPOOL_ENV.
+ *   host_start       ms that a host has to greet. 0: $PARPOOL_START, else 60,000.
+ *   host_silence     ms of silence after which a host is lost. 0: $PARPOOL_SILENCE, else 10,000.
+ *   host_min         pool_create() waits for so many hosts; POOL_EAGAIN: they are not to be had. 0: they join later.
+ *   ship             the program is sent to the hosts; else it must be there, at the same path. $PARPOOL_SHIP=1: true.
+ *   host_event       called, in calls of the program, when a host is up, lost or refused. NULL: a line on stderr when
+ *                    one is lost or refused.
  *
  * FIELDS of struct pool_job
  *   block          instead of fn: handles count neighbouring items in one call, arguments side by side at in, results
@@ -437,6 +451,18 @@ struct pool_worker_stats {
     pool_fn *fn;        /* what it runs just now, a block function too; NULL: nothing */
     size_t item;        /* task_index() there */
     uint64_t item_ns;   /* ns since it began that or, where tasks and items are short, some at a time; 0: not known */
+    const char *host;   /* ""; of a host that is up, which has one element, with pid 0: its name */
+};
+
+enum {
+    POOL_HOST_UP = 1,     /* it takes work */
+    POOL_HOST_LOST = 2,   /* it did not greet, or was lost; it is tried again while there is work */
+    POOL_HOST_REFUSED = 3 /* it cannot be used: another build of the program, no pool_serve() */
+};
+struct pool_host {
+    const char *name;
+    int cpus, state;    /* POOL_HOST_… */
+    const char *reason; /* one line; "": it is up. Both texts are valid until host_event returns */
 };
 
 /* A task counts as one, and so does an item of a job. */

@@ -81,6 +81,7 @@ check() {
         }
         {
             line = $0
+            gsub(/PARPOOL_[A-Z]+/, "", line) # a variable of the environment
             while (match(line, /POOL_E[A-Z]+/)) {
                 code = substr(line, RSTART, RLENGTH)
                 name = ""

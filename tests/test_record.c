@@ -11,7 +11,7 @@ static struct pp_job_plan plan = {.count = 95, .block = 10, .blocks = 10, .strip
 static struct pp_shared memory;
 
 static struct pp_record *begin(void) {
-    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20), 0);
+    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20, 0), 0);
     atomic_store(&memory.control->workers, 2);
     atomic_store(&memory.control->lives[WORKER], LIFE);
     return &memory.records[WORKER];

@@ -11,7 +11,7 @@
 /* Makes the shared memory of a pool with so many workers. */
 static inline struct pp_shared make_memory(uint32_t workers) {
     struct pp_shared memory;
-    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20), 0);
+    assert_int_equal(pp_shared_make(&memory, (size_t)1 << 20, 0), 0);
     atomic_store(&memory.control->workers, workers);
     atomic_store(&memory.control->wanted, workers);
     return memory;

@@ -16,6 +16,7 @@
 #include "host/supervisor.h"
 #include "pool/lock.h"
 #include "pool/tell.h"
+#include "shared/carried.h"
 #include "shared/park.h"
 #include "shared/placement.h"
 
@@ -52,7 +53,7 @@ static noreturn void be_supervisor(struct pool *pool, const struct pp_stack *sta
     pp_supervisor_run(&(struct pp_supervisor_setup){
         .shared = &pool->shared, .options = &pool->options, .stack = *stack, .task_pipe = p[TASKS][0],
         .bell = p[BELL][1], .command_pipe = p[COMMANDS][0], .lifeline = p[LIFE][1], .caller_pidfd = caller_pidfd,
-        .caller = caller});
+        .caller = caller, .carrier = pool->carrier});
 }
 
 static void keep_ends(struct pool *pool, int p[PIPES][2], pid_t supervisor) {
@@ -74,7 +75,8 @@ static void keep_ends(struct pool *pool, int p[PIPES][2], pid_t supervisor) {
 static int start_processes(struct pool *pool) {
     int p[PIPES][2];
     int error = POOL_EAGAIN;
-    char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)pool->workers);
+    uint32_t workers = pool->workers - pp_carriers(&pool->shared);
+    char **environment = pp_env_make(pp_placement_cpus(&pool->shared) / (int)workers);
     if (!environment) return POOL_ENOMEM;
     struct pp_stack stack = {.base = NULL};
     /* Mapped here, so that a size for which there is no memory is told at once. */

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "shared/backlog.h"
+#include "shared/carried.h"
 #include "shared/plan.h"
 #include "shared/worker_life.h"
 
@@ -51,7 +52,7 @@ void pp_staff_begin(struct pp_staff *staff, struct pp_shared *shared, bool lazy)
     staff->shared = shared;
     staff->lazy = staff->had_worker = lazy;
     staff->workers = staff->wanted = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
-    for (uint32_t w = 0; w < staff->wanted && lazy; w++) staff->states[w] = PP_RESTING;
+    for (uint32_t w = pp_carriers(shared); w < staff->wanted && lazy; w++) staff->states[w] = PP_RESTING;
 }
 
 /* Those that had given up are tried again. */
@@ -169,6 +170,10 @@ void pp_staff_buried(struct pp_staff *staff, const struct pp_notice *death, bool
     /* There is one process less: the system may grant another. */
     staff->refusals = 0;
     staff->fork_again = 0;
+}
+
+void pp_staff_give_up(struct pp_staff *staff, uint32_t worker) {
+    if (worker < staff->wanted) staff->states[worker] = PP_GIVEN_UP;
 }
 
 /* ---- what the caller is told */

@@ -58,6 +58,8 @@ bool pp_staff_is_futile(const struct pp_staff *staff, const struct pp_notice *de
 /* The caller was told of the death. rests: the worker may be started again only once there is work. */
 void pp_staff_buried(struct pp_staff *staff, const struct pp_notice *death, bool futile, bool rests);
 
+/* It has said that it is of no use: it is started again only if the size is set. */
+void pp_staff_give_up(struct pp_staff *staff, uint32_t worker);
 /* The caller has changed the size of the pool. */
 void pp_staff_resize(struct pp_staff *staff);
 /* Lets at most `count` of those that rest be started. */

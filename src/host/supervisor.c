@@ -11,7 +11,9 @@
 #include "host/signals.h"
 #include "host/question.h"
 #include "host/staff.h"
+#include "remote/carrier.h"
 #include "shared/activity.h"
+#include "shared/carried.h"
 #include "shared/command.h"
 #include "shared/limit.h"
 #include "shared/notice.h"
@@ -27,6 +29,10 @@
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 #define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
 
+#define BEAT_NS 1000000000U /* between two looks at the carrier's beats, of which there are two in that time */
+#define BEATS_MISSED 3U     /* looks without a beat after which the carrier is told to go on */
+#define BEATS_KILL 10U      /* and after which it is killed */
+
 #define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
 #define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
@@ -35,6 +41,9 @@ struct supervisor {
     const struct pp_supervisor_setup *setup;
     struct pp_signals signals;
     int caller_pidfd;
+    int nudge[2]; /* by which the carrier is told that something of what it has was killed; -1: there is none */
+    uint64_t beat, beat_at; /* the carrier's last beat, and when it was first seen, ns */
+    uint64_t beat_looked;   /* when it was last looked for, ns */
     bool elsewhere; /* in another pid namespace than the caller */
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
@@ -99,6 +108,10 @@ static struct pp_sandbox_open open_in_sandbox(const struct supervisor *s, const 
                                     .files = {captured->files[0], captured->files[1]}};
 }
 
+static bool is_carrier(const struct supervisor *s, uint32_t number) {
+    return s->setup->carrier && number == PP_CARRIER;
+}
+
 static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
     atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
@@ -109,16 +122,20 @@ static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t l
     pp_close(&lifeline);
     pp_close(&s->caller_pidfd);
     pp_own_write_end(s->setup->bell);
-    if (!pp_shared_protect(s->shared)) pp_child_exit(1);
+    /* The carrier runs no code of the program. */
+    if (!is_carrier(s, number) && !pp_shared_protect(s->shared)) pp_child_exit(1);
     struct pp_captured captured;
-    pp_captured_begin(&captured, s->capture, number);
+    pp_captured_begin(&captured, is_carrier(s, number) ? NULL : s->capture, number);
     struct pp_sandbox_open open = open_in_sandbox(s, &captured);
-    if (s->setup->options->sandbox) pp_sandbox_close_others(&open);
+    if (s->setup->options->sandbox && !is_carrier(s, number)) pp_sandbox_close_others(&open);
     struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
                                     .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
                                     .follows_corpse = s->had_corpse[number],
                                     .captured = s->capture ? &captured : NULL,
                                     .open = &open};
+    if (is_carrier(s, number)) pp_carrier_run(&setup, s->setup->carrier, s->nudge);
+    pp_close(&s->nudge[0]);
+    pp_close(&s->nudge[1]);
     if (s->setup->stack.base) pp_frame_run_on(&s->setup->stack, work, &setup);
     work(&setup);
     pp_child_exit(1);
@@ -215,6 +232,8 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     /* Tasks can write `retired`; a worker that rests without reason would not be asked for. */
     bool rests = death.left.retired == PP_RETIRED_IDLE && s->setup->options->idle_timeout;
     pp_staff_buried(&s->staff, &death, futile, rests);
+    bool is_hopeless = WIFEXITED(status) && WEXITSTATUS(status) == PP_CARRIER_HOPELESS;
+    if (is_carrier(s, w) && is_hopeless) pp_staff_give_up(&s->staff, w);
     ring_for_caller(s);
 }
 
@@ -377,8 +396,9 @@ static void kill_life(struct supervisor *s, const struct pp_command *command) {
     if (w >= s->staff.workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
-    if (moved) return;
-    if (s->setup->options->ask_killed && command->value == 0) ask_and_kill(s, w);
+    if (is_carrier(s, w)) pp_write(s->nudge[1], "", 1); /* a full pipe nudges as well */
+    else if (moved) return;
+    else if (s->setup->options->ask_killed && command->value == 0) ask_and_kill(s, w);
     else kill_worker(s, w);
 }
 
@@ -436,9 +456,27 @@ static uint64_t look_at_limits(struct supervisor *s) {
     return s->limits.look_again;
 }
 
+/* ---- the carrier */
+
+/* The carrier beats while it runs, whatever its hosts do. One that was stopped is let go on, and if that does not help,
+ * killed: others run what it has. Returns when to look again. */
+static uint64_t watch_carrier(struct supervisor *s) {
+    if (!s->setup->carrier || s->staff.states[PP_CARRIER] != PP_ALIVE) return UINT64_MAX;
+    uint64_t now = pp_now(), beat = atomic_load_explicit(&s->shared->carried->beat, memory_order_relaxed);
+    bool was_away = now - s->beat_looked > 2 * BEAT_NS; /* somebody may have stopped both */
+    if (beat != s->beat || was_away || s->staff.started[PP_CARRIER] > s->beat_at) {
+        s->beat = beat;
+        s->beat_at = now;
+    }
+    s->beat_looked = now;
+    if (now - s->beat_at >= BEATS_KILL * BEAT_NS) kill_worker(s, PP_CARRIER);
+    else if (now - s->beat_at >= BEATS_MISSED * BEAT_NS) kill(-s->pids[PP_CARRIER], SIGCONT);
+    return now + BEAT_NS;
+}
+
 static void wait_for_events(struct supervisor *s) {
     const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions),
-                               look_at_limits(s)};
+                               look_at_limits(s), watch_carrier(s)};
     uint64_t deadline = s->next_check;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] < deadline) deadline = others[i];
@@ -488,7 +526,9 @@ void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     pp_crash_begin();
     struct supervisor *s = make_supervisor(setup);
     pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
-    if (!pp_signals_begin(&s->signals)) give_up(setup->shared, POOL_EAGAIN);
+    s->nudge[0] = s->nudge[1] = -1;
+    bool has_nudge = !setup->carrier || pp_pipe(s->nudge, -1) == 0;
+    if (!has_nudge || !pp_signals_begin(&s->signals)) give_up(setup->shared, POOL_EAGAIN);
     watch_caller(s);
     look_at_limits(s); /* before the first worker starts */
     pp_frame_run(supervise, s);

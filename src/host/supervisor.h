@@ -13,6 +13,8 @@
 #include "base/sys.h"
 #include "shared/shared.h"
 
+struct pp_carrier_setup;
+
 struct pp_supervisor_setup {
     struct pp_shared *shared;
     const struct pool_options *options;
@@ -22,6 +24,7 @@ struct pp_supervisor_setup {
     int command_pipe;    /* read end */
     int lifeline;        /* write end of a pipe that tells the caller of the supervisor's end; no worker has it */
     int caller_pidfd;    /* readable once the caller has ended; -1: the system has none */
+    const struct pp_carrier_setup *carrier; /* NULL: the pool has none */
     pid_t caller;        /* as the caller knows itself; the supervisor may be in another pid namespace */
 };
 

@@ -4,6 +4,7 @@
 #include "pool/callback.h"
 #include "pool/events.h"
 #include "pool/graph.h"
+#include "pool/hosted.h"
 
 /* A thread sleeps for one outcome: from now on it is woken for each, and what was announced before is taken in. */
 static void look_for_all(struct pool *pool) {
@@ -48,6 +49,7 @@ void pp_unlock_due(struct pool *pool) {
     PP_GUARD(guard, unlock_and_let_go, pool);
     pp_settle(pool);
     pp_drive(pool);
+    if (pool->due & PP_DUE_HOSTS) pp_hosted_tell(pool);
     keep_bell_armed(pool);
     while (pp_callbacks_wait(pool)) {
         pp_callbacks_run(pool);

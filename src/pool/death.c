@@ -7,19 +7,12 @@
 #include "pool/finish.h"
 #include "pool/outcome.h"
 #include "pool/slots.h"
+#include "shared/carried.h"
 #include "shared/notice.h"
 #include "shared/record.h"
 #include "shared/state.h"
 
 #define MOST_LOSSES 3
-
-bool pp_task_try_again(struct pool *pool, struct future *future) {
-    if (future->task.retries == 0) return false;
-    future->task.retries--;
-    future->task.tried = true;
-    pool->totals.retried++;
-    return true;
-}
 
 /* Kills workers that seem to run what has ended: they would hang in it. One that only tries to start it goes on. */
 static void free_workers_at(struct pool *pool, uint64_t ticket) {
@@ -53,16 +46,11 @@ static void end_victim(struct pool *pool, struct future *future, enum pp_phase e
     pp_future_finish(future, failure.error, &failure);
 }
 
-void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
-    struct future *future = pp_slot_future(pool, notice->left.current);
-    if (!future || future->is_job) return;
+/* What the dead worker had at hand, by its record or as the carrier. */
+static void died_at(struct pool *pool, struct future *future, const struct pp_notice *notice) {
     uint32_t slot = future->slot;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
     if (pp_generation_of(state) != pool->slots.table[slot].generation) return;
-    if (pp_phase_of(state) == PP_PENDING) {
-        if (!pp_task_lost(pool, slot)) pp_ticket_again(pool, slot);
-        return;
-    }
     if (!pp_is_held_by(state, notice->worker, notice->life)) return;
     switch (pp_phase_of(state)) {
     case PP_DONE: pp_outcome_end(pool, slot, state); break; /* it died before it could announce it */
@@ -72,6 +60,41 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
     case PP_SPENT: end_victim(pool, future, pp_phase_of(state), notice); break;
     default: break;
     }
+}
+
+void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
+    struct future *future = pp_slot_future(pool, notice->left.current);
+    if (!future || future->is_job) return;
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[future->slot].state, memory_order_acquire);
+    if (state != pp_state(pool->slots.table[future->slot].generation, PP_PENDING, 0, 0)) died_at(pool, future, notice);
+    else if (!pp_task_lost(pool, future->slot)) pp_ticket_again(pool, future->slot);
+}
+
+/* The carrier says of no task in its record that it has it, since it has many: see carried.h. What was not given to a
+ * host goes on as if nothing had happened. */
+void pp_carrier_died(struct pool *pool, const struct pp_notice *notice) {
+    for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
+        struct future *future = pool->slots.table[slot].future;
+        if (!future || future->is_job || future->queued) continue;
+        bool carried = pp_is_carried(&pool->shared, pp_slot_ticket(pool, slot), notice->life);
+        uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+        if (carried) pp_uncarry(&pool->shared, slot);
+        if (pp_phase_of(state) != PP_PENDING) died_at(pool, future, notice);
+        else if (carried) pp_ticket_again(pool, slot);
+    }
+}
+
+void pp_carrier_gave_up(struct pool *pool, uint32_t slot) {
+    struct future *future = pool->slots.table[slot].future;
+    if (!future || future->is_job || !pp_is_given_up(&pool->shared, pp_slot_ticket(pool, slot))) return;
+    pp_uncarry(&pool->shared, slot);
+    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
+    if (pp_generation_of(state) != pool->slots.table[slot].generation) return;
+    if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, slot);
+    if (pp_phase_of(state) != PP_KILLED) return;
+    struct pool_failure failure = {.error = POOL_ECANCELLED, .message = "killed while it ran"};
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, POOL_ECANCELLED, &failure);
 }
 
 static void send_again_if_pending(struct pool *pool, uint64_t ticket) {

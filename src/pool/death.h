@@ -8,14 +8,16 @@
 
 #include "pool/pool.h"
 
-/* Returns whether the task, which was started and lost, must be run again, and counts that. */
-bool pp_task_try_again(struct pool *pool, struct future *future);
 /* The task in the slot was lost before it was started, by its word. That takes a death between two instructions, or
  * scribbling: its own, if it happens again and again. Then the task ends, and the function returns true; else the task
  * must be sent again. */
 bool pp_task_lost(struct pool *pool, uint32_t slot);
 /* Ends the task that the dead worker ran, or has it run again. */
 void pp_task_died(struct pool *pool, const struct pp_notice *notice);
+/* The dead worker was the carrier: the same for all tasks that it held. */
+void pp_carrier_died(struct pool *pool, const struct pp_notice *notice);
+/* If the carrier has given up the task in this slot: has it run here, or ends it if it was killed. */
+void pp_carrier_gave_up(struct pool *pool, uint32_t slot);
 /* Sends the tickets again that the dead worker had claimed and not started, but not the one that its successor runs. */
 void pp_claims_died(struct pool *pool, const struct pp_notice *notice);
 /* The pool has become smaller: the same for what workers have left to successors that will not come. */

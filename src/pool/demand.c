@@ -1,5 +1,6 @@
 #include "pool/demand.h"
 
+#include "pool/hosted.h"
 #include "pool/job.h"
 #include "pool/tell.h"
 
@@ -19,7 +20,8 @@ void pp_ask_for_workers(struct pool *pool) {
     if (resting <= asked) return;
     /* Relaxed: the supervisor itself starts a worker in the place of each that it gives up. */
     uint32_t idle = resting + atomic_load_explicit(&control->given_up, memory_order_relaxed);
-    uint64_t live = pool->wanted > idle ? pool->wanted - idle : 0;
+    uint32_t local = pp_local_workers(pool, pool->wanted);
+    uint64_t live = local > idle ? local - idle : 0;
     uint64_t useful = pool->open - pool->open_jobs + count_blocks(pool);
     if (useful <= live + asked) return;
     uint64_t more = useful - live - asked;

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "base/text.h"
 #include "pool/place.h"
+#include "shared/carried.h"
 #include "worker/sandbox.h"
 
 #define FIRST_FOREIGN 0x40000000U /* the lowest number of a system call that is none of this machine: of x32 */
@@ -159,6 +161,14 @@ void pp_describe_death(struct pool_failure *failure, const struct pp_notice *not
         pp_place_describe(failure, &notice->last, ", in ");
     if (notice->said[0]) add(failure, "; it said: ");
     add(failure, notice->said);
+}
+
+void pp_describe_far(struct pool_failure *failure, int error, int32_t code, const char *message) {
+    memset(failure, 0, sizeof *failure);
+    failure->error = error;
+    if (code & PP_FAR_EXITED) failure->code = code & 0xff;
+    else failure->signal = code & 0xff;
+    pp_text_readable(failure->message, message, PP_MESSAGE);
 }
 
 static void describe_refusal(struct pool_failure *failure, int code) {

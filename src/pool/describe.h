@@ -14,5 +14,7 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
 
 /* Says in *failure why workers are missing; error is 0 if none is. shortage: see pp_shortage(). */
 void pp_describe_shortage(struct pool_failure *failure, uint64_t shortage);
+/* It failed on another host, or with it: as the carrier has told it. message: PP_MESSAGE bytes, untrusted. */
+void pp_describe_far(struct pool_failure *failure, int error, int32_t code, const char *message);
 
 #endif

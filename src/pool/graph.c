@@ -64,6 +64,7 @@ static int make_extra(struct pool *pool, struct pp_relations *relations, const s
     relations->extra = (void *)room;
     memset(relations->extra, 0, sizeof *relations->extra);
     relations->extra->count = count;
+    relations->extra->context_size = task->context_size;
     relations->extra->context = copies_context ? memcpy(room + at, task->context, task->context_size) : task->context;
     return 0;
 }
@@ -97,6 +98,7 @@ static int check_after(const struct pool *pool, const struct pool_task *task) {
 int pp_graph_add(struct pool *pool, struct future *future, const struct pool_task *task) {
     int error = check_after(pool, task);
     if (error) return error;
+    if (pool->carrier && task->context && task->context_size == 0) return POOL_EINVAL; /* an address of no other host */
     struct pp_relations *relations = pp_relations_of(future);
     if (!relations) return POOL_ENOMEM;
     error = make_extra(pool, relations, task);

@@ -13,6 +13,7 @@
 #include "pool/stall.h"
 #include "pool/vain.h"
 #include "shared/backlog.h"
+#include "shared/carried.h"
 #include "shared/limit.h"
 #include "shared/notice.h"
 #include "shared/park.h"
@@ -64,12 +65,24 @@ static void see_tickets(struct pool *pool) {
 
 /* ---- tasks */
 
+static bool is_carrier(const struct pool *pool, uint32_t worker) {
+    return worker == PP_CARRIER && pp_carriers(&pool->shared);
+}
+
+static bool is_carried(const struct pool *pool, uint32_t slot) {
+    return pp_is_carried(&pool->shared, pp_slot_ticket(pool, slot), life_of(pool, PP_CARRIER));
+}
+
 /* Whether the worker that the word names lives and is at the task. A worker that must die is killed again. */
 static bool is_held(struct pool *pool, uint32_t slot, uint64_t word) {
     uint32_t worker = pp_worker_of(word);
     if (worker >= pool->workers || !lives(pool, worker)) return false;
     if (!pp_is_held_by(word, worker, life_of(pool, worker))) return false;
-    if (pp_record_current(&pool->shared.records[worker]) != pp_slot_ticket(pool, slot)) return false;
+    if (is_carrier(pool, worker)) {
+        if (!is_carried(pool, slot)) return false;
+    } else if (pp_record_current(&pool->shared.records[worker]) != pp_slot_ticket(pool, slot)) {
+        return false;
+    }
     if (pp_phase_of(word) != PP_RUNNING) kill_again(pool, worker);
     return true;
 }
@@ -79,7 +92,8 @@ static bool is_pending(const struct pool *pool, uint32_t slot, uint64_t word) {
 }
 
 static bool is_intact(struct pool *pool, uint32_t slot, uint64_t word) {
-    if (is_pending(pool, slot, word)) return pool->slots.table[slot].seen == pool->looks.number;
+    if (is_pending(pool, slot, word))
+        return pool->slots.table[slot].seen == pool->looks.number || is_carried(pool, slot);
     if (pp_generation_of(word) != pool->slots.table[slot].generation) return false;
     enum pp_phase phase = pp_phase_of(word);
     return pp_is_at_work(phase) && is_held(pool, slot, word);
@@ -157,7 +171,7 @@ static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_wait
 }
 
 static bool is_stray(const struct pool *pool, uint32_t worker, bool work_waits) {
-    if (!lives(pool, worker) || may_be_idle(pool, worker, work_waits)) return false;
+    if (!lives(pool, worker) || is_carrier(pool, worker) || may_be_idle(pool, worker, work_waits)) return false;
     const struct pp_job *j = job_of(pool, worker);
     return j ? !works_in_job(pool, j, worker) : !works_on_task(pool, worker);
 }

@@ -96,6 +96,7 @@ int pp_map_begin(struct pool *pool, const struct pool_job *job, const struct pp_
                  struct future **future) {
     int error = pp_refusal(pool);
     if (error) return error;
+    if (pool->carrier && job->context && job->context_size == 0) return POOL_EINVAL; /* an address of no other host */
     struct pp_job *j = NULL;
     if (job->count > 0) error = make_job(pool, job, setup, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */
@@ -175,7 +176,7 @@ static int map_alone(const struct pool_job *job) {
     }
     int workers = pp_worker_count(job->workers);
     if (workers < 0) return workers;
-    struct pool_options options = {.workers = (size_t)workers < job->count ? workers : (int)job->count};
+    struct pool_options options = {.workers = (size_t)workers < job->count ? workers : (int)job->count, .hosts = ""};
     struct pool *pool;
     error = pool_create(&options, &pool);
     if (error) return error;

@@ -5,18 +5,31 @@
 
 #include "base/sys.h"
 #include "base/text.h"
+#include "pool/describe.h"
+#include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/slots.h"
+#include "shared/carried.h"
 #include "shared/extents.h"
 #include "shared/state.h"
 
-static void describe_code(struct pool *pool, uint32_t slot, int32_t code, struct pool_failure *failure) {
+/* How the task has failed: by what it returned, or elsewhere; see carried.h. Returns its error, which the failure has,
+ * too. */
+static int describe_code(struct pool *pool, uint32_t slot, int32_t code, struct pool_failure *failure) {
+    int32_t pid = pp_read_code(&pool->shared.outcomes[slot].pid);
+    if (pid < 0) {
+        int error = pp_is_far_error(pid) ? pid : POOL_ECORRUPT;
+        pp_describe_far(failure, error, code, pool->shared.messages[slot]);
+        return error;
+    }
     memset(failure, 0, sizeof *failure);
+    failure->error = POOL_EFAILED;
     failure->code = code;
-    failure->worker = pp_read_code(&pool->shared.outcomes[slot].pid);
+    failure->worker = pid;
     pp_text_readable(failure->message, pool->shared.messages[slot], PP_MESSAGE);
     if (!failure->message[0])
         snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
+    return POOL_EFAILED;
 }
 
 /* Takes a short result from the message, and frees its room. */
@@ -90,10 +103,7 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct
     if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
     int32_t code = pp_read_code(&outcome->code);
     PP_POINT("code read");
-    if (code != 0) {
-        describe_code(pool, slot, code, failure);
-        return POOL_EFAILED;
-    }
+    if (code != 0) return describe_code(pool, slot, code, failure);
     if (pp_has_any_size(future)) return take_any_size(pool, slot, future);
     if (outcome->resized && !take_result_size(pool, slot, future)) return POOL_ECORRUPT;
     if (!future->result && future->out_size) {
@@ -105,24 +115,35 @@ static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct
     return 0;
 }
 
+bool pp_task_try_again(struct pool *pool, struct future *future) {
+    if (future->task.retries == 0) return false;
+    future->task.retries--;
+    future->task.tried = true;
+    pool->totals.retried++;
+    return true;
+}
+
 static void fail(struct pool *pool, uint32_t slot, int error, struct pool_failure *failure) {
     struct future *future = pool->slots.table[slot].future;
-    if (error != POOL_EFAILED) memset(failure, 0, sizeof *failure);
+    if (failure->error != error) memset(failure, 0, sizeof *failure);
     pp_slot_free(pool, slot);
     pp_future_finish(future, error, failure);
 }
 
 void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
-    struct pool_failure failure;
+    struct pool_failure failure = {.error = 0};
     fail(pool, slot, error, &failure);
 }
 
 void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots.table[slot].future;
     struct pool_failure failure;
+    failure.error = 0;
     int error = take_outcome(pool, slot, state, &failure);
     if (error) {
-        fail(pool, slot, error, &failure);
+        bool is_lost = error == POOL_EDIED && pp_phase_of(state) == PP_DONE; /* with its host, or its worker there */
+        if (is_lost && pp_task_try_again(pool, future)) pp_submit_again(pool, future);
+        else fail(pool, slot, error, &failure);
         return;
     }
     pp_slot_free(pool, slot);

@@ -13,6 +13,8 @@ bool pp_outcome_take(struct pool *pool, uint32_t slot);
 void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state);
 /* Gives back what tasks that have ended left in `extents`. */
 void pp_sweep_extents(const struct pool *pool);
+/* Returns whether the task, which was started and lost, must be run again, and counts that. */
+bool pp_task_try_again(struct pool *pool, struct future *future);
 /* Ends the task in this slot with this error, which is not what it returned. */
 void pp_task_fail(struct pool *pool, uint32_t slot, int error);
 

@@ -14,6 +14,7 @@
 #include "pool/interrupt.h"
 #include "pool/corpse.h"
 #include "pool/future_alloc.h"
+#include "pool/hosted.h"
 #include "pool/job.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
@@ -45,8 +46,9 @@ no_attributes:
 
 /* The caller's own tables and the shared memory. */
 static int make_memory(struct pool *pool) {
-    int error = pool->options.sandbox ? pp_shared_make_small(&pool->shared, pool->options.arena_size)
-                                      : pp_shared_make(&pool->shared, pool->options.arena_size);
+    uint32_t hosts = pp_hosted_count(pool->carrier);
+    int error = pool->options.sandbox ? pp_shared_make_small(&pool->shared, pool->options.arena_size, hosts)
+                                      : pp_shared_make(&pool->shared, pool->options.arena_size, hosts);
     if (!error && !pool->in_here) error = pp_shared_divide(&pool->shared);
     if (!error && pool->options.sandbox && pool->shared.reader < 0) error = POOL_ENOTSUP;
     if (error) return error;
@@ -90,13 +92,16 @@ static bool can_be_sandboxed(const struct pool_options *options) {
     return options->backend == POOL_PROCESSES && pp_sandbox_exists();
 }
 
-static void set_up_pool(struct pool *pool, const struct pool_options *options, int workers) {
+static void set_up_pool(struct pool *pool, const struct pool_options *options, int workers,
+                        struct pp_carrier_setup *carrier) {
     pool->options = *options;
+    pool->carrier = carrier;
     if (options->backend != POOL_PROCESSES) { /* a thread that sleeps costs little */
         pool->options.lazy = false;
         pool->options.idle_timeout = 0;
     }
-    pool->workers = pool->wanted = (uint32_t)workers;
+    pool->workers = pool->wanted = (uint32_t)workers + (carrier ? 1 : 0);
+    if (carrier && options->host_event) pool->due |= PP_DUE_HOSTS;
     pool->elastic = pool->options.lazy || pool->options.idle_timeout > 0;
     pool->owner = getpid();
     pool->made = pp_now();
@@ -112,7 +117,8 @@ static void set_up_control(struct pool *pool) {
     struct pp_control *control = pool->shared.control;
     atomic_store_explicit(&control->workers, pool->workers, memory_order_relaxed);
     atomic_store_explicit(&control->wanted, pool->wanted, memory_order_relaxed);
-    if (pool->options.lazy) atomic_store_explicit(&control->resting, pool->wanted, memory_order_relaxed);
+    if (pool->options.lazy)
+        atomic_store_explicit(&control->resting, pp_local_workers(pool, pool->wanted), memory_order_relaxed);
     pp_placement_set_cpus(&pool->shared, pool_cpu_count());
 }
 
@@ -133,6 +139,7 @@ static void unmake_pool(void *of) {
     struct pool *pool = of;
     close_descriptors(pool);
     unmake_memory(pool);
+    pp_hosted_end(pool->carrier);
     pp_pool_free(pool);
 }
 
@@ -144,12 +151,13 @@ static int start_workers(struct pool *pool) {
     return error;
 }
 
-static int make_pool(const struct pool_options *options, int workers, struct pool **made) {
+static int make_pool(const struct pool_options *options, int workers, struct pp_carrier_setup *carrier,
+                     struct pool **made) {
     struct pool *pool = pp_zalloc(1, sizeof *pool);
-    if (!pool) return POOL_ENOMEM;
-    set_up_pool(pool, options, workers);
     int error = POOL_ENOMEM;
-    if (!make_lock(pool)) {
+    if (pool) set_up_pool(pool, options, workers, carrier);
+    if (!pool || !make_lock(pool)) {
+        pp_hosted_end(carrier);
         pp_release(pool);
         return error;
     }
@@ -161,6 +169,10 @@ static int make_pool(const struct pool_options *options, int workers, struct poo
     set_up_control(pool);
     error = start_workers(pool);
     if (error) goto fail;
+    if (carrier && !pp_hosted_await(pool)) {
+        pool_destroy(pool);
+        return POOL_EAGAIN;
+    }
     *made = pool;
     return 0;
 fail:
@@ -176,7 +188,10 @@ int pool_create(const struct pool_options *options, struct pool **pool) {
     if (options->sandbox && !can_be_sandboxed(options)) return POOL_ENOTSUP;
     int workers = pp_worker_count(options->workers);
     if (workers > 0 && options->backend == POOL_INLINE) workers = 1;
-    return workers < 0 ? workers : make_pool(options, workers, pool);
+    struct pp_carrier_setup *carrier = NULL;
+    int error = workers < 0 ? workers : pp_hosted_begin(options, &carrier);
+    if (!error && carrier && workers == PP_WORKERS) workers--; /* its number is one of as many */
+    return error ? error : make_pool(options, workers, carrier, pool);
 }
 
 /* ---- ending */
@@ -250,6 +265,8 @@ static void free_parts(void *of) {
     pool->destroyed = true;
     close_descriptors(pool);
     unmake_memory(pool);
+    pp_hosted_end(pool->carrier);
+    pool->carrier = NULL;
     pp_unlock_and_let_go(pool);
 }
 

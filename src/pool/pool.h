@@ -79,6 +79,7 @@ struct pp_corpses {
 
 struct pp_backend;
 struct pp_block;
+struct pp_carrier_setup;
 
 /* Heaps in shared memory. All but `work` share arena_left: what does not fit in the arena is refused, wherever it would
  * lie; only a task with generous room for its result waits for it, see dispatch.h. */
@@ -119,7 +120,8 @@ enum pp_due {
     PP_DUE_LOOK = 2,      /* a thread sleeps for one outcome, and from now on every outcome matters */
     PP_DUE_CALLBACKS = 4, /* there are callbacks to be run */
     PP_DUE_BELL = 8,      /* always, once pool_fd() was called */
-    PP_DUE_DRIVE = 16     /* always, while tasks run in the program's own calls; while threads are refused */
+    PP_DUE_DRIVE = 16,    /* always, while tasks run in the program's own calls; while threads are refused */
+    PP_DUE_HOSTS = 32     /* always, if the program is to be told of its hosts */
 };
 
 /* Threads that wait for outcomes; see wait.h. */
@@ -170,6 +172,7 @@ struct pool {
     void *backend_state; /* the backend's own */
     bool in_here;        /* tasks run in the program's process: struct pp_backend */
     bool elastic;        /* some workers may not be running: lazy, or with an idle time-out */
+    struct pp_carrier_setup *carrier; /* its hosts, and how they are reached; NULL: the pool has none; see hosted.h */
     uint64_t made;       /* ns */
     uint32_t *mark;      /* a page that forks do not inherit; NULL: the system has no such pages */
     pid_t owner;
@@ -179,7 +182,7 @@ struct pool {
 
     /* Workers. */
     pid_t supervisor;                /* 0: it has gone */
-    uint32_t workers, wanted;        /* as in struct pp_control */
+    uint32_t workers, wanted;        /* as in struct pp_control: with the carrier, if there is one */
     bool retiring;                   /* all were asked to end */
     uint32_t starts_sent;            /* workers asked for; see resize.h */
     struct pp_wakes wakes;
@@ -190,6 +193,7 @@ struct pool {
     struct pp_looks looks;
     struct pp_reset reset;
     struct pp_corpses corpses;
+    uint64_t host_notices; /* that were read */
 
     /* Slots and tickets. */
     struct pp_slots slots;

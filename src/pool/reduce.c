@@ -496,7 +496,7 @@ static int reduce_alone(const struct pool_reduction *options, size_t chunk) {
     size_t leaves = options->count / chunk + (options->count % chunk != 0);
     if (!options->next && leaves < (size_t)workers) workers = leaves ? (int)leaves : 1;
     struct pool *pool;
-    int error = pool_create(&(struct pool_options){.workers = workers}, &pool);
+    int error = pool_create(&(struct pool_options){.workers = workers, .hosts = ""}, &pool);
     if (error) return error;
     PP_GUARD(guard, pp_destroy, pool);
     error = reduce(pool, options, chunk, true);

@@ -3,6 +3,7 @@
 #include "pool/backend.h"
 #include "pool/call.h"
 #include "pool/death.h"
+#include "pool/hosted.h"
 #include "pool/tell.h"
 #include "shared/park.h"
 #include "shared/placement.h"
@@ -35,12 +36,13 @@ int pool_resize(struct pool *pool, int workers) {
     if (pp_is_foreign(pool)) return POOL_EFOREIGN;
     int wanted = pp_worker_count(workers);
     if (wanted < 0) return wanted;
+    if (wanted == PP_WORKERS && pp_carriers(&pool->shared)) return POOL_EINVAL;
     int cpus = pool_cpu_count();
     pp_lock(pool);
     int error = pp_refusal(pool);
     if (!error && pool->backend->resize) {
         pp_placement_set_cpus(&pool->shared, cpus);
-        set_size(pool, (uint32_t)wanted);
+        set_size(pool, (uint32_t)wanted + pp_carriers(&pool->shared));
         if (pp_is_untold(pool, PP_RESIZE)) error = POOL_EAGAIN;
     }
     pp_unlock(pool);

@@ -10,6 +10,7 @@
 #include "pool/describe.h"
 #include "pool/job_result.h"
 #include "pool/slots.h"
+#include "shared/carried.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
 #include "shared/pieces.h"
@@ -92,6 +93,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->scratch_size = pp_aligned(job->out_size * (size_t)j->call_most);
     plan->scratch_parts = j->scratch_parts;
     plan->context = j->context ? j->context : job->context;
+    plan->context_size = job->context_size;
     plan->index = j->index;
     plan->names = j->names;
     plan->count = count;
@@ -242,7 +244,29 @@ static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t positi
     else snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }
 
+/* It failed on another host, or was lost with it; see carried.h. */
+static void settle_far_item(struct pp_job *j, uint64_t position, unsigned char kind) {
+    uint64_t item = item_at(j, position);
+    bool not_begun = kind == PP_NOT_BEGUN, died = kind == (unsigned char)-POOL_EDIED;
+    bool again = !j->stopped && died && pp_job_result_try_again(&j->result, item, j->job.retries);
+    j->future->pool->totals.retried += again;
+    if (again || (not_begun && !j->stopped)) {
+        leave_positions(j, position, position + 1);
+        return;
+    }
+    int error = not_begun ? POOL_ECANCELLED : pp_is_far_error(-(int)kind) ? -(int)kind : POOL_ECORRUPT;
+    struct pool_failure failure = {.error = error};
+    const struct pp_item_error *told = pp_item_errors_find(j->plan->errors, j->plan->errors_room, position);
+    if (told) pp_describe_far(&failure, error, told->code, told->message);
+    pp_job_result_fail(&j->result, item, &failure);
+}
+
 static void settle_flawed_item(struct pp_job *j, uint64_t position) {
+    unsigned char kind = atomic_load_explicit(&j->plan->failed[position], memory_order_relaxed);
+    if (kind != 1) {
+        settle_far_item(j, position, kind);
+        return;
+    }
     struct pool_failure failure = {.error = POOL_EFAILED};
     if (pp_job_result_wants(&j->result, item_at(j, position))) describe_flawed_item(j->plan, position, &failure);
     pp_job_result_fail(&j->result, item_at(j, position), &failure);

@@ -8,8 +8,8 @@
 #include "base/sys.h"
 #include "pool/call.h"
 #include "pool/describe.h"
+#include "pool/hosted.h"
 #include "pool/job.h"
-#include "pool/pool.h"
 #include "shared/activity.h"
 #include "shared/record.h"
 
@@ -19,9 +19,9 @@ static uint64_t at_most(uint64_t value, uint64_t most) {
 
 /* given: tasks and items that the pool ever had, with retries. */
 static struct pool_worker_stats look_at(const struct pool *pool, uint32_t w, uint64_t now, uint64_t given) {
-    struct pool_worker_stats worker = {0};
+    struct pool_worker_stats worker = {.host = ""};
     worker.pid = (pid_t)atomic_load_explicit(&pool->shared.control->pids[w], memory_order_acquire);
-    if (worker.pid == 0 || pool->ended) return (struct pool_worker_stats){0};
+    if (worker.pid == 0 || pool->ended) return (struct pool_worker_stats){.host = ""};
     struct pp_record_counts counts = pp_record_counts(&pool->shared.records[w]);
     uint64_t since = counts.busy_since, busy = counts.busy;
     worker.busy = since != 0;
@@ -50,15 +50,16 @@ static void count_work(const struct pool *pool, struct pool_stats *stats, uint64
 static void count_workers(const struct pool *pool, struct pool_stats *stats, uint64_t given) {
     uint64_t now = pp_now();
     bool elsewhere = atomic_load_explicit(&pool->shared.control->elsewhere, memory_order_acquire) != 0;
-    stats->workers = (int)pool->wanted;
+    stats->workers = (int)pp_local_workers(pool, pool->wanted);
     stats->busy = stats->idle = stats->listed = 0;
-    for (uint32_t w = 0; w < pool->workers; w++) {
+    for (uint32_t w = pp_carriers(&pool->shared); w < pool->workers; w++) {
         struct pool_worker_stats worker = look_at(pool, w, now, given);
         if (worker.pid != 0) *(worker.busy ? &stats->busy : &stats->idle) += 1;
         if (stats->listed >= stats->room || (worker.pid == 0 && w >= pool->wanted)) continue;
         if (worker.pid != 0 && !elsewhere) worker.peak_memory = pp_memory_peak(worker.pid);
         stats->list[stats->listed++] = worker;
     }
+    pp_hosted_list(pool, stats, given);
 }
 
 int pool_stats(struct pool *pool, struct pool_stats *stats) {
@@ -70,9 +71,10 @@ int pool_stats(struct pool *pool, struct pool_stats *stats) {
     count_work(pool, stats, &given);
     count_workers(pool, stats, given);
     uint64_t shortage = atomic_load_explicit(&pool->shared.control->shortage, memory_order_acquire);
+    uint64_t away = pp_hosted_running(pool);
     pp_unlock(pool);
     pp_describe_shortage(&stats->shortage, shortage);
-    stats->running = at_most((uint64_t)stats->busy, stats->queued);
+    stats->running = at_most((uint64_t)stats->busy + away, stats->queued);
     stats->queued -= stats->running;
     return 0;
 }

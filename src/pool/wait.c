@@ -8,6 +8,7 @@
 #include "pool/callback.h"
 #include "pool/demand.h"
 #include "pool/dispatch.h"
+#include "pool/hosted.h"
 #include "pool/integrity.h"
 #include "pool/interrupt.h"
 #include "pool/pool.h"
@@ -173,6 +174,7 @@ static bool move_on(struct pool *pool, const struct pp_goal *goal) {
     if (goal->future) pp_advance_for(pool, goal->future);
     else pp_advance(pool);
     if (!pp_list_is_empty(&pool->jobs.reports)) pp_reports_run(pool);
+    if (pool->due & PP_DUE_HOSTS) pp_hosted_tell(pool);
     if (is_reached(pool, goal)) return true;
     if (pp_callbacks_wait(pool)) {
         pp_callbacks_run(pool);

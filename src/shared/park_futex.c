@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shared/carried.h"
+
 /* The kernel's numbers, since its headers are not installed everywhere. */
 enum { FUTEX_WAIT_BITSET = 9, FUTEX_WAKE_BITSET = 10, CLASSES = 32 };
 
@@ -17,10 +19,13 @@ static uint32_t futex_class(uint32_t worker) {
     return 1U << worker % CLASSES;
 }
 
-/* Returns the classes of `count` sleepers: those with the lowest numbers, except the first `skipped`. */
+/* Returns the classes of `count` sleepers: those with the lowest numbers, except the first `skipped`; the carrier, if
+ * there is one, comes last, since it only takes what is too much for the others. */
 static uint32_t classes_of(const struct pp_shared *shared, uint32_t skipped, uint32_t count) {
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed), classes = 0;
-    for (uint32_t w = 0; w < workers && count > 0; w++) {
+    uint32_t first = pp_carriers(shared);
+    for (uint32_t i = 0; i < workers && count > 0; i++) {
+        uint32_t w = i + first < workers ? i + first : PP_CARRIER;
         if (!(atomic_load_explicit(&shared->status->asleep[w / 64], memory_order_relaxed) >> w % 64 & 1)) continue;
         if (skipped > 0) skipped--;
         else classes |= futex_class(w), count--;

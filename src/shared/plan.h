@@ -59,6 +59,7 @@ struct pp_job_plan {
     uint64_t short_of;     /* blocks that the last stripe has fewer */
     uint32_t generation;
     const void *context;
+    size_t context_size; /* 0: an address that is good in this program's processes alone */
     int32_t timeout, cpu_timeout; /* ms; 0: none */
     bool fresh;      /* retries: a worker that has run nothing yet runs one of them, as its first; see bequest.c */
     _Atomic uint32_t stop; /* workers must begin no further visit or item. Caller; see pp_job_must_stop() */
@@ -67,7 +68,9 @@ struct pp_job_plan {
     _Atomic unsigned char *marks; /* [blocks] */
     struct pp_pieces *pieces;     /* NULL: blocks are not cut */
     uint32_t pieces_room;
-    _Atomic unsigned char *failed; /* [count] whether items have failed; valid where a mark or piece tells of errors */
+    /* [count] 0: the item has not failed; 1: it has; else: not in a worker of this host, see carried.h. Valid where a
+     * mark or piece tells of errors. */
+    _Atomic unsigned char *failed;
     _Atomic int32_t *codes;        /* [count] what those that have failed returned; NULL: `errors` suffices */
     struct pp_item_errors *errors; /* codes and messages of failed items; see item_errors.h */
     uint32_t errors_room;

@@ -69,3 +69,18 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
         if (i > 0 && pp_swap(&shared->status->head, head, head + i)) return i;
     }
 }
+
+unsigned pp_ring_take_some(struct pp_shared *shared, struct pp_record *record, unsigned most,
+                           bool (*may_take)(void *context, uint64_t ticket), void *context,
+                           uint64_t tickets[PP_CLAIMED_MOST]) {
+    for (;;) {
+        uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_relaxed);
+        unsigned i = 0;
+        while (i < most && is_there(shared, head + i, &tickets[i]) && may_take(context, tickets[i])) i++;
+        if (i == 0) return 0;
+        atomic_thread_fence(memory_order_release);
+        for (unsigned k = 0; k < i; k++) atomic_store_explicit(&record->claimed[k], tickets[k], memory_order_relaxed);
+        if (i < PP_CLAIMED_MOST) atomic_store_explicit(&record->claimed[i], 0, memory_order_relaxed);
+        if (pp_swap(&shared->status->head, head, head + i)) return i; /* release: as in pp_ring_take() */
+    }
+}

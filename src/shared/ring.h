@@ -74,6 +74,11 @@ void pp_ring_set_back(struct pp_shared *shared);
  * how many it took. */
 unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most,
                       uint64_t tickets[PP_CLAIMED_MOST]);
+/* The same for the carrier, which takes the oldest for as long as `may_take` allows it. Release: what it has said of
+ * tickets that it took before can be read once they are no longer in record->claimed. */
+unsigned pp_ring_take_some(struct pp_shared *shared, struct pp_record *record, unsigned most,
+                           bool (*may_take)(void *context, uint64_t ticket), void *context,
+                           uint64_t tickets[PP_CLAIMED_MOST]);
 bool pp_ring_is_empty(const struct pp_shared *shared);
 
 #endif

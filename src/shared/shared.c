@@ -7,6 +7,7 @@
 
 #include "base/memory.h"
 #include "base/sys.h"
+#include "shared/carried.h"
 #include "shared/last_words.h"
 #include "shared/notice.h"
 #include "shared/record.h"
@@ -54,6 +55,7 @@ static void lay_out_parts(struct pp_shared *s) {
     s->done = part(s, &at, (PP_WORKERS * sizeof *s->done) << s->done_bits);
     s->outcomes = part(s, &at, PP_SLOTS * sizeof *s->outcomes);
     s->messages = part(s, &at, PP_SLOTS * sizeof *s->messages);
+    s->carried = part(s, &at, pp_carried_size(s->hosts));
     s->work = part(s, &at, s->work_size);
     s->results = part(s, &at, s->arena_size);
     s->arena = part(s, &at, s->arena_size);
@@ -95,7 +97,7 @@ static size_t default_arena_size(bool *scarce) {
 }
 
 /* most: of a default. */
-static int make(struct pp_shared *shared, size_t arena_size, size_t most) {
+static int make(struct pp_shared *shared, size_t arena_size, size_t most, uint32_t hosts) {
     if (arena_size > SIZE_MAX / 8) return POOL_EINVAL;
     bool scarce = false;
     size_t size = arena_size ? arena_size : default_arena_size(&scarce);
@@ -103,6 +105,7 @@ static int make(struct pp_shared *shared, size_t arena_size, size_t most) {
     for (size = rounded(size);; size = rounded(size / 2)) {
         memset(shared, 0, sizeof *shared);
         shared->reader = -1;
+        shared->hosts = hosts;
         lay_out(shared, size, scarce);
         shared->base = pp_map_shared(shared->size);
         if (shared->base) break;
@@ -116,12 +119,12 @@ static int make(struct pp_shared *shared, size_t arena_size, size_t most) {
     return 0;
 }
 
-int pp_shared_make(struct pp_shared *shared, size_t arena_size) {
-    return make(shared, arena_size, SIZE_MAX);
+int pp_shared_make(struct pp_shared *shared, size_t arena_size, uint32_t hosts) {
+    return make(shared, arena_size, SIZE_MAX, hosts);
 }
 
-int pp_shared_make_small(struct pp_shared *shared, size_t arena_size) {
-    return make(shared, arena_size, SMALL_ARENA);
+int pp_shared_make_small(struct pp_shared *shared, size_t arena_size, uint32_t hosts) {
+    return make(shared, arena_size, SMALL_ARENA, hosts);
 }
 
 /* Other children of the program may have the mapping, too, and live on: they must not keep its memory. */

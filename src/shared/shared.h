@@ -3,8 +3,8 @@
  *
  *     first half, which workers may only read:  control  job_table  tickets  notices  descs  limits  inputs
  *                                               starts
- *     second half, which all may write:         status  records  last_words  done  outcomes  messages  work  results
- *                                               arena  owners  extents
+ *     second half, which all may write:         status  records  last_words  done  outcomes  messages  carried  work
+ *                                               results  arena  owners  extents
  *
  * Invariant: orders to workers lie in the first half, so a worker that scribbles cannot change them. Nothing in the
  * second half is trusted: caller and supervisor check every value that they read there. */
@@ -145,6 +145,7 @@ static inline bool pp_desc_is_fresh(const struct pp_desc *desc) {
  * can write. */
 struct pp_extra {
     const void *in, *context;
+    size_t context_size; /* 0: an address that is good in this program's processes alone */
     size_t count;
     struct pp_input {
         const void *data; /* NULL: that task has no result */
@@ -194,6 +195,7 @@ struct pp_status {
     _Atomic uint32_t cpus[1 + PP_WORKERS];
 };
 
+struct pp_carried;
 struct pp_last_words;
 struct pp_notice;
 struct pp_record;
@@ -231,6 +233,8 @@ struct pp_shared {
     unsigned done_bits;
     struct pp_outcome *outcomes;
     char (*messages)[PP_MESSAGE];
+    struct pp_carried *carried; /* see carried.h */
+    uint32_t hosts;             /* that the pool has beside this one; 0: `carried` has no bytes */
     char *work;
     size_t work_size;
     char *results, *arena;
@@ -257,11 +261,11 @@ static inline _Atomic uint64_t *pp_done_entry(const struct pp_shared *shared, ui
     return &shared->done[((size_t)worker << shared->done_bits) + (number & (((uint64_t)1 << shared->done_bits) - 1))];
 }
 
-/* Maps the memory. arena_size: bytes; 0: a default. Returns 0, POOL_EINVAL (out of range), POOL_ENOMEM or
- * POOL_EAGAIN. */
-int pp_shared_make(struct pp_shared *shared, size_t arena_size);
+/* Maps the memory. arena_size: bytes; 0: a default. hosts: that the pool has. Returns 0, POOL_EINVAL (out of range),
+ * POOL_ENOMEM or POOL_EAGAIN. */
+int pp_shared_make(struct pp_shared *shared, size_t arena_size, uint32_t hosts);
 /* The same with a small default, for workers that are not trusted: no limit of the system counts shared memory. */
-int pp_shared_make_small(struct pp_shared *shared, size_t arena_size);
+int pp_shared_make_small(struct pp_shared *shared, size_t arena_size, uint32_t hosts);
 void pp_shared_unmake(struct pp_shared *shared);
 /* Before anything is written there: makes the first half a mapping that workers can give up for one that they can never
  * write again. Where the system has no such mappings the half is only protected, which a worker that means to can undo.

@@ -1,6 +1,7 @@
 #include "shared/timer.h"
 
 #include "base/sys.h"
+#include "shared/carried.h"
 #include "shared/notice.h"
 #include "shared/plan.h"
 #include "shared/record.h"
@@ -222,7 +223,7 @@ uint64_t pp_timer_check(struct pp_shared *shared, uint64_t now, struct pp_timer 
     uint32_t workers = atomic_load_explicit(&control->workers, memory_order_relaxed);
     uint64_t most = (uint64_t)atomic_load_explicit(&control->longest, memory_order_relaxed) * NS_PER_MS;
     uint64_t longest = longest_initializer(shared, workers);
-    for (uint32_t w = 0; w < workers; w++) {
+    for (uint32_t w = pp_carriers(shared); w < workers; w++) { /* hosts look after their own clocks */
         uint64_t first = between_tasks_due_at(shared, w, longest, most, now, &timer->sights[w][PP_SIGHT_END]);
         if (first <= now) hands->kill(hands->context, w);
         if (first > now && first < next) next = first;

@@ -52,6 +52,7 @@ static void reset_signals(void) {
 
 int pp_child_forked;
 _Atomic int pp_child_pools = 1;
+bool pp_child_is_here;
 
 static void note_fork(void) {
     pp_child_forked = 1;
@@ -72,6 +73,7 @@ static void leave_terminal(void) {
 
 void pp_child_begin(void) {
     atomic_store_explicit(&pp_child_pools, 0, memory_order_relaxed);
+    pp_child_is_here = true;
     setpgid(0, 0);
     reset_signals();
     pp_child_set_name("/pool");

@@ -27,6 +27,12 @@ __attribute__((visibility("hidden")))
 #endif
 extern _Atomic int pp_child_pools;
 
+/* Whether this process is a supervisor, or was forked by one: pools that tasks make are made there. */
+#if defined(__GNUC__)
+__attribute__((visibility("hidden")))
+#endif
+extern bool pp_child_is_here;
+
 /* The supervisor's first act. It leads a process group of its own, sets handled signals back to default, ignores those
  * of the terminal, drops the output that the program had buffered, becomes the parent of what tasks leave behind, and
  * prepares for tasks that call exit() or fork(). Signals stay blocked. */

@@ -1,0 +1,234 @@
+#include "remote/carrier.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "base/sys.h"
+#include "remote/carry.h"
+#include "shared/park.h"
+#include "worker/child.h"
+
+#define LOOK_NS 50000U         /* how long the carrier looks around before it sleeps, as a worker does */
+#define BEAT_NS 500000000U     /* at least so often it shows that it runs */
+#define BACKLOG_NS 1000000U    /* until it looks again at work that it has left to the workers of this host */
+#define FUNCTIONS 4096U        /* places of the table of functions, half of which may be used */
+
+/* ---- functions */
+
+unsigned char *pp_carrier_room(struct pp_carrier *c, size_t size) {
+    if (size <= c->piece_room) return c->piece;
+    unsigned char *room = pp_realloc(c->piece, size);
+    if (!room) return NULL;
+    c->piece = room;
+    c->piece_room = size;
+    return room;
+}
+
+uint32_t pp_carrier_function(struct pp_carrier *c, const void *function) {
+    size_t at = (size_t)(((uint64_t)(uintptr_t)function * 0x9e3779b97f4a7c15U) >> 52) % FUNCTIONS;
+    while (c->functions[at].address && c->functions[at].address != function) at = (at + 1) % FUNCTIONS;
+    if (c->functions[at].address) return c->functions[at].number;
+    if (!function || c->function_count >= FUNCTIONS / 2) return 0;
+    struct pp_reference reference;
+    c->functions[at].address = function;
+    c->function_count++;
+    if (pp_refer(function, &reference)) c->functions[at].number = c->function_count;
+    return c->functions[at].number;
+}
+
+/* ---- sleep */
+
+static uint64_t tail_of(const struct pp_shared *shared) {
+    return atomic_load_explicit(&shared->control->tail, memory_order_acquire);
+}
+
+static bool is_asked_to_end(const struct pp_shared *shared) {
+    return atomic_load_explicit(&shared->control->wanted, memory_order_acquire) == 0;
+}
+
+/* Whether anything was published since the carrier last looked. */
+static bool sees_news(const struct pp_shared *shared, const struct pp_parker *parker) {
+    return tail_of(shared) != atomic_load_explicit(&parker->tail, memory_order_relaxed) ||
+           pp_jobs_seen(shared) != atomic_load_explicit(&parker->jobs, memory_order_relaxed) ||
+           is_asked_to_end(shared);
+}
+
+/* In a thread of its own: sleeps as a worker does, once it is asked to. It is woken only for work that the workers of
+ * this host are too few for: see classes_of() in park_futex.c. */
+static void *park(void *carrier) {
+    struct pp_carrier *c = carrier;
+    struct pp_parker *parker = &c->parker;
+    for (;;) {
+        pthread_mutex_lock(&parker->lock);
+        while (!parker->asked) pthread_cond_wait(&parker->asked_now, &parker->lock);
+        pthread_mutex_unlock(&parker->lock);
+        uint32_t seen = pp_park_begin(c->shared, PP_CARRIER);
+        if (!sees_news(c->shared, parker)) pp_park(c->shared, PP_CARRIER, c->task_pipe, seen, UINT64_MAX);
+        pp_park_end(c->shared, PP_CARRIER);
+        pthread_mutex_lock(&parker->lock);
+        parker->asked = false;
+        pthread_mutex_unlock(&parker->lock);
+        pp_write(c->nudge_end, "", 1);
+    }
+    return NULL;
+}
+
+static void make_parker(struct pp_carrier *c) {
+    struct pp_parker *parker = &c->parker;
+    pthread_mutex_init(&parker->lock, NULL);
+    pthread_cond_init(&parker->asked_now, NULL);
+    parker->is_there = pp_thread(&parker->thread, &(struct pp_stack){.base = NULL}, park, c) == 0;
+}
+
+static void ask_to_park(struct pp_carrier *c) {
+    struct pp_parker *parker = &c->parker;
+    if (!parker->is_there) return;
+    pthread_mutex_lock(&parker->lock);
+    if (!parker->asked) {
+        parker->asked = true;
+        pthread_cond_signal(&parker->asked_now);
+    }
+    pthread_mutex_unlock(&parker->lock);
+}
+
+/* ---- descriptors */
+
+/* Each host takes two descriptors. */
+static void raise_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void drain_nudges(struct pp_carrier *c) {
+    char bytes[256];
+    ssize_t got;
+    while ((got = pp_read(c->nudge, bytes, sizeof bytes)) > 0) c->nudged = true;
+}
+
+/* What is polled: the nudge, and of each host that was launched one or two descriptors. */
+static nfds_t list_descriptors(struct pp_carrier *c, struct pollfd *fds, uint32_t *owners) {
+    nfds_t count = 0;
+    fds[count++] = (struct pollfd){.fd = c->nudge, .events = POLLIN};
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        if (host->launch.out < 0) continue;
+        owners[count] = h;
+        fds[count++] = (struct pollfd){.fd = host->launch.out, .events = POLLIN};
+        bool writes = host->launch.program >= 0 || (host->phase > PP_HOST_LAUNCHED && pp_wire_may_write(&host->wire));
+        if (!writes || host->launch.in < 0) continue;
+        owners[count] = h;
+        fds[count++] = (struct pollfd){.fd = host->launch.in, .events = POLLOUT};
+    }
+    return count;
+}
+
+/* Waits for descriptors until `deadline`, and serves them. Returns whether there was anything. */
+static bool serve(struct pp_carrier *c, struct pollfd *fds, uint32_t *owners, uint64_t deadline) {
+    nfds_t count = list_descriptors(c, fds, owners);
+    int ready = pp_poll(fds, count, deadline);
+    if (ready <= 0) return false;
+    if (fds[0].revents) drain_nudges(c);
+    for (nfds_t i = 1; i < count; i++) {
+        struct pp_far_host *host = &c->hosts[owners[i]];
+        if (!fds[i].revents || (host->launch.out != fds[i].fd && host->launch.in != fds[i].fd)) continue;
+        if (fds[i].events & POLLIN) pp_host_read(c, host);
+        else pp_host_write(c, host);
+    }
+    return true;
+}
+
+static void write_all(struct pp_carrier *c) {
+    for (uint32_t h = 0; h < c->count; h++)
+        if (c->hosts[h].dirty) pp_host_write(c, &c->hosts[h]);
+}
+
+static void look_for_killed(struct pp_carrier *c) {
+    c->nudged = false;
+    pp_tasks_look_for_killed(c);
+    pp_jobs_look_for_killed(c);
+}
+
+static void ring(struct pp_carrier *c) {
+    if (c->must_ring) pp_ring_bell(c->bell);
+    c->must_ring = false;
+}
+
+/* ---- a life */
+
+/* Claims what hosts can have, and sends it. Returns whether there was anything. */
+static bool move_on(struct pp_carrier *c, uint64_t now, uint64_t *next) {
+    if (c->nudged) look_for_killed(c);
+    atomic_store_explicit(&c->parker.tail, tail_of(c->shared), memory_order_relaxed);
+    atomic_store_explicit(&c->parker.jobs, pp_jobs_seen(c->shared), memory_order_relaxed);
+    bool moved = pp_tasks_take(c);
+    moved |= pp_jobs_take(c, now, next);
+    for (uint32_t h = 0; h < c->count; h++)
+        if (pp_host_is_up(&c->hosts[h])) pp_leaves_give(c, &c->hosts[h]);
+    pp_tasks_offer(c, now);
+    write_all(c);
+    ring(c);
+    return moved;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* Looks around for a moment, since to be woken takes longer than most hosts take to answer; then sleeps. */
+static noreturn void live(struct pp_carrier *c, struct pollfd *fds, uint32_t *owners) {
+    uint64_t now = pp_now(), moved_at = now;
+    for (;;) {
+        atomic_fetch_add_explicit(&c->shared->carried->beat, 1, memory_order_relaxed);
+        uint64_t next = earlier(pp_hosts_look(c, now), now + BEAT_NS);
+        if (move_on(c, now, &next)) moved_at = now;
+        if (is_asked_to_end(c->shared)) {
+            pp_hosts_end(c);
+            pp_set_retired(&c->claimer, PP_RETIRED, now);
+            pp_child_exit(0);
+        }
+        bool wakeful = now - moved_at < LOOK_NS && now >= c->looks.until;
+        bool has_left = c->up > 0 && !pp_ring_is_empty(c->shared);
+        if (!wakeful && pp_host_for(c, false)) ask_to_park(c);
+        if (!wakeful && has_left) next = earlier(next, now + BACKLOG_NS);
+        if (pp_outputs_write(c)) next = earlier(next, now + BACKLOG_NS);
+        bool served = serve(c, fds, owners, wakeful ? 0 : next);
+        now = wakeful && !served ? pp_backoff_yield(&c->looks) : pp_now();
+        if (served) moved_at = now;
+    }
+}
+
+static bool begin(struct pp_carrier *c, const struct pp_worker_setup *setup) {
+    pp_claimer_begin(&c->claimer, setup->shared, setup->number, setup->life);
+    c->functions = pp_zalloc(FUNCTIONS, sizeof *c->functions);
+    return c->functions && pp_hosts_make(c) && pp_outputs_make(c);
+}
+
+noreturn void pp_carrier_run(const struct pp_worker_setup *setup, const struct pp_carrier_setup *hosts,
+                             const int nudge[2]) {
+    struct pp_carrier *c = pp_zalloc(1, sizeof *c);
+    signal(SIGPIPE, SIG_IGN);
+    raise_limit();
+    if (!c) pp_child_exit(1);
+    c->shared = setup->shared;
+    c->options = setup->options;
+    c->setup = hosts;
+    c->task_pipe = setup->task_pipe;
+    c->bell = setup->bell;
+    c->nudge = nudge[0];
+    c->nudge_end = nudge[1];
+    c->count = (uint32_t)hosts->hosts.count;
+    struct pollfd *fds = pp_zalloc(1 + 2 * (size_t)c->count, sizeof *fds);
+    uint32_t *owners = pp_zalloc(1 + 2 * (size_t)c->count, sizeof *owners);
+    if (!fds || !owners || !begin(c, setup)) pp_child_exit(1);
+    struct pp_start *start = &c->shared->starts[PP_CARRIER];
+    atomic_store_explicit(&start->ready, 1, memory_order_relaxed);
+    make_parker(c);
+    live(c, fds, owners);
+}

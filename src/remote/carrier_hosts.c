@@ -1,0 +1,494 @@
+/* The hosts of a carrier: launched, greeted, ready, lost, refused; see carrier.h.
+ *
+ *     AWAY --launched--> LAUNCHED --greeting, SETUP--> GREETED --READY--> READY --END--> ENDING
+ *      ^                    |                             |                 |
+ *      |  lost: after 1, 2, 4 … 60 s, while there is work |                 |
+ *      +--------------------+-----------------------------+-----------------+---refused---> UNFIT */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/sys.h"
+#include "base/text.h"
+#include "remote/carry.h"
+#include "shared/ring.h"
+#include "worker/child.h"
+
+#define LAUNCHING_MOST 8U       /* hosts between their launch and their greeting */
+#define AGAIN_MOST 60U          /* s from a loss to the next launch */
+#define LONG_NS 10000000000U    /* a host that was up for so long has no failures in a row */
+#define END_NS 20000000U        /* how long a launcher may take to end once its output has */
+#define PATIENCE_MS 10000U      /* that finalizers have in the end */
+#define CREDIT ((size_t)1 << 20)
+#define CREDIT_OF_HYDRA ((size_t)64 << 10) /* which aborts the job when more waits */
+#define ANSWER_LEAST ((size_t)64 << 10)
+#define READS_MOST 64           /* of one host before others get their turn */
+#define SECOND 1000000000U
+
+/* ---- what is told */
+
+static void tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state, const char *reason) {
+    struct pp_carried *carried = c->shared->carried;
+    struct pp_host_state *seen = &carried->hosts[host->number];
+    uint64_t tail = atomic_load_explicit(&carried->notices_tail, memory_order_relaxed);
+    struct pp_host_notice *notice = &carried->notices[tail % PP_HOST_NOTICES];
+    *notice = (struct pp_host_notice){.host = host->number, .state = state, .cpus = host->cpus};
+    pp_text_readable(notice->reason, reason, sizeof notice->reason);
+    atomic_store_explicit(&seen->cpus, host->cpus, memory_order_relaxed);
+    atomic_store_explicit(&seen->running, 0, memory_order_relaxed);
+    atomic_store_explicit(&seen->state, state, memory_order_release);
+    /* Release: pairs with the acquire in read_notice(), hosted.c. */
+    atomic_store_explicit(&carried->notices_tail, tail + 1, memory_order_release);
+    if (c->setup->is_told || state == POOL_HOST_UP) return;
+    char line[2 * PP_HOST_REASON];
+    int size = snprintf(line, sizeof line, "parpool: %s: %s\n", host->entry->name, notice->reason);
+    if (size > 0) pp_output_add(c, NULL, 2, (const unsigned char *)line, strlen(line));
+}
+
+void pp_host_text(const struct pp_far_host *host, char *room, const char *text, size_t size, int error) {
+    char readable[PP_MESSAGE] = "";
+    char copy[PP_MESSAGE] = "";
+    memcpy(copy, text, size < sizeof copy ? size : sizeof copy - 1);
+    pp_text_readable(readable, copy, sizeof readable);
+    memset(room, 0, PP_MESSAGE);
+    snprintf(room, PP_MESSAGE, "on %.80s: %.160s", host->entry->name, readable[0] ? readable : pool_strerror(error));
+}
+
+void pp_host_lost_text(const struct pp_far_host *host, char *room) {
+    memset(room, 0, PP_MESSAGE);
+    snprintf(room, PP_MESSAGE, "was running on %.60s when that host was lost (%.80s); set retries to have it run again",
+             host->entry->name, host->wire.reason);
+}
+
+/* ---- ends */
+
+static void close_host(struct pp_carrier *c, struct pp_far_host *host) {
+    bool was_launching = host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED;
+    if (was_launching) c->launching--;
+    if (host->phase == PP_HOST_READY || host->phase == PP_HOST_ENDING) c->up--;
+    pp_launch_signal(&host->launch, SIGKILL);
+    pp_launch_close(&host->launch);
+    pp_wire_end(&host->wire);
+    pp_release(host->functions);
+    pp_release(host->contexts);
+    host->functions = NULL;
+    host->contexts = NULL;
+    memset(host->jobs, 0, sizeof host->jobs);
+    host->contexts_free = 0;
+    host->dirty = false;
+    host->last = host->leave = host->leave_said = 0;
+    host->tasks = host->items = (struct pp_far_pace){0};
+}
+
+static void refuse(struct pp_carrier *c, struct pp_far_host *host, const char *format, ...) {
+    char reason[PP_HOST_REASON];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, sizeof reason, format, arguments);
+    va_end(arguments);
+    close_host(c, host);
+    host->phase = PP_HOST_UNFIT;
+    tell(c, host, POOL_HOST_REFUSED, reason);
+}
+
+/* How the launcher has ended, once its output has; it is given a moment for that. */
+static bool has_ended(struct pp_far_host *host, char *how, size_t room) {
+    uint64_t until = pp_now() + END_NS;
+    while (!pp_launch_has_ended(&host->launch, how, room)) {
+        if (host->launch.pid == 0 || pp_now() >= until) return false;
+        pp_poll(NULL, 0, pp_now() + SECOND / 1000);
+    }
+    return true;
+}
+
+static void say_noise(const struct pp_far_host *host, char *text, size_t room) {
+    char noise[sizeof host->wire.noise + 1] = "", readable[160];
+    memcpy(noise, host->wire.noise, host->wire.noise_size);
+    pp_text_readable(readable, noise, sizeof readable);
+    text[0] = '\0';
+    if (readable[0]) snprintf(text, room, ": it said \"%.120s\"", readable);
+}
+
+static void lost_again_at(struct pp_far_host *host, uint64_t now) {
+    unsigned pause = 1;
+    for (unsigned i = 0; i < host->failures && pause < AGAIN_MOST; i++) pause *= 2;
+    host->failures++;
+    host->at = now + (uint64_t)(pause < AGAIN_MOST ? pause : AGAIN_MOST) * SECOND;
+}
+
+/* It has not become ready. */
+static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const char *why) {
+    char how[64] = "", noise[160], reason[PP_HOST_REASON];
+    bool ended = has_ended(host, how, sizeof how), heard = host->heard;
+    say_noise(host, noise, sizeof noise);
+    if (strcmp(how, "ended with 127") == 0) {
+        refuse(c, host, "no such program there: put it at the same path, or set ship (the launcher %s%s)", how, noise);
+        return;
+    }
+    if (strcmp(how, "ended with 126") == 0) {
+        refuse(c, host, "the program cannot be started there (the launcher %s%s)", how, noise);
+        return;
+    }
+    if (ended) snprintf(reason, sizeof reason, "the launcher %s before the greeting%s", how, noise);
+    else snprintf(reason, sizeof reason, "%s%s", why, noise);
+    close_host(c, host);
+    host->phase = PP_HOST_AWAY;
+    bool once_more = !heard && host->failures == 0; /* a connection that was refused for a moment */
+    lost_again_at(host, pp_now());
+    if (!once_more) tell(c, host, POOL_HOST_LOST, reason);
+}
+
+void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
+    if (host->phase == PP_HOST_AWAY || host->phase == PP_HOST_UNFIT) return;
+    if (host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED) {
+        start_failed(c, host, host->wire.reason[0] ? host->wire.reason : "its launcher has closed its output");
+        return;
+    }
+    uint64_t now = pp_now(), sent = host->sent, begun = host->begun;
+    bool ending = host->phase == PP_HOST_ENDING;
+    char reason[PP_HOST_REASON];
+    snprintf(reason, sizeof reason,
+             "lost after %llu s: %.100s; %llu tasks or items were there: %llu go elsewhere, %llu had begun",
+             (unsigned long long)((now - host->up_at) / SECOND), host->wire.reason, (unsigned long long)(sent + begun),
+             (unsigned long long)sent, (unsigned long long)begun);
+    for (uint32_t i = 0; i < host->room; i++) {
+        struct pp_errand *errand = &host->errands[i];
+        if (errand->id == 0) continue;
+        if (errand->parcel) pp_chunk_host_lost(c, host, errand);
+        else if (errand->ticket) pp_task_host_lost(c, host, errand);
+        pp_errand_end(host, errand);
+    }
+    if (now - host->up_at > LONG_NS) host->failures = 0;
+    close_host(c, host);
+    host->phase = PP_HOST_AWAY;
+    lost_again_at(host, now);
+    if (!ending) tell(c, host, POOL_HOST_LOST, reason);
+    if (c->up == 0) pp_tasks_give_back(c);
+}
+
+/* ---- beginnings */
+
+bool pp_host_send(struct pp_far_host *host, uint16_t kind, uint64_t id, const struct iovec *parts, int count) {
+    host->dirty = true;
+    if (pp_wire_send(&host->wire, kind, id, parts, count)) return true;
+    pp_wire_lose(&host->wire, "no memory for what is to be sent");
+    return false;
+}
+
+bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint32_t number, const void *function) {
+    (void)c;
+    unsigned char *known = &host->functions[number / 8];
+    if (*known >> number % 8 & 1) return true;
+    struct pp_module module;
+    struct pp_function_message m = {.module = ""};
+    if (!pp_refer(function, &m.function)) return false;
+    if (pp_module_find(function, &module)) {
+        const char *name = strrchr(module.path, '/');
+        m.module = name ? name + 1 : module.path;
+        m.module_size = strlen(m.module);
+    }
+    unsigned char fixed[PP_FIXED_MOST];
+    struct iovec parts[] = {{fixed, pp_put_function(fixed, &m)}, {(void *)(uintptr_t)m.module, m.module_size}};
+    *known |= (unsigned char)(1U << number % 8);
+    return pp_host_send(host, PP_SAY_FUNCTION, number, parts, 2);
+}
+
+static void launch(struct pp_carrier *c, struct pp_far_host *host, uint64_t now) {
+    char why[PP_HOST_REASON] = "";
+    int error = pp_launch_start(&c->setup->launch, host->entry, &host->launch, why, sizeof why);
+    if (error == POOL_EINVAL) {
+        host->phase = PP_HOST_UNFIT;
+        tell(c, host, POOL_HOST_REFUSED, why);
+        return;
+    }
+    if (error) {
+        lost_again_at(host, now);
+        tell(c, host, POOL_HOST_LOST, why);
+        return;
+    }
+    const char *launcher = c->setup->launch.launcher;
+    bool is_hydra = !host->entry->local && launcher && (strstr(launcher, "mpiexec") || strstr(launcher, "hydra"));
+    struct pp_wire_limits limits = {.silence = c->setup->silence, .credit = is_hydra ? CREDIT_OF_HYDRA : CREDIT,
+                                    .most = ANSWER_LEAST};
+    pp_wire_begin(&host->wire, host->launch.out, host->launch.in, &limits, true);
+    host->phase = PP_HOST_LAUNCHED;
+    host->heard = false;
+    host->cpus = 0;
+    host->at = now + c->setup->start * PP_NS_PER_MS;
+    c->launching++;
+}
+
+static bool there_is_work(const struct pp_carrier *c) {
+    if (c->waiting_count > 0 || c->job.plan || !pp_ring_is_empty(c->shared)) return true;
+    for (uint32_t i = 0; i < PP_JOB_TABLE; i++)
+        if (atomic_load_explicit(&c->shared->job_table[i], memory_order_relaxed)) return true;
+    return false;
+}
+
+static void send_setup(struct pp_carrier *c, struct pp_far_host *host) {
+    unsigned char fixed[PP_FIXED_MOST];
+    struct pp_setup message = c->message;
+    if (host->entry->cpus > 0) message.workers = (uint32_t)host->entry->cpus;
+    struct iovec part = {fixed, pp_put_setup(fixed, &message)};
+    pp_host_send(host, PP_SAY_SETUP, 0, &part, 1);
+    host->phase = PP_HOST_GREETED;
+}
+
+static void greet(struct pp_carrier *c, struct pp_far_host *host) {
+    struct pp_greeting g;
+    if (pp_wire_greeting(&host->wire, &g) != 1) return;
+    if (g.protocol != PP_PROTOCOL)
+        refuse(c, host, "speaks protocol %u, this program %d: another version of libparpool", (unsigned)g.protocol,
+               PP_PROTOCOL);
+    else if (strcmp(g.build, c->build) != 0)
+        refuse(c, host, "runs another build of the program (build %.16s, here %.16s): copy this one there, or set ship",
+               g.build, c->build);
+    else if (g.pointer_size != sizeof(void *) || !g.is_little_endian)
+        refuse(c, host, "is a machine of another kind: its pointers have %u bytes", (unsigned)g.pointer_size);
+    else
+        send_setup(c, host);
+}
+
+static void become_ready(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
+    struct pp_ready ready;
+    if (host->phase != PP_HOST_GREETED || !pp_get_ready(message->data, message->size, &ready) || ready.workers == 0 ||
+        ready.workers > PP_HOSTS_MOST) {
+        pp_wire_lose(&host->wire, "it sent what it must not send: READY");
+        return;
+    }
+    host->functions = pp_zalloc(1, PP_FAR_NUMBERS / 8);
+    host->contexts = pp_zalloc(PP_TASK_CONTEXTS, sizeof *host->contexts);
+    if (!host->functions || !host->contexts) {
+        pp_wire_lose(&host->wire, "no memory here");
+        return;
+    }
+    while (host->contexts_free < PP_TASK_CONTEXTS) { /* the lowest numbers are those of jobs' contexts */
+        host->contexts[host->contexts_free] = (uint16_t)(PP_JOBS_KNOWN + 1 + host->contexts_free);
+        host->contexts_free++;
+    }
+    host->cpus = ready.workers;
+    host->phase = PP_HOST_READY;
+    host->up_at = pp_now();
+    c->launching--;
+    c->up++;
+    tell(c, host, POOL_HOST_UP, "");
+}
+
+/* ---- what a host says */
+
+static void is_broken(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
+    struct pp_failure_message failure;
+    char text[PP_MESSAGE], reason[sizeof host->wire.reason];
+    if (!pp_get_failure(message->data, message->size, &failure)) return;
+    pp_host_text(host, text, failure.text, failure.text_size, failure.error);
+    snprintf(reason, sizeof reason, "its pool is broken (%s: %.100s); it is not used again",
+             pool_error_name(failure.error), text);
+    if (host->phase == PP_HOST_GREETED) {
+        refuse(c, host, "%s", reason);
+        return;
+    }
+    pp_wire_lose(&host->wire, reason);
+    pp_host_lost(c, host);
+    host->phase = PP_HOST_UNFIT;
+    tell(c, host, POOL_HOST_REFUSED, reason);
+}
+
+static void note_stats(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
+    struct pp_stats_message stats;
+    if (!pp_get_stats(message->data, message->size, &stats)) return;
+    atomic_store_explicit(&c->shared->carried->hosts[host->number].busy, stats.busy, memory_order_relaxed);
+}
+
+/* An answer to an errand, or a part of one. Returns false if it cannot be. */
+static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *m) {
+    struct pp_errand *errand = pp_errand_find(host, m->id);
+    struct pp_failure_message failure;
+    struct pp_items_message items;
+    bool is_failure = m->kind == PP_SAY_FAILED || m->kind == PP_SAY_ITEM_FAILED;
+    if (!errand || (is_failure && !pp_get_failure(m->data, m->size, &failure))) return false;
+    if (errand->state == PP_ERRAND_SENT && m->kind != PP_SAY_FAILED) return false; /* it had no leave */
+    bool is_chunk = errand->ticket == 0, counts = errand->state < PP_ERRAND_FORGOTTEN;
+    if (m->kind == PP_SAY_ITEMS || m->kind == PP_SAY_ITEM_FAILED) {
+        if (!is_chunk || (m->kind == PP_SAY_ITEMS && !pp_get_items(m->data, m->size, &items))) return false;
+        if (!counts) return true;
+        if (m->kind == PP_SAY_ITEMS) pp_chunk_items(c, host, errand, &items);
+        else pp_chunk_item_failed(c, host, errand, &failure);
+        return !host->wire.lost;
+    }
+    if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
+    else if (counts && is_failure) pp_task_failed(c, host, errand, &failure);
+    else if (counts) pp_task_done(c, host, errand, m);
+    if (host->wire.lost) return false;
+    pp_errand_end(host, errand);
+    return true;
+}
+
+static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *m) {
+    bool is_ready = host->phase == PP_HOST_READY || host->phase == PP_HOST_ENDING;
+    switch (m->kind) {
+    case PP_SAY_READY: become_ready(c, host, m); return;
+    case PP_SAY_BROKEN: is_broken(c, host, m); return;
+    case PP_SAY_OUTPUT: pp_output_add(c, host, m->id, m->data, m->size); return;
+    case PP_SAY_CPUS:
+        if (is_ready && m->id > 0 && m->id <= PP_HOSTS_MOST) host->cpus = (uint32_t)m->id;
+        return;
+    case PP_SAY_STATS: note_stats(c, host, m); return;
+    case PP_SAY_DONE:
+    case PP_SAY_FAILED:
+    case PP_SAY_ITEMS:
+    case PP_SAY_ITEM_FAILED:
+        if (is_ready && take_answer(c, host, m)) return;
+        pp_wire_lose(&host->wire, "it sent an answer to nothing that it was asked, or that no reader understands");
+        return;
+    default: pp_wire_lose(&host->wire, "it sent a message of an unknown kind");
+    }
+}
+
+void pp_host_read(struct pp_carrier *c, struct pp_far_host *host) {
+    struct pp_message message;
+    for (int i = 0, got = 1; i < READS_MOST && got > 0; i++) {
+        got = pp_wire_read(&host->wire);
+        host->heard |= got > 0;
+        if (host->phase == PP_HOST_LAUNCHED) greet(c, host);
+        if (host->phase == PP_HOST_UNFIT) return;
+        while (host->phase > PP_HOST_LAUNCHED && host->phase < PP_HOST_UNFIT && pp_wire_next(&host->wire, &message))
+            take(c, host, &message);
+        if (host->phase == PP_HOST_UNFIT) return;
+    }
+    if (host->wire.lost) pp_host_lost(c, host);
+}
+
+void pp_host_write(struct pp_carrier *c, struct pp_far_host *host) {
+    host->dirty = false;
+    if (host->launch.in < 0) return;
+    if (host->launch.program >= 0 && !pp_launch_ship(&host->launch))
+        pp_wire_lose(&host->wire, "it did not take the program");
+    if (host->launch.program >= 0 && !host->wire.lost) return;
+    if (!host->wire.lost && host->phase > PP_HOST_LAUNCHED) pp_wire_write(&host->wire);
+    if (host->wire.lost) pp_host_lost(c, host);
+}
+
+/* ---- looks */
+
+static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t now) {
+    char how[64];
+    bool lost = false;
+    if (host->phase == PP_HOST_UNFIT || host->phase == PP_HOST_AWAY) {
+        if (host->launch.pid && !pp_launch_has_ended(&host->launch, how, sizeof how)) return now + SECOND / 50;
+        if (host->phase == PP_HOST_UNFIT) return UINT64_MAX;
+        if (now < host->at) return host->at;
+        if (c->launching >= LAUNCHING_MOST) return UINT64_MAX; /* until one of them is ready or lost */
+        if (host->failures > 0 && !there_is_work(c)) return UINT64_MAX;
+        launch(c, host, now);
+        return host->at;
+    }
+    if (host->phase <= PP_HOST_GREETED && now >= host->at) {
+        char why[80];
+        snprintf(why, sizeof why, host->phase == PP_HOST_LAUNCHED
+                                      ? "no greeting in %llu s: does main() call pool_serve()?"
+                                      : "its pool was not ready in %llu s",
+                 (unsigned long long)(c->setup->start / 1000));
+        start_failed(c, host, why);
+        return host->at;
+    }
+    if (host->phase == PP_HOST_LAUNCHED) return host->at;
+    uint64_t next = pp_wire_tick(&host->wire, now, &lost);
+    host->dirty = true;
+    if (lost || host->wire.lost) pp_host_lost(c, host);
+    return next;
+}
+
+/* Whether nothing can be expected of any host any more. */
+static bool is_hopeless(const struct pp_carrier *c) {
+    for (uint32_t h = 0; h < c->count; h++)
+        if (c->hosts[h].phase != PP_HOST_UNFIT) return false;
+    return true;
+}
+
+uint64_t pp_hosts_look(struct pp_carrier *c, uint64_t now) {
+    if (now < c->ticks_at && c->launching == 0) return c->ticks_at;
+    uint64_t next = now + SECOND / 2;
+    for (uint32_t h = 0; h < c->count; h++) {
+        uint64_t at = look_at(c, &c->hosts[h], now);
+        if (at < next) next = at;
+    }
+    if (is_hopeless(c)) {
+        pp_outputs_write(c);
+        pp_set_retired(&c->claimer, PP_RETIRED, now);
+        pp_child_exit(PP_CARRIER_HOPELESS);
+    }
+    c->ticks_at = next;
+    return next;
+}
+
+static bool make_setup(struct pp_carrier *c) {
+    const struct pool_options *o = c->options;
+    struct pp_setup *m = &c->message;
+    *m = (struct pp_setup){.silence = (uint32_t)c->setup->silence,
+                           .max_tasks_per_worker = o->max_tasks_per_worker,
+                           .idle_timeout = (uint32_t)o->idle_timeout,
+                           .arena_size = 0,
+                           .memory_limit = o->memory_limit,
+                           .memory_soft_limit = o->memory_soft_limit,
+                           .min_free_memory = o->min_free_memory,
+                           .stack_size = o->stack_size,
+                           .max_load = o->max_load,
+                           .pin = o->pin,
+                           .lazy = o->lazy,
+                           .keep_oom_score = o->keep_oom_score,
+                           .keep_children = o->keep_children,
+                           .fresh_after_failure = o->fresh_after_failure,
+                           .carries_output = true};
+    const void *initializer, *finalizer;
+    memcpy(&initializer, &o->initializer, sizeof initializer);
+    memcpy(&finalizer, &o->finalizer, sizeof finalizer);
+    return pp_refer(initializer, &m->initializer) && pp_refer(finalizer, &m->finalizer) &&
+           pp_refer(o->initializer_arg, &m->initializer_arg) && pp_refer(o->finalizer_arg, &m->finalizer_arg);
+}
+
+bool pp_hosts_make(struct pp_carrier *c) {
+    c->hosts = pp_zalloc(c->count, sizeof *c->hosts);
+    if (!c->hosts || !make_setup(c)) return false;
+    pp_program_build(c->build);
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        host->entry = &c->setup->hosts.list[h];
+        host->number = h;
+        host->launch = (struct pp_launch){.in = -1, .out = -1, .program = -1};
+        atomic_store_explicit(&c->shared->carried->hosts[h].state, 0, memory_order_relaxed);
+        atomic_store_explicit(&c->shared->carried->hosts[h].running, 0, memory_order_relaxed);
+    }
+    return true;
+}
+
+void pp_hosts_end(struct pp_carrier *c) {
+    unsigned char fixed[PP_FIXED_MOST];
+    struct iovec part = {fixed, pp_put_end(fixed, &(struct pp_end_message){.patience = PATIENCE_MS})};
+    uint64_t until = pp_now() + (uint64_t)(PATIENCE_MS + 1000) * PP_NS_PER_MS;
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        if (host->phase == PP_HOST_READY) {
+            pp_host_send(host, PP_SAY_END, 0, &part, 1);
+            host->phase = PP_HOST_ENDING;
+            pp_host_write(c, host);
+        } else if (host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED) {
+            close_host(c, host);
+            host->phase = PP_HOST_UNFIT;
+        }
+    }
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        while (host->phase == PP_HOST_ENDING && pp_now() < until) {
+            atomic_fetch_add_explicit(&c->shared->carried->beat, 1, memory_order_relaxed);
+            struct pollfd fd = {.fd = host->launch.out, .events = POLLIN};
+            if (pp_poll(&fd, 1, pp_now() + SECOND / 10) > 0) pp_host_read(c, host);
+            else if (pp_wire_may_write(&host->wire)) pp_host_write(c, host);
+            pp_outputs_write(c);
+        }
+        if (host->phase == PP_HOST_ENDING) close_host(c, host);
+    }
+}

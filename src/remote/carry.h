@@ -1,0 +1,234 @@
+/* The carrier as its own files see it: carrier (its loop), carrier_hosts, carrier_tasks, carrier_jobs, carrier_output;
+ * see carrier.h.
+ *
+ * An errand is a task or a chunk that was sent to a host. A chunk's data are a parcel. Until the host has leave to
+ * begin it, an errand costs nothing if the host is lost.
+ *
+ * Invariant: that of carrier.h. Only the carrier's first thread reads or writes what is here, save struct pp_parker.
+ * Where a host has sent what it must not send, its wire is lost, and with it the host. */
+#ifndef PP_CARRY_H
+#define PP_CARRY_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/backoff.h"
+#include "remote/carrier.h"
+#include "remote/message.h"
+#include "remote/wire.h"
+#include "shared/carried.h"
+#include "worker/claim.h"
+
+#define PP_NS_PER_MS 1000000U
+#define PP_JOBS_KNOWN 16       /* jobs of which a host has been told and not all is answered */
+#define PP_TASK_CONTEXTS 4096U /* contexts of tasks that a host has at a time */
+
+struct pp_parcel {
+    struct pp_chunk chunk;
+    uint32_t count, left;  /* items; of them, those without an outcome */
+    bool judged;           /* the plan's `failed` is valid for its items: some have failed */
+    bool *told;            /* [count] whether the item has its outcome */
+    struct pp_parcel *next; /* that waits for a host */
+};
+
+enum pp_errand_state {
+    PP_ERRAND_SENT,  /* without leave */
+    PP_ERRAND_BEGUN, /* with leave */
+    PP_ERRAND_FORGOTTEN, PP_ERRAND_KILLED /* the same two, but nothing waits for its outcome */
+};
+
+struct pp_errand {
+    uint64_t id;     /* at the host; 0: not in use */
+    uint64_t ticket; /* of the task; 0: it is a chunk */
+    struct pp_parcel *parcel;
+    uint32_t items;  /* 1 for a task */
+    uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
+    uint16_t context; /* number of the task's own context; 0: none */
+    uint8_t job;      /* place in `jobs` of a chunk's */
+    uint8_t state;
+};
+
+/* What a host has been told of a job. */
+struct pp_far_job {
+    uint64_t ticket; /* 0: not in use */
+    uint32_t out;    /* chunks of it that are not answered */
+    bool has_context, over;
+};
+
+/* How fast a host is. */
+struct pp_far_pace {
+    double rate;    /* items per ns, as last measured */
+    uint64_t since; /* ns; begin of the present measurement */
+    uint64_t ended; /* items since then */
+};
+
+enum pp_host_phase { PP_HOST_AWAY, PP_HOST_LAUNCHED, PP_HOST_GREETED, PP_HOST_READY, PP_HOST_ENDING, PP_HOST_UNFIT };
+
+struct pp_far_host {
+    const struct pp_host_entry *entry;
+    uint32_t number;
+    enum pp_host_phase phase;
+    struct pp_launch launch;
+    struct pp_wire wire;
+    uint64_t at;        /* ns; AWAY: when to launch it; LAUNCHED, GREETED: when it must be ready */
+    uint64_t tick_at;   /* ns */
+    uint64_t up_at;     /* ns; when it became ready */
+    unsigned failures;  /* in a row */
+    bool heard;         /* it has sent any byte since it was launched */
+    bool dirty;         /* something waits to be written */
+    uint32_t cpus;
+    /* Errands. */
+    struct pp_errand *errands;
+    uint32_t *buckets;
+    uint32_t room, free; /* places; the first that is free: 1 + its place */
+    uint64_t last, leave, leave_said; /* ids: the last sent; up to which leave was given; and told */
+    uint64_t sent, begun;             /* items without and with leave that are not answered */
+    struct pp_far_pace tasks, items;
+    uint64_t ran; /* tasks and items, ever */
+    /* What it has been told. */
+    unsigned char *functions; /* a bit a number */
+    struct pp_far_job jobs[PP_JOBS_KNOWN];
+    uint16_t *contexts; /* a stack of free numbers of tasks' contexts */
+    uint32_t contexts_free;
+};
+
+/* A function of the program, as nodes find it. */
+struct pp_far_function {
+    const void *address;
+    uint32_t number; /* 0: it cannot travel */
+};
+
+/* The thread that sleeps as a worker does, and nudges the carrier when it is woken. */
+struct pp_parker {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t asked_now;
+    bool asked;     /* under the lock */
+    bool is_there;
+    _Atomic uint64_t tail, jobs; /* what the carrier has seen of the ring and the job table */
+};
+
+/* The job that the carrier is in. */
+struct pp_carried_job {
+    const struct pp_job_plan *plan; /* NULL: none */
+    uint64_t ticket;
+    uint32_t entry;
+    uint64_t visit;
+    uint32_t function;
+    uint32_t out;                /* parcels that hosts have */
+    struct pp_parcel *waiting;   /* that a lost host had not begun */
+    uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing is left, or that cannot travel */
+    uint64_t seen[PP_JOB_TABLE], seen_at[PP_JOB_TABLE]; /* ticket in each entry, and since when (ns) */
+};
+
+struct pp_carrier {
+    struct pp_claimer claimer;
+    struct pp_shared *shared;
+    const struct pool_options *options;
+    const struct pp_carrier_setup *setup;
+    int task_pipe, bell, nudge, nudge_end; /* nudge: read end */
+    struct pp_far_host *hosts;
+    uint32_t count, up, launching; /* hosts: all; ready; between launch and READY */
+    struct pp_setup message;       /* SETUP, the same for all */
+    char build[2 * PP_MODULE_ID + 1];
+    struct pp_far_function *functions; /* a table by hash */
+    uint32_t function_count;
+    uint64_t *waiting; /* tickets that a lost host had not begun */
+    size_t waiting_count, waiting_room;
+    struct pp_carried_job job;
+    struct pp_parker parker;
+    struct pp_backoff looks;
+    bool must_ring, nudged, closing;
+    uint64_t offered_at; /* ns; when tickets were last offered to workers of this host */
+    uint64_t ticks_at;   /* ns; when a wire must be looked after next */
+    unsigned char *piece; /* room for what is put together */
+    size_t piece_room;
+    struct pp_far_output *outputs; /* [2] */
+};
+
+/* ---- carrier.c */
+
+/* Room of so many bytes, until the next call; NULL: there is no memory. */
+unsigned char *pp_carrier_room(struct pp_carrier *c, size_t size);
+/* The number of the function, by which hosts know it; 0: it cannot travel. */
+uint32_t pp_carrier_function(struct pp_carrier *c, const void *function);
+
+/* ---- carrier_hosts.c */
+
+bool pp_hosts_make(struct pp_carrier *c);
+/* Launches what is due, and gives up what is late. Returns when to look again, ns. */
+uint64_t pp_hosts_look(struct pp_carrier *c, uint64_t now);
+/* The host's descriptors are ready to be read, or written. */
+void pp_host_read(struct pp_carrier *c, struct pp_far_host *host);
+void pp_host_write(struct pp_carrier *c, struct pp_far_host *host);
+/* The host is lost, for the reason that its wire has. */
+void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host);
+/* Ends the nodes, and waits until they have gone, but not for long. */
+void pp_hosts_end(struct pp_carrier *c);
+/* Whether it takes work. */
+static inline bool pp_host_is_up(const struct pp_far_host *host) {
+    return host->phase == PP_HOST_READY && !host->wire.lost;
+}
+/* Sends a message; without memory, the host is lost. */
+bool pp_host_send(struct pp_far_host *host, uint16_t kind, uint64_t id, const struct iovec *parts, int count);
+/* Tells the host of the function, if it does not know it. */
+bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint32_t number, const void *function);
+/* The text of a failure there: "on w2: …". room: PP_MESSAGE bytes. */
+void pp_host_text(const struct pp_far_host *host, char *room, const char *text, size_t size, int error);
+void pp_host_lost_text(const struct pp_far_host *host, char *room);
+
+/* ---- carrier_tasks.c: errands, and tasks */
+
+struct pp_errand *pp_errand_new(struct pp_far_host *host, uint32_t items);
+struct pp_errand *pp_errand_find(const struct pp_far_host *host, uint64_t id);
+/* It was answered. */
+void pp_errand_end(struct pp_far_host *host, struct pp_errand *errand);
+/* The host that has least to do for its CPUs and may have more of this kind; NULL: none. */
+struct pp_far_host *pp_host_for(struct pp_carrier *c, bool items);
+/* How much a host may have with and without leave. */
+uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace *pace);
+void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
+/* Gives hosts leave to begin what they have. */
+void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
+/* Takes tickets while hosts can have more. Returns whether it took any. */
+bool pp_tasks_take(struct pp_carrier *c);
+void pp_task_done(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
+                  const struct pp_message *message);
+void pp_task_failed(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
+                    const struct pp_failure_message *failure);
+void pp_task_host_lost(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand);
+/* Something was killed: finds it. */
+void pp_tasks_look_for_killed(struct pp_carrier *c);
+/* Lets workers of this host that have nothing to do have what no host has begun. */
+void pp_tasks_offer(struct pp_carrier *c, uint64_t now);
+/* No host is up: the caller gets the tickets back. */
+void pp_tasks_give_back(struct pp_carrier *c);
+
+/* ---- carrier_jobs.c */
+
+/* Looks for jobs, claims chunks of one, leaves it. Returns whether anything has moved. */
+bool pp_jobs_take(struct pp_carrier *c, uint64_t now, uint64_t *look_at);
+void pp_chunk_items(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
+                    const struct pp_items_message *items);
+void pp_chunk_item_failed(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
+                          const struct pp_failure_message *failure);
+/* failure: NULL: the chunk has ended as it should. */
+void pp_chunk_ended(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
+                    const struct pp_failure_message *failure);
+void pp_chunk_host_lost(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand);
+void pp_jobs_look_for_killed(struct pp_carrier *c);
+/* A hash of the job table: it changes if there is another job. */
+uint64_t pp_jobs_seen(const struct pp_shared *shared);
+
+/* ---- carrier_output.c */
+
+bool pp_outputs_make(struct pp_carrier *c);
+/* Lines of tasks for the program's stdout (1) or stderr (2), from this host. */
+void pp_output_add(struct pp_carrier *c, const struct pp_far_host *host, uint64_t which, const unsigned char *text,
+                   size_t size);
+/* Writes what can be written without waiting. Returns whether something is left. */
+bool pp_outputs_write(struct pp_carrier *c);
+
+#endif

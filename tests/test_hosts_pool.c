@@ -1,0 +1,292 @@
+/* Pools with hosts beside this one. The hosts are nodes on this machine, local:N, which need no launcher: this program
+ * once more, which serves. Tasks tell by an environment variable where they run. What they pass to the test, beside
+ * their results, goes through files, since nodes share no memory with it. */
+#include <signal.h>
+
+#include "support.h"
+
+static struct pool *hosted(int workers, const char *hosts, int least) {
+    struct pool_options options = test_options(workers);
+    options.hosts = hosts;
+    options.host_min = least;
+    options.host_start = PATIENCE;
+    return pool_from(&options);
+}
+
+/* ---- tasks */
+
+struct where {
+    int there;
+    pid_t pid;
+    size_t index;
+    uint64_t seed;
+};
+
+static int node; /* whether this process is a node, or was forked by one */
+
+static int is_there(void) {
+    return node;
+}
+
+/* in: ms for which it runs. */
+static int where_task(const void *in, void *out) {
+    sleep_ms(*(const int *)in);
+    *(struct where *)out = (struct where){is_there(), getpid(), task_index(), task_seed()};
+    return 0;
+}
+
+static int mixed_task(const void *in, void *out) {
+    uint64_t x = *(const uint64_t *)in;
+    *(uint64_t *)out = scramble(x) ^ task_seed();
+    return 0;
+}
+
+static int failing_task(const void *in, void *out) {
+    (void)out;
+    long x = *(const long *)in;
+    sleep_ms(2);
+    if (x % 3 == 0) return task_fail(7, "no luck with %ld", x);
+    if (x % 3 == 1) abort();
+    return 0;
+}
+
+/* The other of two: dies there, but never here. */
+static int dies_there_task(const void *in, void *out) {
+    sleep_ms(5);
+    if (is_there()) raise(SIGKILL);
+    *(long *)out = *(const long *)in;
+    return 0;
+}
+
+static int forever_there_task(const void *in, void *out) {
+    (void)in, (void)out;
+    for (;;) sleep_ms(1000);
+    return 0;
+}
+
+static int resized_task(const void *in, void *out) {
+    size_t size = *(const size_t *)in;
+    fill(out, size, size);
+    task_resize(size);
+    return 0;
+}
+
+/* ---- tests */
+
+TEST_CASE(tasks_run_here_and_on_hosts) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[60];
+    int ms = 10;
+    for (size_t i = 0; i < COUNT(futures); i++)
+        futures[i] = submit(pool, where_task, &ms, sizeof ms, sizeof(struct where));
+    int there = 0;
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        struct where where;
+        assert_ok(finish(futures[i], &where));
+        there += where.there;
+    }
+    assert_true(there > 0);
+    assert_true(there < (int)COUNT(futures));
+    pool_destroy(pool);
+}
+
+TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
+    struct pool *pool = hosted(1, "local:2 local:1", 2);
+    size_t count = scaled(200000);
+    struct future **futures = calloc(count, sizeof *futures);
+    for (uint64_t i = 0; i < count; i++) {
+        struct pool_task task = {.fn = mixed_task, POOL_IN(&i), .out_size = sizeof i, .seed = i};
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    struct pool *here = pool_of(1);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t got, wanted;
+        assert_ok(finish(futures[i], &got));
+        if (i % 1000) continue;
+        struct future *future;
+        struct pool_task task = {.fn = mixed_task, POOL_IN(&i), .out_size = sizeof i, .seed = i};
+        assert_ok(pool_submit(here, &task, &future));
+        assert_ok(finish(future, &wanted));
+        assert_true(got == wanted);
+    }
+    free(futures);
+    pool_destroy(here);
+    struct pool_worker_stats list[8];
+    struct pool_stats stats = {.list = list, .room = 8};
+    assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.workers, 1);
+    assert_int_equal(stats.listed, 3);
+    assert_true(strcmp(list[0].host, "") == 0);
+    assert_true(strcmp(list[1].host, "local") == 0);
+    assert_true(list[1].tasks + list[2].tasks > 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_map_over_hosts_has_the_results_that_it_has_here) {
+    struct pool *pool = hosted(1, "local:2,local:2", 2), *here = pool_of(2);
+    size_t count = scaled(1000000);
+    uint64_t *in = calloc(count, sizeof *in), *out = calloc(count, sizeof *out), *wanted = calloc(count, sizeof *out);
+    for (size_t i = 0; i < count; i++) in[i] = i;
+    struct pool_job job = {.fn = mixed_task, POOL_IN(in), POOL_OUT(out), .count = count, .seed = 5};
+    for (int round = 0; round < 5; round++) {
+        memset(out, 0, count * sizeof *out);
+        assert_ok(pool_map(pool, &job));
+        job.out = wanted;
+        if (round == 0) assert_ok(pool_map(here, &job));
+        job.out = out;
+        assert_memory_equal(out, wanted, count * sizeof *out);
+    }
+    free(in);
+    free(out);
+    free(wanted);
+    pool_destroy(pool);
+    pool_destroy(here);
+}
+
+TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
+    struct pool *pool = hosted(1, "local:2,local:2", 2);
+    int ms[50];
+    struct where where[COUNT(ms)];
+    for (size_t i = 0; i < COUNT(ms); i++) ms[i] = 20;
+    int64_t began = now_ms();
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = where_task, POOL_IN(ms), POOL_OUT(where), .count = COUNT(ms)}));
+    assert_took(began, 0, 900);
+    int there = 0;
+    for (size_t i = 0; i < COUNT(ms); i++) {
+        assert_true(where[i].index == i);
+        there += where[i].there;
+    }
+    assert_true(there > 10 && there < 50);
+    pool_destroy(pool);
+}
+
+TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[60];
+    for (long i = 0; i < (long)COUNT(futures); i++) futures[i] = submit(pool, failing_task, &i, sizeof i, 0);
+    int there = 0;
+    for (long i = 0; i < (long)COUNT(futures); i++) {
+        struct pool_failure failure;
+        int error = future_get(futures[i], NULL, PATIENCE);
+        assert_code(error, i % 3 == 0 ? POOL_EFAILED : i % 3 == 1 ? POOL_EDIED : 0);
+        assert_ok(future_failure(futures[i], &failure));
+        if (i % 3 == 0) {
+            assert_int_equal(failure.code, 7);
+            assert_contains(failure.message, "no luck with");
+        }
+        if (i % 3 == 1) assert_int_equal(failure.signal, SIGABRT);
+        there += strncmp(failure.message, "on local: ", 10) == 0;
+        future_free(futures[i]);
+    }
+    assert_true(there > 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(failed_items_on_hosts_are_those_that_they_are_here) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    long in[100];
+    int status[COUNT(in)];
+    size_t failed;
+    struct pool_failure failures[COUNT(in)];
+    for (long i = 0; i < (long)COUNT(in); i++) in[i] = i;
+    struct pool_job job = {.fn = failing_task, POOL_IN(in), .count = COUNT(in), .status = status,
+                           .failures = failures, .failures_room = COUNT(in), .failed = &failed};
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    for (int i = 0; i < (int)COUNT(in); i++)
+        assert_code(status[i], i % 3 == 0 ? POOL_EFAILED : i % 3 == 1 ? POOL_EDIED : 0);
+    assert_int_equal(failed, 67);
+    for (size_t i = 0; i < failed; i++) {
+        assert_int_equal(failures[i].code, failures[i].index % 3 == 0 ? 7 : 0);
+        assert_int_equal(failures[i].signal, failures[i].index % 3 == 0 ? 0 : SIGABRT);
+    }
+    pool_destroy(pool);
+}
+
+TEST_CASE(what_dies_on_a_host_is_tried_again) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[30];
+    for (long i = 0; i < (long)COUNT(futures); i++) {
+        struct pool_task task = {.fn = dies_there_task, POOL_IN(&i), .out_size = sizeof i, .retries = 1};
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    for (long i = 0; i < (long)COUNT(futures); i++) {
+        long got;
+        assert_ok(finish(futures[i], &got));
+        assert_true(got == i);
+    }
+    long in[30], out[30];
+    for (long i = 0; i < 30; i++) in[i] = i;
+    struct pool_job job = {.fn = dies_there_task, POOL_IN(in), POOL_OUT(out), .count = 30, .retries = 1};
+    assert_ok(pool_map(pool, &job));
+    assert_memory_equal(in, out, sizeof in);
+    pool_destroy(pool);
+}
+
+TEST_CASE(time_outs_count_on_hosts) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[9];
+    for (size_t i = 0; i < COUNT(futures); i++)
+        assert_ok(pool_submit(pool, &(struct pool_task){.fn = forever_there_task, .timeout = 100}, &futures[i]));
+    for (size_t i = 0; i < COUNT(futures); i++) assert_code(finish(futures[i], NULL), POOL_EDEADLINE);
+    pool_destroy(pool);
+}
+
+TEST_CASE(tasks_on_hosts_are_cancelled_and_killed) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[20];
+    for (size_t i = 0; i < COUNT(futures); i++)
+        assert_ok(pool_submit(pool, &(struct pool_task){.fn = forever_there_task}, &futures[i]));
+    int64_t until = now_ms() + PATIENCE;
+    for (int running = 0; running < 3 && now_ms() < until; sleep_ms(5)) {
+        running = 0;
+        for (size_t i = 0; i < COUNT(futures); i++) running += future_running(futures[i]);
+    }
+    for (size_t i = 0; i < COUNT(futures); i++) assert_ok(future_kill(futures[i]));
+    for (size_t i = 0; i < COUNT(futures); i++) assert_code(finish(futures[i], NULL), POOL_ECANCELLED);
+    struct future *job;
+    assert_ok(pool_map_async(pool, &(struct pool_job){.fn = forever_there_task, .count = 20}, &job));
+    sleep_ms(100);
+    assert_ok(future_kill(job));
+    assert_code(finish(job, NULL), POOL_ECANCELLED);
+    assert_squares_at_once(pool, 100);
+    pool_destroy(pool);
+}
+
+TEST_CASE(results_of_any_size_come_back) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    static const size_t sizes[] = {0, 1, 48, 49, 200, 4096, 5000, 100000, 300000, 3000000};
+    struct future *futures[5 * COUNT(sizes)];
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        struct pool_task task = {.fn = resized_task, POOL_IN(&sizes[i % COUNT(sizes)]), .out_size = 3000000};
+        if (i % 2) task.out_size = sizes[i % COUNT(sizes)] + 1;
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    char *got = malloc(3000000);
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        size_t size = sizes[i % COUNT(sizes)];
+        assert_ok(future_get(futures[i], got, PATIENCE));
+        assert_int_equal(future_size(futures[i]), size);
+        assert_true(filled(got, size, size));
+        future_free(futures[i]);
+    }
+    free(got);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(tasks_run_here_and_on_hosts),
+        TEST(many_short_tasks_have_the_results_that_they_have_here),
+        TEST(a_map_over_hosts_has_the_results_that_it_has_here),
+        TEST(long_items_of_a_map_run_on_all_hosts),
+        TEST(failures_on_hosts_are_those_that_they_are_here),
+        TEST(failed_items_on_hosts_are_those_that_they_are_here),
+        TEST(what_dies_on_a_host_is_tried_again),
+        TEST(time_outs_count_on_hosts),
+        TEST(tasks_on_hosts_are_cancelled_and_killed),
+        TEST(results_of_any_size_come_back),
+    };
+    node = getenv("PARPOOL_NODE") != NULL;
+    if (pool_serve(argc, argv)) return 1;
+    return run_group("hosts_pool", tests, COUNT(tests), argc, argv);
+}
