@@ -451,6 +451,10 @@ TEST_CASE(failures_travel_exactly) {
     give_leave();
     failure = assert_failed(PP_SAY_FAILED, id, POOL_EDIED);
     assert_int_equal(failure.signal, SIGSEGV);
+    if (failure.frame_count > 0) { /* where it crashed is a place that is found here, too */
+        const void *address;
+        assert_true(pp_resolve(&failure.frames[0], true, &address));
+    }
     id = send_plain(define(leave_by_exit), NULL, 0, 0);
     give_leave();
     failure = assert_failed(PP_SAY_FAILED, id, POOL_EDIED);
@@ -618,6 +622,34 @@ TEST_CASE(items_that_fail_or_die_are_told_and_the_others_stand) {
     end_node();
 }
 
+/* Items that die now and then, others that take a while: reports come while rounds follow each other. */
+static int frail_item(const void *in, void *out) {
+    (void)in;
+    sleep_ms(task_index() % 3 ? 1 : 12);
+    if (task_index() % 7 == 5) raise(SIGKILL);
+    *(long *)out = (long)task_index();
+    return 0;
+}
+
+TEST_CASE(no_item_is_reported_twice_or_wrongly_however_many_die) {
+    enum { ITEMS = 60 };
+    start_plain_node();
+    send_job(1, frail_item, 0, sizeof(long), false);
+    for (uint64_t round = 0; round < scaled(10); round++) {
+        memset(&seen, 0, sizeof seen);
+        uint64_t id = send_chunk(1, 0, ITEMS, NULL, 0);
+        give_leave();
+        take_reports(id, SIZE_MAX);
+        assert_true(seen.reports > 2);
+        for (int i = 0; i < ITEMS; i++) {
+            assert_int_equal(seen.count[i], 1);
+            assert_int_equal(seen.error[i], i % 7 == 5 ? POOL_EDIED : 0);
+            assert_true(seen.error[i] || seen.out[i] == i);
+        }
+    }
+    end_node();
+}
+
 TEST_CASE(a_list_names_items_that_are_no_neighbours) {
     unsigned char fixed[PP_FIXED_MOST], list[24];
     struct pp_chunk_message m = {.job = 1, .count = 3, .has_list = true};
@@ -649,6 +681,116 @@ TEST_CASE(a_chunk_is_killed_on_request) {
     say_id(PP_SAY_KILL, id);
     take_reports(id, SIZE_MAX);
     assert_int_equal(seen.count[7], 0);
+    end_node();
+}
+
+static int square_block(const void *in, void *out, size_t count) {
+    const long *x = in;
+    long *y = out;
+    for (size_t i = 0; i < count; i++) {
+        if (x[i] < 0) return 1; /* not even alone */
+        if (x[i] == 77) task_fail_item(i, 7, "seventy-seven");
+        y[i] = x[i] * x[i] + (long)(task_index() + i) * 1000000;
+        if (task_seed_item(i) == 0) return 1;
+    }
+    return 0;
+}
+
+TEST_CASE(a_block_function_is_called_for_the_items_of_a_chunk) {
+    enum { COUNT_OF = 2000 };
+    static long in[COUNT_OF];
+    unsigned char fixed[PP_FIXED_MOST];
+    start_plain_node();
+    for (long i = 0; i < COUNT_OF; i++) in[i] = i == 99 ? -1 : i;
+    struct pp_job_message m = {.function = define((pool_fn *)(pp_function *)square_block), .in_size = sizeof(long),
+                               .out_size = sizeof(long), .failures = 1000, .wants_out = true, .is_block = true};
+    say(PP_SAY_JOB, 1, fixed, pp_put_job(fixed, &m), NULL, 0);
+    memset(&seen, 0, sizeof seen);
+    uint64_t id = send_chunk(1, 500, COUNT_OF, in, sizeof in);
+    give_leave();
+    take_reports(id, SIZE_MAX);
+    for (long i = 0; i < COUNT_OF; i++) {
+        bool fails = i == 77 || i == 99;
+        assert_int_equal(seen.count[i], 1);
+        assert_int_equal(seen.error[i], fails ? POOL_EFAILED : 0);
+        assert_true(fails || seen.out[i] == i * i + (500 + i) * 1000000);
+    }
+    end_node();
+}
+
+/* ---- reductions and results of any size */
+
+static int part_of_item(const void *in, void *out) {
+    long x = *(const long *)in;
+    if (x < 0) return task_fail(9, "item %zu", task_index());
+    *(long *)out = x + (long)task_index() + *(const long *)task_context();
+    return 0;
+}
+
+static int add_parts(void *result, const void *right) {
+    *(long *)result = *(long *)result * 3 + *(const long *)right;
+    return 0;
+}
+
+static void send_reduction(uint32_t number, long context) {
+    unsigned char fixed[PP_FIXED_MOST];
+    say(PP_SAY_CONTEXT, number, NULL, 0, &context, sizeof context);
+    struct pp_job_message m = {.function = define(part_of_item), .in_size = sizeof(long), .out_size = sizeof(long),
+                               .combine = define((pool_fn *)(pp_function *)add_parts), .context = number};
+    say(PP_SAY_JOB, number, fixed, pp_put_job(fixed, &m), NULL, 0);
+}
+
+TEST_CASE(leaves_and_joins_of_a_reduction_are_run) {
+    long items[4] = {5, 6, 7, 8}, expected = 0;
+    unsigned char parts[32];
+    start_plain_node();
+    send_reduction(3, 1000);
+    uint64_t id = send_task((struct pp_task_message){.shape = PP_SHAPE_LEAF, .job = 3, .index = 20, .count = 4,
+                                                     .in_size = sizeof items, .out_size = 8}, items, sizeof items);
+    give_leave();
+    for (long i = 0; i < 4; i++) expected = (i ? expected * 3 : 0) + items[i] + 20 + i + 1000;
+    assert_done(id, &expected, sizeof expected);
+    pp_put_number(parts, 0, 8);
+    pp_put_number(parts, 1, 8);
+    memcpy(parts + 16, (long[]){10, 4}, 16);
+    id = send_task((struct pp_task_message){.shape = PP_SHAPE_JOIN, .job = 3, .index = 22, .input_count = 2,
+                                            .out_size = 8}, parts, sizeof parts);
+    give_leave();
+    assert_done(id, &(long){34}, sizeof(long));
+    items[2] = -1;
+    id = send_task((struct pp_task_message){.shape = PP_SHAPE_LEAF, .job = 3, .index = 20, .count = 4,
+                                            .in_size = sizeof items}, items, sizeof items);
+    give_leave();
+    struct pp_failure_message failure = assert_failed(PP_SAY_FAILED, id, POOL_EFAILED);
+    assert_true(failure.position == 22);
+    assert_int_equal(failure.code, 9);
+    assert_int_equal(strcmp(failure.text, "item 22"), 0);
+    say_id(PP_SAY_END_JOB, 3);
+    say_id(PP_SAY_FORGET_CONTEXT, 3);
+    end_node();
+}
+
+static int make_room(const void *in, void *out) {
+    (void)out;
+    size_t size = (size_t) * (const long *)in;
+    char *room = task_result(size);
+    if (size && !room) return 1;
+    for (size_t i = 0; i < size; i++) room[i] = (char)i;
+    return 0;
+}
+
+TEST_CASE(a_task_may_make_room_for_a_result_of_any_size) {
+    static const long sizes[] = {0, 10, 100000};
+    char bytes[100000];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (char)i;
+    start_plain_node();
+    uint32_t function = define(make_room);
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        uint64_t id = send_task((struct pp_task_message){.function = function, .any_size = true,
+                                                         .in_size = sizeof *sizes}, &sizes[i], sizeof *sizes);
+        give_leave();
+        assert_done(id, bytes, (size_t)sizes[i]);
+    }
     end_node();
 }
 
@@ -819,8 +961,12 @@ int main(int argc, char **argv) {
         TEST(a_chunk_is_run_under_the_names_of_its_items),
         TEST(items_are_reported_as_they_end),
         TEST(items_that_fail_or_die_are_told_and_the_others_stand),
+        TEST(no_item_is_reported_twice_or_wrongly_however_many_die),
         TEST(a_list_names_items_that_are_no_neighbours),
         TEST(a_chunk_is_killed_on_request),
+        TEST(a_block_function_is_called_for_the_items_of_a_chunk),
+        TEST(leaves_and_joins_of_a_reduction_are_run),
+        TEST(a_task_may_make_room_for_a_result_of_any_size),
         TEST(the_end_of_the_connection_ends_all_that_the_node_has_started),
         TEST(a_head_that_reads_no_more_ends_the_node),
         TEST(silence_ends_the_node),

@@ -23,9 +23,11 @@ struct pp_node_function {
     char *why;      /* and this is why; else NULL */
 };
 
-/* A job that the head has announced. */
+/* A job, or a reduction, that the head has announced. */
 struct pp_node_job {
     struct pp_job_message told;
+    struct pp_recipe *recipe; /* in the inputs heap; NULL: it is a job */
+    const char *why;          /* why nothing of the reduction can run here; NULL: it can */
     size_t open; /* tasks and chunks of it */
 };
 
@@ -35,6 +37,7 @@ struct pp_node_chunk {
     const struct pp_node_function *function;
     const void *context;
     size_t count;
+    bool is_listed;         /* its items may be no neighbours */
     char *in;               /* in the inputs heap; NULL: there are no arguments */
     uint64_t *names;        /* likewise: the index of each item */
     char *out;              /* in the arena; NULL: results are not wanted */
@@ -50,7 +53,10 @@ struct pp_node_work {
     struct future *future;       /* of a chunk NULL until it begins */
     struct pp_node_chunk *chunk; /* NULL: it is a task */
     struct pp_node_job *job;     /* NULL: it is of none */
+    uint64_t first, count;       /* items of a leaf; of a join, `first` is what its failure names */
+    struct pp_spot *spot;        /* of a leaf, in the work heap; else NULL */
     bool begun;
+    const char *why;             /* why it cannot run here; NULL: it can */
 };
 
 /* Names that the head has given: [1, count]. */

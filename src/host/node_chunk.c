@@ -41,7 +41,7 @@ struct pp_node_chunk *pp_node_chunk_make(struct pp_node *node, const struct pp_c
         pp_node_refuse(node, "a chunk of another size");
     struct pp_node_chunk *chunk = pp_zalloc(1, sizeof *chunk);
     if (!chunk) return NULL;
-    *chunk = (struct pp_node_chunk){.job = job, .count = m->count};
+    *chunk = (struct pp_node_chunk){.job = job, .count = m->count, .is_listed = m->has_list};
     chunk->function = pp_node_find(node, &node->functions, told->function);
     chunk->context = told->context ? pp_node_find(node, &node->contexts, told->context) : NULL;
     chunk->told = pp_zalloc(chunk->count, 1);
@@ -63,10 +63,13 @@ int pp_node_chunk_begin(struct pp_node *node, struct pp_node_work *work) {
         if (!chunk->out) return POOL_ENOMEM;
     }
     size_t failures = told->failures < chunk->count ? told->failures : chunk->count;
-    struct pool_job job = {.fn = chunk->function->fn, .in = chunk->in, .in_size = chunk->in ? told->in_size : 0,
+    struct pool_job job = {.in = chunk->in, .in_size = chunk->in ? told->in_size : 0,
                            .out = chunk->out, .out_size = told->out_size, .count = chunk->count,
                            .timeout = (int)told->timeout, .cpu_timeout = (int)told->cpu_timeout, .seed = told->seed,
                            .context = chunk->context, .out_sizes = chunk->sizes, .failures_room = failures};
+    if (told->is_block) job.block = (pool_block_fn *)(pp_function *)chunk->function->fn;
+    else job.fn = chunk->function->fn;
+    job.chunk = told->is_block && chunk->is_listed; /* items of one call are neighbours */
     pp_lock(node->pool);
     int error = pp_map_begin(node->pool, &job, &(struct pp_map_setup){.inherited = true, .names = chunk->names,
                                                                       .result_to = &chunk->result}, &work->future);
@@ -103,27 +106,40 @@ static void report_range(struct pp_node *node, const struct pp_node_work *work, 
     pp_release(sizes);
 }
 
-/* Reports each run of items that have succeeded and were not reported. */
-static void report(struct pp_node *node, const struct pp_node_work *work,
-                   bool (*succeeded)(const void *of, size_t item), const void *of) {
+/* Reports each run of items that have succeeded and were not reported. is_open: [count], of a job that runs; NULL: it
+ * has ended. */
+static void report(struct pp_node *node, const struct pp_node_work *work, const unsigned char *outcomes,
+                   const unsigned char *is_open) {
     struct pp_node_chunk *chunk = work->chunk;
-    for (size_t i = 0, end; i < chunk->count; i = end) {
-        for (end = i; end < chunk->count && !chunk->told[end] && succeeded(of, end);) end++;
+    for (size_t i = 0, end; i < chunk->count; i = end > i ? end : i + 1) {
+        for (end = i; end < chunk->count; end++)
+            if (chunk->told[end] || outcomes[end] || (is_open && is_open[end])) break;
         if (end > i) report_range(node, work, i, end - i);
-        else end++;
     }
 }
 
-/* A chunk has so few items that each is a block of its own: so a mark tells of one item. Acquire: pairs with the mark
- * that the worker has written after the result. */
-static bool is_marked(const void *of, size_t item) {
-    const struct pp_job_plan *plan = of;
-    return atomic_load_explicit(&plan->marks[item], memory_order_acquire) == PP_MARK_DONE;
+static void open_ranges(unsigned char *is_open, const struct pp_ranges *ranges) {
+    for (size_t i = 0; i < ranges->count; i++)
+        memset(is_open + ranges->ranges[i].first, 1, (size_t)ranges->ranges[i].count);
 }
 
-static bool has_ended_well(const void *of, size_t item) {
-    const struct pp_job_result *result = of;
-    return result->outcomes[item] == 0;
+/* Which items have no outcome yet: those of this round without a mark, and those that a death has left to the next,
+ * whose blocks are marked all the same. Acquire: pairs with the mark that the worker has written after the results. */
+static void find_open(const struct pp_job *job, unsigned char *is_open) {
+    const struct pp_job_plan *plan = job->plan;
+    for (uint64_t p = 0; p < plan->count; p++)
+        if (atomic_load_explicit(&plan->marks[p / plan->block], memory_order_acquire) != PP_MARK_DONE)
+            is_open[job->index ? job->index[p] : p] = 1;
+    for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) open_ranges(is_open, &job->result.left[kind]);
+}
+
+static void report_so_far(struct pp_node *node, const struct pp_node_work *work) {
+    const struct pp_job *job = work->future->job;
+    unsigned char *is_open = job->work ? pp_zalloc(work->chunk->count, 1) : NULL;
+    if (!is_open) return;
+    find_open(job, is_open);
+    report(node, work, job->result.outcomes, is_open);
+    pp_release(is_open);
 }
 
 /* What was cancelled is not reported: it was not run. */
@@ -140,14 +156,13 @@ static void report_failures(struct pp_node *node, const struct pp_node_work *wor
 }
 
 bool pp_node_chunk_report(struct pp_node *node, const struct pp_node_work *work) {
-    const struct pp_job *job = work->future->job;
     const struct pp_job_result *result = &work->chunk->result;
     if (!pp_future_is_done(work->future)) {
-        if (job->work && !job->index) report(node, work, is_marked, job->plan);
+        report_so_far(node, work);
         return false;
     }
     if (result->outcomes) { /* else the job was not begun */
-        report(node, work, has_ended_well, result);
+        report(node, work, result->outcomes, NULL);
         report_failures(node, work);
     }
     return true;

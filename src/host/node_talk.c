@@ -32,6 +32,11 @@ void pp_node_say_failed(struct pp_node *node, uint16_t kind, uint64_t id, uint64
     struct pp_failure_message m = {.error = failure->error, .code = failure->code, .signal = failure->signal,
                                    .worker = (int32_t)failure->worker, .position = position,
                                    .text_size = strnlen(failure->message, PP_FAR_TEXT - 1)};
+    const size_t most = sizeof failure->frames / sizeof *failure->frames;
+    _Static_assert(sizeof failure->frames / sizeof *failure->frames <= PP_FAR_FRAMES, "all frames travel");
+    while (m.frame_count < most && failure->frames[m.frame_count] &&
+           pp_refer((const void *)failure->frames[m.frame_count], &m.frames[m.frame_count]))
+        m.frame_count++;
     pp_node_say(node, kind, id, fixed, pp_put_failure(fixed, &m), failure->message, m.text_size);
 }
 

@@ -9,6 +9,7 @@
 #include "pool/events.h"
 #include "pool/graph.h"
 #include "pool/submit.h"
+#include "worker/fold.h"
 
 #define BATCH 64               /* answers between two looks at what tasks have printed */
 #define QUEUED_MOST ((size_t)64 << 20) /* bytes that may wait for the head before no more answers are made */
@@ -74,6 +75,25 @@ static void forget_context(struct pp_node *node, uint64_t number) {
     node->contexts.entries[number] = NULL;
 }
 
+/* What the tasks of a reduction are told. */
+static void make_recipe(struct pp_node *node, struct pp_node_job *job) {
+    const struct pp_job_message *m = &job->told;
+    const struct pp_node_function *fn = m->function ? pp_node_find(node, &node->functions, m->function) : NULL;
+    const struct pp_node_function *combine = pp_node_find(node, &node->functions, m->combine);
+    job->why = fn && fn->why ? fn->why : combine->why;
+    pp_lock(node->pool);
+    struct pp_recipe *recipe = job->recipe = pp_heap_alloc(&node->pool->memory.inputs, sizeof *recipe, true);
+    pp_unlock(node->pool);
+    if (!recipe) pp_node_refuse(node, "more reductions than there is memory for");
+    if (m->is_block) recipe->block = (int (*)(const void *, size_t, void *))(pp_function *)fn->fn;
+    else if (fn) recipe->fn = fn->fn;
+    recipe->combine = (int (*)(void *, const void *))(pp_function *)combine->fn;
+    recipe->in_size = (size_t)m->in_size;
+    recipe->out_size = (size_t)m->out_size;
+    recipe->seed = m->seed;
+    recipe->context = m->context ? pp_node_find(node, &node->contexts, m->context) : NULL;
+}
+
 static void take_job(struct pp_node *node, const struct pp_message *message) {
     struct pp_job_message m;
     if (!pp_get_job(message->data, message->size, &m)) pp_node_refuse(node, "a job that is none");
@@ -84,21 +104,39 @@ static void take_job(struct pp_node *node, const struct pp_message *message) {
     struct pp_node_job *job = *entry = pp_zalloc(1, sizeof *job);
     if (!job) pp_node_refuse(node, "more jobs than there is memory for");
     job->told = m;
+    if (m.combine) make_recipe(node, job);
 }
 
 static void end_job(struct pp_node *node, uint64_t number) {
     struct pp_node_job *job = pp_node_find(node, &node->jobs, number);
     if (job->open) pp_node_refuse(node, "the end of a job that runs");
+    pp_lock(node->pool);
+    pp_heap_free(&node->pool->memory.inputs, job->recipe);
+    pp_unlock(node->pool);
     pp_release(job);
     node->jobs.entries[number] = NULL;
 }
 
 /* ---- answers */
 
+/* The item that a leaf was at when it failed. Workers can write there, and one that did not start has not. */
+static uint64_t place_of(const struct pp_node_work *work) {
+    uint64_t at = work->spot ? atomic_load_explicit(&work->spot->at, memory_order_relaxed) : work->first;
+    return work->spot && (at < work->first || at - work->first >= work->count) ? work->first : at;
+}
+
+static void free_spot(struct pp_node *node, struct pp_node_work *work) {
+    if (!work->spot) return;
+    pp_lock(node->pool);
+    pp_heap_free(&node->pool->memory.work, work->spot);
+    pp_unlock(node->pool);
+}
+
+/* Answers the work, and forgets it. failure: NULL: it is done; the result is that of the future, if it has one. */
 static void answer(struct pp_node *node, struct pp_node_work *work, const struct pool_failure *failure) {
     const struct future *future = work->future;
     bool has_result = future && !work->chunk && !failure;
-    if (failure) pp_node_say_failed(node, PP_SAY_FAILED, work->id, 0, failure);
+    if (failure) pp_node_say_failed(node, PP_SAY_FAILED, work->id, place_of(work), failure);
     else pp_node_say(node, PP_SAY_DONE, work->id, NULL, 0, has_result ? future->result : NULL,
                      has_result ? future->out_size : 0);
     if (work->job) work->job->open--;
@@ -108,6 +146,7 @@ static void answer(struct pp_node *node, struct pp_node_work *work, const struct
     }
     if (work->begun) future_free(work->future);
     pp_node_chunk_free(node, work->chunk);
+    free_spot(node, work);
     pp_release(work);
 }
 
@@ -119,11 +158,19 @@ static void answer_error(struct pp_node *node, struct pp_node_work *work, int er
 
 /* ---- tasks */
 
+/* What a task is given: its argument is `head_size` bytes of the node's own, and then those of the message. */
+struct gift {
+    pool_fn *fn;
+    const void *context, *head;
+    size_t head_size;
+};
+
 /* Makes the future, with all that the task is given, and does not send it. */
-static int make_future(struct pp_node *node, const struct pp_task_message *m, pool_fn *fn, struct future **future) {
+static int make_future(struct pp_node *node, const struct pp_task_message *m, const struct gift *gift,
+                       struct future **future) {
     struct pool *pool = node->pool;
-    const void *context = m->context ? pp_node_find(node, &node->contexts, m->context) : NULL;
-    struct pool_task task = {.fn = fn, .in_size = (size_t)m->in_size, .out_size = (size_t)m->out_size,
+    struct pool_task task = {.fn = gift->fn, .in_size = gift->head_size + (size_t)m->in_size,
+                             .out_size = m->any_size ? POOL_ANY_SIZE : (size_t)m->out_size,
                              .timeout = (int)m->timeout, .cpu_timeout = (int)m->cpu_timeout, .seed = m->seed,
                              .priority = m->priority};
     uint64_t *sizes = m->input_count ? pp_zalloc(m->input_count, sizeof *sizes) : NULL;
@@ -135,14 +182,61 @@ static int make_future(struct pp_node *node, const struct pp_task_message *m, po
         pp_advance(pool);
         error = pp_task_new(pool, &task, m->index, future);
     }
-    if (!error && (context || m->input_count)) {
-        error = pp_graph_give(pool, *future, context, m->input_count, sizes, m->inputs);
+    if (!error && (gift->context || m->input_count)) {
+        error = pp_graph_give(pool, *future, gift->context, m->input_count, sizes, m->inputs);
         if (error) pp_task_drop(pool, *future);
     }
-    if (!error && m->in_size) memcpy((void *)(uintptr_t)(*future)->task.in, m->in, (size_t)m->in_size);
+    char *in = error ? NULL : (char *)(uintptr_t)(*future)->task.in;
+    if (in && gift->head_size) memcpy(in, gift->head, gift->head_size);
+    if (in && m->in_size) memcpy(in + gift->head_size, m->in, (size_t)m->in_size);
     pp_unlock(pool);
     pp_release(sizes);
     return error;
+}
+
+static int make_plain(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+    const struct pp_node_function *function = pp_node_find(node, &node->functions, m->function);
+    struct gift gift = {.fn = function->fn};
+    if (m->context) gift.context = pp_node_find(node, &node->contexts, m->context);
+    work->why = function->why;
+    return function->fn ? make_future(node, m, &gift, &work->future) : POOL_EINVAL;
+}
+
+static int make_leaf(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+    const struct pp_recipe *recipe = work->job->recipe;
+    if (m->count == 0 || m->in_size / m->count != recipe->in_size || m->in_size % m->count != 0)
+        pp_node_refuse(node, "a part of a reduction of another size");
+    work->count = m->count;
+    pp_lock(node->pool);
+    work->spot = pp_heap_alloc(&node->pool->memory.work, sizeof *work->spot + recipe->out_size, false);
+    pp_unlock(node->pool);
+    if (!work->spot) return POOL_ENOMEM;
+    atomic_store_explicit(&work->spot->at, m->index, memory_order_relaxed);
+    struct pp_leaf leaf = {.recipe = recipe, .spot = work->spot, .first = m->index, .count = m->count};
+    return make_future(node, m, &(struct gift){.fn = pp_leaf_task, .head = &leaf, .head_size = sizeof leaf},
+                       &work->future);
+}
+
+static int make_join(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+    const struct pp_recipe *recipe = work->job->recipe;
+    bool fits = m->input_count == 2 && m->in_size == 0;
+    for (uint32_t i = 0; fits && i < 2; i++) fits = pp_get_number(m->input_sizes, i) == recipe->out_size;
+    if (!fits) pp_node_refuse(node, "parts of a reduction of another size");
+    struct pp_join join = {.recipe = recipe, .right = m->index};
+    return make_future(node, m, &(struct gift){.fn = pp_join_task, .head = &join, .head_size = sizeof join},
+                       &work->future);
+}
+
+/* A leaf or join. */
+static int make_part(struct pp_node *node, struct pp_task_message *m, struct pp_node_work *work) {
+    work->job = pp_node_find(node, &node->jobs, m->job);
+    if (!work->job->recipe) pp_node_refuse(node, "a part of a reduction that is none");
+    work->job->open++;
+    work->first = m->index;
+    work->why = work->job->why;
+    m->out_size = work->job->recipe->out_size;
+    if (work->why) return POOL_EINVAL;
+    return m->shape == PP_SHAPE_LEAF ? make_leaf(node, m, work) : make_join(node, m, work);
 }
 
 /* Of a task or chunk that has just come. */
@@ -158,13 +252,11 @@ static struct pp_node_work *make_work(struct pp_node *node, uint64_t id) {
 static void take_task(struct pp_node *node, const struct pp_message *message) {
     struct pp_task_message m;
     if (!pp_get_task(message->data, message->size, &m)) pp_node_refuse(node, "a task that is none");
-    if (m.shape != PP_SHAPE_PLAIN) pp_node_refuse(node, "a task of a shape that it cannot have");
     struct pp_node_work *work = make_work(node, message->id);
-    const struct pp_node_function *function = pp_node_find(node, &node->functions, m.function);
-    int error = function->fn ? make_future(node, &m, function->fn, &work->future) : POOL_EINVAL;
+    int error = m.shape == PP_SHAPE_PLAIN ? make_plain(node, &m, work) : make_part(node, &m, work);
     if (error) {
         work->future = NULL;
-        answer_error(node, work, error, function->why);
+        answer_error(node, work, error, error == POOL_EINVAL ? work->why : NULL);
         return;
     }
     work->future->arg = work;

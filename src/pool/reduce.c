@@ -22,11 +22,11 @@
 #include "base/text.h"
 #include "pool/alloc.h"
 #include "pool/call.h"
-#include "pool/fold.h"
 #include "pool/future_alloc.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
+#include "worker/fold.h"
 
 /* Leaves of an array, if no chunk was given. Each leaf's part is new memory to its worker and is read once more to be
  * combined, so there are fewer of them where parts are large. */
@@ -356,6 +356,7 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     recipe->seed = options->seed;
     recipe->skip_failed = options->skip_failed;
     recipe->context = options->context;
+    recipe->context_size = options->context_size;
     if (!in_is_inherited && !pp_copy_in(pool, options->context, options->context_size, &d->context)) return false;
     if (d->context) recipe->context = d->context;
     d->told = *recipe;

@@ -240,15 +240,17 @@ bool pp_get_job(const unsigned char *data, size_t size, struct pp_job_message *m
     m->wants_out = flags & WANTS_OUT;
     m->has_sizes = flags & HAS_SIZES;
     m->is_block = flags & IS_BLOCK;
-    if ((m->wants_out && m->out_size == 0) || (m->has_sizes && !m->wants_out)) return false;
-    if (!m->function && (!m->combine || m->in_size != m->out_size)) return false;
-    return is_read(&r) && !(m->combine && m->has_sizes);
+    if (((m->wants_out || m->combine) && m->out_size == 0) || (m->has_sizes && !m->wants_out)) return false;
+    if (!m->function && (!m->combine || m->is_block || m->in_size != m->out_size)) return false;
+    return is_read(&r) && !(m->has_sizes && (m->combine || m->is_block));
 }
+
+enum { HAS_IN = 1, ANY_SIZE = 2 };
 
 size_t pp_put_task(unsigned char *to, const struct pp_task_message *m) {
     unsigned char *begin = to;
     put_u8(&to, m->shape);
-    put_u8(&to, m->has_in);
+    put_u8(&to, (uint8_t)(m->has_in * HAS_IN | m->any_size * ANY_SIZE));
     put_u32(&to, m->function);
     put_u32(&to, m->job);
     put_u32(&to, m->context);
@@ -274,15 +276,17 @@ static void get_inputs(struct reader *r, struct pp_task_message *m) {
 }
 
 static bool is_task(const struct pp_task_message *m) {
-    if ((m->in_size > 0) != m->has_in) return false;
+    if ((m->in_size > 0) != m->has_in || (m->any_size && m->out_size)) return false;
     if (m->shape == PP_SHAPE_PLAIN) return m->function && !m->job;
-    return m->shape <= PP_SHAPE_JOIN && m->job && !m->function && !m->context;
+    return m->shape <= PP_SHAPE_JOIN && m->job && !m->function && !m->context && !m->any_size;
 }
 
 bool pp_get_task(const unsigned char *data, size_t size, struct pp_task_message *m) {
     struct reader r = read_from(data, size);
     m->shape = get_u8(&r);
-    m->has_in = get_flags(&r, 1);
+    uint8_t flags = get_flags(&r, HAS_IN | ANY_SIZE);
+    m->has_in = flags & HAS_IN;
+    m->any_size = flags & ANY_SIZE;
     m->function = get_name(&r);
     m->job = get_name(&r);
     m->context = get_name(&r);

@@ -24,11 +24,15 @@ static size_t item_here(void) {
     return (size_t)(call.items ? call.items[position] : position);
 }
 
-size_t task_index(void) {
-    if (!call.running) return 0;
-    if (!call.position) return call.index;
+/* The index of the i-th item of the call. */
+static size_t index_of(size_t i) {
+    if (!call.position) return call.index + i;
     size_t item = item_here();
-    return call.names ? (size_t)call.names[item] : item;
+    return call.names ? (size_t)(i < call.count ? call.names[item + i] : call.names[item] + i) : item + i;
+}
+
+size_t task_index(void) {
+    return call.running ? index_of(0) : 0;
 }
 
 const void *task_context(void) {
@@ -123,7 +127,8 @@ static uint64_t mixed(uint64_t x) {
 
 uint64_t task_seed_item(size_t i) {
     uint64_t seed = call.running ? call.seed : 0;
-    return mixed(mixed(seed) + (task_index() + i + 1) * 0x9e3779b97f4a7c15U);
+    size_t index = call.running ? index_of(i) : i;
+    return mixed(mixed(seed) + (index + 1) * 0x9e3779b97f4a7c15U);
 }
 
 uint64_t task_seed(void) {

@@ -1,11 +1,14 @@
 /* What workers run of a reduction: the leaves and the inner nodes of its tree, as tasks; see reduce.c.
  *
  * Invariant: what these tasks are told lies where workers can only read it, save the spots.
- * Called by: reduce.c, which submits the tasks. */
+ * Called by: reduce.c, which submits the tasks; carrier and node, which know them by their functions. */
 #ifndef PP_FOLD_H
 #define PP_FOLD_H
 
-#include "pool/pool.h"
+#include <stdatomic.h>
+
+#include "parpool.h"
+#include "shared/shared.h"
 
 /* What all tasks of a reduction need to know. It lies in the inputs heap. */
 struct pp_recipe {
@@ -15,6 +18,7 @@ struct pp_recipe {
     const char *in; /* NULL: items follow the leaf's argument, or there are none */
     size_t in_size, out_size;
     const void *context;
+    size_t context_size; /* 0: it is an address */
     uint64_t seed;
     bool skip_failed; /* an item that fails is left out; each leaf then ends with a byte an item: leave it out */
 };

@@ -1,4 +1,4 @@
-#include "pool/fold.h"
+#include "worker/fold.h"
 
 #include <string.h>
 #include <unistd.h>
