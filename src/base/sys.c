@@ -187,6 +187,11 @@ void pp_let_go(pid_t pid) {
     if (!pp_sys_detach(pid, info.si_status)) kill(pid, SIGKILL);
 }
 
+bool pp_is_child(pid_t pid) {
+    siginfo_t info;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 bool pp_has_ended(pid_t pid) {
     siginfo_t info;
     info.si_pid = 0;

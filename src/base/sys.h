@@ -143,6 +143,8 @@ void pp_wait_group(pid_t group, uint64_t deadline);
 /* Lets a child go on that has stopped because it asked this process to trace it. It is traced no more, and receives the
  * signal that stopped it. A child that cannot be let go is killed. */
 void pp_let_go(pid_t pid);
+/* Returns whether this process is a child that was not waited for. */
+bool pp_is_child(pid_t pid);
 /* Returns whether this child has ended; it must still be waited for. */
 bool pp_has_ended(pid_t pid);
 /* Returns a descriptor that is readable once this process has ended; -1 if the system has none. */

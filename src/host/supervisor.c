@@ -322,6 +322,18 @@ static uint32_t worker_of(const struct supervisor *s, pid_t pid) {
     return w;
 }
 
+/* The carrier has died, and its launchers are children of this process now, where the system gives orphans to it. What
+ * they have started ends with them. pid 0: all of them. */
+static void kill_launchers(struct supervisor *s, pid_t pid) {
+    for (uint32_t h = 0; h < s->shared->hosts; h++) {
+        pid_t launcher = (pid_t)atomic_load_explicit(&s->shared->carried->hosts[h].launcher, memory_order_acquire);
+        if (launcher <= 1 || (pid != 0 && launcher != pid)) continue;
+        if (worker_of(s, launcher) < s->staff.workers || !pp_is_child(launcher)) continue;
+        kill(-launcher, SIGKILL);
+        s->groups[s->groups_left++ % GROUPS] = launcher;
+    }
+}
+
 /* A worker has ended, and its group was killed. Its children, if it left any, are now the supervisor's. */
 static void note_group(struct supervisor *s, pid_t group) {
     if (!s->setup->options->keep_children && kill(-group, 0) == 0)
@@ -351,6 +363,7 @@ static void reap(struct supervisor *s) {
         uint32_t corpse = s->corpse_count > 0 ? place_of(s, info.si_pid) : PP_WORKERS;
         bool is_worker = w < s->staff.workers || corpse < PP_WORKERS;
         if (is_worker) kill_group(s, info.si_pid);
+        else kill_launchers(s, info.si_pid);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (!is_worker) continue;
@@ -359,6 +372,7 @@ static void reap(struct supervisor *s) {
             s->corpses[corpse] = -info.si_pid;
             continue;
         }
+        if (is_carrier(s, w)) kill_launchers(s, 0);
         note_death(s, w, status, false);
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
@@ -382,6 +396,7 @@ static noreturn void end_all(struct supervisor *s) {
             await_end(s, s->pids[w], deadline);
             note_group(s, s->pids[w]);
             bury(s, w);
+            if (is_carrier(s, w)) kill_launchers(s, 0);
         }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);

@@ -125,7 +125,7 @@ static void set_up_control(struct pool *pool) {
 static void close_descriptors(struct pool *pool) {
     if (pool->fds.event != pool->fds.bell) pp_close(&pool->fds.event);
     pool->fds.event = -1;
-    pool->due &= ~(unsigned)PP_DUE_BELL;
+    pool->due &= ~(unsigned)(PP_DUE_BELL | PP_DUE_HOSTS);
     pp_close(&pool->fds.task_pipe);
     pp_close(&pool->fds.task_pipe_end);
     pp_close(&pool->fds.bell);

@@ -123,7 +123,8 @@ static void lost_again_at(struct pp_far_host *host, uint64_t now) {
 /* It has not become ready. */
 static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const char *why) {
     char how[64] = "", noise[160], reason[PP_HOST_REASON];
-    bool ended = has_ended(host, how, sizeof how), heard = host->heard;
+    bool greeted = host->phase == PP_HOST_GREETED, heard = host->heard;
+    bool ended = !greeted && has_ended(host, how, sizeof how);
     say_noise(host, noise, sizeof noise);
     if (strcmp(how, "ended with 127") == 0) {
         refuse(c, host, "no such program there: put it at the same path, or set ship (the launcher %s%s)", how, noise);
@@ -197,6 +198,11 @@ bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint
     return pp_host_send(host, PP_SAY_FUNCTION, number, parts, 2);
 }
 
+/* For the supervisor, which ends the launchers if the carrier cannot. */
+static void note_launcher(struct pp_carrier *c, const struct pp_far_host *host) {
+    atomic_store_explicit(&c->shared->carried->hosts[host->number].launcher, host->launch.pid, memory_order_release);
+}
+
 static void launch(struct pp_carrier *c, struct pp_far_host *host, uint64_t now) {
     char why[PP_HOST_REASON] = "";
     int error = pp_launch_start(&c->setup->launch, host->entry, &host->launch, why, sizeof why);
@@ -215,6 +221,7 @@ static void launch(struct pp_carrier *c, struct pp_far_host *host, uint64_t now)
     struct pp_wire_limits limits = {.silence = c->setup->silence, .credit = is_hydra ? CREDIT_OF_HYDRA : CREDIT,
                                     .most = ANSWER_LEAST};
     pp_wire_begin(&host->wire, host->launch.out, host->launch.in, &limits, true);
+    note_launcher(c, host);
     host->phase = PP_HOST_LAUNCHED;
     host->heard = false;
     host->cpus = 0;
@@ -285,14 +292,11 @@ static void is_broken(struct pp_carrier *c, struct pp_far_host *host, const stru
     char text[PP_MESSAGE], reason[sizeof host->wire.reason];
     if (!pp_get_failure(message->data, message->size, &failure)) return;
     pp_host_text(host, text, failure.text, failure.text_size, failure.error);
-    snprintf(reason, sizeof reason, "its pool is broken (%s: %.100s); it is not used again",
-             pool_error_name(failure.error), text);
-    if (host->phase == PP_HOST_GREETED) {
-        refuse(c, host, "%s", reason);
-        return;
-    }
+    bool is_final = failure.error == POOL_EINIT; /* the initializer fails there whenever it is tried */
+    snprintf(reason, sizeof reason, "its pool is broken (%.120s)%s", text, is_final ? "; it is not used again" : "");
     pp_wire_lose(&host->wire, reason);
     pp_host_lost(c, host);
+    if (!is_final) return;
     host->phase = PP_HOST_UNFIT;
     tell(c, host, POOL_HOST_REFUSED, reason);
 }
@@ -379,6 +383,7 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
     bool lost = false;
     if (host->phase == PP_HOST_UNFIT || host->phase == PP_HOST_AWAY) {
         if (host->launch.pid && !pp_launch_has_ended(&host->launch, how, sizeof how)) return now + SECOND / 50;
+        note_launcher(c, host);
         if (host->phase == PP_HOST_UNFIT) return UINT64_MAX;
         if (now < host->at) return host->at;
         if (c->launching >= LAUNCHING_MOST) return UINT64_MAX; /* until one of them is ready or lost */

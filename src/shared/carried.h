@@ -32,6 +32,7 @@
 struct pp_host_state {
     _Atomic uint32_t state;   /* POOL_HOST_…; 0: it has not been heard of */
     _Atomic uint32_t cpus;    /* of a host that is up */
+    _Atomic int32_t launcher; /* the process of its launcher, which leads a group; 0: none */
     _Atomic uint32_t running; /* tasks and items that it was given leave to begin, and that have not ended */
     _Atomic uint64_t tasks;   /* that it has run, ever */
     _Atomic uint64_t busy;    /* ns that its workers were at them, since it last came up, as it says */

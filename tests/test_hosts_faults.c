@@ -1,0 +1,296 @@
+/* Faults of pools with hosts: whatever process dies or is stopped, each task and item has an outcome, what had not
+ * begun costs nothing, retries save the rest, and nothing is left. The hosts are nodes on this machine. */
+#include <errno.h>
+#include <signal.h>
+
+#include "support.h"
+
+
+static struct pool *hosted(const char *hosts, int least) {
+    struct pool_options options = test_options(1);
+    options.hosts = hosts;
+    options.host_min = least;
+    options.host_start = PATIENCE;
+    options.host_silence = 1000;
+    return pool_from(&options);
+}
+
+/* ---- who is who */
+
+static size_t children_of(pid_t parent, pid_t *pids, size_t room) {
+    pid_t all[256];
+    size_t count = descendants(getpid(), all, COUNT(all)), found = 0;
+    for (size_t i = 0; i < count && found < room; i++)
+        if (parent_of(all[i]) == parent) pids[found++] = all[i];
+    return found;
+}
+
+static pid_t carrier_of(struct pool *pool, pid_t supervisor) {
+    struct pool_worker_stats list[8];
+    struct pool_stats stats = {.list = list, .room = 8};
+    pid_t pids[16];
+    assert_ok(pool_stats(pool, &stats));
+    size_t count = children_of(supervisor, pids, COUNT(pids));
+    for (size_t i = 0; i < count; i++) {
+        bool is_worker = false;
+        for (int w = 0; w < stats.listed; w++) is_worker |= list[w].pid == pids[i];
+        if (!is_worker) return pids[i];
+    }
+    return 0;
+}
+
+static pid_t child_of(pid_t parent) {
+    pid_t pids[16];
+    for (int64_t until = now_ms() + PATIENCE; now_ms() < until; sleep_ms(5))
+        if (children_of(parent, pids, COUNT(pids)) > 0) return pids[0];
+    return 0;
+}
+
+static pid_t supervisor_now(void) {
+    return child_of(getpid());
+}
+
+enum victim { NODE, NODES_SUPERVISOR, CARRIER, SUPERVISOR, WORKER_THERE };
+
+static pid_t find(struct pool *pool, enum victim victim) {
+    pid_t supervisor = supervisor_now();
+    if (victim == SUPERVISOR) return supervisor;
+    pid_t carrier = 0;
+    for (int64_t until = now_ms() + PATIENCE; !carrier && now_ms() < until; sleep_ms(5))
+        carrier = carrier_of(pool, supervisor);
+    assert_true(carrier > 0);
+    if (victim == CARRIER) return carrier;
+    pid_t node_pid = child_of(carrier), below = victim == NODE ? node_pid : child_of(node_pid);
+    return victim == WORKER_THERE ? child_of(below) : below;
+}
+
+/* ---- tasks */
+
+static int short_task(const void *in, void *out) {
+    sleep_ms(4);
+    *(long *)out = 3 * *(const long *)in;
+    return 0;
+}
+
+static struct future *submit_short(struct pool *pool, long i, unsigned retries) {
+    struct future *future;
+    struct pool_task task = {.fn = short_task, POOL_IN(&i), .out_size = sizeof i, .retries = retries};
+    assert_ok(pool_submit(pool, &task, &future));
+    return future;
+}
+
+enum { TASKS = 300 };
+
+/* Sends the signal once a third of the tasks are done. Returns how many tasks were lost. */
+static int count_lost(struct pool *pool, enum victim victim, int signal, unsigned retries) {
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, retries);
+    for (long i = 0; i < TASKS / 3; i++) assert_ok(future_wait(futures[i], PATIENCE));
+    assert_int_equal(kill(find(pool, victim), signal), 0);
+    int lost = 0;
+    for (long i = 0; i < TASKS; i++) {
+        long got = 0;
+        int error = future_get(futures[i], &got, PATIENCE);
+        assert_any_of(error, 0, POOL_EDIED);
+        if (!error) assert_true(got == 3 * i);
+        else lost++;
+        struct pool_failure failure;
+        assert_ok(future_failure(futures[i], &failure));
+        if (error) assert_true(failure.message[0] != '\0');
+        future_free(futures[i]);
+    }
+    return lost;
+}
+
+/* The same with a map. */
+static int count_lost_items(struct pool *pool, enum victim victim, int signal, unsigned retries) {
+    long in[TASKS], out[TASKS];
+    int status[TASKS];
+    for (long i = 0; i < TASKS; i++) in[i] = i;
+    struct pool_job job = {.fn = short_task, POOL_IN(in), POOL_OUT(out), .count = TASKS, .status = status,
+                           .retries = retries};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    future_wait(future, 200);
+    assert_int_equal(kill(find(pool, victim), signal), 0);
+    int lost = 0, error = finish(future, NULL);
+    for (long i = 0; i < TASKS; i++) {
+        assert_any_of(status[i], 0, POOL_EDIED);
+        if (status[i]) lost++;
+        else assert_true(out[i] == 3 * i);
+    }
+    assert_true((error == 0) == (lost == 0));
+    return lost;
+}
+
+/* Each fault costs at most so many tasks and items without retries, and none with them. */
+static void check_fault(enum victim victim, int signal, int most) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2);
+    assert_int_equal(count_lost(pool, victim, signal, 3), 0);
+    int lost = count_lost(pool, victim, signal, 0);
+    if (lost > most) print_error("%d tasks lost\n", lost);
+    assert_true(lost <= most);
+    assert_int_equal(count_lost_items(pool, victim, signal, 3), 0);
+    lost = count_lost_items(pool, victim, signal, 0);
+    if (lost > most) print_error("%d items lost\n", lost);
+    assert_true(lost <= most);
+    pool_destroy(pool);
+}
+
+/* ---- tests */
+
+TEST_CASE(a_killed_node_costs_what_it_had_begun) {
+    check_fault(NODE, SIGKILL, 8);
+}
+
+TEST_CASE(a_node_whose_supervisor_is_killed_ends_and_comes_again) {
+    check_fault(NODES_SUPERVISOR, SIGKILL, 8);
+}
+
+TEST_CASE(a_killed_worker_of_a_node_costs_its_task) {
+    check_fault(WORKER_THERE, SIGKILL, 1);
+}
+
+TEST_CASE(a_stopped_node_is_lost_after_its_silence) {
+    check_fault(NODE, SIGSTOP, 8);
+}
+
+TEST_CASE(a_killed_carrier_costs_what_hosts_had_begun) {
+    check_fault(CARRIER, SIGKILL, 16);
+}
+
+TEST_CASE(a_stopped_carrier_is_let_go_on) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2);
+    assert_int_equal(count_lost(pool, CARRIER, SIGSTOP, 3), 0);
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_killed_supervisor_breaks_the_pool_and_leaves_nothing) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
+    for (long i = 0; i < TASKS / 3; i++) assert_ok(future_wait(futures[i], PATIENCE));
+    kill(find(pool, SUPERVISOR), SIGKILL);
+    int lost = 0;
+    for (long i = 0; i < TASKS; i++) lost += finish(futures[i], NULL) == POOL_EDIED;
+    assert_true(lost > 0);
+    pool_destroy(pool);
+    assert_true(no_descendants_within(getpid(), 6000));
+}
+
+TEST_CASE(a_pool_that_is_destroyed_leaves_no_node) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
+    pool_destroy(pool);
+    for (long i = 0; i < TASKS; i++) future_free(futures[i]);
+    assert_true(no_descendants_within(getpid(), 6000));
+}
+
+static int program_that_is_killed(void *unused) {
+    (void)unused;
+    struct pool_options options = test_options(1);
+    options.hosts = "local:2,local:2";
+    options.host_min = 2;
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct future *future;
+    for (long i = 0; i < TASKS; i++) {
+        struct pool_task task = {.fn = short_task, POOL_IN(&i), .out_size = sizeof i};
+        EXPECT(pool_submit(pool, &task, &future) == 0);
+    }
+    raise(SIGKILL);
+    return 1;
+}
+
+TEST_CASE(a_program_that_is_killed_leaves_nothing) {
+    if (!have_proc()) return;
+    struct ending ending = run_child(program_that_is_killed, NULL, PATIENCE);
+    assert_int_equal(ending.signal, SIGKILL);
+    sleep_ms(100);
+}
+
+TEST_CASE(a_pool_with_hosts_shuts_down) {
+    struct pool *pool = hosted("local:2,local:2", 2);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
+    assert_ok(pool_shutdown(pool, 0, PATIENCE));
+    for (long i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
+TEST_CASE(hosts_that_do_not_greet_cost_nothing_but_a_line) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1,w2,w3";
+    options.launcher = "true %h %c";
+    struct pool *pool = pool_from(&options);
+    assert_squares_at_once(pool, 100);
+    assert_map_squares(pool, 1000, 0);
+    pool_destroy(pool);
+    options.host_min = 1;
+    options.host_start = 300;
+    assert_code(pool_create(&options, &pool), POOL_EAGAIN);
+    options.launcher = "echo no greeting from %h; sleep 100; : %c";
+    assert_code(pool_create(&options, &pool), POOL_EAGAIN);
+    options.host_start = 0;
+    options.launcher = "exit 127; %h %c";
+    assert_code(pool_create(&options, &pool), POOL_EAGAIN); /* at once, since it is of no use to wait */
+    options.host_min = 0;
+    pool = pool_from(&options);
+    sleep_ms(300);
+    assert_squares_at_once(pool, 100);
+    pool_destroy(pool);
+}
+
+static struct pool_host events[16];
+static char reasons[16][256];
+static int event_count;
+
+static void note_event(const struct pool_host *host, void *arg) {
+    (void)arg;
+    if (event_count == 16) return;
+    events[event_count] = *host;
+    snprintf(reasons[event_count++], 256, "%s", host->reason);
+}
+
+TEST_CASE(the_program_is_told_of_its_hosts) {
+    struct pool_options options = test_options(1);
+    options.hosts = "local:2";
+    options.host_min = 1;
+    options.host_event = note_event;
+    event_count = 0;
+    struct pool *pool = pool_from(&options);
+    pool_poll(pool, 0);
+    assert_int_equal(event_count, 1);
+    assert_int_equal(events[0].state, POOL_HOST_UP);
+    assert_int_equal(events[0].cpus, 2);
+    kill(find(pool, NODE), SIGKILL);
+    for (int64_t until = now_ms() + PATIENCE; event_count < 2 && now_ms() < until; sleep_ms(5)) pool_poll(pool, 0);
+    assert_int_equal(events[1].state, POOL_HOST_LOST);
+    assert_contains(reasons[1], "lost after");
+    assert_squares_at_once(pool, 100);
+    pool_destroy(pool);
+}
+
+int main(int argc, char **argv) {
+    static const struct CMUnitTest tests[] = {
+        TEST(a_killed_node_costs_what_it_had_begun),
+        TEST(a_node_whose_supervisor_is_killed_ends_and_comes_again),
+        TEST(a_killed_worker_of_a_node_costs_its_task),
+        TEST(a_stopped_node_is_lost_after_its_silence),
+        TEST(a_killed_carrier_costs_what_hosts_had_begun),
+        TEST(a_stopped_carrier_is_let_go_on),
+        TEST(a_killed_supervisor_breaks_the_pool_and_leaves_nothing),
+        TEST(a_pool_that_is_destroyed_leaves_no_node),
+        TEST(a_program_that_is_killed_leaves_nothing),
+        TEST(a_pool_with_hosts_shuts_down),
+        TEST(hosts_that_do_not_greet_cost_nothing_but_a_line),
+        TEST(the_program_is_told_of_its_hosts),
+    };
+    if (pool_serve(argc, argv)) return 1;
+    return run_group("hosts_faults", tests, COUNT(tests), argc, argv);
+}
