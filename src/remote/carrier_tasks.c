@@ -6,6 +6,7 @@
 #include "remote/carry.h"
 #include "shared/park.h"
 #include "shared/park_system.h"
+#include "worker/fold.h"
 
 #define AHEAD_NS 2500000.0       /* what a host may have with leave beyond its CPUs, and as much without, by its pace */
 #define PACE_NS 1000000U         /* a measurement of the pace takes so long at least */
@@ -221,6 +222,7 @@ static bool pack(struct pp_carrier *c, uint64_t ticket, struct baggage *b) {
     const struct pp_desc *desc = &shared->descs[slot];
     memset(b, 0, sizeof *b);
     struct pp_task_message *m = &b->message;
+    if (desc->fn == pp_leaf_task || desc->fn == pp_join_task) return false; /* their arguments are addresses */
     if (desc->shape.fresh || desc->timeout == PP_IS_JOB || pp_desc_has_any_size(desc)) return false;
     memcpy(&b->function, &desc->fn, sizeof b->function);
     m->function = pp_carrier_function(c, b->function);
