@@ -8,11 +8,11 @@
 #include "base/text.h"
 #include "base/undo.h"
 #include "pool/backend.h"
-#include "pool/fold.h"
 #include "pool/lock.h"
 #include "remote/carrier.h"
 #include "remote/travel.h"
 #include "worker/child.h"
+#include "worker/fold.h"
 
 #define NS_PER_MS 1000000U
 #define START_MS 60000U

@@ -1,0 +1,149 @@
+#!/bin/sh
+# run.sh LAUNCHER PROGRAM: runs tests/hosts/check on real hosts of this machine, which it makes and ends. LAUNCHER:
+#   ssh        servers of OpenSSH on the loopback        ssh_i    a server for each connection, no port at all
+#   netns      ssh between hosts in namespaces of their own, with links that are cut, and a host that crashes
+#   slurm      a private Slurm                            netns_slurm  the same, on hosts in namespaces
+#   openmpi    mpiexec of Open MPI                        hydra    mpiexec of MPICH
+#   ship       ssh, and the program is sent to the hosts  local    nodes on this machine, without a launcher
+# Skipped (77) where the tools are not there, or must be root's and this user is not root.
+set -eu
+launcher=$1 program=$2
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/sbin
+state=$(mktemp -d /tmp/hosts.XXXXXX) # short: paths of sockets are
+
+needs() {
+    for tool in "$@"; do
+        command -v "$tool" >/dev/null || { echo "no $tool"; exit 77; }
+    done
+}
+
+needs_root() {
+    [ "$(id -u)" = 0 ] || { echo "not root"; exit 77; }
+}
+
+end() {
+    status=$?
+    [ ! -d "$state/slurm" ] || sh "$here/slurm.sh" down "$state"
+    [ ! -e "$state/etc_hosts" ] || sh "$here/netns.sh" down "$state"
+    [ ! -e "$state/ssh_config" ] || sh "$here/sshd.sh" down "$state"
+    [ $status = 0 ] || cat "$state"/out* 2>/dev/null || :
+    rm -rf "$state"
+    exit $status
+}
+trap end EXIT
+
+# expect TEXT...: each is a line of what the last program has printed
+expect() {
+    for text in "$@"; do
+        grep -qxF "$text" "$state/out" || { echo "missing: $text"; cat "$state/out"; exit 1; }
+    done
+}
+
+# check HOSTS [COMMAND...]: the whole check, started by the command
+check() {
+    hosts=$1
+    shift
+    timeout 120 "$@" "$program" "$hosts" >"$state/out" 2>&1 || { cat "$state/out"; exit 1; }
+    expect "all is right"
+    grep -q "greetings from task 3\$" "$state/out" || { echo "a task's output is missing"; exit 1; }
+}
+
+# nothing_left: no process of the program is left anywhere, a while after its end
+nothing_left() {
+    tries=0
+    while pgrep -f "^$program( |\$)" >/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 120 ] || { echo "left:"; pgrep -af "$program"; exit 1; }
+        sleep 0.1
+    done
+}
+
+by_ssh() { # CONFIG
+    export PARPOOL_HOSTS=w1,w2 PARPOOL_LAUNCHER="exec ssh -F $state/$1 %h %c"
+}
+
+# while_running COMMAND...: runs it while a long map runs, which must be right all the same
+while_running() {
+    "$state/enter" head "$program" long 4 >"$state/out" 2>&1 &
+    pid=$!
+    until grep -qx running "$state/out"; do
+        sleep 0.05
+        kill -0 $pid 2>/dev/null || { cat "$state/out"; exit 1; }
+    done
+    "$@"
+    wait $pid || { cat "$state/out"; exit 1; }
+    expect "all is right"
+}
+
+cut_for() { # SECONDS
+    "$state/cut" w1
+    sleep "$1"
+    "$state/heal" w1
+}
+
+in_namespaces() {
+    needs_root
+    needs ip unshare nsenter ssh sshd
+    sh "$here/netns.sh" up "$state" 2
+    by_ssh ssh_config
+    export PARPOOL_SILENCE=3000
+}
+
+case $launcher in
+ssh | ship)
+    needs ssh sshd
+    sh "$here/sshd.sh" up "$state" 2
+    by_ssh ssh_config
+    [ "$launcher" = ssh ] || export PARPOOL_SHIP=1
+    check 2
+    ;;
+local)
+    PARPOOL_HOSTS=local:2,local:2 check 2
+    ;;
+ssh_i)
+    needs ssh sshd
+    sh "$here/sshd.sh" files "$state" 2
+    by_ssh ssh_config_i
+    check 2
+    ;;
+netns)
+    in_namespaces
+    check 2 "$state/enter" head
+    while_running cut_for 1
+    while_running cut_for 5
+    while_running "$state/crash" w1
+    ;;
+slurm)
+    needs_root
+    needs srun slurmctld slurmd munged
+    sh "$here/slurm.sh" up "$state" 2 4
+    # shellcheck source=/dev/null
+    . "$state/slurm.env"
+    export PARPOOL_HOSTS=slurm
+    check 2 salloc -Q -N2 --exclusive
+    ;;
+netns_slurm)
+    in_namespaces
+    needs srun slurmctld slurmd munged
+    sh "$here/slurm.sh" up "$state" 2 4
+    # shellcheck source=/dev/null
+    . "$state/slurm.env"
+    unset PARPOOL_LAUNCHER
+    export PARPOOL_HOSTS=slurm
+    check 2 "$state/enter" head salloc -Q -N2 --exclusive
+    ;;
+openmpi)
+    needs_root
+    needs mpiexec.openmpi
+    options='--allow-run-as-root --oversubscribe --bind-to none --mca oob_tcp_if_include lo'
+    export PARPOOL_HOSTS=localhost:2 PARPOOL_LAUNCHER="exec mpiexec.openmpi $options -n 1 --host %h %c"
+    check 1
+    ;;
+hydra)
+    needs mpiexec.hydra
+    export PARPOOL_HOSTS=localhost:2 PARPOOL_LAUNCHER="exec mpiexec.hydra -iface lo -n 1 -host %h %c"
+    check 1
+    ;;
+esac
+nothing_left
