@@ -273,6 +273,64 @@ TEST_CASE(results_of_any_size_come_back) {
     pool_destroy(pool);
 }
 
+static int any_size_task(const void *in, void *out) {
+    (void)out;
+    size_t size = *(const size_t *)in;
+    void *result = task_result(size);
+    if (size && !result) return 1;
+    sleep_ms(1);
+    fill(result, size, size);
+    return 0;
+}
+
+TEST_CASE(tasks_on_hosts_have_results_of_any_size) {
+    struct pool *pool = hosted(1, "local:2", 1);
+    static const size_t sizes[] = {0, 1, 200, 248, 249, 5000, 300000};
+    struct future *futures[10 * COUNT(sizes)];
+    for (size_t i = 0; i < COUNT(futures); i++)
+        futures[i] = submit(pool, any_size_task, &sizes[i % COUNT(sizes)], sizeof *sizes, POOL_ANY_SIZE);
+    char *got = malloc(300000);
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        size_t size = sizes[i % COUNT(sizes)];
+        assert_ok(future_get(futures[i], got, PATIENCE));
+        assert_int_equal(future_size(futures[i]), size);
+        assert_true(filled(got, size, size));
+        future_free(futures[i]);
+    }
+    free(got);
+    pool_destroy(pool);
+}
+
+static int triple_block(const void *in, void *out, size_t count) {
+    const long *x = in;
+    long *y = out;
+    for (size_t i = 0; i < count; i++) {
+        if (x[i] % 1000 == 999) return 5;
+        y[i] = 3 * x[i];
+    }
+    return 0;
+}
+
+TEST_CASE(block_functions_run_on_hosts) {
+    struct pool *pool = hosted(1, "local:2,local:1", 2);
+    size_t count = scaled(300000), failed;
+    long *in = calloc(count, sizeof *in), *out = calloc(count, sizeof *out);
+    int *status = calloc(count, sizeof *status);
+    for (size_t i = 0; i < count; i++) in[i] = (long)i;
+    struct pool_job job = {.block = triple_block, POOL_IN(in), POOL_OUT(out), .count = count, .status = status,
+                           .failed = &failed};
+    assert_code(pool_map(pool, &job), POOL_EFAILED);
+    assert_int_equal(failed, count / 1000);
+    for (size_t i = 0; i < count; i++) {
+        assert_code(status[i], i % 1000 == 999 ? POOL_EFAILED : 0);
+        if (status[i] == 0) assert_true(out[i] == 3 * (long)i);
+    }
+    free(in);
+    free(out);
+    free(status);
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(tasks_run_here_and_on_hosts),
@@ -285,6 +343,8 @@ int main(int argc, char **argv) {
         TEST(time_outs_count_on_hosts),
         TEST(tasks_on_hosts_are_cancelled_and_killed),
         TEST(results_of_any_size_come_back),
+        TEST(tasks_on_hosts_have_results_of_any_size),
+        TEST(block_functions_run_on_hosts),
     };
     node = getenv("PARPOOL_NODE") != NULL;
     if (pool_serve(argc, argv)) return 1;

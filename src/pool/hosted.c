@@ -71,8 +71,6 @@ static int make_setup(const struct pool_options *options, const char *list, stru
     setup->start = time_of(options->host_start, "PARPOOL_START", START_MS);
     setup->silence = time_of(options->host_silence, "PARPOOL_SILENCE", SILENCE_MS);
     setup->is_told = options->host_event != NULL;
-    setup->stay[0] = pp_address_of((pp_function *)pp_leaf_task);
-    setup->stay[1] = pp_address_of((pp_function *)pp_join_task);
     return check(options);
 }
 

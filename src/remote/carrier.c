@@ -37,8 +37,7 @@ uint32_t pp_carrier_function(struct pp_carrier *c, const void *function) {
     struct pp_reference reference;
     c->functions[at].address = function;
     c->function_count++;
-    bool stays = function == c->setup->stay[0] || function == c->setup->stay[1];
-    if (!stays && pp_refer(function, &reference)) c->functions[at].number = c->function_count;
+    if (pp_refer(function, &reference)) c->functions[at].number = c->function_count;
     return c->functions[at].number;
 }
 

@@ -30,7 +30,6 @@ struct pp_carrier_setup {
     struct pp_launch_setup launch;
     uint64_t start, silence; /* ms */
     bool is_told;            /* the program has host_event; else stderr gets a line */
-    const void *stay[2];     /* functions whose tasks cannot travel: their arguments hold addresses */
 };
 
 /* Becomes the carrier. nudge: both ends of a pipe to which a byte is written to have it look for what was killed. All

@@ -182,14 +182,18 @@ static void forget_jobs(struct pp_far_host *host) {
     }
 }
 
+static const void *function_of(const struct pp_job_plan *plan) {
+    pp_function *function = plan->block_fn ? (pp_function *)plan->block_fn : (pp_function *)plan->fn;
+    return pp_address_of(function);
+}
+
 /* Tells the host of the job. Returns NULL if it cannot have it now. */
 static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *host) {
     const struct pp_job_plan *plan = c->job.plan;
     struct pp_far_job *known = find_job(host, c->job.ticket);
     if (known) return known;
     known = find_job(host, 0);
-    const void *function;
-    memcpy(&function, &plan->fn, sizeof function);
+    const void *function = function_of(plan);
     if (!known || !pp_host_needs_function(c, host, c->job.function, function)) return NULL;
     *known = (struct pp_far_job){.ticket = c->job.ticket, .has_context = plan->context != NULL};
     struct iovec context = {(void *)(uintptr_t)plan->context, plan->context_size};
@@ -198,6 +202,7 @@ static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *hos
                                .timeout = (uint32_t)plan->timeout, .cpu_timeout = (uint32_t)plan->cpu_timeout,
                                .seed = plan->seed, .in_size = plan->in ? plan->in_size : 0, .out_size = plan->out_size,
                                .wants_out = plan->out != NULL, .has_sizes = plan->sizes != NULL,
+                               .is_block = plan->block_fn != NULL,
                                .failures = plan->codes ? UINT32_MAX : plan->errors_room};
     unsigned char fixed[PP_FIXED_MOST];
     struct iovec part = {fixed, pp_put_job(fixed, &m)};
@@ -270,13 +275,11 @@ static bool claim_parcels(struct pp_carrier *c) {
 
 /* A retry needs a worker that has run nothing. */
 static bool can_travel(struct pp_carrier *c, const struct pp_job_plan *plan) {
-    const void *function;
-    memcpy(&function, &plan->fn, sizeof function);
-    c->job.function = pp_carrier_function(c, function);
+    c->job.function = pp_carrier_function(c, function_of(plan));
     bool fits = plan->block <= PP_CHUNK_ITEMS &&
                 (plan->in ? plan->in_size : 0) + plan->out_size < PP_MESSAGE_MOST / 2 / (plan->block ? plan->block : 1);
     bool is_address = plan->context && plan->context_size == 0;
-    return c->job.function != 0 && !plan->block_fn && !plan->fresh && fits && !is_address;
+    return c->job.function != 0 && !plan->fresh && fits && !is_address;
 }
 
 static void leave(struct pp_carrier *c, enum pp_leaving found) {

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/sys.h"
 #include "remote/carry.h"
+#include "shared/extents.h"
 #include "shared/park.h"
 #include "shared/park_system.h"
 #include "worker/fold.h"
@@ -223,7 +224,7 @@ static bool pack(struct pp_carrier *c, uint64_t ticket, struct baggage *b) {
     memset(b, 0, sizeof *b);
     struct pp_task_message *m = &b->message;
     if (desc->fn == pp_leaf_task || desc->fn == pp_join_task) return false; /* their arguments are addresses */
-    if (desc->shape.fresh || desc->timeout == PP_IS_JOB || pp_desc_has_any_size(desc)) return false;
+    if (desc->shape.fresh || desc->timeout == PP_IS_JOB) return false;
     memcpy(&b->function, &desc->fn, sizeof b->function);
     m->function = pp_carrier_function(c, b->function);
     m->in = desc->in;
@@ -235,7 +236,8 @@ static bool pack(struct pp_carrier *c, uint64_t ticket, struct baggage *b) {
     m->seed = desc->seed;
     m->in_size = in_size_of(desc);
     m->has_in = m->in_size > 0;
-    m->out_size = pp_desc_out_size(desc);
+    m->any_size = pp_desc_has_any_size(desc);
+    m->out_size = m->any_size ? 0 : pp_desc_out_size(desc);
     if (m->has_in && !is_in(shared, m->in, m->in_size)) return false;
     size_t most = PP_MESSAGE_MOST / 4;
     return m->in_size < most && m->out_size < most && b->context_size < most;
@@ -292,7 +294,8 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     struct pp_errand *errand = pp_errand_new(host, 1);
     if (!errand) return false;
     errand->ticket = ticket;
-    if (host->wire.limits.most < b.message.out_size) host->wire.limits.most = b.message.out_size;
+    size_t answer = b.message.any_size ? c->shared->extents_size : b.message.out_size;
+    if (host->wire.limits.most < answer) host->wire.limits.most = answer;
     unsigned char fixed[PP_FIXED_MOST];
     if (!pp_host_needs_function(c, host, b.message.function, b.function)) return true;
     if (!send_context(host, errand, &b)) return true;
@@ -399,17 +402,39 @@ static bool is_ours(const struct pp_carrier *c, uint64_t ticket) {
     return word == running_word(c, ticket);
 }
 
+/* The result of a task of POOL_ANY_SIZE: as a worker leaves it, see work_tasks.c. */
+static void finish_any_size(struct pp_carrier *c, struct pp_far_host *host, uint64_t ticket,
+                            const struct pp_message *message) {
+    char text[PP_MESSAGE] = "the arena has no room for the result";
+    uint64_t size = message->size, offset = 0;
+    struct pp_result result = {.size = &size, .data = message->data, .data_size = message->size};
+    if (size > PP_SHORT_RESULT) {
+        char *extent = pp_extent_take(c->shared, ticket, message->size);
+        if (extent) memcpy(extent, message->data, message->size);
+        offset = extent ? (uint64_t)(extent - c->shared->extents) : 0;
+        result.data = &offset;
+        result.data_size = sizeof offset;
+        if (!extent) result = (struct pp_result){.code = pp_far_code(0, 0), .pid = POOL_ENOMEM, .message = text};
+    }
+    finish(c, host, ticket, &result);
+}
+
 void pp_task_done(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
                   const struct pp_message *message) {
     uint64_t ticket = errand->ticket, size = message->size;
     const struct pp_desc *desc = &c->shared->descs[pp_ticket_slot(ticket)];
-    uint64_t room = pp_desc_out_size(desc);
+    bool any_size = pp_desc_has_any_size(desc);
+    uint64_t room = any_size ? c->shared->extents_size : pp_desc_out_size(desc);
     if (size > room) {
         pp_wire_lose(&host->wire, "it sent a result that is larger than its room");
         return;
     }
     if (!is_ours(c, ticket)) { /* it was killed: the slot stays until this is told */
         give_up(c, ticket);
+        return;
+    }
+    if (any_size) {
+        finish_any_size(c, host, ticket, message);
         return;
     }
     struct pp_result result = {.size = size < room ? &size : NULL};
