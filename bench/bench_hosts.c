@@ -335,8 +335,9 @@ static void measure_start(void) {
         if (hosts && *hosts) snprintf(start.list, sizeof start.list, "%s", hosts);
         else for (int n = 0; n < start.hosts; n++) strcat(start.list, "local:1 ");
         if (hosts && *hosts && i > 0) break; /* there are as many as there are */
-        struct bench_contestant own[] = {{.name = "pool_create", .context = &start, .run = start_pool, .measure = timed},
-                                         {.name = "a shell", .context = &start, .run = start_shell, .measure = timed}};
+        struct bench_contestant own[] = {
+            {.name = "pool_create", .context = &start, .run = start_pool, .measure = timed},
+            {.name = "a shell", .context = &start, .run = start_shell, .measure = timed}};
         if (hosts && *hosts) start.hosts = 1;
         bench_run_rounds(own, 2, 5);
         judge(names[i], "start of hosts, a shell's launches = 1", RATIO, multiple_of(&own[0], &own[1], 1), AT_MOST,

@@ -29,7 +29,11 @@ wait_for() {
     shift
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 150 ] || { echo "$what does not answer" >&2; tail -n 20 "$slurm"/*.out "$slurm"/*.log >&2; exit 1; }
+        [ $tries -lt 150 ] || {
+            echo "$what does not answer" >&2
+            tail -n 20 "$slurm"/*.out "$slurm"/*.log >&2
+            exit 1
+        }
         sleep 0.1
     done
 }
