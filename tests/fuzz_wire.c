@@ -109,8 +109,8 @@ static bool decode_at_head(const struct pp_message *m) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int pipe_to[2], pipe_back[2];
-    if (size == 0 || pp_pipe(pipe_to, -1) != 0) return 0;
-    if (pp_pipe(pipe_back, -1) != 0) abort();
+    if (size == 0 || pp_pipe(pipe_to) != 0) return 0;
+    if (pp_pipe(pipe_back) != 0) abort();
     bool is_head = data[0] & 1, good = true;
     size_t step = (size_t)1 << (data[0] >> 1) % 13;
     struct pp_wire wire;

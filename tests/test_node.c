@@ -165,8 +165,8 @@ static bool await_message(struct pp_message *m) {
 
 static void start_node(void) {
     int to[2], from[2];
-    assert_int_equal(pp_pipe(to, 1), 0);
-    assert_int_equal(pp_pipe(from, 0), 0);
+    assert_int_equal(pp_pipe(to), 0);
+    assert_int_equal(pp_pipe(from), 0);
     head = (struct head){.next_id = 1, .in = to[1], .out = from[0]};
     head.pid = fork();
     assert_true(head.pid >= 0);

@@ -18,8 +18,8 @@ static const struct pp_wire_limits wide = {.most = PP_MESSAGE_MOST};
 
 static void make_pair(struct pp_wire_limits a, struct pp_wire_limits b, bool greeted) {
     int to[2], back[2];
-    assert_int_equal(pp_pipe(to, -1), 0);
-    assert_int_equal(pp_pipe(back, -1), 0);
+    assert_int_equal(pp_pipe(to), 0);
+    assert_int_equal(pp_pipe(back), 0);
     pair = (struct pair){.fds = {to[0], to[1], back[0], back[1]}};
     pp_wire_begin(&pair.a, back[0], to[1], &a, greeted);
     pp_wire_begin(&pair.b, to[0], back[1], &b, false);

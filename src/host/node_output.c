@@ -1,6 +1,7 @@
 /* What tasks of a node print: two pipes, which the node reads, sends to the head by lines, and never leaves unread for
  * long; see node.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ bool pp_node_output_begin(struct pp_node_output *output) {
     for (int i = 0; i < 2; i++) output->fds[i] = output->ends[i] = -1;
     for (int i = 0; i < 2; i++) {
         int ends[2];
-        if (pp_pipe(ends, 0) != 0) return false;
+        if (pp_pipe(ends) != 0) return false;
+        fcntl(ends[1], F_SETFL, fcntl(ends[1], F_GETFL) & ~O_NONBLOCK); /* tasks write as to any file */
         output->fds[i] = ends[0];
         output->ends[i] = ends[1];
     }

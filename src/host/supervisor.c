@@ -542,7 +542,7 @@ void pp_supervisor_run(const struct pp_supervisor_setup *setup) {
     struct supervisor *s = make_supervisor(setup);
     pp_staff_begin(&s->staff, setup->shared, setup->options->lazy);
     s->nudge[0] = s->nudge[1] = -1;
-    bool has_nudge = !setup->carrier || pp_pipe(s->nudge, -1) == 0;
+    bool has_nudge = !setup->carrier || pp_pipe(s->nudge) == 0;
     if (!has_nudge || !pp_signals_begin(&s->signals)) give_up(setup->shared, POOL_EAGAIN);
     watch_caller(s);
     look_at_limits(s); /* before the first worker starts */

@@ -274,6 +274,7 @@ static noreturn void be_launcher(const struct start *what, const int to[2], cons
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (dup2(to[0], 0) != 0 || dup2(from[1], 1) != 1) _exit(1);
+    for (int fd = 0; fd < 2; fd++) fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); /* as any program expects */
     if (what->command) {
         execl("/bin/sh", "sh", "-c", what->command, (char *)NULL);
         _exit(127);
@@ -286,7 +287,7 @@ static noreturn void be_launcher(const struct start *what, const int to[2], cons
 static int start(const struct start *what, struct pp_launch *launch) {
     int to[2] = {-1, -1}, from[2] = {-1, -1};
     pid_t pid = -1;
-    if (pp_pipe(to, 1) == 0 && pp_pipe(from, 0) == 0) pid = pp_fork();
+    if (pp_pipe(to) == 0 && pp_pipe(from) == 0) pid = pp_fork();
     if (pid == 0) be_launcher(what, to, from);
     pp_close(&to[0]);
     pp_close(&from[1]);
