@@ -42,6 +42,19 @@ TEST_CASE(a_pool_needs_an_out_parameter_and_valid_options) {
     assert_still_works();
 }
 
+/* This program does not call pool_serve(). */
+TEST_CASE(hosts_need_a_program_that_serves) {
+    struct pool *made = NULL;
+    struct pool_options options = {.workers = 1, .hosts = "local:1"};
+    assert_code(pool_create(&options, &made), LINUX ? POOL_EINVAL : POOL_ENOTSUP);
+    options.hosts = "w1;reboot";
+    assert_code(pool_create(&options, &made), POOL_EINVAL);
+    assert_null(made);
+    options.hosts = "";
+    assert_ok(pool_create(&options, &made));
+    pool_destroy(made);
+}
+
 TEST_CASE(an_arena_larger_than_the_address_space_is_refused) {
     static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 4095, SIZE_MAX / 2,
                                    sizeof(size_t) > 4 ? SIZE_MAX / 16 : SIZE_MAX / 3};
@@ -273,6 +286,7 @@ TEST_CASE(refused_calls_take_no_memory) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_pool_needs_an_out_parameter_and_valid_options),
+        TEST(hosts_need_a_program_that_serves),
         TEST(an_arena_larger_than_the_address_space_is_refused),
         TEST(a_tiny_arena_works_or_is_refused),
         TEST(an_invalid_job_is_refused),

@@ -33,9 +33,12 @@ static uint64_t time_of(int option, const char *variable, uint64_t otherwise) {
 }
 
 /* Says why a pool with hosts cannot be. */
-static int refuse(const char *why) {
+static int refuse_as(int code, const char *why) {
     fprintf(stderr, "parpool: hosts: %s\n", why);
-    return POOL_EINVAL;
+    return code;
+}
+static int refuse(const char *why) {
+    return refuse_as(POOL_EINVAL, why);
 }
 
 /* Whether a node finds the same there: nothing, or a function or object of a module. */
@@ -50,7 +53,8 @@ static int check(const struct pool_options *options) {
     if (options->host_start < 0 || options->host_silence < 0 || options->host_min < 0)
         return refuse("host_start, host_silence or host_min is negative");
     if (options->backend != POOL_PROCESSES) return refuse("only POOL_PROCESSES can have hosts");
-    if (strcmp(build, "-") == 0) return refuse("this system does not tell where a program's functions lie");
+    if (strcmp(build, "-") == 0)
+        return refuse_as(POOL_ENOTSUP, "this system does not tell where a program's functions lie");
     if (!pp_program_serves()) return refuse("pool_serve() was not called: this program would serve nobody as a node");
     if (!can_travel((pp_function *)options->initializer, options->initializer_arg))
         return refuse("initializer or initializer_arg is no part of the program, so a node does not have it");
