@@ -15,7 +15,8 @@ static int bbp(const void *in, void *out) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    pool_serve(argc, argv); /* on other hosts, if PARPOOL_HOSTS names some, this never returns */
     struct pool *pool;
     int error = pool_create(&(struct pool_options){.workers = 4}, &pool);
     if (error) return fprintf(stderr, "pool_create: %s\n", pool_strerror(error)), 1;

@@ -291,6 +291,7 @@ int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: cksum_tree DIR\n"), 2;
     setlocale(LC_ALL, ""); /* strcoll() orders the lines */
     make_table();
+    pool_serve(argc, argv); /* on other hosts, which see the same files, this never returns */
     int error = pool_create(NULL, &pool);
     if (error) give_up("pool_create", pool_strerror(error));
     find_files(argv[1]);

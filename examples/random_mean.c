@@ -1,6 +1,7 @@
 /* Python:  print(dask.array.random.random((10000, 10000), chunks=(1000, 1000)).mean().compute())
  * Shows task_seed(): each task makes its own chunk of the array and returns the sum, so no array moves between
- * processes. Run `random_mean [WORKERS]`: for any number of workers it prints the same mean, to the last bit. */
+ * processes. Run `random_mean [WORKERS]`: for any number of workers it prints the same mean, to the last bit; and on
+ * other hosts, too: PARPOOL_HOSTS=w1,w2 (hosts.md). */
 #include <parpool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,12 +28,16 @@ static int sum_chunk(const void *in, void *out) {
 }
 
 int main(int argc, char **argv) {
+    pool_serve(argc, argv); /* on other hosts this never returns */
+    struct pool *pool;
+    int error = pool_create(&(struct pool_options){.workers = argc > 1 ? atoi(argv[1]) : 0}, &pool);
+    if (error) return fprintf(stderr, "pool_create: %s\n", pool_strerror(error)), 1;
+
     double sums[CHUNKS], sum = 0;
-    struct pool_job job = {.fn = sum_chunk, POOL_OUT(sums), .count = CHUNKS};
-    job.workers = argc > 1 ? atoi(argv[1]) : 0;
-    int error = pool_map(NULL, &job);
+    error = pool_map(pool, &(struct pool_job){.fn = sum_chunk, POOL_OUT(sums), .count = CHUNKS});
     if (error) return fprintf(stderr, "pool_map: %s\n", pool_strerror(error)), 1;
     for (int i = 0; i < CHUNKS; i++) sum += sums[i];
     printf("%.17g\n", sum / CHUNKS / CHUNK);
+    pool_destroy(pool);
     return 0;
 }
