@@ -108,7 +108,7 @@ struct source {
 static void copy_piece(struct pp_buffer *to, struct source *from, size_t size) {
     while (size > 0) {
         size_t left = from->part->iov_len - from->offset, some = left < size ? left : size;
-        append(to, (const char *)from->part->iov_base + from->offset, some);
+        if (some) append(to, (const char *)from->part->iov_base + from->offset, some);
         from->offset += some;
         size -= some;
         if (from->offset < from->part->iov_len) continue;
