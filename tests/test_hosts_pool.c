@@ -71,7 +71,90 @@ static int resized_task(const void *in, void *out) {
     return 0;
 }
 
+/* A part is a sum that depends on the order of its items. */
+struct part {
+    double sum;
+    long items, there;
+};
+
+static int part_task(const void *in, void *out) {
+    sleep_ms(1);
+    if (*(const long *)in < 0) return task_fail(5, "item %zu", task_index());
+    *(struct part *)out = (struct part){1.0 / (double)(3 + *(const long *)in + *(const long *)task_context()) +
+                                        (double)(task_seed() % 1000), 1, is_there()};
+    return 0;
+}
+
+static int part_block(const void *in, size_t count, void *out) {
+    struct part *part = out;
+    const long *x = in;
+    sleep_ms(1);
+    *part = (struct part){0, (long)count, is_there() ? (long)count : 0};
+    for (size_t i = 0; i < count; i++) part->sum = part->sum * 0.75 + (double)x[i];
+    return 0;
+}
+
+static int join_parts(void *result, const void *right) {
+    struct part *l = result;
+    const struct part *r = right;
+    *l = (struct part){l->sum * 0.5 + r->sum, l->items + r->items, l->there + r->there};
+    return 0;
+}
+
 /* ---- tests */
+
+static struct part reduce_with(struct pool *pool, const long *in, size_t count, bool blocks) {
+    static const long context = 17;
+    struct part part;
+    struct pool_reduction reduction = {.combine = join_parts, .in = in, .in_size = sizeof *in, .count = count,
+                                       .chunk = 3, POOL_OUT(&part), .seed = 4, .context = &context,
+                                       .context_size = sizeof context};
+    if (blocks) reduction.block = part_block;
+    else reduction.fn = part_task;
+    assert_ok(pool_reduce(pool, &reduction));
+    assert_int_equal(part.items, count);
+    return part;
+}
+
+TEST_CASE(reductions_run_on_hosts_and_give_the_same_bits) {
+    enum { ITEMS = 400 };
+    static long items[ITEMS];
+    for (long i = 0; i < ITEMS; i++) items[i] = i * i % 101;
+    struct pool *pool = hosted(1, "local:2 local:2", 2), *here = pool_of(2);
+    long *in_arena = pool_alloc(pool, sizeof items);
+    memcpy(in_arena, items, sizeof items);
+    for (int blocks = 0; blocks < 2; blocks++) {
+        struct part wanted = reduce_with(here, items, ITEMS, blocks), got = reduce_with(pool, items, ITEMS, blocks),
+                    again = reduce_with(pool, in_arena, ITEMS, blocks);
+        assert_memory_equal(&wanted.sum, &got.sum, sizeof got.sum);
+        assert_memory_equal(&wanted.sum, &again.sum, sizeof got.sum);
+        assert_true(got.there > 0 && got.there < ITEMS);
+    }
+    pool_destroy(here);
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_reduction_that_fails_on_a_host_names_the_item) {
+    static long items[200];
+    static const long context = 17;
+    struct pool *pool = hosted(1, "local:2", 1);
+    for (int at = 0; at < 200; at += 19) {
+        struct pool_failure failure;
+        struct part part;
+        memset(items, 0, sizeof items);
+        items[at] = -1;
+        struct pool_reduction reduction = {.fn = part_task, .combine = join_parts, POOL_IN(items), .count = 200,
+                                           .chunk = 4, POOL_OUT(&part), .failure = &failure, .context = &context,
+                                           .context_size = sizeof context};
+        assert_code(pool_reduce(pool, &reduction), POOL_EFAILED);
+        assert_int_equal(failure.index, at);
+        assert_int_equal(failure.code, 5);
+        char text[32];
+        snprintf(text, sizeof text, "item %d", at);
+        assert_contains(failure.message, text);
+    }
+    pool_destroy(pool);
+}
 
 TEST_CASE(tasks_run_here_and_on_hosts) {
     struct pool *pool = hosted(1, "local:2", 1);
@@ -333,6 +416,8 @@ TEST_CASE(block_functions_run_on_hosts) {
 
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
+        TEST(reductions_run_on_hosts_and_give_the_same_bits),
+        TEST(a_reduction_that_fails_on_a_host_names_the_item),
         TEST(tasks_run_here_and_on_hosts),
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),

@@ -343,6 +343,7 @@ static size_t choose_window(const struct reduction *d) {
 }
 
 static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
+    static _Atomic uint64_t made;
     const struct pool_reduction *options = d->options;
     struct pool *pool = d->pool;
     struct pp_recipe *recipe = d->recipe = pp_heap_alloc(&pool->memory.inputs, sizeof *recipe, true);
@@ -357,6 +358,7 @@ static bool fill_recipe(struct reduction *d, bool in_is_inherited) {
     recipe->skip_failed = options->skip_failed;
     recipe->context = options->context;
     recipe->context_size = options->context_size;
+    recipe->serial = atomic_fetch_add_explicit(&made, 1, memory_order_relaxed) + 1;
     if (!in_is_inherited && !pp_copy_in(pool, options->context, options->context_size, &d->context)) return false;
     if (d->context) recipe->context = d->context;
     d->told = *recipe;

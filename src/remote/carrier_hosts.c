@@ -78,6 +78,7 @@ static void close_host(struct pp_carrier *c, struct pp_far_host *host) {
     host->functions = NULL;
     host->contexts = NULL;
     memset(host->jobs, 0, sizeof host->jobs);
+    memset(host->folds, 0, sizeof host->folds);
     host->contexts_free = 0;
     host->dirty = false;
     host->last = host->leave = host->leave_said = 0;

@@ -81,6 +81,7 @@ void pp_errand_end(struct pp_far_host *host, struct pp_errand *errand) {
     if (*at) *at = errand->next;
     *(has_leave(errand) ? &host->begun : &host->sent) -= errand->items;
     forget_context(host, errand->context);
+    if (errand->fold) pp_fold_count(host, errand->fold, -1);
     *errand = (struct pp_errand){.next = host->free};
     host->free = place + 1;
 }
@@ -182,12 +183,8 @@ struct baggage {
     const struct pp_extra *extra;
     const void *context;
     size_t context_size, inputs_bytes;
+    struct pp_recipe recipe; /* of a reduction's task */
 };
-
-static bool is_in(const struct pp_shared *shared, const void *at, size_t size) {
-    uintptr_t begin = (uintptr_t)shared->base, address = (uintptr_t)at;
-    return address >= begin && size <= shared->size && address - begin <= shared->size - size;
-}
 
 static uint64_t in_size_of(const struct pp_desc *desc) {
     uint64_t size = desc->item & (((uint64_t)1 << PP_IN_SIZE_BITS) - 1);
@@ -196,18 +193,18 @@ static uint64_t in_size_of(const struct pp_desc *desc) {
 }
 
 /* The inputs of a graph's task, and its context. */
-static bool pack_extra(const struct pp_shared *shared, const struct pp_extra *extra, struct baggage *b) {
-    if (!is_in(shared, extra, sizeof *extra)) return false;
+static bool pack_extra(const struct pp_carrier *c, const struct pp_extra *extra, struct baggage *b) {
+    if (!pp_carrier_reaches(c, extra, sizeof *extra)) return false;
     b->extra = extra;
     b->context = extra->context;
     b->context_size = extra->context_size;
-    if (b->context && (b->context_size == 0 || !is_in(shared, b->context, b->context_size))) return false;
+    if (b->context && (b->context_size == 0 || !pp_carrier_reaches(c, b->context, b->context_size))) return false;
     size_t count = extra->count;
-    if (count > shared->size / sizeof(struct pp_input) || count > UINT32_MAX) return false;
-    if (!is_in(shared, extra, sizeof *extra + count * sizeof(struct pp_input))) return false;
+    if (count > c->shared->size / sizeof(struct pp_input) || count > UINT32_MAX) return false;
+    if (!pp_carrier_reaches(c, extra, sizeof *extra + count * sizeof(struct pp_input))) return false;
     for (size_t i = 0; i < count; i++) {
         const struct pp_input *input = &extra->inputs[i];
-        if (input->data && !is_in(shared, input->data, input->size)) return false;
+        if (input->data && !pp_carrier_reaches(c, input->data, input->size)) return false;
         b->inputs_bytes += input->data ? input->size : 0;
     }
     b->message.input_count = (uint32_t)count;
@@ -223,12 +220,12 @@ static bool pack(struct pp_carrier *c, uint64_t ticket, struct baggage *b) {
     const struct pp_desc *desc = &shared->descs[slot];
     memset(b, 0, sizeof *b);
     struct pp_task_message *m = &b->message;
-    if (desc->fn == pp_leaf_task || desc->fn == pp_join_task) return false; /* their arguments are addresses */
     if (desc->shape.fresh || desc->timeout == PP_IS_JOB) return false;
     memcpy(&b->function, &desc->fn, sizeof b->function);
-    m->function = pp_carrier_function(c, b->function);
+    bool is_fold = pp_is_fold(b->function);
+    m->function = is_fold ? 0 : pp_carrier_function(c, b->function);
     m->in = desc->in;
-    if (m->function == 0 || (desc->shape.has_extra && !pack_extra(shared, desc->in, b))) return false;
+    if ((m->function == 0 && !is_fold) || (desc->shape.has_extra && !pack_extra(c, desc->in, b))) return false;
     bool has_limits = desc->timeout == PP_HAS_LIMITS;
     m->timeout = (uint32_t)(has_limits ? shared->limits[slot].timeout : desc->timeout);
     m->cpu_timeout = has_limits ? (uint32_t)shared->limits[slot].cpu_timeout : 0;
@@ -238,7 +235,8 @@ static bool pack(struct pp_carrier *c, uint64_t ticket, struct baggage *b) {
     m->has_in = m->in_size > 0;
     m->any_size = pp_desc_has_any_size(desc);
     m->out_size = m->any_size ? 0 : pp_desc_out_size(desc);
-    if (m->has_in && !is_in(shared, m->in, m->in_size)) return false;
+    if (m->has_in && !pp_carrier_reaches(c, m->in, m->in_size)) return false;
+    if (is_fold && !pp_fold_pack(c, b->function, m, &b->recipe)) return false;
     size_t most = PP_MESSAGE_MOST / 4;
     return m->in_size < most && m->out_size < most && b->context_size < most;
 }
@@ -291,13 +289,17 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     if (!pack(c, ticket, &b)) return false;
     const unsigned char *inputs = gather(c, &b, &gathered);
     if (!inputs || !is_pending(c, ticket)) return false;
+    if (b.message.shape != PP_SHAPE_PLAIN) b.message.job = pp_fold_tell(c, host, &b.recipe);
+    if (b.message.shape != PP_SHAPE_PLAIN && b.message.job == 0) return false;
     struct pp_errand *errand = pp_errand_new(host, 1);
     if (!errand) return false;
     errand->ticket = ticket;
+    errand->fold = (uint16_t)b.message.job;
+    if (errand->fold) pp_fold_count(host, errand->fold, 1);
     size_t answer = b.message.any_size ? c->shared->extents_size : b.message.out_size;
     if (host->wire.limits.most < answer) host->wire.limits.most = answer;
     unsigned char fixed[PP_FIXED_MOST];
-    if (!pp_host_needs_function(c, host, b.message.function, b.function)) return true;
+    if (b.message.function && !pp_host_needs_function(c, host, b.message.function, b.function)) return true;
     if (!send_context(host, errand, &b)) return true;
     size_t sizes = b.message.input_count * sizeof(uint64_t);
     struct iovec parts[] = {{fixed, pp_put_task(fixed, &b.message)},
@@ -454,6 +456,7 @@ void pp_task_failed(struct pp_carrier *c, struct pp_far_host *host, struct pp_er
         give_up(c, ticket);
         return;
     }
+    pp_fold_note_failure(c, &c->shared->descs[pp_ticket_slot(ticket)], failure->position);
     pp_host_text(host, text, failure->text, failure->text_size, failure->error);
     int32_t worker = failure->worker > 0 ? failure->worker : 1;
     struct pp_result result = {.code = failure->code, .pid = worker, .message = text};

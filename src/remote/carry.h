@@ -23,6 +23,7 @@
 
 #define PP_NS_PER_MS 1000000U
 #define PP_JOBS_KNOWN 16       /* jobs of which a host has been told and not all is answered */
+#define PP_FOLDS_KNOWN 8       /* likewise reductions */
 #define PP_TASK_CONTEXTS 4096U /* contexts of tasks that a host has at a time */
 
 struct pp_parcel {
@@ -46,6 +47,7 @@ struct pp_errand {
     uint32_t items;  /* 1 for a task */
     uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
     uint16_t context; /* number of the task's own context; 0: none */
+    uint16_t fold;    /* number of the job of a reduction's task; 0: it is another's */
     uint8_t job;      /* place in `jobs` of a chunk's */
     uint8_t state;
 };
@@ -55,6 +57,13 @@ struct pp_far_job {
     uint64_t ticket; /* 0: not in use */
     uint32_t out;    /* chunks of it that are not answered */
     bool has_context, over;
+};
+
+/* The same of a reduction. */
+struct pp_far_fold {
+    uint64_t serial; /* of its recipe; 0: not in use */
+    uint32_t out;    /* tasks of it that are not answered */
+    bool has_context;
 };
 
 /* How fast a host is. */
@@ -90,6 +99,7 @@ struct pp_far_host {
     /* What it has been told. */
     unsigned char *functions; /* a bit a number */
     struct pp_far_job jobs[PP_JOBS_KNOWN];
+    struct pp_far_fold folds[PP_FOLDS_KNOWN];
     uint16_t *contexts; /* a stack of free numbers of tasks' contexts */
     uint32_t contexts_free;
 };
@@ -152,6 +162,11 @@ struct pp_carrier {
 
 /* Room of so many bytes, until the next call; NULL: there is no memory. */
 unsigned char *pp_carrier_room(struct pp_carrier *c, size_t size);
+/* Whether so much memory lies in what the pool's processes share. */
+static inline bool pp_carrier_reaches(const struct pp_carrier *c, const void *at, size_t size) {
+    uintptr_t begin = (uintptr_t)c->shared->base, address = (uintptr_t)at;
+    return address >= begin && size <= c->shared->size && address - begin <= c->shared->size - size;
+}
 /* The number of the function, by which hosts know it; 0: it cannot travel. */
 uint32_t pp_carrier_function(struct pp_carrier *c, const void *function);
 
@@ -221,6 +236,22 @@ void pp_chunk_host_lost(struct pp_carrier *c, struct pp_far_host *host, struct p
 void pp_jobs_look_for_killed(struct pp_carrier *c);
 /* A hash of the job table: it changes if there is another job. */
 uint64_t pp_jobs_seen(const struct pp_shared *shared);
+
+/* ---- carrier_folds.c */
+
+struct pp_recipe;
+/* Whether it is one of the functions that a reduction's tasks have. */
+bool pp_is_fold(const void *function);
+/* The message has what the task's description says; it becomes that of a reduction's task, save `job`. Returns false if
+ * the task cannot travel. What is returned of a stale ticket means nothing. */
+bool pp_fold_pack(struct pp_carrier *c, const void *function, struct pp_task_message *message,
+                  struct pp_recipe *recipe);
+/* Tells the host of the reduction, if it does not know it. Returns its number; 0: not now. */
+uint32_t pp_fold_tell(struct pp_carrier *c, struct pp_far_host *host, const struct pp_recipe *recipe);
+/* A task of it was sent (1) or answered (-1). */
+void pp_fold_count(struct pp_far_host *host, uint32_t job, int more);
+/* A task has failed at this item; of a leaf, the caller is told so. */
+void pp_fold_note_failure(struct pp_carrier *c, const struct pp_desc *desc, uint64_t position);
 
 /* ---- carrier_output.c */
 

@@ -12,6 +12,7 @@
 
 /* What all tasks of a reduction need to know. It lies in the inputs heap. */
 struct pp_recipe {
+    uint64_t serial; /* of the reduction, in this process; not 0 */
     pool_fn *fn;
     int (*block)(const void *in, size_t count, void *part); /* instead of fn */
     int (*combine)(void *result, const void *right);

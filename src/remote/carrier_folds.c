@@ -1,0 +1,127 @@
+/* Tasks of reductions, whose functions are the library's own: a host is told once of a reduction, and then the items or
+ * parts of each task. See carry.h, fold.h. */
+#include <string.h>
+
+#include "remote/carry.h"
+#include "worker/fold.h"
+
+/* Behind those of jobs, and of jobs and tasks. */
+#define NUMBER_OF_JOB(place) (PP_JOBS_KNOWN + 1 + (place))
+#define NUMBER_OF_CONTEXT(place) (PP_JOBS_KNOWN + PP_TASK_CONTEXTS + 1 + (place))
+
+static const void *address_of_part(const struct pp_recipe *recipe) {
+    return recipe->block ? pp_address_of((pp_function *)recipe->block) : pp_address_of((pp_function *)recipe->fn);
+}
+
+static bool copy_recipe(struct pp_carrier *c, const struct pp_recipe *at, struct pp_recipe *recipe) {
+    if (!pp_carrier_reaches(c, at, sizeof *at)) return false;
+    *recipe = *at;
+    const void *part = address_of_part(recipe);
+    if (recipe->skip_failed || (part && pp_carrier_function(c, part) == 0)) return false;
+    if (pp_carrier_function(c, pp_address_of((pp_function *)recipe->combine)) == 0) return false;
+    if (!recipe->context) return true;
+    return recipe->context_size > 0 && pp_carrier_reaches(c, recipe->context, recipe->context_size);
+}
+
+/* The items lie where all workers see them, or follow the argument. */
+static bool pack_leaf(struct pp_carrier *c, struct pp_task_message *m, struct pp_recipe *recipe) {
+    struct pp_leaf leaf;
+    if (m->in_size < sizeof leaf || !pp_carrier_reaches(c, m->in, m->in_size)) return false;
+    memcpy(&leaf, m->in, sizeof leaf);
+    if (!copy_recipe(c, leaf.recipe, recipe) || leaf.count == 0 || leaf.alone) return false;
+    uint64_t most = SIZE_MAX / 4 / (recipe->in_size ? recipe->in_size : 1);
+    if (leaf.count > most || leaf.first > most) return false;
+    size_t size = recipe->in_size * (size_t)leaf.count;
+    m->in += sizeof leaf;
+    if (recipe->in) m->in = (const unsigned char *)recipe->in + leaf.first * recipe->in_size;
+    else if (m->in_size - sizeof leaf < size) return false;
+    m->shape = PP_SHAPE_LEAF;
+    m->index = leaf.first;
+    m->count = leaf.count;
+    m->in_size = size;
+    return size == 0 || pp_carrier_reaches(c, m->in, size);
+}
+
+static bool pack_join(struct pp_carrier *c, struct pp_task_message *m, struct pp_recipe *recipe) {
+    struct pp_join join;
+    if (m->in_size != sizeof join || m->input_count != 2 || !pp_carrier_reaches(c, m->in, sizeof join)) return false;
+    memcpy(&join, m->in, sizeof join);
+    m->shape = PP_SHAPE_JOIN;
+    m->index = atomic_load_explicit(&join.right, memory_order_relaxed);
+    m->in_size = 0;
+    return copy_recipe(c, join.recipe, recipe);
+}
+
+bool pp_is_fold(const void *function) {
+    return function == pp_address_of((pp_function *)pp_leaf_task) ||
+           function == pp_address_of((pp_function *)pp_join_task);
+}
+
+bool pp_fold_pack(struct pp_carrier *c, const void *function, struct pp_task_message *m, struct pp_recipe *recipe) {
+    bool is_leaf = function == pp_address_of((pp_function *)pp_leaf_task);
+    bool packed = is_leaf ? pack_leaf(c, m, recipe) : pack_join(c, m, recipe);
+    m->function = 0;
+    m->has_in = packed && m->in_size > 0;
+    return packed && m->out_size == recipe->out_size && m->in_size < PP_MESSAGE_MOST / 4;
+}
+
+/* ---- what a host has been told */
+
+static void forget(struct pp_far_host *host, uint32_t place) {
+    struct pp_far_fold *known = &host->folds[place];
+    if (known->serial == 0) return;
+    pp_host_send(host, PP_SAY_END_JOB, NUMBER_OF_JOB(place), NULL, 0);
+    if (known->has_context) pp_host_send(host, PP_SAY_FORGET_CONTEXT, NUMBER_OF_CONTEXT(place), NULL, 0);
+    *known = (struct pp_far_fold){0};
+}
+
+/* A place for one more reduction: of those of which no task is there, the one that was told first. */
+static uint32_t find_place(const struct pp_far_host *host) {
+    uint32_t best = PP_FOLDS_KNOWN;
+    for (uint32_t i = 0; i < PP_FOLDS_KNOWN; i++) {
+        if (host->folds[i].out > 0) continue;
+        if (best == PP_FOLDS_KNOWN || host->folds[i].serial < host->folds[best].serial) best = i;
+    }
+    return best;
+}
+
+static bool tell(struct pp_carrier *c, struct pp_far_host *host, const struct pp_recipe *recipe, uint32_t place) {
+    const void *part = address_of_part(recipe), *combine = pp_address_of((pp_function *)recipe->combine);
+    struct pp_job_message m = {.function = part ? pp_carrier_function(c, part) : 0,
+                               .combine = pp_carrier_function(c, combine),
+                               .context = recipe->context ? NUMBER_OF_CONTEXT(place) : 0, .seed = recipe->seed,
+                               .in_size = recipe->in_size, .out_size = recipe->out_size,
+                               .is_block = recipe->block != NULL};
+    if (part && !pp_host_needs_function(c, host, m.function, part)) return false;
+    if (!pp_host_needs_function(c, host, m.combine, combine)) return false;
+    struct iovec context = {(void *)(uintptr_t)recipe->context, recipe->context_size};
+    if (m.context && !pp_host_send(host, PP_SAY_CONTEXT, m.context, &context, 1)) return false;
+    unsigned char fixed[PP_FIXED_MOST];
+    struct iovec job = {fixed, pp_put_job(fixed, &m)};
+    return pp_host_send(host, PP_SAY_JOB, NUMBER_OF_JOB(place), &job, 1);
+}
+
+uint32_t pp_fold_tell(struct pp_carrier *c, struct pp_far_host *host, const struct pp_recipe *recipe) {
+    uint32_t place = 0;
+    while (place < PP_FOLDS_KNOWN && host->folds[place].serial != recipe->serial) place++;
+    if (place < PP_FOLDS_KNOWN) return NUMBER_OF_JOB(place);
+    place = find_place(host);
+    if (place == PP_FOLDS_KNOWN) return 0;
+    forget(host, place);
+    if (!tell(c, host, recipe, place)) return 0;
+    host->folds[place] = (struct pp_far_fold){.serial = recipe->serial, .has_context = recipe->context != NULL};
+    return NUMBER_OF_JOB(place);
+}
+
+void pp_fold_count(struct pp_far_host *host, uint32_t job, int more) {
+    host->folds[job - NUMBER_OF_JOB(0)].out += (uint32_t)more;
+}
+
+/* The caller checks it once more. */
+void pp_fold_note_failure(struct pp_carrier *c, const struct pp_desc *desc, uint64_t position) {
+    struct pp_leaf leaf;
+    if (pp_address_of((pp_function *)desc->fn) != pp_address_of((pp_function *)pp_leaf_task)) return;
+    memcpy(&leaf, desc->in, sizeof leaf);
+    if (pp_carrier_reaches(c, leaf.spot, sizeof *leaf.spot))
+        atomic_store_explicit(&leaf.spot->at, position, memory_order_relaxed);
+}
