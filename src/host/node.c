@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pool/bell.h"
 #include "pool/call.h"
+#include "pool/events.h"
 #include "pool/integrity.h"
 #include "pool/wait.h"
 #include "remote/launch.h"
@@ -16,7 +18,6 @@
 #define START_MS 60000U     /* the head answers the greeting within this time */
 #define CHUNK_NS 10000000U  /* between two looks at the items of chunks */
 #define LOOK_NS 1000000000U /* between two looks at the pool, and two accounts of what it has done */
-#define READ_TURNS 16       /* reads before what has come is begun */
 
 /* ---- descriptors */
 
@@ -98,7 +99,6 @@ static void make_pool(struct pp_node *node) {
     why.error = pool_create(&options, &node->pool);
     snprintf(why.message, sizeof why.message, "%s", pool_strerror(why.error));
     if (why.error) pp_node_break_down(node, &why, PP_NODE_NO_START);
-    node->pool_fd = pool_fd(node->pool);
 }
 
 /* ---- the beginning */
@@ -140,20 +140,17 @@ static noreturn void end_as_told(struct pp_node *node, const struct pp_message *
     struct pp_end_message m;
     if (!pp_get_end(message->data, message->size, &m)) pp_node_refuse(node, "an end that is none");
     pool_shutdown(node->pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, (int)m.patience);
-    pp_node_output_pass(node, pp_now());
+    pp_node_output_pass(node, pp_now(), true);
     pp_node_flush(node);
     pp_node_end(node, PP_NODE_ENDED);
 }
 
 static void hear(struct pp_node *node) {
     struct pp_message m;
-    for (int turn = 0; turn < READ_TURNS; turn++) {
-        int found = pp_wire_read(&node->wire);
-        while (pp_wire_next(&node->wire, &m)) {
-            if (m.kind == PP_SAY_END) end_as_told(node, &m);
-            pp_node_take(node, &m);
-        }
-        if (found <= 0) break;
+    if (node->may_read) pp_wire_read(&node->wire);
+    while (pp_wire_next(&node->wire, &m)) {
+        if (m.kind == PP_SAY_END) end_as_told(node, &m);
+        pp_node_take(node, &m);
     }
 }
 
@@ -181,14 +178,34 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* Asks for the bell, and looks once more. Returns whether there is anything to tell. */
+static bool expect_bell(struct pool *pool) {
+    pp_lock(pool);
+    pp_bell_expect(pool, PP_WAITS_ANY);
+    pp_advance(pool);
+    bool news = pp_events_unreported(pool) > 0;
+    pp_unlock(pool);
+    return news;
+}
+
 static void await_anything(struct pp_node *node, uint64_t until) {
-    bool reads_output = pp_node_output_may_read(node);
-    struct pollfd fds[] = {{.fd = node->wire.in, .events = POLLIN},
-                           {.fd = node->pool_fd, .events = POLLIN},
-                           {.fd = pp_wire_may_write(&node->wire) ? node->wire.out : -1, .events = POLLOUT},
-                           {.fd = reads_output ? node->output.fds[0] : -1, .events = POLLIN},
-                           {.fd = reads_output ? node->output.fds[1] : -1, .events = POLLIN}};
+    struct pool *pool = node->pool;
+    short output = pp_node_output_may_read(node) ? POLLIN : 0;
+    enum { IN, BELL, LIFE, OUT, PRINTED };
+    struct pollfd fds[] = {[IN] = {.fd = node->wire.in, .events = POLLIN},
+                           [BELL] = {.fd = pool->fds.bell, .events = POLLIN},
+                           [LIFE] = {.fd = pool->fds.lifeline, .events = POLLIN},
+                           [OUT] = {.fd = pp_wire_may_write(&node->wire) ? node->wire.out : -1, .events = POLLOUT},
+                           [PRINTED] = {.fd = output ? node->output.fds[0] : -1, .events = POLLIN},
+                           {.fd = output ? node->output.fds[1] : -1, .events = POLLIN}};
+    if (expect_bell(pool)) until = 0;
     pp_poll(fds, sizeof fds / sizeof *fds, until);
+    node->may_read = fds[IN].revents != 0;
+    node->has_printed = (fds[PRINTED].revents | fds[PRINTED + 1].revents) != 0;
+    pp_lock(pool);
+    if (fds[BELL].revents) pp_bell_silence(pool);
+    if (fds[LIFE].revents) pp_check_supervisor(pool);
+    pp_unlock(pool);
 }
 
 static noreturn void serve(struct pp_node *node) {
@@ -198,7 +215,7 @@ static noreturn void serve(struct pp_node *node) {
         hear(node);
         pp_node_begin(node);
         pp_node_tell(node);
-        uint64_t now = pp_now(), until = pp_node_output_pass(node, now);
+        uint64_t now = pp_now(), until = pp_node_output_pass(node, now, node->has_printed);
         if (now >= look_at) {
             look_around(node);
             look_at = now + LOOK_NS;

@@ -76,12 +76,12 @@ struct pp_node {
     struct pp_wire wire;
     struct pp_setup setup;
     struct pool *pool;
-    int pool_fd;
     struct pp_node_table functions, contexts, jobs; /* struct pp_node_function, memory of the inputs heap, … */
     uint64_t next_id, leave; /* of the next task or chunk; what has a lower or this id may begin */
     struct pp_list waiting, begun; /* struct pp_node_work, in the order of ids; in the order in which they began */
     size_t chunks;           /* that have begun */
     struct pp_node_output output;
+    bool may_read, has_printed; /* since the last look: the head has said something; tasks have printed something */
     struct pp_stats_message stats; /* as last told */
 };
 
@@ -133,9 +133,11 @@ void pp_node_chunk_free(struct pp_node *node, struct pp_node_chunk *chunk);
 bool pp_node_output_begin(struct pp_node_output *output);
 /* In a worker: its stdout and stderr are the pipes from here on. */
 void pp_node_output_redirect(const struct pp_node_output *output);
-/* Sends what was printed, by whole lines; a rest once it is old. Returns when it is to be called again at the latest;
- * UINT64_MAX: once one of the pipes is readable. */
-uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now);
+/* Sends what was printed, by whole lines; a rest once it is old. look: reads what there is. Returns when it is to be
+ * called again at the latest; UINT64_MAX: once one of the pipes is readable. */
+uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now, bool look);
+/* Whether there is anything to be read. */
+bool pp_node_output_waits(const struct pp_node *node);
 /* Whether more may be read: the head keeps up with what was sent. */
 bool pp_node_output_may_read(const struct pp_node *node);
 

@@ -63,13 +63,19 @@ static bool read_some(struct pp_node *node, int i) {
     return true;
 }
 
-uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now) {
+bool pp_node_output_waits(const struct pp_node *node) {
+    const int *ends = node->output.fds;
+    struct pollfd fds[] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
+    return fds[0].fd >= 0 && pp_poll(fds, 2, 0) > 0;
+}
+
+uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now, bool look) {
     struct pp_node_output *output = &node->output;
     uint64_t due = UINT64_MAX;
     for (int i = 0; i < 2; i++) {
         if (output->fds[i] < 0) continue;
         bool is_new = false;
-        while (pp_node_output_may_read(node) && read_some(node, i)) is_new = true;
+        while (look && pp_node_output_may_read(node) && read_some(node, i)) is_new = true;
         if (output->lines[i].end == 0) output->since[i] = 0;
         else if (is_new || output->since[i] == 0) output->since[i] = now;
         else if (now - output->since[i] >= OLD_NS) send_lines(node, i, output->lines[i].end);

@@ -7,6 +7,7 @@
 #include "host/node.h"
 #include "pool/call.h"
 #include "pool/events.h"
+#include "pool/future_alloc.h"
 #include "pool/graph.h"
 #include "pool/submit.h"
 #include "worker/fold.h"
@@ -378,15 +379,29 @@ static void look_at_chunks(struct pp_node *node) {
         if (work->chunk && pp_node_chunk_report(node, work)) answer(node, work, NULL);
 }
 
+/* Takes tasks that are done. Returns how many. */
+static int take_done(struct pool *pool, struct future **done) {
+    int count = 0;
+    pp_lock(pool);
+    pp_advance(pool);
+    while (count < BATCH && (done[count] = PP_LIST_FIRST(&pool->events.done, struct future, link)) != NULL) {
+        pp_notify_end(done[count]);
+        pp_detach(done[count++]);
+    }
+    pool->events.reported += pp_events_unreported(pool);
+    pp_unlock(pool);
+    return count;
+}
+
 /* What a task has printed comes before its outcome. A failure of the whole pool is none of its tasks. */
 void pp_node_tell(struct pp_node *node) {
     struct future *done[BATCH];
     int count;
     do {
         if (pp_wire_queued(&node->wire) > QUEUED_MOST) return;
-        for (count = 0; count < BATCH && pool_next_done(node->pool, &done[count], 0) == 0;) count++;
+        count = take_done(node->pool, done);
         if (node->pool->broken) return;
-        if (count > 0 || node->chunks > 0) pp_node_output_pass(node, pp_now());
+        if ((count > 0 || node->chunks > 0) && pp_node_output_waits(node)) pp_node_output_pass(node, pp_now(), true);
         for (int i = 0; i < count; i++) tell_task(node, done[i]);
     } while (count == BATCH);
     if (node->chunks > 0) look_at_chunks(node);
