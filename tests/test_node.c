@@ -280,6 +280,8 @@ static struct pp_failure_message assert_failed(uint16_t kind, uint64_t id, int e
     static char text[PP_FAR_TEXT];
     struct pp_failure_message failure;
     assert_true(await_message(&m));
+    if (m.kind != kind && pp_get_failure(m.data, m.size, &failure))
+        print_error("id %d: %s: %.*s\n", (int)m.id, pool_strerror(failure.error), (int)failure.text_size, failure.text);
     assert_int_equal(m.kind, kind);
     assert_true(m.id == id);
     assert_true(pp_get_failure(m.data, m.size, &failure));

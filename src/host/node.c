@@ -208,10 +208,15 @@ static void await_anything(struct pp_node *node, uint64_t until) {
     pp_unlock(pool);
 }
 
+static void check_pool(struct pp_node *node) {
+    if (node->pool->broken) pp_node_break_down(node, &node->pool->broken_failure, PP_NODE_BROKEN);
+}
+
 static noreturn void serve(struct pp_node *node) {
     uint64_t look_at = 0;
     for (;;) {
         bool lost;
+        check_pool(node); /* it may have refused what was to be begun, or refuse what comes */
         hear(node);
         pp_node_begin(node);
         pp_node_tell(node);
@@ -220,7 +225,7 @@ static noreturn void serve(struct pp_node *node) {
             look_around(node);
             look_at = now + LOOK_NS;
         }
-        if (node->pool->broken) pp_node_break_down(node, &node->pool->broken_failure, PP_NODE_BROKEN);
+        check_pool(node);
         bool gone = pp_wire_write(&node->wire) < 0;
         until = sooner(until, pp_wire_tick(&node->wire, now, &lost));
         if (lost || gone) pp_node_end(node, PP_NODE_LOST);
