@@ -2,6 +2,7 @@
  * once more, which serves. Tasks tell by an environment variable where they run. What they pass to the test, beside
  * their results, goes through files, since nodes share no memory with it. */
 #include <signal.h>
+#include <sys/socket.h>
 
 #include "support.h"
 
@@ -395,6 +396,39 @@ static int triple_block(const void *in, void *out, size_t count) {
     return 0;
 }
 
+#if LINUX
+static int socket_there_task(const void *in, void *out) {
+    (void)in, (void)out;
+    sleep_ms(10);
+    if (!is_there()) return 0;
+    socket(AF_INET, SOCK_STREAM, 0);
+    return 0;
+}
+
+TEST_CASE(tasks_on_hosts_are_in_the_sandbox_of_their_pool) {
+    struct pool_options options = test_options(1);
+    struct future *futures[60];
+    int refused = 0;
+    options.hosts = "local:2";
+    options.host_min = 1;
+    options.host_start = PATIENCE;
+    options.sandbox = POOL_SANDBOX_COMPUTE;
+    struct pool *pool = pool_from(&options);
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, socket_there_task, NULL, 0, 0);
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        struct pool_failure why;
+        int error = future_get(futures[i], NULL, PATIENCE);
+        assert_ok(future_failure(futures[i], &why));
+        assert_any_of(error, 0, POOL_EDIED);
+        if (error) assert_contains(why.message, "the sandbox refused socket()");
+        refused += error != 0;
+        future_free(futures[i]);
+    }
+    assert_true(refused > 0);
+    pool_destroy(pool);
+}
+#endif
+
 TEST_CASE(block_functions_run_on_hosts) {
     struct pool *pool = hosted(1, "local:2,local:1", 2);
     size_t count = scaled(300000), failed;
@@ -430,6 +464,9 @@ int main(int argc, char **argv) {
         TEST(tasks_on_hosts_are_cancelled_and_killed),
         TEST(results_of_any_size_come_back),
         TEST(tasks_on_hosts_have_results_of_any_size),
+#if LINUX
+        TEST(tasks_on_hosts_are_in_the_sandbox_of_their_pool),
+#endif
         TEST(block_functions_run_on_hosts),
     };
     node = getenv("PARPOOL_NODE") != NULL;

@@ -46,18 +46,22 @@ static struct {
     void *arg;
     int in, out;
     struct pp_node_output *output;
+    bool in_sandbox;
     void (*old_pipe_handler)(int signal);
 } first;
 
-/* A worker holds no end of the connection: the head would not see the node end. What a task starts gets none either. */
+/* A worker holds no end of the connection: the head would not see the node end. What a task starts gets none either.
+ * Workers in a sandbox have nothing open by now but their output. */
 static int begin_worker(void *arg) {
     (void)arg;
-    pp_close(&first.in);
-    pp_close(&first.out);
-    pp_node_output_redirect(first.output);
-    for (int i = 0; i < 2; i++) {
-        pp_close(&first.output->fds[i]);
-        pp_close(&first.output->ends[i]);
+    if (!first.in_sandbox) {
+        pp_close(&first.in);
+        pp_close(&first.out);
+        pp_node_output_redirect(first.output);
+        for (int i = 0; i < 2; i++) {
+            pp_close(&first.output->fds[i]);
+            pp_close(&first.output->ends[i]);
+        }
     }
     signal(SIGPIPE, first.old_pipe_handler);
     return first.initializer ? first.initializer(first.arg) : 0;
@@ -77,6 +81,19 @@ static bool find_functions(const struct pp_setup *setup, struct pool_options *op
     return true;
 }
 
+/* Workers in a sandbox inherit their output, with the supervisor. */
+static int create_sandboxed(const struct pool_options *options, struct pp_node *node) {
+    int own[2], error = POOL_EAGAIN;
+    for (int i = 0; i < 2; i++) own[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 3);
+    if (own[0] >= 0 && own[1] >= 0) {
+        pp_node_output_redirect(&node->output);
+        error = pool_create(options, &node->pool);
+        for (int i = 0; i < 2; i++) dup2(own[i], 1 + i);
+    }
+    for (int i = 0; i < 2; i++) pp_close(&own[i]);
+    return error;
+}
+
 static void make_pool(struct pp_node *node) {
     const struct pp_setup *setup = &node->setup;
     struct pool_options options = {
@@ -86,7 +103,7 @@ static void make_pool(struct pp_node *node) {
         .min_free_memory = (size_t)setup->min_free_memory, .max_load = setup->max_load, .pin = setup->pin,
         .lazy = setup->lazy, .keep_oom_score = setup->keep_oom_score, .keep_children = setup->keep_children,
         .fresh_after_failure = setup->fresh_after_failure, .idle_timeout = (int)setup->idle_timeout,
-        .stack_size = (size_t)setup->stack_size};
+        .stack_size = (size_t)setup->stack_size, .sandbox = (int)setup->sandbox};
     struct pool_failure why = {.error = POOL_EINVAL, .message = "its initializer or finalizer lies in a library that "
                                                                 "this host has not loaded, or in another build"};
     if (!find_functions(setup, &options)) pp_node_break_down(node, &why, PP_NODE_NO_START);
@@ -96,7 +113,8 @@ static void make_pool(struct pp_node *node) {
     first.in = node->wire.in;
     first.out = node->wire.out;
     first.output = &node->output;
-    why.error = pool_create(&options, &node->pool);
+    first.in_sandbox = options.sandbox != POOL_SANDBOX_NONE;
+    why.error = first.in_sandbox ? create_sandboxed(&options, node) : pool_create(&options, &node->pool);
     snprintf(why.message, sizeof why.message, "%s", pool_strerror(why.error));
     if (why.error) pp_node_break_down(node, &why, PP_NODE_NO_START);
 }

@@ -437,6 +437,7 @@ static bool make_setup(struct pp_carrier *c) {
     *m = (struct pp_setup){.silence = (uint32_t)c->setup->silence,
                            .max_tasks_per_worker = o->max_tasks_per_worker,
                            .idle_timeout = (uint32_t)o->idle_timeout,
+                           .sandbox = (uint32_t)o->sandbox,
                            .arena_size = 0,
                            .memory_limit = o->memory_limit,
                            .memory_soft_limit = o->memory_soft_limit,
