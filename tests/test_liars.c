@@ -439,26 +439,35 @@ TEST_CASE(an_item_that_hides_is_killed) {
     is_killed(hide_item);
 }
 
-/* Says that it is done, and keeps the worker. */
+/* Says that it is done, and keeps the worker, which seems to have nothing in its hands if *in says so. */
 static int done_and_on(const void *in, void *out) {
-    (void)in, (void)out;
+    (void)out;
     struct pp_record *record = own_record();
     struct pp_outcome *outcome = &memory()->outcomes[pp_ticket_slot(atomic_load(&record->current))];
     outcome->code = 0;
     outcome->resized = 0;
     atomic_store(&outcome->state, (atomic_load(&outcome->state) & ~(uint64_t)15) | PP_DONE);
+    if (*(const bool *)in) atomic_store(&record->current, 0);
     for (;;) feign_steps(record);
     return 0;
 }
 
-TEST_CASE(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker) {
-    struct pool *pool = pool_of(1);
+static void next_task_runs(const struct pool_options *options, bool hides) {
+    struct pool *pool = pool_from(options);
     long x = 3;
-    assert_ok(finish(submit(pool, done_and_on, NULL, 0, 0), NULL));
+    assert_ok(finish(submit(pool, done_and_on, &hides, sizeof hides, 0), NULL));
     int64_t start = now_ms();
     assert_ok(finish(submit(pool, square_task, &x, sizeof x, sizeof x), NULL));
     assert_took(start, 0, BOUND);
     pool_destroy(pool);
+}
+
+TEST_CASE(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker) {
+    struct pool_options options = test_options(1);
+    next_task_runs(&options, false);
+    next_task_runs(&options, true);
+    options.max_load = 100000; /* then a worker may have to wait, but not for so much */
+    next_task_runs(&options, true);
 }
 
 /* Its word says that it has ended, in another use of the slot, and it hangs. */

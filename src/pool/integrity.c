@@ -14,7 +14,6 @@
 #include "pool/vain.h"
 #include "shared/backlog.h"
 #include "shared/carried.h"
-#include "shared/limit.h"
 #include "shared/notice.h"
 #include "shared/park.h"
 #include "shared/plan.h"
@@ -159,14 +158,14 @@ static bool works_on_task(const struct pool *pool, uint32_t worker) {
 }
 
 /* Whether an honest worker may be at nothing for long: its initializer or finalizer runs, it must not start anything
- * for now (limit.h), or it sleeps and no work waits. Only the first cannot be feigned by a task. */
+ * for now (limit.h), or it sleeps and no work waits. A task can feign the finalizer and the sleep. */
 static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_waits) {
     const struct pp_shared *s = &pool->shared;
     const struct pp_record *record = &s->records[worker];
     if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
     if (pool->options.finalizer && pp_record_retires(record)) return true;
     if (pp_record_current(record) != 0 || pp_record_job(record) != 0) return false;
-    if (pp_limit_is_set(&pool->options)) return true;
+    if (pool->looks.over_limit) return true;
     return !work_waits && load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;
 }
 
@@ -200,11 +199,19 @@ static bool kill_stray(struct pool *pool, uint32_t w, uint32_t trace, bool compl
     return is_still || looks->in_vain[w] != 1;
 }
 
+/* Whether workers may have to wait for the machine: now, or at the last look, since they look rarely themselves. */
+static void look_at_limit(struct pool *pool) {
+    bool is_over = atomic_load_explicit(&pool->shared.control->over_limit, memory_order_relaxed) != 0;
+    pool->looks.over_limit = is_over || pool->looks.was_over_limit;
+    pool->looks.was_over_limit = is_over;
+}
+
 static bool kill_strays(struct pool *pool) {
     bool work_waits = pp_backlog_workers(&pool->shared) > 0, found = false;
     uint64_t now = pp_now();
     if (now - pool->looks.strays_at < TWICE_NS) return false;
     pool->looks.strays_at = now;
+    look_at_limit(pool);
     bool completed = has_completed(pool);
     for (uint32_t w = 0; w < pool->workers; w++) {
         if (is_stray(pool, w, work_waits))

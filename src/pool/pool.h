@@ -54,6 +54,8 @@ struct pp_jobs {
 struct pp_looks {
     uint8_t number;                /* of the last look; never 0 afterwards */
     uint64_t strays_at;            /* when strays were last looked for, ns */
+    bool was_over_limit;           /* whether the machine was beyond one of the pool's limits then: limit.h */
+    bool over_limit;               /* the same, or at the look before */
     uint64_t completed;            /* the most that was completed at a look */
     uint32_t strays[PP_WORKERS];   /* the trace of each worker that was one then; 0: it was none */
     uint8_t in_vain[PP_WORKERS];   /* looks that have found it one, since something was completed */

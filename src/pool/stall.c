@@ -4,15 +4,22 @@
 #include "pool/cancel.h"
 #include "pool/job.h"
 #include "pool/round.h"
-#include "shared/limit.h"
+#include "shared/carried.h"
 #include "shared/record.h"
 
 #define NS_PER_MS 1000000U
 #define STOP_NS 1000000000U  /* how long a worker may be in a job that was killed */
 #define GRACE_NS 2000000000U /* beyond twice the limit, for a machine with much to do */
 
+/* Not the carrier, which runs nothing here: what it has others run may take longer, and it ends that itself. */
 static bool is_in(const struct pool *pool, uint64_t ticket, uint32_t worker) {
-    return pp_record_job(&pool->shared.records[worker]) == ticket;
+    return worker >= pp_carriers(&pool->shared) && pp_record_job(&pool->shared.records[worker]) == ticket;
+}
+
+static bool is_any_in(const struct pool *pool, uint64_t ticket) {
+    uint32_t worker = 0;
+    while (worker < pool->workers && !is_in(pool, ticket, worker)) worker++;
+    return worker < pool->workers;
 }
 
 /* Kills the worker, in the life in which it says that it is in the round. */
@@ -53,17 +60,18 @@ static void begin(const struct pool *pool, struct pp_job *j, uint64_t done, uint
         stall->cpu[w] = is_in(pool, stall->ticket, w) ? cpu_of(pool, w) : 0;
 }
 
+/* Or could not, since workers have to wait for the machine; see limit.h. */
 static bool has_gone_on(const struct pool *pool, const struct pp_job *j, uint64_t done) {
     const struct pp_stall *stall = &j->stall;
     uint64_t ticket = pp_round_ticket(pool, j);
+    if (atomic_load_explicit(&pool->shared.control->over_limit, memory_order_relaxed)) return true;
     return stall->ticket != ticket || stall->deaths != j->deaths || done > stall->most ||
-           !pp_record_anybody_in(&pool->shared, ticket);
+           !is_any_in(pool, ticket);
 }
 
 /* Whether items have had far more time than they may take. A finalizer may run in a worker that is in the job, for as
- * long as the longest time-out in the pool. Where workers may have to wait for the machine (limit.h), nobody knows. */
+ * long as the longest time-out in the pool. */
 static bool is_overdue(const struct pool *pool, const struct pp_job *j, uint64_t now) {
-    if (pp_limit_is_set(&pool->options)) return false;
     uint32_t longest = atomic_load_explicit(&pool->shared.control->longest, memory_order_relaxed);
     uint64_t most = (uint64_t)j->job.timeout > longest ? (uint64_t)j->job.timeout : longest;
     return j->job.timeout > 0 && now - j->stall.since > 2 * most * NS_PER_MS + GRACE_NS;
