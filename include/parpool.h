@@ -77,7 +77,7 @@ struct pool_options {
     int backend;                   /* POOL_PROCESSES, which is 0, POOL_THREADS or POOL_INLINE: see BACKENDS */
     size_t arena_size, memory_limit, memory_soft_limit, min_free_memory, stack_size; /* this and the rest: see FIELDS */
     bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture, ask_killed, ship; int sandbox;
-    void (*finalizer)(void *arg); void *finalizer_arg;
+    void (*finalizer)(void *arg); void *finalizer_arg; const char *trace;
     const char *hosts, *launcher, *host_env; int idle_timeout, host_start, host_silence, host_min; double max_load;
     void (*host_event)(const struct pool_host *host, void *arg); void *host_event_arg;
 };
@@ -304,6 +304,15 @@ enum {
  *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
  *                    them may end so. 0: never. For POOL_PROCESSES.
  *   sandbox          POOL_SANDBOX_COMPUTE: once its initializer has succeeded a worker can only compute: see SANDBOX.
+ *   trace            file for a trace, for ui.perfetto.dev or speedscope (Chrome trace events): for each worker a row
+ *                    with a span for each task and chunk of items, or for several if they are short; the waits of
+ *                    calls; deaths, kills and retries as marks; how many tasks wait, how many workers are busy. It is
+ *                    written when the pool ends or, if the program ends before, moments later, and replaces a file of
+ *                    this name. It costs time with the shortest tasks alone, a tenth at most, and 40 bytes a span. Of
+ *                    each worker the last 65,536 spans are kept, fewer in pools of more than 16; "lost" says how many
+ *                    are not. %p in the name is the process. NULL: $PARPOOL_TRACE, to which the second pool of the
+ *                    process appends .2, and which workers do not have; "": none. POOL_EINVAL: the file cannot be
+ *                    made. With POOL_THREADS and POOL_INLINE there are no deaths, kills and counts.
  *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
  *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
  *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the

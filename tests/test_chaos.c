@@ -8,11 +8,14 @@
  *   - no process, descriptor or mapping is left.
  *
  * test_chaos [SECONDS]   10 by default, 4 with PARPOOL_TEST_BRIEF
- * test_chaos --ci        until a million tasks are done */
+ * test_chaos --ci        until a million tasks are done
+ * test_chaos --seen      with a trace, and tasks that print what is caught, for 4 s */
 #include "support.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { THREADS = 2, WINDOW = 1000, MOST_ITEMS = 200, WORKERS = 4, MOST_WORKERS = 8, KILLS_A_SECOND = 500, SEEN = 64 };
@@ -25,6 +28,7 @@ struct trace {
     atomic_uchar started, finished;
 };
 
+static bool seen; /* with a trace and a capture */
 static struct trace *traces;
 static atomic_int *seen_pids; /* workers that ran something lately */
 
@@ -42,6 +46,7 @@ static int chaos_task(const void *in, void *out) {
     atomic_store_explicit(&seen_pids[scramble(argument.id) % SEEN], getpid(), memory_order_relaxed);
     for (volatile uint32_t i = 0; i < argument.spin; i++) {
     }
+    if (seen && argument.id % 50 == 0) fprintf(argument.id % 100 ? stdout : stderr, "task %zu\n", (size_t)argument.id);
     if (argument.kind == HANGS) return forever_task(NULL, NULL);
     if (argument.kind == DIES) raise(argument.id % 2 ? SIGKILL : SIGSEGV);
     uint64_t result = scramble(argument.id);
@@ -343,11 +348,31 @@ static void check_stats(struct pool *pool, const struct tally *all, size_t extra
     assert_true(stats.queued == 0 && stats.running == 0);
 }
 
+/* What is caught goes nowhere. */
+static struct pool *pool_to_be_seen(char path[TEMPORARY_ROOM]) {
+    struct pool_options options = test_options(WORKERS);
+    int kept[] = {dup(STDOUT_FILENO), dup(STDERR_FILENO)}, nowhere = open("/dev/null", O_WRONLY);
+    temporary_name(path);
+    close(mkstemp(path));
+    options.capture = true;
+    options.trace = path;
+    for (int side = 0; side < 2; side++) dup2(nowhere, STDOUT_FILENO + side);
+    struct pool *pool = pool_from(&options);
+    sleep_ms(100); /* until the supervisor has taken them for its own */
+    for (int side = 0; side < 2; side++) {
+        dup2(kept[side], STDOUT_FILENO + side);
+        close(kept[side]);
+    }
+    close(nowhere);
+    return pool;
+}
+
 TEST_CASE(random_kills_lose_no_more_tasks_than_workers) {
     allow_seconds(tasks_wanted ? 900 : (unsigned)((end_time - now_ms()) / 1000) + 300);
     traces = shared(MOST_TASKS * sizeof *traces);
     seen_pids = shared(SEEN * sizeof *seen_pids);
-    struct pool *pool = pool_of(WORKERS);
+    char path[TEMPORARY_ROOM];
+    struct pool *pool = seen ? pool_to_be_seen(path) : pool_of(WORKERS);
     struct killer killer = {.pool = pool};
     killer.supervisor = supervisor_of(pool);
     static struct player players[THREADS];
@@ -407,6 +432,8 @@ TEST_CASE(random_kills_lose_no_more_tasks_than_workers) {
     all.died += late_victims;
     check_stats(pool, &all, 1 + calm);
     pool_destroy(pool);
+    struct stat file;
+    if (seen) assert_true(stat(path, &file) == 0 && file.st_size > 0 && unlink(path) == 0);
 }
 
 int main(int argc, char **argv) {
@@ -415,6 +442,9 @@ int main(int argc, char **argv) {
         if (strcmp(argv[a], "--ci") == 0) {
             tasks_wanted = scaled(1000000);
             seconds = 800;
+        } else if (strcmp(argv[a], "--seen") == 0) {
+            seen = true;
+            seconds = 4;
         } else {
             seconds = strtol(argv[a], NULL, 10);
         }

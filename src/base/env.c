@@ -14,13 +14,21 @@ static const char *const names[] = {"OMP_NUM_THREADS",  "OPENBLAS_NUM_THREADS", 
 #define NAMES (sizeof names / sizeof *names)
 #define ROOM 48 /* for the longest name, "=" and a number */
 
+/* Copies the environment but for variables that begin so. Returns how many there are. */
+static size_t copy_without(char **made, const char *begin) {
+    size_t count = 0;
+    for (char **at = environ; at && *at; at++)
+        if (strncmp(*at, begin, strlen(begin)) != 0) made[count++] = *at;
+    return count;
+}
+
 char **pp_env_make(int threads) {
     size_t count = 0;
     while (environ && environ[count]) count++;
     char **made = pp_zalloc(1, (count + NAMES + 1) * sizeof *made + NAMES * ROOM);
     if (!made) return NULL;
-    if (count) memcpy(made, environ, count * sizeof *made);
     char *text = (char *)(made + count + NAMES + 1);
+    count = copy_without(made, "PARPOOL_TRACE=");
     for (size_t i = 0; i < NAMES; i++) {
         if (getenv(names[i])) continue;
         snprintf(text, ROOM, "%s=%d", names[i], threads > 1 ? threads : 1);

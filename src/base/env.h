@@ -1,5 +1,6 @@
 /* The environment of workers: the caller's, with variables that tell numerical libraries how many threads they may
- * start, so that each worker uses only its share of the CPUs. A variable that the user has set stays.
+ * start, so that each worker uses only its share of the CPUs. A variable that the user has set stays, save for
+ * PARPOOL_TRACE: a pool of a task would write its trace to the program's file.
  *
  * Invariant: the caller's own environment is only read. The child puts its own in place without a lock or an
  * allocation, since another thread of the program may have held the lock of setenv() or malloc() at the fork.

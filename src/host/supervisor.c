@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "host/groups.h"
 #include "host/live.h"
 #include "host/signals.h"
 #include "host/question.h"
 #include "host/staff.h"
+#include "host/tracer.h"
 #include "remote/carrier.h"
 #include "shared/activity.h"
 #include "shared/carried.h"
@@ -18,6 +20,7 @@
 #include "shared/limit.h"
 #include "shared/notice.h"
 #include "shared/timer.h"
+#include "shared/trace_file.h"
 #include "shared/worker_life.h"
 #include "worker/capture.h"
 #include "worker/child.h"
@@ -33,7 +36,6 @@
 #define BEATS_MISSED 3U     /* looks without a beat after which the carrier is told to go on */
 #define BEATS_KILL 10U      /* and after which it is killed */
 
-#define GROUPS PP_WORKERS   /* so that in the end each worker may have left children */
 #define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
 struct supervisor {
@@ -48,8 +50,7 @@ struct supervisor {
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
     int statuses[PP_WORKERS];
-    pid_t groups[GROUPS]; /* of the last workers that left children, which were killed; 0: none */
-    uint32_t groups_left;
+    struct pp_groups groups;
     bool init_overdue[PP_WORKERS];    /* it was killed because its initializer did not end */
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
     struct pp_questions questions;
@@ -60,6 +61,7 @@ struct supervisor {
     uint32_t corpse_count;
     struct pp_timer timer;
     struct pp_capture *capture; /* NULL: output of workers is not caught */
+    struct pp_tracer tracer;
     uint64_t next_check;
     struct pp_limit_watch limits;
     bool broken;   /* the caller was told so */
@@ -201,8 +203,9 @@ static void kill_worker(struct supervisor *s, uint32_t worker) {
 }
 
 /* It may say where it is, and ends itself, or is killed soon. */
-static void ask_and_kill(struct supervisor *s, uint32_t worker) {
+static void ask_and_kill(struct supervisor *s, uint32_t worker, enum pp_trace_why why) {
     if (s->staff.states[worker] != PP_ALIVE || s->killed[worker] != 0) return;
+    pp_tracer_kill(&s->tracer, worker, why);
     if (!pp_question_ask(&s->questions, worker, s->pids[worker])) kill_worker(s, worker);
 }
 
@@ -210,7 +213,7 @@ static void ask_and_kill(struct supervisor *s, uint32_t worker) {
 static void kill_overdue(void *context, uint32_t worker) {
     struct supervisor *s = context;
     s->init_overdue[worker] = !atomic_load_explicit(&s->shared->starts[worker].ready, memory_order_relaxed);
-    ask_and_kill(s, worker);
+    ask_and_kill(s, worker, PP_TRACE_OVERDUE);
 }
 
 static void kill_silent(struct supervisor *s) {
@@ -237,11 +240,12 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     ring_for_caller(s);
 }
 
-/* Passes on what the worker has printed. */
-static void bury(struct supervisor *s, uint32_t w) {
-    if (!s->capture) return;
+/* Traces the end, and passes on what the worker has printed. */
+static void bury(struct supervisor *s, uint32_t w, uint32_t status) {
+    if (!s->capture && !s->shared->trace.base) return;
     struct pp_activity at = pp_activity_of(s->shared, w);
-    pp_capture_bury(s->capture, w, at.fn, at.item);
+    pp_tracer_death(&s->tracer, w, &at, status);
+    if (s->capture) pp_capture_bury(s->capture, w, at.fn, at.item);
 }
 
 /* The worker has ended, or will never run again. */
@@ -250,7 +254,7 @@ static void note_death(struct supervisor *s, uint32_t w, int status, bool linger
     pp_question_close(&s->questions, w);
     s->statuses[w] = status;
     s->lingers[w] = lingers;
-    bury(s, w);
+    bury(s, w, (uint32_t)status);
 }
 
 /* ---- corpses: see worker_life.h */
@@ -305,7 +309,10 @@ static void finish_reaped(struct supervisor *s) {
 
 static void begin_reset(struct supervisor *s) {
     s->staff.paused = true;
-    for (uint32_t w = 0; w < s->staff.workers; w++) kill_worker(s, w);
+    for (uint32_t w = 0; w < s->staff.workers; w++) {
+        if (s->staff.states[w] == PP_ALIVE) pp_tracer_kill(&s->tracer, w, PP_TRACE_RESET);
+        kill_worker(s, w);
+    }
 }
 
 static void tell_if_all_died(struct supervisor *s) {
@@ -330,22 +337,12 @@ static void kill_launchers(struct supervisor *s, pid_t pid) {
         if (launcher <= 1 || (pid != 0 && launcher != pid)) continue;
         if (worker_of(s, launcher) < s->staff.workers || !pp_is_child(launcher)) continue;
         kill(-launcher, SIGKILL);
-        s->groups[s->groups_left++ % GROUPS] = launcher;
+        pp_groups_add(&s->groups, launcher);
     }
 }
 
-/* A worker has ended, and its group was killed. Its children, if it left any, are now the supervisor's. */
-static void note_group(struct supervisor *s, pid_t group) {
-    if (!s->setup->options->keep_children && kill(-group, 0) == 0)
-        s->groups[s->groups_left++ % GROUPS] = group;
-}
-
-/* Exits. Killed children of tasks are waited for: they would become zombies of a program that adopts orphans itself. A
- * process that has left its worker's group, or cannot be killed, is left to itself. */
 static noreturn void leave(struct supervisor *s, uint64_t deadline) {
-    for (uint32_t i = 0; i < GROUPS; i++)
-        if (s->groups[i] != 0) pp_wait_group(s->groups[i], deadline);
-    while (waitpid(-1, NULL, WNOHANG) > 0) continue;
+    pp_groups_await(&s->groups, deadline);
     pp_child_exit(0);
 }
 
@@ -367,7 +364,7 @@ static void reap(struct supervisor *s) {
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (!is_worker) continue;
-        note_group(s, info.si_pid);
+        pp_groups_note(&s->groups, info.si_pid);
         if (corpse < PP_WORKERS) {
             s->corpses[corpse] = -info.si_pid;
             continue;
@@ -388,19 +385,21 @@ static void await_end(struct supervisor *s, pid_t pid, uint64_t deadline) {
     if (pp_has_ended(pid)) pp_wait_child(pid, NULL);
 }
 
-static noreturn void end_all(struct supervisor *s) {
+/* orphaned: the caller has gone, and cannot write the trace. */
+static noreturn void end_all(struct supervisor *s, bool orphaned) {
     uint64_t deadline = pp_now() + LEAVE_NS;
     for (uint32_t w = 0; w < s->staff.workers; w++) kill_worker(s, w);
     for (uint32_t w = 0; w < s->staff.workers; w++) {
         if (s->staff.states[w] == PP_ALIVE) {
             await_end(s, s->pids[w], deadline);
-            note_group(s, s->pids[w]);
-            bury(s, w);
+            pp_groups_note(&s->groups, s->pids[w]);
+            bury(s, w, PP_TRACE_AT_END);
             if (is_carrier(s, w)) kill_launchers(s, 0);
         }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
+    if (orphaned && s->shared->trace.base) pp_trace_file_write(&s->shared->trace, s->setup->caller);
     leave(s, deadline);
 }
 
@@ -411,10 +410,16 @@ static void kill_life(struct supervisor *s, const struct pp_command *command) {
     if (w >= s->staff.workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
-    if (is_carrier(s, w)) pp_write(s->nudge[1], "", 1); /* a full pipe nudges as well */
-    else if (moved) return;
-    else if (s->setup->options->ask_killed && command->value == 0) ask_and_kill(s, w);
-    else kill_worker(s, w);
+    if (is_carrier(s, w)) {
+        pp_write(s->nudge[1], "", 1); /* a full pipe nudges as well */
+    } else if (moved) {
+        return;
+    } else if (s->setup->options->ask_killed && command->value == 0) {
+        ask_and_kill(s, w, PP_TRACE_REQUEST);
+    } else {
+        pp_tracer_kill(&s->tracer, w, PP_TRACE_REQUEST);
+        kill_worker(s, w);
+    }
 }
 
 static uint64_t cpu_time(void *context, uint32_t worker) {
@@ -451,7 +456,7 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         pp_staff_call(&s->staff, command->value);
         break;
     case PP_CLOSE: let_workers_go_on(s, 0); break; /* and the loop looks at `closing` again */
-    case PP_END: end_all(s);
+    case PP_END: end_all(s, false);
     default: break; /* PP_ROOM: the loop looks at notices of the dead again */
     }
 }
@@ -460,7 +465,7 @@ static void take_commands(struct supervisor *s) {
     struct pp_command command;
     int got;
     while ((got = pp_command_receive(s->setup->command_pipe, &command)) > 0) obey(s, &command);
-    if (got < 0) end_all(s);
+    if (got < 0) end_all(s, true);
 }
 
 /* For the workers. Returns when to look again; UINT64_MAX: there is no limit. */
@@ -491,7 +496,7 @@ static uint64_t watch_carrier(struct supervisor *s) {
 
 static void wait_for_events(struct supervisor *s) {
     const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions),
-                               look_at_limits(s), watch_carrier(s)};
+                               look_at_limits(s), watch_carrier(s), s->tracer.next};
     uint64_t deadline = s->next_check;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] < deadline) deadline = others[i];
@@ -500,16 +505,17 @@ static void wait_for_events(struct supervisor *s) {
                            {.fd = s->caller_pidfd, .events = POLLIN}};
     uint64_t look = s->caller_pidfd < 0 ? pp_now() + LOOK_NS : UINT64_MAX;
     int found = pp_poll(fds, 3, look < deadline ? look : deadline);
-    if (caller_has_gone(s)) end_all(s);
+    if (caller_has_gone(s)) end_all(s, true);
     if (found <= 0) return;
     if (fds[1].revents) pp_signals_take(&s->signals);
     if (fds[0].revents) take_commands(s);
-    if (fds[2].revents) end_all(s);
+    if (fds[2].revents) end_all(s, true);
 }
 
 static void supervise(void *supervisor) {
     struct supervisor *s = supervisor;
     for (;;) {
+        pp_tracer_count(&s->tracer);
         if (pp_signals_asked()) pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
         reap(s);
         kill_silent(s);
@@ -532,6 +538,8 @@ static struct supervisor *make_supervisor(const struct pp_supervisor_setup *setu
     s->shared = setup->shared;
     s->setup = setup;
     s->next_check = UINT64_MAX;
+    s->groups.stay = setup->options->keep_children;
+    pp_tracer_begin(&s->tracer, setup->shared);
     if (setup->options->capture && !(s->capture = pp_capture_new())) give_up(setup->shared, POOL_ENOMEM);
     return s;
 }

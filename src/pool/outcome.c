@@ -9,6 +9,7 @@
 #include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/slots.h"
+#include "pool/tracing.h"
 #include "shared/carried.h"
 #include "shared/extents.h"
 #include "shared/state.h"
@@ -120,6 +121,7 @@ bool pp_task_try_again(struct pool *pool, struct future *future) {
     future->task.retries--;
     future->task.tried = true;
     pool->totals.retried++;
+    pp_tracing_retry(pool, future->task.fn, future->index);
     return true;
 }
 

@@ -19,6 +19,7 @@
 #include "pool/progress.h"
 #include "pool/resize.h"
 #include "pool/tell.h"
+#include "pool/tracing.h"
 #include "pool/wait.h"
 #include "shared/pages.h"
 #include "shared/placement.h"
@@ -51,6 +52,7 @@ static int make_memory(struct pool *pool) {
                                       : pp_shared_make(&pool->shared, pool->options.arena_size, hosts);
     if (!error && !pool->in_here) error = pp_shared_divide(&pool->shared);
     if (!error && pool->options.sandbox && pool->shared.reader < 0) error = POOL_ENOTSUP;
+    if (!error) error = pp_tracing_begin(pool);
     if (error) return error;
     /* Mapped, not allocated: a recycled block would be cleared, and then be copied by every fork. */
     pool->slots.table = pp_map_private(SLOTS_SIZE);
@@ -79,6 +81,7 @@ static void unmake_memory(struct pool *pool) {
     pp_unmap(pool->slots.free, FREE_SLOTS_SIZE);
     pool->slots.table = NULL;
     pool->slots.free = NULL;
+    pp_trace_unmake(&pool->shared.trace);
     pp_shared_unmake(&pool->shared);
 }
 
@@ -220,6 +223,7 @@ static void end_workers(struct pool *pool) {
     pool->backend->end(pool);
     pp_advance(pool);
     pool->ended = true;
+    pp_tracing_write(pool);
     pthread_cond_broadcast(&pool->changed);
 }
 

@@ -10,6 +10,7 @@
 #include "pool/describe.h"
 #include "pool/job_result.h"
 #include "pool/slots.h"
+#include "pool/tracing.h"
 #include "shared/carried.h"
 #include "shared/item_errors.h"
 #include "shared/notice.h"
@@ -339,6 +340,7 @@ static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint
     bool died = notice->left.phase == PP_RUNNING && !j->stopped && !notice->lingers;
     if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
         j->future->pool->totals.retried++;
+        pp_tracing_retry(j->future->pool, pp_plan_function(j->plan), item);
         pp_job_result_leave(&j->result, PP_AGAIN_ALONE, item, 1);
         return;
     }

@@ -14,6 +14,7 @@
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/tell.h"
+#include "pool/tracing.h"
 #include "pool/vain.h"
 #include "shared/backlog.h"
 #include "shared/notice.h"
@@ -143,9 +144,11 @@ static void sleep_in_poll(struct pool *pool, const struct pp_goal *goal, uint64_
     pp_advance(pool);
     if (!is_reached(pool, goal) && !pp_callbacks_wait(pool)) {
         struct pollfd fds[] = {{.fd = pool->fds.bell, .events = POLLIN}, {.fd = pool->fds.lifeline, .events = POLLIN}};
+        uint64_t since = pool->shared.trace.base ? pp_now() : 0;
         pp_step_out(pool);
         int n = pp_poll(fds, 2, until);
         pp_step_in(pool);
+        pp_tracing_wait(pool, since);
         if (n > 0 && fds[1].revents) supervisor_gone(pool);
     }
     pp_bell_silence(pool);

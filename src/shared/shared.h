@@ -19,6 +19,7 @@
 
 #include "base/cacheline.h"
 #include "parpool.h"
+#include "shared/trace.h"
 
 #define PP_WORKERS 1024           /* workers of a pool at most; a state word has room for 4096 */
 #define PP_SLOTS 131072U          /* tasks that workers can reach at a time; more wait in the caller's memory */
@@ -242,6 +243,7 @@ struct pp_shared {
     struct pp_owners *owners;
     char *extents;
     size_t extents_size;
+    struct pp_trace trace; /* in a mapping of its own */
 };
 
 /* Read what a worker writes and is no atomic, exactly once: what is then looked at is the same as what is then used,

@@ -49,6 +49,7 @@ struct pp_worker_batch {
     unsigned size; /* tickets to take at a time */
     uint64_t took; /* ns when it last took some */
     bool took_all; /* as many as it might have */
+    pool_fn *ran;  /* function of the last task that it has run */
 };
 
 /* How it waits for work. */
@@ -109,6 +110,7 @@ struct worker {
     struct pp_child_output output;
     const struct pp_sandbox_open *open;
     struct pp_captured *captured; /* NULL: what tasks print is not caught */
+    const struct pp_trace *trace; /* NULL: there is none */
     struct pp_worker_cpu cpu;
     struct pp_worker_scratch scratch;
     struct pp_leavings leavings;
@@ -156,6 +158,10 @@ bool pp_work_must_retire(const struct worker *w);
 void pp_work_ring(struct worker *w);
 /* For pool_stats(): so many tasks or items were run. */
 void pp_work_count(struct worker *w, uint64_t tasks);
+/* For the trace, if there is one: it ran so many items of the job that it is in, since the clock was last looked at; so
+ * many tasks since it took them. */
+void pp_work_trace_items(const struct worker *w, uint64_t now, uint64_t items);
+void pp_work_trace_tasks(const struct worker *w, uint64_t began, uint64_t now, uint64_t tasks);
 /* The message that the task or item that has just failed has left, or "". */
 const char *pp_work_message(struct worker *w);
 noreturn void pp_work_end_forked(void);

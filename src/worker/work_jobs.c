@@ -79,7 +79,7 @@ static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scr
     return true;
 }
 
-static void look_at_clock(struct worker *w);
+static void look_at_clock(struct worker *w, uint64_t items);
 
 /* Items of the chunk are finished; `more`: not the last ones. Calls of the most items are short, or the system's clock
  * ticks. */
@@ -87,7 +87,8 @@ static void pace_call(struct worker *w, const struct pp_job_plan *plan, uint64_t
     struct pp_pace *pace = &w->jobs.pace;
     uint64_t tick = pp_last_tick();
     pp_pace_add(pace, items);
-    if (more && (items < plan->call_most || tick != pace->ticked) && pp_pace_is_due(pace, tick)) look_at_clock(w);
+    bool may_be_due = more && (items < plan->call_most || tick != pace->ticked);
+    if (may_be_due && pp_pace_is_due(pace, tick)) look_at_clock(w, pace->finished);
 }
 
 /* Runs the chunk, or what others leave of it, call by call; returns where it ends. */
@@ -276,8 +277,10 @@ static bool turn_is_over(struct worker *w, uint64_t turn_began, bool looked) {
     return looked && (!pp_ring_is_empty(w->claimer.shared) || w->jobs.pace.began - turn_began > SLICE_NS);
 }
 
-static void look_at_clock(struct worker *w) {
+/* items: that were finished since the last look. */
+static void look_at_clock(struct worker *w, uint64_t items) {
     uint64_t now = pp_now();
+    if (w->trace && items > 0) pp_work_trace_items(w, now, items);
     pp_count_time(&w->claimer, now - w->jobs.pace.began, now);
     pp_pace_measure(&w->jobs.pace, now);
     pp_leavings_look(&w->leavings, now);
@@ -299,7 +302,7 @@ static bool take_chunks(struct worker *w, const struct pp_job_plan *plan, char *
         pp_work_count(w, chunk.end - chunk.begin);
         if (!plan->block_fn) pp_pace_add(pace, chunk.end - chunk.begin); /* each call was added */
         looked = pp_pace_is_due(pace, pp_last_tick());
-        if (looked) look_at_clock(w);
+        if (looked) look_at_clock(w, pace->finished);
     } while (!plan->fresh && !turn_is_over(w, turn_began, looked));
     return pp_plan_is_used_up(plan);
 }
@@ -313,7 +316,7 @@ static bool take_over(struct worker *w, const struct pp_job_plan *plan, char *sc
     if (pp_take_over(&w->claimer, jobs->relieved, jobs->paced, plan, most, w->ends != NULL, &chunk)) {
         run_chunk(w, plan, scratch, &chunk, visit);
         pp_work_count(w, chunk.end - chunk.begin);
-        look_at_clock(w);
+        look_at_clock(w, plan->block_fn ? jobs->pace.finished : chunk.end - chunk.begin);
     }
     return pp_plan_is_used_up(plan);
 }
@@ -386,7 +389,7 @@ static bool work_on_job(struct worker *w, uint64_t ticket, uint32_t entry) {
     describe_call(w, plan);
     begin_pace(w, ticket);
     bool nothing_left = work_through(w, plan, scratch);
-    if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w);
+    if (pp_pace_is_behind(&w->jobs.pace)) look_at_clock(w, w->jobs.pace.finished);
     w->call->context = NULL;
     w->call->count = 0;
     pp_set_busy_since(&w->claimer, 0);

@@ -78,7 +78,8 @@ static int call_task(struct worker *w, const struct pp_desc *desc, void *out) {
     }
     char here;
     w->base = (uintptr_t)&here;
-    int code = desc->fn(in, out);
+    pool_fn *fn = w->batch.ran = desc->fn;
+    int code = fn(in, out);
     if (pp_leavings_has_float(w->leavings.x87)) pp_leavings_set_float_back(&w->leavings);
     pp_work_end_if_forked(w);
     return code;
@@ -152,6 +153,7 @@ void pp_work_batch_delay(const struct worker *w) {
 }
 
 static void count_tasks(struct worker *w, uint64_t tasks, uint64_t began, uint64_t now) {
+    if (w->trace) pp_work_trace_tasks(w, began, now, tasks);
     pp_work_count(w, tasks);
     pp_count_time(&w->claimer, now - began, 0);
 }

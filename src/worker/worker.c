@@ -134,6 +134,22 @@ const char *pp_work_message(struct worker *w) {
     return w->call->message;
 }
 
+/* The last chunk may be one of several. */
+void pp_work_trace_items(const struct worker *w, uint64_t now, uint64_t items) {
+    const struct pp_job_plan *plan = w->jobs.plan;
+    uint64_t position = plan->block_fn ? w->jobs.call : w->claimer.stretch.begin;
+    pp_trace_span(w->trace, w->claimer.number,
+                  &(struct pp_trace_entry){.kind = PP_TRACE_ITEMS, .begin = w->jobs.pace.began, .end = now,
+                                           .fn = pp_plan_function(plan), .count = (uint32_t)items,
+                                           .item = plan->index ? plan->index[position] : position});
+}
+
+void pp_work_trace_tasks(const struct worker *w, uint64_t began, uint64_t now, uint64_t tasks) {
+    pp_trace_span(w->trace, w->claimer.number,
+                  &(struct pp_trace_entry){.kind = PP_TRACE_TASKS, .begin = began, .end = now, .fn = w->batch.ran,
+                                           .count = (uint32_t)tasks});
+}
+
 /* ---- rest */
 
 static bool sees_work(const struct worker *w) {
@@ -220,7 +236,8 @@ static bool held_back(struct worker *w) {
 void pp_worker_begin(struct worker *w, const struct pp_worker_setup *setup) {
     const struct pool_options *options = setup->options;
     *w = (struct worker){.options = options, .ends = setup->ends, .follows_corpse = setup->follows_corpse,
-                         .captured = setup->captured, .open = setup->open};
+                         .captured = setup->captured, .open = setup->open,
+                         .trace = setup->shared->trace.base ? &setup->shared->trace : NULL};
     pp_claimer_begin(&w->claimer, setup->shared, setup->number, setup->life);
     w->output = pp_child_output();
     w->claimer.has_barrier = setup->ends ? pp_barrier_exists() : pp_barrier_allow() && pp_barrier();
