@@ -57,7 +57,7 @@ host=\$1
 shift
 own=-p
 [ "\$host" != head ] || own=
-exec nsenter -t "\$(cat $state/\$host.first)" -n -u -m \$own sh -c 'cd "\$1"; shift; exec "\$@"' sh "\$PWD" "\$@"
+exec nsenter -t "\$(cat $state/\$host.first)" -n -u -m -r \$own sh -c 'cd "\$1"; shift; exec "\$@"' sh "\$PWD" "\$@"
 END
     printf '#!/bin/sh\nexec ip -n %ssw link set "p$1" nomaster\n' "$tag" >"$state/cut"
     printf '#!/bin/sh\nexec ip -n %ssw link set "p$1" master br0 up\n' "$tag" >"$state/heal"
