@@ -18,12 +18,11 @@
 
 /* ---- the done rings */
 
-static void collect_ticket(struct pool *pool, uint32_t worker, uint64_t ticket) {
+static void collect_ticket(struct pool *pool, uint64_t ticket) {
     const struct future *future = pp_slot_future(pool, ticket);
     if (!future) return;
     if (future->is_job) pp_job_look(pool, future->job);
-    else if (!pp_outcome_take(pool, pp_ticket_slot(ticket)) && worker == PP_CARRIER)
-        pp_carrier_gave_up(pool, pp_ticket_slot(ticket));
+    else pp_outcome_take(pool, pp_ticket_slot(ticket));
 }
 
 #define AHEAD 8 /* outcomes that are prefetched before they are taken in */
@@ -45,7 +44,6 @@ static void collect_all_slots(struct pool *pool) {
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
         if (slot + AHEAD < pool->slots.fresh) prefetch_outcome(pool, slot + AHEAD);
         pp_outcome_take(pool, slot);
-        if (pp_carriers(&pool->shared)) pp_carrier_gave_up(pool, slot);
     }
     pp_jobs_look(pool);
 }
@@ -62,7 +60,7 @@ static bool collect_worker(struct pool *pool, uint32_t worker) {
     for (uint64_t i = head; i != tail; i++) {
         uint64_t ahead = atomic_load_explicit(pp_done_entry(shared, worker, i + AHEAD), memory_order_relaxed);
         if (tail - i > AHEAD) prefetch_outcome(pool, pp_ticket_slot(ahead) % PP_SLOTS);
-        collect_ticket(pool, worker, atomic_load_explicit(pp_done_entry(shared, worker, i), memory_order_relaxed));
+        collect_ticket(pool, atomic_load_explicit(pp_done_entry(shared, worker, i), memory_order_relaxed));
     }
     /* If the worker has written over entries while they were read, it ran over as well. */
     return pp_record_announced(record) - head <= room;

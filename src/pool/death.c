@@ -84,19 +84,6 @@ void pp_carrier_died(struct pool *pool, const struct pp_notice *notice) {
     }
 }
 
-void pp_carrier_gave_up(struct pool *pool, uint32_t slot) {
-    struct future *future = pool->slots.table[slot].future;
-    if (!future || future->is_job || !pp_is_given_up(&pool->shared, pp_slot_ticket(pool, slot))) return;
-    pp_uncarry(&pool->shared, slot);
-    uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (pp_generation_of(state) != pool->slots.table[slot].generation) return;
-    if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, slot);
-    if (pp_phase_of(state) != PP_KILLED) return;
-    struct pool_failure failure = {.error = POOL_ECANCELLED, .message = "killed while it ran"};
-    pp_slot_free(pool, slot);
-    pp_future_finish(future, POOL_ECANCELLED, &failure);
-}
-
 static void send_again_if_pending(struct pool *pool, uint64_t ticket) {
     struct future *future = pp_slot_future(pool, ticket);
     if (!future || future->is_job) return;

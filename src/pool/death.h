@@ -16,8 +16,6 @@ bool pp_task_lost(struct pool *pool, uint32_t slot);
 void pp_task_died(struct pool *pool, const struct pp_notice *notice);
 /* The dead worker was the carrier: the same for all tasks that it held. */
 void pp_carrier_died(struct pool *pool, const struct pp_notice *notice);
-/* If the carrier has given up the task in this slot: has it run here, or ends it if it was killed. */
-void pp_carrier_gave_up(struct pool *pool, uint32_t slot);
 /* Sends the tickets again that the dead worker had claimed and not started, but not the one that its successor runs. */
 void pp_claims_died(struct pool *pool, const struct pp_notice *notice);
 /* The pool has become smaller: the same for what workers have left to successors that will not come. */

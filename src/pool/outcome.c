@@ -33,6 +33,12 @@ static int describe_code(struct pool *pool, uint32_t slot, int32_t code, struct 
     return POOL_EFAILED;
 }
 
+/* There is no more to say than the error. */
+static int untold(int error, struct pool_failure *failure) {
+    failure->error = 0;
+    return error;
+}
+
 /* Takes a short result from the message, and frees its room. */
 static void take_short_result(struct pool *pool, uint32_t slot, struct future *future) {
     struct pp_heap *results = &pool->memory.results;
@@ -101,12 +107,12 @@ void pp_sweep_extents(const struct pool *pool) {
 static int take_outcome(struct pool *pool, uint32_t slot, uint64_t state, struct pool_failure *failure) {
     struct future *future = pool->slots.table[slot].future;
     const struct pp_outcome *outcome = &pool->shared.outcomes[slot];
-    if (pp_phase_of(state) == PP_CANCELLED) return POOL_ECANCELLED;
+    if (pp_phase_of(state) == PP_CANCELLED) return untold(POOL_ECANCELLED, failure);
     int32_t code = pp_read_code(&outcome->code);
     PP_POINT("code read");
     if (code != 0) return describe_code(pool, slot, code, failure);
-    if (pp_has_any_size(future)) return take_any_size(pool, slot, future);
-    if (outcome->resized && !take_result_size(pool, slot, future)) return POOL_ECORRUPT;
+    if (pp_has_any_size(future)) return untold(take_any_size(pool, slot, future), failure);
+    if (outcome->resized && !take_result_size(pool, slot, future)) return untold(POOL_ECORRUPT, failure);
     if (!future->result && future->out_size) {
         /* The argument that may lie there is not needed any more: workers have a copy in the slot. */
         memcpy(future->small, outcome->out, PP_INLINE_OUT);
@@ -137,26 +143,45 @@ void pp_task_fail(struct pool *pool, uint32_t slot, int error) {
     fail(pool, slot, error, &failure);
 }
 
+/* A task that died has died with its host, or with its worker there: a worker here would not have told of it. */
+static void fail_or_try_again(struct pool *pool, uint32_t slot, int error, struct pool_failure *failure) {
+    struct future *future = pool->slots.table[slot].future;
+    if (error == POOL_EDIED && pp_task_try_again(pool, future)) pp_submit_again(pool, future);
+    else fail(pool, slot, error, failure);
+}
+
 void pp_outcome_end(struct pool *pool, uint32_t slot, uint64_t state) {
     struct future *future = pool->slots.table[slot].future;
     struct pool_failure failure;
-    failure.error = 0;
     int error = take_outcome(pool, slot, state, &failure);
     if (error) {
-        bool is_lost = error == POOL_EDIED && pp_phase_of(state) == PP_DONE; /* with its host, or its worker there */
-        if (is_lost && pp_task_try_again(pool, future)) pp_submit_again(pool, future);
-        else fail(pool, slot, error, &failure);
+        fail_or_try_again(pool, slot, error, &failure);
         return;
     }
     pp_slot_free(pool, slot);
     pp_future_finish(future, 0, NULL);
 }
 
+/* If the carrier has given up the task in this slot: has it run here, or ends it if it was killed. Returns whether it
+ * was ended. */
+static bool take_back(struct pool *pool, uint32_t slot, uint64_t state) {
+    struct future *future = pool->slots.table[slot].future;
+    if (!pp_is_given_up(&pool->shared, pp_slot_ticket(pool, slot))) return false;
+    pp_uncarry(&pool->shared, slot);
+    if (pp_generation_of(state) != pool->slots.table[slot].generation) return false;
+    if (pp_phase_of(state) == PP_PENDING) pp_ticket_again(pool, slot);
+    if (pp_phase_of(state) != PP_KILLED) return false;
+    struct pool_failure failure = {.error = POOL_ECANCELLED, .message = "killed while it ran"};
+    pp_slot_free(pool, slot);
+    pp_future_finish(future, POOL_ECANCELLED, &failure);
+    return true;
+}
+
 bool pp_outcome_take(struct pool *pool, uint32_t slot) {
     const struct future *future = pool->slots.table[slot].future;
     if (!future || future->is_job) return false;
     uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
-    if (!pp_is_done(state, pool->slots.table[slot].generation)) return false;
+    if (!pp_is_done(state, pool->slots.table[slot].generation)) return pool->carrier && take_back(pool, slot, state);
     pp_outcome_end(pool, slot, state);
     return true;
 }
