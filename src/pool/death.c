@@ -75,7 +75,7 @@ void pp_task_died(struct pool *pool, const struct pp_notice *notice) {
 void pp_carrier_died(struct pool *pool, const struct pp_notice *notice) {
     for (uint32_t slot = 0; slot < pool->slots.fresh; slot++) {
         struct future *future = pool->slots.table[slot].future;
-        if (!future || future->is_job || future->queued) continue;
+        if (!future || future->is_job) continue;
         bool carried = pp_is_carried(&pool->shared, pp_slot_ticket(pool, slot), notice->life);
         uint64_t state = atomic_load_explicit(&pool->shared.outcomes[slot].state, memory_order_acquire);
         if (carried) pp_uncarry(&pool->shared, slot);

@@ -194,9 +194,9 @@ static noreturn void live(struct pp_carrier *c, struct pollfd *fds, uint32_t *ow
             pp_child_exit(0);
         }
         bool wakeful = now - moved_at < LOOK_NS && now >= c->looks.until;
-        bool has_left = c->up > 0 && !pp_ring_is_empty(c->shared);
-        if (!wakeful && pp_host_for(c, false)) ask_to_park(c);
-        if (!wakeful && has_left) next = earlier(next, now + BACKLOG_NS);
+        bool has_room = !wakeful && pp_host_for(c, false) != NULL;
+        if (has_room) ask_to_park(c);
+        if (has_room && !pp_ring_is_empty(c->shared)) next = earlier(next, now + BACKLOG_NS);
         if (pp_outputs_write(c)) next = earlier(next, now + BACKLOG_NS);
         bool served = serve(c, fds, owners, wakeful ? 0 : next);
         now = wakeful && !served ? pp_backoff_yield(&c->looks) : pp_now();
