@@ -16,30 +16,6 @@
 #define LOOK_NS 50000U         /* how long the carrier looks around before it sleeps, as a worker does */
 #define BEAT_NS 500000000U     /* at least so often it shows that it runs */
 #define BACKLOG_NS 1000000U    /* until it looks again at work that it has left to the workers of this host */
-#define FUNCTIONS 4096U        /* places of the table of functions, half of which may be used */
-
-/* ---- functions */
-
-unsigned char *pp_carrier_room(struct pp_carrier *c, size_t size) {
-    if (size <= c->piece_room) return c->piece;
-    unsigned char *room = pp_realloc(c->piece, size);
-    if (!room) return NULL;
-    c->piece = room;
-    c->piece_room = size;
-    return room;
-}
-
-uint32_t pp_carrier_function(struct pp_carrier *c, const void *function) {
-    size_t at = (size_t)(((uint64_t)(uintptr_t)function * 0x9e3779b97f4a7c15U) >> 52) % FUNCTIONS;
-    while (c->functions[at].address && c->functions[at].address != function) at = (at + 1) % FUNCTIONS;
-    if (c->functions[at].address) return c->functions[at].number;
-    if (!function || c->function_count >= FUNCTIONS / 2) return 0;
-    struct pp_reference reference;
-    c->functions[at].address = function;
-    c->function_count++;
-    if (pp_refer(function, &reference)) c->functions[at].number = c->function_count;
-    return c->functions[at].number;
-}
 
 /* ---- sleep */
 
@@ -206,8 +182,7 @@ static noreturn void live(struct pp_carrier *c, struct pollfd *fds, uint32_t *ow
 
 static bool begin(struct pp_carrier *c, const struct pp_worker_setup *setup) {
     pp_claimer_begin(&c->claimer, setup->shared, setup->number, setup->life);
-    c->functions = pp_zalloc(FUNCTIONS, sizeof *c->functions);
-    return c->functions && pp_hosts_make(c) && pp_outputs_make(c);
+    return pp_functions_make(c) && pp_hosts_make(c) && pp_outputs_make(c);
 }
 
 noreturn void pp_carrier_run(const struct pp_worker_setup *setup, const struct pp_carrier_setup *hosts,

@@ -1,14 +1,16 @@
 /* The carrier: the worker that has tasks and items run on other hosts.
  *
  * A process of the pool, a child of the supervisor as any worker. It starts the launchers of the hosts (launch.h),
- * speaks to the node behind each (link.h), claims tasks and chunks of jobs as other workers do (worker/claim.h), sends
+ * speaks to the node behind each (wire.h), claims tasks and chunks of jobs as other workers do (worker/claim.h), sends
  * them, and publishes what comes back. It runs no code of the program, and what it reads from a node it checks.
  *
- *     carrier         the process: its loop, its sleep, its end
- *     carrier_hosts   the hosts: launched, greeted, up, lost, refused; what the caller and stderr are told of that
- *     carrier_tasks   tasks from the ring to hosts, and their outcomes back
- *     carrier_jobs    the same of chunks of jobs
- *     carrier_output  what tasks print over there
+ *     carrier            the process: its loop, its sleep, its end
+ *     carrier_functions  which functions of the program hosts know
+ *     carrier_hosts      the hosts: launched, greeted, up, lost, refused; what the caller and stderr are told of that
+ *     carrier_tasks      tasks from the ring to hosts, and their outcomes back
+ *     carrier_jobs       the same of chunks of jobs
+ *     carrier_folds      the same of the tasks of reductions
+ *     carrier_output     what tasks print over there
  *
  * It takes only what can travel, and only what workers of this host will not take soon. A host gets leave to begin as
  * much as it has CPUs, and more of what is short; the loss of a host costs what it had leave to begin, nothing else.

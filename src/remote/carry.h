@@ -158,8 +158,9 @@ struct pp_carrier {
     struct pp_far_output *outputs; /* [2] */
 };
 
-/* ---- carrier.c */
+/* ---- carrier_functions.c */
 
+bool pp_functions_make(struct pp_carrier *c);
 /* Room of so many bytes, until the next call; NULL: there is no memory. */
 unsigned char *pp_carrier_room(struct pp_carrier *c, size_t size);
 /* Whether so much memory lies in what the pool's processes share. */
