@@ -364,8 +364,8 @@ static void item_ends(lie_fn *lie, int timeout, int cpu_timeout) {
     struct pool *pool = pool_of(1);
     struct future *future = map_lies(pool, lie, timeout, cpu_timeout);
     int64_t start = now_ms();
-    assert_true(future_get(future, NULL, PATIENCE) != POOL_ETIMEDOUT);
-    assert_took(start, 0, BOUND);
+    assert_true(future_get(future, NULL, 2 * PATIENCE) != POOL_ETIMEDOUT);
+    if (cpu_timeout == 0) assert_took(start, 0, BOUND); /* other programs may have the CPU */
     future_free(future);
     assert_ok(finish(submit(pool, square_task, &start, sizeof start, sizeof start), NULL));
     pool_destroy(pool);
@@ -384,6 +384,7 @@ TEST_CASE(an_item_whose_worker_goes_to_and_fro_does_not_escape_its_time_out) {
 }
 
 TEST_CASE(an_item_that_renews_its_word_does_not_escape_its_limit_of_cpu_time) {
+    allow_seconds(180);
     item_ends(renew_item, 0, 100);
 }
 
