@@ -321,7 +321,7 @@ TEST_CASE(a_job_has_one_function_and_does_not_write_over_its_arguments) {
     static long data[100];
     static size_t sizes[50];
     struct future *future;
-    struct pool_job right = {.block = items_fn, .in = data, .in_size = 8, .out = data + 50, .out_size = 8, .count = 50};
+    struct pool_job right = {.block = items_fn, POOL_IN(data), POOL_OUT(data + 50), .count = 50};
     assert_ok(pool_map(pool, &right));
     struct pool_job wrong[] = {right, right, right, right, right};
     wrong[0].fn = item_fn;
