@@ -82,7 +82,7 @@ static bool find_functions(const struct pp_setup *setup, struct pool_options *op
 }
 
 /* Workers in a sandbox inherit their output, with the supervisor. */
-static int create_sandboxed(const struct pool_options *options, struct pp_node *node) {
+static int create_sandboxed(const struct pool_options *options, struct pp_node_self *node) {
     int own[2], error = POOL_EAGAIN;
     for (int i = 0; i < 2; i++) own[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 3);
     if (own[0] >= 0 && own[1] >= 0) {
@@ -94,7 +94,7 @@ static int create_sandboxed(const struct pool_options *options, struct pp_node *
     return error;
 }
 
-static void make_pool(struct pp_node *node) {
+static void make_pool(struct pp_node_self *node) {
     const struct pp_setup *setup = &node->setup;
     struct pool_options options = {
         .workers = (int)setup->workers, .initializer = begin_worker,
@@ -121,7 +121,7 @@ static void make_pool(struct pp_node *node) {
 
 /* ---- the beginning */
 
-static void greet(struct pp_node *node) {
+static void greet(struct pp_node_self *node) {
     char text[PP_GREETING_MOST];
     size_t size = pp_greeting_make(text, (uint32_t)pool_cpu_count());
     struct pollfd out = {.fd = node->wire.out, .events = POLLOUT};
@@ -133,7 +133,7 @@ static void greet(struct pp_node *node) {
 }
 
 /* The first message. */
-static void await_setup(struct pp_node *node) {
+static void await_setup(struct pp_node_self *node) {
     uint64_t until = pp_now() + START_MS * (uint64_t)1000000;
     struct pollfd in = {.fd = node->wire.in, .events = POLLIN};
     struct pp_message m;
@@ -146,7 +146,7 @@ static void await_setup(struct pp_node *node) {
     node->wire.limits.silence = (uint64_t)node->setup.silence * 4 / 5;
 }
 
-static void say_ready(struct pp_node *node) {
+static void say_ready(struct pp_node_self *node) {
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_ready ready = {.cpus = (uint32_t)pool_cpu_count(), .workers = node->pool->workers};
     pp_node_say(node, PP_SAY_READY, 0, fixed, pp_put_ready(fixed, &ready), NULL, 0);
@@ -154,7 +154,7 @@ static void say_ready(struct pp_node *node) {
 
 /* ---- serving */
 
-static noreturn void end_as_told(struct pp_node *node, const struct pp_message *message) {
+static noreturn void end_as_told(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_end_message m;
     if (!pp_get_end(message->data, message->size, &m)) pp_node_refuse(node, "an end that is none");
     pool_shutdown(node->pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, (int)m.patience);
@@ -163,7 +163,7 @@ static noreturn void end_as_told(struct pp_node *node, const struct pp_message *
     pp_node_end(node, PP_NODE_ENDED);
 }
 
-static void hear(struct pp_node *node) {
+static void hear(struct pp_node_self *node) {
     struct pp_message m;
     if (node->may_read) pp_wire_read(&node->wire);
     while (pp_wire_next(&node->wire, &m)) {
@@ -173,7 +173,7 @@ static void hear(struct pp_node *node) {
 }
 
 /* What the supervisor and the workers may need now and then; and an account of what has been done. */
-static void look_around(struct pp_node *node) {
+static void look_around(struct pp_node_self *node) {
     struct pool *pool = node->pool;
     pp_lock(pool);
     pp_advance(pool);
@@ -206,7 +206,7 @@ static bool expect_bell(struct pool *pool) {
     return news;
 }
 
-static void await_anything(struct pp_node *node, uint64_t until) {
+static void await_anything(struct pp_node_self *node, uint64_t until) {
     struct pool *pool = node->pool;
     short output = pp_node_output_may_read(node) ? POLLIN : 0;
     enum { IN, BELL, LIFE, OUT, PRINTED };
@@ -226,11 +226,11 @@ static void await_anything(struct pp_node *node, uint64_t until) {
     pp_unlock(pool);
 }
 
-static void check_pool(struct pp_node *node) {
+static void check_pool(struct pp_node_self *node) {
     if (node->pool->broken) pp_node_break_down(node, &node->pool->broken_failure, PP_NODE_BROKEN);
 }
 
-static noreturn void serve(struct pp_node *node) {
+static noreturn void serve(struct pp_node_self *node) {
     uint64_t look_at = 0;
     for (;;) {
         bool lost;
@@ -253,7 +253,7 @@ static noreturn void serve(struct pp_node *node) {
 }
 
 void pp_node_run(void) {
-    static struct pp_node node;
+    static struct pp_node_self node;
     static const struct pp_wire_limits limits = {.most = PP_MESSAGE_MOST, .gives_credit = true};
     int in, out;
     unsetenv(PP_NODE_VARIABLE);

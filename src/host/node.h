@@ -72,7 +72,7 @@ struct pp_node_output {
     uint64_t since[2];         /* ns: when the rest, which is no whole line, was read; 0: there is none */
 };
 
-struct pp_node {
+struct pp_node_self {
     struct pp_wire wire;
     struct pp_setup setup;
     struct pool *pool;
@@ -91,41 +91,41 @@ noreturn void pp_node_run(void);
 /* ---- node_talk */
 
 /* Sends a message of a fixed part and another. If there is no memory for it, the node ends soon. */
-void pp_node_say(struct pp_node *node, uint16_t kind, uint64_t id, const unsigned char *fixed, size_t size,
+void pp_node_say(struct pp_node_self *node, uint16_t kind, uint64_t id, const unsigned char *fixed, size_t size,
                  const void *rest, size_t rest_size);
 /* kind: FAILED, ITEM_FAILED or BROKEN. */
-void pp_node_say_failed(struct pp_node *node, uint16_t kind, uint64_t id, uint64_t position,
+void pp_node_say_failed(struct pp_node_self *node, uint16_t kind, uint64_t id, uint64_t position,
                         const struct pool_failure *failure);
 /* Writes what waits to be written, for a while. */
-void pp_node_flush(struct pp_node *node);
+void pp_node_flush(struct pp_node_self *node);
 /* Ends the pool and the node. */
 enum { PP_NODE_ENDED, PP_NODE_LOST, PP_NODE_REFUSED, PP_NODE_BROKEN, PP_NODE_NO_START };
-noreturn void pp_node_end(struct pp_node *node, int status);
+noreturn void pp_node_end(struct pp_node_self *node, int status);
 /* The same, if the pool, or what it is to be made of, is of no use: the head is told why. */
-noreturn void pp_node_break_down(struct pp_node *node, const struct pool_failure *why, int status);
+noreturn void pp_node_break_down(struct pp_node_self *node, const struct pool_failure *why, int status);
 /* The same, if the head has said what makes no sense. */
-noreturn void pp_node_refuse(struct pp_node *node, const char *what);
+noreturn void pp_node_refuse(struct pp_node_self *node, const char *what);
 /* What a number stands for; one that stands for nothing makes no sense. */
-void *pp_node_find(struct pp_node *node, const struct pp_node_table *table, uint64_t number);
+void *pp_node_find(struct pp_node_self *node, const struct pp_node_table *table, uint64_t number);
 
 /* ---- node_work */
 
 /* Takes a message of the head but SETUP and END. */
-void pp_node_take(struct pp_node *node, const struct pp_message *message);
+void pp_node_take(struct pp_node_self *node, const struct pp_message *message);
 /* Begins what has leave. */
-void pp_node_begin(struct pp_node *node);
+void pp_node_begin(struct pp_node_self *node);
 /* Tells what is done. */
-void pp_node_tell(struct pp_node *node);
+void pp_node_tell(struct pp_node_self *node);
 
 /* ---- node_chunk */
 
 /* Makes a chunk of the message. Returns NULL if there is no memory. */
-struct pp_node_chunk *pp_node_chunk_make(struct pp_node *node, const struct pp_chunk_message *m);
+struct pp_node_chunk *pp_node_chunk_make(struct pp_node_self *node, const struct pp_chunk_message *m);
 /* Begins it. Returns 0 or why not. */
-int pp_node_chunk_begin(struct pp_node *node, struct pp_node_work *work);
+int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work);
 /* Reports the items that have ended and were not reported. Returns whether the chunk has. */
-bool pp_node_chunk_report(struct pp_node *node, const struct pp_node_work *work);
-void pp_node_chunk_free(struct pp_node *node, struct pp_node_chunk *chunk);
+bool pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work);
+void pp_node_chunk_free(struct pp_node_self *node, struct pp_node_chunk *chunk);
 
 /* ---- node_output */
 
@@ -135,10 +135,10 @@ bool pp_node_output_begin(struct pp_node_output *output);
 void pp_node_output_redirect(const struct pp_node_output *output);
 /* Sends what was printed, by whole lines; a rest once it is old. look: reads what there is. Returns when it is to be
  * called again at the latest; UINT64_MAX: once one of the pipes is readable. */
-uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now, bool look);
+uint64_t pp_node_output_pass(struct pp_node_self *node, uint64_t now, bool look);
 /* Whether there is anything to be read. */
-bool pp_node_output_waits(const struct pp_node *node);
+bool pp_node_output_waits(const struct pp_node_self *node);
 /* Whether more may be read: the head keeps up with what was sent. */
-bool pp_node_output_may_read(const struct pp_node *node);
+bool pp_node_output_may_read(const struct pp_node_self *node);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* ---- making */
 
-void pp_node_chunk_free(struct pp_node *node, struct pp_node_chunk *chunk) {
+void pp_node_chunk_free(struct pp_node_self *node, struct pp_node_chunk *chunk) {
     if (!chunk) return;
     pp_lock(node->pool);
     pp_heap_free(&node->pool->memory.inputs, chunk->in);
@@ -33,7 +33,7 @@ static bool copy_arguments(struct pool *pool, struct pp_node_chunk *chunk, const
     return chunk->in != NULL;
 }
 
-struct pp_node_chunk *pp_node_chunk_make(struct pp_node *node, const struct pp_chunk_message *m) {
+struct pp_node_chunk *pp_node_chunk_make(struct pp_node_self *node, const struct pp_chunk_message *m) {
     struct pp_node_job *job = pp_node_find(node, &node->jobs, m->job);
     const struct pp_job_message *told = &job->told;
     if (told->combine) pp_node_refuse(node, "a chunk of a reduction");
@@ -54,7 +54,7 @@ struct pp_node_chunk *pp_node_chunk_make(struct pp_node *node, const struct pp_c
     return NULL;
 }
 
-int pp_node_chunk_begin(struct pp_node *node, struct pp_node_work *work) {
+int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work) {
     struct pp_node_chunk *chunk = work->chunk;
     const struct pp_job_message *told = &chunk->job->told;
     if (told->wants_out) {
@@ -88,7 +88,7 @@ static uint64_t size_of(const struct pp_node_work *work, size_t item) {
     return said == 0 || said - 1 > room ? room : said - 1;
 }
 
-static void report_range(struct pp_node *node, const struct pp_node_work *work, size_t first, size_t count) {
+static void report_range(struct pp_node_self *node, const struct pp_node_work *work, size_t first, size_t count) {
     struct pp_node_chunk *chunk = work->chunk;
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_items_message m = {.first = (uint32_t)first, .count = (uint32_t)count, .has_sizes = chunk->sizes};
@@ -108,7 +108,7 @@ static void report_range(struct pp_node *node, const struct pp_node_work *work, 
 
 /* Reports each run of items that have succeeded and were not reported. is_open: [count], of a job that runs; NULL: it
  * has ended. */
-static void report(struct pp_node *node, const struct pp_node_work *work, const unsigned char *outcomes,
+static void report(struct pp_node_self *node, const struct pp_node_work *work, const unsigned char *outcomes,
                    const unsigned char *is_open) {
     struct pp_node_chunk *chunk = work->chunk;
     for (size_t i = 0, end; i < chunk->count; i = end > i ? end : i + 1) {
@@ -133,7 +133,7 @@ static void find_open(const struct pp_job *job, unsigned char *is_open) {
     for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) open_ranges(is_open, &job->result.left[kind]);
 }
 
-static void report_so_far(struct pp_node *node, const struct pp_node_work *work) {
+static void report_so_far(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job *job = work->future->job;
     unsigned char *is_open = job->work ? pp_zalloc(work->chunk->count, 1) : NULL;
     if (!is_open) return;
@@ -143,7 +143,7 @@ static void report_so_far(struct pp_node *node, const struct pp_node_work *work)
 }
 
 /* What was cancelled is not reported: it was not run. */
-static void report_failures(struct pp_node *node, const struct pp_node_work *work) {
+static void report_failures(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job_result *result = &work->chunk->result;
     size_t kept = 0;
     for (size_t i = 0; i < work->chunk->count; i++) {
@@ -155,7 +155,7 @@ static void report_failures(struct pp_node *node, const struct pp_node_work *wor
     }
 }
 
-bool pp_node_chunk_report(struct pp_node *node, const struct pp_node_work *work) {
+bool pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job_result *result = &work->chunk->result;
     if (!pp_future_is_done(work->future)) {
         report_so_far(node, work);

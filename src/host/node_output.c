@@ -29,12 +29,12 @@ void pp_node_output_redirect(const struct pp_node_output *output) {
         if (output->ends[i] >= 0) dup2(output->ends[i], 1 + i);
 }
 
-bool pp_node_output_may_read(const struct pp_node *node) {
+bool pp_node_output_may_read(const struct pp_node_self *node) {
     return pp_wire_queued(&node->wire) < QUEUED_MOST;
 }
 
 /* Sends the first `size` bytes of what was read. */
-static void send_lines(struct pp_node *node, int i, size_t size) {
+static void send_lines(struct pp_node_self *node, int i, size_t size) {
     struct pp_buffer *lines = &node->output.lines[i];
     if (size == 0) return;
     pp_node_say(node, PP_SAY_OUTPUT, (uint64_t)(1 + i), NULL, 0, lines->bytes, size);
@@ -49,7 +49,7 @@ static size_t length_of_lines(const struct pp_buffer *lines) {
 }
 
 /* Returns whether there may be more. */
-static bool read_some(struct pp_node *node, int i) {
+static bool read_some(struct pp_node_self *node, int i) {
     struct pp_buffer *lines = &node->output.lines[i];
     if (!lines->bytes) {
         lines->bytes = pp_zalloc(1, LINE_MOST);
@@ -63,13 +63,13 @@ static bool read_some(struct pp_node *node, int i) {
     return true;
 }
 
-bool pp_node_output_waits(const struct pp_node *node) {
+bool pp_node_output_waits(const struct pp_node_self *node) {
     const int *ends = node->output.fds;
     struct pollfd fds[] = {{.fd = ends[0], .events = POLLIN}, {.fd = ends[1], .events = POLLIN}};
     return fds[0].fd >= 0 && pp_poll(fds, 2, 0) > 0;
 }
 
-uint64_t pp_node_output_pass(struct pp_node *node, uint64_t now, bool look) {
+uint64_t pp_node_output_pass(struct pp_node_self *node, uint64_t now, bool look) {
     struct pp_node_output *output = &node->output;
     uint64_t due = UINT64_MAX;
     for (int i = 0; i < 2; i++) {

@@ -8,25 +8,25 @@
 
 #define FLUSH_NS 1000000000U /* how long the last message may take */
 
-void pp_node_end(struct pp_node *node, int status) {
+void pp_node_end(struct pp_node_self *node, int status) {
     if (node->pool) pool_destroy(node->pool);
     _exit(status);
 }
 
-void pp_node_flush(struct pp_node *node) {
+void pp_node_flush(struct pp_node_self *node) {
     uint64_t until = pp_now() + FLUSH_NS;
     struct pollfd out = {.fd = node->wire.out, .events = POLLOUT};
     while (pp_wire_queued(&node->wire) > 0 && pp_now() < until)
         if (pp_wire_write(&node->wire) < 0 || pp_poll(&out, 1, until) <= 0) return;
 }
 
-void pp_node_say(struct pp_node *node, uint16_t kind, uint64_t id, const unsigned char *fixed, size_t size,
+void pp_node_say(struct pp_node_self *node, uint16_t kind, uint64_t id, const unsigned char *fixed, size_t size,
                  const void *rest, size_t rest_size) {
     const struct iovec parts[] = {{(void *)(uintptr_t)fixed, size}, {(void *)(uintptr_t)rest, rest_size}};
     if (!pp_wire_send(&node->wire, kind, id, parts, 2)) pp_wire_lose(&node->wire, "no memory");
 }
 
-void pp_node_say_failed(struct pp_node *node, uint16_t kind, uint64_t id, uint64_t position,
+void pp_node_say_failed(struct pp_node_self *node, uint16_t kind, uint64_t id, uint64_t position,
                         const struct pool_failure *failure) {
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_failure_message m = {.error = failure->error, .code = failure->code, .signal = failure->signal,
@@ -40,19 +40,19 @@ void pp_node_say_failed(struct pp_node *node, uint16_t kind, uint64_t id, uint64
     pp_node_say(node, kind, id, fixed, pp_put_failure(fixed, &m), failure->message, m.text_size);
 }
 
-void pp_node_break_down(struct pp_node *node, const struct pool_failure *why, int status) {
+void pp_node_break_down(struct pp_node_self *node, const struct pool_failure *why, int status) {
     pp_node_say_failed(node, PP_SAY_BROKEN, 0, 0, why);
     pp_node_flush(node);
     pp_node_end(node, status);
 }
 
-void pp_node_refuse(struct pp_node *node, const char *what) {
+void pp_node_refuse(struct pp_node_self *node, const char *what) {
     struct pool_failure why = {.error = POOL_EINVAL};
     snprintf(why.message, sizeof why.message, "it was told %s", what);
     pp_node_break_down(node, &why, PP_NODE_REFUSED);
 }
 
-void *pp_node_find(struct pp_node *node, const struct pp_node_table *table, uint64_t number) {
+void *pp_node_find(struct pp_node_self *node, const struct pp_node_table *table, uint64_t number) {
     void *entry = number < table->room ? table->entries[number] : NULL;
     if (!entry) pp_node_refuse(node, "a name that it has not told");
     return entry;

@@ -18,7 +18,7 @@
 /* ---- names */
 
 /* The entry of a name that is to get a meaning. */
-static void **name(struct pp_node *node, struct pp_node_table *table, uint64_t number) {
+static void **name(struct pp_node_self *node, struct pp_node_table *table, uint64_t number) {
     if (number == 0 || number > PP_FAR_NUMBERS) pp_node_refuse(node, "a name out of range");
     if (number >= table->room) {
         size_t room = table->room ? table->room : 16;
@@ -48,7 +48,7 @@ static char *explain(const struct pp_function_message *m) {
     return why;
 }
 
-static void take_function(struct pp_node *node, const struct pp_message *message) {
+static void take_function(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_function_message m;
     const void *address;
     if (!pp_get_function(message->data, message->size, &m)) pp_node_refuse(node, "a function that is none");
@@ -59,7 +59,7 @@ static void take_function(struct pp_node *node, const struct pp_message *message
     else function->why = explain(&m);
 }
 
-static void take_context(struct pp_node *node, const struct pp_message *m) {
+static void take_context(struct pp_node_self *node, const struct pp_message *m) {
     void **entry = name(node, &node->contexts, m->id);
     pp_lock(node->pool);
     void *context = pp_heap_alloc(&node->pool->memory.inputs, m->size ? m->size : 1, false);
@@ -68,7 +68,7 @@ static void take_context(struct pp_node *node, const struct pp_message *m) {
     *entry = memcpy(context, m->data, m->size);
 }
 
-static void forget_context(struct pp_node *node, uint64_t number) {
+static void forget_context(struct pp_node_self *node, uint64_t number) {
     void *context = pp_node_find(node, &node->contexts, number);
     pp_lock(node->pool);
     pp_heap_free(&node->pool->memory.inputs, context);
@@ -77,7 +77,7 @@ static void forget_context(struct pp_node *node, uint64_t number) {
 }
 
 /* What the tasks of a reduction are told. */
-static void make_recipe(struct pp_node *node, struct pp_node_job *job) {
+static void make_recipe(struct pp_node_self *node, struct pp_node_job *job) {
     const struct pp_job_message *m = &job->told;
     const struct pp_node_function *fn = m->function ? pp_node_find(node, &node->functions, m->function) : NULL;
     const struct pp_node_function *combine = pp_node_find(node, &node->functions, m->combine);
@@ -95,7 +95,7 @@ static void make_recipe(struct pp_node *node, struct pp_node_job *job) {
     recipe->context = m->context ? pp_node_find(node, &node->contexts, m->context) : NULL;
 }
 
-static void take_job(struct pp_node *node, const struct pp_message *message) {
+static void take_job(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_job_message m;
     if (!pp_get_job(message->data, message->size, &m)) pp_node_refuse(node, "a job that is none");
     if (m.function) pp_node_find(node, &node->functions, m.function);
@@ -108,7 +108,7 @@ static void take_job(struct pp_node *node, const struct pp_message *message) {
     if (m.combine) make_recipe(node, job);
 }
 
-static void end_job(struct pp_node *node, uint64_t number) {
+static void end_job(struct pp_node_self *node, uint64_t number) {
     struct pp_node_job *job = pp_node_find(node, &node->jobs, number);
     if (job->open) pp_node_refuse(node, "the end of a job that runs");
     pp_lock(node->pool);
@@ -126,7 +126,7 @@ static uint64_t place_of(const struct pp_node_work *work) {
     return work->spot && (at < work->first || at - work->first >= work->count) ? work->first : at;
 }
 
-static void free_spot(struct pp_node *node, struct pp_node_work *work) {
+static void free_spot(struct pp_node_self *node, struct pp_node_work *work) {
     if (!work->spot) return;
     pp_lock(node->pool);
     pp_heap_free(&node->pool->memory.work, work->spot);
@@ -134,7 +134,7 @@ static void free_spot(struct pp_node *node, struct pp_node_work *work) {
 }
 
 /* Answers the work, and forgets it. failure: NULL: it is done; the result is that of the future, if it has one. */
-static void answer(struct pp_node *node, struct pp_node_work *work, const struct pool_failure *failure) {
+static void answer(struct pp_node_self *node, struct pp_node_work *work, const struct pool_failure *failure) {
     const struct future *future = work->future;
     bool has_result = future && !work->chunk && !failure;
     if (failure) pp_node_say_failed(node, PP_SAY_FAILED, work->id, place_of(work), failure);
@@ -151,7 +151,7 @@ static void answer(struct pp_node *node, struct pp_node_work *work, const struct
     pp_release(work);
 }
 
-static void answer_error(struct pp_node *node, struct pp_node_work *work, int error, const char *why) {
+static void answer_error(struct pp_node_self *node, struct pp_node_work *work, int error, const char *why) {
     struct pool_failure failure = {.error = error};
     snprintf(failure.message, sizeof failure.message, "%s", why ? why : pool_strerror(error));
     answer(node, work, &failure);
@@ -167,7 +167,7 @@ struct gift {
 };
 
 /* Makes the future, with all that the task is given, and does not send it. */
-static int make_future(struct pp_node *node, const struct pp_task_message *m, const struct gift *gift,
+static int make_future(struct pp_node_self *node, const struct pp_task_message *m, const struct gift *gift,
                        struct future **future) {
     struct pool *pool = node->pool;
     struct pool_task task = {.fn = gift->fn, .in_size = gift->head_size + (size_t)m->in_size,
@@ -195,7 +195,7 @@ static int make_future(struct pp_node *node, const struct pp_task_message *m, co
     return error;
 }
 
-static int make_plain(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+static int make_plain(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
     const struct pp_node_function *function = pp_node_find(node, &node->functions, m->function);
     struct gift gift = {.fn = function->fn};
     if (m->context) gift.context = pp_node_find(node, &node->contexts, m->context);
@@ -203,7 +203,7 @@ static int make_plain(struct pp_node *node, const struct pp_task_message *m, str
     return function->fn ? make_future(node, m, &gift, &work->future) : POOL_EINVAL;
 }
 
-static int make_leaf(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+static int make_leaf(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
     const struct pp_recipe *recipe = work->job->recipe;
     if (m->count == 0 || m->in_size / m->count != recipe->in_size || m->in_size % m->count != 0)
         pp_node_refuse(node, "a part of a reduction of another size");
@@ -218,7 +218,7 @@ static int make_leaf(struct pp_node *node, const struct pp_task_message *m, stru
                        &work->future);
 }
 
-static int make_join(struct pp_node *node, const struct pp_task_message *m, struct pp_node_work *work) {
+static int make_join(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
     const struct pp_recipe *recipe = work->job->recipe;
     bool fits = m->input_count == 2 && m->in_size == 0;
     for (uint32_t i = 0; fits && i < 2; i++) fits = pp_get_number(m->input_sizes, i) == recipe->out_size;
@@ -229,7 +229,7 @@ static int make_join(struct pp_node *node, const struct pp_task_message *m, stru
 }
 
 /* A leaf or join. */
-static int make_part(struct pp_node *node, struct pp_task_message *m, struct pp_node_work *work) {
+static int make_part(struct pp_node_self *node, struct pp_task_message *m, struct pp_node_work *work) {
     work->job = pp_node_find(node, &node->jobs, m->job);
     if (!work->job->recipe) pp_node_refuse(node, "a part of a reduction that is none");
     work->job->open++;
@@ -241,7 +241,7 @@ static int make_part(struct pp_node *node, struct pp_task_message *m, struct pp_
 }
 
 /* Of a task or chunk that has just come. */
-static struct pp_node_work *make_work(struct pp_node *node, uint64_t id) {
+static struct pp_node_work *make_work(struct pp_node_self *node, uint64_t id) {
     if (id != node->next_id) pp_node_refuse(node, "a task out of turn");
     node->next_id++;
     struct pp_node_work *work = pp_zalloc(1, sizeof *work);
@@ -250,7 +250,7 @@ static struct pp_node_work *make_work(struct pp_node *node, uint64_t id) {
     return work;
 }
 
-static void take_task(struct pp_node *node, const struct pp_message *message) {
+static void take_task(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_task_message m;
     if (!pp_get_task(message->data, message->size, &m)) pp_node_refuse(node, "a task that is none");
     struct pp_node_work *work = make_work(node, message->id);
@@ -264,7 +264,7 @@ static void take_task(struct pp_node *node, const struct pp_message *message) {
     pp_list_add_back(&node->waiting, &work->link);
 }
 
-static void take_chunk(struct pp_node *node, const struct pp_message *message) {
+static void take_chunk(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_chunk_message m;
     if (!pp_get_chunk(message->data, message->size, &m)) pp_node_refuse(node, "a chunk that is none");
     struct pp_node_work *work = make_work(node, message->id);
@@ -283,7 +283,7 @@ static void take_chunk(struct pp_node *node, const struct pp_message *message) {
 
 /* ---- from waiting to begun */
 
-static int begin_task(struct pp_node *node, struct pp_node_work *work) {
+static int begin_task(struct pp_node_self *node, struct pp_node_work *work) {
     pp_lock(node->pool);
     pp_notify_begin(work->future);
     int error = pp_task_send(node->pool, work->future);
@@ -296,7 +296,7 @@ static int begin_task(struct pp_node *node, struct pp_node_work *work) {
     return error;
 }
 
-void pp_node_begin(struct pp_node *node) {
+void pp_node_begin(struct pp_node_self *node) {
     struct pp_node_work *work;
     while ((work = PP_LIST_FIRST(&node->waiting, struct pp_node_work, link)) != NULL && work->id <= node->leave) {
         int error = work->chunk ? pp_node_chunk_begin(node, work) : begin_task(node, work);
@@ -321,7 +321,7 @@ static struct pp_node_work *find_in(const struct pp_list *list, uint64_t id) {
 }
 
 /* What has been answered meanwhile is in neither list. */
-static void cancel(struct pp_node *node, uint64_t id, bool kill) {
+static void cancel(struct pp_node_self *node, uint64_t id, bool kill) {
     if (id == 0 || id >= node->next_id) pp_node_refuse(node, "the end of a task that it has not sent");
     struct pp_node_work *work = find_in(&node->waiting, id);
     if (work) {
@@ -342,7 +342,7 @@ static void cancel(struct pp_node *node, uint64_t id, bool kill) {
 
 /* ---- messages */
 
-void pp_node_take(struct pp_node *node, const struct pp_message *m) {
+void pp_node_take(struct pp_node_self *node, const struct pp_message *m) {
     switch (m->kind) {
     case PP_SAY_FUNCTION: take_function(node, m); return;
     case PP_SAY_CONTEXT: take_context(node, m); return;
@@ -367,14 +367,14 @@ void pp_node_take(struct pp_node *node, const struct pp_message *m) {
 
 /* ---- what is done */
 
-static void tell_task(struct pp_node *node, struct future *future) {
+static void tell_task(struct pp_node_self *node, struct future *future) {
     struct pool_failure failure;
     struct pp_node_work *work = future->arg;
     future_failure(future, &failure);
     answer(node, work, future->outcome ? &failure : NULL);
 }
 
-static void look_at_chunks(struct pp_node *node) {
+static void look_at_chunks(struct pp_node_self *node) {
     PP_LIST_EACH(work, &node->begun, struct pp_node_work, link)
         if (work->chunk && pp_node_chunk_report(node, work)) answer(node, work, NULL);
 }
@@ -394,7 +394,7 @@ static int take_done(struct pool *pool, struct future **done) {
 }
 
 /* What a task has printed comes before its outcome. A failure of the whole pool is none of its tasks. */
-void pp_node_tell(struct pp_node *node) {
+void pp_node_tell(struct pp_node_self *node) {
     struct future *done[BATCH];
     int count;
     do {

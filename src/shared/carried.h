@@ -58,8 +58,8 @@ static inline uint32_t pp_carriers(const struct pp_shared *shared) {
 }
 
 #define PP_CARRIED 0x10000U
-#define PP_GIVEN_UP 0x20000U
-/* An entry: generation 32 bits | PP_GIVEN_UP, PP_CARRIED | the carrier's life 16 bits. */
+#define PP_HANDED_BACK 0x20000U
+/* An entry: generation 32 bits | PP_HANDED_BACK, PP_CARRIED | the carrier's life 16 bits. */
 static inline uint64_t pp_carried_by(uint64_t ticket, uint32_t life) {
     return (ticket & 0xffffffff00000000U) | PP_CARRIED | (life & 0xffffU);
 }
@@ -73,18 +73,18 @@ static inline void pp_carry(struct pp_shared *shared, uint64_t ticket, uint32_t 
 }
 /* Carrier: it holds the task no more, and is about to announce that. */
 static inline void pp_give_up(struct pp_shared *shared, uint64_t ticket, uint32_t life) {
-    atomic_store_explicit(&shared->carried->holders[pp_ticket_slot(ticket)], pp_carried_by(ticket, life) | PP_GIVEN_UP,
-                          memory_order_release);
+    uint64_t holder = pp_carried_by(ticket, life) | PP_HANDED_BACK;
+    atomic_store_explicit(&shared->carried->holders[pp_ticket_slot(ticket)], holder, memory_order_release);
 }
 /* Caller: whether this life of the carrier holds, or held, the task. */
 static inline bool pp_is_carried(const struct pp_shared *shared, uint64_t ticket, uint32_t life) {
-    uint64_t holder = pp_carriers(shared) ? pp_holder_of(shared, ticket) & ~(uint64_t)PP_GIVEN_UP : 0;
+    uint64_t holder = pp_carriers(shared) ? pp_holder_of(shared, ticket) & ~(uint64_t)PP_HANDED_BACK : 0;
     return holder == pp_carried_by(ticket, life);
 }
 /* Caller: whether the carrier has given it up. */
 static inline bool pp_is_given_up(const struct pp_shared *shared, uint64_t ticket) {
     uint64_t holder = pp_carriers(shared) ? pp_holder_of(shared, ticket) : 0;
-    return (holder & PP_GIVEN_UP) && pp_carried_by(ticket, (uint32_t)holder & 0xffffU) == (holder ^ PP_GIVEN_UP);
+    return (holder & PP_HANDED_BACK) && pp_carried_by(ticket, (uint32_t)holder & 0xffffU) == (holder ^ PP_HANDED_BACK);
 }
 /* Caller: the task is the caller's again. */
 static inline void pp_uncarry(struct pp_shared *shared, uint32_t slot) {
