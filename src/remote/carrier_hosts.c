@@ -80,6 +80,8 @@ static void close_host(struct pp_carrier *c, struct pp_far_host *host) {
     memset(host->jobs, 0, sizeof host->jobs);
     memset(host->folds, 0, sizeof host->folds);
     host->contexts_free = 0;
+    host->work = 0;
+    host->said_tasks = host->said_busy = 0;
     host->dirty = false;
     host->last = host->leave = host->leave_said = 0;
     host->tasks = host->items = (struct pp_far_pace){0};
@@ -305,6 +307,10 @@ static void is_broken(struct pp_carrier *c, struct pp_far_host *host, const stru
 static void note_stats(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
     struct pp_stats_message stats;
     if (!pp_get_stats(message->data, message->size, &stats)) return;
+    if (stats.tasks > host->said_tasks && stats.busy >= host->said_busy)
+        host->work = (double)(stats.busy - host->said_busy + 1) / (double)(stats.tasks - host->said_tasks);
+    host->said_tasks = stats.tasks;
+    host->said_busy = stats.busy;
     atomic_store_explicit(&c->shared->carried->hosts[host->number].busy, stats.busy, memory_order_relaxed);
 }
 

@@ -12,6 +12,8 @@
 #define AHEAD_NS 2500000.0       /* what a host may have with leave beyond its CPUs, and as much without, by its pace */
 #define PACE_NS 1000000U         /* a measurement of the pace takes so long at least */
 #define SLOW_NS 5000000U         /* after which a pace that has not come true is given up */
+#define SHORT_NS 200000.0        /* work below which a host has more than its answers speak for */
+#define STILL_NS 200000000U      /* after which what a host has said of its work is not true any more */
 #define AHEAD_MOST 100000U       /* items of a host beyond its CPUs */
 #define QUEUED_MOST ((size_t)4 << 20) /* bytes that wait for a host's connection */
 #define OFFER_NS 1000000U        /* between two offers to workers of this host */
@@ -111,7 +113,9 @@ static void begin_measuring(struct pp_far_host *host, uint64_t now) {
 }
 
 uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace *pace) {
-    double more = pace->rate * AHEAD_NS;
+    double more = pace->rate * AHEAD_NS; /* it grows while the host keeps up, but not where the way is long */
+    double by_work = host->work > 0 && host->work < SHORT_NS ? AHEAD_NS * host->cpus / host->work : 0;
+    if (by_work > more) more = by_work;
     return host->cpus + (uint64_t)(more < AHEAD_MOST ? more : AHEAD_MOST);
 }
 
@@ -148,6 +152,8 @@ void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host) {
     uint64_t now = pp_now();
     check_pace(&host->tasks, now);
     check_pace(&host->items, now);
+    bool is_still = now - host->tasks.since > STILL_NS && now - host->items.since > STILL_NS;
+    if (host->begun > 0 && is_still) host->work = 0; /* what it has now takes longer */
     while (host->leave < host->last) {
         struct pp_errand *errand = pp_errand_find(host, host->leave + 1);
         bool is_chunk = errand && errand->parcel;

@@ -95,6 +95,8 @@ struct pp_far_host {
     uint64_t last, leave, leave_said; /* ids: the last sent; up to which leave was given; and told */
     uint64_t sent, begun;             /* items without and with leave that are not answered */
     struct pp_far_pace tasks, items;
+    double work;  /* ns that its workers are at a task or item, by what it last said; 0: not known */
+    uint64_t said_tasks, said_busy; /* what it last said: of all tasks and items */
     uint64_t ran; /* tasks and items, ever */
     /* What it has been told. */
     unsigned char *functions; /* a bit a number */
