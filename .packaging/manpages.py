@@ -24,7 +24,7 @@ GROUPS = {
     "Other hosts": ("pool_serve", "a program whose tasks run on other hosts, too", ""),
     "Event loops": ("pool_poll", "a pool in a program with an event loop", ""),
 }
-TOPICS_OF_GROUPS = {"SHARED DATA": "Shared data"}  # the other topics are parpool(7)'s
+TOPICS_OF_GROUPS = {"SHARED DATA": "Shared data", "OTHER HOSTS": "Other hosts"}  # the other topics are parpool(7)'s
 
 
 class Page:

@@ -19,7 +19,7 @@
  * pool_reduce(), which has one result for all items, fails with the first item that fails.
  *
  * Part 1 has what most programs use. Part 2 has the rest: CODES, CONCEPTS, FIELDS of the structs, the other functions,
- * SHARED DATA, ORDER AND SHARE, GRAPHS, BACKENDS, SANDBOX, SEEING, CAVEATS. */
+ * SHARED DATA, OTHER HOSTS, ORDER AND SHARE, GRAPHS, BACKENDS, SANDBOX, SEEING, CAVEATS. */
 #ifndef PARPOOL_H
 #define PARPOOL_H
 
@@ -778,6 +778,13 @@ PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 PARPOOL_API void pool_free(struct pool *pool, void *data);
 
 /* ---- Other hosts ------------------------------------------------------------------------------------------------- */
+
+/* OTHER HOSTS
+ *   A host runs the program once more, up to pool_serve(), and then its tasks. They see what that run has made, not
+ *   what the first run did later, and no descriptor of it. Bytes travel, addresses do not: arguments, results and
+ *   contexts must hold no pointers. What has a context with a context_size of 0, or a function that is in no module, a
+ *   retry, and a reduction with skip_failed stay on this host. What had begun on a host that is lost ends as
+ *   POOL_EDIED, or is run again where retries allow; it may have run there to its end. */
 
 /* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it
  * serves the pool that has started it, and never returns; elsewhere it notes the arguments. To be called once, at the
