@@ -316,7 +316,8 @@ enum {
  *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
  *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
  *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
- *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request.
+ *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request. A
+ *                    task that overwrites its worker's record can feign that, and keeps the worker if none applies.
  *   hosts            hosts beside this one; NULL: $PARPOOL_HOSTS; "": none. pool_create() then may return POOL_EINVAL
  *                    and say why on stderr: this is no list, pool_serve() was not called, initializer or finalizer or
  *                    what is passed to them is no part of the program, the backend is another than POOL_PROCESSES, the
