@@ -449,6 +449,40 @@ TEST_CASE(block_functions_run_on_hosts) {
     pool_destroy(pool);
 }
 
+/* ---- the live view */
+
+static pid_t only_child(void) {
+    pid_t pids[64];
+    size_t count = descendants(getpid(), pids, COUNT(pids));
+    for (size_t i = 0; i < count; i++)
+        if (parent_of(pids[i]) == getpid()) return pids[i];
+    return 0;
+}
+
+TEST_CASE(the_live_view_tells_what_hosts_do) {
+    if (!have_proc()) skip();
+    char path[TEMPORARY_ROOM], text[4096] = "";
+    temporary_name(path);
+    int file = mkstemp(path), kept = dup(STDERR_FILENO);
+    assert_true(file >= 0 && kept >= 0);
+    dup2(file, STDERR_FILENO);
+    struct pool *pool = hosted(1, "local:2", 1);
+    kill(only_child(), SIGUSR1);
+    for (int64_t begin = now_ms(); !strstr(text, "tasks and items") && now_ms() - begin < PATIENCE; sleep_ms(1)) {
+        ssize_t got = pread(file, text, sizeof text - 1, 0);
+        text[got > 0 ? got : 0] = 0;
+    }
+    dup2(kept, STDERR_FILENO);
+    pool_destroy(pool);
+    close(kept);
+    close(file);
+    unlink(path);
+    assert_contains(text, ": 1 workers");
+    assert_contains(text, "worker 1, process");
+    assert_contains(text, "host local: up, 2 CPUs, ");
+    assert_null(strstr(text, "worker 0"));
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(reductions_run_on_hosts_and_give_the_same_bits),
@@ -468,6 +502,7 @@ int main(int argc, char **argv) {
         TEST(tasks_on_hosts_are_in_the_sandbox_of_their_pool),
 #endif
         TEST(block_functions_run_on_hosts),
+        TEST(the_live_view_tells_what_hosts_do),
     };
     node = getenv("PARPOOL_NODE") != NULL;
     if (pool_serve(argc, argv)) return 1;

@@ -6,7 +6,9 @@
 
 #include "base/symbol.h"
 #include "base/sys.h"
+#include "remote/carrier.h"
 #include "shared/activity.h"
+#include "shared/carried.h"
 #include "shared/plan.h"
 #include "shared/ring.h"
 
@@ -71,11 +73,28 @@ static void say_worker(struct view *view, const struct pp_staff *staff, uint32_t
     }
 }
 
-void pp_live_write(int fd, pid_t caller, const struct pp_staff *staff, const pid_t *pids) {
+/* The carrier, whose number the workers' come behind, and what its hosts do. */
+static void say_hosts(struct view *view, const struct pp_shared *shared, const struct pp_hosts *hosts, pid_t pid) {
+    static const char *const states[] = {"not heard of yet", "up", "lost, tried again while there is work", "refused"};
+    say(view, "  hosts, process %ld\n", (long)pid);
+    for (uint32_t h = 0; h < shared->hosts; h++) {
+        const struct pp_host_state *host = &shared->carried->hosts[h];
+        uint32_t state = atomic_load_explicit(&host->state, memory_order_relaxed);
+        say(view, "  host %.200s: %s, %u CPUs, %" PRIu64 " done, at %u tasks and items\n", hosts->list[h].name,
+            states[state <= POOL_HOST_REFUSED ? state : 0],
+            (unsigned)atomic_load_explicit(&host->cpus, memory_order_relaxed),
+            atomic_load_explicit(&host->tasks, memory_order_relaxed),
+            (unsigned)atomic_load_explicit(&host->running, memory_order_relaxed));
+    }
+}
+
+void pp_live_write(int fd, const struct pp_supervisor_setup *setup, const struct pp_staff *staff, const pid_t *pids) {
+    uint32_t carriers = pp_carriers(staff->shared);
     uint64_t now = pp_now(), waiting = pp_ring_length(staff->shared);
     struct view view = {.fd = fd, .deadline = now + LIVE_NS};
-    say(&view, "pool of process %ld: %u workers, %" PRIu64 " tasks sent and not started\n", (long)caller,
-        (unsigned)staff->wanted, waiting > PP_TICKETS ? 0 : waiting);
+    say(&view, "pool of process %ld: %u workers, %" PRIu64 " tasks sent and not started\n", (long)setup->caller,
+        (unsigned)(staff->wanted > carriers ? staff->wanted - carriers : 0), waiting > PP_TICKETS ? 0 : waiting);
     say_jobs(&view, staff->shared);
-    for (uint32_t w = 0; w < staff->workers; w++) say_worker(&view, staff, w, pids[w], now);
+    for (uint32_t w = carriers; w < staff->workers; w++) say_worker(&view, staff, w, pids[w], now);
+    if (carriers) say_hosts(&view, staff->shared, &setup->carrier->hosts, pids[PP_CARRIER]);
 }

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "host/birth.h"
 #include "host/groups.h"
 #include "host/live.h"
-#include "host/signals.h"
+#include "host/pulse.h"
 #include "host/question.h"
+#include "host/signals.h"
 #include "host/staff.h"
 #include "host/tracer.h"
 #include "remote/carrier.h"
@@ -26,15 +28,9 @@
 #include "worker/child.h"
 #include "worker/crash.h"
 #include "worker/frame.h"
-#include "worker/sandbox.h"
-#include "worker/worker.h"
 
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
 #define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
-
-#define BEAT_NS 1000000000U /* between two looks at the carrier's beats, of which there are two in that time */
-#define BEATS_MISSED 3U     /* looks without a beat after which the carrier is told to go on */
-#define BEATS_KILL 10U      /* and after which it is killed */
 
 #define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
@@ -44,8 +40,7 @@ struct supervisor {
     struct pp_signals signals;
     int caller_pidfd;
     int nudge[2]; /* by which the carrier is told that something of what it has was killed; -1: there is none */
-    uint64_t beat, beat_at; /* the carrier's last beat, and when it was first seen, ns */
-    uint64_t beat_looked;   /* when it was last looked for, ns */
+    struct pp_pulse pulse; /* the carrier's */
     bool elsewhere; /* in another pid namespace than the caller */
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
@@ -96,51 +91,10 @@ static void ring_for_caller(struct supervisor *s) {
 
 /* ---- life of a worker */
 
-/* In the thread that runs tasks. */
-static void work(void *worker_setup) {
-    const struct pp_worker_setup *setup = worker_setup;
-    pp_crash_begin_worker(setup->shared, setup->number);
-    pp_child_accept_signals();
-    pp_worker_run(setup);
-}
-
-static struct pp_sandbox_open open_in_sandbox(const struct supervisor *s, const struct pp_captured *captured) {
-    return (struct pp_sandbox_open){.task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
-                                    .outputs = {captured->own[0], captured->own[1]},
-                                    .files = {captured->files[0], captured->files[1]}};
-}
-
-static bool is_carrier(const struct supervisor *s, uint32_t number) {
-    return s->setup->carrier && number == PP_CARRIER;
-}
-
-static noreturn void be_worker(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
-    /* The supervisor stores it, too, but may be killed before: then the caller must know which process to kill. */
-    atomic_store_explicit(&s->shared->control->pids[number], (uint32_t)getpid(), memory_order_release);
-    pp_child_begin_worker(supervisor, number, s->setup->options->keep_oom_score);
-    pp_signals_end(&s->signals);
-    int command_pipe = s->setup->command_pipe, lifeline = s->setup->lifeline;
-    pp_close(&command_pipe);
-    pp_close(&lifeline);
-    pp_close(&s->caller_pidfd);
-    pp_own_write_end(s->setup->bell);
-    /* The carrier runs no code of the program. */
-    if (!is_carrier(s, number) && !pp_shared_protect(s->shared)) pp_child_exit(1);
-    struct pp_captured captured;
-    pp_captured_begin(&captured, is_carrier(s, number) ? NULL : s->capture, number);
-    struct pp_sandbox_open open = open_in_sandbox(s, &captured);
-    if (s->setup->options->sandbox && !is_carrier(s, number)) pp_sandbox_close_others(&open);
-    struct pp_worker_setup setup = {.shared = s->shared, .options = s->setup->options, .number = number, .life = life,
-                                    .task_pipe = s->setup->task_pipe, .bell = s->setup->bell,
-                                    .follows_corpse = s->had_corpse[number],
-                                    .captured = s->capture ? &captured : NULL,
-                                    .open = &open};
-    if (is_carrier(s, number)) pp_carrier_run(&setup, s->setup->carrier, s->nudge);
-    pp_close(&s->nudge[0]);
-    pp_close(&s->nudge[1]);
-    if (s->setup->stack.base) pp_frame_run_on(&s->setup->stack, work, &setup);
-    work(&setup);
-    pp_child_exit(1);
+static noreturn void give_birth(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
+    pp_birth(&(struct pp_birth){.setup = s->setup, .signals = &s->signals, .capture = s->capture,
+                                .caller_pidfd = s->caller_pidfd, .nudge = s->nudge, .number = number, .life = life,
+                                .follows_corpse = s->had_corpse[number], .supervisor = supervisor});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
@@ -149,7 +103,7 @@ static bool start_worker(struct supervisor *s, uint32_t number) {
     if (s->capture) pp_capture_prepare(s->capture, number);
     pid_t self = getpid(), pid = pp_fork();
     if (pid < 0) return false;
-    if (pid == 0) be_worker(s, number, life, self);
+    if (pid == 0) give_birth(s, number, life, self);
     setpgid(pid, pid); /* the child does it as well; one of the two is first */
     s->pids[number] = pid;
     s->killed[number] = 0;
@@ -236,7 +190,7 @@ static void finish_reap(struct supervisor *s, uint32_t w) {
     bool rests = death.left.retired == PP_RETIRED_IDLE && s->setup->options->idle_timeout;
     pp_staff_buried(&s->staff, &death, futile, rests);
     bool is_hopeless = WIFEXITED(status) && WEXITSTATUS(status) == PP_CARRIER_HOPELESS;
-    if (is_carrier(s, w) && is_hopeless) pp_staff_give_up(&s->staff, w);
+    if (pp_birth_is_of_carrier(s->setup, w) && is_hopeless) pp_staff_give_up(&s->staff, w);
     ring_for_caller(s);
 }
 
@@ -369,7 +323,7 @@ static void reap(struct supervisor *s) {
             s->corpses[corpse] = -info.si_pid;
             continue;
         }
-        if (is_carrier(s, w)) kill_launchers(s, 0);
+        if (pp_birth_is_of_carrier(s->setup, w)) kill_launchers(s, 0);
         note_death(s, w, status, false);
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
     }
@@ -394,7 +348,7 @@ static noreturn void end_all(struct supervisor *s, bool orphaned) {
             await_end(s, s->pids[w], deadline);
             pp_groups_note(&s->groups, s->pids[w]);
             bury(s, w, PP_TRACE_AT_END);
-            if (is_carrier(s, w)) kill_launchers(s, 0);
+            if (pp_birth_is_of_carrier(s->setup, w)) kill_launchers(s, 0);
         }
         /* Once the supervisor has gone, the caller kills the processes that this table names. */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
@@ -410,7 +364,7 @@ static void kill_life(struct supervisor *s, const struct pp_command *command) {
     if (w >= s->staff.workers) return;
     if (command->life != atomic_load_explicit(&s->shared->control->lives[w], memory_order_relaxed)) return;
     bool moved = command->value && command->value != pp_record_trace(s->shared, w);
-    if (is_carrier(s, w)) {
+    if (pp_birth_is_of_carrier(s->setup, w)) {
         pp_write(s->nudge[1], "", 1); /* a full pipe nudges as well */
     } else if (moved) {
         return;
@@ -476,22 +430,14 @@ static uint64_t look_at_limits(struct supervisor *s) {
     return s->limits.look_again;
 }
 
-/* ---- the carrier */
-
-/* The carrier beats while it runs, whatever its hosts do. One that was stopped is let go on, and if that does not help,
- * killed: others run what it has. Returns when to look again. */
+/* Returns when to look at the carrier again. */
 static uint64_t watch_carrier(struct supervisor *s) {
     if (!s->setup->carrier || s->staff.states[PP_CARRIER] != PP_ALIVE) return UINT64_MAX;
-    uint64_t now = pp_now(), beat = atomic_load_explicit(&s->shared->carried->beat, memory_order_relaxed);
-    bool was_away = now - s->beat_looked > 2 * BEAT_NS; /* somebody may have stopped both */
-    if (beat != s->beat || was_away || s->staff.started[PP_CARRIER] > s->beat_at) {
-        s->beat = beat;
-        s->beat_at = now;
-    }
-    s->beat_looked = now;
-    if (now - s->beat_at >= BEATS_KILL * BEAT_NS) kill_worker(s, PP_CARRIER);
-    else if (now - s->beat_at >= BEATS_MISSED * BEAT_NS) kill(-s->pids[PP_CARRIER], SIGCONT);
-    return now + BEAT_NS;
+    uint64_t now = pp_now();
+    enum pp_pulse_found found = pp_pulse_look(&s->pulse, s->shared, s->staff.started[PP_CARRIER], now);
+    if (found == PP_PULSE_NONE) kill_worker(s, PP_CARRIER);
+    else if (found == PP_PULSE_STOPPED) kill(-s->pids[PP_CARRIER], SIGCONT);
+    return now + PP_PULSE_NS;
 }
 
 static void wait_for_events(struct supervisor *s) {
@@ -516,7 +462,7 @@ static void supervise(void *supervisor) {
     struct supervisor *s = supervisor;
     for (;;) {
         pp_tracer_count(&s->tracer);
-        if (pp_signals_asked()) pp_live_write(STDERR_FILENO, s->setup->caller, &s->staff, s->pids);
+        if (pp_signals_asked()) pp_live_write(STDERR_FILENO, s->setup, &s->staff, s->pids);
         reap(s);
         kill_silent(s);
         leave_corpses(s);
