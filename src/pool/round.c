@@ -245,13 +245,21 @@ static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t positi
     else snprintf(failure->message, sizeof failure->message, "the task returned %d", failure->code);
 }
 
+/* Whether the item, whose worker has died, is left to another round. In a job that was stopped there is none: what is
+ * left ends as cancelled, and not as an item that had no try left. */
+static bool try_again(struct pp_job *j, uint64_t item) {
+    if (!pp_job_result_try_again(&j->result, item, j->job.retries)) return false;
+    if (j->stopped) return true;
+    j->future->pool->totals.retried++;
+    pp_tracing_retry(j->future->pool, pp_plan_function(j->plan), item);
+    return true;
+}
+
 /* It failed on another host, or was lost with it; see carried.h. */
 static void settle_far_item(struct pp_job *j, uint64_t position, unsigned char kind) {
     uint64_t item = item_at(j, position);
     bool not_begun = kind == PP_NOT_BEGUN, died = kind == (unsigned char)-POOL_EDIED;
-    bool again = !j->stopped && died && pp_job_result_try_again(&j->result, item, j->job.retries);
-    j->future->pool->totals.retried += again;
-    if (again || (not_begun && !j->stopped)) {
+    if ((died && try_again(j, item)) || (not_begun && !j->stopped)) {
         leave_positions(j, position, position + 1);
         return;
     }
@@ -337,10 +345,8 @@ void pp_round_count(const struct pool *pool, const struct pp_job *j, uint64_t *d
 /* The item that a worker died of, or was killed for. It is tried again only where the death was its own doing. */
 static void settle_victim(struct pp_job *j, const struct pp_notice *notice, uint64_t position) {
     uint64_t item = item_at(j, position);
-    bool died = notice->left.phase == PP_RUNNING && !j->stopped && !notice->lingers;
-    if (died && pp_job_result_try_again(&j->result, item, j->job.retries)) {
-        j->future->pool->totals.retried++;
-        pp_tracing_retry(j->future->pool, pp_plan_function(j->plan), item);
+    bool died = notice->left.phase == PP_RUNNING && !notice->lingers;
+    if (died && try_again(j, item)) {
         pp_job_result_leave(&j->result, PP_AGAIN_ALONE, item, 1);
         return;
     }
