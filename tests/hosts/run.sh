@@ -11,6 +11,7 @@ launcher=$1 program=$2
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin
 state=$(mktemp -d /tmp/hosts.XXXXXX) # short: paths of sockets are
+ulimit -c 0                            # a task of the program crashes
 
 needs() {
     for tool in "$@"; do
