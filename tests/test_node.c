@@ -452,7 +452,7 @@ TEST_CASE(failures_travel_exactly) {
     id = send_plain(define(crash), NULL, 0, 0);
     give_leave();
     failure = assert_failed(PP_SAY_FAILED, id, POOL_EDIED);
-    assert_int_equal(failure.signal, SIGSEGV);
+    if (!instrumented()) assert_int_equal(failure.signal, SIGSEGV); /* a sanitizer reports it, and the worker exits */
     if (failure.frame_count > 0) { /* where it crashed is a place that is found here, too */
         const void *address;
         assert_true(pp_resolve(&failure.frames[0], true, &address));

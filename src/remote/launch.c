@@ -221,7 +221,7 @@ static char *make_command(const struct pp_launch_setup *setup, const struct pp_h
     struct text t;
     if (!make_text(&t)) return NULL;
     bool good = true;
-    for (const char *at = template_for(setup, host); *at && good; at++) {
+    for (const char *at = template_for(setup, host); good && *at; at++) {
         if (*at != '%') put(&t, at, 1);
         else if (*++at == 'h') put_word(&t, host->name);
         else if (*at == 'n') put_number(&t, host->cpus > 0 ? (size_t)host->cpus : 1);
