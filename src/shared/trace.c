@@ -14,17 +14,12 @@ _Static_assert((int)PP_TRACE_SUPERVISOR == (int)PP_WORKERS, "each worker has a r
 #define SHORT_NS 50000U  /* spans that become part of another take no longer */
 #define WHOLE_NS 1000000U /* nor does the whole */
 
-static size_t size_of(const struct pp_trace *trace) {
-    const struct pp_trace at_zero = {.bits = trace->bits};
-    return (size_t)((uintptr_t)pp_trace_ring(&at_zero, PP_TRACE_RINGS) - (uintptr_t)at_zero.base);
-}
-
 /* Address space: memory is taken as entries are written. Where address space is scarce, rings are shorter. */
 bool pp_trace_make(struct pp_trace *trace, uint32_t workers) {
     trace->began = pp_now();
     for (trace->bits = BITS_MOST; trace->bits > BITS_LEAST && workers << trace->bits > ENTRIES;) trace->bits--;
     for (;; trace->bits--) {
-        trace->size = size_of(trace);
+        trace->size = PP_TRACE_RINGS * pp_trace_ring_size(trace);
         trace->base = pp_map_shared(trace->size);
         if (trace->base || trace->bits == BITS_LEAST) return trace->base != NULL;
     }

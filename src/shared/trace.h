@@ -63,9 +63,12 @@ enum { PP_TRACE_SUPERVISOR = 1024, PP_TRACE_CALLER, PP_TRACE_RINGS };
 bool pp_trace_make(struct pp_trace *trace, uint32_t workers);
 void pp_trace_unmake(struct pp_trace *trace);
 
-static inline struct pp_trace_ring *pp_trace_ring(const struct pp_trace *trace, uint32_t ring) {
+static inline size_t pp_trace_ring_size(const struct pp_trace *trace) {
     size_t size = sizeof(struct pp_trace_ring) + (sizeof(struct pp_trace_entry) << trace->bits);
-    return (struct pp_trace_ring *)(void *)(trace->base + ring * ((size + PP_LINE - 1) / PP_LINE * PP_LINE));
+    return (size + PP_LINE - 1) / PP_LINE * PP_LINE;
+}
+static inline struct pp_trace_ring *pp_trace_ring(const struct pp_trace *trace, uint32_t ring) {
+    return (struct pp_trace_ring *)(void *)(trace->base + ring * pp_trace_ring_size(trace));
 }
 /* The writer of that ring: notes it, if there is a trace. */
 void pp_trace_note(const struct pp_trace *trace, uint32_t ring, const struct pp_trace_entry *entry);
