@@ -74,7 +74,8 @@ static struct expected expect(const struct plan *plan, size_t count) {
     struct expected e = {.text = ""};
     for (size_t i = 0; i < count; i++) {
         enum way way = way_of(plan, i);
-        if (way == WELL) snprintf(e.text + strlen(e.text), 8, "%zu,", i);
+        size_t end = strlen(e.text);
+        if (way == WELL) snprintf(e.text + end, sizeof e.text - end, "%zu,", i);
         else if (e.failed++ == 0) e.lowest = i, e.way = way;
     }
     return e;

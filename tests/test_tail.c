@@ -232,11 +232,11 @@ TEST_CASE(a_thief_that_dies_loses_nothing) {
             size_t count = chunks[c] ? 3000 : MOST, first = count / 3 + 1;
             for (size_t i = first; i < first + WORKERS; i++) items.in[i] = SLOW;
             struct future *future = map_items(pool, count, chunks[c], 0);
-            assert_true(gate_reached(&stage->gate, WORKERS));
+            /* Not all slow items: one that a thief has taken, and not begun, is left to another round. */
+            assert_true(gate_reached(&stage->gate, 1) && becomes(&stage->arrived, 2));
             gate_open(&stage->gate);
             assert_ok(finish(future, NULL));
             assert_int_equal(check_items(count), 0);
-            assert_true(atomic_load(&stage->arrived) >= 2);
             pool_destroy(pool);
             pp_fault = NULL;
         }

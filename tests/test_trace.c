@@ -227,9 +227,10 @@ TEST_CASE(deaths_kills_retries_and_waits_are_in_the_trace) {
     struct future *hangs = block_worker(pool, gate);
     assert_ok(future_kill(hangs));
     assert_code(finish(hangs, NULL), POOL_ECANCELLED);
-    block_worker(pool, gate);
+    struct future *blocks = block_worker(pool, gate);
     sleep_ms(50); /* so that it is counted as busy */
     pool_destroy(pool);
+    future_free(blocks);
     struct trace trace = read_trace(path);
     const char *const parts[] = {"\"args\":{\"item\":7,\"died\":true}", "\"args\":{\"item\":11,\"died\":true}",
                                  "kill: it is past its limit", "kill: on request", "died: killed by a signal",
