@@ -138,6 +138,13 @@ static int crash_task(const void *in, void *out) {
     return result;
 }
 
+/* Whether callers further up than the first are found: that needs an unwinder, which musl-gcc links none of. */
+#ifdef __GLIBC__
+#define CALLERS PLACES
+#else
+#define CALLERS 0
+#endif
+
 static struct pool_failure fail_by(struct pool *pool, enum how how) {
     struct pool_failure failure;
     struct future *future = submit(pool, crash_task, &how, sizeof how, 0);
@@ -159,7 +166,7 @@ TEST_CASE(the_message_names_the_function_that_crashed_and_its_callers) {
     assert_crash(pool, BAD_POINTER, "SIGSEGV (address 0x1010)", ") in decode_header+0x");
     assert_crash(pool, BAD_POINTER, "SIGSEGV", " (test_crash+0x");
     assert_crash(pool, BAD_POINTER, "SIGSEGV", ", from decode+0x");
-    assert_crash(pool, BAD_POINTER, "SIGSEGV", ", from crash_task+0x");
+    if (CALLERS) assert_crash(pool, BAD_POINTER, "SIGSEGV", ", from crash_task+0x");
     assert_crash(pool, TRAP, "SIG", " in trap+0x");
     if (!ASAN) assert_crash(pool, DIVIDE, "killed by SIGFPE", "SIGFPE in divide+0x");
     pool_destroy(pool);
@@ -168,11 +175,11 @@ TEST_CASE(the_message_names_the_function_that_crashed_and_its_callers) {
 TEST_CASE(a_message_ends_where_the_task_was_called) {
     struct pool *pool = pool_of(1);
     struct pool_failure failure = fail_by(pool, BAD_POINTER);
-    if (PLACES) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
+    if (CALLERS) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
     assert_code(pool_map(pool, &(struct pool_job){.fn = crash_task, .in = &(enum how){BAD_POINTER},
                                                   .in_size = sizeof(enum how), .count = 1, .failure = &failure}),
                 POOL_EDIED);
-    if (PLACES) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
+    if (CALLERS) assert_null(strstr(strstr(failure.message, "crash_task"), "from"));
     pool_destroy(pool);
 }
 
@@ -180,12 +187,12 @@ TEST_CASE(addresses_are_those_of_the_functions) {
     struct pool *pool = pool_of(1);
     struct pool_failure failure = fail_by(pool, BAD_POINTER);
     static const char *const names[] = {"decode_header", "decode", "crash_task"};
-    for (size_t i = 0; PLACES && i < COUNT(names); i++) {
+    for (size_t i = 0; PLACES && i < COUNT(names) - !CALLERS; i++) {
         struct pp_symbol symbol;
         assert_true(pp_symbol_find(failure.frames[i] - (i > 0), &symbol));
         assert_int_equal(strcmp(symbol.name, names[i]), 0);
     }
-    assert_int_equal(failure.frames[PLACES ? COUNT(names) : 0], 0);
+    if (CALLERS || !PLACES) assert_int_equal(failure.frames[PLACES ? COUNT(names) : 0], 0);
     pool_destroy(pool);
 }
 
