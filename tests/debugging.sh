@@ -72,7 +72,7 @@ expect "then the worker ends as it would have" 'SIGSEGV (address 0x1010) in deco
 if has valgrind valgrind; then
     timeout 120 valgrind --quiet ./crashes 0 >output 2>&1 || true
     expect "valgrind reports the error of a task" 'Invalid read of size 8'
-    expect "valgrind names the function" ': decode (crashes.c'
+    expect "valgrind names the function" ': decode (crashing.h'
 fi
 
 if compile -fsanitize=address -o sanitized 2>/dev/null; then
