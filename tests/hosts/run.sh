@@ -11,7 +11,8 @@ launcher=$1 program=$2
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin
 state=$(mktemp -d /tmp/hosts.XXXXXX) # short: paths of sockets are
-ulimit -c 0                            # a task of the program crashes
+# shellcheck disable=SC3045
+ulimit -c 0 # a task of the program crashes
 
 needs() {
     for tool in "$@"; do
@@ -86,6 +87,10 @@ cut_for() { # SECONDS
 in_namespaces() {
     needs_root
     needs ip unshare nsenter ssh sshd
+    may_make=no
+    ! ip netns add "pp$$" 2>/dev/null || { ip netns del "pp$$" && may_make=yes; }
+    unshare --net --uts --mount --pid --fork true 2>/dev/null || may_make=no
+    [ $may_make = yes ] || { echo "no namespaces here"; exit 77; }
     sh "$here/netns.sh" up "$state" 2
     by_ssh ssh_config
     export PARPOOL_SILENCE=3000
