@@ -121,6 +121,10 @@ no_other='-DREPLACED=0 -DK=1'
         NO_LAST_LOOK; do
         fails stretch -DBUG_$bug
     done
+    holds carried
+    holds carried -DD=1
+    for bug in CARRY_LATE ENTRIES_UNREAD; do fails carried -DD=1 -DBUG_$bug; done
+    for bug in LEAVE_UNSWAPPED KEPT BEGUN_AGAIN KILL_FREES; do fails carried -DBUG_$bug; done
     holds freed
     holds freed -DWATCHED
     fails freed -DBUG_TOUCH
