@@ -11,7 +11,7 @@
  * retries no more workers end than there are items left.
  *
  * Invariant: a worker that has run something starts no retry.
- * Called by: worker, work_tasks, work_jobs. */
+ * Called by: work_tasks, work_jobs; worker runs what was left to it. */
 #include "shared/ticket.h"
 #include "worker/work.h"
 
@@ -25,7 +25,7 @@ static void pass_on(struct worker *w, uint64_t ticket) {
 bool pp_work_passes_on_task(struct worker *w, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);
     if (slot >= PP_SLOTS || !pp_desc_is_fresh(&w->claimer.shared->descs[slot]) || !w->bounds.has_run) return false;
-    if (pp_work_is_not_started(w, ticket)) pass_on(w, ticket);
+    if (pp_task_is_not_started(&w->claimer, ticket)) pass_on(w, ticket);
     return true;
 }
 
@@ -33,14 +33,4 @@ bool pp_work_passes_on_job(struct worker *w, uint64_t ticket, const struct pp_jo
     if (!w->bounds.has_run) return false;
     if (pp_plan_left(plan) > pp_record_count_heirs(w->claimer.shared, ticket)) pass_on(w, ticket);
     return true;
-}
-
-void pp_work_on_bequest(struct worker *w) {
-    uint64_t ticket = w->bounds.inherited;
-    uint32_t slot = pp_ticket_slot(ticket);
-    w->bounds.inherited = 0;
-    if (slot >= PP_SLOTS) pp_drop_bequest(&w->claimer);
-    else if (w->claimer.shared->descs[slot].timeout == PP_IS_JOB) pp_work_on_job(w, ticket);
-    else pp_work_on_ticket(w, ticket);
-    pp_work_retire_if_due(w);
 }

@@ -114,6 +114,13 @@ static inline uint64_t pp_running_word(const struct pp_claimer *c, uint64_t tick
     return pp_state(pp_ticket_generation(ticket), PP_RUNNING, c->number, c->life);
 }
 
+/* Whether no worker has started the task. A worker that comes to a ticket by way of another worker looks at the state
+ * before it claims: most of the tasks whose tickets other workers hold are running, and each attempt takes the state's
+ * line from the worker that runs it: bench_limits, "round-awake". */
+static inline bool pp_task_is_not_started(const struct pp_claimer *c, uint64_t ticket) {
+    return pp_ticket_word(c->shared, ticket) == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
+}
+
 /* Claims the task. Returns false if another claimer has it, or it is cancelled or finished. */
 static inline bool pp_claim_task(struct pp_claimer *c, uint64_t ticket) {
     uint32_t slot = pp_ticket_slot(ticket);

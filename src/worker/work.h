@@ -1,5 +1,5 @@
 /* A worker as its own files see it: worker.c (its life), work_tasks.c and work_jobs.c (what it runs), bequest.c and
- * relief.c (what it leaves to others, and takes over from them).
+ * relief.c (what it leaves to others, and takes over from them), work.c (what all of them call).
  *
  * The claimer (claim.h) does what other processes can see. The rest of the struct is the worker's own: what it runs
  * with, and when.
@@ -126,7 +126,7 @@ static inline bool pp_work_may_start(struct worker *w) {
     return !over || pp_limit_lets_go_on(shared, w->claimer.number);
 }
 
-/* ---- worker.c */
+/* ---- work.c */
 
 /* Ends the process, or in a backend without processes the life. */
 noreturn void pp_work_die(struct worker *w, int status);
@@ -154,6 +154,8 @@ static inline void pp_work_flush(struct worker *w) {
 noreturn void pp_work_retire(struct worker *w, uint32_t why);
 void pp_work_retire_if_due(struct worker *w);
 bool pp_work_must_retire(const struct worker *w);
+/* Retires if the descriptor does not lead to this file any more. */
+void pp_work_retire_if_lost(struct worker *w, int pipe, struct pp_file file);
 /* Rings the caller's bell. A worker that cannot retires, which rings the bell, too. */
 void pp_work_ring(struct worker *w);
 /* For pool_stats(): so many tasks or items were run. */
@@ -186,13 +188,9 @@ static inline void pp_work_note_failure(struct worker *w) {
 bool pp_work_passes_on_task(struct worker *w, uint64_t ticket);
 /* The same for a job that the worker is in. */
 bool pp_work_passes_on_job(struct worker *w, uint64_t ticket, const struct pp_job_plan *plan);
-/* Runs what it has inherited. */
-void pp_work_on_bequest(struct worker *w);
 
 /* ---- work_tasks.c */
 
-/* Whether no worker has started the task: a look that does not take the line of the state from one that has. */
-bool pp_work_is_not_started(const struct worker *w, uint64_t ticket);
 /* Runs the task of this ticket, if that has not started. */
 void pp_work_on_ticket(struct worker *w, uint64_t ticket);
 

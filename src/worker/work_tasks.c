@@ -180,12 +180,6 @@ bool pp_work_on_tickets(struct worker *w) {
     return true;
 }
 
-/* The state is looked at before the task is claimed: most of the tasks whose tickets other workers hold are running,
- * and each attempt takes the state's line from the worker that runs it: bench_limits, "round-awake". */
-bool pp_work_is_not_started(const struct worker *w, uint64_t ticket) {
-    return pp_ticket_word(w->claimer.shared, ticket) == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
-}
-
 void pp_work_on_ticket(struct worker *w, uint64_t ticket) {
     uint64_t began = pp_now();
     bool ran = run_task(w, ticket, began);
@@ -199,7 +193,7 @@ static bool steal_from(struct worker *w, const struct pp_record *other) {
     for (int i = 0; i < PP_CLAIMED_MOST; i++) {
         uint64_t ticket = pp_record_claimed(other, i);
         if (ticket == 0) break;
-        if (!pp_work_is_not_started(w, ticket)) continue;
+        if (!pp_task_is_not_started(&w->claimer, ticket)) continue;
         uint64_t began = pp_now();
         bool ran = run_task(w, ticket, began);
         pp_drop_tickets(&w->claimer);
