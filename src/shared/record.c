@@ -3,7 +3,6 @@
 #include "base/sys.h"
 #include "shared/last_words.h"
 #include "shared/plan.h"
-#include "shared/stretch.h"
 
 static uint64_t look(const _Atomic uint64_t *field) {
     return atomic_load_explicit(field, memory_order_acquire);

@@ -11,6 +11,7 @@
 #ifndef PP_RECORD_H
 #define PP_RECORD_H
 
+#include "shared/bound.h"
 #include "shared/shared.h"
 #include "shared/state.h"
 #include "shared/ticket.h"
@@ -128,7 +129,7 @@ static inline bool pp_record_is_ending(const struct pp_record *record) {
 }
 /* What a bound of its stretch is relative to. Acquire: of this bound, if a swap of it succeeds after this look. */
 static inline uint64_t pp_record_shift(const struct pp_record *record, uint64_t bound) {
-    const _Atomic uint64_t *shift = &record->shift[(bound >> 3) & 1];
+    const _Atomic uint64_t *shift = &record->shift[(bound & PP_BOUND_SHIFT) != 0];
     return atomic_load_explicit(shift, memory_order_acquire) ^ atomic_load_explicit(&record->end, memory_order_acquire);
 }
 /* Outcomes that it has announced, ever: the tail of its done ring. Acquire: the entries below it can be read. */
