@@ -1,4 +1,4 @@
-/* What a worker does around each task and item: it ends its life where it must, keeps limits, and tells what it has done.
+/* What a worker does around each task and item: it ends its life where it must, keeps limits, tells what it has done.
  *
  * Invariant: that of worker.h.
  * Called by: worker, work_tasks, work_jobs. */
