@@ -8,6 +8,7 @@
 
 #include "base/sys.h"
 #include "host/birth.h"
+#include "host/corpses.h"
 #include "host/groups.h"
 #include "host/live.h"
 #include "host/pulse.h"
@@ -30,8 +31,6 @@
 #include "worker/frame.h"
 
 #define LOOK_NS 1000000000U /* how often the supervisor looks for the caller where the system has no pidfd */
-#define CORPSE_NS 1000000000U /* how long a killed worker may take to end before it is a corpse */
-
 #define LEAVE_NS 1000000000U /* how long the supervisor waits in the end for all that it has killed */
 
 struct supervisor {
@@ -50,10 +49,7 @@ struct supervisor {
     uint64_t killed[PP_WORKERS];      /* ns; when it was first sent SIGKILL; 0: it was not */
     struct pp_questions questions;
     bool lingers[PP_WORKERS];         /* DEAD, but a corpse */
-    bool had_corpse[PP_WORKERS];      /* ever, of this number */
-    /* Corpses: see worker_life.h. 0: none; negative: it has gone, and the caller must still be told. */
-    pid_t corpses[PP_WORKERS];
-    uint32_t corpse_count;
+    struct pp_corpses corpses;
     struct pp_timer timer;
     struct pp_capture *capture; /* NULL: output of workers is not caught */
     struct pp_tracer tracer;
@@ -94,7 +90,7 @@ static void ring_for_caller(struct supervisor *s) {
 static noreturn void give_birth(struct supervisor *s, uint32_t number, uint32_t life, pid_t supervisor) {
     pp_birth(&(struct pp_birth){.setup = s->setup, .signals = &s->signals, .capture = s->capture,
                                 .caller_pidfd = s->caller_pidfd, .nudge = s->nudge, .number = number, .life = life,
-                                .follows_corpse = s->had_corpse[number], .supervisor = supervisor});
+                                .follows_corpse = s->corpses.had[number], .supervisor = supervisor});
 }
 
 static bool start_worker(struct supervisor *s, uint32_t number) {
@@ -213,19 +209,15 @@ static void note_death(struct supervisor *s, uint32_t w, int status, bool linger
 
 /* ---- corpses: see worker_life.h */
 
-/* The place of this process among the corpses; PP_WORKERS: it has none. pid 0: a free place. */
-static uint32_t place_of(const struct supervisor *s, pid_t pid) {
-    uint32_t place = 0;
-    while (place < PP_WORKERS && s->corpses[place] != pid) place++;
-    return place;
+static uint64_t corpse_due(const struct supervisor *s, uint32_t w) {
+    return s->staff.states[w] == PP_ALIVE ? pp_corpses_due(&s->corpses, s->killed[w]) : UINT64_MAX;
 }
 
-/* When the next worker is a corpse; UINT64_MAX: none was killed, or there is no room for a corpse more. */
+/* When the next worker is a corpse; UINT64_MAX: none will be. */
 static uint64_t next_corpse(const struct supervisor *s) {
     uint64_t next = UINT64_MAX;
-    for (uint32_t w = 0; w < s->staff.workers && s->corpse_count < PP_WORKERS; w++)
-        if (s->staff.states[w] == PP_ALIVE && s->killed[w] != 0 && s->killed[w] + CORPSE_NS < next)
-            next = s->killed[w] + CORPSE_NS;
+    for (uint32_t w = 0; w < s->staff.workers; w++)
+        if (corpse_due(s, w) < next) next = corpse_due(s, w);
     return next;
 }
 
@@ -233,22 +225,10 @@ static uint64_t next_corpse(const struct supervisor *s) {
 static void leave_corpses(struct supervisor *s) {
     uint64_t now = pp_now();
     for (uint32_t w = 0; next_corpse(s) <= now; w++) {
-        if (s->staff.states[w] != PP_ALIVE || s->killed[w] == 0 || now < s->killed[w] + CORPSE_NS) continue;
-        s->corpses[place_of(s, 0)] = s->pids[w];
-        s->had_corpse[w] = true;
-        s->corpse_count++;
+        if (corpse_due(s, w) > now) continue;
+        pp_corpses_add(&s->corpses, w, s->pids[w]);
         note_death(s, w, SIGKILL, true); /* the status that such a death has */
         atomic_store_explicit(&s->shared->control->pids[w], 0, memory_order_relaxed);
-    }
-}
-
-static void tell_of_gone_corpses(struct supervisor *s) {
-    for (uint32_t place = 0; place < PP_WORKERS && s->corpse_count > 0; place++) {
-        if (s->corpses[place] >= 0) continue;
-        if (!pp_notice_write(s->shared, &(struct pp_notice){.kind = PP_CORPSE_GONE})) return;
-        s->corpses[place] = 0;
-        s->corpse_count--;
-        ring_for_caller(s);
     }
 }
 
@@ -256,7 +236,8 @@ static void finish_reaped(struct supervisor *s) {
     for (uint32_t w = 0; w < s->staff.workers; w++)
         if (s->staff.states[w] == PP_DEAD) finish_reap(s, w);
     /* A corpse comes before it goes. */
-    if (pp_staff_count(&s->staff, PP_DEAD, s->staff.workers) == 0) tell_of_gone_corpses(s);
+    bool all_told = pp_staff_count(&s->staff, PP_DEAD, s->staff.workers) == 0;
+    if (all_told && pp_corpses_tell(&s->corpses, s->shared)) ring_for_caller(s);
 }
 
 /* ---- a reset: see reset.h */
@@ -311,16 +292,15 @@ static void reap(struct supervisor *s) {
             continue;
         }
         uint32_t w = worker_of(s, info.si_pid);
-        uint32_t corpse = s->corpse_count > 0 ? place_of(s, info.si_pid) : PP_WORKERS;
-        bool is_worker = w < s->staff.workers || corpse < PP_WORKERS;
+        bool is_corpse = pp_corpses_has(&s->corpses, info.si_pid), is_worker = w < s->staff.workers || is_corpse;
         if (is_worker) kill_group(s, info.si_pid);
         else kill_launchers(s, info.si_pid);
         int status = 0;
         pp_wait_child(info.si_pid, &status);
         if (!is_worker) continue;
         pp_groups_note(&s->groups, info.si_pid);
-        if (corpse < PP_WORKERS) {
-            s->corpses[corpse] = -info.si_pid;
+        if (is_corpse) {
+            pp_corpses_gone(&s->corpses, info.si_pid);
             continue;
         }
         if (pp_birth_is_of_carrier(s->setup, w)) kill_launchers(s, 0);
