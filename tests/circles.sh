@@ -1,10 +1,9 @@
 #!/bin/sh
 # Calls go one way: no file leads back to itself by files each of which uses a function or data of the next. Excepted
-# are a concept's file and that of its platform, and the carrier's files. A pointer to a function, as in struct
-# pp_backend, is no call.
+# are a concept's file and that of its platform. A pointer to a function, as in struct pp_backend, is no call.
 # Usage: circles.sh LIBRARY, a static one. Skipped (77) where nm does not say which file defines what.
 set -eu
-excepted='sys sys_linux child child_linux crash carrier_hosts carrier_tasks carrier_jobs carrier_folds'
+excepted='sys sys_linux child child_linux crash'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 nm -A -P "$1" >"$work/symbols" 2>/dev/null || exit 77

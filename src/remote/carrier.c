@@ -1,6 +1,5 @@
 #include "remote/carrier.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "shared/park.h"
 #include "worker/child.h"
 
+#define PATIENCE_MS 10000U      /* that finalizers have in the end */
 #define LOOK_NS 50000U         /* how long the carrier looks around before it sleeps, as a worker does */
 #define BEAT_NS 500000000U     /* at least so often it shows that it runs */
 #define BACKLOG_NS 1000000U    /* until it looks again at work that it has left to the workers of this host */
@@ -136,6 +136,37 @@ static void ring(struct pp_carrier *c) {
     c->must_ring = false;
 }
 
+/* ---- the end */
+
+/* Ends the nodes, and waits until they have gone, but not for long. */
+static void end_hosts(struct pp_carrier *c) {
+    unsigned char fixed[PP_FIXED_MOST];
+    struct iovec part = {fixed, pp_put_end(fixed, &(struct pp_end_message){.patience = PATIENCE_MS})};
+    uint64_t until = pp_now() + (uint64_t)(PATIENCE_MS + 1000) * PP_NS_PER_MS;
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        if (host->phase == PP_HOST_READY) {
+            pp_host_send(host, PP_SAY_END, 0, &part, 1);
+            host->phase = PP_HOST_ENDING;
+            pp_host_write(c, host);
+        } else if (host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED) {
+            pp_host_close(c, host);
+            host->phase = PP_HOST_UNFIT;
+        }
+    }
+    for (uint32_t h = 0; h < c->count; h++) {
+        struct pp_far_host *host = &c->hosts[h];
+        while (host->phase == PP_HOST_ENDING && pp_now() < until) {
+            atomic_fetch_add_explicit(&c->shared->carried->beat, 1, memory_order_relaxed);
+            struct pollfd fd = {.fd = host->launch.out, .events = POLLIN};
+            if (pp_poll(&fd, 1, pp_now() + BEAT_NS / 5) > 0) pp_host_read(c, host);
+            else if (pp_wire_may_write(&host->wire)) pp_host_write(c, host);
+            pp_outputs_write(c);
+        }
+        if (host->phase == PP_HOST_ENDING) pp_host_close(c, host);
+    }
+}
+
 /* ---- a life */
 
 /* Claims what hosts can have, and sends it. Returns whether there was anything. */
@@ -165,7 +196,7 @@ static noreturn void live(struct pp_carrier *c, struct pollfd *fds, uint32_t *ow
         uint64_t next = earlier(pp_hosts_look(c, now), now + BEAT_NS);
         if (move_on(c, now, &next)) moved_at = now;
         if (is_asked_to_end(c->shared)) {
-            pp_hosts_end(c);
+            end_hosts(c);
             pp_set_retired(&c->claimer, PP_RETIRED, now);
             pp_child_exit(0);
         }

@@ -6,8 +6,12 @@
  *
  *     carrier            the process: its loop, its sleep, its end
  *     carrier_functions  which functions of the program hosts know
- *     carrier_hosts      the hosts: launched, greeted, up, lost, refused; what the caller and stderr are told of that
+ *     carrier_hosts      the hosts: launched, greeted, up, lost, refused
+ *     carrier_say        what hosts are told, and what the caller and stderr are told of hosts
+ *     carrier_answers    what hosts say
+ *     carrier_errands    what a host has, how much it may have, and leave to begin it
  *     carrier_tasks      tasks from the ring to hosts, and their outcomes back
+ *     baggage            what of a task travels
  *     carrier_jobs       the same of chunks of jobs
  *     carrier_folds      the same of the tasks of reductions
  *     carrier_output     what tasks print over there

@@ -4,8 +4,6 @@
  *      ^                    |                             |                 |
  *      |  lost: after 1, 2, 4 … 60 s, while there is work |                 |
  *      +--------------------+-----------------------------+-----------------+---refused---> UNFIT */
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,51 +20,14 @@
 #define AGAIN_MOST 60U          /* s from a loss to the next launch */
 #define LONG_NS 10000000000U    /* a host that was up for so long has no failures in a row */
 #define END_NS 20000000U        /* how long a launcher may take to end once its output has */
-#define PATIENCE_MS 10000U      /* that finalizers have in the end */
 #define CREDIT ((size_t)1 << 20)
 #define CREDIT_OF_HYDRA ((size_t)64 << 10) /* which aborts the job when more waits */
 #define ANSWER_LEAST ((size_t)64 << 10)
-#define READS_MOST 64           /* of one host before others get their turn */
 #define SECOND 1000000000U
-
-/* ---- what is told */
-
-static void tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state, const char *reason) {
-    struct pp_carried *carried = c->shared->carried;
-    struct pp_host_state *seen = &carried->hosts[host->number];
-    uint64_t tail = atomic_load_explicit(&carried->notices_tail, memory_order_relaxed);
-    struct pp_host_notice *notice = &carried->notices[tail % PP_HOST_NOTICES];
-    *notice = (struct pp_host_notice){.host = host->number, .state = state, .cpus = host->cpus};
-    pp_text_readable(notice->reason, reason, sizeof notice->reason);
-    atomic_store_explicit(&seen->cpus, host->cpus, memory_order_relaxed);
-    atomic_store_explicit(&seen->running, 0, memory_order_relaxed);
-    atomic_store_explicit(&seen->state, state, memory_order_release);
-    /* Release: pairs with the acquire in read_notice(), hosted.c. */
-    atomic_store_explicit(&carried->notices_tail, tail + 1, memory_order_release);
-    if (c->setup->is_told || state == POOL_HOST_UP) return;
-    char line[2 * PP_HOST_REASON];
-    int size = snprintf(line, sizeof line, "parpool: %s: %s\n", host->entry->name, notice->reason);
-    if (size > 0) pp_output_add(c, NULL, 2, (const unsigned char *)line, strlen(line));
-}
-
-void pp_host_text(const struct pp_far_host *host, char *room, const char *text, size_t size, int error) {
-    char readable[PP_MESSAGE] = "";
-    char copy[PP_MESSAGE] = "";
-    memcpy(copy, text, size < sizeof copy ? size : sizeof copy - 1);
-    pp_text_readable(readable, copy, sizeof readable);
-    memset(room, 0, PP_MESSAGE);
-    snprintf(room, PP_MESSAGE, "on %.80s: %.160s", host->entry->name, readable[0] ? readable : pool_strerror(error));
-}
-
-void pp_host_lost_text(const struct pp_far_host *host, char *room) {
-    memset(room, 0, PP_MESSAGE);
-    snprintf(room, PP_MESSAGE, "was running on %.60s when that host was lost (%.80s); set retries to have it run again",
-             host->entry->name, host->wire.reason);
-}
 
 /* ---- ends */
 
-static void close_host(struct pp_carrier *c, struct pp_far_host *host) {
+void pp_host_close(struct pp_carrier *c, struct pp_far_host *host) {
     bool was_launching = host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED;
     if (was_launching) c->launching--;
     if (host->phase == PP_HOST_READY || host->phase == PP_HOST_ENDING) c->up--;
@@ -93,9 +54,9 @@ static void refuse(struct pp_carrier *c, struct pp_far_host *host, const char *f
     va_start(arguments, format);
     vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    close_host(c, host);
+    pp_host_close(c, host);
     host->phase = PP_HOST_UNFIT;
-    tell(c, host, POOL_HOST_REFUSED, reason);
+    pp_host_tell(c, host, POOL_HOST_REFUSED, reason);
 }
 
 /* How the launcher has ended, once its output has; it is given a moment for that. */
@@ -139,11 +100,11 @@ static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const c
     }
     if (ended) snprintf(reason, sizeof reason, "the launcher %s before the greeting%s", how, noise);
     else snprintf(reason, sizeof reason, "%s%s", why, noise);
-    close_host(c, host);
+    pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     bool once_more = !heard && host->failures == 0; /* a connection that was refused for a moment */
     lost_again_at(host, pp_now());
-    if (!once_more) tell(c, host, POOL_HOST_LOST, reason);
+    if (!once_more) pp_host_tell(c, host, POOL_HOST_LOST, reason);
 }
 
 void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
@@ -167,39 +128,14 @@ void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
         pp_errand_end(host, errand);
     }
     if (now - host->up_at > LONG_NS) host->failures = 0;
-    close_host(c, host);
+    pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     lost_again_at(host, now);
-    if (!ending) tell(c, host, POOL_HOST_LOST, reason);
+    if (!ending) pp_host_tell(c, host, POOL_HOST_LOST, reason);
     if (c->up == 0) pp_tasks_give_back(c);
 }
 
 /* ---- beginnings */
-
-bool pp_host_send(struct pp_far_host *host, uint16_t kind, uint64_t id, const struct iovec *parts, int count) {
-    host->dirty = true;
-    if (pp_wire_send(&host->wire, kind, id, parts, count)) return true;
-    pp_wire_lose(&host->wire, "no memory for what is to be sent");
-    return false;
-}
-
-bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint32_t number, const void *function) {
-    (void)c;
-    unsigned char *known = &host->functions[number / 8];
-    if (*known >> number % 8 & 1) return true;
-    struct pp_module module;
-    struct pp_function_message m = {.module = ""};
-    if (!pp_refer(function, &m.function)) return false;
-    if (pp_module_find(function, &module)) {
-        const char *name = strrchr(module.path, '/');
-        m.module = name ? name + 1 : module.path;
-        m.module_size = strlen(m.module);
-    }
-    unsigned char fixed[PP_FIXED_MOST];
-    struct iovec parts[] = {{fixed, pp_put_function(fixed, &m)}, {(void *)(uintptr_t)m.module, m.module_size}};
-    *known |= (unsigned char)(1U << number % 8);
-    return pp_host_send(host, PP_SAY_FUNCTION, number, parts, 2);
-}
 
 /* For the supervisor, which ends the launchers if the carrier cannot. */
 static void note_launcher(struct pp_carrier *c, const struct pp_far_host *host) {
@@ -211,12 +147,12 @@ static void launch(struct pp_carrier *c, struct pp_far_host *host, uint64_t now)
     int error = pp_launch_start(&c->setup->launch, host->entry, &host->launch, why, sizeof why);
     if (error == POOL_EINVAL) {
         host->phase = PP_HOST_UNFIT;
-        tell(c, host, POOL_HOST_REFUSED, why);
+        pp_host_tell(c, host, POOL_HOST_REFUSED, why);
         return;
     }
     if (error) {
         lost_again_at(host, now);
-        tell(c, host, POOL_HOST_LOST, why);
+        pp_host_tell(c, host, POOL_HOST_LOST, why);
         return;
     }
     const char *launcher = c->setup->launch.launcher;
@@ -248,7 +184,7 @@ static void send_setup(struct pp_carrier *c, struct pp_far_host *host) {
     host->phase = PP_HOST_GREETED;
 }
 
-static void greet(struct pp_carrier *c, struct pp_far_host *host) {
+void pp_host_greet(struct pp_carrier *c, struct pp_far_host *host) {
     struct pp_greeting g;
     if (pp_wire_greeting(&host->wire, &g) != 1) return;
     if (g.protocol != PP_PROTOCOL)
@@ -263,7 +199,7 @@ static void greet(struct pp_carrier *c, struct pp_far_host *host) {
         send_setup(c, host);
 }
 
-static void become_ready(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
+void pp_host_become_ready(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
     struct pp_ready ready;
     if (host->phase != PP_HOST_GREETED || !pp_get_ready(message->data, message->size, &ready) || ready.workers == 0 ||
         ready.workers > PP_HOSTS_MOST) {
@@ -285,92 +221,7 @@ static void become_ready(struct pp_carrier *c, struct pp_far_host *host, const s
     host->up_at = pp_now();
     c->launching--;
     c->up++;
-    tell(c, host, POOL_HOST_UP, "");
-}
-
-/* ---- what a host says */
-
-static void is_broken(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
-    struct pp_failure_message failure;
-    char text[PP_MESSAGE], reason[sizeof host->wire.reason];
-    if (!pp_get_failure(message->data, message->size, &failure)) return;
-    pp_host_text(host, text, failure.text, failure.text_size, failure.error);
-    bool is_final = failure.error == POOL_EINIT; /* the initializer fails there whenever it is tried */
-    snprintf(reason, sizeof reason, "its pool is broken (%.120s)%s", text, is_final ? "; it is not used again" : "");
-    pp_wire_lose(&host->wire, reason);
-    pp_host_lost(c, host);
-    if (!is_final) return;
-    host->phase = PP_HOST_UNFIT;
-    tell(c, host, POOL_HOST_REFUSED, reason);
-}
-
-static void note_stats(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message) {
-    struct pp_stats_message stats;
-    if (!pp_get_stats(message->data, message->size, &stats)) return;
-    if (stats.tasks > host->said_tasks && stats.busy >= host->said_busy)
-        host->work = (double)(stats.busy - host->said_busy + 1) / (double)(stats.tasks - host->said_tasks);
-    host->said_tasks = stats.tasks;
-    host->said_busy = stats.busy;
-    atomic_store_explicit(&c->shared->carried->hosts[host->number].busy, stats.busy, memory_order_relaxed);
-}
-
-/* An answer to an errand, or a part of one. Returns false if it cannot be. */
-static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *m) {
-    struct pp_errand *errand = pp_errand_find(host, m->id);
-    struct pp_failure_message failure;
-    struct pp_items_message items;
-    bool is_failure = m->kind == PP_SAY_FAILED || m->kind == PP_SAY_ITEM_FAILED;
-    if (!errand || (is_failure && !pp_get_failure(m->data, m->size, &failure))) return false;
-    if (errand->state == PP_ERRAND_SENT && m->kind != PP_SAY_FAILED) return false; /* it had no leave */
-    bool is_chunk = errand->ticket == 0, counts = errand->state < PP_ERRAND_FORGOTTEN;
-    if (m->kind == PP_SAY_ITEMS || m->kind == PP_SAY_ITEM_FAILED) {
-        if (!is_chunk || (m->kind == PP_SAY_ITEMS && !pp_get_items(m->data, m->size, &items))) return false;
-        if (!counts) return true;
-        if (m->kind == PP_SAY_ITEMS) pp_chunk_items(c, host, errand, &items);
-        else pp_chunk_item_failed(c, host, errand, &failure);
-        return !host->wire.lost;
-    }
-    if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
-    else if (counts && is_failure) pp_task_failed(c, host, errand, &failure);
-    else if (counts) pp_task_done(c, host, errand, m);
-    if (host->wire.lost) return false;
-    pp_errand_end(host, errand);
-    return true;
-}
-
-static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *m) {
-    bool is_ready = host->phase == PP_HOST_READY || host->phase == PP_HOST_ENDING;
-    switch (m->kind) {
-    case PP_SAY_READY: become_ready(c, host, m); return;
-    case PP_SAY_BROKEN: is_broken(c, host, m); return;
-    case PP_SAY_OUTPUT: pp_output_add(c, host, m->id, m->data, m->size); return;
-    case PP_SAY_CPUS:
-        if (is_ready && m->id > 0 && m->id <= PP_HOSTS_MOST) host->cpus = (uint32_t)m->id;
-        return;
-    case PP_SAY_STATS: note_stats(c, host, m); return;
-    case PP_SAY_DONE:
-    case PP_SAY_FAILED:
-    case PP_SAY_ITEMS:
-    case PP_SAY_ITEM_FAILED:
-        if (is_ready && take_answer(c, host, m)) return;
-        pp_wire_lose(&host->wire, "it sent an answer to nothing that it was asked, or that no reader understands");
-        return;
-    default: pp_wire_lose(&host->wire, "it sent a message of an unknown kind");
-    }
-}
-
-void pp_host_read(struct pp_carrier *c, struct pp_far_host *host) {
-    struct pp_message message;
-    for (int i = 0, got = 1; i < READS_MOST && got > 0; i++) {
-        got = pp_wire_read(&host->wire);
-        host->heard |= got > 0;
-        if (host->phase == PP_HOST_LAUNCHED) greet(c, host);
-        if (host->phase == PP_HOST_UNFIT) return;
-        while (host->phase > PP_HOST_LAUNCHED && host->phase < PP_HOST_UNFIT && pp_wire_next(&host->wire, &message))
-            take(c, host, &message);
-        if (host->phase == PP_HOST_UNFIT) return;
-    }
-    if (host->wire.lost) pp_host_lost(c, host);
+    pp_host_tell(c, host, POOL_HOST_UP, "");
 }
 
 void pp_host_write(struct pp_carrier *c, struct pp_far_host *host) {
@@ -476,32 +327,4 @@ bool pp_hosts_make(struct pp_carrier *c) {
         atomic_store_explicit(&c->shared->carried->hosts[h].running, 0, memory_order_relaxed);
     }
     return true;
-}
-
-void pp_hosts_end(struct pp_carrier *c) {
-    unsigned char fixed[PP_FIXED_MOST];
-    struct iovec part = {fixed, pp_put_end(fixed, &(struct pp_end_message){.patience = PATIENCE_MS})};
-    uint64_t until = pp_now() + (uint64_t)(PATIENCE_MS + 1000) * PP_NS_PER_MS;
-    for (uint32_t h = 0; h < c->count; h++) {
-        struct pp_far_host *host = &c->hosts[h];
-        if (host->phase == PP_HOST_READY) {
-            pp_host_send(host, PP_SAY_END, 0, &part, 1);
-            host->phase = PP_HOST_ENDING;
-            pp_host_write(c, host);
-        } else if (host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED) {
-            close_host(c, host);
-            host->phase = PP_HOST_UNFIT;
-        }
-    }
-    for (uint32_t h = 0; h < c->count; h++) {
-        struct pp_far_host *host = &c->hosts[h];
-        while (host->phase == PP_HOST_ENDING && pp_now() < until) {
-            atomic_fetch_add_explicit(&c->shared->carried->beat, 1, memory_order_relaxed);
-            struct pollfd fd = {.fd = host->launch.out, .events = POLLIN};
-            if (pp_poll(&fd, 1, pp_now() + SECOND / 10) > 0) pp_host_read(c, host);
-            else if (pp_wire_may_write(&host->wire)) pp_host_write(c, host);
-            pp_outputs_write(c);
-        }
-        if (host->phase == PP_HOST_ENDING) close_host(c, host);
-    }
 }

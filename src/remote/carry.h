@@ -1,5 +1,4 @@
-/* The carrier as its own files see it: carrier (its loop), carrier_hosts, carrier_tasks, carrier_jobs, carrier_output;
- * see carrier.h.
+/* The carrier as its own files see it; which they are: carrier.h.
  *
  * An errand is a task or a chunk that was sent to a host. A chunk's data are a parcel. Until the host has leave to
  * begin it, an errand costs nothing if the host is lost.
@@ -178,17 +177,27 @@ uint32_t pp_carrier_function(struct pp_carrier *c, const void *function);
 bool pp_hosts_make(struct pp_carrier *c);
 /* Launches what is due, and gives up what is late. Returns when to look again, ns. */
 uint64_t pp_hosts_look(struct pp_carrier *c, uint64_t now);
-/* The host's descriptors are ready to be read, or written. */
-void pp_host_read(struct pp_carrier *c, struct pp_far_host *host);
+/* Something may be written to the host. */
 void pp_host_write(struct pp_carrier *c, struct pp_far_host *host);
 /* The host is lost, for the reason that its wire has. */
 void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host);
-/* Ends the nodes, and waits until they have gone, but not for long. */
-void pp_hosts_end(struct pp_carrier *c);
+/* Ends its launcher and its connection. The phase stays. */
+void pp_host_close(struct pp_carrier *c, struct pp_far_host *host);
+/* It has sent something, which may be its greeting; it says READY. */
+void pp_host_greet(struct pp_carrier *c, struct pp_far_host *host);
+void pp_host_become_ready(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *message);
 /* Whether it takes work. */
 static inline bool pp_host_is_up(const struct pp_far_host *host) {
     return host->phase == PP_HOST_READY && !host->wire.lost;
 }
+
+/* ---- carrier_answers.c */
+
+/* Something may be read from the host. */
+void pp_host_read(struct pp_carrier *c, struct pp_far_host *host);
+
+/* ---- carrier_say.c */
+
 /* Sends a message; without memory, the host is lost. */
 bool pp_host_send(struct pp_far_host *host, uint16_t kind, uint64_t id, const struct iovec *parts, int count);
 /* Tells the host of the function, if it does not know it. */
@@ -196,8 +205,10 @@ bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint
 /* The text of a failure there: "on w2: …". room: PP_MESSAGE bytes. */
 void pp_host_text(const struct pp_far_host *host, char *room, const char *text, size_t size, int error);
 void pp_host_lost_text(const struct pp_far_host *host, char *room);
+/* The caller is told of the host's state (POOL_HOST_…), or stderr is. */
+void pp_host_tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state, const char *reason);
 
-/* ---- carrier_tasks.c: errands, and tasks */
+/* ---- carrier_errands.c */
 
 struct pp_errand *pp_errand_new(struct pp_far_host *host, uint32_t items);
 struct pp_errand *pp_errand_find(const struct pp_far_host *host, uint64_t id);
@@ -210,6 +221,9 @@ uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace
 void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
 /* Gives hosts leave to begin what they have. */
 void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
+
+/* ---- carrier_tasks.c */
+
 /* Takes tickets while hosts can have more. Returns whether it took any. */
 bool pp_tasks_take(struct pp_carrier *c);
 void pp_task_done(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
