@@ -73,6 +73,13 @@ static int print_lines(const void *in, void *out) {
     return 0;
 }
 
+static int fill_all(const void *in, void *out) {
+    (void)in;
+    sleep_ms(4);
+    memset(out, 1, task_out_size());
+    return 0;
+}
+
 /* Waits until the file exists. */
 static int await_file(const void *in, void *out) {
     if (out) *(long *)out = (long)task_index();
@@ -163,14 +170,24 @@ static bool await_message(struct pp_message *m) {
     return false;
 }
 
-static void start_node(void) {
+/* blocked: the node's SIGPIPE is, as by a launcher that leaves its own mask to what it starts. ends: of the connection
+ * that are open when the node begins. */
+enum { READS = 1, WRITES = 2 };
+
+static void start_process(bool blocked, int ends) {
     int to[2], from[2];
     assert_int_equal(pp_pipe(to), 0);
     assert_int_equal(pp_pipe(from), 0);
     head = (struct head){.next_id = 1, .in = to[1], .out = from[0]};
+    if (!(ends & READS)) pp_close(&head.out);
+    if (!(ends & WRITES)) pp_close(&head.in);
     head.pid = fork();
     assert_true(head.pid >= 0);
     if (head.pid == 0) {
+        sigset_t mask;
+        sigemptyset(&mask);
+        if (blocked) sigaddset(&mask, SIGPIPE);
+        sigprocmask(SIG_SETMASK, &mask, NULL);
         dup2(to[0], 0);
         dup2(from[1], 1);
         setenv(PP_NODE_VARIABLE, PP_NODE_WORDS, 1);
@@ -179,6 +196,9 @@ static void start_node(void) {
     }
     pp_close(&to[0]);
     pp_close(&from[1]);
+}
+
+static void take_greeting(void) {
     struct pp_wire_limits limits = {.most = PP_MESSAGE_MOST, .credit = 1 << 20};
     pp_wire_begin(&head.wire, head.out, head.in, &limits, true);
     struct pollfd out = {.fd = head.out, .events = POLLIN};
@@ -186,6 +206,11 @@ static void start_node(void) {
         assert_true(pp_poll(&out, 1, pp_now() + PATIENCE * (uint64_t)1000000) > 0);
         assert_true(pp_wire_read(&head.wire) >= 0);
     }
+}
+
+static void start_node(void) {
+    start_process(false, READS | WRITES);
+    take_greeting();
 }
 
 static struct pp_setup plain_setup(void) {
@@ -839,6 +864,60 @@ TEST_CASE(a_head_that_reads_no_more_ends_the_node) {
     assert_nothing_is_left(&w);
 }
 
+/* Whichever ends of the connection go, and whenever: with one of them open, nothing of the other may keep the node. A
+ * blocked SIGPIPE stays pending, which changes nothing. */
+TEST_CASE(a_head_that_goes_at_any_time_ends_the_node) {
+    enum { BORN, GREETED, READY, AT_WORK, TIMES };
+    for (int cell = 0; cell < TIMES * 3 * 2; cell++) {
+        int when = cell % TIMES, ends = cell / TIMES % 3;
+        struct whereabouts w = {.worker = 0};
+        struct pp_setup setup = plain_setup();
+        struct pp_message m;
+        start_process(cell >= TIMES * 3, when == BORN ? ends : READS | WRITES);
+        if (when >= GREETED) take_greeting();
+        if (when >= READY) {
+            set_up(&setup);
+            assert_true(await_message(&m));
+        }
+        if (when == AT_WORK) w = occupy_node();
+        if (!(ends & READS)) pp_close(&head.out);
+        if (!(ends & WRITES)) pp_close(&head.in);
+        int64_t since = now_ms();
+        assert_int_equal(await_end(), 1);
+        assert_took(since, 0, PATIENCE / 4);
+        if (when == AT_WORK) assert_nothing_is_left(&w);
+    }
+}
+
+/* More is done than the node may keep for its head: it sleeps until the head reads. */
+TEST_CASE(a_head_that_reads_nothing_for_a_while_costs_no_time) {
+    enum { MANY = 100, SIZE = 1 << 20 };
+    if (instrumented()) skip(); /* the arena is small */
+    start_plain_node();
+    uint32_t function = define(fill_all);
+    for (int i = 0; i < MANY; i++) send_plain(function, NULL, 0, SIZE);
+    give_leave();
+    while (pp_wire_queued(&head.wire) > 0) {
+        pp_wire_write(&head.wire);
+        sleep_ms(1);
+    }
+    uint64_t used = 0, before;
+    int64_t until = now_ms() + PATIENCE;
+    do { /* until it has done what it can */
+        before = used;
+        sleep_ms(500);
+        used = pp_cpu_time_of(head.pid);
+    } while (used - before > 100 * (uint64_t)1000000 && now_ms() < until);
+    assert_true(now_ms() < until);
+    for (int i = 0; i < MANY; i++) {
+        struct pp_message m;
+        assert_true(await_message(&m));
+        assert_int_equal(m.kind, PP_SAY_DONE);
+        assert_int_equal(m.size, SIZE);
+    }
+    end_node();
+}
+
 TEST_CASE(silence_ends_the_node) {
     struct pp_setup setup = plain_setup();
     setup.silence = 1000;
@@ -971,6 +1050,8 @@ int main(int argc, char **argv) {
         TEST(a_task_may_make_room_for_a_result_of_any_size),
         TEST(the_end_of_the_connection_ends_all_that_the_node_has_started),
         TEST(a_head_that_reads_no_more_ends_the_node),
+        TEST(a_head_that_goes_at_any_time_ends_the_node),
+        TEST(a_head_that_reads_nothing_for_a_while_costs_no_time),
         TEST(silence_ends_the_node),
         TEST(a_head_that_says_that_it_lives_keeps_the_node),
         TEST(a_pool_that_breaks_ends_the_node_and_answers_no_task),

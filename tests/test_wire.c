@@ -268,6 +268,8 @@ TEST_CASE(an_end_that_cannot_write_is_lost_a_second_later) {
     pp_close(&pair.fds[0]);
     assert_true(send_bytes(&pair.a, PP_SAY_TASK, 1, "", 0));
     assert_int_equal(pp_wire_write(&pair.a), -1);
+    assert_true(send_bytes(&pair.a, PP_SAY_TASK, 2, "", 0)); /* it is dropped */
+    assert_int_equal(pp_wire_queued(&pair.a), 0);
     pp_wire_tick(&pair.a, 1500 * MS, &lost);
     assert_false(lost);
     pp_wire_tick(&pair.a, 2100 * MS, &lost);

@@ -1,5 +1,6 @@
 #include "host/node.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -128,18 +129,19 @@ static void greet(struct pp_node_self *node) {
     for (size_t at = 0; at < size;) {
         ssize_t count = pp_write(node->wire.out, text + at, size - at);
         if (count > 0) at += (size_t)count;
-        else if (pp_poll(&out, 1, pp_now() + LOOK_NS) <= 0) _exit(PP_NODE_LOST);
+        else if (errno != EAGAIN || pp_poll(&out, 1, pp_now() + LOOK_NS) <= 0) _exit(PP_NODE_LOST);
     }
 }
 
-/* The first message. */
+/* The first message. Nothing is written meanwhile, which would find that nobody reads: poll() tells of that, too. */
 static void await_setup(struct pp_node_self *node) {
     uint64_t until = pp_now() + START_MS * (uint64_t)1000000;
-    struct pollfd in = {.fd = node->wire.in, .events = POLLIN};
+    struct pollfd fds[] = {{.fd = node->wire.in, .events = POLLIN}, {.fd = node->wire.out, .events = 0}};
     struct pp_message m;
     while (!pp_wire_next(&node->wire, &m)) {
         int found = pp_wire_read(&node->wire);
-        if (found < 0 || node->wire.lost || (found == 0 && pp_poll(&in, 1, until) <= 0)) _exit(PP_NODE_LOST);
+        bool gone = found < 0 || node->wire.lost || (found == 0 && pp_poll(fds, 2, until) <= 0);
+        if (gone || fds[1].revents) _exit(PP_NODE_LOST);
     }
     if (m.kind != PP_SAY_SETUP || !pp_get_setup(m.data, m.size, &node->setup))
         pp_node_refuse(node, "something else than what pool to make");
@@ -216,7 +218,7 @@ static void await_anything(struct pp_node_self *node, uint64_t until) {
                            [OUT] = {.fd = pp_wire_may_write(&node->wire) ? node->wire.out : -1, .events = POLLOUT},
                            [PRINTED] = {.fd = output ? node->output.fds[0] : -1, .events = POLLIN},
                            {.fd = output ? node->output.fds[1] : -1, .events = POLLIN}};
-    if (expect_bell(pool)) until = 0;
+    if (expect_bell(pool) && pp_node_may_tell(node)) until = 0;
     pp_poll(fds, sizeof fds / sizeof *fds, until);
     node->may_read = fds[IN].revents != 0;
     node->has_printed = (fds[PRINTED].revents | fds[PRINTED + 1].revents) != 0;

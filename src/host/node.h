@@ -114,8 +114,9 @@ void *pp_node_find(struct pp_node_self *node, const struct pp_node_table *table,
 void pp_node_take(struct pp_node_self *node, const struct pp_message *message);
 /* Begins what has leave. */
 void pp_node_begin(struct pp_node_self *node);
-/* Tells what is done. */
+/* Tells what is done, while the head keeps up with what was sent. */
 void pp_node_tell(struct pp_node_self *node);
+bool pp_node_may_tell(const struct pp_node_self *node);
 
 /* ---- node_chunk */
 

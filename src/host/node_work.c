@@ -393,12 +393,16 @@ static int take_done(struct pool *pool, struct future **done) {
     return count;
 }
 
+bool pp_node_may_tell(const struct pp_node_self *node) {
+    return pp_wire_queued(&node->wire) <= QUEUED_MOST;
+}
+
 /* What a task has printed comes before its outcome. A failure of the whole pool is none of its tasks. */
 void pp_node_tell(struct pp_node_self *node) {
     struct future *done[BATCH];
     int count;
     do {
-        if (pp_wire_queued(&node->wire) > QUEUED_MOST) return;
+        if (!pp_node_may_tell(node)) return;
         count = take_done(node->pool, done);
         if (node->pool->broken) return;
         if ((count > 0 || node->chunks > 0) && pp_node_output_waits(node)) pp_node_output_pass(node, pp_now(), true);

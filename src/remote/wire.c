@@ -123,8 +123,9 @@ bool pp_wire_send(struct pp_wire *wire, uint16_t kind, uint64_t id, const struct
         if (parts[i].iov_len > PP_MESSAGE_MOST - size) return false;
         size += parts[i].iov_len;
     }
+    if (wire->out_gone) return true; /* like what waited to be written then */
     size_t pieces = size > PP_PIECE ? (size + PP_PIECE - 1) / PP_PIECE : 1;
-    if (wire->lost || wire->out_gone || !make_room(&wire->outgoing, size + pieces * AROUND)) return false;
+    if (wire->lost || !make_room(&wire->outgoing, size + pieces * AROUND)) return false;
     struct source from = {.part = parts};
     for (size_t i = 0; i < pieces; i++) {
         size_t piece = size - i * PP_PIECE < PP_PIECE ? size - i * PP_PIECE : PP_PIECE;

@@ -64,8 +64,8 @@ struct pp_message {
 
 /* in, out: non-blocking. The other end's first bytes are a greeting if `greeted` says so. */
 void pp_wire_begin(struct pp_wire *wire, int in, int out, const struct pp_wire_limits *limits, bool greeted);
-/* Puts a message behind those that wait to be written. parts: copied. Returns false if there is no memory, the message
- * is larger than PP_MESSAGE_MOST, or the wire is lost. */
+/* Puts a message behind those that wait to be written; drops it if nobody reads any more. parts: copied. Returns false
+ * if there is no memory, the message is larger than PP_MESSAGE_MOST, or the wire is lost. */
 bool pp_wire_send(struct pp_wire *wire, uint16_t kind, uint64_t id, const struct iovec *parts, int count);
 /* Bytes that wait to be written. */
 size_t pp_wire_queued(const struct pp_wire *wire);
