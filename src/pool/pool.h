@@ -73,7 +73,7 @@ struct pp_reset {
 };
 
 /* Workers that were killed and that the kernel does not end; see corpse.h. */
-struct pp_corpses {
+struct pp_pool_corpses {
     size_t count;
     uint32_t slots; /* that are withheld */
     struct pp_withheld *withheld;
@@ -194,7 +194,7 @@ struct pool {
     uint32_t ended_lives[PP_WORKERS]; /* the last life of each worker whose notice was read */
     struct pp_looks looks;
     struct pp_reset reset;
-    struct pp_corpses corpses;
+    struct pp_pool_corpses corpses;
     uint64_t host_notices; /* that were read */
 
     /* Slots and tickets. */
