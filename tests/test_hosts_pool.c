@@ -175,15 +175,12 @@ TEST_CASE(tasks_run_here_and_on_hosts) {
     pool_destroy(pool);
 }
 
-TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
-    struct pool *pool = hosted(1, "local:2 local:1", 2);
-    size_t count = scaled(200000);
+static void run_short_tasks(struct pool *pool, struct pool *here, size_t count) {
     struct future **futures = calloc(count, sizeof *futures);
     for (uint64_t i = 0; i < count; i++) {
         struct pool_task task = {.fn = mixed_task, POOL_IN(&i), .out_size = sizeof i, .seed = i};
         assert_ok(pool_submit(pool, &task, &futures[i]));
     }
-    struct pool *here = pool_of(1);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t got, wanted;
         assert_ok(finish(futures[i], &got));
@@ -195,15 +192,25 @@ TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
         assert_true(got == wanted);
     }
     free(futures);
-    pool_destroy(here);
+}
+
+/* Where the machine is busy, the worker here may have run all before the carrier has the CPU: then there is another
+ * round. */
+TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
+    struct pool *pool = hosted(1, "local:2 local:1", 2), *here = pool_of(1);
     struct pool_worker_stats list[8];
     struct pool_stats stats = {.list = list, .room = 8};
-    assert_ok(pool_stats(pool, &stats));
-    assert_int_equal(stats.workers, 1);
-    assert_int_equal(stats.listed, 3);
+    int64_t began = now_ms();
+    do {
+        run_short_tasks(pool, here, scaled(200000));
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.workers, 1);
+        assert_int_equal(stats.listed, 3);
+    } while (list[1].tasks + list[2].tasks == 0 && now_ms() - began < PATIENCE);
     assert_true(strcmp(list[0].host, "") == 0);
     assert_true(strcmp(list[1].host, "local") == 0);
     assert_true(list[1].tasks + list[2].tasks > 0);
+    pool_destroy(here);
     pool_destroy(pool);
 }
 

@@ -17,7 +17,6 @@
 #include "remote/launch.h"
 
 #define START_MS 60000U     /* the head answers the greeting within this time */
-#define CHUNK_NS 10000000U  /* between two looks at the items of chunks */
 #define LOOK_NS 1000000000U /* between two looks at the pool, and two accounts of what it has done */
 
 /* ---- descriptors */
@@ -249,7 +248,7 @@ static noreturn void serve(struct pp_node_self *node) {
         bool gone = pp_wire_write(&node->wire) < 0;
         until = sooner(until, pp_wire_tick(&node->wire, now, &lost));
         if (lost || gone) pp_node_end(node, PP_NODE_LOST);
-        if (node->chunks > 0) until = sooner(until, now + CHUNK_NS);
+        if (node->chunks > 0) until = sooner(until, node->look_at_items);
         await_anything(node, sooner(until, look_at));
     }
 }

@@ -43,6 +43,7 @@ struct pp_node_chunk {
     char *out;              /* in the arena; NULL: results are not wanted */
     size_t *sizes;          /* of the results; NULL: not wanted */
     unsigned char *told;    /* [count] whether the item was reported */
+    size_t told_count;
     struct pp_job_result result; /* once it has ended */
 };
 
@@ -80,6 +81,7 @@ struct pp_node_self {
     uint64_t next_id, leave; /* of the next task or chunk; what has a lower or this id may begin */
     struct pp_list waiting, begun; /* struct pp_node_work, in the order of ids; in the order in which they began */
     size_t chunks;           /* that have begun */
+    uint64_t look_at_items;  /* of chunks, ns */
     struct pp_node_output output;
     bool may_read, has_printed; /* since the last look: the head has said something; tasks have printed something */
     struct pp_stats_message stats; /* as last told */
@@ -124,8 +126,9 @@ bool pp_node_may_tell(const struct pp_node_self *node);
 struct pp_node_chunk *pp_node_chunk_make(struct pp_node_self *node, const struct pp_chunk_message *m);
 /* Begins it. Returns 0 or why not. */
 int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work);
-/* Reports the items that have ended and were not reported. Returns whether the chunk has. */
-bool pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work);
+/* Report the items that have ended and were not reported: of a chunk that has ended, of one that runs. */
+void pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work);
+void pp_node_chunk_report_so_far(struct pp_node_self *node, const struct pp_node_work *work);
 void pp_node_chunk_free(struct pp_node_self *node, struct pp_node_chunk *chunk);
 
 /* ---- node_output */

@@ -93,6 +93,7 @@ static void report_range(struct pp_node_self *node, const struct pp_node_work *w
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_items_message m = {.first = (uint32_t)first, .count = (uint32_t)count, .has_sizes = chunk->sizes};
     memset(chunk->told + first, 1, count);
+    chunk->told_count += count;
     size_t size = pp_put_items(fixed, &m), out_size = chunk->out ? (size_t)chunk->job->told.out_size : 0;
     const char *out = chunk->out ? chunk->out + first * out_size : NULL;
     if (!chunk->sizes) {
@@ -111,7 +112,9 @@ static void report_range(struct pp_node_self *node, const struct pp_node_work *w
 static void report(struct pp_node_self *node, const struct pp_node_work *work, const unsigned char *outcomes,
                    const unsigned char *is_open) {
     struct pp_node_chunk *chunk = work->chunk;
-    for (size_t i = 0, end; i < chunk->count; i = end > i ? end : i + 1) {
+    bool all = !is_open && chunk->result.failed == 0 && chunk->told_count == 0; /* most often */
+    if (all) report_range(node, work, 0, chunk->count);
+    for (size_t i = 0, end; i < chunk->count && !all; i = end > i ? end : i + 1) {
         for (end = i; end < chunk->count; end++)
             if (chunk->told[end] || outcomes[end] || (is_open && is_open[end])) break;
         if (end > i) report_range(node, work, i, end - i);
@@ -133,7 +136,7 @@ static void find_open(const struct pp_job *job, unsigned char *is_open) {
     for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) open_ranges(is_open, &job->result.left[kind]);
 }
 
-static void report_so_far(struct pp_node_self *node, const struct pp_node_work *work) {
+void pp_node_chunk_report_so_far(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job *job = work->future->job;
     unsigned char *is_open = job->work ? pp_zalloc(work->chunk->count, 1) : NULL;
     if (!is_open) return;
@@ -146,7 +149,7 @@ static void report_so_far(struct pp_node_self *node, const struct pp_node_work *
 static void report_failures(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job_result *result = &work->chunk->result;
     size_t kept = 0;
-    for (size_t i = 0; i < work->chunk->count; i++) {
+    for (size_t i = 0; i < work->chunk->count && result->failed > 0; i++) {
         int error = -(int)result->outcomes[i];
         while (kept < result->failure_count && result->failures[kept].index < i) kept++;
         bool is_kept = kept < result->failure_count && result->failures[kept].index == i;
@@ -155,15 +158,9 @@ static void report_failures(struct pp_node_self *node, const struct pp_node_work
     }
 }
 
-bool pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work) {
+void pp_node_chunk_report(struct pp_node_self *node, const struct pp_node_work *work) {
     const struct pp_job_result *result = &work->chunk->result;
-    if (!pp_future_is_done(work->future)) {
-        report_so_far(node, work);
-        return false;
-    }
-    if (result->outcomes) { /* else the job was not begun */
-        report(node, work, result->outcomes, NULL);
-        report_failures(node, work);
-    }
-    return true;
+    if (!result->outcomes) return; /* the job was not begun */
+    report(node, work, result->outcomes, NULL);
+    report_failures(node, work);
 }

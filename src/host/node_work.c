@@ -13,6 +13,7 @@
 #include "worker/fold.h"
 
 #define BATCH 64               /* answers between two looks at what tasks have printed */
+#define ITEMS_NS 10000000U     /* between two looks at the items of chunks */
 #define QUEUED_MOST ((size_t)64 << 20) /* bytes that may wait for the head before no more answers are made */
 
 /* ---- names */
@@ -374,9 +375,20 @@ static void tell_task(struct pp_node_self *node, struct future *future) {
     answer(node, work, future->outcome ? &failure : NULL);
 }
 
+/* Chunks that have ended are reported at once, items of the others now and then. */
 static void look_at_chunks(struct pp_node_self *node) {
-    PP_LIST_EACH(work, &node->begun, struct pp_node_work, link)
-        if (work->chunk && pp_node_chunk_report(node, work)) answer(node, work, NULL);
+    uint64_t now = pp_now();
+    bool at_items = now >= node->look_at_items;
+    if (at_items) node->look_at_items = now + ITEMS_NS;
+    PP_LIST_EACH(work, &node->begun, struct pp_node_work, link) {
+        if (!work->chunk) continue;
+        if (pp_future_is_done(work->future)) {
+            pp_node_chunk_report(node, work);
+            answer(node, work, NULL);
+        } else if (at_items) {
+            pp_node_chunk_report_so_far(node, work);
+        }
+    }
 }
 
 /* Takes tasks that are done. Returns how many. */

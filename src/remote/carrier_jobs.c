@@ -80,30 +80,38 @@ static void end_parcel(struct pp_carrier *c, struct pp_parcel *parcel) {
 
 /* ---- what came of items */
 
+/* Copies results to where the job wants them. Returns false if one does not fit. */
+static bool place_results(const struct pp_job_plan *plan, const struct pp_parcel *parcel,
+                          const struct pp_items_message *items) {
+    uint64_t begin = parcel->chunk.begin + items->first;
+    size_t size = plan->out ? plan->out_size : 0;
+    if (!plan->index && size) memcpy(plan->out + begin * size, items->out, items->count * size);
+    for (uint32_t i = 0; i < items->count && plan->index && size; i++)
+        memcpy(plan->out + plan->index[begin + i] * size, items->out + i * size, size);
+    for (uint32_t i = 0; i < items->count && plan->sizes; i++) {
+        uint64_t said = pp_get_number(items->sizes, i);
+        if (said > plan->out_size) return false;
+        plan->sizes[item_of(plan, begin + i)] = said + 1;
+    }
+    return true;
+}
+
 void pp_chunk_items(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
                     const struct pp_items_message *items) {
     const struct pp_job_plan *plan = c->job.plan;
     struct pp_parcel *parcel = errand->parcel;
-    bool wants_out = plan->out != NULL;
-    size_t bytes = wants_out ? (size_t)items->count * plan->out_size : 0;
+    size_t bytes = plan->out ? (size_t)items->count * plan->out_size : 0;
     if (items->first > parcel->count || items->count > parcel->count - items->first || items->out_bytes != bytes ||
         items->has_sizes != (plan->sizes != NULL)) {
         pp_wire_lose(&host->wire, "it sent results of items that it does not have");
         return;
     }
-    for (uint32_t i = 0; i < items->count; i++) {
-        uint32_t at = items->first + i;
-        uint64_t item = item_of(plan, parcel->chunk.begin + at);
-        uint64_t size = items->has_sizes ? pp_get_number(items->sizes, i) : plan->out_size;
-        if (parcel->told[at] || size > plan->out_size) {
-            pp_wire_lose(&host->wire, "it sent the result of an item twice, or one that is larger than its room");
-            return;
-        }
-        if (wants_out) memcpy(plan->out + item * plan->out_size, items->out + i * plan->out_size, plan->out_size);
-        if (plan->sizes) plan->sizes[item] = size + 1;
-        parcel->told[at] = true;
-        parcel->left--;
+    if (memchr(parcel->told + items->first, true, items->count) || !place_results(plan, parcel, items)) {
+        pp_wire_lose(&host->wire, "it sent the result of an item twice, or one that is larger than its room");
+        return;
     }
+    memset(parcel->told + items->first, true, items->count);
+    parcel->left -= items->count;
     host->ran += items->count;
     atomic_store_explicit(&c->shared->carried->hosts[host->number].tasks, host->ran, memory_order_relaxed);
     pp_pace_note(&host->items, items->count, pp_now());
