@@ -1,4 +1,4 @@
-/* What of a task travels: its description as a message, its context, its inputs; and which task cannot. See baggage.h. */
+/* What of a task travels: its description as a message, its context, its inputs; which task cannot. See baggage.h. */
 #include <string.h>
 
 #include "remote/baggage.h"
