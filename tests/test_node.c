@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 
 #include "base/sys.h"
@@ -971,6 +972,36 @@ TEST_CASE(a_node_that_is_killed_leaves_nothing) {
     pp_close(&head.out);
 }
 
+/* Its supervisor lets it go on. */
+TEST_CASE(a_node_that_is_stopped_runs_again_or_ends) {
+    start_plain_node();
+    struct whereabouts w = occupy_node();
+    assert_int_equal(kill(head.pid, SIGSTOP), 0);
+    say_id(PP_SAY_KILL, 2);
+    assert_failed(PP_SAY_FAILED, 2, POOL_ECANCELLED);
+    assert_int_equal(kill(head.pid, SIGSTOP), 0);
+    end_node();
+    assert_nothing_is_left(&w);
+}
+
+TEST_CASE(a_node_that_cannot_go_on_is_killed_with_all_that_it_has_started) {
+    if (is_brief()) skip();
+    int status;
+    struct pp_setup setup = plain_setup();
+    setup.silence = 10000;
+    start_ready_node(&setup);
+    struct whereabouts w = occupy_node();
+    /* SIGCONT does not help where a debugger has stopped it. */
+    if (ptrace(PTRACE_SEIZE, head.pid, NULL, NULL) == 0) ptrace(PTRACE_INTERRUPT, head.pid, NULL, NULL);
+    else kill(head.pid, SIGKILL); /* no debugger is allowed here */
+    while (waitpid(head.pid, &status, __WALL) == head.pid && WIFSTOPPED(status)) continue;
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_nothing_is_left(&w);
+    pp_wire_end(&head.wire);
+    pp_close(&head.in);
+    pp_close(&head.out);
+}
+
 TEST_CASE(a_head_that_makes_no_sense_ends_the_node) {
     static const struct {
         uint16_t kind;
@@ -1056,6 +1087,8 @@ int main(int argc, char **argv) {
         TEST(a_head_that_says_that_it_lives_keeps_the_node),
         TEST(a_pool_that_breaks_ends_the_node_and_answers_no_task),
         TEST(a_node_that_is_killed_leaves_nothing),
+        TEST(a_node_that_is_stopped_runs_again_or_ends),
+        TEST(a_node_that_cannot_go_on_is_killed_with_all_that_it_has_started),
         TEST(a_head_that_makes_no_sense_ends_the_node),
         TEST(garbage_ends_the_node),
         TEST(finalizers_run_when_the_head_ends_the_node),

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "host/pulse.h"
 #include "pool/bell.h"
 #include "pool/call.h"
 #include "pool/events.h"
@@ -17,6 +18,7 @@
 #include "remote/launch.h"
 
 #define START_MS 60000U     /* the head answers the greeting within this time */
+#define END_MS 2000         /* how long it waits for the end of its pool before it beats again; see pulse.h */
 #define LOOK_NS 1000000000U /* between two looks at the pool, and two accounts of what it has done */
 
 /* ---- descriptors */
@@ -106,6 +108,7 @@ static void make_pool(struct pp_node_self *node) {
         .stack_size = (size_t)setup->stack_size, .sandbox = (int)setup->sandbox};
     struct pool_failure why = {.error = POOL_EINVAL, .message = "its initializer or finalizer lies in a library that "
                                                                 "this host has not loaded, or in another build"};
+    pp_pulse_promise(setup->silence * (uint64_t)1000000);
     if (!find_functions(setup, &options)) pp_node_break_down(node, &why, PP_NODE_NO_START);
     for (int i = 0; i < 2; i++) node->output.fds[i] = node->output.ends[i] = -1;
     why = (struct pool_failure){.error = POOL_EAGAIN};
@@ -158,7 +161,10 @@ static void say_ready(struct pp_node_self *node) {
 static noreturn void end_as_told(struct pp_node_self *node, const struct pp_message *message) {
     struct pp_end_message m;
     if (!pp_get_end(message->data, message->size, &m)) pp_node_refuse(node, "an end that is none");
-    pool_shutdown(node->pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, (int)m.patience);
+    uint64_t until = pp_now() + m.patience * (uint64_t)1000000;
+    int flags = POOL_CANCEL_PENDING | POOL_KILL_RUNNING;
+    while (pool_shutdown(node->pool, flags, END_MS) == POOL_ETIMEDOUT && pp_now() < until)
+        pp_pulse_beat(&node->pool->shared);
     pp_node_output_pass(node, pp_now(), true);
     pp_node_flush(node);
     pp_node_end(node, PP_NODE_ENDED);
@@ -235,6 +241,7 @@ static noreturn void serve(struct pp_node_self *node) {
     uint64_t look_at = 0;
     for (;;) {
         bool lost;
+        pp_pulse_beat(&node->pool->shared);
         check_pool(node); /* it may have refused what was to be begun, or refuse what comes */
         hear(node);
         pp_node_begin(node);

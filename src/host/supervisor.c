@@ -39,7 +39,7 @@ struct supervisor {
     struct pp_signals signals;
     int caller_pidfd;
     int nudge[2]; /* by which the carrier is told that something of what it has was killed; -1: there is none */
-    struct pp_pulse pulse; /* the carrier's */
+    struct pp_pulse pulse, callers_pulse; /* the first is the carrier's */
     bool elsewhere; /* in another pid namespace than the caller */
     struct pp_staff staff;
     pid_t pids[PP_WORKERS];
@@ -414,7 +414,9 @@ static uint64_t look_at_limits(struct supervisor *s) {
 static uint64_t watch_carrier(struct supervisor *s) {
     if (!s->setup->carrier || s->staff.states[PP_CARRIER] != PP_ALIVE) return UINT64_MAX;
     uint64_t now = pp_now();
-    enum pp_pulse_found found = pp_pulse_look(&s->pulse, s->shared, s->staff.started[PP_CARRIER], now);
+    uint64_t beat = atomic_load_explicit(&s->shared->carried->beat, memory_order_relaxed);
+    enum pp_pulse_found found =
+        pp_pulse_look(&s->pulse, beat, s->staff.started[PP_CARRIER], now, PP_PULSE_MOST);
     if (found == PP_PULSE_NONE) kill_worker(s, PP_CARRIER);
     else if (found == PP_PULSE_STOPPED) kill(-s->pids[PP_CARRIER], SIGCONT);
     return now + PP_PULSE_NS;
@@ -422,7 +424,8 @@ static uint64_t watch_carrier(struct supervisor *s) {
 
 static void wait_for_events(struct supervisor *s) {
     const uint64_t others[] = {pp_staff_next(&s->staff), next_corpse(s), pp_question_next(&s->questions),
-                               look_at_limits(s), watch_carrier(s), s->tracer.next};
+                               look_at_limits(s), watch_carrier(s), s->tracer.next,
+                               pp_pulse_watch_caller(&s->callers_pulse, s->shared, s->setup->caller)};
     uint64_t deadline = s->next_check;
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] < deadline) deadline = others[i];

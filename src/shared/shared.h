@@ -87,6 +87,7 @@ struct pp_control {
      * runs anything. */
     _Atomic uint32_t pids[PP_WORKERS];
     _Atomic uint32_t lives[PP_WORKERS]; /* number of lives begun, modulo 65536; see worker_life.h */
+    _Atomic uint64_t caller_beat; /* grows while the caller is a node that runs; 0: it is none; see pulse.h */
 };
 
 /* A description: what to do for one use of a slot. The caller writes it before the slot's state says PENDING; it stays
