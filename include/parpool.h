@@ -783,8 +783,8 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 /* OTHER HOSTS
  *   A host runs the program once more, up to pool_serve(), and then its tasks. They see what that run has made, not
  *   what the first run did later, and no descriptor of it. Bytes travel, addresses do not: arguments, results and
- *   contexts must hold no pointers. What has a context with a context_size of 0, or a function that is in no module, a
- *   retry, and a reduction with skip_failed stay on this host. What had begun on a host that is lost ends as
+ *   contexts must hold no pointers. What has a context with a context_size of 0, or a function that is in no module,
+ *   and a reduction with skip_failed stay on this host. What had begun on a host that is lost ends as
  *   POOL_EDIED, or is run again where retries allow; it may have run there to its end. */
 
 /* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it

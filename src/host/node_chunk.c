@@ -70,9 +70,10 @@ int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work) {
     if (told->is_block) job.block = (pool_block_fn *)(pp_function *)chunk->function->fn;
     else job.fn = chunk->function->fn;
     job.chunk = told->is_block && chunk->is_listed; /* items of one call are neighbours */
+    struct pp_map_setup setup = {.inherited = true, .names = chunk->names, .fresh = told->is_fresh,
+                                 .result_to = &chunk->result};
     pp_lock(node->pool);
-    int error = pp_map_begin(node->pool, &job, &(struct pp_map_setup){.inherited = true, .names = chunk->names,
-                                                                      .result_to = &chunk->result}, &work->future);
+    int error = pp_map_begin(node->pool, &job, &setup, &work->future);
     pp_unlock(node->pool);
     return error;
 }

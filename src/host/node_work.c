@@ -184,6 +184,7 @@ static int make_future(struct pp_node_self *node, const struct pp_task_message *
         pp_advance(pool);
         error = pp_task_new(pool, &task, m->index, future);
     }
+    if (!error) (*future)->task.tried = m->is_fresh;
     if (!error && (gift->context || m->input_count)) {
         error = pp_graph_give(pool, *future, gift->context, m->input_count, sizes, m->inputs);
         if (error) pp_task_drop(pool, *future);

@@ -35,6 +35,7 @@ struct pp_job {
     struct pp_job_result result;
     struct pp_job_result *result_to;    /* receives the result at the end; NULL: it is not kept */
     struct pp_report report;
+    bool fresh;          /* all of its items are retries already */
     bool stopped;        /* items that have not started are cancelled */
     bool met_corpse;     /* a worker in it has become one: corpse.h */
     struct pp_link link; /* of `active` or `waiting` */

@@ -76,6 +76,7 @@ static int make_job(struct pool *pool, const struct pool_job *job, const struct 
     j->call_most = items_of_call(job);
     j->names = setup->names;
     j->result_to = setup->result_to;
+    j->fresh = setup->fresh;
     bool has_result = pp_job_result_make(&j->result, job);
     j->plan = pp_heap_alloc(&pool->memory.inputs, sizeof *j->plan, false);
     if (!has_result || !j->plan || place_data(pool, j, setup->inherited) || !pp_round_make_first(pool, j)) {

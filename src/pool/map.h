@@ -11,6 +11,7 @@ struct pp_map_setup {
     /* Arguments and context lie where workers see them, and stay there until the job has ended. */
     bool inherited;
     const uint64_t *names; /* likewise: what task_index() is in each item; NULL: its number in the job */
+    bool fresh; /* its items are retries, each to be run by a worker that has run nothing */
     struct pp_job_result *result_to; /* receives the job's result, which then is to be freed; NULL: it is not kept */
 };
 

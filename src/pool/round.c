@@ -116,8 +116,17 @@ static bool make_plan_of_chunks(struct pool *pool, struct pp_job *j, uint64_t co
     return make_plan(pool, j, count, block, chunk ? 1 : 0);
 }
 
+/* Of items that are claimed one by one. */
+static bool make_plan_of_items(struct pool *pool, struct pp_job *j, uint64_t count, bool fresh) {
+    if (!make_plan(pool, j, count, 1, 1)) return false;
+    j->plan->call_most = 1;
+    j->plan->fresh = fresh;
+    return true;
+}
+
 bool pp_round_make_first(struct pool *pool, struct pp_job *j) {
-    return make_plan_of_chunks(pool, j, j->job.count);
+    uint64_t count = j->job.count;
+    return j->fresh ? make_plan_of_items(pool, j, count, true) : make_plan_of_chunks(pool, j, count);
 }
 
 /* The items are in their order: the lowest positions keep their messages, and these must be of the lowest items. */
@@ -130,11 +139,8 @@ bool pp_round_make_next(struct pool *pool, struct pp_job *j) {
     pp_job_result_take(&j->result, index, count, kind);
     j->index = index;
     for (uint64_t i = 0; j->sizes && i < count; i++) j->sizes[index[i]] = 0; /* what a victim has said does not count */
-    if (kind == PP_AGAIN_IN_CALLS ? make_plan_of_chunks(pool, j, count) : make_plan(pool, j, count, 1, 1)) {
-        if (kind != PP_AGAIN_IN_CALLS) j->plan->call_most = 1;
-        j->plan->fresh = kind == PP_RETRIES;
-        return true;
-    }
+    bool in_calls = kind == PP_AGAIN_IN_CALLS, fresh = kind == PP_RETRIES;
+    if (in_calls ? make_plan_of_chunks(pool, j, count) : make_plan_of_items(pool, j, count, fresh)) return true;
     /* These items were taken from those that are left. */
     for (uint64_t i = 0; i < count; i++) pp_job_result_fail_as(&j->result, index[i], POOL_ENOMEM);
     return false;

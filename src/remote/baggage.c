@@ -36,7 +36,7 @@ bool pp_task_pack(struct pp_carrier *c, uint64_t ticket, struct pp_baggage *b) {
     const struct pp_desc *desc = &shared->descs[slot];
     memset(b, 0, sizeof *b);
     struct pp_task_message *m = &b->message;
-    if (desc->shape.fresh || desc->timeout == PP_IS_JOB) return false;
+    if (desc->timeout == PP_IS_JOB) return false;
     memcpy(&b->function, &desc->fn, sizeof b->function);
     bool is_fold = pp_is_fold(b->function);
     m->function = is_fold ? 0 : pp_carrier_function(c, b->function);
@@ -49,6 +49,7 @@ bool pp_task_pack(struct pp_carrier *c, uint64_t ticket, struct pp_baggage *b) {
     m->seed = desc->seed;
     m->in_size = in_size_of(desc);
     m->has_in = m->in_size > 0;
+    m->is_fresh = pp_desc_is_fresh(desc);
     m->any_size = pp_desc_has_any_size(desc);
     m->out_size = m->any_size ? 0 : pp_desc_out_size(desc);
     if (m->has_in && !pp_carrier_reaches(c, m->in, m->in_size)) return false;

@@ -210,7 +210,7 @@ static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *hos
                                .timeout = (uint32_t)plan->timeout, .cpu_timeout = (uint32_t)plan->cpu_timeout,
                                .seed = plan->seed, .in_size = plan->in ? plan->in_size : 0, .out_size = plan->out_size,
                                .wants_out = plan->out != NULL, .has_sizes = plan->sizes != NULL,
-                               .is_block = plan->block_fn != NULL,
+                               .is_block = plan->block_fn != NULL, .is_fresh = plan->fresh,
                                .failures = plan->codes ? UINT32_MAX : plan->errors_room};
     unsigned char fixed[PP_FIXED_MOST];
     struct iovec part = {fixed, pp_put_job(fixed, &m)};
@@ -218,25 +218,54 @@ static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *hos
     return pp_host_send(host, PP_SAY_JOB, number_of(host, known), &part, 1) ? known : NULL;
 }
 
+/* What the chunk message of a parcel has besides its fixed part. */
+struct contents {
+    struct iovec list, in;
+};
+
+/* Items that are no neighbours go with a list of them, and their arguments are put together. Returns false if there is
+ * no memory. */
+static bool pack_parcel(struct pp_carrier *c, const struct pp_parcel *parcel, struct pp_chunk_message *m,
+                        struct contents *contents) {
+    const struct pp_job_plan *plan = c->job.plan;
+    uint64_t begin = parcel->chunk.begin;
+    size_t in_size = plan->in ? plan->in_size : 0, count = parcel->count, list_size = count * sizeof(uint64_t);
+    m->count = parcel->count;
+    m->first = item_of(plan, begin);
+    m->has_list = item_of(plan, begin + count - 1) - m->first != count - 1; /* positions are in the order of items */
+    const char *in = plan->in ? plan->in + m->first * in_size : NULL;
+    *contents = (struct contents){.in = {(void *)(uintptr_t)in, count * in_size}};
+    if (!m->has_list) return true;
+    unsigned char *room = pp_carrier_room(c, list_size + count * in_size), *at = room + list_size;
+    if (!room) return false;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t item = item_of(plan, begin + i);
+        pp_put_number(room, i, item);
+        if (in_size) memcpy(at + i * in_size, plan->in + item * in_size, in_size);
+    }
+    *contents = (struct contents){.list = {room, list_size}, .in = {at, count * in_size}};
+    return true;
+}
+
 /* Sends the parcel. Returns false if the host cannot have it. */
 static bool send_parcel(struct pp_carrier *c, struct pp_far_host *host, struct pp_parcel *parcel) {
     const struct pp_job_plan *plan = c->job.plan;
     struct pp_far_job *known = tell_job(c, host);
-    struct pp_errand *errand = known ? pp_errand_new(host, parcel->count) : NULL;
+    struct pp_chunk_message m = {.has_list = false};
+    struct contents contents;
+    bool packed = known && pack_parcel(c, parcel, &m, &contents);
+    struct pp_errand *errand = packed ? pp_errand_new(host, parcel->count) : NULL;
     if (!errand) return false;
+    m.job = number_of(host, known);
     errand->parcel = parcel;
     errand->job = (uint8_t)(known - host->jobs);
     known->out++;
     c->job.out++;
-    uint64_t first = item_of(plan, parcel->chunk.begin);
     size_t most = parcel->count * (plan->out_size + sizeof(uint64_t)) + PP_FIXED_MOST;
     if (host->wire.limits.most < most) host->wire.limits.most = most;
-    struct pp_chunk_message m = {.job = number_of(host, known), .count = parcel->count, .first = first};
     unsigned char fixed[PP_FIXED_MOST];
-    struct iovec parts[] = {{fixed, pp_put_chunk(fixed, &m)},
-                            {plan->in ? (void *)(uintptr_t)(plan->in + first * plan->in_size) : NULL,
-                             plan->in ? parcel->count * plan->in_size : 0}};
-    pp_host_send(host, PP_SAY_CHUNK, errand->id, parts, 2);
+    struct iovec parts[] = {{fixed, pp_put_chunk(fixed, &m)}, contents.list, contents.in};
+    pp_host_send(host, PP_SAY_CHUNK, errand->id, parts, 3);
     return true;
 }
 
@@ -281,13 +310,12 @@ static bool claim_parcels(struct pp_carrier *c) {
 
 /* ---- entering and leaving */
 
-/* A retry needs a worker that has run nothing. */
 static bool can_travel(struct pp_carrier *c, const struct pp_job_plan *plan) {
     c->job.function = pp_carrier_function(c, function_of(plan));
     bool fits = plan->block <= PP_CHUNK_ITEMS &&
                 (plan->in ? plan->in_size : 0) + plan->out_size < PP_MESSAGE_MOST / 2 / (plan->block ? plan->block : 1);
     bool is_address = plan->context && plan->context_size == 0;
-    return c->job.function != 0 && !plan->fresh && fits && !is_address;
+    return c->job.function != 0 && fits && !is_address;
 }
 
 static void leave(struct pp_carrier *c, enum pp_leaving found) {

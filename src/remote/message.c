@@ -208,7 +208,7 @@ bool pp_get_function(const unsigned char *data, size_t size, struct pp_function_
     return is_read(&r) && m->module_size <= PP_MODULE_PATH && m->function.id_size > 0;
 }
 
-enum { WANTS_OUT = 1, HAS_SIZES = 2, IS_BLOCK = 4 };
+enum { WANTS_OUT = 1, HAS_SIZES = 2, IS_BLOCK = 4, IS_FRESH_JOB = 8 };
 
 size_t pp_put_job(unsigned char *to, const struct pp_job_message *m) {
     unsigned char *begin = to;
@@ -221,7 +221,8 @@ size_t pp_put_job(unsigned char *to, const struct pp_job_message *m) {
     put_u64(&to, m->seed);
     put_u64(&to, m->in_size);
     put_u64(&to, m->out_size);
-    put_u8(&to, (uint8_t)(m->wants_out * WANTS_OUT | m->has_sizes * HAS_SIZES | m->is_block * IS_BLOCK));
+    put_u8(&to, (uint8_t)(m->wants_out * WANTS_OUT | m->has_sizes * HAS_SIZES | m->is_block * IS_BLOCK |
+                          m->is_fresh * IS_FRESH_JOB));
     return (size_t)(to - begin);
 }
 
@@ -236,21 +237,22 @@ bool pp_get_job(const unsigned char *data, size_t size, struct pp_job_message *m
     m->seed = get_u64(&r);
     m->in_size = get_size(&r);
     m->out_size = get_size(&r);
-    uint8_t flags = get_flags(&r, WANTS_OUT | HAS_SIZES | IS_BLOCK);
+    uint8_t flags = get_flags(&r, WANTS_OUT | HAS_SIZES | IS_BLOCK | IS_FRESH_JOB);
     m->wants_out = flags & WANTS_OUT;
     m->has_sizes = flags & HAS_SIZES;
     m->is_block = flags & IS_BLOCK;
+    m->is_fresh = flags & IS_FRESH_JOB;
     if (((m->wants_out || m->combine) && m->out_size == 0) || (m->has_sizes && !m->wants_out)) return false;
     if (!m->function && (!m->combine || m->is_block || m->in_size != m->out_size)) return false;
-    return is_read(&r) && !(m->has_sizes && (m->combine || m->is_block));
+    return is_read(&r) && !(m->has_sizes && (m->combine || m->is_block)) && !(m->is_fresh && m->combine);
 }
 
-enum { HAS_IN = 1, ANY_SIZE = 2 };
+enum { HAS_IN = 1, ANY_SIZE = 2, IS_FRESH_TASK = 4 };
 
 size_t pp_put_task(unsigned char *to, const struct pp_task_message *m) {
     unsigned char *begin = to;
     put_u8(&to, m->shape);
-    put_u8(&to, (uint8_t)(m->has_in * HAS_IN | m->any_size * ANY_SIZE));
+    put_u8(&to, (uint8_t)(m->has_in * HAS_IN | m->any_size * ANY_SIZE | m->is_fresh * IS_FRESH_TASK));
     put_u32(&to, m->function);
     put_u32(&to, m->job);
     put_u32(&to, m->context);
@@ -284,9 +286,10 @@ static bool is_task(const struct pp_task_message *m) {
 bool pp_get_task(const unsigned char *data, size_t size, struct pp_task_message *m) {
     struct reader r = read_from(data, size);
     m->shape = get_u8(&r);
-    uint8_t flags = get_flags(&r, HAS_IN | ANY_SIZE);
+    uint8_t flags = get_flags(&r, HAS_IN | ANY_SIZE | IS_FRESH_TASK);
     m->has_in = flags & HAS_IN;
     m->any_size = flags & ANY_SIZE;
+    m->is_fresh = flags & IS_FRESH_TASK;
     m->function = get_name(&r);
     m->job = get_name(&r);
     m->context = get_name(&r);

@@ -91,6 +91,7 @@ struct pp_job_message {
     bool wants_out;    /* else functions write to scratch memory */
     bool has_sizes;    /* items of the job may use task_resize() */
     bool is_block;     /* `function` takes neighbouring items in one call */
+    bool is_fresh;     /* of a job: its items are retries, each to be run by a worker that has run nothing */
 };
 
 enum pp_task_shape {
@@ -111,6 +112,7 @@ struct pp_task_message {
     uint64_t out_size; /* room for the result; 0: none */
     bool any_size;     /* POOL_ANY_SIZE: out_size is 0, and the task makes room for its result itself */
     bool has_in;
+    bool is_fresh;     /* a retry, to be run by a worker that has run nothing */
     uint64_t in_size;
     uint32_t input_count;
     /* Then: the size of each input, 8 bytes, PP_NO_INPUT: that task has no result; the argument; the inputs. */
