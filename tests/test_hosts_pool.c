@@ -298,7 +298,7 @@ TEST_CASE(what_dies_on_a_host_is_tried_again) {
     struct pool *pool = hosted(1, "local:2", 1);
     struct future *futures[30];
     for (long i = 0; i < (long)COUNT(futures); i++) {
-        struct pool_task task = {.fn = dies_there_task, POOL_IN(&i), .out_size = sizeof i, .retries = 1};
+        struct pool_task task = {.fn = dies_there_task, POOL_IN(&i), .out_size = sizeof i, .retries = 100};
         assert_ok(pool_submit(pool, &task, &futures[i]));
     }
     for (long i = 0; i < (long)COUNT(futures); i++) {
@@ -308,7 +308,7 @@ TEST_CASE(what_dies_on_a_host_is_tried_again) {
     }
     long in[30], out[30];
     for (long i = 0; i < 30; i++) in[i] = i;
-    struct pool_job job = {.fn = dies_there_task, POOL_IN(in), POOL_OUT(out), .count = 30, .retries = 1};
+    struct pool_job job = {.fn = dies_there_task, POOL_IN(in), POOL_OUT(out), .count = 30, .retries = 100};
     assert_ok(pool_map(pool, &job));
     assert_memory_equal(in, out, sizeof in);
     pool_destroy(pool);
