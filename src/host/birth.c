@@ -65,5 +65,5 @@ void pp_birth(const struct pp_birth *birth) {
                                      .follows_corpse = birth->follows_corpse};
     if (!is_carrier) be_worker(birth, &worker);
     pp_child_set_name("/hosts");
-    pp_carrier_run(&worker, setup->carrier, birth->nudge);
+    pp_carrier_run(&worker, setup->carrier, birth->nudge[0]);
 }

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/sys.h"
 #include "remote/carry.h"
-#include "shared/park.h"
+#include "shared/park_system.h"
 #include "worker/child.h"
 
 #define PATIENCE_MS 10000U      /* that finalizers have in the end */
@@ -19,57 +19,29 @@
 
 /* ---- sleep */
 
-static uint64_t tail_of(const struct pp_shared *shared) {
-    return atomic_load_explicit(&shared->control->tail, memory_order_acquire);
-}
-
 static bool is_asked_to_end(const struct pp_shared *shared) {
     return atomic_load_explicit(&shared->control->wanted, memory_order_acquire) == 0;
 }
 
-/* Whether anything was published since the carrier last looked. */
-static bool sees_news(const struct pp_shared *shared, const struct pp_parker *parker) {
-    return tail_of(shared) != atomic_load_explicit(&parker->tail, memory_order_relaxed) ||
-           pp_jobs_seen(shared) != atomic_load_explicit(&parker->jobs, memory_order_relaxed) ||
-           is_asked_to_end(shared);
+/* The carrier sleeps on its hosts, and on a pipe. While its bit says that it sleeps, it is woken as a worker is, by a
+ * byte in that pipe; only for work that the workers of this host are too few for: see classes_of() in park_futex.c. */
+static void fall_asleep(struct pp_carrier *c) {
+    if (!c->is_asleep) pp_park_begin(c->shared, PP_CARRIER);
+    c->is_asleep = true;
 }
 
-/* In a thread of its own: sleeps as a worker does, once it is asked to. It is woken only for work that the workers of
- * this host are too few for: see classes_of() in park_futex.c. */
-static void *park(void *carrier) {
-    struct pp_carrier *c = carrier;
-    struct pp_parker *parker = &c->parker;
-    for (;;) {
-        pthread_mutex_lock(&parker->lock);
-        while (!parker->asked) pthread_cond_wait(&parker->asked_now, &parker->lock);
-        pthread_mutex_unlock(&parker->lock);
-        uint32_t seen = pp_park_begin(c->shared, PP_CARRIER);
-        if (!sees_news(c->shared, parker)) pp_park(c->shared, PP_CARRIER, c->task_pipe, seen, UINT64_MAX);
-        pp_park_end(c->shared, PP_CARRIER);
-        pthread_mutex_lock(&parker->lock);
-        parker->asked = false;
-        pthread_mutex_unlock(&parker->lock);
-        pp_write(c->nudge_end, "", 1);
-    }
-    return NULL;
+static void wake_up(struct pp_carrier *c) {
+    if (c->is_asleep) pp_park_end(c->shared, PP_CARRIER);
+    c->is_asleep = false;
 }
 
-static void make_parker(struct pp_carrier *c) {
-    struct pp_parker *parker = &c->parker;
-    pthread_mutex_init(&parker->lock, NULL);
-    pthread_cond_init(&parker->asked_now, NULL);
-    parker->is_there = pp_thread(&parker->thread, &(struct pp_stack){.base = NULL}, park, c) == 0;
-}
-
-static void ask_to_park(struct pp_carrier *c) {
-    struct pp_parker *parker = &c->parker;
-    if (!parker->is_there) return;
-    pthread_mutex_lock(&parker->lock);
-    if (!parker->asked) {
-        parker->asked = true;
-        pthread_cond_signal(&parker->asked_now);
-    }
-    pthread_mutex_unlock(&parker->lock);
+/* In a pipe that workers of this host read, too, each byte is for one of them. */
+static void take_wake_up(struct pp_carrier *c) {
+    char byte;
+    ssize_t got = pp_read(c->task_pipe, &byte, 1);
+    if (got == 0) c->task_pipe = -1; /* the caller has gone, and the supervisor ends this process */
+    if (got == 1) pp_park_count_woken(c->shared);
+    wake_up(c);
 }
 
 /* ---- descriptors */
@@ -88,10 +60,13 @@ static void drain_nudges(struct pp_carrier *c) {
     while ((got = pp_read(c->nudge, bytes, sizeof bytes)) > 0) c->nudged = true;
 }
 
-/* What is polled: the nudge, and of each host that was launched one or two descriptors. */
+enum { NUDGE, WAKE, HOSTS };
+
+/* What is polled: nudge, wake-ups, and of each host that was launched one or two descriptors. */
 static nfds_t list_descriptors(struct pp_carrier *c, struct pollfd *fds, uint32_t *owners) {
     nfds_t count = 0;
     fds[count++] = (struct pollfd){.fd = c->nudge, .events = POLLIN};
+    fds[count++] = (struct pollfd){.fd = c->is_asleep ? c->task_pipe : -1, .events = POLLIN};
     for (uint32_t h = 0; h < c->count; h++) {
         struct pp_far_host *host = &c->hosts[h];
         if (host->launch.out < 0) continue;
@@ -110,8 +85,9 @@ static bool serve(struct pp_carrier *c, struct pollfd *fds, uint32_t *owners, ui
     nfds_t count = list_descriptors(c, fds, owners);
     int ready = pp_poll(fds, count, deadline);
     if (ready <= 0) return false;
-    if (fds[0].revents) drain_nudges(c);
-    for (nfds_t i = 1; i < count; i++) {
+    if (fds[NUDGE].revents) drain_nudges(c);
+    if (fds[WAKE].revents) take_wake_up(c);
+    for (nfds_t i = HOSTS; i < count; i++) {
         struct pp_far_host *host = &c->hosts[owners[i]];
         if (!fds[i].revents || (host->launch.out != fds[i].fd && host->launch.in != fds[i].fd)) continue;
         if (fds[i].events & POLLIN) pp_host_read(c, host);
@@ -172,8 +148,6 @@ static void end_hosts(struct pp_carrier *c) {
 /* Claims what hosts can have, and sends it. Returns whether there was anything. */
 static bool move_on(struct pp_carrier *c, uint64_t now, uint64_t *next) {
     if (c->nudged) look_for_killed(c);
-    atomic_store_explicit(&c->parker.tail, tail_of(c->shared), memory_order_relaxed);
-    atomic_store_explicit(&c->parker.jobs, pp_jobs_seen(c->shared), memory_order_relaxed);
     bool moved = pp_tasks_take(c);
     moved |= pp_jobs_take(c, now, next);
     for (uint32_t h = 0; h < c->count; h++)
@@ -201,8 +175,10 @@ static noreturn void live(struct pp_carrier *c, struct pollfd *fds, uint32_t *ow
             pp_child_exit(0);
         }
         bool wakeful = now - moved_at < LOOK_NS && now >= c->looks.until;
-        bool has_room = !wakeful && pp_host_for(c, false) != NULL;
-        if (has_room) ask_to_park(c);
+        bool has_room = !wakeful && pp_host_for(c, false) != NULL, was_asleep = c->is_asleep;
+        if (has_room) fall_asleep(c);
+        else wake_up(c);
+        if (c->is_asleep && !was_asleep) next = 0; /* looks for work once more */
         if (has_room && !pp_ring_is_empty(c->shared)) next = earlier(next, now + BACKLOG_NS);
         if (pp_outputs_write(c)) next = earlier(next, now + BACKLOG_NS);
         bool served = serve(c, fds, owners, wakeful ? 0 : next);
@@ -217,7 +193,7 @@ static bool begin(struct pp_carrier *c, const struct pp_worker_setup *setup) {
 }
 
 noreturn void pp_carrier_run(const struct pp_worker_setup *setup, const struct pp_carrier_setup *hosts,
-                             const int nudge[2]) {
+                             int nudge) {
     struct pp_carrier *c = pp_zalloc(1, sizeof *c);
     signal(SIGPIPE, SIG_IGN);
     raise_limit();
@@ -227,14 +203,12 @@ noreturn void pp_carrier_run(const struct pp_worker_setup *setup, const struct p
     c->setup = hosts;
     c->task_pipe = setup->task_pipe;
     c->bell = setup->bell;
-    c->nudge = nudge[0];
-    c->nudge_end = nudge[1];
+    c->nudge = nudge;
     c->count = (uint32_t)hosts->hosts.count;
-    struct pollfd *fds = pp_zalloc(1 + 2 * (size_t)c->count, sizeof *fds);
-    uint32_t *owners = pp_zalloc(1 + 2 * (size_t)c->count, sizeof *owners);
+    struct pollfd *fds = pp_zalloc(HOSTS + 2 * (size_t)c->count, sizeof *fds);
+    uint32_t *owners = pp_zalloc(HOSTS + 2 * (size_t)c->count, sizeof *owners);
     if (!fds || !owners || !begin(c, setup)) pp_child_exit(1);
     struct pp_start *start = &c->shared->starts[PP_CARRIER];
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed);
-    make_parker(c);
     live(c, fds, owners);
 }

@@ -38,9 +38,9 @@ struct pp_carrier_setup {
     bool is_told;            /* the program has host_event; else stderr gets a line */
 };
 
-/* Becomes the carrier. nudge: both ends of a pipe to which a byte is written to have it look for what was killed. All
+/* Becomes the carrier. nudge: read end of a pipe to which a byte is written to have it look for what was killed. All
  * signals are blocked. */
 noreturn void pp_carrier_run(const struct pp_worker_setup *setup, const struct pp_carrier_setup *hosts,
-                             const int nudge[2]);
+                             int nudge);
 
 #endif

@@ -18,14 +18,6 @@
 #define BYTES_MOST ((size_t)16 << 20) /* arguments and results of a chunk, unless a single block is more */
 #define CLAIMS_MOST 64          /* chunks before others get their turn */
 
-uint64_t pp_jobs_seen(const struct pp_shared *shared) {
-    uint32_t end = atomic_load_explicit(&shared->control->job_table_end, memory_order_acquire);
-    uint64_t hash = end;
-    for (uint32_t i = 0; i < end && i < PP_JOB_TABLE; i++)
-        hash = (hash ^ atomic_load_explicit(&shared->job_table[i], memory_order_acquire)) * 0x9e3779b97f4a7c15U;
-    return hash;
-}
-
 /* ---- parcels */
 
 static void free_parcel(struct pp_parcel *parcel) {

@@ -3,12 +3,11 @@
  * An errand is a task or a chunk that was sent to a host. A chunk's data are a parcel. Until the host has leave to
  * begin it, an errand costs nothing if the host is lost.
  *
- * Invariant: that of carrier.h. Only the carrier's first thread reads or writes what is here, save struct pp_parker.
+ * Invariant: that of carrier.h. Only the carrier reads or writes what is here.
  * Where a host has sent what it must not send, its wire is lost, and with it the host. */
 #ifndef PP_CARRY_H
 #define PP_CARRY_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -111,16 +110,6 @@ struct pp_far_function {
     uint32_t number; /* 0: it cannot travel */
 };
 
-/* The thread that sleeps as a worker does, and nudges the carrier when it is woken. */
-struct pp_parker {
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t asked_now;
-    bool asked;     /* under the lock */
-    bool is_there;
-    _Atomic uint64_t tail, jobs; /* what the carrier has seen of the ring and the job table */
-};
-
 /* The job that the carrier is in. */
 struct pp_carried_job {
     const struct pp_job_plan *plan; /* NULL: none */
@@ -139,7 +128,7 @@ struct pp_carrier {
     struct pp_shared *shared;
     const struct pool_options *options;
     const struct pp_carrier_setup *setup;
-    int task_pipe, bell, nudge, nudge_end; /* nudge: read end */
+    int task_pipe, bell, nudge; /* task_pipe and nudge: read ends */
     struct pp_far_host *hosts;
     uint32_t count, up, launching; /* hosts: all; ready; between launch and READY */
     struct pp_setup message;       /* SETUP, the same for all */
@@ -149,9 +138,8 @@ struct pp_carrier {
     uint64_t *waiting; /* tickets that a lost host had not begun */
     size_t waiting_count, waiting_room;
     struct pp_carried_job job;
-    struct pp_parker parker;
     struct pp_backoff looks;
-    bool must_ring, nudged, closing;
+    bool must_ring, nudged, closing, is_asleep;
     uint64_t offered_at; /* ns; when tickets were last offered to workers of this host */
     uint64_t ticks_at;   /* ns; when a wire must be looked after next */
     unsigned char *piece; /* room for what is put together */
@@ -251,8 +239,6 @@ void pp_chunk_ended(struct pp_carrier *c, struct pp_far_host *host, struct pp_er
                     const struct pp_failure_message *failure);
 void pp_chunk_host_lost(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand);
 void pp_jobs_look_for_killed(struct pp_carrier *c);
-/* A hash of the job table: it changes if there is another job. */
-uint64_t pp_jobs_seen(const struct pp_shared *shared);
 
 /* ---- carrier_folds.c */
 
