@@ -366,6 +366,85 @@ TEST_CASE(a_worker_that_overwrites_the_trace_spoils_only_the_picture) {
     free(text);
 }
 
+#if LINUX
+static bool is_node;
+
+/* On a host, the first that finds this file ends the node, which is the parent of the worker's supervisor. */
+static int sleep_task(const void *path, void *out) {
+    char name[40];
+    int node = 0;
+    (void)out;
+    sleep_ms(3);
+    if (!path || !is_node || unlink(path)) return 0;
+    snprintf(name, sizeof name, "/proc/%ld/stat", (long)getppid());
+    FILE *stat = fopen(name, "r");
+    return !stat || fscanf(stat, "%*d (%*[^)]) %*c %d", &node) != 1 || kill(node, SIGKILL);
+}
+
+static struct pool *tracing_with_hosts(const char *path) {
+    struct pool_options options = test_options(1);
+    options.trace = path;
+    options.hosts = "local:2 local:2";
+    options.host_min = 2;
+    options.host_start = PATIENCE;
+    return pool_from(&options);
+}
+
+/* How many spans each of the two hosts has. */
+static void count_there(const struct trace *trace, int spans[2]) {
+    memset(spans, 0, 2 * sizeof *spans);
+    for (size_t i = 0; i < trace->count; i++)
+        for (int h = 0; h < 2; h++) spans[h] += trace->spans[i].row == 2000 + h;
+}
+
+TEST_CASE(hosts_have_rows_of_what_came_back_from_them) {
+    char path[TEMPORARY_ROOM];
+    int spans[2];
+    name_trace(path);
+    struct pool *pool = tracing_with_hosts(path);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = sleep_task, .count = ITEMS}));
+    struct future *futures[TASKS];
+    for (int i = 0; i < TASKS; i++) futures[i] = submit(pool, sleep_task, NULL, 0, 0);
+    for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    settle(pool);
+    pool_destroy(pool);
+    struct trace trace = read_trace(path);
+    assert_int_equal(trace.items, ITEMS);
+    assert_int_equal(trace.tasks, TASKS);
+    count_there(&trace, spans);
+    assert_true(spans[0] > 20 && spans[1] > 20);
+    assert_contains(trace.text, "\"tid\":2000,\"name\":\"thread_name\",\"args\":{\"name\":\"host 0: local\"}");
+    assert_contains(trace.text, "\"tid\":2001,\"name\":\"thread_name\",\"args\":{\"name\":\"host 1: local\"}");
+    assert_contains(trace.text, "\"name\":\"up\",\"args\":{\"number\":1}");
+    assert_null(strstr(trace.text, "\"name\":\"lost\""));
+    free_trace(&trace);
+}
+
+TEST_CASE(hosts_that_are_lost_are_marked_in_the_trace) {
+    char path[TEMPORARY_ROOM], token[TEMPORARY_ROOM];
+    int spans[2];
+    temporary_name(token);
+    close(mkstemp(token));
+    name_trace(path);
+    struct pool *pool = tracing_with_hosts(path);
+    struct future *futures[TASKS];
+    for (int i = 0; i < TASKS; i++) {
+        struct pool_task task = {.fn = sleep_task, .in = token, .in_size = sizeof token, .retries = 3};
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    for (int i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    settle(pool);
+    pool_destroy(pool);
+    struct trace trace = read_trace(path);
+    assert_int_equal(trace.tasks, TASKS);
+    count_there(&trace, spans);
+    assert_true(spans[0] > 0 && spans[1] > 0);
+    assert_contains(trace.text, "\"name\":\"sleep_task\",\"args\":{\"item\":0,\"died\":true}");
+    assert_contains(trace.text, "\"name\":\"lost\"");
+    free_trace(&trace);
+}
+#endif
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(each_item_and_task_is_in_a_span_and_no_spans_overlap),
@@ -374,6 +453,14 @@ int main(int argc, char **argv) {
         TEST(the_file_is_complete_if_the_program_ends_without_destroying_the_pool),
         TEST(the_environment_asks_for_a_trace_and_each_pool_has_a_file),
         TEST(a_worker_that_overwrites_the_trace_spoils_only_the_picture),
+#if LINUX
+        TEST(hosts_have_rows_of_what_came_back_from_them),
+        TEST(hosts_that_are_lost_are_marked_in_the_trace),
+#endif
     };
+#if LINUX
+    is_node = getenv("PARPOOL_NODE") != NULL;
+#endif
+    if (pool_serve(argc, argv)) return 1;
     return run_group("trace", tests, COUNT(tests), argc, argv);
 }

@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "pool/hosted.h"
 #include "pool/pool.h"
+#include "remote/carrier.h"
 #include "shared/trace_file.h"
 
 #define ROOM 4096
@@ -45,6 +47,18 @@ static void complain(const char *path) {
     if (length > 0) pp_write(STDERR_FILENO, line, (size_t)length);
 }
 
+/* Returns false if there is no memory. */
+static bool name_hosts(struct pool *pool) {
+    struct pp_trace *trace = &pool->shared.trace;
+    uint32_t count = pp_hosted_count(pool->carrier);
+    if (count == 0) return true;
+    trace->hosts = pp_zalloc(count, sizeof *trace->hosts);
+    if (!trace->hosts) return false;
+    trace->host_count = count;
+    for (uint32_t h = 0; h < count; h++) trace->hosts[h] = pool->carrier->hosts.list[h].name;
+    return true;
+}
+
 int pp_tracing_begin(struct pool *pool) {
     bool is_own = pool->options.trace != NULL;
     const char *wanted = is_own ? pool->options.trace : getenv("PARPOOL_TRACE");
@@ -53,7 +67,8 @@ int pp_tracing_begin(struct pool *pool) {
     if (!wanted || !*wanted) return 0;
     trace->path = name_file(wanted, is_own ? 1 : atomic_fetch_add_explicit(&traces, 1, memory_order_relaxed) + 1);
     if (!trace->path) return POOL_ENOMEM;
-    if (pp_trace_file_can(trace->path)) return pp_trace_make(trace, pool->workers) ? 0 : POOL_ENOMEM;
+    if (pp_trace_file_can(trace->path))
+        return pp_trace_make(trace, pool->workers) && name_hosts(pool) ? 0 : POOL_ENOMEM;
     if (is_own) return POOL_EINVAL;
     complain(trace->path);
     return 0;

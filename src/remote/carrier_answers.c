@@ -40,13 +40,16 @@ static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const st
     if (!errand || (is_failure && !pp_get_failure(m->data, m->size, &failure))) return false;
     if (errand->state == PP_ERRAND_SENT && m->kind != PP_SAY_FAILED) return false; /* it had no leave */
     bool is_chunk = errand->ticket == 0, counts = errand->state < PP_ERRAND_FORGOTTEN;
+    bool is_traced = c->shared->trace.base && errand->state == PP_ERRAND_BEGUN;
     if (m->kind == PP_SAY_ITEMS || m->kind == PP_SAY_ITEM_FAILED) {
         if (!is_chunk || (m->kind == PP_SAY_ITEMS && !pp_get_items(m->data, m->size, &items))) return false;
         if (!counts) return true;
+        if (is_traced) pp_host_trace_answer(c, host, errand, m->kind == PP_SAY_ITEMS ? items.count : 1);
         if (m->kind == PP_SAY_ITEMS) pp_chunk_items(c, host, errand, &items);
         else pp_chunk_item_failed(c, host, errand, &failure);
         return !host->wire.lost;
     }
+    if (is_traced && !is_chunk) pp_host_trace_answer(c, host, errand, 1);
     if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
     else if (counts && is_failure) pp_task_failed(c, host, errand, &failure);
     else if (counts) pp_task_done(c, host, errand, m);

@@ -155,6 +155,7 @@ void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host) {
             if (is_chunk || begin_task(c, errand->ticket)) {
                 if (host->begun == 0) begin_measuring(host, now);
                 errand->state = PP_ERRAND_BEGUN;
+                errand->begun_at = now;
                 host->sent -= errand->items;
                 host->begun += errand->items;
             } else {

@@ -120,6 +120,7 @@ void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
              "lost after %llu s: %.100s; %llu tasks or items were there: %llu go elsewhere, %llu had begun",
              (unsigned long long)((now - host->up_at) / SECOND), host->wire.reason, (unsigned long long)(sent + begun),
              (unsigned long long)sent, (unsigned long long)begun);
+    if (c->shared->trace.base) pp_host_trace_loss(c, host);
     for (uint32_t i = 0; i < host->room; i++) {
         struct pp_errand *errand = &host->errands[i];
         if (errand->id == 0) continue;

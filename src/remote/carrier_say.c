@@ -38,6 +38,7 @@ bool pp_host_needs_function(struct pp_carrier *c, struct pp_far_host *host, uint
 
 void pp_host_tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state, const char *reason) {
     struct pp_carried *carried = c->shared->carried;
+    if (c->shared->trace.base) pp_host_trace_state(c, host, state);
     struct pp_host_state *seen = &carried->hosts[host->number];
     uint64_t tail = atomic_load_explicit(&carried->notices_tail, memory_order_relaxed);
     struct pp_host_notice *notice = &carried->notices[tail % PP_HOST_NOTICES];

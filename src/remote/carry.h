@@ -41,6 +41,7 @@ enum pp_errand_state {
 struct pp_errand {
     uint64_t id;     /* at the host; 0: not in use */
     uint64_t ticket; /* of the task; 0: it is a chunk */
+    uint64_t begun_at; /* ns; when the host got leave */
     struct pp_parcel *parcel;
     uint32_t items;  /* 1 for a task */
     uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
@@ -96,6 +97,7 @@ struct pp_far_host {
     double work;  /* ns that its workers are at a task or item, by what it last said; 0: not known */
     uint64_t said_tasks, said_busy; /* what it last said: of all tasks and items */
     uint64_t ran; /* tasks and items, ever */
+    uint64_t traced, traced_to; /* in the trace: number of its last entry; the end of its last span, ns */
     /* What it has been told. */
     unsigned char *functions; /* a bit a number */
     struct pp_far_job jobs[PP_JOBS_KNOWN];
@@ -209,6 +211,16 @@ uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace
 void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
 /* Gives hosts leave to begin what they have. */
 void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
+
+/* ---- carrier_trace.c: if there is a trace */
+
+/* So many items of the errand, or its task, were answered, and are not noted yet. */
+void pp_host_trace_answer(const struct pp_carrier *c, struct pp_far_host *host, const struct pp_errand *errand,
+                          uint32_t items);
+/* The host is lost with what it has. */
+void pp_host_trace_loss(const struct pp_carrier *c, struct pp_far_host *host);
+/* The caller is told of its state. */
+void pp_host_trace_state(const struct pp_carrier *c, const struct pp_far_host *host, uint32_t state);
 
 /* ---- carrier_tasks.c */
 

@@ -29,6 +29,7 @@ void pp_trace_unmake(struct pp_trace *trace) {
     if (trace->base) pp_give_back(trace->base, trace->size);
     pp_unmap(trace->base, trace->size);
     pp_release(trace->path);
+    pp_release(trace->hosts);
     *trace = (struct pp_trace){.base = NULL};
 }
 
@@ -44,17 +45,21 @@ void pp_trace_note(const struct pp_trace *trace, uint32_t ring, const struct pp_
 
 /* The reader comes once the worker has ended. A worker that is killed between the two stores of a span that grows
  * leaves its count too low. */
-void pp_trace_span(const struct pp_trace *trace, uint32_t worker, const struct pp_trace_entry *entry) {
-    struct pp_trace_ring *r = pp_trace_ring(trace, worker);
-    uint64_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
-    struct pp_trace_entry *last = &r->entries[(tail - 1) & (((uint64_t)1 << trace->bits) - 1)];
-    bool follows = tail > 0 && last->fn == entry->fn && last->kind == entry->kind &&
-                   entry->begin - last->end < GAP_NS && entry->end - entry->begin < SHORT_NS &&
-                   entry->end - last->begin < WHOLE_NS;
-    if (!follows) {
-        append(trace, r, entry);
-        return;
-    }
+static bool extend(struct pp_trace_entry *last, const struct pp_trace_entry *entry) {
+    bool follows = last->fn == entry->fn && last->kind == entry->kind && entry->begin - last->end < GAP_NS &&
+                   entry->end - entry->begin < SHORT_NS && entry->end - last->begin < WHOLE_NS;
+    if (!follows) return false;
     last->end = entry->end;
     last->count += entry->count;
+    return true;
+}
+
+void pp_trace_span(const struct pp_trace *trace, uint32_t worker, const struct pp_trace_entry *entry, uint64_t *last) {
+    struct pp_trace_ring *r = pp_trace_ring(trace, worker);
+    uint64_t room = (uint64_t)1 << trace->bits, tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
+    uint64_t number = last ? *last : tail;
+    bool is_there = number > 0 && tail - number < room;
+    if (is_there && extend(&r->entries[(number - 1) & (room - 1)], entry)) return;
+    append(trace, r, entry);
+    if (last) *last = tail + 1;
 }

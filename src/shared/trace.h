@@ -28,6 +28,8 @@ enum pp_trace_kind {
     PP_TRACE_RETRY,  /* a task or item is to be run once more */
     PP_TRACE_WAIT,   /* a call of the caller slept */
     PP_TRACE_COUNTS, /* `count`: tasks sent and not started; `item`: busy workers */
+    PP_TRACE_HOST,   /* the carrier, in its own ring, whose `worker` is the number of a host: `count`: POOL_HOST_… */
+    PP_TRACE_LOSS,   /* likewise: the host is lost, and `count` tasks and items that it had begun; fn, item: of one */
     PP_TRACE_KINDS
 };
 #define PP_TRACE_AT_END UINT32_MAX /* the pool ends */
@@ -53,6 +55,8 @@ struct pp_trace {
     unsigned bits;  /* a ring has 1 << bits entries */
     uint64_t began; /* ns: time 0 */
     char *path;
+    const char **hosts; /* their names, in a pool with a carrier; its ring is of them */
+    uint32_t host_count;
 };
 
 /* The rings that are not a worker's. */
@@ -72,7 +76,8 @@ static inline struct pp_trace_ring *pp_trace_ring(const struct pp_trace *trace, 
 }
 /* The writer of that ring: notes it, if there is a trace. */
 void pp_trace_note(const struct pp_trace *trace, uint32_t ring, const struct pp_trace_entry *entry);
-/* A worker: the same of a span of items or tasks, which may be one with the last. */
-void pp_trace_span(const struct pp_trace *trace, uint32_t worker, const struct pp_trace_entry *entry);
+/* A worker: the same of a span of items or tasks, which may be one with the entry before it. last: the number of that
+ * entry, counted from 1, which becomes that of this one; NULL: it is the last of the ring. */
+void pp_trace_span(const struct pp_trace *trace, uint32_t worker, const struct pp_trace_entry *entry, uint64_t *last);
 
 #endif

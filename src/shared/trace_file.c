@@ -15,7 +15,8 @@
 #define ROOM ((size_t)1 << 16) /* bytes that are written at a time */
 #define EVENT 512              /* bytes of an event, at most */
 #define NAMES 64               /* functions whose names are kept */
-#define CALLER_ROW 0           /* and that of worker w is w + 1 */
+#define CALLER_ROW 0           /* that of worker w is w + 1 */
+#define HOST_ROW 2000U         /* and that of host h is HOST_ROW + h */
 
 struct file {
     const struct pp_trace *trace;
@@ -109,15 +110,18 @@ static void put_mark(struct file *f, uint32_t row, uint64_t at, const char *what
     put(f, ",\"s\":\"t\",\"name\":\"%s\",\"args\":{\"number\":%d}}", what, number);
 }
 
+/* What a worker or host was at when it was lost. */
+static void put_victim(struct file *f, uint32_t row, const struct pp_trace_entry *e) {
+    begin_event(f, 'X', row, e->begin);
+    put_duration(f, e->begin, e->end);
+    put(f, ",\"name\":\"%s\",\"args\":{\"item\":%" PRIu64 ",\"died\":true}}", name_of(f, e->fn), e->item);
+}
+
 static void put_death(struct file *f, const struct pp_trace_entry *e) {
     int status = (int)e->count;
     bool killed = WIFSIGNALED(status);
     int number = killed ? WTERMSIG(status) : WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-    if (e->fn) {
-        begin_event(f, 'X', e->worker + 1U, e->begin);
-        put_duration(f, e->begin, e->end);
-        put(f, ",\"name\":\"%s\",\"args\":{\"item\":%" PRIu64 ",\"died\":true}}", name_of(f, e->fn), e->item);
-    }
+    if (e->fn) put_victim(f, e->worker + 1U, e);
     if (e->count == PP_TRACE_AT_END) put_mark(f, e->worker + 1U, e->end, "the pool ends", 0);
     else put_mark(f, e->worker + 1U, e->end, killed ? "died: killed by a signal" : "died: exited", number);
 }
@@ -151,26 +155,65 @@ static void put_entry(struct file *f, const struct pp_trace_entry *e) {
 
 /* ---- rings */
 
-/* What a worker's ring may have: spans one after another, up to now. */
-static bool is_span(const struct file *f, const struct pp_trace_entry *e, uint64_t last) {
-    return e->kind <= PP_TRACE_TASKS && e->begin >= last && e->begin <= e->end && e->end <= f->now;
+static void name_row(struct file *f, uint32_t row, const char *kind, uint32_t number, const char *name) {
+    char label[80], escaped[2 * sizeof label];
+    snprintf(label, sizeof label, "%s %" PRIu32 "%s%.40s", kind, number, *name ? ": " : "", name);
+    escape(escaped, label);
+    put(f, ",\n{\"ph\":\"M\",\"pid\":%ld,\"tid\":%" PRIu32 ",\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}}",
+        f->pid, row, escaped);
+}
+
+/* What a row of work may have: spans one after another, up to now. */
+static bool is_next(const struct file *f, const struct pp_trace_entry *e, uint64_t *last) {
+    if (e->begin < *last || e->begin > e->end || e->end > f->now) return false;
+    *last = e->end;
+    return true;
+}
+
+static void put_host_entry(struct file *f, const struct pp_trace_entry *e) {
+    static const char *const states[] = {[POOL_HOST_UP] = "up", [POOL_HOST_LOST] = "lost",
+                                         [POOL_HOST_REFUSED] = "refused"};
+    uint32_t row = HOST_ROW + e->worker;
+    if (e->kind <= PP_TRACE_TASKS) put_work(f, row, e);
+    else if (e->kind == PP_TRACE_LOSS) put_victim(f, row, e);
+    else if (e->kind == PP_TRACE_HOST && e->count >= POOL_HOST_UP && e->count <= POOL_HOST_REFUSED)
+        put_mark(f, row, e->end, states[e->count], e->worker);
+}
+
+/* The carrier's ring: entries of all hosts. */
+static void put_hosts(struct file *f, const struct pp_trace_ring *r, uint64_t first, uint64_t tail) {
+    uint32_t count = f->trace->host_count;
+    uint64_t *last = pp_map_private(count * sizeof *last);
+    for (uint32_t h = 0; h < count; h++) name_row(f, HOST_ROW + h, "host", h, f->trace->hosts[h]);
+    for (uint64_t i = first; i < tail && last; i++) {
+        const struct pp_trace_entry e = r->entries[i & (((uint64_t)1 << f->trace->bits) - 1)]; /* as below */
+        if (e.worker < count && is_next(f, &e, &last[e.worker])) put_host_entry(f, &e);
+    }
+    pp_unmap(last, count * sizeof *last);
+}
+
+static void put_worker(struct file *f, uint32_t worker, const struct pp_trace_ring *r, uint64_t first, uint64_t tail) {
+    uint64_t last = f->trace->began;
+    if (tail > 0) name_row(f, worker + 1, "worker", worker, "");
+    for (uint64_t i = first; i < tail; i++) {
+        const struct pp_trace_entry e = r->entries[i & (((uint64_t)1 << f->trace->bits) - 1)]; /* one look: untrusted */
+        if (e.kind <= PP_TRACE_TASKS && is_next(f, &e, &last)) put_work(f, worker + 1, &e);
+    }
 }
 
 /* Returns how many entries are lost. */
 static uint64_t put_ring(struct file *f, uint32_t ring) {
     const struct pp_trace_ring *r = pp_trace_ring(f->trace, ring);
-    uint64_t room = (uint64_t)1 << f->trace->bits, last = f->trace->began;
+    uint64_t room = (uint64_t)1 << f->trace->bits;
     uint64_t tail = atomic_load_explicit(&r->tail, memory_order_acquire), first = tail > room ? tail - room : 0;
-    if (tail > 0 && ring < PP_TRACE_SUPERVISOR)
-        put(f, ",\n{\"ph\":\"M\",\"pid\":%ld,\"tid\":%" PRIu32 ",\"name\":\"thread_name\",\"args\":{\"name\":\"worker %"
-            PRIu32 "\"}}", f->pid, ring + 1, ring);
-    for (uint64_t i = first; i < tail; i++) {
-        const struct pp_trace_entry e = r->entries[i & (room - 1)]; /* one look: it is untrusted */
-        if (ring >= PP_TRACE_SUPERVISOR) {
+    if (ring == 0 && f->trace->host_count > 0) {
+        put_hosts(f, r, first, tail);
+    } else if (ring < PP_TRACE_SUPERVISOR) {
+        put_worker(f, ring, r, first, tail);
+    } else {
+        for (uint64_t i = first; i < tail; i++) {
+            const struct pp_trace_entry e = r->entries[i & (room - 1)]; /* likewise */
             if (e.begin <= e.end && e.end <= f->now && e.worker < PP_WORKERS) put_entry(f, &e);
-        } else if (is_span(f, &e, last)) {
-            put_work(f, ring + 1, &e);
-            last = e.end;
         }
     }
     return first;

@@ -1,5 +1,6 @@
 /* The file of a trace: Chrome's trace events, as ui.perfetto.dev and speedscope open them. A row for each number of a
- * worker, whichever process it is, and one for the caller; spans; deaths, kills and retries as marks; counters.
+ * worker, whichever process it is, for each host, and for the caller; spans; deaths, kills, retries and the ups and
+ * downs of hosts as marks; counters.
  *
  * Invariant: the file has its name only once it is complete. Spans of a row do not overlap: times count from the pool's
  * beginning, since the readers compute with doubles, and each span ends 1 ns early.

@@ -137,11 +137,11 @@ void pp_work_trace_items(const struct worker *w, uint64_t now, uint64_t items) {
     pp_trace_span(w->trace, w->claimer.number,
                   &(struct pp_trace_entry){.kind = PP_TRACE_ITEMS, .begin = w->jobs.pace.began, .end = now,
                                            .fn = pp_plan_function(plan), .count = (uint32_t)items,
-                                           .item = plan->index ? plan->index[position] : position});
+                                           .item = plan->index ? plan->index[position] : position}, NULL);
 }
 
 void pp_work_trace_tasks(const struct worker *w, uint64_t began, uint64_t now, uint64_t tasks) {
     pp_trace_span(w->trace, w->claimer.number,
                   &(struct pp_trace_entry){.kind = PP_TRACE_TASKS, .begin = began, .end = now, .fn = w->batch.ran,
-                                           .count = (uint32_t)tasks});
+                                           .count = (uint32_t)tasks}, NULL);
 }
