@@ -305,7 +305,7 @@ enum {
  *                    them may end so. 0: never. For POOL_PROCESSES.
  *   sandbox          POOL_SANDBOX_COMPUTE: once its initializer has succeeded a worker can only compute: see SANDBOX.
  *   trace            file for a trace, for ui.perfetto.dev or speedscope (Chrome trace events): for each worker and
- *                    host a row with a span for each task and chunk of items, or several if they are short; the waits of
+ *                    host a row with a span for each task and chunk of items, or several if short; the waits of
  *                    calls; deaths, kills and retries as marks; how many tasks wait, how many workers are busy. It is
  *                    written when the pool ends or, if the program ends before, moments later, and replaces a file of
  *                    this name. It costs time with the shortest tasks alone, a tenth at most, and 40 bytes a span. Of
