@@ -35,7 +35,7 @@ static void wake_up(struct pp_carrier *c) {
     c->is_asleep = false;
 }
 
-/* In a pipe that workers of this host read, too, each byte is for one of them. */
+/* Each byte is a wake-up. */
 static void take_wake_up(struct pp_carrier *c) {
     char byte;
     ssize_t got = pp_read(c->task_pipe, &byte, 1);
