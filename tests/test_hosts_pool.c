@@ -252,6 +252,42 @@ TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
     pool_destroy(pool);
 }
 
+struct moment {
+    int there;
+    int64_t at;
+};
+
+static int moment_task(const void *in, void *out) {
+    (void)in;
+    sleep_ms(10);
+    *(struct moment *)out = (struct moment){is_there(), now_ms()};
+    return 0;
+}
+
+TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
+    enum { JOBS = 3, ITEMS = 120 };
+    static struct moment out[JOBS][ITEMS];
+    struct pool *pool = hosted(1, "local:2,local:2", 2);
+    struct future *jobs[JOBS];
+    int64_t first[JOBS], last[JOBS];
+    for (int j = 0; j < JOBS; j++)
+        assert_ok(pool_map_async(pool, &(struct pool_job){.fn = moment_task, .out = out[j],
+                                                          .out_size = sizeof **out, .count = ITEMS}, &jobs[j]));
+    for (int j = 0; j < JOBS; j++) assert_ok(finish(jobs[j], NULL));
+    for (int j = 0; j < JOBS; j++) {
+        first[j] = INT64_MAX;
+        last[j] = 0;
+        for (int i = 0; i < ITEMS; i++) {
+            if (!out[j][i].there) continue;
+            if (out[j][i].at < first[j]) first[j] = out[j][i].at;
+            if (out[j][i].at > last[j]) last[j] = out[j][i].at;
+        }
+    }
+    for (int j = 0; j < JOBS; j++)
+        for (int k = 0; k < JOBS; k++) assert_true(first[j] < last[k]);
+    pool_destroy(pool);
+}
+
 TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
     struct pool *pool = hosted(1, "local:2", 1);
     struct future *futures[60];
@@ -498,6 +534,7 @@ int main(int argc, char **argv) {
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),
         TEST(long_items_of_a_map_run_on_all_hosts),
+        TEST(maps_at_once_have_the_hosts_in_turns),
         TEST(failures_on_hosts_are_those_that_they_are_here),
         TEST(failed_items_on_hosts_are_those_that_they_are_here),
         TEST(what_dies_on_a_host_is_tried_again),

@@ -5,7 +5,7 @@
  * them, and publishes what comes back. It runs no code of the program, and what it reads from a node it checks.
  *
  *     carrier            the process: its loop, its sleep, its end
- *     carrier_functions  which functions of the program hosts know
+ *     carrier_functions  which functions of the program, and which jobs, hosts know
  *     carrier_hosts      the hosts: launched, greeted, up, lost, refused
  *     carrier_say        what hosts are told, and what the caller and stderr are told of hosts
  *     carrier_answers    what hosts say

@@ -1,4 +1,4 @@
-/* The carrier's jobs: chunks of one job at a time to hosts, and what came of their items; see carrier.h, carry.h.
+/* The carrier's jobs: chunks of one job at a time, in turns, to hosts, and what came of their items; see carry.h.
  *
  * A chunk that was claimed is a parcel until all of its items have an outcome; then its blocks are marked, as by any
  * worker. Items that a lost host had begun have failed with it; of those that it had not begun, the parcel goes to
@@ -16,6 +16,8 @@
 #define PATIENCE_NS 100000U     /* a job that has something left after it is worth a way to a host */
 #define CHUNK_NS 1000000.0      /* how long a host is to be at a chunk */
 #define BYTES_MOST ((size_t)16 << 20) /* arguments and results of a chunk, unless a single block is more */
+#define TURN_NS 20000000U       /* how long a job is worked on before others get their turn, at least, */
+#define TURN_OF_DRAIN 4U        /* and so many times as long as hosts took to end what they had of the last one */
 #define CLAIMS_MOST 64          /* chunks before others get their turn */
 
 /* ---- parcels */
@@ -161,27 +163,6 @@ void pp_chunk_host_lost(struct pp_carrier *c, struct pp_far_host *host, struct p
 
 /* ---- a host and a job */
 
-static struct pp_far_job *find_job(struct pp_far_host *host, uint64_t ticket) {
-    for (int i = 0; i < PP_JOBS_KNOWN; i++)
-        if (host->jobs[i].ticket == ticket) return &host->jobs[i];
-    return NULL;
-}
-
-static uint32_t number_of(const struct pp_far_host *host, const struct pp_far_job *known) {
-    return (uint32_t)(known - host->jobs) + 1;
-}
-
-/* What the host has been told of a job that is over, and of which all is answered, can be forgotten. */
-static void forget_jobs(struct pp_far_host *host) {
-    for (int i = 0; i < PP_JOBS_KNOWN; i++) {
-        struct pp_far_job *known = &host->jobs[i];
-        if (known->ticket == 0 || !known->over || known->out > 0) continue;
-        pp_host_send(host, PP_SAY_END_JOB, number_of(host, known), NULL, 0);
-        if (known->has_context) pp_host_send(host, PP_SAY_FORGET_CONTEXT, number_of(host, known), NULL, 0);
-        *known = (struct pp_far_job){0};
-    }
-}
-
 static const void *function_of(const struct pp_job_plan *plan) {
     pp_function *function = plan->block_fn ? (pp_function *)plan->block_fn : (pp_function *)plan->fn;
     return pp_address_of(function);
@@ -190,15 +171,15 @@ static const void *function_of(const struct pp_job_plan *plan) {
 /* Tells the host of the job. Returns NULL if it cannot have it now. */
 static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *host) {
     const struct pp_job_plan *plan = c->job.plan;
-    struct pp_far_job *known = find_job(host, c->job.ticket);
+    struct pp_far_job *known = pp_known_job(host, c->job.ticket);
     if (known) return known;
-    known = find_job(host, 0);
+    known = pp_known_job_place(c, host);
     const void *function = function_of(plan);
     if (!known || !pp_host_needs_function(c, host, c->job.function, function)) return NULL;
-    *known = (struct pp_far_job){.ticket = c->job.ticket, .has_context = plan->context != NULL};
+    *known = (struct pp_far_job){.ticket = c->job.ticket, .entry = c->job.entry, .has_context = plan->context != NULL};
     struct iovec context = {(void *)(uintptr_t)plan->context, plan->context_size};
-    if (plan->context && !pp_host_send(host, PP_SAY_CONTEXT, number_of(host, known), &context, 1)) return NULL;
-    struct pp_job_message m = {.function = c->job.function, .context = plan->context ? number_of(host, known) : 0,
+    if (plan->context && !pp_host_send(host, PP_SAY_CONTEXT, pp_known_number(host, known), &context, 1)) return NULL;
+    struct pp_job_message m = {.function = c->job.function, .context = plan->context ? pp_known_number(host, known) : 0,
                                .timeout = (uint32_t)plan->timeout, .cpu_timeout = (uint32_t)plan->cpu_timeout,
                                .seed = plan->seed, .in_size = plan->in ? plan->in_size : 0, .out_size = plan->out_size,
                                .wants_out = plan->out != NULL, .has_sizes = plan->sizes != NULL,
@@ -207,7 +188,7 @@ static struct pp_far_job *tell_job(struct pp_carrier *c, struct pp_far_host *hos
     unsigned char fixed[PP_FIXED_MOST];
     struct iovec part = {fixed, pp_put_job(fixed, &m)};
     host->items = (struct pp_far_pace){.since = pp_now()};
-    return pp_host_send(host, PP_SAY_JOB, number_of(host, known), &part, 1) ? known : NULL;
+    return pp_host_send(host, PP_SAY_JOB, pp_known_number(host, known), &part, 1) ? known : NULL;
 }
 
 /* What the chunk message of a parcel has besides its fixed part. */
@@ -248,7 +229,7 @@ static bool send_parcel(struct pp_carrier *c, struct pp_far_host *host, struct p
     bool packed = known && pack_parcel(c, parcel, &m, &contents);
     struct pp_errand *errand = packed ? pp_errand_new(host, parcel->count) : NULL;
     if (!errand) return false;
-    m.job = number_of(host, known);
+    m.job = pp_known_number(host, known);
     errand->parcel = parcel;
     errand->job = (uint8_t)(known - host->jobs);
     known->out++;
@@ -275,7 +256,8 @@ static uint64_t items_for(const struct pp_carrier *c, const struct pp_far_host *
     return items ? items : 1;
 }
 
-static bool claim_parcels(struct pp_carrier *c) {
+/* claims: false: what lost hosts have left, and no more. */
+static bool claim_parcels(struct pp_carrier *c, bool claims) {
     const struct pp_job_plan *plan = c->job.plan;
     struct pp_far_host *host;
     bool moved = false;
@@ -283,6 +265,8 @@ static bool claim_parcels(struct pp_carrier *c) {
         struct pp_parcel *parcel = c->job.waiting;
         if (parcel) {
             c->job.waiting = parcel->next;
+        } else if (!claims) {
+            break;
         } else {
             uint64_t items = items_for(c, host);
             struct pp_pace pace = {.items = items};
@@ -312,10 +296,6 @@ static bool can_travel(struct pp_carrier *c, const struct pp_job_plan *plan) {
 
 static void leave(struct pp_carrier *c, enum pp_leaving found) {
     if (found != PP_NOT_ENTERED) pp_end_visit(&c->claimer, c->job.visit); /* it does not matter if it was killed */
-    for (uint32_t h = 0; h < c->count; h++) {
-        struct pp_far_job *known = find_job(&c->hosts[h], c->job.ticket);
-        if (known) known->over = true;
-    }
     pp_item_none(pp_record_word(c->claimer.record), c->claimer.number, c->claimer.life);
     c->must_ring |= pp_leave_job(&c->claimer, c->job.ticket, c->job.entry, found);
     c->job.plan = NULL;
@@ -327,7 +307,7 @@ static void fix_bound(struct pp_carrier *c) {
     atomic_store_explicit(&c->claimer.record->bound, PP_BOUND_FIXED, memory_order_release);
 }
 
-static void enter(struct pp_carrier *c, uint32_t entry, uint64_t ticket) {
+static void enter(struct pp_carrier *c, uint32_t entry, uint64_t ticket, uint64_t now) {
     fix_bound(c);
     c->job.entry = entry;
     c->job.ticket = ticket;
@@ -340,23 +320,40 @@ static void enter(struct pp_carrier *c, uint32_t entry, uint64_t ticket) {
         return;
     }
     c->job.visit = pp_begin_visit(&c->claimer);
+    c->job.turn_ends_at = now + (c->job.turn > TURN_NS ? c->job.turn : TURN_NS);
+    c->job.ended_at = 0;
 }
 
 /* Enters the next job in which something is left although it has been there for a while. *look_at: when the next may
  * be worth it. */
 static void find_job_to_enter(struct pp_carrier *c, uint64_t now, uint64_t *look_at) {
     uint32_t end = atomic_load_explicit(&c->shared->control->job_table_end, memory_order_acquire);
-    for (uint32_t i = 0; i < end && i < PP_JOB_TABLE && !c->job.plan; i++) {
-        uint64_t ticket = atomic_load_explicit(&c->shared->job_table[i], memory_order_acquire);
+    if (end > PP_JOB_TABLE) end = PP_JOB_TABLE;
+    for (uint32_t n = 1, last = c->job.entry; n <= end && !c->job.plan; n++) {
+        uint32_t i = (last + n) % end;
+        uint64_t ticket = pp_job_in(c, i);
         if (ticket == 0 || ticket == c->job.used_up[i]) continue;
         if (c->job.seen[i] != ticket) {
             c->job.seen[i] = ticket;
             c->job.seen_at[i] = now;
         }
         uint64_t at = c->job.seen_at[i] + PATIENCE_NS;
-        if (now >= at) enter(c, i, ticket);
+        if (now >= at) enter(c, i, ticket, now);
         else if (at < *look_at) *look_at = at;
     }
+}
+
+/* Whether no more of the job is to be claimed for now, since another waits for the hosts, too. */
+static bool turn_is_over(struct pp_carrier *c, uint64_t now) {
+    if (c->job.ended_at) return true;
+    if (now < c->job.turn_ends_at) return false;
+    uint32_t end = atomic_load_explicit(&c->shared->control->job_table_end, memory_order_acquire);
+    for (uint32_t i = 0; i < end && i < PP_JOB_TABLE && !c->job.ended_at; i++) {
+        uint64_t ticket = pp_job_in(c, i);
+        if (ticket != 0 && i != c->job.entry && ticket != c->job.used_up[i]) c->job.ended_at = now;
+    }
+    if (!c->job.ended_at) c->job.turn_ends_at = now + TURN_NS;
+    return c->job.ended_at != 0;
 }
 
 /* What a lost host has not begun, and no other host is there for. */
@@ -371,16 +368,17 @@ static void leave_waiting(struct pp_carrier *c) {
 
 bool pp_jobs_take(struct pp_carrier *c, uint64_t now, uint64_t *look_at) {
     for (uint32_t h = 0; h < c->count; h++)
-        if (pp_host_is_up(&c->hosts[h])) forget_jobs(&c->hosts[h]);
+        if (pp_host_is_up(&c->hosts[h])) pp_known_jobs_forget(c, &c->hosts[h]);
     bool has_job = c->job.plan != NULL;
     if (!has_job && c->up > 0 && pp_host_for(c, true)) find_job_to_enter(c, now, look_at);
     if (!c->job.plan) return false;
-    bool moved = !has_job;
-    if (!pp_job_must_stop(c->job.plan)) moved |= claim_parcels(c);
+    bool moved = !has_job, is_over = turn_is_over(c, now);
+    if (!pp_job_must_stop(c->job.plan)) moved |= claim_parcels(c, !is_over);
     if (c->up == 0) leave_waiting(c);
     if (c->job.out > 0 || c->job.waiting) return moved;
     bool used_up = pp_plan_is_used_up(c->job.plan);
-    if (!used_up && c->up > 0 && !pp_job_must_stop(c->job.plan)) return moved;
+    if (!used_up && !is_over && c->up > 0 && !pp_job_must_stop(c->job.plan)) return moved;
+    if (is_over) c->job.turn = (now - c->job.ended_at) * TURN_OF_DRAIN;
     if (used_up) c->job.used_up[c->job.entry] = c->job.ticket;
     leave(c, used_up ? PP_NOTHING_LEFT : PP_SOMETHING_LEFT);
     return true;

@@ -54,8 +54,9 @@ struct pp_errand {
 /* What a host has been told of a job. */
 struct pp_far_job {
     uint64_t ticket; /* 0: not in use */
+    uint32_t entry;  /* of the job table */
     uint32_t out;    /* chunks of it that are not answered */
-    bool has_context, over;
+    bool has_context;
 };
 
 /* The same of a reduction. */
@@ -121,6 +122,8 @@ struct pp_carried_job {
     uint32_t function;
     uint32_t out;                /* parcels that hosts have */
     struct pp_parcel *waiting;   /* that a lost host had not begun */
+    uint64_t turn, turn_ends_at; /* ns; how long it is worked on before others get their turn */
+    uint64_t ended_at;           /* ns; when its turn ended; 0: it has not */
     uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing is left, or that cannot travel */
     uint64_t seen[PP_JOB_TABLE], seen_at[PP_JOB_TABLE]; /* ticket in each entry, and since when (ns) */
 };
@@ -161,6 +164,17 @@ static inline bool pp_carrier_reaches(const struct pp_carrier *c, const void *at
 }
 /* The number of the function, by which hosts know it; 0: it cannot travel. */
 uint32_t pp_carrier_function(struct pp_carrier *c, const void *function);
+/* The ticket of the job that has this entry of the job table; 0: none. */
+static inline uint64_t pp_job_in(const struct pp_carrier *c, uint32_t entry) {
+    return atomic_load_explicit(&c->shared->job_table[entry], memory_order_acquire);
+}
+/* What the host has been told of the job; ticket 0: a free place. NULL: nothing, or there is none. */
+struct pp_far_job *pp_known_job(struct pp_far_host *host, uint64_t ticket);
+uint32_t pp_known_number(const struct pp_far_host *host, const struct pp_far_job *known);
+/* The host forgets jobs that are over, and of which all is answered. */
+void pp_known_jobs_forget(struct pp_carrier *c, struct pp_far_host *host);
+/* A place for one more job: one that is free, or that of a job which is not worked on just now. NULL: none. */
+struct pp_far_job *pp_known_job_place(const struct pp_carrier *c, struct pp_far_host *host);
 
 /* ---- carrier_hosts.c */
 
