@@ -734,7 +734,7 @@ struct pool_reduction {
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
-    int timeout, cpu_timeout; unsigned retries; /* of a task, which is a chunk or a call of combine: see pool_job */
+    int timeout, cpu_timeout; unsigned retries; /* of a chunk, or of a call of combine (15 share it): see pool_job */
     struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first item on its right;
                                      error 0: it did not fail; NULL: not wanted */
     uint64_t seed;        /* see task_seed() */
@@ -745,9 +745,9 @@ struct pool_reduction {
     size_t *failed;       /* how many items were left out; all, and no identity: the lowest one's error; may be NULL */
 };
 
-/* Reduces items to one result and waits for it. Neither items nor parts are ever all in memory: there is one part for
- * each time that the number of chunks can be halved, and those of at most 8 tasks a worker and 16, or of more tasks if
- * 1 MiB is enough for them. Items in the arena are used in place. After a failure nothing more is started.
+/* Reduces items to one result and waits for it. Neither items nor parts are ever all in memory: there are up to 4 parts
+ * for each time that the number of chunks can be halved, and those of at most 8 tasks a worker and 16, or of more tasks
+ * if 1 MiB is enough for them. Items in the arena are used in place. After a failure nothing more is started.
  * pool: NULL: one for this call alone, as in pool_map(). options: what it points to stays the caller's.
  * Returns: 0; the failure that comes first in the order of the tree, the same in each run; the code of next; or
  *   POOL_EINVAL, POOL_ENOMEM, POOL_ECLOSED, POOL_EFOREIGN, why the pool is broken, or with a NULL pool as pool_create()

@@ -781,10 +781,15 @@ TEST_CASE(leaves_and_joins_of_a_reduction_are_run) {
     pp_put_number(parts, 0, 8);
     pp_put_number(parts, 1, 8);
     memcpy(parts + 16, (long[]){10, 4}, 16);
-    id = send_task((struct pp_task_message){.shape = PP_SHAPE_JOIN, .job = 3, .index = 22, .input_count = 2,
-                                            .out_size = 8}, parts, sizeof parts);
+    id = send_task((struct pp_task_message){.shape = PP_SHAPE_JOIN, .job = 3, .index = 20, .count = 2,
+                                            .input_count = 2, .out_size = 8}, parts, sizeof parts);
     give_leave();
     assert_done(id, &(long){34}, sizeof(long));
+    long three[6] = {8, 8, 8, 1, 2, 3};
+    id = send_task((struct pp_task_message){.shape = PP_SHAPE_JOIN, .job = 3, .index = 20, .count = 2,
+                                            .input_count = 3, .out_size = 8}, three, sizeof three);
+    give_leave();
+    assert_done(id, &(long){(1 * 3 + 2) * 3 + 3}, sizeof(long));
     items[2] = -1;
     id = send_task((struct pp_task_message){.shape = PP_SHAPE_LEAF, .job = 3, .index = 20, .count = 4,
                                             .in_size = sizeof items}, items, sizeof items);

@@ -73,6 +73,46 @@ TEST_CASE(the_tree_is_that_of_a_binary_counter) {
     pool_destroy(pool);
 }
 
+/* What depends on the shape of the tree, in few bytes or in many. */
+struct shape {
+    uint64_t hash;
+    char rest[1000];
+};
+
+static int leaf_shape(const void *in, void *out) {
+    (void)in;
+    ((struct shape *)out)->hash = task_index() + 1;
+    return 0;
+}
+
+static int join_shapes(void *result, const void *right) {
+    struct shape *left = result;
+    left->hash = left->hash * 1000003 + ((const struct shape *)right)->hash * 8191 + 1;
+    return 0;
+}
+
+static uint64_t shape_of(uint64_t first, uint64_t count) {
+    if (count == 1) return first + 1;
+    uint64_t left = 1;
+    while (2 * left < count) left *= 2;
+    struct shape whole = {.hash = shape_of(first, left)}, right = {.hash = shape_of(first + left, count - left)};
+    join_shapes(&whole, &right);
+    return whole.hash;
+}
+
+TEST_CASE(the_tree_is_the_same_where_a_task_combines_many_parts) {
+    static const size_t counts[] = {15, 16, 17, 31, 32, 33, 47, 100, 255, 256, 257, 272, 273, 511, 1000, 4095, 4113};
+    struct pool *pool = pool_of(2);
+    for (size_t i = 0; i < COUNT(counts) * 4; i++) {
+        struct shape got;
+        struct pool_reduction tree = {.fn = leaf_shape, .combine = join_shapes, .count = counts[i / 4], .chunk = 1,
+                                      .skip_failed = i & 2, .out = &got, .out_size = i & 1 ? sizeof got : 8};
+        assert_ok(pool_reduce(pool, &tree));
+        assert_true(got.hash == shape_of(0, counts[i / 4]));
+    }
+    pool_destroy(pool);
+}
+
 /* ---- Floating point: the last bit depends on the order of additions */
 
 static int root_of(const void *in, void *out) {
@@ -195,9 +235,40 @@ static int fail_at_bad(const void *in, void *out) {
     return 0;
 }
 
+static int one(const void *in, void *out) {
+    (void)in;
+    *(double *)out = 1;
+    return 0;
+}
+
 static int refuse_17(void *result, const void *right) {
     if (task_index() == 17) return task_fail(6, "cannot combine");
     return add(result, right);
+}
+
+static int die_at_40(void *result, const void *right) {
+    if (task_index() == 40) raise(SIGKILL);
+    return add(result, right);
+}
+
+static int hang_at_40(void *result, const void *right) {
+    if (task_index() == 40) forever_task(NULL, NULL);
+    return add(result, right);
+}
+
+TEST_CASE(a_call_of_combine_that_dies_or_hangs_is_told_by_the_first_item_on_its_right) {
+    struct pool *pool = pool_of(2);
+    struct pool_failure failure;
+    double sum;
+    struct pool_reduction tree = {.fn = one, .combine = die_at_40, .count = 300, .chunk = 1, POOL_OUT(&sum),
+                                  .failure = &failure};
+    assert_code(pool_reduce(pool, &tree), POOL_EDIED);
+    assert_int_equal(failure.index, 40);
+    tree.combine = hang_at_40;
+    tree.timeout = 20;
+    assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
+    assert_int_equal(failure.index, 40);
+    pool_destroy(pool);
 }
 
 TEST_CASE(a_reduction_reports_the_first_failure_in_every_run) {
@@ -276,9 +347,9 @@ TEST_CASE(the_default_chunk_makes_fewer_tasks_where_parts_are_large) {
     enum { MIB = 1024 * 1024 };
     static const struct {
         size_t count, out_size;
-        uint64_t leaves;
-    } cases[] = {{1024, 8, 1024}, {1025, 8, 513}, {1024, 2 * MIB, 128}, {1000, 2 * MIB, 125}, {1024, 5 * MIB, 64},
-                 {3, 5 * MIB, 3}};
+        uint64_t leaves, joins; /* of two parts each where these are large, else of up to 16 */
+    } cases[] = {{1024, 8, 1024, 64 + 4 + 1}, {1025, 8, 513, 32 + 2 + 1}, {1024, 2 * MIB, 128, 127},
+                 {1000, 2 * MIB, 125, 124}, {1024, 5 * MIB, 64, 63}, {3, 5 * MIB, 3, 2}};
     void *out = malloc(5 * MIB);
     assert_non_null(out);
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -288,7 +359,7 @@ TEST_CASE(the_default_chunk_makes_fewer_tasks_where_parts_are_large) {
         struct pool_stats stats = {.room = 0};
         assert_ok(pool_reduce(pool, &tree));
         assert_ok(pool_stats(pool, &stats));
-        assert_int_equal(stats.done, 2 * cases[i].leaves - 1);
+        assert_int_equal(stats.done, cases[i].leaves + cases[i].joins);
         pool_destroy(pool);
     }
     free(out);
@@ -416,9 +487,11 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_reduction_keeps_the_order_of_its_items),
         TEST(the_tree_is_that_of_a_binary_counter),
+        TEST(the_tree_is_the_same_where_a_task_combines_many_parts),
         TEST(a_sum_is_the_same_to_the_last_bit_in_every_run),
         TEST(items_may_be_parts_themselves),
         TEST(a_reduction_keeps_few_parts_in_memory),
+        TEST(a_call_of_combine_that_dies_or_hangs_is_told_by_the_first_item_on_its_right),
         TEST(a_reduction_reports_the_first_failure_in_every_run),
         TEST(an_input_that_fails_ends_the_reduction_with_its_code),
         TEST(the_default_chunk_makes_fewer_tasks_where_parts_are_large),

@@ -121,7 +121,7 @@ static void end_job(struct pp_node_self *node, uint64_t number) {
 
 /* ---- answers */
 
-/* The item that a leaf was at when it failed. Workers can write there, and one that did not start has not. */
+/* The item that a leaf or join was at when it failed. Workers can write there, and one that did not start has not. */
 static uint64_t place_of(const struct pp_node_work *work) {
     uint64_t at = work->spot ? atomic_load_explicit(&work->spot->at, memory_order_relaxed) : work->first;
     return work->spot && (at < work->first || at - work->first >= work->count) ? work->first : at;
@@ -209,12 +209,6 @@ static int make_leaf(struct pp_node_self *node, const struct pp_task_message *m,
     const struct pp_recipe *recipe = work->job->recipe;
     if (m->count == 0 || m->in_size / m->count != recipe->in_size || m->in_size % m->count != 0)
         pp_node_refuse(node, "a part of a reduction of another size");
-    work->count = m->count;
-    pp_lock(node->pool);
-    work->spot = pp_heap_alloc(&node->pool->memory.work, sizeof *work->spot + recipe->out_size, false);
-    pp_unlock(node->pool);
-    if (!work->spot) return POOL_ENOMEM;
-    atomic_store_explicit(&work->spot->at, m->index, memory_order_relaxed);
     struct pp_leaf leaf = {.recipe = recipe, .spot = work->spot, .first = m->index, .count = m->count};
     return make_future(node, m, &(struct gift){.fn = pp_leaf_task, .head = &leaf, .head_size = sizeof leaf},
                        &work->future);
@@ -222,12 +216,25 @@ static int make_leaf(struct pp_node_self *node, const struct pp_task_message *m,
 
 static int make_join(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
     const struct pp_recipe *recipe = work->job->recipe;
-    bool fits = m->input_count == 2 && m->in_size == 0;
-    for (uint32_t i = 0; fits && i < 2; i++) fits = pp_get_number(m->input_sizes, i) == recipe->out_size;
+    bool fits = m->input_count >= 2 && m->input_count <= PP_JOIN_MOST && m->in_size == 0;
+    if (fits && m->input_count > 2) fits = recipe->out_size <= PP_JOIN_SMALL;
+    for (uint32_t i = 0; fits && i < m->input_count; i++)
+        fits = pp_get_number(m->input_sizes, i) == recipe->out_size;
     if (!fits) pp_node_refuse(node, "parts of a reduction of another size");
-    struct pp_join join = {.recipe = recipe, .right = m->index};
-    return make_future(node, m, &(struct gift){.fn = pp_join_task, .head = &join, .head_size = sizeof join},
-                       &work->future);
+    struct pp_join join = {.recipe = recipe, .spot = work->spot};
+    for (uint32_t i = 0; i < m->input_count; i++) join.first[i] = m->index + i * m->count;
+    struct gift gift = {.fn = pp_join_task, .head = &join, .head_size = pp_join_size(m->input_count)};
+    return make_future(node, m, &gift, &work->future);
+}
+
+static bool make_spot(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
+    size_t part = m->shape == PP_SHAPE_LEAF ? work->job->recipe->out_size : 0;
+    work->count = m->shape == PP_SHAPE_LEAF ? m->count : m->count * m->input_count;
+    pp_lock(node->pool);
+    work->spot = pp_heap_alloc(&node->pool->memory.work, sizeof *work->spot + part, false);
+    pp_unlock(node->pool);
+    if (work->spot) atomic_store_explicit(&work->spot->at, m->index, memory_order_relaxed);
+    return work->spot != NULL;
 }
 
 /* A leaf or join. */
@@ -239,6 +246,7 @@ static int make_part(struct pp_node_self *node, struct pp_task_message *m, struc
     work->why = work->job->why;
     m->out_size = work->job->recipe->out_size;
     if (work->why) return POOL_EINVAL;
+    if (!make_spot(node, m, work)) return POOL_ENOMEM;
     return m->shape == PP_SHAPE_LEAF ? make_leaf(node, m, work) : make_join(node, m, work);
 }
 

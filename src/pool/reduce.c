@@ -1,18 +1,23 @@
 /* pool_reduce(): map and combine in a tree whose shape depends on the number of items and the chunk alone.
  *
  *     leaves   chunk items each: in one task, the parts of its items are combined from left to right
- *     inside   like adding one to a binary counter: two neighbours that stand for equally many leaves are combined as
- *              soon as both are there, in a task that comes after theirs; at the end the rest, from right to left
+ *     inside   like adding one to a binary counter: two neighbours that stand for equally many leaves are combined; at
+ *              the end the rest, from right to left
  *
  * The tree consists of tasks and dependencies (graph.h): parts stay in shared memory, workers combine them, and the
  * caller only submits. The caller keeps two kinds of futures: at most `window` that it has not seen done, in a ring,
- * the oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, one
- * for each digit of the counter. So the number of parts at a time does not depend on the length of the input.
+ * the oldest of which is awaited before the next is submitted; and on a stack those that are still to be combined, a
+ * few for each digit of the counter. So the number of parts at a time does not depend on the length of the input.
  *
- * With skip_failed a leaf gets onto the stack only when it is done and has a part: no task comes after one that may
- * fail. An item whose fn returns a failure is left out by the worker. One that kills its worker, or runs for too long,
- * is marked in the leaf's argument, which the caller has kept, and the leaf is run again: so it is always the fold of
- * those of its items that do not fail, however they did.
+ * Large parts are combined as soon as both are there, in a task that comes after theirs. Where parts are small, a task
+ * of its own for each two would cost more than to combine them. So a task does that for sixteen neighbours, four levels
+ * of the same tree, and leaves get onto the stack only when they are done: no task waits for them, so the caller is not
+ * woken for each (bench_limits, "blocks-sum").
+ *
+ * With skip_failed leaves likewise get onto the stack when they are done, if they have a part: no task comes after one
+ * that may fail. An item whose fn returns a failure is left out by the worker. One that kills its worker, or runs for
+ * too long, is marked in the leaf's argument, which the caller has kept, and the leaf is run again: so it is always the
+ * fold of those of its items that do not fail, however they did.
  *
  * Invariant: outcomes are looked at in the order of submission, so every run tells the same failure. */
 #include <string.h>
@@ -70,7 +75,7 @@ static bool fill_recipe(struct pp_reduction *d, bool in_is_inherited) {
 
 static bool make_nodes(struct pp_reduction *d) {
     d->argument = pp_zalloc(1, pp_leaf_size(&d->told, d->chunk));
-    d->node_count = (d->options->skip_failed ? 2 : 1) * d->window + PP_TREE_DIGITS;
+    d->node_count = (d->settles ? 2 : 1) * d->window + PP_TREE_MOST;
     d->nodes = pp_zalloc(d->node_count, sizeof *d->nodes);
     d->ring = pp_zalloc(d->window, sizeof *d->ring);
     if (!d->argument || !d->nodes || !d->ring) return false;
@@ -91,6 +96,8 @@ static int begin_reduction(struct pp_reduction *d, bool in_is_inherited) {
     bool lies_there = in_is_inherited || pp_is_in_arena(d->pool, options->in, options->count * options->in_size);
     d->copies_items = options->next ? options->in_size > 0 : options->in && !lies_there;
     d->window = choose_window(d);
+    d->most = options->out_size <= PP_JOIN_SMALL ? PP_JOIN_MOST : 2;
+    d->settles = options->skip_failed || d->most > 2;
     d->spot_size = (sizeof(struct pp_spot) + (d->chunk > 1 ? options->out_size : 0) + PP_LINE - 1) / PP_LINE * PP_LINE;
     if (d->spot_size > SIZE_MAX / d->window) return POOL_ENOMEM;
     if (!fill_recipe(d, in_is_inherited) || !make_nodes(d)) return POOL_ENOMEM;

@@ -1,5 +1,6 @@
 #include "pool/tree.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/text.h"
 
 #define MOST_LOSSES 3U
+#define LOOK_MS 1
 
 /* ---- failures */
 
@@ -23,10 +25,10 @@ void pp_tree_fail(struct pp_reduction *d, int error, uint64_t index, const struc
 static void fail_in(struct pp_reduction *d, const struct pp_node *node, int error) {
     struct pool_failure failure;
     if (d->error || future_failure(node->future, &failure)) return;
-    uint64_t at = node->right;
-    if (node->spot && !d->pool->destroyed) at = atomic_load_explicit(&node->spot->at, memory_order_relaxed);
-    /* Workers can write there, and a leaf that did not start has not written it. */
-    if (node->spot && (at < node->first || at - node->first >= node->count)) at = node->first;
+    uint64_t at = node->first;
+    if (!d->pool->destroyed) at = atomic_load_explicit(&node->spot->at, memory_order_relaxed);
+    /* Workers can write there, and a task that did not start has not written it. */
+    if (at < node->first || at - node->first >= node->count) at = node->first;
     pp_tree_fail(d, error, at, &failure);
 }
 
@@ -41,17 +43,27 @@ void pp_tree_drop(struct pp_reduction *d, struct pp_node *node) {
     future_free(future);
 }
 
+static int times(int limit, size_t calls) {
+    return limit > INT_MAX / (int)calls ? INT_MAX : limit * (int)calls;
+}
+
+/* A task that combines several parts has the time of all these calls. */
 static int submit(struct pp_reduction *d, struct pool_task *task, struct future **future) {
+    size_t calls = task->after_count > 1 ? task->after_count - 1 : 1;
     task->out_size = d->options->out_size;
-    task->timeout = d->options->timeout;
-    task->cpu_timeout = d->options->cpu_timeout;
+    task->timeout = times(d->options->timeout, calls);
+    task->cpu_timeout = times(d->options->cpu_timeout, calls);
     task->retries = d->options->retries;
     return pool_submit(d->pool, task, future);
 }
 
+/* Until the worker has begun, nothing tells at which item it is. */
+static void clear_spot(const struct pp_reduction *d, struct pp_spot *spot) {
+    if (!d->pool->destroyed) atomic_store_explicit(&spot->at, UINT64_MAX, memory_order_relaxed);
+}
+
 static struct pool_task task_of(const struct pp_reduction *d, const struct pp_leaf *leaf) {
-    /* Until the worker has begun, nothing tells at which item it is. */
-    if (!d->pool->destroyed) atomic_store_explicit(&leaf->spot->at, UINT64_MAX, memory_order_relaxed);
+    clear_spot(d, leaf->spot);
     size_t size = pp_leaf_size(&d->told, (size_t)leaf->count);
     return (struct pool_task){.fn = pp_leaf_task, .in = leaf, .in_size = size};
 }
@@ -96,6 +108,15 @@ static void mark_item(struct pp_reduction *d, struct pp_node *node) {
     leave_out(d, node, 1, &failure);
 }
 
+/* The leaf is done: it is to get onto the stack, if it has a part. */
+static void keep_leaf(struct pp_reduction *d, struct pp_node *node, bool has_part) {
+    node->wanted = !d->error && has_part;
+    if (!node->wanted) return;
+    node->next = NULL;
+    *d->settled_end = node;
+    d->settled_end = &node->next;
+}
+
 /* Takes in how the leaf has ended, with that error. Returns false if it runs again. */
 static bool settle(struct pp_reduction *d, struct pp_node *node, int error) {
     bool died = error == POOL_EDIED || error == POOL_EDEADLINE;
@@ -112,24 +133,33 @@ static bool settle(struct pp_reduction *d, struct pp_node *node, int error) {
     if (!error && !d->pool->destroyed) count_failed(d, node);
     pp_release(node->leaf);
     node->leaf = NULL;
-    node->wanted = !d->error && node->left > 0;
-    if (!node->wanted) return true;
-    node->next = NULL;
-    *d->settled_end = node;
-    d->settled_end = &node->next;
+    keep_leaf(d, node, node->left > 0);
     return true;
 }
 
 /* ---- the ring and the stack */
 
+/* Tasks that no other waits for can be looked at later, many at a time: first waits for one in the middle of the ring.
+ * Not for long: if tasks are slow, a failure is to be seen soon. */
+static void await_many(struct pp_reduction *d) {
+    if (d->seen > 0) {
+        d->seen--;
+    } else if (d->settles && d->length > 1) {
+        d->seen = d->length / 2;
+        future_wait(d->ring[(d->head + d->seen) % d->window]->future, LOOK_MS);
+    }
+}
+
 /* Waits for the oldest task in the ring. */
 static void await_one(struct pp_reduction *d) {
     struct pp_node *node = d->ring[d->head];
-    bool settles = node->leaf != NULL;
+    bool skips = node->leaf != NULL;
     int error;
+    await_many(d);
     do error = future_get(node->future, NULL, -1);
-    while (settles && !settle(d, node, error));
-    if (error && !settles) fail_in(d, node, error);
+    while (skips && !settle(d, node, error));
+    if (error && !skips) fail_in(d, node, error);
+    if (!skips && d->settles && node->digit == 0) keep_leaf(d, node, true);
     d->head = (d->head + 1) % d->window;
     d->length--;
     node->awaited = false;
@@ -158,26 +188,58 @@ static bool add_task(struct pp_reduction *d, struct pool_task *task, const struc
     node->future = future;
     node->awaited = node->wanted = true;
     d->ring[(d->head + d->length++) % d->window] = node;
-    if (!node->leaf) d->stack[d->depth++] = node;
+    if (node->digit > 0 || !d->settles) d->stack[d->depth++] = node;
     return true;
 }
 
-/* Combines the two nodes on top of the stack. */
-static void join_top(struct pp_reduction *d) {
+/* The spot at the place in the ring that the next task gets. */
+static struct pp_spot *next_spot(const struct pp_reduction *d) {
+    return (void *)(d->spots + (d->head + d->length) % d->window * d->spot_size);
+}
+
+/* Combines the nodes on top of the stack, which have one digit; the last may have a lower one. */
+static void join_top(struct pp_reduction *d, unsigned count) {
     if (!has_room(d)) return;
-    struct pp_node *right = d->stack[--d->depth], *left = d->stack[--d->depth];
-    struct future *both[] = {left->future, right->future};
-    struct pp_join join = {.recipe = d->recipe, .right = right->first};
-    struct pp_node like = {.first = left->first, .right = right->first, .digit = left->digit + 1};
-    struct pool_task task = {.fn = pp_join_task, .in = &join, .in_size = sizeof join, .after = both, .after_count = 2};
+    struct pp_node *parts[PP_JOIN_MOST];
+    struct future *futures[PP_JOIN_MOST];
+    struct pp_join join = {.recipe = d->recipe, .spot = next_spot(d)};
+    d->depth -= count;
+    for (unsigned i = 0; i < count; i++) {
+        parts[i] = d->stack[d->depth + i];
+        futures[i] = parts[i]->future;
+        join.first[i] = parts[i]->first;
+    }
+    const struct pp_node *last = parts[count - 1];
+    struct pp_node like = {.first = parts[0]->first, .count = last->first + last->count - parts[0]->first,
+                           .digit = parts[0]->digit + 1, .spot = join.spot};
+    struct pool_task task = {.fn = pp_join_task, .in = &join, .in_size = pp_join_size(count),
+                             .after = futures, .after_count = count};
+    clear_spot(d, join.spot);
     add_task(d, &task, &like);
-    left->wanted = right->wanted = false;
-    pp_tree_drop(d, left);
-    pp_tree_drop(d, right);
+    for (unsigned i = 0; i < count; i++) {
+        parts[i]->wanted = false;
+        pp_tree_drop(d, parts[i]);
+    }
+}
+
+/* How many nodes on top of the stack have the digit of that at `depth`, which is one of them. */
+static unsigned equals_on_top(const struct pp_reduction *d, unsigned depth) {
+    unsigned count = d->depth - depth;
+    while (depth > 0 && d->stack[depth - 1]->digit == d->stack[depth]->digit) depth--, count++;
+    return count;
 }
 
 static void join_equals(struct pp_reduction *d) {
-    while (!d->error && d->depth >= 2 && d->stack[d->depth - 1]->digit == d->stack[d->depth - 2]->digit) join_top(d);
+    while (!d->error && d->depth >= d->most && d->stack[d->depth - d->most]->digit == d->stack[d->depth - 1]->digit)
+        join_top(d, d->most);
+}
+
+/* The input has ended. Combines all that is left, from right to left. */
+static void join_rest(struct pp_reduction *d) {
+    while (!d->error && d->depth > 1) {
+        unsigned count = equals_on_top(d, d->depth - 1);
+        join_top(d, count > 1 ? count : equals_on_top(d, d->depth - 2));
+    }
 }
 
 static void take_settled(struct pp_reduction *d) {
@@ -211,9 +273,8 @@ static size_t take_items(struct pp_reduction *d, char *items, int *end) {
 
 static void add_leaf(struct pp_reduction *d, size_t count) {
     if (!has_room(d)) return;
-    size_t place = (d->head + d->length) % d->window;
-    struct pp_spot *spot = (void *)(d->spots + place * d->spot_size);
-    struct pp_node like = {.first = d->taken, .right = d->taken, .count = count, .left = count, .spot = spot};
+    struct pp_spot *spot = next_spot(d);
+    struct pp_node like = {.first = d->taken, .count = count, .left = count, .spot = spot};
     struct pp_leaf *argument = d->argument;
     *argument = (struct pp_leaf){.recipe = d->recipe, .spot = spot, .first = d->taken, .count = count};
     struct pool_task task = task_of(d, argument);
@@ -254,11 +315,11 @@ void pp_tree_grow(struct pp_reduction *d) {
         if (count > 0 && (end == 0 || end == POOL_END)) add_leaf(d, count);
         else d->taken += count; /* the input failed: they are not needed any more */
     }
-    while (d->options->skip_failed && !d->error && d->length > 0) {
+    while (d->settles && !d->error && d->length > 0) {
         await_one(d);
         take_settled(d);
     }
-    while (!d->error && end == POOL_END && d->depth > 1) join_top(d);
+    if (end == POOL_END) join_rest(d);
     await_all(d);
     if (end != POOL_END) fail_input(d, end); /* unless an earlier item has failed */
     if (d->depth > 0 || d->options->identity) return;

@@ -9,15 +9,14 @@
 #include "pool/pool.h"
 #include "worker/fold.h"
 
-#define PP_TREE_DIGITS 66 /* of the counter, and two that are being combined */
+#define PP_TREE_MOST 272U /* nodes on the stack: fewer than PP_JOIN_MOST for each of 17 digits */
 
 struct pp_node {
     struct future *future; /* NULL: the node is not in use */
-    uint64_t first, count; /* its items; count only of a leaf */
-    uint64_t right;        /* first item of the right part; of a leaf, `first` */
-    unsigned digit;
+    uint64_t first, count; /* its items */
+    unsigned digit;        /* 0: a leaf; d: the join of `d->most` neighbours of digit d - 1, or of fewer at the end */
     bool awaited, wanted; /* it is in the ring; it is on the stack */
-    struct pp_spot *spot;  /* NULL: it is no leaf */
+    struct pp_spot *spot;
     struct pp_leaf *leaf;  /* with skip_failed, its argument; NULL: it is settled, or no leaf */
     size_t left, losses;   /* items that have not failed; times that it was lost, and nothing tells at which item */
     struct pp_node *next;     /* among those that are free, or settled */
@@ -28,6 +27,8 @@ struct pp_reduction {
     const struct pool_reduction *options;
     size_t chunk;
     bool copies_items;
+    bool settles;  /* leaves get onto the stack once they are done, not when they are submitted */
+    unsigned most; /* neighbours that a task combines */
     struct pp_recipe *recipe, told; /* the same in the caller's own memory, which stays when the pool ends */
     char *context; /* a copy, or NULL */
     char *spots;
@@ -38,7 +39,8 @@ struct pp_reduction {
     struct pp_node *settled, **settled_end; /* leaves that are to get onto the stack, in this order */
     struct pp_node **ring;              /* [window] */
     size_t window, head, length;
-    struct pp_node *stack[PP_TREE_DIGITS];
+    size_t seen; /* of the oldest in it: they were waited for, and most are done */
+    struct pp_node *stack[PP_TREE_MOST];
     unsigned depth;
     uint64_t taken; /* items taken from the input */
     int error;

@@ -44,10 +44,12 @@ static bool pack_leaf(struct pp_carrier *c, struct pp_task_message *m, struct pp
 
 static bool pack_join(struct pp_carrier *c, struct pp_task_message *m, struct pp_recipe *recipe) {
     struct pp_join join;
-    if (m->in_size != sizeof join || m->input_count != 2 || !pp_carrier_reaches(c, m->in, sizeof join)) return false;
-    memcpy(&join, m->in, sizeof join);
+    if (m->input_count < 2 || m->input_count > PP_JOIN_MOST || m->in_size != pp_join_size(m->input_count)) return false;
+    if (!pp_carrier_reaches(c, m->in, m->in_size)) return false;
+    memcpy(&join, m->in, (size_t)m->in_size);
     m->shape = PP_SHAPE_JOIN;
-    m->index = atomic_load_explicit(&join.right, memory_order_relaxed);
+    m->index = join.first[0];
+    m->count = join.first[1] - join.first[0];
     m->in_size = 0;
     return copy_recipe(c, join.recipe, recipe);
 }
@@ -119,9 +121,10 @@ void pp_fold_count(struct pp_far_host *host, uint32_t job, int more) {
 
 /* The caller checks it once more. */
 void pp_fold_note_failure(struct pp_carrier *c, const struct pp_desc *desc, uint64_t position) {
-    struct pp_leaf leaf;
-    if (pp_address_of((pp_function *)desc->fn) != pp_address_of((pp_function *)pp_leaf_task)) return;
-    memcpy(&leaf, desc->in, sizeof leaf);
-    if (pp_carrier_reaches(c, leaf.spot, sizeof *leaf.spot))
-        atomic_store_explicit(&leaf.spot->at, position, memory_order_relaxed);
+    const void *function = pp_address_of((pp_function *)desc->fn);
+    if (!pp_is_fold(function)) return;
+    const void *in = desc->shape.has_extra ? ((const struct pp_extra *)desc->in)->in : desc->in;
+    bool is_leaf = function == pp_address_of((pp_function *)pp_leaf_task);
+    struct pp_spot *spot = is_leaf ? ((const struct pp_leaf *)in)->spot : ((const struct pp_join *)in)->spot;
+    if (pp_carrier_reaches(c, spot, sizeof *spot)) atomic_store_explicit(&spot->at, position, memory_order_relaxed);
 }

@@ -97,7 +97,8 @@ struct pp_job_message {
 enum pp_task_shape {
     PP_SHAPE_PLAIN,
     PP_SHAPE_LEAF, /* of the reduction `job`, which tells out_size: the argument is `count` items, `index` the first */
-    PP_SHAPE_JOIN  /* of the reduction `job`: combines two inputs; `index` is the first item on the right; likewise */
+    PP_SHAPE_JOIN  /* likewise: combines the inputs, each of which is the part of `count` items, the last of up to so
+                    * many; `index` is the first of all */
 };
 
 struct pp_task_message {
@@ -108,7 +109,7 @@ struct pp_task_message {
     uint32_t timeout, cpu_timeout; /* ms; 0: none */
     int32_t priority;
     uint64_t index, seed;
-    uint64_t count;    /* of a leaf */
+    uint64_t count;    /* of a leaf or join */
     uint64_t out_size; /* room for the result; 0: none */
     bool any_size;     /* POOL_ANY_SIZE: out_size is 0, and the task makes room for its result itself */
     bool has_in;

@@ -13,8 +13,12 @@ static const char *item_of(const struct pp_leaf *leaf, uint64_t i) {
                       : (const char *)(leaf + 1) + i * recipe->in_size;
 }
 
+static void set_spot(struct pp_spot *spot, uint64_t item) {
+    atomic_store_explicit(&spot->at, item, memory_order_relaxed);
+}
+
 static void set_at(const struct pp_leaf *leaf, uint64_t i) {
-    atomic_store_explicit(&leaf->spot->at, leaf->first + i, memory_order_relaxed);
+    set_spot(leaf->spot, leaf->first + i);
 }
 
 /* What a call has said with task_fail_item(): of the first of those items. */
@@ -130,9 +134,48 @@ int pp_leaf_task(const void *in, void *out) {
     return code;
 }
 
+/* Parts that are still to be combined, like the digits of a binary counter. The first is made where the result belongs,
+ * the others in memory of the call's own. */
+struct digits {
+    char *part[PP_JOIN_DIGITS];
+    uint64_t first[PP_JOIN_DIGITS]; /* item */
+    unsigned digit[PP_JOIN_DIGITS];
+    unsigned depth;
+};
+
+static int combine_with(const struct pp_join *join, struct digits *d, const void *right, uint64_t first) {
+    set_spot(join->spot, first);
+    d->digit[d->depth - 1]++;
+    return join->recipe->combine(d->part[d->depth - 1], right);
+}
+
+/* Combines what lies on top: what stands for equally many leaves, or all of it. */
+static int carry(const struct pp_join *join, struct digits *d, bool all) {
+    int code = 0;
+    while (!code && d->depth >= 2 && (all || d->digit[d->depth - 1] == d->digit[d->depth - 2])) {
+        d->depth--;
+        code = combine_with(join, d, d->part[d->depth], d->first[d->depth]);
+    }
+    return code;
+}
+
 int pp_join_task(const void *in, void *out) {
+    _Alignas(16) char room[PP_JOIN_DIGITS - 1][PP_JOIN_SMALL];
     const struct pp_join *join = in;
-    set_up_call(join->recipe, &join->right, join->recipe->out_size);
-    memcpy(out, task_input(0, NULL), join->recipe->out_size);
-    return join->recipe->combine(out, task_input(1, NULL));
+    size_t count = task_input_count(), size = join->recipe->out_size;
+    struct digits d = {.part = {out, room[0], room[1], room[2]}};
+    set_up_call(join->recipe, &join->spot->at, size);
+    int code = 0;
+    for (size_t i = 0; i < count && !code; i++) {
+        bool is_last = i + 1 == count;
+        if (is_last || (d.depth > 0 && d.digit[d.depth - 1] == 0)) {
+            code = combine_with(join, &d, task_input(i, NULL), join->first[i]);
+            if (!code) code = carry(join, &d, is_last);
+        } else {
+            d.first[d.depth] = join->first[i];
+            d.digit[d.depth] = 0;
+            memcpy(d.part[d.depth++], task_input(i, NULL), size);
+        }
+    }
+    return code;
 }

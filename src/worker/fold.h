@@ -6,6 +6,7 @@
 #define PP_FOLD_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #include "parpool.h"
 #include "shared/shared.h"
@@ -24,9 +25,9 @@ struct pp_recipe {
     bool skip_failed; /* an item that fails is left out; each leaf then ends with a byte an item: leave it out */
 };
 
-/* Of the leaf at this place of the ring. It lies in the work heap, since workers write it. */
+/* Of the task at this place of the ring. It lies in the work heap, since workers write it. */
 struct pp_spot {
-    /* The item that runs: task_index(), and the index of the failure if the worker dies. */
+    /* The item that runs, or the first on the right of a call of combine: task_index(), and the failure's index. */
     _Alignas(PP_LINE) _Atomic uint64_t at;
     /* With skip_failed: items whose fn returned another value than 0, and of the first of them the index, that value,
      * and what it said. Written by the worker that runs the leaf; the caller reads it once the task is done. */
@@ -53,17 +54,27 @@ static inline size_t pp_leaf_mark(const struct pp_recipe *recipe, size_t count, 
     return pp_leaf_size(recipe, count) - count + i;
 }
 
-/* The argument of a task that combines two parts. */
+/* A task combines so many neighbouring parts at most, or two if they are larger than PP_JOIN_SMALL bytes, which are to
+ * be combined side by side. */
+#define PP_JOIN_MOST 16U
+#define PP_JOIN_SMALL 256U
+#define PP_JOIN_DIGITS 4U /* of a binary counter up to PP_JOIN_MOST */
+
+/* The argument of a task that combines parts, which stand for equally many leaves, the last one for at most so many. */
 struct pp_join {
     const struct pp_recipe *recipe;
-    _Atomic uint64_t right; /* first item of the right part */
+    struct pp_spot *spot;
+    uint64_t first[PP_JOIN_MOST]; /* item of each part */
 };
-_Static_assert(sizeof(struct pp_join) <= PP_INLINE_IN, "it needs no memory of its own");
+
+static inline size_t pp_join_size(size_t parts) {
+    return offsetof(struct pp_join, first) + parts * sizeof(uint64_t);
+}
 
 /* A pool_fn, whose argument is a struct pp_leaf: makes the parts of its items, and combines them from left to right; or
  * makes one part of all of them. */
 int pp_leaf_task(const void *in, void *out);
-/* A pool_fn, whose argument is a struct pp_join: combines the results of the two tasks that it comes after. */
+/* A pool_fn, whose argument is a struct pp_join: combines the results of the tasks that it comes after. */
 int pp_join_task(const void *in, void *out);
 
 #endif
