@@ -42,13 +42,13 @@ static bool runs(const struct itimerval *timer) {
     return timer->it_value.tv_sec != 0 || timer->it_value.tv_usec != 0;
 }
 
-void pp_leavings_begin(struct pp_leavings *l) {
+void pp_leavings_begin(struct pp_leavings *l, bool initialized, uint64_t now) {
     struct itimerval timer;
-    l->keeps_real = getitimer(ITIMER_REAL, &timer) != 0 || runs(&timer);
-    l->keeps_virtual = getitimer(ITIMER_VIRTUAL, &timer) != 0 || runs(&timer);
-    l->keeps_prof = getitimer(ITIMER_PROF, &timer) != 0 || runs(&timer);
+    l->keeps_real = initialized && (getitimer(ITIMER_REAL, &timer) != 0 || runs(&timer));
+    l->keeps_virtual = initialized && (getitimer(ITIMER_VIRTUAL, &timer) != 0 || runs(&timer));
+    l->keeps_prof = initialized && (getitimer(ITIMER_PROF, &timer) != 0 || runs(&timer));
     pthread_sigmask(SIG_SETMASK, NULL, &l->mask);
-    l->next = 0;
+    l->next = now + LOOK_NS;
 }
 
 void pp_leavings_set_back(struct pp_leavings *l, uint64_t now) {

@@ -26,8 +26,9 @@ struct pp_leavings {
 
 /* Takes the present floating point environment for the one to be set back. */
 void pp_leavings_note_float(struct pp_leavings *leavings);
-/* The same for the rest: this thread is that of a process which is a worker. */
-void pp_leavings_begin(struct pp_leavings *leavings);
+/* The same for the rest: this thread is that of a process which is a worker, and no task has run in it. Timers are only
+ * asked for if an initializer may have set them, since a forked process has none. */
+void pp_leavings_begin(struct pp_leavings *leavings, bool initialized, uint64_t now);
 void pp_leavings_set_float_back(const struct pp_leavings *leavings);
 void pp_leavings_set_back(struct pp_leavings *leavings, uint64_t now);
 

@@ -152,7 +152,7 @@ void pp_worker_initialize(struct worker *w) {
     w->call->running = true;
     note_initializer(start);
     pp_leavings_note_float(&w->leavings);
-    if (!w->ends) pp_leavings_begin(&w->leavings);
+    if (!w->ends) pp_leavings_begin(&w->leavings, options->initializer != NULL, pp_now());
     if (options->sandbox) enter_sandbox(w, start);
     atomic_store_explicit(&start->ready, 1, memory_order_relaxed); /* read after the worker's end */
     if (!w->ends && !pp_shared_protect_starts(w->claimer.shared)) pp_work_die(w, 1);
