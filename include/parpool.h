@@ -729,7 +729,7 @@ struct pool_reduction {
                                               make any call */
     void *next_arg;       /* passed to next; may be NULL */
     size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else so many that there are
-                             at most 1024 tasks, 256 with block, or fewer, down to 64, where their parts would be more
+                             at most 1024 tasks, 128 with block, or fewer, down to 64, where their parts would be more
                              than 256 MiB */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */

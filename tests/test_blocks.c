@@ -871,7 +871,7 @@ static void run_sums(struct pool *pool) {
             forget_calls();
             assert_ok(pool_reduce(pool, &r));
             assert_int_equal(sum, right);
-            size_t chunk = chunks[c] ? chunks[c] : (work.count + 255) / 256;
+            size_t chunk = chunks[c] ? chunks[c] : (work.count + 127) / 128;
             assert_int_equal(calls->several + calls->alone, (work.count + chunk - 1) / chunk);
             r = (struct pool_reduction){.block = add_indices, .combine = add_parts, .count = 5000, .out = &sum,
                                         .out_size = sizeof sum, .chunk = chunks[c]};

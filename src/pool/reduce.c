@@ -34,7 +34,7 @@
 /* Leaves of an array, if no chunk was given. Each leaf's part is new memory to its worker and is read once more to be
  * combined, so there are fewer of them where parts are large. */
 #define LEAVES_MOST 1024U
-#define LEAVES_OF_BLOCKS 256U /* a block function makes a leaf's part in about the time that combining two takes */
+#define LEAVES_OF_BLOCKS 128U /* such leaves are short beside what a task costs: bench_limits, "blocks-sum" */
 #define LEAVES_LEAST 64U
 #define LEAVES_BYTES ((size_t)256 << 20) /* of the parts of all leaves */
 #define WINDOW_MOST 1024U      /* tasks under way, if they need less than WINDOW_BYTES */
