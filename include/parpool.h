@@ -294,7 +294,7 @@ enum {
  *                    before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
  *                    With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
  *   ask_killed       a worker that is killed on request, as one past its time-out always, may first say where it is,
- *                    which takes 2 ms at most: the message and frames of the failure have it. For POOL_PROCESSES.
+ *                    which takes 2 ms (20 without a CPU): message and frames of the failure have it. POOL_PROCESSES.
  *   capture          what initializer, tasks and finalizer print to stdout and stderr, their children too, comes to the
  *                    program's own once the task or item is done or has died, each line with the function and
  *                    task_index(): "[decode 58] no header". The last line of one that died or was killed, of stderr if
@@ -387,7 +387,7 @@ enum {
  *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
  *   frames      POOL_EDIED: addresses of code, 0 behind the last: where the worker crashed, then where its callers go
  *               on, up to the task; of abort() and raise(), the first outside the C library. POOL_EDEADLINE, and with
- *               ask_killed POOL_ECANCELLED: where it was, if it has said so within 2 ms. The message has them as
+ *               ask_killed POOL_ECANCELLED: where it was, if it has said so (2 to 20 ms). The message has them as
  *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process
  *               has killed the worker, a task handles or blocks the signal (SIGSYS is the one that asks), or the system
  *               is not Linux on x86-64 or AArch64.

@@ -6,14 +6,25 @@
 #include "worker/backtrace.h"
 #include "worker/crash.h"
 
-#define ANSWER_NS 2000000U
+#define ANSWER_NS 2000000U /* of the worker's CPU time */
+#define ANSWER_MOST_NS 20000000U
 
 bool pp_question_ask(struct pp_questions *questions, uint32_t worker, pid_t pid) {
     if (questions->until[worker] != 0) return true;
     if (!pp_places_are_known || kill(pid, PP_QUESTION) != 0) return false;
-    questions->until[worker] = pp_now() + ANSWER_NS;
+    questions->asked[worker] = pp_now();
+    questions->used[worker] = pp_cpu_time_of(pid);
+    questions->until[worker] = questions->asked[worker] + ANSWER_NS;
     questions->open++;
     return true;
+}
+
+bool pp_question_is_over(struct pp_questions *questions, uint32_t worker, pid_t pid, uint64_t now) {
+    if (questions->until[worker] == 0 || now < questions->until[worker]) return false;
+    uint64_t used = pp_cpu_time_of(pid) - questions->used[worker];
+    if (used >= ANSWER_NS || now - questions->asked[worker] >= ANSWER_MOST_NS) return true;
+    questions->until[worker] = now + (ANSWER_NS - used);
+    return false;
 }
 
 void pp_question_close(struct pp_questions *questions, uint32_t worker) {

@@ -168,7 +168,7 @@ static void kill_overdue(void *context, uint32_t worker) {
 
 static void kill_silent(struct supervisor *s) {
     for (uint32_t w = 0; w < s->staff.workers && pp_question_next(&s->questions) <= pp_now(); w++)
-        if (s->questions.until[w] != 0 && s->questions.until[w] <= pp_now()) kill_worker(s, w);
+        if (pp_question_is_over(&s->questions, w, s->pids[w], pp_now())) kill_worker(s, w);
 }
 
 /* Tells the caller of a death, and ends the life. The worker stays DEAD while there is no room for the notice. */
