@@ -367,6 +367,36 @@ TEST_CASE(a_worker_that_overwrites_the_trace_spoils_only_the_picture) {
 }
 
 #if LINUX
+TEST_CASE(a_sandboxed_pool_has_a_trace_and_places_of_crashes) {
+    char path[TEMPORARY_ROOM];
+    name_trace(path);
+    struct pool_options options = test_options(2);
+    options.trace = path;
+    options.sandbox = POOL_SANDBOX_COMPUTE;
+    options.capture = true;
+    struct pool *pool;
+    int created = pool_create(&options, &pool);
+    if (created == POOL_ENOTSUP) skip();
+    assert_ok(created);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = spin_task, .count = ITEMS}));
+    assert_ok(finish(submit(pool, spin_task, NULL, 0, 0), NULL));
+    int how = 1;
+    struct pool_failure failure;
+    struct future *dies = submit(pool, do_badly, &how, sizeof how, 0);
+    assert_int_equal(future_wait(dies, PATIENCE), 0);
+    assert_ok(future_failure(dies, &failure));
+    assert_contains(failure.message, "SIGSEGV");
+    assert_contains(failure.message, "do_badly");
+    future_free(dies);
+    settle(pool);
+    pool_destroy(pool);
+    struct trace trace = read_trace(path);
+    assert_int_equal(trace.items, ITEMS);
+    assert_int_equal(trace.tasks, 1);
+    assert_contains(trace.text, "\"name\":\"do_badly\",\"args\":{\"item\":0,\"died\":true}");
+    free_trace(&trace);
+}
+
 static bool is_node;
 
 /* On a host, the first that finds this file ends the node, which is the parent of the worker's supervisor. */
@@ -454,6 +484,7 @@ int main(int argc, char **argv) {
         TEST(the_environment_asks_for_a_trace_and_each_pool_has_a_file),
         TEST(a_worker_that_overwrites_the_trace_spoils_only_the_picture),
 #if LINUX
+        TEST(a_sandboxed_pool_has_a_trace_and_places_of_crashes),
         TEST(hosts_have_rows_of_what_came_back_from_them),
         TEST(hosts_that_are_lost_are_marked_in_the_trace),
 #endif
