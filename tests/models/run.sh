@@ -121,6 +121,10 @@ no_other='-DREPLACED=0 -DK=1'
         NO_LAST_LOOK; do
         fails stretch -DBUG_$bug
     done
+    holds bequest
+    for bug in NOT_FRESH DROP_FIRST DROP_EARLY CLEARED NO_SEND WANTED_UNSEEN NO_RELEASE; do
+        fails bequest -DBUG_$bug
+    done
     holds carried
     holds carried -DD=1
     for bug in CARRY_LATE ENTRIES_UNREAD; do fails carried -DD=1 -DBUG_$bug; done
@@ -146,6 +150,7 @@ no_other='-DREPLACED=0 -DK=1'
         holds stretch -DN=3 -DFENCED
         holds stretch -DTHIEVES=1 -DTRIES=2
         holds stretch -DTHIEVES=1 -DTRIES=2 -DFENCED
+        holds bequest -DMAXD=2 -DOTHERS=3
         holds freed -DROUNDS=3
     fi
 }
