@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "pool/pool.h"
 
@@ -475,6 +476,43 @@ TEST_CASE(hosts_that_are_lost_are_marked_in_the_trace) {
 }
 #endif
 
+/* Spans as there are, each of another function, in each entry of a ring. */
+static int invent_functions(const void *in, void *out) {
+    const struct pp_trace *trace = in;
+    (void)out;
+    struct pp_trace_ring *r = pp_trace_ring(trace, 5);
+    uintptr_t code = (uintptr_t)invent_functions;
+    for (uint64_t i = 0; i < (uint64_t)1 << trace->bits; i++) {
+        struct pp_trace_entry entry = {.begin = trace->began + 2 * i, .end = trace->began + 2 * i + 1, .count = 1};
+        uintptr_t at = code + i % 4096 * 4 + i / 4096;
+        memcpy(&entry.fn, &at, sizeof at);
+        r->entries[i] = entry;
+    }
+    atomic_store(&r->tail, (uint64_t)1 << trace->bits);
+    return 0;
+}
+
+static double cpu_seconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+TEST_CASE(functions_that_a_worker_has_invented_cost_the_caller_little) {
+    char path[TEMPORARY_ROOM];
+    name_trace(path);
+    struct pool *pool = tracing_pool(2, POOL_PROCESSES, path);
+    assert_ok(finish(submit(pool, invent_functions, &pool->shared.trace, sizeof pool->shared.trace, 0), NULL));
+    double before = cpu_seconds();
+    pool_destroy(pool);
+    if (!instrumented()) assert_true(cpu_seconds() - before < 1);
+    char *text = read_file(path);
+    assert_true(text && is_json(text));
+    assert_contains(text, "worker 5");
+    unlink(path);
+    free(text);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(each_item_and_task_is_in_a_span_and_no_spans_overlap),
@@ -488,6 +526,7 @@ int main(int argc, char **argv) {
         TEST(hosts_have_rows_of_what_came_back_from_them),
         TEST(hosts_that_are_lost_are_marked_in_the_trace),
 #endif
+        TEST(functions_that_a_worker_has_invented_cost_the_caller_little),
     };
 #if LINUX
     is_node = getenv("PARPOOL_NODE") != NULL;

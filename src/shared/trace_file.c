@@ -14,7 +14,7 @@
 
 #define ROOM ((size_t)1 << 16) /* bytes that are written at a time */
 #define EVENT 512              /* bytes of an event, at most */
-#define NAMES 64               /* functions whose names are kept */
+#define NAMES 256              /* functions that are named: the file of a module is read for each */
 #define CALLER_ROW 0           /* that of worker w is w + 1 */
 #define HOST_ROW 2000U         /* and that of host h is HOST_ROW + h */
 
@@ -30,6 +30,7 @@ struct file {
         pool_fn *fn;
         char label[2 * PP_SYMBOL_LABEL];
     } known[NAMES];
+    char unnamed[32]; /* the address of another function */
     char text[ROOM];
 };
 
@@ -68,9 +69,12 @@ static const char *name_of(struct file *f, pool_fn *fn) {
     char label[PP_SYMBOL_LABEL];
     unsigned n = 0;
     while (n < f->names && f->known[n].fn != fn) n++;
+    if (n == NAMES) { /* a ring that was overwritten may name any number */
+        snprintf(f->unnamed, sizeof f->unnamed, "0x%" PRIxPTR, (uintptr_t)fn);
+        return f->unnamed;
+    }
     if (n == f->names) {
-        if (f->names < NAMES) f->names++;
-        else n = NAMES - 1;
+        f->names++;
         f->known[n].fn = fn;
         pp_symbol_label(fn, label);
         escape(f->known[n].label, label);
