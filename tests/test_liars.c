@@ -285,6 +285,36 @@ TEST_CASE(a_dead_worker_that_claims_all_items_has_few_of_them_run_again) {
     }
 }
 
+/* ---- marks that make the caller search */
+
+static double cpu_seconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+enum { SHORT_ITEMS = 400000 };
+
+/* The last item says that each block was finished in pieces, of which there are none. */
+static int mark_all_as_cut(const void *in, void *out) {
+    (void)in, (void)out;
+    if (task_index() != SHORT_ITEMS - 1) return 0;
+    const struct pp_job_plan *plan = own_plan();
+    for (uint64_t block = 0; block < plan->blocks; block++) atomic_store(&plan->marks[block], PP_MARK_PIECES);
+    return 0;
+}
+
+TEST_CASE(blocks_that_are_said_to_be_in_pieces_cost_no_search_each) {
+    struct pool *pool = pool_of(64);
+    struct pool_job job = {.fn = mark_all_as_cut, .count = SHORT_ITEMS, .chunk = 2};
+    size_t failed = 0;
+    job.failed = &failed;
+    double before = cpu_seconds();
+    assert_any_of(pool_map(pool, &job), 0, POOL_ECORRUPT);
+    if (!instrumented()) assert_true(cpu_seconds() - before < 0.5);
+    pool_destroy(pool);
+}
+
 /* ---- words that hide what runs */
 
 static void feign_steps(struct pp_record *record) {
@@ -510,12 +540,6 @@ static int announce_for_ever(const void *in, void *out) {
     return 0;
 }
 
-static double cpu_seconds(void) {
-    struct timespec used;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
-}
-
 static int wait_for_it(struct pool *pool, struct future *future, int timeout) {
     (void)pool;
     return future_get(future, NULL, timeout);
@@ -570,6 +594,7 @@ int main(int argc, char **argv) {
 #endif
         TEST(an_outcome_that_changes_while_it_is_read_is_one_outcome),
         TEST(a_dead_worker_that_claims_all_items_has_few_of_them_run_again),
+        TEST(blocks_that_are_said_to_be_in_pieces_cost_no_search_each),
         TEST(an_item_that_hides_does_not_escape_its_time_out),
         TEST(an_item_that_renews_its_word_does_not_escape_its_time_out),
         TEST(an_item_whose_worker_goes_to_and_fro_does_not_escape_its_time_out),

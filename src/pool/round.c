@@ -310,7 +310,8 @@ static void settle_pieces(struct pp_job *j, uint64_t begin, uint64_t end) {
     }
 }
 
-static void settle_block(struct pp_job *j, uint64_t block) {
+/* *cut: how many blocks in pieces there were. */
+static void settle_block(struct pp_job *j, uint64_t block, uint32_t *cut) {
     const struct pp_job_plan *plan = j->plan;
     uint64_t begin = block * plan->block;
     uint64_t end = begin + plan->block < plan->count ? begin + plan->block : plan->count;
@@ -319,7 +320,10 @@ static void settle_block(struct pp_job *j, uint64_t block) {
     case PP_MARK_ERRORS:
         settle_flawed(j, begin, end);
         return;
-    case PP_MARK_PIECES: settle_pieces(j, begin, end); return;
+    case PP_MARK_PIECES:
+        if ((*cut)++ < pp_pieces_blocks_most(plan)) settle_pieces(j, begin, end);
+        else settle_missing(j, begin, end);
+        return;
     case PP_UNMARKED: settle_missing(j, begin, end); return;
     default:
         for (uint64_t p = begin; p < end; p++) pp_job_result_fail_as(&j->result, item_at(j, p), POOL_ECORRUPT);
@@ -327,8 +331,9 @@ static void settle_block(struct pp_job *j, uint64_t block) {
 }
 
 void pp_round_settle(struct pp_job *j) {
+    uint32_t cut = 0;
     for (uint64_t b = 0; b < j->plan->blocks; b++)
-        if (atomic_load_explicit(&j->plan->marks[b], memory_order_relaxed) != PP_MARK_DONE) settle_block(j, b);
+        if (atomic_load_explicit(&j->plan->marks[b], memory_order_relaxed) != PP_MARK_DONE) settle_block(j, b, &cut);
 }
 
 /* Counts what the worker has finished of its present chunk. Its record is untrusted. */

@@ -26,7 +26,7 @@ uint64_t pp_pieces_cut(const struct pp_job_plan *plan, uint64_t begin, uint64_t 
     if (behind >= begin) return behind;
     if (!plan->pieces) return end;
     uint32_t cut = atomic_fetch_add_explicit(&plan->pieces->cuts, 1, memory_order_relaxed);
-    bool may = cut < plan->pieces_room / 4 && mark_in_pieces(plan, at / plan->block);
+    bool may = cut < pp_pieces_blocks_most(plan) && mark_in_pieces(plan, at / plan->block);
     return may ? at : end;
 }
 

@@ -31,6 +31,11 @@ struct pp_pieces {
 uint32_t pp_pieces_room(uint32_t workers);
 size_t pp_pieces_size(uint32_t room);
 
+/* How many blocks of the plan can be in pieces. A task may say so of all, and each costs a search. */
+static inline uint32_t pp_pieces_blocks_most(const struct pp_job_plan *plan) {
+    return plan->pieces_room / 4;
+}
+
 /* Thief: where to cut [begin, end) so that about `take` positions lie behind, between two blocks if possible; else the
  * block is marked as one in pieces. Returns `end` if it cannot be cut. */
 uint64_t pp_pieces_cut(const struct pp_job_plan *plan, uint64_t begin, uint64_t end, uint64_t take);

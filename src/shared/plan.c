@@ -236,6 +236,7 @@ static void count_pieces(const struct pp_job_plan *plan, uint64_t begin, uint64_
 }
 
 void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *failed) {
+    uint32_t cut = 0;
     *done = *failed = 0;
     for (uint64_t b = 0; b < plan->blocks; b++) {
         unsigned char mark = atomic_load_explicit(&plan->marks[b], memory_order_acquire);
@@ -243,7 +244,7 @@ void pp_plan_count(const struct pp_job_plan *plan, uint64_t *done, uint64_t *fai
         uint64_t begin = b * plan->block, end = begin + plan->block;
         if (end > plan->count) end = plan->count;
         if (mark == PP_MARK_PIECES) {
-            count_pieces(plan, begin, end, done, failed);
+            if (cut++ < pp_pieces_blocks_most(plan)) count_pieces(plan, begin, end, done, failed);
             continue;
         }
         *done += end - begin;
