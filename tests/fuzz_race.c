@@ -82,13 +82,32 @@ static void hit_chunk(struct hit *hit, struct pp_record *record) {
 
 #define OFFSET(room) ((size_t)(draw() % (room)) / 8 * 8)
 
+/* Its tail, or a word of one of the first entries. */
+static void hit_trace(struct hit *hit) {
+    static const uint32_t rings[] = {0, 1, WORKERS - 1, PP_TRACE_SUPERVISOR, PP_TRACE_CALLER};
+    const struct pp_trace *trace = &world.pool->shared.trace;
+    if (!trace->base) return;
+    struct pp_trace_ring *r = pp_trace_ring(trace, rings[draw() % (sizeof rings / sizeof *rings)]);
+    hit->at = (char *)r + (draw() % 4 ? OFFSET(1024) : 0);
+}
+
+/* The words of room that tasks take by themselves: a page's owner, where to look for a free page, and how far. */
+static char *word_of_room(const struct pp_shared *s, size_t *size) {
+    *size = 4;
+    switch (draw() % 4) {
+    case 0: return (char *)&s->owners->hint;
+    case 1: return (char *)&s->owners->end;
+    default: return (char *)&s->owners->of[draw() % 64];
+    }
+}
+
 static struct hit choose_hit(void) {
     struct pp_shared *s = &world.pool->shared;
     struct pp_record *record = &s->records[draw() % WORKERS];
     struct pp_outcome *outcome = &s->outcomes[draw() % 32];
     struct hit hit = {.size = 8};
     void (*values)(struct hit *hit) = hit_any;
-    switch (draw() % 14) {
+    switch (draw() % 18) {
     case 0: hit.at = (char *)&outcome->state, values = hit_phases; break;
     case 1: hit.at = (char *)&record->item, values = hit_phases; break;
     case 2:
@@ -105,6 +124,13 @@ static struct hit choose_hit(void) {
     case 10: hit.at = (char *)s->status + OFFSET(256); break;
     case 11: hit.at = (char *)&s->last_words[draw() % WORKERS] + OFFSET(sizeof(struct pp_last_words)); break;
     case 12: hit.at = s->work + OFFSET(16384); break;
+    case 13: hit.at = word_of_room(s, &hit.size); break;
+    case 14: hit.at = s->messages[draw() % 32] + 8; break; /* where a result of any size lies */
+    case 15:
+        hit.at = s->work;
+        hit_trace(&hit);
+        break;
+    case 16: hit.at = (char *)&record->last, hit.size = 4; break;
     default: hit.at = (char *)record + OFFSET(sizeof *record);
     }
     values(&hit);
@@ -151,8 +177,15 @@ static void race_ends(void) {
     while (!atomic_load(&race.stands));
 }
 
+/* One program in four has a trace. Its rings are written to until the file is there, by whatever is in them by then. */
 static int run_race(const uint8_t *data, size_t size) {
+    char path[] = "/tmp/fuzz_race.XXXXXX";
+    int file = size > 0 && data[size - 1] % 4 == 0 ? mkstemp(path) : -1;
     on_begin = race_begins;
     on_end = race_ends;
-    return LLVMFuzzerTestOneInput(data, size);
+    trace_path = file >= 0 ? path : NULL;
+    int result = LLVMFuzzerTestOneInput(data, size);
+    if (file >= 0) unlink(path);
+    pp_close(&file);
+    return result;
 }

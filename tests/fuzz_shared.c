@@ -18,6 +18,7 @@
 #include "pool/integrity.h"
 #include "pool/call.h"
 #include "shared/command.h"
+#include "shared/extents.h"
 #include "shared/park.h"
 #include "shared/item_errors.h"
 #include "shared/worker_life.h"
@@ -42,7 +43,7 @@ enum { WORKERS = 3, FLIGHTS = 24, ITEMS = 200, LARGE = 300, HEALING = 1000 };
 /* Something submitted, and where its data lies. */
 struct flight {
     struct future *future; /* NULL: none */
-    bool is_job, in_arena;
+    bool is_job, in_arena, any_size;
     int kind;
     size_t count, out_size;
     unsigned retries;
@@ -71,8 +72,9 @@ static struct {
     const uint8_t *input, *input_end;
 } world;
 
-/* Set by fuzz_race.c: called once the world is there, and before its workers become honest. */
+/* Set by fuzz_race.c: called once the world is there, and before its workers become honest; the trace of the pool. */
 static void (*on_begin)(void), (*on_end)(void);
+static const char *trace_path;
 
 static unsigned byte(void) {
     return world.input < world.input_end ? *world.input++ : 0;
@@ -195,6 +197,16 @@ static void announce(uint32_t w, uint64_t ticket) {
     atomic_store(&record_of(w)->done_tail, ++hand->announced);
 }
 
+/* As place_any_size() of work_tasks.c. */
+static void place_any_size(uint64_t ticket) {
+    struct pp_shared *s = &world.pool->shared;
+    uint64_t words[2] = {pp_ticket_generation(ticket) * 97 % 20000, 0};
+    char *extent = words[0] > PP_SHORT_RESULT ? pp_extent_take(s, ticket, words[0]) : NULL;
+    if (extent) words[1] = (uint64_t)(extent - s->extents);
+    else words[0] %= PP_SHORT_RESULT + 1;
+    memcpy(s->messages[pp_ticket_slot(ticket)], words, sizeof words);
+}
+
 static bool run_ticket(uint32_t w, uint64_t ticket) {
     struct pp_shared *s = &world.pool->shared;
     uint32_t slot = pp_ticket_slot(ticket), generation = pp_ticket_generation(ticket);
@@ -210,7 +222,9 @@ static bool run_ticket(uint32_t w, uint64_t ticket) {
     int code = desc->fn(desc->in, desc->out);
     if (code) memset(s->messages[slot], 'm', 9), s->messages[slot][9] = 0;
     outcome->code = code;
-    if (code == 0) {
+    if (code == 0 && pp_desc_has_any_size(desc)) {
+        place_any_size(ticket);
+    } else if (code == 0) {
         uint64_t shorter = 16 + generation * 97 % (2 * LARGE);
         outcome->resized = desc->out && desc->out != outcome->out && shorter <= LARGE;
         if (outcome->resized) memcpy(s->messages[slot], &shorter, sizeof shorter);
@@ -379,11 +393,14 @@ static void submit_some(struct flight *f) {
     f->kind = (int)(shape % KINDS);
     f->count = 1;
     f->out_size = shape & 0x10 ? LARGE : shape & 0x20 ? sizeof(long) : 0;
+    f->any_size = more & 0x10;
+    if (f->any_size) f->out_size = 0;
     f->retries = more % 4 == 1 ? 2 : 0;
     f->in = room(f, LARGE);
     f->out = room(f, LARGE);
     f->in[0] = (long)more;
-    struct pool_task task = {.fn = fns[f->kind], .in = shape & 0x40 ? f->in : NULL, .out_size = f->out_size,
+    struct pool_task task = {.fn = fns[f->kind], .in = shape & 0x40 ? f->in : NULL,
+                             .out_size = f->any_size ? POOL_ANY_SIZE : f->out_size,
                              .priority = (int)(more / 4 % 4), .retries = f->retries,
                              .timeout = more & 0x80 ? 1 + (int)(more % 3) : 0,
                              .cpu_timeout = more & 0x40 ? 1 + (int)(more % 5) : 0};
@@ -441,13 +458,22 @@ static void check_item(const struct flight *f, int code, bool special, long in, 
     if (code == 0 && f->out_size) MUST(out == in * 2 + 1);
 }
 
+/* It may be of any size, but all of it is there. */
+static void touch_result(struct future *future) {
+    size_t size = future_size(future);
+    const volatile char *data = future_data(future, NULL);
+    MUST((data == NULL) == (size == 0));
+    if (size > 0) (void)(data[0] + data[size - 1]);
+}
+
 static void check_outcome(struct flight *f) {
     long small[LARGE / sizeof(long) + 1] = {0};
-    int code = future_get(f->future, small, 0);
+    int code = future_get(f->future, f->any_size ? NULL : small, 0);
     MUST(code != POOL_ETIMEDOUT);
     struct pool_failure failure;
     MUST(future_failure(f->future, &failure) == 0);
     check_failure(&failure, code, f->count);
+    if (f->any_size && code == 0 && world.pool) touch_result(f->future);
     if (!f->is_job) {
         if (!world.scribbled) check_item(f, code, true, f->in[0], small[0]);
         return;
@@ -556,7 +582,7 @@ static void make_world(const uint8_t *data, size_t size) {
     world.input = data;
     world.input_end = data ? data + size : NULL;
     world.now = pp_now();
-    struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20};
+    struct pool_options options = {.workers = WORKERS, .arena_size = (size_t)4 << 20, .trace = trace_path};
     MUST(pool_create(&options, &world.pool) == 0);
     for (uint32_t w = 0; w < WORKERS; w++) start(w);
 }
