@@ -886,7 +886,8 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - Results are input: the program must check them, and copy before it checks what lies in the arena, which tasks can
  *     still change. Messages are made fit for one line, stdout and stderr are not.
  *   - Time and memory have limits of their own: set timeout, and memory_limit, which does not count shared memory; so
- *     arena_size is 1 GiB at most by default, of each of results, arguments and arena. Covert channels stay open.
+ *     arena_size is 1 GiB at most by default, of each of results, arguments and arena. A trace (3 GB at most) and
+ *     captured output, which has no limit, come on top. Covert channels stay open.
  *   - It is as good as the kernel. Linux 5.1, x86-64 and aarch64. Elsewhere, with other backends, and where the system
  *     refuses seccomp() or memfd_create(), pool_create() returns POOL_ENOTSUP; where only the workers are refused, the
  *     pool is broken by POOL_ENOTSUP. No task ever runs without. */
