@@ -305,6 +305,65 @@ static void captured_output(struct told *told, struct pool_options options) {
     pool_destroy(pool);
 }
 
+/* in: KiB of the result, which lies in room that the task takes by itself. */
+static int any_size_task(const void *in, void *out) {
+    size_t size = (size_t)*(const int *)in << 10;
+    char *room = task_result(size);
+    (void)out;
+    if (!room) return 1;
+    memset(room, (int)(size >> 10 & 127), size);
+    return 0;
+}
+
+static int square_block(const void *in, void *out, size_t count) {
+    const long *x = in;
+    for (size_t i = 0; i < count; i++) ((long *)out)[i] = x[i] * x[i];
+    return 0;
+}
+
+static void results_of_any_size_and_blocks(struct told *told, struct pool_options options) {
+    struct pool *pool = pool_from(&options);
+    for (int kib = 1; kib <= 3000; kib += 999) {
+        struct future *future;
+        size_t size;
+        struct pool_task task = {.fn = any_size_task, POOL_IN(&kib), .out_size = POOL_ANY_SIZE};
+        assert_ok(pool_submit(pool, &task, &future));
+        assert_ok(future_get(future, NULL, PATIENCE));
+        const char *data = future_data(future, &size);
+        tell(told, "%zu bytes, of %d\n", size, size ? data[size - 1] : 0);
+        future_free(future);
+    }
+    static long numbers[10000], squares[10000];
+    for (long i = 0; i < 10000; i++) numbers[i] = i;
+    struct pool_job job = {.block = square_block, POOL_IN(numbers), POOL_OUT(squares), .count = COUNT(numbers),
+                           .timeout = 60000};
+    assert_ok(pool_map(pool, &job));
+    tell(told, "%ld\n", squares[9999]);
+    pool_destroy(pool);
+}
+
+/* What the trace has of it is counted, and its file removed. */
+static void traces(struct told *told, struct pool_options options) {
+    char path[TEMPORARY_ROOM], line[1024];
+    temporary_name(path);
+    close(mkstemp(path));
+    options.trace = path;
+    struct pool *pool = pool_from(&options);
+    for (int i = 0; i < 3; i++) tell_outcome(told, pool, &(struct pool_task){.fn = fault_task}, false);
+    assert_squares_in_turn(pool, 100);
+    pool_destroy(pool);
+    int died = 0, spans = 0;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        died += strstr(line, "\"name\":\"fault_task\"") && strstr(line, "\"died\":true");
+        spans += strstr(line, "\"name\":\"square_task\"") != NULL;
+    }
+    fclose(file);
+    unlink(path);
+    tell(told, "%d died, %s spans\n", died, spans > 0 ? "some" : "no");
+}
+
 static void limits_of_the_machine(struct told *told, struct pool_options options) {
     struct gate *gate = shared(sizeof *gate);
     options.max_load = 1e9;
@@ -327,7 +386,7 @@ static const struct behaviour {
     BEHAVIOUR(deaths), BEHAVIOUR(deaths_on_a_stack), BEHAVIOUR(maps), BEHAVIOUR(arena), BEHAVIOUR(replacements),
     BEHAVIOUR(memory_limit), BEHAVIOUR(workers_that_come_and_go), BEHAVIOUR(finalizers), BEHAVIOUR(initializers),
     BEHAVIOUR(streams_graphs_reductions), BEHAVIOUR(fresh_workers), BEHAVIOUR(limits_of_the_machine),
-    BEHAVIOUR(captured_output),
+    BEHAVIOUR(captured_output), BEHAVIOUR(results_of_any_size_and_blocks), BEHAVIOUR(traces),
 };
 
 TEST_CASE(a_sandboxed_pool_does_what_any_pool_does) {
