@@ -125,6 +125,8 @@ no_other='-DREPLACED=0 -DK=1'
     for bug in NOT_FRESH DROP_FIRST DROP_EARLY CLEARED NO_SEND WANTED_UNSEEN NO_RELEASE; do
         fails bequest -DBUG_$bug
     done
+    holds relief
+    for bug in NO_SECOND_LOOK READ_LATE COUNT_LATE UNSAID; do fails relief -DBUG_$bug; done
     holds carried
     holds carried -DD=1
     for bug in CARRY_LATE ENTRIES_UNREAD; do fails carried -DD=1 -DBUG_$bug; done
