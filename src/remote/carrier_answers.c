@@ -50,7 +50,9 @@ static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const st
         return !host->wire.lost;
     }
     if (is_traced && !is_chunk) pp_host_trace_answer(c, host, errand, 1);
-    if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
+    if (counts && is_failure && failure.error == POOL_ECANCELLED && host->phase == PP_HOST_READY)
+        pp_wire_lose(&host->wire, "it has cancelled what nobody has cancelled");
+    else if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
     else if (counts && is_failure) pp_task_failed(c, host, errand, &failure);
     else if (counts) pp_task_done(c, host, errand, m);
     if (host->wire.lost) return false;
@@ -63,7 +65,10 @@ static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp
     switch (m->kind) {
     case PP_SAY_READY: pp_host_become_ready(c, host, m); return;
     case PP_SAY_BROKEN: is_broken(c, host, m); return;
-    case PP_SAY_OUTPUT: pp_output_add(c, host, m->id, m->data, m->size); return;
+    case PP_SAY_OUTPUT:
+        if (m->id == 1 || m->id == 2) pp_output_add(c, host, m->id, m->data, m->size);
+        else pp_wire_lose(&host->wire, "it sent what it must not send: OUTPUT");
+        return;
     case PP_SAY_CPUS:
         if (is_ready && m->id > 0 && m->id <= PP_HOSTS_MOST) host->cpus = (uint32_t)m->id;
         return;
