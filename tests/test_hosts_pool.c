@@ -252,6 +252,55 @@ TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
     pool_destroy(pool);
 }
 
+/* in: nothing, or the sum of what comes before. */
+static int chain_task(const void *in, void *out) {
+    const struct part *before = task_input_count() ? task_input(0, NULL) : NULL;
+    (void)in;
+    sleep_ms(3);
+    *(struct part *)out = (struct part){(double)task_seed() + (double)*(const long *)task_context(),
+                                        (before ? before->items : 0) + 1, (before ? before->there : 0) + is_there()};
+    return 0;
+}
+
+TEST_CASE(streams_and_graphs_run_on_hosts) {
+    enum { CHAINS = 20, LINKS = 5, ITEMS = 100 };
+    static const long context = 1000;
+    struct pool *pool = hosted(1, "local:2 local:2", 2);
+    struct future *links[CHAINS][LINKS];
+    struct part got;
+    long there = 0;
+    for (int c = 0; c < CHAINS; c++)
+        for (int l = 0; l < LINKS; l++) {
+            struct pool_task task = {.fn = chain_task, .out_size = sizeof got, .after = l ? &links[c][l - 1] : NULL,
+                                     .after_count = l > 0, .seed = 7, .context = &context,
+                                     .context_size = sizeof context};
+            assert_ok(pool_submit(pool, &task, &links[c][l]));
+        }
+    for (int c = 0; c < CHAINS; c++)
+        for (int l = 0; l < LINKS; l++) {
+            assert_ok(finish(links[c][l], &got));
+            assert_int_equal(got.items, l + 1);
+            there += got.there;
+        }
+    assert_true(there > 0);
+    int ms[ITEMS];
+    struct stream *stream;
+    struct where where;
+    for (int i = 0; i < ITEMS; i++) ms[i] = 3;
+    assert_ok(pool_imap(pool, &(struct pool_stream){.fn = where_task, POOL_IN(ms), .count = ITEMS,
+                                                    .out_size = sizeof where, .window = 20}, &stream));
+    there = 0;
+    for (size_t i = 0; i < ITEMS; i++) {
+        assert_ok(stream_next(stream, &where, PATIENCE));
+        assert_true(where.index == i);
+        there += where.there;
+    }
+    assert_code(stream_next(stream, &where, PATIENCE), POOL_END);
+    assert_true(there > 0);
+    stream_free(stream);
+    pool_destroy(pool);
+}
+
 struct moment {
     int there;
     int64_t at;
@@ -534,6 +583,7 @@ int main(int argc, char **argv) {
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),
         TEST(long_items_of_a_map_run_on_all_hosts),
+        TEST(streams_and_graphs_run_on_hosts),
         TEST(maps_at_once_have_the_hosts_in_turns),
         TEST(failures_on_hosts_are_those_that_they_are_here),
         TEST(failed_items_on_hosts_are_those_that_they_are_here),
