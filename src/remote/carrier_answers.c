@@ -86,8 +86,10 @@ static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp
 
 void pp_host_read(struct pp_carrier *c, struct pp_far_host *host) {
     struct pp_message message;
-    for (int i = 0, got = 1; i < READS_MOST && got > 0; i++) {
-        got = pp_wire_read(&host->wire);
+    bool more = true;
+    for (int i = 0; i < READS_MOST && more; i++) {
+        int got = pp_wire_read(&host->wire);
+        more = got > 0 && host->wire.has_more;
         host->heard |= got > 0;
         if (host->phase == PP_HOST_LAUNCHED) pp_host_greet(c, host);
         if (host->phase == PP_HOST_UNFIT) return;

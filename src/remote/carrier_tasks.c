@@ -275,5 +275,7 @@ void pp_tasks_offer(struct pp_carrier *c, uint64_t now) {
     for (uint32_t h = 0; h < c->count && count < PP_CLAIMED_MOST; h++)
         if (c->hosts[h].sent > 0) count = offer_of(c, &c->hosts[h], count);
     if (count < PP_CLAIMED_MOST) atomic_store_explicit(&c->claimer.record->claimed[count], 0, memory_order_release);
+    /* The carrier may have been given the wake-up for a task that it leaves to a worker of this host. */
+    if (!pp_ring_is_empty(c->shared)) count++;
     if (count > 0) pp_park_give(c->shared, c->task_pipe, 0, count < idle ? count : (uint32_t)idle);
 }

@@ -11,7 +11,7 @@
 #define MORE 1U
 #define AROUND (HEAD + 1)              /* bytes of a frame beside its piece */
 #define FIRST_ROOM ((size_t)16 << 10)  /* of a buffer */
-#define KEPT_ROOM ((size_t)1 << 20)    /* a larger buffer is released once it is empty */
+#define KEPT_ROOM ((size_t)4 << 20)    /* a larger buffer is released once it is empty */
 #define READ_MOST ((size_t)128 << 10)  /* at a time, so that other connections have their turn */
 #define CREDIT_STEP ((size_t)16 << 10) /* bytes that were read and not told */
 #define BEAT_MS 1000U
@@ -181,6 +181,7 @@ int pp_wire_read(struct pp_wire *wire) {
     if (wire->lost) return -1;
     if (held(to) == 0) to->begin = to->end = 0;
     size_t total = 0;
+    wire->has_more = true;
     while (total < READ_MOST) {
         if (!make_room(to, FIRST_ROOM / 2)) {
             pp_wire_lose(wire, "no memory");
@@ -188,6 +189,7 @@ int pp_wire_read(struct pp_wire *wire) {
         }
         size_t room = to->room - to->end;
         ssize_t count = pp_read(wire->in, to->bytes + to->end, room);
+        wire->has_more = count == (ssize_t)room;
         if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (count <= 0) {
             if (count == 0) pp_wire_lose(wire, "its connection has ended");
@@ -197,7 +199,7 @@ int pp_wire_read(struct pp_wire *wire) {
         to->end += (size_t)count;
         wire->read += (uint64_t)count;
         total += (size_t)count;
-        if ((size_t)count < room) break;
+        if (!wire->has_more) break;
     }
     return total > 0;
 }

@@ -48,6 +48,7 @@ struct pp_wire {
     uint64_t heard, said, due;  /* ns: last byte from there, last byte to there, when the next tick was due */
     uint64_t heard_bytes, said_bytes; /* bytes ever, as of the last tick */
     bool awaits_greeting;
+    bool has_more; /* when it last was read from, it may have had more */
     int out_gone; /* an error number: nothing can be written any more; what the other end has written may still come */
     char noise[200]; /* the last bytes before the greeting */
     size_t noise_size;
