@@ -2,6 +2,7 @@
  *
  * The hosts are those of $PARPOOL_HOSTS, or two nodes on this machine. The pool's one worker here is kept busy, so that
  * all work goes there. The floor is a `cat` started by the same launcher. */
+#include "head.h"
 #include "judge.h"
 
 #include <poll.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LARGE = 1 << 20, MOST_START = 64 };
+enum { LARGE = 1 << 20, MOST = 64, SILENCE_MS = 1000 };
 
 /* ---- A pool whose work goes to its hosts ------------------------------------------------------------------------- */
 
@@ -33,10 +34,15 @@ struct far {
     struct future *held;
 };
 
+static void say_nothing(const struct pool_host *host, void *arg) {
+    (void)host, (void)arg;
+}
+
 static struct far far_pool(const char *hosts, int least) {
     struct far far;
-    bench_must(pool_create(&(struct pool_options){.workers = 1, .hosts = hosts, .host_min = least}, &far.pool),
-               "pool_create");
+    struct pool_options options = {.workers = 1, .hosts = hosts, .host_min = least, .host_silence = SILENCE_MS,
+                                   .host_event = say_nothing};
+    bench_must(pool_create(&options, &far.pool), "pool_create");
     while (!atomic_load(hold)) {
         bench_must(pool_submit(far.pool, &(struct pool_task){.fn = stay}, &far.held), "pool_submit");
         while (!atomic_load(hold) && !future_done(far.held)) usleep(1000);
@@ -120,6 +126,8 @@ struct run {
     long argument;
     struct future **futures;
     char *in, *out;
+    double head;  /* seconds of CPU time that the head has used, */
+    size_t tasks; /* for so many tasks */
 };
 
 static int nothing(const void *in, void *out) {
@@ -263,27 +271,55 @@ static void measure_large(void) {
     end(&run);
 }
 
-/* Twice eight simulated CPUs: tasks that sleep. */
-static void measure_nap(const char *name, const char *what, long us, double target) {
+/* Its CPU time counts, too. */
+static double accounted(const struct bench_contestant *contestant) {
+    struct run *run = contestant->context;
+    double before = head_seconds(), took = bench_time(contestant, 1);
+    run->head += head_seconds() - before;
+    run->tasks += run->count;
+    return took;
+}
+
+/* The first host with so many CPUs, so many times; nodes on this machine, if there is none. */
+static void list_hosts(char *list, int count, int cpus) {
     const char *hosts = getenv("PARPOOL_HOSTS");
-    struct run run = begin(hosts && *hosts ? hosts : "local:8,local:8", 2, nap, sized(16000000 / (size_t)us),
-                           sizeof(long));
+    if (!hosts || !*hosts) hosts = "local";
+    for (int i = 0; i < count; i++)
+        list += sprintf(list, "%.60s%.*s:%d", i ? " " : "", (int)strcspn(hosts, ":, "), hosts, cpus);
+}
+
+/* Simulated CPUs: tasks that sleep. */
+static void measure_nap(const char *name, const char *what, int hosts, int cpus, long us, double target) {
+    char list[MOST * 80];
+    list_hosts(list, hosts, cpus);
+    size_t count = sized((size_t)hosts * (size_t)cpus * 1000000 / (size_t)us);
+    struct run run = begin(list, hosts, nap, count, sizeof(long));
     run.argument = us;
     struct bench_contestant own[] = {of("tasks that sleep", run_submits, &run)};
-    bench_run(own, 1);
-    double ideal = (double)run.count * (double)us * 1e-6 / 16;
+    own[0].measure = accounted;
+    bench_run_rounds(own, 1, hosts > 2 ? 3 : limits.options->rounds);
+    double ideal = (double)run.count * (double)us * 1e-6 / (hosts * cpus);
     struct bench_stats time = own[0].stats;
     judge(name, what, RATIO,
           (struct bench_stats){ideal / time.max, ideal / time.q3, ideal / time.median, ideal / time.q1,
                                ideal / time.min},
           AT_LEAST, target);
-    record(name, run.count, 16, own, NULL);
+    record(name, run.count, hosts * cpus, own, NULL);
+    double mean = run.head / (double)run.tasks;
+    if (hosts == MOST)
+        judge("hosts-head", "CPU time of caller and carrier, a task", SECONDS,
+              (struct bench_stats){mean, mean, mean, mean, mean}, AT_MOST, 1e-6);
     end(&run);
 }
 
 static void measure_naps(void) {
-    measure_nap("hosts-sleep-1ms", "sleep of 1 ms, 2 hosts of 8, ideal = 1", 1000, 0.9);
-    measure_nap("hosts-sleep-10ms", "sleep of 10 ms, 2 hosts of 8, ideal = 1", 10000, 0.97);
+    measure_nap("hosts-sleep-1ms", "sleep of 1 ms, 2 hosts of 8, ideal = 1", 2, 8, 1000, 0.9);
+    measure_nap("hosts-sleep-10ms", "sleep of 10 ms, 2 hosts of 8, ideal = 1", 2, 8, 10000, 0.97);
+}
+
+static void measure_many(void) {
+    if (limits.options->quick) return; /* a thousand processes */
+    measure_nap("hosts-many", "sleep of 10 ms, 64 hosts of 16, ideal = 1", MOST, 16, 10000, 0.8);
 }
 
 static void measure_map(void) {
@@ -306,7 +342,7 @@ static void measure_map(void) {
 
 struct start {
     int hosts;
-    char list[MOST_START * 80];
+    char list[MOST * 80];
 };
 
 static void start_pool(void *context) {
@@ -327,24 +363,62 @@ static void start_shell(void *context) {
 }
 
 static void measure_start(void) {
-    static const int numbers[] = {1, 16, MOST_START};
+    static const int numbers[] = {1, 16, MOST};
     static const char *const names[] = {"hosts-start-1", "hosts-start-16", "hosts-start-64"};
-    const char *hosts = getenv("PARPOOL_HOSTS");
     for (size_t i = 0; i < (limits.options->quick ? 1 : sizeof numbers / sizeof *numbers); i++) {
         struct start start = {.hosts = numbers[i]};
-        if (hosts && *hosts) snprintf(start.list, sizeof start.list, "%s", hosts);
-        else for (int n = 0; n < start.hosts; n++) strcat(start.list, "local:1 ");
-        if (hosts && *hosts && i > 0) break; /* there are as many as there are */
+        list_hosts(start.list, start.hosts, 1);
         struct bench_contestant own[] = {
             {.name = "pool_create", .context = &start, .run = start_pool, .measure = timed},
             {.name = "a shell", .context = &start, .run = start_shell, .measure = timed}};
-        if (hosts && *hosts) start.hosts = 1;
-        bench_run_rounds(own, 2, 5);
+        bench_run_rounds(own, 2, numbers[i] > 16 ? 3 : 5);
         judge(names[i], "start of hosts, a shell's launches = 1", RATIO, multiple_of(&own[0], &own[1], 1), AT_MOST,
               1.2);
         print_beside(own, 2, numbers[i]);
         record(names[i], (size_t)numbers[i], 1, &own[0], &own[1]);
     }
+}
+
+/* ---- Loss -------------------------------------------------------------------------------------------------------- */
+
+static int sleep_on(const void *in, void *out) {
+    (void)in, (void)out;
+    sleep(60);
+    return 0;
+}
+
+/* From a signal to the launcher of the only host until its task has failed. */
+static double lose(int signal_number) {
+    char list[80];
+    list_hosts(list, 1, 1);
+    struct far far = far_pool(list, 1);
+    struct future *future;
+    bench_must(pool_submit(far.pool, &(struct pool_task){.fn = sleep_on}, &future), "pool_submit");
+    bench_sleep(0.3);
+    pid_t launcher = head_launcher();
+    if (launcher <= 0) bench_fail("the launcher cannot be found");
+    double from = bench_now();
+    kill(launcher, signal_number);
+    if (future_get(future, NULL, -1) != POOL_EDIED) bench_fail("the loss of a host was not noticed");
+    double took = bench_now() - from;
+    future_free(future);
+    far_end(&far);
+    return took;
+}
+
+static double lost(const struct bench_contestant *contestant) {
+    return lose(*(const int *)contestant->context);
+}
+
+static void measure_loss(void) {
+    int ended = SIGKILL, silent = SIGSTOP;
+    struct bench_contestant own[] = {{.name = "its launcher killed", .context = &ended, .measure = lost},
+                                     {.name = "its launcher stopped", .context = &silent, .measure = lost}};
+    bench_run_rounds(own, 2, limits.options->quick ? 1 : 5);
+    judge("hosts-lost", "a killed launcher, until its task has failed", SECONDS, own[0].stats, AT_MOST, 0.2);
+    judge("hosts-silent", "a stopped one, with a limit of 1 s", SECONDS, own[1].stats, AT_MOST, 1 + SILENCE_MS * 1e-3);
+    record("hosts-lost", 1, 1, &own[0], NULL);
+    record("hosts-silent", 1, 1, &own[1], NULL);
 }
 
 int main(int argc, char **argv) {
@@ -353,7 +427,8 @@ int main(int argc, char **argv) {
         const char *name;
         void (*measure)(void);
     } rows[] = {{"hosts-submit", measure_submit}, {"hosts-round", measure_round}, {"hosts-large", measure_large},
-                {"hosts-sleep", measure_naps},    {"hosts-map", measure_map},     {"hosts-start", measure_start}};
+                {"hosts-sleep", measure_naps},    {"hosts-many", measure_many},   {"hosts-map", measure_map},
+                {"hosts-start", measure_start},   {"hosts-lost", measure_loss}};
     enum { ROWS = sizeof rows / sizeof *rows };
     const char *names[ROWS + 1] = {NULL};
     for (size_t i = 0; i < ROWS; i++) names[i] = rows[i].name;
