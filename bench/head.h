@@ -1,4 +1,4 @@
-/* The processes of a pool's head: its carrier, and what that has started. They are found in /proc, where there is one. */
+/* The processes of a pool's head: its carrier, and what that has started. They are found in /proc. */
 #ifndef PARPOOL_BENCH_HEAD_H
 #define PARPOOL_BENCH_HEAD_H
 
