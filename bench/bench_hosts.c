@@ -38,9 +38,9 @@ static void say_nothing(const struct pool_host *host, void *arg) {
     (void)host, (void)arg;
 }
 
-static struct far far_pool(const char *hosts, int least) {
+static struct far far_pool(const char *hosts, int least, int silence) {
     struct far far;
-    struct pool_options options = {.workers = 1, .hosts = hosts, .host_min = least, .host_silence = SILENCE_MS,
+    struct pool_options options = {.workers = 1, .hosts = hosts, .host_min = least, .host_silence = silence,
                                    .host_event = say_nothing};
     bench_must(pool_create(&options, &far.pool), "pool_create");
     while (!atomic_load(hold)) {
@@ -224,7 +224,7 @@ static size_t sized(size_t count) {
 }
 
 static struct run begin(const char *hosts, int least, pool_fn *fn, size_t count, size_t out_size) {
-    struct run run = {.far = far_pool(hosts, least), .fn = fn, .count = count, .out_size = out_size};
+    struct run run = {.far = far_pool(hosts, least, 0), .fn = fn, .count = count, .out_size = out_size};
     run.futures = bench_alloc(count * sizeof *run.futures);
     run.out = bench_alloc(out_size);
     return run;
@@ -391,7 +391,7 @@ static int sleep_on(const void *in, void *out) {
 static double lose(int signal_number) {
     char list[80];
     list_hosts(list, 1, 1);
-    struct far far = far_pool(list, 1);
+    struct far far = far_pool(list, 1, SILENCE_MS);
     struct future *future;
     bench_must(pool_submit(far.pool, &(struct pool_task){.fn = sleep_on}, &future), "pool_submit");
     bench_sleep(0.3);
