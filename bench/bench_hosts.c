@@ -280,20 +280,24 @@ static double accounted(const struct bench_contestant *contestant) {
     return took;
 }
 
-/* The first host with so many CPUs, so many times; nodes on this machine, if there is none. */
-static void list_hosts(char *list, int count, int cpus) {
-    const char *hosts = getenv("PARPOOL_HOSTS");
-    if (!hosts || !*hosts) hosts = "local";
-    for (int i = 0; i < count; i++)
-        list += sprintf(list, "%.60s%.*s:%d", i ? " " : "", (int)strcspn(hosts, ":, "), hosts, cpus);
+/* The first hosts, with so many CPUs each; nodes on this machine, if none is named. Returns whether there are enough. */
+static bool list_hosts(char *list, int count, int cpus) {
+    const char *hosts = getenv("PARPOOL_HOSTS"), *at = hosts && *hosts ? hosts : "local";
+    for (int i = 0; i < count; i++) {
+        if (!*at) return false;
+        list += sprintf(list, "%s%.*s:%d", i ? " " : "", (int)(strcspn(at, ":, ") % 64), at, cpus);
+        if (strncmp(at, "local", 5) == 0) continue; /* as many as are wanted */
+        at += strcspn(at, ", ");
+        at += strspn(at, ", ");
+    }
+    return true;
 }
 
 /* Simulated CPUs: tasks that sleep. */
 static void measure_nap(const char *name, const char *what, int hosts, int cpus, long us, double target) {
     char list[MOST * 80];
-    list_hosts(list, hosts, cpus);
-    size_t count = sized((size_t)hosts * (size_t)cpus * 1000000 / (size_t)us);
-    struct run run = begin(list, hosts, nap, count, sizeof(long));
+    if (!list_hosts(list, hosts, cpus)) return; /* this row has no figure */
+    struct run run = begin(list, hosts, nap, sized((size_t)(hosts * cpus) * 1000000 / (size_t)us), sizeof(long));
     run.argument = us;
     struct bench_contestant own[] = {of("tasks that sleep", run_submits, &run)};
     own[0].measure = accounted;
@@ -367,7 +371,7 @@ static void measure_start(void) {
     static const char *const names[] = {"hosts-start-1", "hosts-start-16", "hosts-start-64"};
     for (size_t i = 0; i < (limits.options->quick ? 1 : sizeof numbers / sizeof *numbers); i++) {
         struct start start = {.hosts = numbers[i]};
-        list_hosts(start.list, start.hosts, 1);
+        if (!list_hosts(start.list, start.hosts, 1)) break;
         struct bench_contestant own[] = {
             {.name = "pool_create", .context = &start, .run = start_pool, .measure = timed},
             {.name = "a shell", .context = &start, .run = start_shell, .measure = timed}};
