@@ -280,7 +280,7 @@ static double accounted(const struct bench_contestant *contestant) {
     return took;
 }
 
-/* The first hosts, with so many CPUs each; nodes on this machine, if none is named. Returns whether there are enough. */
+/* The first hosts, with so many CPUs each; nodes here, if none is named. Returns whether there are enough. */
 static bool list_hosts(char *list, int count, int cpus) {
     const char *hosts = getenv("PARPOOL_HOSTS"), *at = hosts && *hosts ? hosts : "local";
     for (int i = 0; i < count; i++) {
