@@ -146,11 +146,22 @@ static void lie_at_work(const char *lie) {
     if (strcmp(lie, "alive, then silence") == 0) wait_for_end(false);
 }
 
+/* No lie: it has more CPUs than it said, as a node has that has hosts itself. It answers nothing. */
+enum { MORE_CPUS = 40 };
+static void have_more(const char *lie) {
+    if (strcmp(lie, "more CPUs") != 0) return;
+    greet();
+    say_ready();
+    say(PP_SAY_CPUS, MORE_CPUS, NULL, 0);
+    wait_for_end(true);
+}
+
 static int lie_as(const char *lie) {
     static const struct pp_wire_limits limits = {.most = PP_MESSAGE_MOST, .gives_credit = true};
     pp_wire_begin(&wire, 0, 1, &limits, false);
     signal(SIGPIPE, SIG_DFL);
     fcntl(0, F_SETFL, O_NONBLOCK);
+    have_more(lie);
     lie_before_the_greeting(lie);
     lie_without_work(lie);
     lie_at_work(lie);
@@ -308,9 +319,33 @@ TEST_CASE(a_way_that_is_cut_or_full_of_noise_costs_the_host_and_a_slow_one_nothi
     check("relay ", "slow", NULL);
 }
 
+static int sleep_long(const void *in, void *out) {
+    (void)in, (void)out;
+    sleep_ms(PATIENCE);
+    return 0;
+}
+
+TEST_CASE(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1";
+    options.launcher = "exec env LIE='more CPUs' %c";
+    options.host_event = note_event;
+    struct pool *pool = pool_from(&options);
+    struct future *futures[2 * MORE_CPUS];
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, sleep_long, NULL, 0, 0);
+    struct pool_stats stats = {0};
+    for (int64_t until = now_ms() + PATIENCE; stats.running < 1 + MORE_CPUS && now_ms() < until; sleep_ms(10))
+        assert_ok(pool_stats(pool, &stats));
+    assert_int_equal(stats.running, 1 + MORE_CPUS); /* one of them here */
+    assert_ok(pool_shutdown(pool, POOL_CANCEL_PENDING | POOL_KILL_RUNNING, PATIENCE));
+    for (size_t i = 0; i < COUNT(futures); i++) future_free(futures[i]);
+    pool_destroy(pool);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_host_that_lies_costs_what_it_had_and_is_named),
+        TEST(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks),
         TEST(a_way_that_is_cut_or_full_of_noise_costs_the_host_and_a_slow_one_nothing),
     };
     const char *lie = getenv("LIE");

@@ -70,7 +70,9 @@ static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp
         else pp_wire_lose(&host->wire, "it sent what it must not send: OUTPUT");
         return;
     case PP_SAY_CPUS:
-        if (is_ready && m->id > 0 && m->id <= PP_HOSTS_MOST) host->cpus = (uint32_t)m->id;
+        if (!is_ready || m->id == 0 || m->id > PP_HOSTS_MOST) return;
+        host->cpus = (uint32_t)m->id;
+        atomic_store_explicit(&c->shared->carried->hosts[host->number].cpus, host->cpus, memory_order_relaxed);
         return;
     case PP_SAY_STATS: note_stats(c, host, m); return;
     case PP_SAY_DONE:
