@@ -131,8 +131,20 @@ static void lie_without_work(const char *lie) {
     if (strcmp(lie, "answer to nothing") == 0) say(PP_SAY_DONE, 12345, NULL, 0);
 }
 
+/* A chunk is done, and nothing is said of its items. */
+static void end_chunks(void) {
+    for (uint64_t last = 0, id;;) {
+        id = await_leave();
+        while (last < id) {
+            if (chunks[++last % COUNT(chunks)]) say(PP_SAY_DONE, last, NULL, 0);
+            else say_failed(PP_SAY_FAILED, last, POOL_EDIED, 0);
+        }
+    }
+}
+
 static void lie_at_work(const char *lie) {
     long wrong = -1;
+    if (strcmp(lie, "chunks without their items") == 0) end_chunks();
     uint64_t id = await_leave();
     bool is_chunk = chunks[id % COUNT(chunks)];
     if (strcmp(lie, "answer of another") == 0) say(PP_SAY_DONE, id + 1000, &wrong, sizeof wrong);
@@ -306,6 +318,7 @@ TEST_CASE(a_host_that_lies_costs_what_it_had_and_is_named) {
                 {"result that is too large", "it sent"},
                 {"outcome twice", "answer to nothing"},
                 {"failure that is none", "it sent"},
+                {"chunks without their items", "without its items"},
                 {"alive, then silence", "silent for 1 s"}};
     allow_seconds(240);
     for (size_t i = 0; i < COUNT(lies); i++) check("", lies[i].lie, lies[i].reason);

@@ -31,6 +31,14 @@ static void note_stats(struct pp_carrier *c, struct pp_far_host *host, const str
     atomic_store_explicit(&c->shared->carried->hosts[host->number].busy, stats.busy, memory_order_relaxed);
 }
 
+/* What no honest host says of an errand that was not cancelled: otherwise a host could keep work going round for ever.
+ * failure: NULL: it is done. Returns NULL if it may be. */
+static const char *lie_in(const struct pp_errand *errand, const struct pp_failure_message *failure) {
+    if (failure && failure->error == POOL_ECANCELLED) return "it has cancelled what nobody has cancelled";
+    bool lacks_items = !failure && errand->parcel && errand->parcel->left > 0;
+    return lacks_items ? "it has ended a chunk without its items" : NULL;
+}
+
 /* An answer to an errand, or a part of one. Returns false if it cannot be. */
 static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const struct pp_message *m) {
     struct pp_errand *errand = pp_errand_find(host, m->id);
@@ -50,8 +58,9 @@ static bool take_answer(struct pp_carrier *c, struct pp_far_host *host, const st
         return !host->wire.lost;
     }
     if (is_traced && !is_chunk) pp_host_trace_answer(c, host, errand, 1);
-    if (counts && is_failure && failure.error == POOL_ECANCELLED && host->phase == PP_HOST_READY)
-        pp_wire_lose(&host->wire, "it has cancelled what nobody has cancelled");
+    bool is_due = counts && host->phase == PP_HOST_READY;
+    const char *lie = is_due ? lie_in(errand, is_failure ? &failure : NULL) : NULL;
+    if (lie) pp_wire_lose(&host->wire, lie);
     else if (counts && is_chunk) pp_chunk_ended(c, host, errand, is_failure ? &failure : NULL);
     else if (counts && is_failure) pp_task_failed(c, host, errand, &failure);
     else if (counts) pp_task_done(c, host, errand, m);

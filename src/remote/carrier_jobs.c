@@ -134,7 +134,8 @@ void pp_chunk_ended(struct pp_carrier *c, struct pp_far_host *host, struct pp_er
     char text[PP_MESSAGE];
     struct pp_parcel *parcel = errand->parcel;
     struct pp_result details = {.message = text};
-    bool is_far = failure && pp_is_far_error(failure->error) && failure->error != POOL_ECANCELLED;
+    bool is_begun = errand->state == PP_ERRAND_BEGUN;
+    bool is_far = is_begun && failure && pp_is_far_error(failure->error) && failure->error != POOL_ECANCELLED;
     if (is_far) {
         pp_host_text(host, text, failure->text, failure->text_size, failure->error);
         details.code = pp_far_code(failure->signal, failure->code);
