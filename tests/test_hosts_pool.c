@@ -196,6 +196,45 @@ static void run_short_tasks(struct pool *pool, struct pool *here, size_t count) 
 
 /* Where the machine is busy, the worker here may have run all before the carrier has the CPU: then there is another
  * round. */
+static int say_task(const void *in, void *out) {
+    (void)out;
+    sleep_ms(5);
+    printf("task %d says so\n", *(const int *)in);
+    return 0;
+}
+
+static bool is_in(FILE *file, const char *line) {
+    char text[8192];
+    ssize_t size = pread(fileno(file), text, sizeof text - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    return strstr(text, line) != NULL;
+}
+
+TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
+    int out = dup(1);
+    FILE *file = tmpfile();
+    fflush(stdout);
+    dup2(fileno(file), 1);
+    struct pool *pool = hosted(1, "local:2", 1);
+    struct future *futures[60];
+    for (int i = 0; i < (int)COUNT(futures); i++) futures[i] = submit(pool, say_task, &i, sizeof i, 0);
+    int said = 0;
+    for (int i = 0; i < (int)COUNT(futures); i++) {
+        char line[32];
+        snprintf(line, sizeof line, "task %d says so\n", i);
+        int error = future_get(futures[i], NULL, PATIENCE);
+        said += error == 0 && is_in(file, line);
+        future_free(futures[i]);
+    }
+    bool tagged = is_in(file, "local: task ");
+    pool_destroy(pool);
+    dup2(out, 1);
+    close(out);
+    fclose(file);
+    assert_int_equal(said, (int)COUNT(futures));
+    assert_true(tagged);
+}
+
 TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
     struct pool *pool = hosted(1, "local:2 local:1", 2), *here = pool_of(1);
     struct pool_worker_stats list[8];
@@ -580,6 +619,7 @@ int main(int argc, char **argv) {
         TEST(reductions_run_on_hosts_and_give_the_same_bits),
         TEST(a_reduction_that_fails_on_a_host_names_the_item),
         TEST(tasks_run_here_and_on_hosts),
+        TEST(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there),
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),
         TEST(long_items_of_a_map_run_on_all_hosts),

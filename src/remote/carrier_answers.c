@@ -75,8 +75,12 @@ static void take(struct pp_carrier *c, struct pp_far_host *host, const struct pp
     case PP_SAY_READY: pp_host_become_ready(c, host, m); return;
     case PP_SAY_BROKEN: is_broken(c, host, m); return;
     case PP_SAY_OUTPUT:
-        if (m->id == 1 || m->id == 2) pp_output_add(c, host, m->id, m->data, m->size);
-        else pp_wire_lose(&host->wire, "it sent what it must not send: OUTPUT");
+        if (m->id != 1 && m->id != 2) {
+            pp_wire_lose(&host->wire, "it sent what it must not send: OUTPUT");
+            return;
+        }
+        pp_output_add(c, host, m->id, m->data, m->size);
+        pp_outputs_write(c); /* before the outcome is published: the program may then end the pool, and this process */
         return;
     case PP_SAY_CPUS:
         if (!is_ready || m->id == 0 || m->id > PP_HOSTS_MOST) return;
