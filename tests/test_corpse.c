@@ -144,6 +144,34 @@ TEST_CASE(a_kill_ends_a_task_whose_worker_does_not_go) {
     pool_destroy(pool);
 }
 
+/* Fewer workers and more, while one of them is a corpse, and while one is about to be. */
+TEST_CASE(a_pool_is_resized_beside_a_worker_that_does_not_go) {
+    for (int early = 0; early <= 1; early++) {
+        begin_hold();
+        struct pool *pool = pool_of(3);
+        struct future *future = submit_held(pool, 0, 0);
+        bool held = is_held();
+        if (held) {
+            assert_ok(future_kill(future));
+            if (early) assert_ok(pool_resize(pool, 1));
+            assert_code(future_get(future, NULL, SOON), POOL_ECANCELLED);
+            assert_ok(pool_resize(pool, 1));
+            assert_squares_at_once(pool, 100);
+            assert_ok(pool_resize(pool, 4));
+            assert_map_squares(pool, 100, 0);
+            assert_true(alive(corpse()));
+            assert_ok(pool_resize(pool, 2));
+        }
+        end_hold();
+        assert_squares_at_once(pool, 100);
+        struct pool_stats stats = {0};
+        assert_ok(pool_stats(pool, &stats));
+        assert_int_equal(stats.workers, held ? 2 : 3);
+        future_free(future);
+        pool_destroy(pool);
+    }
+}
+
 static int third_held_task(const void *in, void *out) {
     if (task_index() == 3) return held_task(in, out);
     return square_task(in, out);
@@ -446,6 +474,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_time_out_ends_a_task_whose_worker_does_not_go),
         TEST(a_kill_ends_a_task_whose_worker_does_not_go),
+        TEST(a_pool_is_resized_beside_a_worker_that_does_not_go),
         TEST(only_the_item_is_lost_whose_worker_does_not_go),
         TEST(a_stream_goes_on_after_an_item_whose_worker_does_not_go),
         TEST(a_reduction_ends_with_the_item_whose_worker_does_not_go),
