@@ -131,20 +131,37 @@ static void lie_without_work(const char *lie) {
     if (strcmp(lie, "answer to nothing") == 0) say(PP_SAY_DONE, 12345, NULL, 0);
 }
 
-/* A chunk is done, and nothing is said of its items. */
-static void end_chunks(void) {
+/* Fails tasks until a chunk has leave. Returns the id of that. */
+static uint64_t await_chunk(void) {
     for (uint64_t last = 0, id;;) {
         id = await_leave();
         while (last < id) {
-            if (chunks[++last % COUNT(chunks)]) say(PP_SAY_DONE, last, NULL, 0);
-            else say_failed(PP_SAY_FAILED, last, POOL_EDIED, 0);
+            if (chunks[++last % COUNT(chunks)]) return last;
+            say_failed(PP_SAY_FAILED, last, POOL_EDIED, 0);
         }
     }
 }
 
+static void lie_of_a_chunk(const char *lie) {
+    uint64_t id = await_chunk();
+    if (strcmp(lie, "chunk without its items") == 0) say(PP_SAY_DONE, id, NULL, 0);
+    if (strcmp(lie, "chunk: items that it does not have") == 0) say_items(id, 1U << 15, 1, 8);
+    if (strcmp(lie, "chunk: items for ever") == 0) say_items(id, UINT32_MAX, UINT32_MAX, 8);
+    if (strcmp(lie, "chunk: results that are too short") == 0) say_items(id, 0, 1, 4);
+    if (strcmp(lie, "chunk: an item twice") == 0) {
+        say_failed(PP_SAY_ITEM_FAILED, id, POOL_EDIED, 0);
+        say_items(id, 0, 1, 8);
+    }
+    if (strcmp(lie, "chunk: a failure of an item that it does not have") == 0)
+        say_failed(PP_SAY_ITEM_FAILED, id, POOL_EDIED, 1U << 30);
+}
+
 static void lie_at_work(const char *lie) {
     long wrong = -1;
-    if (strcmp(lie, "chunks without their items") == 0) end_chunks();
+    if (strncmp(lie, "chunk", 5) == 0) {
+        lie_of_a_chunk(lie);
+        return;
+    }
     uint64_t id = await_leave();
     bool is_chunk = chunks[id % COUNT(chunks)];
     if (strcmp(lie, "answer of another") == 0) say(PP_SAY_DONE, id + 1000, &wrong, sizeof wrong);
@@ -288,7 +305,7 @@ static void check(const char *kind, const char *lie, const char *expected) {
     work(pool, expected, expected ? PATIENCE : 2000);
     int64_t took = now_ms() - since;
     pool_destroy(pool);
-    print_error("    %-30s %5d ms  %.90s\n", lie, (int)took, reasons);
+    print_error("    %-50s %5d ms  %.90s\n", lie, (int)took, reasons);
     if (expected) assert_contains(reasons, expected);
     else assert_int_equal(strlen(reasons), 0);
     if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
@@ -318,7 +335,12 @@ TEST_CASE(a_host_that_lies_costs_what_it_had_and_is_named) {
                 {"result that is too large", "it sent"},
                 {"outcome twice", "answer to nothing"},
                 {"failure that is none", "it sent"},
-                {"chunks without their items", "without its items"},
+                {"chunk without its items", "without its items"},
+                {"chunk: items that it does not have", "it sent"},
+                {"chunk: items for ever", "it sent"},
+                {"chunk: results that are too short", "it sent"},
+                {"chunk: an item twice", "the result of an item twice"},
+                {"chunk: a failure of an item that it does not have", "it does not have"},
                 {"alive, then silence", "silent for 1 s"}};
     allow_seconds(240);
     for (size_t i = 0; i < COUNT(lies); i++) check("", lies[i].lie, lies[i].reason);
