@@ -252,6 +252,26 @@ static void destroy(void *arg) {
     pool_destroy(((struct program *)arg)->pool);
 }
 
+static void square_with_callback(void *arg) {
+    struct program *p = arg;
+    p->future = submit_square(p->pool, 3);
+    assert_ok(future_on_done(p->future, throwing_callback, p));
+    assert_ok(future_wait(p->future, PATIENCE));
+}
+
+TEST_CASE(a_callback_may_throw_in_the_last_call_before_the_pools_end) {
+    for (size_t i = 0; i < COUNT(backends); i++) {
+        long held = pp_held;
+        struct pool_options options = test_options(1);
+        options.backend = backends[i];
+        struct program p = {.pool = pool_from(&options)};
+        assert_true(throws(square_with_callback, &p));
+        future_free(p.future);
+        pool_destroy(p.pool);
+        assert_int_equal(pp_held, held);
+    }
+}
+
 TEST_CASE(a_callback_may_throw_while_the_pool_ends) {
     void (*const calls[])(void *) = {shut_down, destroy};
     for (size_t i = 0; i < 2 * COUNT(calls); i++) {
@@ -497,6 +517,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_callback_may_throw_in_each_call_that_runs_callbacks),
         TEST(a_callback_that_runs_at_once_may_throw),
+        TEST(a_callback_may_throw_in_the_last_call_before_the_pools_end),
         TEST(a_callback_may_throw_while_the_pool_ends),
         TEST(progress_may_throw_out_of_a_map_which_ends_its_job),
         TEST(the_job_of_a_future_goes_on_when_its_progress_throws),

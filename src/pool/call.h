@@ -83,9 +83,10 @@ static inline void pp_unlock(struct pool *pool) {
     else pthread_mutex_unlock(&pool->lock);
 }
 
-/* The end of a call that may be the last to use the pool: unlocks, and frees the pool with its last reference. */
+/* The end of a call that may be the last to use the pool: unlocks, and frees the pool with its last reference. While
+ * something is due, as callbacks are after one has thrown an exception, pp_unlock_due() does both. */
 static inline void pp_unlock_last(struct pool *pool) {
-    bool last = pool->references == 0;
+    bool last = pool->references == 0 && !pool->due;
     pp_unlock(pool);
     if (last) pp_pool_free(pool);
 }
