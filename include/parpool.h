@@ -682,7 +682,8 @@ PARPOOL_API int task_resize(size_t size);
  * gives back what the one before has returned; task_resize() may shorten it; without a call the result is empty.
  * future_size() then tells how much future_get() will copy, and future_data() shows it where it lies. It counts against
  * arena_size once the task is done (POOL_ENOMEM). At least a quarter of arena_size can be used so. size: bytes.
- * Returns: the room, of undefined content, aligned for any type; NULL: there is no more, or out_size is another.
+ * Returns: the room, of undefined content, aligned for any type; NULL: size is 0, there is no more, or out_size is
+ * another.
  * Blocks: no. Callable: a task; elsewhere NULL. Ownership: the task's, until it returns. */
 PARPOOL_API void *task_result(size_t size);
 

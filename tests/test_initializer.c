@@ -9,6 +9,7 @@ struct plan {
     atomic_int starts, failures; /* failures: how many calls are still to fail; negative: all */
     int code;
     bool dies, hangs;
+    enum { RETURNS, ABORTS, EXITS, FAULTS } how;
 };
 
 static int initialize(void *argument) {
@@ -21,6 +22,9 @@ static int initialize(void *argument) {
     }
     if (plan->dies) raise(SIGKILL);
     if (plan->hangs) return forever_task(NULL, NULL);
+    if (plan->how == ABORTS) abort();
+    if (plan->how == EXITS) exit(plan->code);
+    if (plan->how == FAULTS) raise(SIGSEGV);
     return plan->code;
 }
 
@@ -70,6 +74,28 @@ TEST_CASE(an_initializer_that_always_fails_ends_all_tasks) {
         assert_true(plan->starts - starts < 50); /* workers are not started over and over */
         pool_destroy(pool);
     }
+}
+
+TEST_CASE(an_initializer_that_crashes_or_exits_breaks_the_pool_soon) {
+    for (int lazy = 0; lazy <= 1; lazy++)
+        for (int how = ABORTS; how <= FAULTS; how++) {
+            struct plan *plan = shared(sizeof *plan);
+            plan->failures = -1;
+            plan->how = how;
+            struct pool_options options = test_options(2);
+            options.initializer = initialize;
+            options.initializer_arg = plan;
+            options.lazy = lazy;
+            struct pool *pool = pool_from(&options);
+            int64_t began = now_ms();
+            long in[2] = {1, 2}, out[2];
+            struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 2};
+            int error = pool_map(pool, &job);
+            assert_any_of(error, POOL_EINIT, POOL_EDIED);
+            assert_took(began, 0, 2500);
+            assert_true(plan->starts >= 3 && plan->starts < 20);
+            pool_destroy(pool);
+        }
 }
 
 TEST_CASE(a_job_has_the_code_of_a_failed_initializer) {
@@ -195,6 +221,7 @@ int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(an_initializer_that_always_fails_ends_all_tasks),
         TEST(a_worker_that_gave_up_is_not_taken_for_one_that_runs),
+        TEST(an_initializer_that_crashes_or_exits_breaks_the_pool_soon),
         TEST(a_job_has_the_code_of_a_failed_initializer),
         TEST(an_initializer_that_fails_once_is_tried_again),
         TEST(an_initializer_that_fails_now_and_then_is_tried_again_each_time),

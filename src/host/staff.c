@@ -1,6 +1,7 @@
 #include "host/staff.h"
 
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/sys.h"
 #include "shared/backlog.h"
@@ -136,12 +137,13 @@ static bool has_succeeded(struct pp_staff *staff) {
     return any;
 }
 
-/* Of a worker that was not ready: whether its initializer returned a failure, was overdue, or an exception or
- * pthread_exit() left it; or whether the worker could not enter its sandbox. */
-static bool start_failed(const struct pp_notice *death) {
-    enum pp_last last = death->last.kind;
-    bool left = last == PP_LAST_TERMINATE || last == PP_LAST_THREAD_EXIT;
-    return death->init_code != 0 || death->sandbox_code != 0 || death->init_overdue || left;
+/* Of a worker that was not ready: whether its initializer returned a failure, was overdue, crashed, or ended the
+ * process; or whether the worker could not enter its sandbox. A kill from outside is none of these. */
+static bool start_failed(const struct pp_staff *staff, const struct pp_notice *death) {
+    const struct pp_start *start = &staff->shared->starts[death->worker];
+    bool has_begun = atomic_load_explicit(&start->began, memory_order_relaxed) != 0;
+    bool ended_itself = death->last.kind != PP_LAST_NOTHING || WIFEXITED(death->status);
+    return death->init_code != 0 || death->sandbox_code != 0 || death->init_overdue || (has_begun && ended_itself);
 }
 
 /* Whether the number gets another worker; after a pause if its workers keep dying for nothing. */
@@ -156,7 +158,7 @@ static bool deserves_another(struct pp_staff *staff, const struct pp_notice *dea
     if (has_succeeded(staff)) memset(staff->futile_deaths, 0, sizeof staff->futile_deaths);
     staff->last_was_ready = ready;
     staff->last_futile = *death;
-    if (!ready && start_failed(death)) staff->init_failures[w]++;
+    if (!ready && start_failed(staff, death)) staff->init_failures[w]++;
     unsigned deaths = ++staff->futile_deaths[w];
     if (deaths > FUTILE_AT_ONCE) staff->start_again[w] = pp_now() + pause_after(deaths - FUTILE_AT_ONCE);
     return staff->init_failures[w] < PP_INIT_TRIES && deaths < FUTILE_TRIES;

@@ -125,6 +125,7 @@ size_t future_size(const struct future *future) {
 }
 
 const void *future_data(struct future *future, size_t *size) {
+    if (size) *size = 0;
     if (check_future(future) || future->is_job || future_wait(future, 0) || future->outcome) return NULL;
     if (size) *size = future->out_size;
     return future->result;

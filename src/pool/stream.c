@@ -265,6 +265,7 @@ int stream_failure(struct stream *s, struct pool_failure *failure) {
 }
 
 const void *stream_data(struct stream *s, size_t *size) {
+    if (size) *size = 0;
     if (!s || pp_all_are_foreign() || s->kind == PP_FUTURES || pp_stream_enter(s)) return NULL;
     const void *data = s->shown ? s->shown->result : NULL;
     if (data && size) *size = s->size;
