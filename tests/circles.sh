@@ -3,7 +3,7 @@
 # are a concept's file and that of its platform. A pointer to a function, as in struct pp_backend, is no call.
 # Usage: circles.sh LIBRARY, a static one. Skipped (77) where nm does not say which file defines what.
 set -eu
-excepted='sys sys_linux child child_linux crash'
+excepted='sys sys_linux sys_posix child child_linux child_posix crash'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 nm -A -P "$1" >"$work/symbols" 2>/dev/null || exit 77
