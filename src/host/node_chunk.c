@@ -58,13 +58,13 @@ int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work) {
     struct pp_node_chunk *chunk = work->chunk;
     const struct pp_job_message *told = &chunk->job->told;
     if (told->wants_out) {
-        chunk->out = told->out_size <= SIZE_MAX / chunk->count ? pool_alloc(node->pool, told->out_size * chunk->count)
-                                                               : NULL;
+        bool fits = told->out_size <= SIZE_MAX / chunk->count;
+        chunk->out = fits ? pool_alloc(node->pool, (size_t)told->out_size * chunk->count) : NULL;
         if (!chunk->out) return POOL_ENOMEM;
     }
     size_t failures = told->failures < chunk->count ? told->failures : chunk->count;
-    struct pool_job job = {.in = chunk->in, .in_size = chunk->in ? told->in_size : 0,
-                           .out = chunk->out, .out_size = told->out_size, .count = chunk->count,
+    struct pool_job job = {.in = chunk->in, .in_size = chunk->in ? (size_t)told->in_size : 0,
+                           .out = chunk->out, .out_size = (size_t)told->out_size, .count = chunk->count,
                            .timeout = (int)told->timeout, .cpu_timeout = (int)told->cpu_timeout, .seed = told->seed,
                            .context = chunk->context, .out_sizes = chunk->sizes, .failures_room = failures};
     if (told->is_block) job.block = (pool_block_fn *)(pp_function *)chunk->function->fn;

@@ -26,7 +26,7 @@ static bool copy_recipe(struct pp_carrier *c, const struct pp_recipe *at, struct
 /* The items lie where all workers see them, or follow the argument. */
 static bool pack_leaf(struct pp_carrier *c, struct pp_task_message *m, struct pp_recipe *recipe) {
     struct pp_leaf leaf;
-    if (m->in_size < sizeof leaf || !pp_carrier_reaches(c, m->in, m->in_size)) return false;
+    if (m->in_size < sizeof leaf || !pp_carrier_reaches(c, m->in, (size_t)m->in_size)) return false;
     memcpy(&leaf, m->in, sizeof leaf);
     if (!copy_recipe(c, leaf.recipe, recipe) || leaf.count == 0 || leaf.alone) return false;
     uint64_t most = SIZE_MAX / 4 / (recipe->in_size ? recipe->in_size : 1);
@@ -45,7 +45,7 @@ static bool pack_leaf(struct pp_carrier *c, struct pp_task_message *m, struct pp
 static bool pack_join(struct pp_carrier *c, struct pp_task_message *m, struct pp_recipe *recipe) {
     struct pp_join join;
     if (m->input_count < 2 || m->input_count > PP_JOIN_MOST || m->in_size != pp_join_size(m->input_count)) return false;
-    if (!pp_carrier_reaches(c, m->in, m->in_size)) return false;
+    if (!pp_carrier_reaches(c, m->in, (size_t)m->in_size)) return false;
     memcpy(&join, m->in, (size_t)m->in_size);
     m->shape = PP_SHAPE_JOIN;
     m->index = join.first[0];

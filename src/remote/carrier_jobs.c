@@ -85,7 +85,7 @@ static bool place_results(const struct pp_job_plan *plan, const struct pp_parcel
     for (uint32_t i = 0; i < items->count && plan->sizes; i++) {
         uint64_t said = pp_get_number(items->sizes, i);
         if (said > plan->out_size) return false;
-        plan->sizes[item_of(plan, begin + i)] = said + 1;
+        plan->sizes[item_of(plan, begin + i)] = (size_t)said + 1;
     }
     return true;
 }

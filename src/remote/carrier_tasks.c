@@ -47,7 +47,7 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     errand->ticket = ticket;
     errand->fold = (uint16_t)b.message.job;
     if (errand->fold) pp_fold_count(host, errand->fold, 1);
-    size_t answer = b.message.any_size ? c->shared->extents_size : b.message.out_size;
+    size_t answer = b.message.any_size ? c->shared->extents_size : (size_t)b.message.out_size;
     if (host->wire.limits.most < answer) host->wire.limits.most = answer;
     unsigned char fixed[PP_FIXED_MOST];
     if (b.message.function && !pp_host_needs_function(c, host, b.message.function, b.function)) return true;
@@ -55,7 +55,7 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     size_t sizes = b.message.input_count * sizeof(uint64_t);
     struct iovec parts[] = {{fixed, pp_put_task(fixed, &b.message)},
                             {(void *)(uintptr_t)inputs, sizes},
-                            {(void *)(uintptr_t)b.message.in, b.message.has_in ? b.message.in_size : 0},
+                            {(void *)(uintptr_t)b.message.in, b.message.has_in ? (size_t)b.message.in_size : 0},
                             {(void *)(uintptr_t)(inputs + sizes), gathered - sizes}};
     pp_host_send(host, PP_SAY_TASK, errand->id, parts, 4);
     return true;
