@@ -5,11 +5,13 @@
 
 #include "shared/worker_life.h"
 
+enum { RETURNS, ABORTS, EXITS, FAULTS }; /* how its process ends */
+
 struct plan {
     atomic_int starts, failures; /* failures: how many calls are still to fail; negative: all */
     int code;
     bool dies, hangs;
-    enum { RETURNS, ABORTS, EXITS, FAULTS } how;
+    int how;
 };
 
 static int initialize(void *argument) {
