@@ -15,9 +15,10 @@
  *
  * On Linux workers sleep on a futex, and those with the lowest numbers are woken first: always the same few, which find
  * their memory in the CPU's caches. A futex tells 32 classes of sleepers apart, so workers whose numbers are alike
- * modulo 32 take turns. Elsewhere workers sleep in a read of the task pipe. A write to a pipe tells Linux's scheduler
- * that the writer is about to sleep, so it puts all workers that one caller wakes on the caller's CPU: a job of 1 ms in
- * two workers then took 1.01 ms instead of 0.5 (bench_limits, "pi-1ms-asleep").
+ * modulo 32 take turns. The carrier, which waits for its hosts as well, sleeps on the task pipe, where only it reads
+ * then, and is woken last. Elsewhere workers sleep in a read of the task pipe. A write to a pipe tells Linux's
+ * scheduler that the writer is about to sleep, so it puts all workers that one caller wakes on the caller's CPU: a job
+ * of 1 ms in two workers then took 1.01 ms instead of 0.5 (bench_limits, "pi-1ms-asleep").
  *
  * Invariant: the bit of a worker that sleeps is set. The supervisor clears the bits of dead workers.
  * Called by: worker (park), worker_life (died); wakes come from the caller, and from threads when the pool ends. */

@@ -1,4 +1,5 @@
-/* Workers sleep on a futex; see park.h. That the caller has gone is no concern here: the supervisor then kills them. */
+/* Workers sleep on a futex, the carrier on the task pipe; see park.h. That the caller has gone is no concern here: the
+ * supervisor then kills them. */
 #include "shared/park_system.h"
 
 #include <errno.h>
