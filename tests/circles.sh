@@ -3,7 +3,7 @@
 # are a concept's file and that of its platform. A pointer to a function, as in struct pp_backend, is no call.
 # Usage: circles.sh LIBRARY, a static one. Skipped (77) where nm does not say which file defines what.
 set -eu
-excepted='sys sys_linux sys_posix child child_linux child_posix crash'
+excepted='sys sys_linux sys_posix child child_linux child_posix crash park park_futex park_pipe'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 nm -A -P "$1" >"$work/symbols" 2>/dev/null || exit 77
@@ -34,7 +34,7 @@ sed -n 's/^[^[]*\[\(.*\)\.c\.[a-z]*\]: /\1 /p' "$work/symbols" | awk '
                 }
             print size, circle
         }
-    }' | sort -u -n >"$work/circles"
+    }' | sort -u >"$work/circles"
 
 [ -s "$work/circles" ] || exit 77
 awk -v excepted=" $excepted " '

@@ -1,6 +1,6 @@
 /* Streams: sets of futures whose outcomes the program takes one at a time.
  *
- * pool_imap() and pool_imap_unordered() (stream.c) make futures of their own, as the input gives items and the window
+ * pool_imap() and pool_imap_unordered() (imap.c) make futures of their own, as the input gives items and the window
  * has room for them; future_as_completed() (future_set.c) has futures of the program. Either way each future has an
  * item. The item is in `pending`, in the order of the input, until its future is done. If outcomes are taken in the
  * order in which futures are done, the item is in `ready` from then on. future_wait_many() is such a set for the length
@@ -68,6 +68,9 @@ void pp_items_forget(struct stream *stream);
  * true if the deadline is past, which may be so although the wait itself has not timed out, if futures become done all
  * the time. */
 bool pp_stream_wait(struct stream *stream, struct future *future, uint64_t deadline);
+
+/* Gives back the future whose result the program may read where it lies, if there is one. */
+void pp_stream_drop_shown(struct stream *stream);
 
 /* Begins and ends a call on the stream. pp_stream_enter() takes the lock, or returns POOL_EFOREIGN or POOL_EBUSY.
  * pp_stream_leave() releases it and returns `error`; if the stream is doomed it frees it and returns
