@@ -62,7 +62,7 @@ void pp_future_finish(struct future *future, int outcome, const struct pool_fail
         pp_future_recycle(future);
         return;
     }
-    /* Release: pairs with the acquire in is_done(), future.c, which takes no lock. */
+    /* Release: pairs with the acquire in is_done(), future_calls.c, which takes no lock. */
     atomic_store_explicit(&future->done, PP_ENDED, memory_order_release);
     if (!pp_list_is_empty(&future->observers)) pp_observers_notify(future, PP_OBSERVED_DONE);
     if (future->notify) pp_notify_finish(future);
