@@ -91,11 +91,6 @@ static inline void pp_unlock_last(struct pool *pool) {
     if (last) pp_pool_free(pool);
 }
 
-/* For a guard of a call that has made a pool. */
-static inline void pp_destroy(void *pool) {
-    pool_destroy(pool);
-}
-
 /* For a call that a callback might outlive: the pool stays until the call's end. */
 static inline void pp_lock_and_keep(struct pool *pool) {
     pp_lock(pool);

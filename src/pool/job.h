@@ -11,7 +11,7 @@
 
 #include "pool/job_result.h"
 #include "pool/pool.h"
-#include "pool/progress.h"
+#include "pool/report.h"
 
 /* What looks have seen of the job; see stall.h. */
 struct pp_stall {

@@ -1,5 +1,5 @@
 /* The life of a pool: its making, its end, and the memory that it lends. */
-#include "pool/pool.h"
+#include "pool/lifetime.h"
 
 #include <time.h>
 #include <unistd.h>

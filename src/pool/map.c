@@ -7,6 +7,7 @@
 #include "pool/future_alloc.h"
 #include "pool/job.h"
 #include "pool/job_result.h"
+#include "pool/lifetime.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
 #include "pool/round.h"

@@ -26,6 +26,7 @@
 #include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/future_alloc.h"
+#include "pool/lifetime.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
