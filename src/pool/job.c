@@ -6,6 +6,7 @@
 #include "pool/corpse.h"
 #include "pool/finish.h"
 #include "pool/round.h"
+#include "pool/round_plan.h"
 #include "pool/slots.h"
 #include "shared/notice.h"
 #include "shared/state.h"

@@ -10,7 +10,7 @@
 #include "pool/lifetime.h"
 #include "pool/progress.h"
 #include "pool/resize.h"
-#include "pool/round.h"
+#include "pool/round_plan.h"
 #include "pool/tell.h"
 
 #define COUNT_MOST ((uint64_t)1 << 40) /* positions, regions and their products stay far from overflow */

@@ -1,4 +1,4 @@
-/* A round of a job: its plan (plan.h), from making to settling.
+/* A round of a job, from its beginning to its settling; its plan is made before: round_plan.h.
  *
  * A round is over when everything has been claimed and no worker is in the job: the job's ticket is in no worker's
  * record. Only then does the caller read and reuse the memory of the plan.
@@ -11,12 +11,6 @@
 #include "pool/job.h"
 
 struct pp_notice;
-
-/* Make the plan of the first round, with all items, or of the next, with the items that are left. Return false if there
- * is no memory; then items of a next round may have been failed with POOL_ENOMEM. */
-bool pp_round_make_first(struct pool *pool, struct pp_job *job);
-bool pp_round_make_next(struct pool *pool, struct pp_job *job);
-void pp_round_free(struct pool *pool, struct pp_job *job);
 
 /* The ticket of the slot that the job has. */
 uint64_t pp_round_ticket(const struct pool *pool, const struct pp_job *job);
