@@ -1,5 +1,5 @@
 /* Python:  nothing like it.
- * Shows a decoder whose input nobody has checked, in a pool whose workers can only compute. Two of the pictures are
+ * Shows a decoder whose input was not checked, in a pool whose workers can only compute. Two of the pictures are
  * honest, one is broken, and four take the decoder over: it then does what the picture wants. Each of these is refused,
  * and told; the honest pictures are decoded all the same. Run it without arguments. */
 #include <errno.h>

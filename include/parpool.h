@@ -299,7 +299,7 @@ enum {
  *                    program's own once the task or item is done or has died, each line with the function and
  *                    task_index(): "[decode 58] no header". The last line of one that died or was killed, of stderr if
  *                    it has any, is in its failure's message. stdout is line-buffered then, and neither is a terminal.
- *                    A line costs a microsecond or two, a silent item 2 ns. Of a death, what nobody reads within 100 ms
+ *                    A line costs a microsecond or two, a silent item 2 ns. Of a death, what is not read within 100 ms
  *                    is lost. Each worker takes two descriptors, or prints as without it. For POOL_PROCESSES.
  *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
  *                    them may end so. 0: never. For POOL_PROCESSES.
@@ -352,8 +352,8 @@ enum {
  *   timeout        ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE): never
  *                  before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. On a
  *                  crowded machine the worker may wait for a CPU meanwhile. It counts until what the item has printed
- *                  to stdout is written: it is the item that printed that ends at its time-out if nobody reads, not the
- *                  next. Without a time-out, items that a worker runs in one go share the writing; a death or a kill
+ *                  to stdout is written: if that is not read, the item that printed ends at its time-out, not the next
+ *                  one. Without a time-out, items that a worker runs in one go share the writing; a death or a kill
  *                  meanwhile costs the last of them. While work with a time-out is open, the longest one also bounds
  *                  finalizers, and an initializer that exceeds it by 1 s and ten times what any has taken so far counts
  *                  as failed. Neither costs an item.

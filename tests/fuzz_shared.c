@@ -562,7 +562,7 @@ static int start_nobody(struct pool *pool) {
     pool->fds.task_pipe_end = world.task_end = tasks[0];
     pool->fds.command_pipe = control[1];
     world.control_end = control[0];
-    pool->supervisor = getpid(); /* nobody that could be waited for or killed */
+    pool->supervisor = getpid(); /* no process that could be waited for or killed */
     return 0;
 }
 

@@ -144,7 +144,7 @@ TEST_CASE(a_signal_reaches_the_whole_group) {
     struct pollfd out = {.fd = launch.out, .events = POLLIN};
     assert_true(pp_poll(&out, 1, pp_now() + 20000000000U) > 0);
     pp_launch_signal(&launch, SIGKILL);
-    read_all(&launch, text, how); /* ends only if nobody is left that could write */
+    read_all(&launch, text, how); /* ends only if no process is left that could write */
     assert_string_equal(text, "on\n");
     assert_string_equal(how, "was killed by signal 9");
 }

@@ -172,7 +172,7 @@ TEST_CASE(a_job_whose_cursor_was_set_back_ends_and_runs_nothing_twice) {
     check_and_destroy(pool);
 }
 
-/* Then something is left that nobody begins. */
+/* Then something is left that no worker begins. */
 TEST_CASE(a_job_that_was_killed_and_whose_cursor_was_set_back_ends) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = sleeping_pool();
@@ -266,7 +266,7 @@ TEST_CASE(a_task_that_dies_while_its_ticket_waits_to_be_sent_again_is_queued_onc
     struct pool_task task = {.fn = die_once_task, .in = &once, .in_size = sizeof once, .out_size = sizeof(int),
                              .retries = 2};
     assert_ok(pool_submit(pool, &task, &future));
-    pthread_mutex_lock(&pool->lock); /* a look finds the ring full of what nobody takes, and its ticket perhaps
+    pthread_mutex_lock(&pool->lock); /* a look finds the ring full of what no worker takes, and its ticket perhaps
                                         lost */
     while (pp_ring_push(&pool->shared, ticket_of(future))) continue;
     pp_ticket_again(pool, future->slot);
@@ -430,7 +430,7 @@ TEST_CASE(all_who_hang_in_a_task_that_hides_are_freed) {
     check_all_and_destroy(pool);
 }
 
-/* Nobody could begin what has such a word: it has run, and does not run again. */
+/* No worker could begin what has such a word: it has run, and does not run again. */
 TEST_CASE(a_task_that_overwrites_its_state_frees_its_worker) {
     for (enum leaving how = DIES; how <= HANGS; how++) {
         struct hider *hider = shared(sizeof *hider);

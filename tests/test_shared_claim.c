@@ -403,7 +403,7 @@ TEST_CASE(a_task_that_runs_is_in_the_record_of_its_claimer) {
 enum fate { UNKNOWN, FINISHED, VICTIM, SUSPECT, LEFT };
 
 static struct {
-    struct pp_job_plan plan; /* plain, and written for each job: nobody may read it once the job is over */
+    struct pp_job_plan plan; /* plain, and written for each job: it may not be read once the job is over */
     struct pp_cursor cursors[REGIONS];
     _Atomic unsigned char marks[MOST_ITEMS];
     _Atomic int32_t codes[MOST_ITEMS];
@@ -796,7 +796,7 @@ TEST_CASE(the_last_claimer_out_of_a_job_announces_it) {
     pp_claim_job(&other, ticket);
     assert_false(pp_leave_job(&claimer, ticket, 0, PP_NOTHING_LEFT));
     assert_int_equal(pp_record_announced(claimer.record), 0);
-    assert_false(pp_leave_job(&other, ticket, 0, PP_NOTHING_LEFT)); /* nobody waits for it */
+    assert_false(pp_leave_job(&other, ticket, 0, PP_NOTHING_LEFT)); /* no thread waits for it */
     assert_int_equal(pp_record_announced(other.record), 1);
     pp_shared_unmake(&bed.memory);
 }

@@ -248,7 +248,7 @@ TEST_CASE(what_came_before_the_end_can_still_be_had) {
     assert_int_equal(pp_wire_write(&pair.b), 0);
     send_raw("", 0);
     pp_close(&pair.fds[3]);
-    pp_close(&pair.fds[0]); /* and nobody reads any more */
+    pp_close(&pair.fds[0]); /* and the other side reads no more */
     assert_true(send_bytes(&pair.a, PP_SAY_TASK, 1, "", 0));
     assert_int_equal(pp_wire_write(&pair.a), -1);
     assert_int_equal(pp_wire_queued(&pair.a), 0);

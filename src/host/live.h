@@ -1,4 +1,4 @@
-/* The live view: what a pool does at this moment, as text, for the person who has sent SIGUSR1 to the supervisor.
+/* The live view: what a pool does at this moment, as text, for a person that sends SIGUSR1 to the supervisor.
  *
  *     pool of process 18490: 3 workers, 12 tasks sent and not started
  *       job of render: 61 of 200 items done (30.5 %), 0 failed

@@ -135,7 +135,8 @@ static void greet(struct pp_node_self *node) {
     }
 }
 
-/* The first message. Nothing is written meanwhile, which would find that nobody reads: poll() tells of that, too. */
+/* The first message. Nothing is written meanwhile, which would find that the head reads no more: poll() tells of that,
+ * too. */
 static void await_setup(struct pp_node_self *node) {
     uint64_t until = pp_now() + START_MS * (uint64_t)1000000;
     struct pollfd fds[] = {{.fd = node->wire.in, .events = POLLIN}, {.fd = node->wire.out, .events = 0}};

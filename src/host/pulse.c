@@ -16,7 +16,7 @@ static struct {
 
 enum pp_pulse_found pp_pulse_look(struct pp_pulse *pulse, uint64_t beat, uint64_t started, uint64_t now,
                                   uint64_t most) {
-    bool was_away = now - pulse->looked > 2 * PP_PULSE_NS; /* somebody may have stopped both */
+    bool was_away = now - pulse->looked > 2 * PP_PULSE_NS; /* a signal may have stopped both */
     if (beat != pulse->beat || was_away || started > pulse->beat_at) {
         pulse->beat = beat;
         pulse->beat_at = now;

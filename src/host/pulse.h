@@ -1,5 +1,5 @@
 /* Whether two processes still run on which others rely: the carrier, and the caller if it is a node. Each beats twice a
- * second or more often, whatever its hosts or its head do. One that somebody has stopped is let go on, and if that does
+ * second or more often, whatever its hosts or its head do. One that a signal has stopped is let go on, and if that does
  * not help, killed: others then run what it has.
  *
  * Invariant: a time in which the supervisor itself was stopped does not count. A caller that is no node is never killed

@@ -129,7 +129,7 @@ static void tell_if_broken(struct supervisor *s) {
     if (s->broken) ring_for_caller(s);
 }
 
-/* Workers of this number and higher ones are to end by themselves, and somebody may have stopped them. */
+/* Workers of this number and higher ones are to end by themselves, and a signal may have stopped them. */
 static void let_workers_go_on(const struct supervisor *s, uint32_t first) {
     for (uint32_t w = first; w < s->staff.workers; w++)
         if (s->staff.states[w] == PP_ALIVE) kill(-s->pids[w], SIGCONT);

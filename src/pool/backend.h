@@ -32,7 +32,7 @@ struct pp_backend {
     /* Returns whether the process that starts and ends the workers has gone. NULL, as the next two, if there is none.
      * Under the pool's lock. */
     bool (*is_lost)(const struct pool *pool);
-    /* Lets that process go on if somebody has stopped it. Under the pool's lock. */
+    /* Lets that process go on if a signal has stopped it. Under the pool's lock. */
     void (*go_on)(const struct pool *pool);
     /* Once it is lost: kills the workers that are left. Must be called at once: later their numbers may be those of
      * other processes. Under the pool's lock. */

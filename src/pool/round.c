@@ -158,7 +158,7 @@ static void settle_flawed(struct pp_job *j, uint64_t begin, uint64_t end) {
         if (pp_plan_has_failed(j->plan, p)) settle_flawed_item(j, p);
 }
 
-/* Nobody has finished the positions. */
+/* No worker has finished the positions. */
 static void settle_missing(struct pp_job *j, uint64_t begin, uint64_t end) {
     bool by_death = j->deaths > 0 || j->stopped;
     for (uint64_t p = begin; p < end; p++) {

@@ -71,7 +71,7 @@ void pp_output_add(struct pp_carrier *c, const struct pp_far_host *host, uint64_
 }
 
 static bool write_some(struct pp_far_output *o, int fd) {
-    static const char dropped[] = "parpool: lines of tasks on other hosts were dropped, since nobody has read them\n";
+    static const char dropped[] = "parpool: lines of tasks on other hosts were dropped, since nothing has read them\n";
     while (o->begin < o->end) {
         struct pollfd ready = {.fd = fd, .events = POLLOUT};
         if (pp_poll(&ready, 1, 0) <= 0) return true;

@@ -65,15 +65,15 @@ struct pp_message {
 
 /* in, out: non-blocking. The other end's first bytes are a greeting if `greeted` says so. */
 void pp_wire_begin(struct pp_wire *wire, int in, int out, const struct pp_wire_limits *limits, bool greeted);
-/* Puts a message behind those that wait to be written; drops it if nobody reads any more. parts: copied. Returns false
- * if there is no memory, the message is larger than PP_MESSAGE_MOST, or the wire is lost. */
+/* Puts a message behind those that wait to be written; drops it if the other side reads no more. parts: copied. Returns
+ * false if there is no memory, the message is larger than PP_MESSAGE_MOST, or the wire is lost. */
 bool pp_wire_send(struct pp_wire *wire, uint16_t kind, uint64_t id, const struct iovec *parts, int count);
 /* Bytes that wait to be written. */
 size_t pp_wire_queued(const struct pp_wire *wire);
 /* Whether some of them may be written: the owner then waits for `out`, too. */
 bool pp_wire_may_write(const struct pp_wire *wire);
-/* Writes what `out` takes and the credit allows. Returns 0; -1: nobody reads any more, and what waits is dropped. Then
- * the wire is lost at the end of what comes, or a second later. */
+/* Writes what `out` takes and the credit allows. Returns 0; -1: the other side reads no more, and what waits is dropped.
+ * Then the wire is lost at the end of what comes, or a second later. */
 int pp_wire_write(struct pp_wire *wire);
 /* Reads what is there, up to some 100 KiB. Returns 1: something, 0: nothing now, -1: lost; messages that came before
  * the end can still be had. */

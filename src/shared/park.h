@@ -8,7 +8,7 @@
  * under way: those it has given (`given`) and no worker has counted as taken (`woken`). One too many wakes a worker for
  * nothing.
  *
- * A worker may set its bit and then be descheduled before it sleeps. The system wakes nobody then, and each attempt
+ * A worker may set its bit and then be descheduled before it sleeps. The system wakes no process then, and each attempt
  * would cost the caller more than most tasks. After one wake-up has found no sleeper, the caller therefore notes the
  * value of `parkings` (`spent`) and gives none until it changes, that is, until another worker is about to sleep. The
  * descheduled worker is safe: the wake-up has changed `wakes`, so it will not fall asleep.

@@ -60,7 +60,7 @@ bool pp_stretch_take(struct pp_shared *shared, uint32_t worker, uint64_t job, co
  * nothing. Returns false if it has gone on. */
 bool pp_stretch_stop(struct pp_shared *shared, uint32_t worker, uint64_t number);
 
-/* The worker has died: nobody takes anything of its chunk any more. */
+/* The worker has died: no worker takes anything of its chunk any more. */
 void pp_stretch_close(struct pp_shared *shared, uint32_t worker);
 
 #endif

@@ -191,5 +191,5 @@ void pp_capture_bury(struct pp_capture *capture, uint32_t worker, pool_fn *fn, u
     make_tag(&whose, fn, item, tag);
     capture->said[worker][0] = '\0';
     for (int side = 0; side < SIDES; side++) bury_side(capture, worker, side, tag);
-    if (!fn) capture->said[worker][0] = '\0'; /* it is nobody's */
+    if (!fn) capture->said[worker][0] = '\0'; /* it is no item's */
 }

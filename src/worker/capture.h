@@ -21,7 +21,7 @@
 /* The supervisor's. */
 struct pp_capture {
     int own[2]; /* copies of the program's stdout and stderr; -1: it has none */
-    bool is_deaf[2]; /* nobody has read what the supervisor has last written there */
+    bool is_deaf[2]; /* what the supervisor has last written there is not read */
     int files[PP_WORKERS][2];      /* of each worker; 0: none yet */
     char said[PP_WORKERS][PP_SAID]; /* the last line of a worker that has died; "": none */
 };

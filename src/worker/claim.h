@@ -38,7 +38,7 @@ struct pp_stretch {
     uint64_t bound;    /* as the claimer knows it */
     uint64_t expected; /* the same, or 0 if each item needs a fence: if the record has another, pp_heed() must look */
     uint64_t begin, end, shift;
-    bool whole;        /* nobody has taken anything of it, and it was claimed */
+    bool whole;        /* no worker has taken anything of it, and it was claimed */
 };
 
 struct pp_claimer {
