@@ -3,7 +3,8 @@
  *
  * Its main use is waiting awake. A thread that waits awake looks for its work some times, then offers its CPU to others
  * by sched_yield(), and so on. If the yield returns at once, no other thread wanted the CPU. If it takes more than
- * 300 us, another process ran in between, longer than a worker of the pool that soon sleeps. Then one of two things is true:
+ * 300 us, another process ran in between, longer than a worker of the pool that soon sleeps. Then one of two things is
+ * true:
  *   - The interruption is rare: before it the CPU was undisturbed for more than four times its length. A daemon does
  *     that, or the host of a virtual machine. Waiting awake goes on, since sleeping would cost more.
  *   - It is not rare: other threads need this CPU. Waiting awake is put off, and the thread sleeps instead.

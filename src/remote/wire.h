@@ -72,8 +72,8 @@ bool pp_wire_send(struct pp_wire *wire, uint16_t kind, uint64_t id, const struct
 size_t pp_wire_queued(const struct pp_wire *wire);
 /* Whether some of them may be written: the owner then waits for `out`, too. */
 bool pp_wire_may_write(const struct pp_wire *wire);
-/* Writes what `out` takes and the credit allows. Returns 0; -1: the other side reads no more, and what waits is dropped.
- * Then the wire is lost at the end of what comes, or a second later. */
+/* Writes what `out` takes and the credit allows. Returns 0; -1: the other side reads no more, and what waits is
+ * dropped. Then the wire is lost at the end of what comes, or a second later. */
 int pp_wire_write(struct pp_wire *wire);
 /* Reads what is there, up to some 100 KiB. Returns 1: something, 0: nothing now, -1: lost; messages that came before
  * the end can still be had. */
