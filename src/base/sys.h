@@ -100,6 +100,9 @@ void pp_unmap_unforked(uint32_t *page);
 
 /* Returns 0 or -1. Both ends are close-on-exec and above 2, and do not block. */
 int pp_pipe(int fds[2]);
+/* Gives the pipe room for PP_WIDE_PIPE bytes, if the system can and grants it. fd: either end. */
+#define PP_WIDE_PIPE (256 << 10)
+void pp_pipe_widen(int fd);
 /* The identity of an open file; all zero: the descriptor is not open. */
 struct pp_file {
     dev_t device;

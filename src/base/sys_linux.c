@@ -200,6 +200,10 @@ void pp_own_write_end(int fd) {
     pp_close(&own);
 }
 
+void pp_pipe_widen(int fd) {
+    fcntl(fd, F_SETPIPE_SZ, PP_WIDE_PIPE);
+}
+
 void pp_watch_no_more(int both, int fd) {
     epoll_ctl(both, EPOLL_CTL_DEL, fd, NULL);
 }

@@ -143,6 +143,10 @@ void pp_own_write_end(int fd) {
     (void)fd;
 }
 
+void pp_pipe_widen(int fd) {
+    (void)fd;
+}
+
 void pp_watch_no_more(int both, int fd) {
     (void)both, (void)fd;
 }

@@ -36,6 +36,7 @@ static bool take_descriptors(int *in, int *out) {
     for (int i = 0; i < 2 && done; i++) {
         int fd = i ? *out : *in, flags = fcntl(fd, F_GETFL);
         done = flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+        pp_pipe_widen(fd); /* where it is one: an end wakes up the other less often */
     }
     return done;
 }

@@ -14,7 +14,8 @@
 
 #define BATCH 64               /* answers between two looks at what tasks have printed */
 #define ITEMS_NS 10000000U     /* between two looks at the items of chunks */
-#define QUEUED_MOST ((size_t)64 << 20) /* bytes that may wait for the head before no more answers are made */
+#define QUEUED_MOST ((size_t)1 << 20) /* bytes that may wait for the head before no more answers are made: in memory
+                                       * that stays in use, and partly in caches */
 
 /* ---- names */
 

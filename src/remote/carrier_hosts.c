@@ -23,6 +23,7 @@
 #define CREDIT ((size_t)1 << 20)
 #define CREDIT_OF_HYDRA ((size_t)64 << 10) /* which aborts the job when more waits */
 #define ANSWER_LEAST ((size_t)64 << 10)
+#define WIDE_MOST 32U           /* more hosts have pipes of the usual size: Linux lets a user have 64 MiB in all */
 #define SECOND 1000000000U
 
 /* ---- ends */
@@ -160,6 +161,7 @@ static void launch(struct pp_carrier *c, struct pp_far_host *host, uint64_t now)
     bool is_hydra = !host->entry->local && launcher && (strstr(launcher, "mpiexec") || strstr(launcher, "hydra"));
     struct pp_wire_limits limits = {.silence = c->setup->silence, .credit = is_hydra ? CREDIT_OF_HYDRA : CREDIT,
                                     .most = ANSWER_LEAST};
+    for (int i = 0; i < 2 && c->count <= WIDE_MOST; i++) pp_pipe_widen(i ? host->launch.in : host->launch.out);
     pp_wire_begin(&host->wire, host->launch.out, host->launch.in, &limits, true);
     note_launcher(c, host);
     host->phase = PP_HOST_LAUNCHED;
