@@ -1,6 +1,8 @@
 /* Pools with hosts beside this one. The hosts are nodes on this machine, local:N, which need no launcher: this program
  * once more, which serves. Tasks tell by an environment variable where they run. What they pass to the test, beside
  * their results, goes through files, since nodes share no memory with it. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 
@@ -27,6 +29,26 @@ static int node; /* whether this process is a node, or was forked by one */
 
 static int is_there(void) {
     return node;
+}
+
+/* Keeps the worker here at the gate; ends at once on a host. */
+static int keep_here_task(const void *in, void *out) {
+    return is_there() ? 0 : gate_task(in, out);
+}
+
+/* Returns once the only worker here is at the gate: until that opens, hosts run all else. */
+static struct future *keep_here(struct pool *pool, struct gate *gate) {
+    for (;;) {
+        struct future *future = submit(pool, keep_here_task, &gate, sizeof gate, 0);
+        while (!future_done(future) && atomic_load(&gate->arrived) == 0) sleep_ms(1);
+        if (atomic_load(&gate->arrived) > 0) return future;
+        assert_ok(finish(future, NULL)); /* a host had it */
+    }
+}
+
+static void let_go(struct gate *gate, struct future *kept) {
+    gate_open(gate);
+    assert_ok(finish(kept, NULL));
 }
 
 /* in: ms for which it runs. */
@@ -121,16 +143,20 @@ TEST_CASE(reductions_run_on_hosts_and_give_the_same_bits) {
     enum { ITEMS = 400 };
     static long items[ITEMS];
     for (long i = 0; i < ITEMS; i++) items[i] = i * i % 101;
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2 local:2", 2), *here = pool_of(2);
     long *in_arena = pool_alloc(pool, sizeof items);
     memcpy(in_arena, items, sizeof items);
     for (int blocks = 0; blocks < 2; blocks++) {
-        struct part wanted = reduce_with(here, items, ITEMS, blocks), got;
-        do got = reduce_with(pool, items, ITEMS, blocks); /* again, if this host has done it all */
-        while (got.there == 0);
+        struct part wanted = reduce_with(here, items, ITEMS, blocks);
+        struct part got = reduce_with(pool, items, ITEMS, blocks);
+        *gate = (struct gate){0};
+        struct future *kept = keep_here(pool, gate);
         struct part again = reduce_with(pool, in_arena, ITEMS, blocks);
+        let_go(gate, kept);
         assert_memory_equal(&wanted.sum, &got.sum, sizeof got.sum);
         assert_memory_equal(&wanted.sum, &again.sum, sizeof got.sum);
+        assert_int_equal(again.there, ITEMS);
     }
     pool_destroy(here);
     pool_destroy(pool);
@@ -159,8 +185,9 @@ TEST_CASE(a_reduction_that_fails_on_a_host_names_the_item) {
 }
 
 TEST_CASE(tasks_run_here_and_on_hosts) {
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60];
+    struct future *futures[60], *kept = keep_here(pool, gate); /* which runs here */
     int ms = 10;
     for (size_t i = 0; i < COUNT(futures); i++)
         futures[i] = submit(pool, where_task, &ms, sizeof ms, sizeof(struct where));
@@ -170,8 +197,8 @@ TEST_CASE(tasks_run_here_and_on_hosts) {
         assert_ok(finish(futures[i], &where));
         there += where.there;
     }
-    assert_true(there > 0);
-    assert_true(there < (int)COUNT(futures));
+    assert_int_equal(there, COUNT(futures));
+    let_go(gate, kept);
     pool_destroy(pool);
 }
 
@@ -194,8 +221,6 @@ static void run_short_tasks(struct pool *pool, struct pool *here, size_t count) 
     free(futures);
 }
 
-/* Where the machine is busy, the worker here may have run all before the carrier has the CPU: then there is another
- * round. */
 static int say_task(const void *in, void *out) {
     (void)out;
     sleep_ms(5);
@@ -215,8 +240,9 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
     FILE *file = tmpfile();
     fflush(stdout);
     dup2(fileno(file), 1);
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60];
+    struct future *futures[60], *kept = keep_here(pool, gate);
     for (int i = 0; i < (int)COUNT(futures); i++) futures[i] = submit(pool, say_task, &i, sizeof i, 0);
     int said = 0;
     for (int i = 0; i < (int)COUNT(futures); i++) {
@@ -227,6 +253,7 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
         future_free(futures[i]);
     }
     bool tagged = is_in(file, "local: task ");
+    let_go(gate, kept);
     pool_destroy(pool);
     dup2(out, 1);
     close(out);
@@ -236,19 +263,20 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
 }
 
 TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2 local:1", 2), *here = pool_of(1);
     struct pool_worker_stats list[8];
     struct pool_stats stats = {.list = list, .room = 8};
-    int64_t began = now_ms();
-    do {
-        run_short_tasks(pool, here, scaled(200000));
-        assert_ok(pool_stats(pool, &stats));
-        assert_int_equal(stats.workers, 1);
-        assert_int_equal(stats.listed, 3);
-    } while (list[1].tasks + list[2].tasks == 0 && now_ms() - began < PATIENCE);
+    run_short_tasks(pool, here, scaled(200000));
+    struct future *kept = keep_here(pool, gate);
+    run_short_tasks(pool, here, scaled(20000));
+    assert_ok(pool_stats(pool, &stats));
+    let_go(gate, kept);
+    assert_int_equal(stats.workers, 1);
+    assert_int_equal(stats.listed, 3);
     assert_true(strcmp(list[0].host, "") == 0);
     assert_true(strcmp(list[1].host, "local") == 0);
-    assert_true(list[1].tasks + list[2].tasks > 0);
+    assert_true(list[1].tasks + list[2].tasks >= scaled(20000));
     pool_destroy(here);
     pool_destroy(pool);
 }
@@ -274,21 +302,58 @@ TEST_CASE(a_map_over_hosts_has_the_results_that_it_has_here) {
     pool_destroy(here);
 }
 
-TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
-    struct pool *pool = hosted(1, "local:2,local:2", 2);
-    int ms[50];
-    struct where where[COUNT(ms)];
-    for (size_t i = 0; i < COUNT(ms); i++) ms[i] = 20;
-    int64_t began = now_ms();
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = where_task, POOL_IN(ms), POOL_OUT(where), .count = COUNT(ms)}));
-    assert_took(began, 0, 900);
-    int there = 0;
-    for (size_t i = 0; i < COUNT(ms); i++) {
-        assert_true(where[i].index == i);
-        there += where[i].there;
+/* A directory in which each worker that comes to a meeting makes a file. */
+struct meeting {
+    char directory[TEMPORARY_ROOM];
+    int workers;
+};
+
+static int present(const struct meeting *meeting) {
+    int count = 0;
+    DIR *directory = opendir(meeting->directory);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) count += entry->d_name[0] != '.';
+    if (directory) closedir(directory);
+    return count;
+}
+
+/* Lasts until so many workers are at an item. */
+static int meet_task(const void *in, void *out) {
+    (void)in;
+    const struct meeting *meeting = task_context();
+    char path[TEMPORARY_ROOM + 32];
+    snprintf(path, sizeof path, "%s/%ld", meeting->directory, (long)getpid());
+    int file = open(path, O_CREAT | O_WRONLY, 0600);
+    if (file < 0) return 1;
+    close(file);
+    for (int64_t begin = now_ms(); present(meeting) < meeting->workers; sleep_ms(2))
+        if (now_ms() - begin > PATIENCE) return 2;
+    *(size_t *)out = task_index();
+    return 0;
+}
+
+static void remove_all(const char *directory) {
+    char path[2 * TEMPORARY_ROOM];
+    DIR *open_directory = opendir(directory);
+    assert_non_null(open_directory);
+    for (struct dirent *entry; (entry = readdir(open_directory));) {
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        if (entry->d_name[0] != '.') unlink(path);
     }
-    assert_true(there > 10 && there < 50);
+    closedir(open_directory);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
+    struct meeting meeting = {.workers = 1 + 2 + 2};
+    temporary_name(meeting.directory);
+    assert_non_null(mkdtemp(meeting.directory));
+    struct pool *pool = hosted(1, "local:2,local:2", 2);
+    size_t out[50];
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = meet_task, POOL_OUT(out), .count = COUNT(out),
+                                                .context = &meeting, .context_size = sizeof meeting}));
+    for (size_t i = 0; i < COUNT(out); i++) assert_true(out[i] == i);
     pool_destroy(pool);
+    remove_all(meeting.directory);
 }
 
 /* in: nothing, or the sum of what comes before. */
@@ -304,10 +369,10 @@ static int chain_task(const void *in, void *out) {
 TEST_CASE(streams_and_graphs_run_on_hosts) {
     enum { CHAINS = 20, LINKS = 5, ITEMS = 100 };
     static const long context = 1000;
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2 local:2", 2);
-    struct future *links[CHAINS][LINKS];
+    struct future *links[CHAINS][LINKS], *kept = keep_here(pool, gate);
     struct part got;
-    long there = 0;
     for (int c = 0; c < CHAINS; c++)
         for (int l = 0; l < LINKS; l++) {
             struct pool_task task = {.fn = chain_task, .out_size = sizeof got, .after = l ? &links[c][l - 1] : NULL,
@@ -319,23 +384,20 @@ TEST_CASE(streams_and_graphs_run_on_hosts) {
         for (int l = 0; l < LINKS; l++) {
             assert_ok(finish(links[c][l], &got));
             assert_int_equal(got.items, l + 1);
-            there += got.there;
+            assert_int_equal(got.there, l + 1);
         }
-    assert_true(there > 0);
     int ms[ITEMS];
     struct stream *stream;
     struct where where;
     for (int i = 0; i < ITEMS; i++) ms[i] = 3;
     assert_ok(pool_imap(pool, &(struct pool_stream){.fn = where_task, POOL_IN(ms), .count = ITEMS,
                                                     .out_size = sizeof where, .window = 20}, &stream));
-    there = 0;
     for (size_t i = 0; i < ITEMS; i++) {
         assert_ok(stream_next(stream, &where, PATIENCE));
-        assert_true(where.index == i);
-        there += where.there;
+        assert_true(where.index == i && where.there);
     }
     assert_code(stream_next(stream, &where, PATIENCE), POOL_END);
-    assert_true(there > 0);
+    let_go(gate, kept);
     stream_free(stream);
     pool_destroy(pool);
 }
@@ -345,8 +407,10 @@ struct moment {
     int64_t at;
 };
 
+/* Begins when the file exists that the context names. */
 static int moment_task(const void *in, void *out) {
     (void)in;
+    while (access(task_context(), F_OK) != 0) sleep_ms(1);
     sleep_ms(10);
     *(struct moment *)out = (struct moment){is_there(), now_ms()};
     return 0;
@@ -355,18 +419,32 @@ static int moment_task(const void *in, void *out) {
 TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
     enum { JOBS = 3, ITEMS = 120 };
     static struct moment out[JOBS][ITEMS];
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2,local:2", 2);
-    struct future *jobs[JOBS];
+    struct future *jobs[JOBS], *kept = keep_here(pool, gate);
     int64_t first[JOBS], last[JOBS];
+    char all_are_sent[TEMPORARY_ROOM];
+    temporary_name(all_are_sent);
+    int file = mkstemp(all_are_sent);
+    assert_true(file >= 0);
+    unlink(all_are_sent);
     for (int j = 0; j < JOBS; j++)
         assert_ok(pool_map_async(pool, &(struct pool_job){.fn = moment_task, .out = out[j],
-                                                          .out_size = sizeof **out, .count = ITEMS}, &jobs[j]));
+                                                          .out_size = sizeof **out, .count = ITEMS,
+                                                          .context = all_are_sent,
+                                                          .context_size = sizeof all_are_sent}, &jobs[j]));
+    close(file);
+    file = open(all_are_sent, O_CREAT | O_WRONLY, 0600);
+    assert_true(file >= 0);
+    close(file);
     for (int j = 0; j < JOBS; j++) assert_ok(finish(jobs[j], NULL));
+    unlink(all_are_sent);
+    let_go(gate, kept);
     for (int j = 0; j < JOBS; j++) {
         first[j] = INT64_MAX;
         last[j] = 0;
         for (int i = 0; i < ITEMS; i++) {
-            if (!out[j][i].there) continue;
+            assert_true(out[j][i].there);
             if (out[j][i].at < first[j]) first[j] = out[j][i].at;
             if (out[j][i].at > last[j]) last[j] = out[j][i].at;
         }
@@ -377,8 +455,9 @@ TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
 }
 
 TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
+    struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60];
+    struct future *futures[60], *kept = keep_here(pool, gate);
     for (long i = 0; i < (long)COUNT(futures); i++) futures[i] = submit(pool, failing_task, &i, sizeof i, 0);
     int there = 0;
     for (long i = 0; i < (long)COUNT(futures); i++) {
@@ -394,7 +473,8 @@ TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
         there += strncmp(failure.message, "on local: ", 10) == 0;
         future_free(futures[i]);
     }
-    assert_true(there > 0);
+    assert_int_equal(there, 2 * COUNT(futures) / 3);
+    let_go(gate, kept);
     pool_destroy(pool);
 }
 
@@ -530,32 +610,29 @@ static int triple_block(const void *in, void *out, size_t count) {
 #if LINUX
 static int socket_there_task(const void *in, void *out) {
     (void)in, (void)out;
-    sleep_ms(10);
-    if (!is_there()) return 0;
     socket(AF_INET, SOCK_STREAM, 0);
     return 0;
 }
 
 TEST_CASE(tasks_on_hosts_are_in_the_sandbox_of_their_pool) {
     struct pool_options options = test_options(1);
+    struct gate *gate = shared(sizeof *gate);
     struct future *futures[60];
-    int refused = 0;
     options.hosts = "local:2";
     options.host_min = 1;
     options.host_start = PATIENCE;
     options.sandbox = POOL_SANDBOX_COMPUTE;
     struct pool *pool = pool_from(&options);
+    struct future *kept = keep_here(pool, gate);
     for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, socket_there_task, NULL, 0, 0);
     for (size_t i = 0; i < COUNT(futures); i++) {
         struct pool_failure why;
-        int error = future_get(futures[i], NULL, PATIENCE);
+        assert_code(future_get(futures[i], NULL, PATIENCE), POOL_EDIED);
         assert_ok(future_failure(futures[i], &why));
-        assert_any_of(error, 0, POOL_EDIED);
-        if (error) assert_contains(why.message, "the sandbox refused socket()");
-        refused += error != 0;
+        assert_contains(why.message, "the sandbox refused socket()");
         future_free(futures[i]);
     }
-    assert_true(refused > 0);
+    let_go(gate, kept);
     pool_destroy(pool);
 }
 #endif
