@@ -6,12 +6,13 @@
 #include "support.h"
 
 
-static struct pool *hosted(const char *hosts, int least) {
+/* silence: as in pool_options; where no host falls silent, none may be taken for silent on a busy machine. */
+static struct pool *hosted(const char *hosts, int least, int silence) {
     struct pool_options options = test_options(1);
     options.hosts = hosts;
     options.host_min = least;
     options.host_start = PATIENCE;
-    options.host_silence = 1000;
+    options.host_silence = silence;
     return pool_from(&options);
 }
 
@@ -61,7 +62,9 @@ static pid_t find(struct pool *pool, enum victim victim) {
     assert_true(carrier > 0);
     if (victim == CARRIER) return carrier;
     pid_t node_pid = child_of(carrier), below = victim == NODE ? node_pid : child_of(node_pid);
-    return victim == WORKER_THERE ? child_of(below) : below;
+    if (victim == WORKER_THERE) below = child_of(below);
+    assert_true(below > 0);
+    return below;
 }
 
 /* ---- tasks */
@@ -126,7 +129,7 @@ static int count_lost_items(struct pool *pool, enum victim victim, int signal, u
 /* Each fault costs at most so many tasks and items without retries, and none with them. */
 static void check_fault(enum victim victim, int signal, int most) {
     if (!have_proc()) return;
-    struct pool *pool = hosted("local:2,local:2", 2);
+    struct pool *pool = hosted("local:2,local:2", 2, signal == SIGSTOP ? 3000 : PATIENCE);
     assert_int_equal(count_lost(pool, victim, signal, 3), 0);
     int lost = count_lost(pool, victim, signal, 0);
     if (lost > most) print_error("%d tasks lost\n", lost);
@@ -162,33 +165,40 @@ TEST_CASE(a_killed_carrier_costs_what_hosts_had_begun) {
 
 TEST_CASE(a_stopped_carrier_is_let_go_on) {
     if (!have_proc()) return;
-    struct pool *pool = hosted("local:2,local:2", 2);
+    struct pool *pool = hosted("local:2,local:2", 2, 3000);
     assert_int_equal(count_lost(pool, CARRIER, SIGSTOP, 3), 0);
     pool_destroy(pool);
 }
 
+static int endless_task(const void *in, void *out) {
+    (void)in, (void)out;
+    while (pause()) continue;
+    return 0;
+}
+
 TEST_CASE(a_killed_supervisor_breaks_the_pool_and_leaves_nothing) {
+    enum { ENDLESS = 8 };
     if (!have_proc()) return;
-    struct pool *pool = hosted("local:2,local:2", 2);
-    struct future *futures[TASKS];
+    struct pool *pool = hosted("local:2,local:2", 2, PATIENCE);
+    struct future *futures[TASKS], *endless[ENDLESS];
     for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
+    for (int i = 0; i < ENDLESS; i++) endless[i] = submit(pool, endless_task, NULL, 0, 0);
     for (long i = 0; i < TASKS / 3; i++) assert_ok(future_wait(futures[i], PATIENCE));
     kill(find(pool, SUPERVISOR), SIGKILL);
-    int lost = 0;
-    for (long i = 0; i < TASKS; i++) lost += finish(futures[i], NULL) == POOL_EDIED;
-    assert_true(lost > 0);
+    for (long i = 0; i < TASKS; i++) assert_any_of(finish(futures[i], NULL), 0, POOL_EDIED);
+    for (int i = 0; i < ENDLESS; i++) assert_code(finish(endless[i], NULL), POOL_EDIED);
     pool_destroy(pool);
-    assert_true(no_descendants_within(getpid(), 6000));
+    assert_true(no_descendants_within(getpid(), PATIENCE));
 }
 
 TEST_CASE(a_pool_that_is_destroyed_leaves_no_node) {
     if (!have_proc()) return;
-    struct pool *pool = hosted("local:2,local:2", 2);
+    struct pool *pool = hosted("local:2,local:2", 2, PATIENCE);
     struct future *futures[TASKS];
     for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
     pool_destroy(pool);
     for (long i = 0; i < TASKS; i++) future_free(futures[i]);
-    assert_true(no_descendants_within(getpid(), 6000));
+    assert_true(no_descendants_within(getpid(), PATIENCE));
 }
 
 static int program_that_is_killed(void *unused) {
@@ -210,12 +220,11 @@ static int program_that_is_killed(void *unused) {
 TEST_CASE(a_program_that_is_killed_leaves_nothing) {
     if (!have_proc()) return;
     struct ending ending = run_child(program_that_is_killed, NULL, PATIENCE);
-    assert_int_equal(ending.signal, SIGKILL);
-    sleep_ms(100);
+    assert_int_equal(ending.signal, SIGKILL); /* the end of the test looks for what is left */
 }
 
 TEST_CASE(a_pool_with_hosts_shuts_down) {
-    struct pool *pool = hosted("local:2,local:2", 2);
+    struct pool *pool = hosted("local:2,local:2", 2, PATIENCE);
     struct future *futures[TASKS];
     for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 0);
     assert_ok(pool_shutdown(pool, 0, PATIENCE));
