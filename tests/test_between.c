@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-enum { ITEMS = 20, PRINTS = 7, TIMEOUT = 300, PRINTED = 200000, WAIT = 100 };
+enum { ITEMS = 20, PRINTS = 7, TIMEOUT = 1000, PRINTED = 200000, WAIT = 100, LIMIT = 500 };
 
 /* ---- A reader that does not read */
 
@@ -177,7 +177,7 @@ TEST_CASE(a_finalizer_that_hangs_in_the_middle_of_a_job_costs_time_and_no_item) 
         long in[ITEMS], out[ITEMS];
         for (long i = 0; i < ITEMS; i++) in[i] = i, out[i] = -1;
         assert_ok(pool_map(pool, &(struct pool_job){.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = ITEMS,
-                                                    .chunk = chunks[c], .timeout = WAIT}));
+                                                    .chunk = chunks[c], .timeout = LIMIT}));
         for (long i = 0; i < ITEMS; i++) assert_int_equal(out[i], i * i);
         pool_destroy(pool);
     }
@@ -191,7 +191,7 @@ TEST_CASE(tasks_with_a_time_out_do_not_wait_for_ever_for_a_worker_in_its_finaliz
     struct future *futures[4];
     for (long i = 0; i < 4; i++)
         assert_ok(pool_submit(pool, &(struct pool_task){.fn = square_task, POOL_IN(&i), .out_size = sizeof i,
-                                                        .timeout = WAIT}, &futures[i]));
+                                                        .timeout = LIMIT}, &futures[i]));
     assert_squares(futures, 4);
     pool_destroy(pool);
 }
@@ -267,7 +267,7 @@ TEST_CASE(work_with_a_time_out_ends_if_the_initializers_of_replacements_hang) {
     struct pool *pool = pool_with_inits(inits);
     int status[ITEMS];
     struct pool_failure why;
-    assert_code(pool_map(pool, &(struct pool_job){.fn = quiet_task, .count = ITEMS, .chunk = 1, .timeout = WAIT,
+    assert_code(pool_map(pool, &(struct pool_job){.fn = quiet_task, .count = ITEMS, .chunk = 1, .timeout = LIMIT,
                                                   .status = status, .failure = &why}), POOL_EINIT);
     assert_contains(why.message, "initializer");
     int done = 0;
@@ -280,9 +280,9 @@ TEST_CASE(work_with_a_time_out_ends_if_the_initializers_of_replacements_hang) {
 TEST_CASE(an_initializer_may_take_longer_than_a_time_out) {
     struct inits *inits = shared(sizeof *inits);
     inits->quick = ITEMS;
-    inits->lasting_ms = 200;
+    inits->lasting_ms = 800;
     struct pool *pool = pool_with_inits(inits);
-    assert_ok(pool_map(pool, &(struct pool_job){.fn = quiet_task, .count = 8, .chunk = 1, .timeout = 20}));
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = quiet_task, .count = 8, .chunk = 1, .timeout = LIMIT}));
     assert_true(atomic_load(&inits->begun) <= 5);
     pool_destroy(pool);
 }

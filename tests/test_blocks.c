@@ -503,7 +503,7 @@ TEST_CASE(of_a_call_past_its_time_out_exactly_the_culprits_fail) {
     allow_seconds(240);
     calls = shared(sizeof *calls);
     struct pool *pool = pool_of(2);
-    run_culprits(pool, HANGS, 3, (struct pool_job){.timeout = 60});
+    run_culprits(pool, HANGS, 3, (struct pool_job){.timeout = 200});
     run_culprits(pool, BURNS, 3, (struct pool_job){.cpu_timeout = 40});
     pool_destroy(pool);
 }
@@ -514,9 +514,9 @@ TEST_CASE(a_message_says_which_limit_an_item_has_exceeded) {
     struct work work = make_work(pool, MANY);
     make_bad(&work, MANY / 2, 1, 1, HANGS);
     struct pool_job job = job_of(&work);
-    job.timeout = 80;
+    job.timeout = 500;
     run_work(pool, &work, job);
-    assert_contains(work.failures[0].message, "it ran longer than 80 ms");
+    assert_contains(work.failures[0].message, "it ran longer than 500 ms");
     work.in[MANY / 2] += BURNS - HANGS;
     job = job_of(&work);
     job.cpu_timeout = 60;
@@ -934,7 +934,7 @@ TEST_CASE(a_reduction_names_the_chunk_whose_worker_has_died) {
         long sum;
         struct pool_reduction r = sum_of(&work, &sum, &failure);
         r.chunk = 100;
-        r.timeout = kinds[k] == HANGS ? 100 : 0;
+        r.timeout = kinds[k] == HANGS ? 500 : 0;
         r.cpu_timeout = kinds[k] == BURNS ? 100 : 0;
         assert_code(pool_reduce(pool, &r), outcome_of(kinds[k]));
         assert_int_equal(failure.index, 5600);

@@ -239,7 +239,7 @@ static void check_said(const struct pool_failure *failure, int how, int error) {
 TEST_CASE(the_last_line_of_a_victim_is_in_the_message_of_its_failure) {
     for (int how = 0; how < 8; how++) {
         int in[5] = {-1, -1, how, -1, -1}, error = how / 2 == 3 ? POOL_EDEADLINE : POOL_EDIED;
-        int timeout = how / 2 == 3 ? 100 : 0;
+        int timeout = how / 2 == 3 ? 1000 : 0;
         struct pool_failure item, task, other;
         struct future *future;
         catch_output();

@@ -15,7 +15,8 @@
 
 #include "pool/pool.h"
 
-enum { SOON = 10000, A_CORPSE = 900 /* ms that it takes at least */ };
+/* ms: LIMIT is a time-out, A_CORPSE what it takes at least until a worker is given up. */
+enum { SOON = PATIENCE / 2, A_CORPSE = 900, LIMIT = 500 };
 
 /* ---- holding a worker */
 
@@ -107,9 +108,9 @@ static void do_nothing(void *arg) {
 TEST_CASE(a_time_out_ends_a_task_whose_worker_does_not_go) {
     begin_hold();
     struct pool *pool = pool_of(1);
-    struct future *future = submit_held(pool, 0, 100);
+    int64_t start = now_ms();
+    struct future *future = submit_held(pool, 0, LIMIT);
     if (is_held()) {
-        int64_t start = now_ms();
         assert_code(future_get(future, NULL, SOON), POOL_EDEADLINE);
         assert_took(start, A_CORPSE, SOON);
         assert_true(alive(corpse()));
@@ -181,7 +182,7 @@ enum { ITEMS = 40 };
 static const struct chunks {
     size_t chunk;
     int timeout;
-} chunks[] = {{1, 100}, {8, 100}, {0, 100}, {1, 0}, {8, 0}};
+} chunks[] = {{1, LIMIT}, {8, LIMIT}, {0, LIMIT}, {1, 0}, {8, 0}};
 
 /* With chunk 8 one worker has claimed items that come after the one that hangs. */
 TEST_CASE(only_the_item_is_lost_whose_worker_does_not_go) {
@@ -217,7 +218,7 @@ TEST_CASE(a_stream_goes_on_after_an_item_whose_worker_does_not_go) {
     long in[ITEMS], result;
     for (long i = 0; i < ITEMS; i++) in[i] = i;
     struct pool_stream options = {.fn = third_held_task, POOL_IN(in), .count = ITEMS, .out_size = sizeof result,
-                                  .timeout = 100};
+                                  .timeout = LIMIT};
     struct stream *stream;
     assert_ok(pool_imap(pool, &options, &stream));
     for (long i = 0; i < ITEMS; i++) {
@@ -242,7 +243,7 @@ TEST_CASE(a_reduction_ends_with_the_item_whose_worker_does_not_go) {
     long in[ITEMS], sum = 0;
     for (long i = 0; i < ITEMS; i++) in[i] = i;
     struct pool_reduction reduction = {.fn = third_held_task, POOL_IN(in), POOL_OUT(&sum), .count = ITEMS, .chunk = 1,
-                                       .combine = add, .timeout = 100};
+                                       .combine = add, .timeout = LIMIT};
     int code = pool_reduce(pool, &reduction);
     if (is_held()) {
         assert_code(code, POOL_EDEADLINE);
@@ -352,7 +353,7 @@ TEST_CASE(the_room_for_a_result_is_not_given_to_others_before_the_corpse_has_gon
         struct pool *pool = pool_of(1);
         (void)is_given_again(pool, NULL, sizes[i]);
         size_t left = pool->memory.arena_left;
-        struct future *future = submit_held(pool, sizes[i], 100);
+        struct future *future = submit_held(pool, sizes[i], LIMIT);
         if (is_held()) {
             assert_code(future_get(future, NULL, SOON), POOL_EDEADLINE);
             future_free(future);
@@ -378,7 +379,7 @@ TEST_CASE(a_task_does_not_wait_for_a_corpse_to_make_room) {
     struct pool_options options = test_options(1);
     options.arena_size = ARENA;
     struct pool *pool = pool_from(&options);
-    struct future *held = submit_held(pool, 0, 100);
+    struct future *held = submit_held(pool, 0, LIMIT);
     if (is_held()) {
         assert_code(future_get(held, NULL, SOON), POOL_EDEADLINE);
         struct future *first = submit(pool, where_task, NULL, 0, MUCH);
@@ -407,7 +408,7 @@ TEST_CASE(items_after_a_corpse_do_not_write_where_it_may_still_write) {
     scratch_of = shared(COUNT_OF_ITEMS * sizeof *scratch_of);
     begin_hold();
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = scratch_task, .out_size = 100, .count = COUNT_OF_ITEMS, .chunk = 1, .timeout = 100};
+    struct pool_job job = {.fn = scratch_task, .out_size = 100, .count = COUNT_OF_ITEMS, .chunk = 1, .timeout = LIMIT};
     int code = pool_map(pool, &job);
     if (is_held()) {
         assert_code(code, POOL_EDEADLINE);
@@ -454,7 +455,7 @@ TEST_CASE(a_time_out_ends_a_task_whose_worker_is_frozen) {
     holder = shared(sizeof *holder);
     struct pool *pool = pool_of(2);
     struct future *future;
-    assert_ok(pool_submit(pool, &(struct pool_task){.fn = frozen_task, .timeout = 100}, &future));
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = frozen_task, .timeout = LIMIT}, &future));
     assert_code(future_get(future, NULL, SOON), POOL_EDEADLINE);
     long steps = atomic_load(&holder->steps);
     assert_true(alive(corpse()));

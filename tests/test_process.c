@@ -263,7 +263,7 @@ TEST_CASE(a_task_that_asks_to_be_traced_ends_as_any_other) {
         int status[TRACED];
         struct pool_failure failures[TRACED] = {{0}};
         for (int i = 0; i < TRACED; i++) kinds[i] = (enum traced)i;
-        struct pool_job job = {.fn = traced_task, POOL_IN(kinds), .count = TRACED, .chunk = 1, .timeout = 500};
+        struct pool_job job = {.fn = traced_task, POOL_IN(kinds), .count = TRACED, .chunk = 1, .timeout = 1500};
         job.status = status;
         job.failures = failures;
         job.failures_room = TRACED;
@@ -287,7 +287,7 @@ static int works_in_new_namespace(void *unused) {
     int status[TRACED];
     enum traced kinds[TRACED];
     for (int i = 0; i < TRACED; i++) kinds[i] = (enum traced)i;
-    struct pool_job job = {.fn = traced_task, POOL_IN(kinds), .count = TRACED, .chunk = 1, .timeout = 500};
+    struct pool_job job = {.fn = traced_task, POOL_IN(kinds), .count = TRACED, .chunk = 1, .timeout = 1500};
     job.status = status;
     EXPECT(pool_map(pool, &job) == POOL_EDIED);
     EXPECT(status[CRASHES] == POOL_EDIED && status[HANGS] == POOL_EDEADLINE && status[RUNS_CHILD] == 0);

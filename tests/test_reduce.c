@@ -265,7 +265,7 @@ TEST_CASE(a_call_of_combine_that_dies_or_hangs_is_told_by_the_first_item_on_its_
     assert_code(pool_reduce(pool, &tree), POOL_EDIED);
     assert_int_equal(failure.index, 40);
     tree.combine = hang_at_40;
-    tree.timeout = 20;
+    tree.timeout = 1000;
     assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
     assert_int_equal(failure.index, 40);
     pool_destroy(pool);
@@ -385,7 +385,7 @@ TEST_CASE(reductions_have_time_outs_retries_contexts_and_seeds) {
     struct pool *pool = pool_of(2);
     double sum = -1, again = -2;
     struct pool_failure failure;
-    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 100, POOL_OUT(&sum),
+    struct pool_reduction tree = {.fn = hang_at_5, .combine = add, .count = 10, .timeout = 1000, POOL_OUT(&sum),
                                   .failure = &failure};
     assert_code(pool_reduce(pool, &tree), POOL_EDEADLINE);
     assert_int_equal(failure.index, 5);

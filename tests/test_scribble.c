@@ -19,7 +19,7 @@
 #include "worker/task.h"
 
 enum { WORKERS = 2, INNOCENT = 8, ITEMS = 20, GUILTY_ITEM = 7, FRESH = 100 };
-enum { BOUND = 10000, LEFT_HANGING = 2500, TIMEOUT = 150, LONG = 300, AT_A_TIME = 12, CASE_BOUND = 60000 };
+enum { BOUND = 25000, LEFT_HANGING = 2500, TIMEOUT = 1000, LONG = 300, AT_A_TIME = 12, CASE_BOUND = 120000 };
 
 /* ---- what is overwritten */
 

@@ -115,7 +115,7 @@ static void check(struct pool *pool, const struct plan *plan, size_t count, size
     struct pool_reduction sum = {.fn = text_of, .combine = concatenate, .chunk = chunk, .out = got,
                                  .out_size = sizeof got, .context = plan, .context_size = sizeof *plan,
                                  .skip_failed = true, .failed = &failed, .failure = &failure,
-                                 .timeout = plan->most == HANGS ? 300 : 0};
+                                 .timeout = plan->most == HANGS ? 800 : 0};
     if (kind != 2) sum.count = count;
     if (kind == 1) sum.in = numbers, sum.in_size = sizeof *numbers;
     if (kind == 2) sum.next = next_number, sum.next_arg = state, sum.in_size = sizeof *numbers;

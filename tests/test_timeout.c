@@ -41,7 +41,7 @@ static int hang_task(const void *in, void *out) {
 TEST_CASE(a_task_past_its_time_out_is_killed) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(2);
-    for (int timeout = 50; timeout <= 450; timeout += 200) {
+    for (int timeout = 400; timeout <= 1000; timeout += 300) {
         memset((void *)hang, 0, sizeof *hang);
         struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), timeout);
         long result = -1;
@@ -65,7 +65,7 @@ TEST_CASE(a_task_past_its_time_out_is_killed) {
 TEST_CASE(a_task_is_killed_in_time_while_the_caller_sleeps) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
-    struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), 200);
+    struct future *future = submit_with_timeout(pool, hang_task, &hang, sizeof(struct hang *), 1000);
     assert_true(becomes(&hang->pid, 1));
     assert_true(gone_within(hang->pid, PATIENCE)); /* without a call of the library */
     assert_true(hang->last - hang->began < 10000);
@@ -77,7 +77,7 @@ TEST_CASE(a_task_is_killed_in_time_while_the_caller_sleeps) {
 TEST_CASE(a_task_is_killed_in_time_while_the_caller_computes) {
     struct hang *hang = shared(sizeof *hang);
     struct pool *pool = pool_of(1);
-    struct pool_job job = {.fn = hang_task, POOL_IN(&hang), .count = 1, .timeout = 200};
+    struct pool_job job = {.fn = hang_task, POOL_IN(&hang), .count = 1, .timeout = 1000};
     struct future *future;
     assert_ok(pool_map_async(pool, &job, &future));
     assert_true(becomes(&hang->pid, 1));
@@ -104,7 +104,7 @@ TEST_CASE(a_time_out_in_a_job_costs_only_the_item_that_hangs) {
         int status[100];
         memset(out, 0, sizeof out);
         struct pool_failure failure;
-        struct pool_job job = {.fn = hang_at_13_task, POOL_OUT(out), .count = 100, .chunk = chunks[c], .timeout = 400,
+        struct pool_job job = {.fn = hang_at_13_task, POOL_OUT(out), .count = 100, .chunk = chunks[c], .timeout = 1000,
                                .status = status, .failure = &failure};
         assert_code(pool_map(pool, &job), POOL_EDEADLINE);
         assert_int_equal(failure.index, 13);
@@ -157,7 +157,7 @@ TEST_CASE(a_farther_deadline_does_not_hide_a_nearer_one) {
             far_future = submit_with_timeout(pool, hang_task, &far, sizeof(struct hang *), 100 * PATIENCE);
             assert_true(becomes(&far->pid, 1));
         }
-        near_future = submit_with_timeout(pool, hang_task, &near, sizeof(struct hang *), 300);
+        near_future = submit_with_timeout(pool, hang_task, &near, sizeof(struct hang *), 1000);
         assert_true(becomes(&near->pid, 1));
         if (order == 1) {
             far_future = submit_with_timeout(pool, hang_task, &far, sizeof(struct hang *), 100 * PATIENCE);
@@ -201,30 +201,36 @@ static int without_limit_task(const void *in, void *out) {
     return 0;
 }
 
-TEST_CASE(the_kill_of_an_overdue_task_never_hits_the_next) {
-    enum { TASKS = 700 };
-    started = shared(TASKS * sizeof *started);
-    struct pool *pool = pool_of(2);
-    struct future *futures[TASKS];
-    for (long i = 0; i < TASKS; i++)
+/* Each second task has a limit. */
+static void run_about(struct pool *pool, long tasks, int *late, int *fine) {
+    struct future **futures = calloc((size_t)tasks, sizeof *futures);
+    assert_non_null(futures);
+    memset((void *)started, 0, (size_t)tasks * sizeof *started);
+    for (long i = 0; i < tasks; i++)
         futures[i] = submit_with_timeout(pool, i % 2 ? without_limit_task : about_task, &i, sizeof i, i % 2 ? 0 : 5);
-    int late = 0, fine = 0;
-    for (long i = 0; i < TASKS; i++) {
+    for (long i = 0; i < tasks; i++) {
         long result = -1;
         int error = finish(futures[i], &result);
-        if (i % 2)
-            assert_ok(error);
-        else
-            assert_any_of(error, 0, POOL_EDEADLINE);
+        if (i % 2) assert_ok(error);
+        else assert_any_of(error, 0, POOL_EDEADLINE);
         assert_int_equal(result, error ? -1 : i);
         /* The time counts from the claim: its worker may be too slow to call the task before it is overdue. */
         if (!error) assert_int_equal(started[i], 1);
         else assert_any_of(started[i], 0, 1);
-        late += error != 0;
-        fine += error == 0;
+        *late += error != 0;
+        *fine += i % 2 == 0 && error == 0;
     }
-    assert_true(late > 0);
-    assert_true(fine > TASKS / 2);
+    free(futures);
+}
+
+TEST_CASE(the_kill_of_an_overdue_task_never_hits_the_next) {
+    enum { TASKS = 700 };
+    started = shared(TASKS * sizeof *started);
+    struct pool *pool = pool_of(2);
+    int late = 0, fine = 0; /* of the tasks with a limit; more rounds where a busy machine has none of one kind */
+    for (int64_t start = now_ms(); (late == 0 || fine == 0) && now_ms() - start < PATIENCE;)
+        run_about(pool, TASKS, &late, &fine);
+    assert_true(late > 0 && fine > 0);
     pool_destroy(pool);
 }
 
@@ -268,7 +274,7 @@ TEST_CASE(a_time_out_ends_any_task_and_its_children) {
     struct pool *pool = pool_of(1);
     for (size_t i = 0; i < COUNT(stubborn); i++) {
         memset((void *)hang, 0, sizeof *hang);
-        struct future *future = submit_with_timeout(pool, stubborn[i], &hang, sizeof(struct hang *), 100);
+        struct future *future = submit_with_timeout(pool, stubborn[i], &hang, sizeof(struct hang *), 600);
         assert_code(finish(future, NULL), POOL_EDEADLINE);
         assert_true(gone_within(hang->pid, PATIENCE));
         if (hang->child) assert_true(gone_within(hang->child, PATIENCE));
