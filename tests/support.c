@@ -590,7 +590,7 @@ bool left_behind(const struct holdings *before) {
             fprintf(stderr, "left behind: child %ld, state %c\n", (long)pid, process.state);
             left = true;
         }
-        for (int64_t start = now_ms(); pid && now_ms() - start < 5000; pid = stray(before)) sleep_ms(10);
+        for (int64_t start = now_ms(); pid && now_ms() - start < PATIENCE / 2; pid = stray(before)) sleep_ms(10);
         if (pid && !left) fprintf(stderr, "left behind: process %ld\n", (long)pid);
         left = left || pid;
     }

@@ -517,10 +517,7 @@ TEST_CASE(a_stopped_supervisor_goes_on_once_a_call_waits_for_it) {
         assert_true(now_ms() - start < PATIENCE);
     assert_code(code, POOL_ECANCELLED);
     future_free(future);
-    kill(supervisor_of(pool), SIGSTOP);
-    int64_t start = now_ms();
     pool_destroy(pool);
-    assert_took(start, 0, instrumented() ? PATIENCE : 1500); /* else it is killed after 2 s */
 
     for (int finalizes = 0; finalizes <= 1; finalizes++) {
         pool = pool_with_stopped_supervisor(finalizes, 0, &future);
@@ -528,6 +525,20 @@ TEST_CASE(a_stopped_supervisor_goes_on_once_a_call_waits_for_it) {
         assert_code(finish(future, NULL), POOL_ECANCELLED);
         pool_destroy(pool);
     }
+}
+
+/* Else it is killed, which takes 2 s each time: on a busy machine the least of some tells. */
+TEST_CASE(a_stopped_supervisor_goes_on_once_its_pool_is_destroyed) {
+    int64_t least = PATIENCE;
+    for (int tries = 0; tries < 10 && least >= 1500; tries++) {
+        struct pool *pool = pool_of(2);
+        kill(supervisor_of(pool), SIGSTOP);
+        int64_t start = now_ms();
+        pool_destroy(pool);
+        int64_t took = now_ms() - start;
+        if (took < least) least = took;
+    }
+    assert_true(least < 1500);
 }
 
 /* Nothing is open: the pool only waits for its workers to end. */
@@ -745,6 +756,7 @@ int main(int argc, char **argv) {
         TEST(workers_end_with_their_supervisor),
         TEST(a_stopped_supervisor_does_not_block_destroy),
         TEST(a_stopped_supervisor_goes_on_once_a_call_waits_for_it),
+        TEST(a_stopped_supervisor_goes_on_once_its_pool_is_destroyed),
         TEST(a_supervisor_that_is_stopped_while_its_workers_retire_goes_on),
         TEST(a_stopped_worker_goes_on_when_it_is_to_end),
         TEST(a_pool_whose_workers_all_die_at_start_is_broken),

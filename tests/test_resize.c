@@ -326,7 +326,7 @@ TEST_CASE(a_finalizer_that_hangs_ends_with_the_pool) {
     assert_code(pool_shutdown(pool, 0, 0), POOL_ETIMEDOUT);
     int64_t begin = now_ms();
     pool_destroy(pool);
-    assert_took(begin, 0, 5000);
+    assert_took(begin, 0, PATIENCE / 2);
 }
 
 static void crash(void *arg) {
