@@ -289,7 +289,9 @@ static void disturb(struct player *player, struct flight *flight) {
     }
 }
 
+/* Not before there was a kill, and a resize. */
 static bool time_is_over(void) {
+    if ((have_proc() && atomic_load(&kills) == 0) || atomic_load(&resizes) == 0) return false;
     if (tasks_wanted && atomic_load(&next_id) >= tasks_wanted) return true;
     return now_ms() >= end_time;
 }

@@ -444,7 +444,8 @@ TEST_CASE(a_pool_needs_no_more_descriptors_later) {
 
 static int run_out_of_processes(void *argument) {
     (void)argument;
-    if (setgid(65534) != 0 || setuid(65534) != 0) return 0;
+    uid_t nobody = 20000 + (uid_t)getpid() % 40000; /* other programs run beside as the user of that name */
+    if (setgid(65534) != 0 || setuid(nobody) != 0) return 0;
     for (rlim_t most = 1; most < 7; most++) { /* including this process */
         struct rlimit limit;
         if (getrlimit(RLIMIT_NPROC, &limit) != 0) return 0;
@@ -483,7 +484,7 @@ static int be_interrupted(void *argument) {
     EXPECT(setitimer(ITIMER_REAL, &timer, NULL) == 0);
     struct holdings held;
     look(&held);
-    for (int round = 0; round < 10; round++) {
+    for (int round = 0; round < 10 || ticks <= 100; round++) {
         struct pool *pool;
         gate->arrived = gate->open = 0;
         EXPECT(make(&pool, 2) == 0);
@@ -504,7 +505,6 @@ static int be_interrupted(void *argument) {
         future_free(future);
         pool_destroy(pool);
     }
-    EXPECT(ticks > 100);
     timer = (struct itimerval){{0, 0}, {0, 0}};
     setitimer(ITIMER_REAL, &timer, NULL);
     EXPECT(!left_behind(&held));

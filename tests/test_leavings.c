@@ -156,9 +156,10 @@ TEST_CASE(what_the_initializer_has_set_is_what_each_item_finds) {
 /* ---- The doing of another */
 
 static volatile uintptr_t nowhere = 32; /* where nothing is */
+static atomic_int next_runs; /* in a worker: its second item has begun */
 
 static void *crash_later(void *how) {
-    sleep_ms(50);
+    (void)becomes(&next_runs, 1);
     switch (*(const int *)how) {
     case 0: *(volatile int *)nowhere = 1; break;
     case 1: abort();
@@ -171,6 +172,7 @@ static int leave_thread(const void *in, void *out) {
     (void)in, (void)out;
     pthread_t thread;
     if (task_index() == 0) return pthread_create(&thread, NULL, crash_later, (void *)(uintptr_t)task_context());
+    atomic_store(&next_runs, 1);
     sleep_ms(PATIENCE);
     return 0;
 }

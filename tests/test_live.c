@@ -66,9 +66,8 @@ TEST_CASE(a_signal_to_the_supervisor_shows_jobs_workers_and_items) {
                              &future));
     assert_true(gate_reached(gate, 1));
     struct pool_stats stats = {0};
-    for (int64_t begin = now_ms(); stats.done < 10 && now_ms() - begin < PATIENCE; sleep_ms(1))
+    for (int64_t begin = now_ms(); (stats.done < 10 || stats.idle < 1) && now_ms() - begin < PATIENCE; sleep_ms(1))
         assert_ok(pool_stats(pool, &stats));
-    sleep_ms(20);
     bool shown = answers(supervisor, from, "worker 1", text);
     snprintf(line, sizeof line, "pool of process %ld: 2 workers, 0 tasks", (long)getpid());
     bool has_pool = strstr(text, line), has_count = strstr(text, ": 9 of 10 items done (90.0 %), 0 failed");

@@ -547,22 +547,40 @@ static int most_at_once(const struct pool_options *options, size_t count) {
     return atomic_load(running + 1);
 }
 
+static void assert_one_holds_others_back(const struct pool_options *options) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = pool_from(options);
+    struct future *futures[8] = {block_worker(pool, gate)};
+    for (size_t i = 1; i < COUNT(futures); i++) futures[i] = submit_gated(pool, gate);
+    sleep_ms(200);
+    assert_int_equal(atomic_load(&gate->arrived), 1);
+    gate_open(gate);
+    for (size_t i = 0; i < COUNT(futures); i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+}
+
 TEST_CASE(few_tasks_run_at_a_time_without_free_memory) {
     for (int backend = POOL_PROCESSES; backend <= POOL_INLINE; backend++) {
         struct pool_options options = test_options(4);
         options.backend = backend;
         options.min_free_memory = SIZE_MAX / 2; /* no machine has so much */
-        int most = most_at_once(&options, 12);
-        /* One, and those that looked at the same moment. */
-        if (LINUX) assert_true(most <= 3);
+        assert_true(most_at_once(&options, 12) >= 1); /* those that look at the same moment may run at once */
+        if (LINUX && backend != POOL_INLINE) assert_one_holds_others_back(&options);
     }
 }
 
 TEST_CASE(tasks_run_at_the_same_time_with_enough_free_memory) {
     struct pool_options options = test_options(4);
+    struct gate *gate = shared(sizeof *gate);
+    struct future *futures[4];
     options.min_free_memory = 1;
     options.max_load = 1e9;
-    assert_true(most_at_once(&options, 24) >= 2);
+    struct pool *pool = pool_from(&options);
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit_gated(pool, gate);
+    assert_true(gate_reached(gate, COUNT(futures)));
+    gate_open(gate);
+    for (size_t i = 0; i < COUNT(futures); i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
 }
 
 TEST_CASE(a_pool_goes_on_under_load) {
@@ -582,7 +600,7 @@ TEST_CASE(a_pool_that_waits_for_memory_can_be_destroyed) {
         for (int i = 0; i < 40; i++) futures[i] = submit(pool, peak_task, &running, sizeof running, 0);
         int64_t start = now_ms();
         pool_destroy(pool);
-        assert_took(start, 0, 10000);
+        assert_took(start, 0, PATIENCE / 2);
         for (int i = 0; i < 40; i++) assert_any_of(finish(futures[i], NULL), 0, POOL_ECANCELLED);
     }
 }

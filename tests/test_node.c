@@ -663,18 +663,21 @@ TEST_CASE(no_item_is_reported_twice_or_wrongly_however_many_die) {
     enum { ITEMS = 60 };
     start_plain_node();
     send_job(1, frail_item, 0, sizeof(long), false);
-    for (uint64_t round = 0; round < scaled(10); round++) {
+    int most = 0; /* reports of a chunk; on a busy machine one may tell of many rounds */
+    int64_t begin = now_ms();
+    for (uint64_t round = 0; round < scaled(10) || (most <= 2 && now_ms() - begin < PATIENCE); round++) {
         memset(&seen, 0, sizeof seen);
         uint64_t id = send_chunk(1, 0, ITEMS, NULL, 0);
         give_leave();
         take_reports(id, SIZE_MAX);
-        assert_true(seen.reports > 2);
+        if (seen.reports > most) most = seen.reports;
         for (int i = 0; i < ITEMS; i++) {
             assert_int_equal(seen.count[i], 1);
             assert_int_equal(seen.error[i], i % 7 == 5 ? POOL_EDIED : 0);
             assert_true(seen.error[i] || seen.out[i] == i);
         }
     }
+    assert_true(most > 2);
     end_node();
 }
 
@@ -890,7 +893,7 @@ TEST_CASE(a_head_that_goes_at_any_time_ends_the_node) {
         if (!(ends & WRITES)) pp_close(&head.in);
         int64_t since = now_ms();
         assert_int_equal(await_end(), 1);
-        assert_took(since, 0, PATIENCE / 4);
+        assert_took(since, 0, PATIENCE / 2);
         if (when == AT_WORK) assert_nothing_is_left(&w);
     }
 }
@@ -926,21 +929,21 @@ TEST_CASE(a_head_that_reads_nothing_for_a_while_costs_no_time) {
 
 TEST_CASE(silence_ends_the_node) {
     struct pp_setup setup = plain_setup();
-    setup.silence = 1000;
+    setup.silence = 3000;
     start_ready_node(&setup);
-    struct whereabouts w = occupy_node();
     int64_t since = now_ms();
+    struct whereabouts w = occupy_node();
     assert_int_equal(await_end(), 1);
-    assert_took(since, 500, PATIENCE);
+    assert_took(since, 1500, PATIENCE);
     assert_nothing_is_left(&w);
 }
 
 TEST_CASE(a_head_that_says_that_it_lives_keeps_the_node) {
     struct pp_setup setup = plain_setup();
-    setup.silence = 1000;
+    setup.silence = 3000; /* longer than a busy machine lets either side wait */
     start_ready_node(&setup);
-    head.wire.limits.silence = 1000; /* and beats as often */
-    int64_t until = now_ms() + 2500;
+    head.wire.limits.silence = 3000; /* and beats as often */
+    int64_t until = now_ms() + 5000;
     while (now_ms() < until) {
         struct pp_message m;
         bool lost;

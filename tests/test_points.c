@@ -297,7 +297,7 @@ TEST_CASE(an_item_that_ran_but_has_not_ended_can_be_overdue) {
     static long in[100], out[100];
     int status[100];
     for (long i = 0; i < 100; i++) in[i] = i;
-    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 100, .timeout = 200,
+    struct pool_job job = {.fn = counted_item, POOL_IN(in), POOL_OUT(out), .count = 100, .chunk = 100, .timeout = 1000,
                            .status = status};
     assert_code(pool_map(pool, &job), POOL_EDEADLINE);
     for (long i = 0; i < 100; i++) {
@@ -309,7 +309,7 @@ TEST_CASE(an_item_that_ran_but_has_not_ended_can_be_overdue) {
     pp_fault = NULL;
 }
 
-enum { PATIENT = 300, MOMENT = 30 }; /* ms */
+enum { PATIENT = 1000, MOMENT = 30 }; /* ms */
 
 static int wait_at_gate(const void *in, void *out) {
     (void)out;
@@ -408,12 +408,14 @@ static bool delay_at_point(const char *name) {
     atomic_store(&plan->supervisor_waits, 1);
     sleep_ms(1000);
     if (fork() != 0) return false;
-    sleep_ms(130);
+    (void)becomes(&plan->wanted, 3);
     atomic_store(&plan->supervisor_waits, 0);
     _exit(0);
 }
 
+/* wanted: how many have begun. */
 static int slow_pid_task(const void *in, void *out) {
+    atomic_fetch_add(&plan->wanted, 1);
     sleep_ms(50);
     return pid_task(in, out);
 }

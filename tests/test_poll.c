@@ -238,14 +238,20 @@ TEST_CASE(the_descriptor_is_readable_until_each_done_task_was_handed_out) {
     pool_destroy(pool);
 }
 
+static atomic_int woken;
+
+/* Two threads wait, and the third wakes until both have returned: a wake-up is for one wait. */
 static size_t wait_or_wake(struct pool *pool, uint64_t number) {
     struct future *future;
-    if (number == 0) return pool_next_done(pool, &future, PATIENCE) != POOL_ETIMEDOUT;
-    if (number == 1) return pool_poll(pool, PATIENCE) != POOL_ETIMEDOUT;
-    sleep_ms(50);
-    bool failed = pool_wake(pool) != 0 || pool_wake(pool) != 0;
-    sleep_ms(50);
-    return failed || pool_wake(pool) != 0;
+    size_t failed = 0;
+    if (number == 0) failed = pool_next_done(pool, &future, PATIENCE) != POOL_ETIMEDOUT;
+    if (number == 1) failed = pool_poll(pool, PATIENCE) != POOL_ETIMEDOUT;
+    if (number < 2) atomic_fetch_add(&woken, 1);
+    while (number == 2 && atomic_load(&woken) < 2) {
+        sleep_ms(50);
+        failed += pool_wake(pool) != 0;
+    }
+    return failed;
 }
 
 TEST_CASE(pool_wake_ends_the_wait_of_another_thread_or_the_next_one) {
@@ -254,6 +260,7 @@ TEST_CASE(pool_wake_ends_the_wait_of_another_thread_or_the_next_one) {
     struct future *blocker = block_worker(pool, gate), *future = submit_notified(pool, refuse_task, NULL), *done;
     int64_t begin = now_ms();
     int fd = pool_fd(pool);
+    atomic_store(&woken, 0);
     assert_no_errors_in_threads(3, wait_or_wake, pool);
     assert_ok(pool_wake(pool)); /* before the call that it ends */
     assert_true(readable_within(fd, PATIENCE));

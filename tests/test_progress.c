@@ -30,6 +30,20 @@ static int slow_odd_fails(const void *in, void *out) {
     return (int)(task_index() % 2);
 }
 
+static atomic_int *reported; /* NULL: items do not wait */
+
+/* From its middle on each item waits until there was another report. */
+static int slow_until_reported(const void *in, void *out) {
+    size_t half = *(const size_t *)task_context() / 2;
+    if (task_index() >= half && !becomes(reported, task_index() > half ? 2 : 1)) return 2;
+    return slow_odd_fails(in, out);
+}
+
+static int count_report(struct told *told) {
+    atomic_store(reported, told->calls);
+    return 0;
+}
+
 static int slow(const void *in, void *out) {
     (void)in, (void)out;
     usleep(2000);
@@ -42,9 +56,13 @@ static struct pool_job slow_job(struct told *told, size_t count) {
 }
 
 TEST_CASE(a_map_reports_its_progress) {
-    struct told told = {0};
+    struct told told = {.act = count_report};
+    reported = shared(sizeof *reported);
     struct pool *pool = pool_of(2);
     struct pool_job job = slow_job(&told, 100);
+    job.fn = slow_until_reported;
+    job.context = &job.count;
+    job.context_size = sizeof job.count;
     assert_code(pool_map(pool, &job), POOL_EFAILED);
     assert_true(told.calls > 2);
     assert_int_equal(told.last_calls, 1);

@@ -142,7 +142,7 @@ TEST_CASE(workers_see_the_arguments_and_the_caller_sees_the_results) {
     size_t wanted = scaled(200000), submitted = 0, done = 0, cancelled = 0, killed = 0;
     uint64_t random = 5;
     int64_t start = now_ms();
-    while (done + cancelled + killed < wanted && now_ms() - start < PATIENCE) {
+    while ((done + cancelled + killed < wanted || done == 0) && now_ms() - start < PATIENCE) {
         size_t i = next_random(&random) % SLOTS;
         uint64_t seen = atomic_load_explicit(&uses.slots[i].word, memory_order_acquire);
         if (generations[i] != 0) {
@@ -167,7 +167,7 @@ TEST_CASE(workers_see_the_arguments_and_the_caller_sees_the_results) {
     }
     atomic_store(&uses.over, true);
     join_all(&threads);
-    assert_true(done + cancelled + killed == wanted && done > 0);
+    assert_true(done + cancelled + killed >= wanted && done > 0);
 }
 
 /* ---- The word of a worker's item */

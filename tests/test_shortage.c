@@ -161,25 +161,25 @@ static void *kill_soon(void *unused) {
     return unused;
 }
 
-static atomic_int *deadly;
+static atomic_int *deadly; /* so many initializers are */
 
 /* An initializer that leaves something behind which kills the worker. */
 static int doom(void *unused) {
     (void)unused;
     pthread_t thread;
-    return atomic_load(deadly) ? pthread_create(&thread, NULL, kill_soon, NULL) : 0;
+    return atomic_fetch_sub(deadly, 1) > 0 ? pthread_create(&thread, NULL, kill_soon, NULL) : 0;
 }
 
-static struct pool *doomed_pool(void) {
+static struct pool *doomed_pool(int deaths) {
     deadly = shared(sizeof *deadly);
-    atomic_store(deadly, 1);
+    atomic_store(deadly, deaths);
     struct pool_options options = test_options(2);
     options.initializer = doom;
     return pool_from(&options);
 }
 
 TEST_CASE(workers_that_die_for_nothing_are_started_ever_more_rarely_and_then_given_up) {
-    struct pool *pool = doomed_pool();
+    struct pool *pool = doomed_pool(1000);
     struct pool_stats stats;
     int64_t start = now_ms();
     do {
@@ -200,10 +200,9 @@ TEST_CASE(workers_that_die_for_nothing_are_started_ever_more_rarely_and_then_giv
 }
 
 TEST_CASE(a_pool_whose_workers_died_for_nothing_a_few_times_comes_back) {
-    struct pool *pool = doomed_pool();
+    struct pool *pool = doomed_pool(12);
     int64_t start = now_ms();
     while (look_at(pool).died < 12 && now_ms() - start < PATIENCE) sleep_ms(5);
-    atomic_store(deadly, 0);
     assert_true(comes_to_size(pool, 2));
     assert_squares_at_once(pool, 100);
     pool_destroy(pool);

@@ -76,7 +76,7 @@ start_sshd() { # N
         tries=0
         until "$state/enter" head ssh -n -F "$state/ssh_config" "$host" true 2>"$state/$host.err"; do
             tries=$((tries + 1))
-            [ $tries -lt 50 ] || { cat "$state/$host.err" "$state/$host.sshd.log" >&2; exit 1; }
+            [ $tries -lt 300 ] || { cat "$state/$host.err" "$state/$host.sshd.log" >&2; exit 1; }
             sleep 0.1
         done
     done <"$state/hosts"

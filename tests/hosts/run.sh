@@ -56,7 +56,7 @@ nothing_left() {
     tries=0
     while pgrep -f "^$program( |\$)" >/dev/null; do
         tries=$((tries + 1))
-        [ $tries -lt 120 ] || { echo "left:"; pgrep -af "$program"; exit 1; }
+        [ $tries -lt 600 ] || { echo "left:"; pgrep -af "$program"; exit 1; }
         sleep 0.1
     done
 }

@@ -29,7 +29,7 @@ wait_for() {
     shift
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
-        [ $tries -lt 150 ] || {
+        [ $tries -lt 600 ] || {
             echo "$what does not answer" >&2
             tail -n 20 "$slurm"/*.out "$slurm"/*.log >&2
             exit 1
@@ -113,11 +113,22 @@ all_are_up() { # N
     [ "$(on head sinfo -h -N -t idle -o %N | sort -u | wc -l)" = "$1" ]
 }
 
+any_is_taken() { # N: of the N + 1 ports from $port on, by what the kernel lists
+    i=0
+    while [ $i -le "$1" ]; do
+        ! grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X $((port + i))) [0-9A-F:]* 0A " /proc/net/tcp /proc/net/tcp6 ||
+            return 0
+        i=$((i + 1))
+    done
+    return 1
+}
+
 up() { # N CPUS
     chmod 711 "$state"
     mkdir -p "$slurm/state" "$slurm/munge"
     chmod 755 "$slurm" "$slurm/munge"
-    port=$((21000 + $$ * 13 % 8000))
+    port=$((25000 + $$ * 13 % 4500))
+    while any_is_taken "$1"; do port=$((port + $1 + 1)); done
     configuration "$1" "$2" >"$slurm/slurm.conf"
     echo "CgroupAutomount=no" >"$slurm/cgroup.conf"
     echo "export SLURM_CONF=$slurm/slurm.conf" >"$state/slurm.env"

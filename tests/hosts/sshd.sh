@@ -58,12 +58,17 @@ Host *
 END
 }
 
+is_taken() { # PORT: by a server, by what the kernel lists
+    grep -q "^ *[0-9]*: [0-9A-F]*:$(printf %04X "$1") [0-9A-F:]* 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
+}
+
 make_files() { # N
     mkdir -p "$state/home"
     chmod 700 "$state"
     [ "$(id -u)" != 0 ] || mkdir -p /run/sshd # where the server separates its rights
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$state/id"
-    port=$((20000 + $$ * 7 % 9000))
+    port=$((20000 + $$ * 7 % 4500))
+    while is_taken $port; do port=$((port + 1)); done
     i=1
     while [ "$i" -le "$1" ]; do
         host=w$i address=127.0.0.$((10 + i))
@@ -85,7 +90,7 @@ start_servers() {
         tries=0 # it returns before it listens
         until ssh -n -F "$state/ssh_config" "$host" true 2>"$state/$host.err"; do
             tries=$((tries + 1))
-            [ $tries -lt 50 ] || { cat "$state/$host.err" "$state/$host.log" >&2; exit 1; }
+            [ $tries -lt 300 ] || { cat "$state/$host.err" "$state/$host.log" >&2; exit 1; }
             sleep 0.1
         done
     done <"$state/hosts"
