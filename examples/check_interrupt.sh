@@ -2,10 +2,16 @@
 # check_interrupt.sh PROGRAM: does SIGINT end the map early, with what was done kept?
 set -eu
 printed=$(mktemp)
-trap 'rm -f "$printed"' EXIT
-"$1" >"$printed" &
+bar=$(mktemp)
+trap 'rm -f "$printed" "$bar"' EXIT
+"$1" >"$printed" 2>"$bar" &
 program=$!
-sleep 1
+tries=0
+until [ -s "$bar" ]; do # until a part is done
+    tries=$((tries + 1))
+    [ $tries -lt 600 ]
+    sleep 0.1
+done
 kill -INT "$program"
 wait "$program"
 cat "$printed"

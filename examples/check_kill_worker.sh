@@ -9,7 +9,7 @@ failed=0
 # run ITEM TIMES: kills the worker that starts ITEM, the first TIMES times; leaves output, log and exit code in $dir.
 run() {
     {
-        "$program" 0.3 2>&1 >"$dir/output"
+        "$program" 1.5 2>&1 >"$dir/output"
         echo $? >"$dir/code"
     } | while read -r line; do
         echo "$line"

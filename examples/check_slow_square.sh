@@ -7,4 +7,4 @@ seconds=$(($(date +%s) - begin))
 echo "$squares"
 echo "about $seconds s"
 [ "$squares" = "$(cat "$(dirname "$0")/slow_square.expected")" ]
-[ "$seconds" -ge 2 ] && [ "$seconds" -le 6 ]
+[ "$seconds" -ge 2 ] && [ "$seconds" -le 9 ] # on a busy machine more than three

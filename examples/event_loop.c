@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ITEMS = 40, TICK = 100 };
+enum { ITEMS = 120, TICK = 100 };
 
 static int slow_square(const void *in, void *out) {
     long x = *(const long *)in;
