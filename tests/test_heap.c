@@ -12,6 +12,7 @@ struct block {
     unsigned char *data;
     size_t size, takes;
     uint64_t seed;
+    bool is_cut;
 };
 
 struct model {
@@ -84,7 +85,7 @@ static bool allocate(struct model *m, size_t size, uint64_t seed) {
         return false;
     }
     struct block *b = &m->blocks[m->count++];
-    *b = (struct block){data, size, taken_by(size), seed};
+    *b = (struct block){.data = data, .size = size, .takes = taken_by(size), .seed = seed};
     assert_true((uintptr_t)(data - (unsigned char *)m->base) % 64 == 0);
     assert_true(pp_heap_holds(&m->heap, data, b->takes));
     assert_true(budget - m->budget == b->takes);
@@ -99,7 +100,8 @@ static void give_back(struct model *m, size_t i) {
     struct block *b = &m->blocks[i];
     assert_true(is_marked(b));
     memset(b->data, 0xdd, b->size < PAGE ? b->size : PAGE);
-    pp_heap_free(&m->heap, b->data);
+    if (m->heap.keeps && !b->is_cut && b->size > 2048) pp_heap_free_room(&m->heap, b->data, b->size);
+    else pp_heap_free(&m->heap, b->data);
     m->in_use -= b->takes;
     assert_true(m->budget == m->size - m->in_use);
     *b = m->blocks[--m->count];
@@ -116,6 +118,7 @@ static void shorten(struct model *m, size_t i, size_t size) {
     }
     assert_true(m->budget == m->size - m->in_use);
     b->size = size;
+    b->is_cut = true;
     mark(b);
 }
 
@@ -132,12 +135,14 @@ static void check_is_whole(struct model *m) {
 
 TEST_CASE(blocks_never_overlap_and_memory_becomes_whole_again) {
     uint64_t random = 1;
-    for (int round = 0; round < 6; round++) {
-        struct model *m = make_model(round < 3 ? 20000 : 700);
+    for (int round = 0; round < 8; round++) {
+        struct model *m = make_model(round % 4 < 2 ? 20000 : 700);
+        m->heap.keeps = round >= 4;
         for (size_t step = 0; step < scaled(60000); step++) {
             /* For 3000 steps mostly allocations, for the next 3000 mostly frees. */
             bool more = next(&random) % 100 < (step / 3000 % 2 ? 30U : 70U);
-            if (more && m->count < BLOCKS) allocate(m, some_size(&random), next(&random));
+            size_t size = round % 2 && step % 4 ? 3 * PAGE : some_size(&random);
+            if (more && m->count < BLOCKS) allocate(m, size, next(&random));
             else if (m->count) give_back(m, next(&random) % m->count);
             if (m->count && step % 8 == 0) {
                 size_t i = next(&random) % m->count;
@@ -352,6 +357,34 @@ TEST_CASE(generous_blocks_that_are_cut_do_not_touch_ever_new_pages) {
     pp_heap_end(&heap);
 }
 
+/* As of arguments and results. Blocks of one length are given again as they are, and are there for others, too, once
+ * there is no other memory. */
+TEST_CASE(a_heap_that_keeps_blocks_gives_them_again_and_joins_them_when_it_must) {
+    enum { BLOCKS_IN = 16, EACH = 4 };
+    struct pp_heap heap;
+    size_t budget = SIZE_MAX;
+    char *blocks[BLOCKS_IN];
+    pp_heap_begin(&heap, shared(BLOCKS_IN * EACH * PAGE), BLOCKS_IN * EACH * PAGE, &budget);
+    heap.keeps = true;
+    for (int i = 0; i < BLOCKS_IN; i++) assert_non_null(blocks[i] = pp_heap_alloc(&heap, EACH * PAGE, false));
+    for (int i = 0; i < BLOCKS_IN; i++) {
+        if (i % 2) pp_heap_free(&heap, blocks[i]);
+        else pp_heap_free_room(&heap, blocks[i], EACH * PAGE - 1);
+    }
+    assert_true(budget == SIZE_MAX);
+    for (int i = BLOCKS_IN; i-- > 0;) {
+        char *again = pp_heap_alloc(&heap, EACH * PAGE - 7, true);
+        assert_ptr_equal(again, blocks[i]);
+        assert_true(is_zero((const unsigned char *)again, EACH * PAGE - 7));
+        memset(again, 1, EACH * PAGE);
+    }
+    assert_null(pp_heap_alloc(&heap, 1, false));
+    for (int i = 0; i < BLOCKS_IN; i++) pp_heap_free_room(&heap, blocks[i], EACH * PAGE);
+    assert_true(pp_heap_has_room(&heap, BLOCKS_IN * EACH * PAGE));
+    assert_ptr_equal(pp_heap_alloc(&heap, BLOCKS_IN * EACH * PAGE, false), blocks[0]);
+    pp_heap_end(&heap);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(blocks_never_overlap_and_memory_becomes_whole_again),
@@ -365,6 +398,7 @@ int main(int argc, char **argv) {
         TEST(many_small_blocks_go_back_together),
         TEST(memory_that_is_taken_again_and_again_stays_until_that_ends),
         TEST(generous_blocks_that_are_cut_do_not_touch_ever_new_pages),
+        TEST(a_heap_that_keeps_blocks_gives_them_again_and_joins_them_when_it_must),
     };
     return run_group("heap", tests, COUNT(tests), argc, argv);
 }

@@ -15,13 +15,13 @@
 #define KEPT_MOST 512U                               /* pages of a run that is kept */
 #define SOON_NS 1000000000U                          /* what is taken again after so long counts as needed again */
 
-enum kind { SPARE, FREE_RUN, KEPT_RUN, USED_RUN, SHARED_PAGE };
+enum kind { SPARE, FREE_RUN, USED_RUN, SHARED_PAGE };
 
 struct pp_run {
     uint32_t first, length;  /* pages */
     uint32_t before, after;  /* its neighbours by address; the run after the last is 0 */
     uint32_t next, prev;     /* in the list it is on */
-    uint32_t chain;          /* of a used or kept run: the next in its bucket */
+    uint32_t chain;          /* of a used run: the next in its bucket */
     uint32_t counts;         /* of a used run: its pages that count against the budget */
     uint64_t used;           /* of a shared page: which of its blocks are in use */
     uint8_t kind, size_class;
@@ -38,6 +38,7 @@ void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget
 void pp_heap_end(struct pp_heap *heap) {
     pp_release(heap->runs);
     pp_release(heap->buckets);
+    pp_release(heap->kept);
     memset(heap, 0, sizeof *heap);
 }
 
@@ -52,7 +53,7 @@ static uint32_t *bucket_of(const struct pp_heap *heap, uint32_t page) {
     return &heap->buckets[(mixed ^ mixed >> 16) & (heap->bucket_count - 1)];
 }
 
-/* Returns the used or kept run that begins at this page; 0: none does. */
+/* Returns the used run that begins at this page; 0: none does. */
 static uint32_t find_used(const struct pp_heap *heap, uint32_t page) {
     if (!heap->buckets) return 0;
     uint32_t run = *bucket_of(heap, page);
@@ -87,7 +88,7 @@ static bool grow_table(struct pp_heap *heap) {
     heap->room = heap->bucket_count = room;
     heap->buckets = buckets;
     for (uint32_t run = 1; run <= heap->known; run++)
-        if (run_of(heap, run)->kind >= KEPT_RUN) chain_used(heap, run);
+        if (run_of(heap, run)->kind >= USED_RUN) chain_used(heap, run);
     return true;
 }
 
@@ -198,32 +199,40 @@ static void free_run(struct pp_heap *heap, uint32_t run) {
     }
 }
 
+/* ---- blocks that are kept */
+
 static void join_one_kept(struct pp_heap *heap) {
-    uint32_t run = heap->kept;
-    heap->kept = run_of(heap, run)->next;
+    uint32_t run = find_used(heap, heap->kept[--heap->kept_count]);
     unchain_used(heap, run);
     free_run(heap, run);
 }
 
 static void join_kept(struct pp_heap *heap) {
-    while (heap->kept) join_one_kept(heap);
+    while (heap->kept_count) join_one_kept(heap);
 }
 
-/* Keeps the run for the next block of its length, or joins it with other free runs. If other lengths are freed than the
- * one that is kept, that is soon another one. */
-static void keep_or_free(struct pp_heap *heap, uint32_t run) {
-    struct pp_run *r = run_of(heap, run);
-    if (heap->kept && r->length != heap->kept_length) join_one_kept(heap);
-    if (r->length > KEPT_MOST || (heap->kept && r->length != heap->kept_length)) {
-        unchain_used(heap, run);
-        free_run(heap, run);
-        return;
-    }
-    r->kind = KEPT_RUN;
-    r->next = heap->kept;
-    heap->kept = run;
-    heap->kept_length = r->length;
+/* Makes room for one more. */
+static bool grow_kept(struct pp_heap *heap) {
+    if (heap->kept_count < heap->kept_room) return true;
+    uint32_t room = heap->kept_room ? 2 * heap->kept_room : FEWEST_RUNS;
+    uint32_t *kept = room > heap->kept_room ? pp_realloc(heap->kept, room * sizeof *kept) : NULL;
+    if (!kept) return false;
+    heap->kept = kept;
+    heap->kept_room = room;
+    return true;
 }
+
+/* Keeps the block for the next of its length. If other lengths are freed than the one that is kept, that is soon
+ * another one. Returns false if the block is to be joined with other free runs. */
+static bool keep(struct pp_heap *heap, uint32_t first, uint32_t length) {
+    if (heap->kept_count && length != heap->kept_length) join_one_kept(heap);
+    if (length > KEPT_MOST || (heap->kept_count && length != heap->kept_length) || !grow_kept(heap)) return false;
+    heap->kept[heap->kept_count++] = first;
+    heap->kept_length = length;
+    return true;
+}
+
+/* ---- when free memory goes back */
 
 /* The clock, which need not be exact, is looked at once for many pages: small blocks do not notice. */
 static void count_freed(struct pp_heap *heap, uint32_t pages) {
@@ -293,21 +302,7 @@ static uint32_t alloc_run(struct pp_heap *heap, uint32_t length) {
     run_of(heap, run)->kind = USED_RUN;
     run_of(heap, run)->counts = length;
     chain_used(heap, run);
-    return run;
-}
-
-static uint32_t take_run(struct pp_heap *heap, uint32_t length) {
-    uint32_t run = heap->kept;
-    if (run && length == heap->kept_length) {
-        struct pp_run *r = run_of(heap, run);
-        heap->kept = r->next;
-        r->kind = USED_RUN;
-        r->counts = length;
-        r->touched = true;
-    } else {
-        run = alloc_run(heap, length);
-    }
-    if (run) count_taken(heap, length);
+    count_taken(heap, length);
     return run;
 }
 
@@ -342,7 +337,7 @@ static uint32_t size_class_of(size_t size) {
 static uint32_t alloc_shared(struct pp_heap *heap, uint32_t size_class, char **block) {
     uint32_t *list = &heap->part_used[size_class];
     if (!*list) {
-        uint32_t run = take_run(heap, 1);
+        uint32_t run = alloc_run(heap, 1);
         if (!run) return 0;
         run_of(heap, run)->kind = SHARED_PAGE;
         run_of(heap, run)->used = 0;
@@ -368,7 +363,8 @@ static void free_shared(struct pp_heap *heap, uint32_t run, size_t offset) {
     if (heap->budget) *heap->budget += size_of(r->size_class);
     if (r->used != 0) return;
     list_remove(heap, list, run);
-    keep_or_free(heap, run);
+    unchain_used(heap, run);
+    free_run(heap, run);
     count_freed(heap, 1);
 }
 
@@ -388,18 +384,41 @@ static size_t count_fresh(const struct pp_heap *heap, struct pp_run *r, const ch
     return dirty < size ? size - dirty : 0;
 }
 
+/* Returns a block that was kept; NULL: none of that length is. */
+static char *take_kept(struct pp_heap *heap, uint32_t length) {
+    if (heap->kept_count == 0 || length != heap->kept_length) return NULL;
+    count_taken(heap, length);
+    return heap->base + heap->kept[--heap->kept_count] * PAGE;
+}
+
+/* Returns NULL if there is no room. *fresh: see pp_heap_take(). */
+static char *take_pages(struct pp_heap *heap, size_t size, size_t *fresh) {
+    *fresh = 0;
+    char *block = take_kept(heap, pages_of(size));
+    if (block) return block;
+    uint32_t run = alloc_run(heap, pages_of(size));
+    if (!run) return NULL;
+    block = heap->base + run_of(heap, run)->first * PAGE;
+    *fresh = count_fresh(heap, run_of(heap, run), block, size);
+    return block;
+}
+
+static char *take_shared(struct pp_heap *heap, size_t size, size_t *fresh) {
+    char *block;
+    uint32_t run = alloc_shared(heap, size_class_of(size), &block);
+    if (!run) return NULL;
+    *fresh = count_fresh(heap, run_of(heap, run), block, size);
+    return block;
+}
+
 void *pp_heap_take(struct pp_heap *heap, size_t size, bool zeroed, size_t *fresh) {
     if (size == 0 || size > (size_t)heap->pages * PAGE) return NULL;
     bool shares = size <= LARGEST_SHARED;
-    size_t takes = shares ? size_of(size_class_of(size)) : pages_of(size) * PAGE;
+    size_t takes = shares ? size_of(size_class_of(size)) : pages_of(size) * PAGE, zero;
     if (heap->budget && takes > *heap->budget) return NULL;
-    char *block;
-    uint32_t run = shares ? alloc_shared(heap, size_class_of(size), &block)
-                          : take_run(heap, (uint32_t)(takes / PAGE));
-    if (!run) return NULL;
-    if (!shares) block = heap->base + run_of(heap, run)->first * PAGE;
+    char *block = shares ? take_shared(heap, size, &zero) : take_pages(heap, size, &zero);
+    if (!block) return NULL;
     if (heap->budget) *heap->budget -= takes;
-    size_t zero = count_fresh(heap, run_of(heap, run), block, size);
     if (zeroed) memset(block, 0, size - zero);
     if (fresh) *fresh = zero;
     if (heap->frontier > heap->touched) heap->touched = heap->frontier;
@@ -421,18 +440,34 @@ static uint32_t run_at(const struct pp_heap *heap, const void *block, size_t *of
     return find_used(heap, (uint32_t)(at / PAGE));
 }
 
+static void free_pages(struct pp_heap *heap, uint32_t run) {
+    const struct pp_run *r = run_of(heap, run);
+    uint32_t pages = r->length;
+    if (heap->budget) *heap->budget += r->counts * PAGE;
+    bool is_whole = heap->keeps && r->counts == pages;
+    if (!is_whole || !keep(heap, r->first, pages)) {
+        unchain_used(heap, run);
+        free_run(heap, run);
+    }
+    count_freed(heap, pages);
+}
+
 void pp_heap_free(struct pp_heap *heap, void *block) {
     size_t offset;
     uint32_t run = run_at(heap, block, &offset);
     if (!run) return;
-    if (run_of(heap, run)->kind == SHARED_PAGE) {
-        free_shared(heap, run, offset);
-    } else if (run_of(heap, run)->kind == USED_RUN && offset == 0) {
-        uint32_t pages = run_of(heap, run)->length;
-        if (heap->budget) *heap->budget += run_of(heap, run)->counts * PAGE;
-        keep_or_free(heap, run);
-        count_freed(heap, pages);
+    if (run_of(heap, run)->kind == SHARED_PAGE) free_shared(heap, run, offset);
+    else if (run_of(heap, run)->kind == USED_RUN && offset == 0) free_pages(heap, run);
+}
+
+void pp_heap_free_room(struct pp_heap *heap, void *block, size_t size) {
+    uint32_t pages = pages_of(size);
+    if (!heap->keeps || !keep(heap, (uint32_t)((size_t)((char *)block - heap->base) / PAGE), pages)) {
+        pp_heap_free(heap, block);
+        return;
     }
+    if (heap->budget) *heap->budget += pages * PAGE;
+    count_freed(heap, pages);
 }
 
 /* The pages beyond stay with the block while there is room for others: then each block of this size meets the same

@@ -6,8 +6,10 @@
  * by the power of two of their length, and merged when they are freed; blocks of 2 KiB or less share a page with others
  * of their size. Blocks begin at multiples of 64 bytes.
  *
- * A block of some pages is mostly followed by others of its size. So free runs of one length are kept as they are for
- * the next such block, as long as there is other memory: bench_limits, "generous".
+ * A block of some pages is mostly followed by others of its size. So blocks of one length are kept, by their first page
+ * alone, for the next of that length, as long as there is other memory. For the table they are still in use, so that
+ * neither it nor their runs are looked at: bench_limits, "generous". Not in the arena: a block that the program frees
+ * twice would be given twice.
  *
  * Free memory goes back to the system once much was freed, unless as much was taken again within a second: then the
  * program goes on taking and freeing, and would have the same pages cleared again and again. pp_heap_settle() gives
@@ -38,7 +40,9 @@ struct pp_heap {
     uint32_t *buckets, bucket_count;     /* used runs by their first page: the first of each chain */
     uint32_t free_runs[PP_HEAP_LENGTHS]; /* first of each list */
     uint32_t part_used[PP_HEAP_SIZES];   /* shared pages with room, likewise */
-    uint32_t kept, kept_length;          /* free runs that are not joined with others, all of this length: the first */
+    uint32_t *kept;                      /* first pages of the blocks that are kept, all of kept_length pages */
+    uint32_t kept_count, kept_room, kept_length;
+    bool keeps; /* whether any are: no block is ever freed twice */
     uint32_t freed, taken;               /* pages, in runs, since each was last looked at */
     uint64_t looked_at;                  /* ns when `freed` was */
     bool takes_again;                    /* what is freed is soon taken again … */
@@ -68,6 +72,9 @@ static inline char *pp_heap_fresh(const struct pp_heap *heap) {
 void pp_heap_shrink(struct pp_heap *heap, void *block, size_t size);
 /* Does nothing if this heap has no such block. So an argument may be freed that lies in the program's own memory. */
 void pp_heap_free(struct pp_heap *heap, void *block);
+/* The same for a block of more than 2 KiB that the heap has, that was taken for this size and was not shrunk: the next
+ * of its size is found faster. */
+void pp_heap_free_room(struct pp_heap *heap, void *block, size_t size);
 /* Gives free memory back to the system if no more was freed for a second. Returns false if that is to be tried again.
  * now: ns. */
 bool pp_heap_settle(struct pp_heap *heap, uint64_t now);

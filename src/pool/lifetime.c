@@ -64,6 +64,7 @@ static int make_memory(struct pool *pool) {
     pp_heap_begin(&pool->memory.results, shared->results, shared->arena_size, &pool->memory.arena_left);
     pp_heap_begin(&pool->memory.arena, shared->arena, shared->arena_size, &pool->memory.arena_left);
     pp_heap_begin(&pool->memory.work, shared->work, shared->work_size, NULL);
+    pool->memory.inputs.keeps = pool->memory.results.keeps = true;
     pool->memory.inputs.holds_back = pool->memory.results.holds_back = &pool->memory.holds_back;
     pool->memory.arena.holds_back = pool->memory.work.holds_back = &pool->memory.holds_back;
     return 0;

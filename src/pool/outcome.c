@@ -40,12 +40,12 @@ static int untold(int error, struct pool_failure *failure) {
 }
 
 /* Takes a short result from the message, and frees its room. */
-static void take_short_result(struct pool *pool, uint32_t slot, struct future *future) {
+static void take_short_result(struct pool *pool, uint32_t slot, struct future *future, size_t size) {
     struct pp_heap *results = &pool->memory.results;
-    void *room = future->result, *place = pp_heap_alloc(results, future->out_size ? future->out_size : 1, false);
-    if (place) pp_heap_free(results, room);
-    else pp_heap_shrink(results, place = room, future->out_size); /* the arena is full */
-    future->result = memcpy(place, pool->shared.messages[slot] + sizeof(uint64_t), future->out_size);
+    void *room = future->result, *place = pp_heap_alloc(results, size ? size : 1, false);
+    if (place) pp_heap_free_room(results, room, future->out_size);
+    else pp_heap_shrink(results, place = room, size); /* the arena is full */
+    future->result = memcpy(place, pool->shared.messages[slot] + sizeof(uint64_t), size);
 }
 
 /* Takes in the size that the task gave its result, and frees the rest of the room. Returns false if the size exceeds
@@ -54,9 +54,9 @@ static bool take_result_size(struct pool *pool, uint32_t slot, struct future *fu
     uint64_t size = pp_read_word(pool->shared.messages[slot]);
     if (size > future->out_size) return false;
     bool is_short = future->out_size > PP_RESULT_PAGE && size <= PP_SHORT_RESULT;
-    future->out_size = (size_t)size;
-    if (is_short) take_short_result(pool, slot, future);
+    if (is_short) take_short_result(pool, slot, future, (size_t)size);
     else pp_heap_shrink(&pool->memory.results, future->result, (size_t)size);
+    future->out_size = (size_t)size;
     return true;
 }
 
