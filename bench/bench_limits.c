@@ -6,6 +6,7 @@
 #include "limits_blocks.h"
 #include "limits_maps.h"
 #include "limits_processes.h"
+#include "limits_sandbox.h"
 #include "limits_tasks.h"
 
 enum { MOST_NAMES = 4 };
@@ -51,6 +52,10 @@ static const struct {
     {limit_flat_map, {"flat-map"}},
     {limit_flat_workers, {"flat-workers-submit"}},
     {limit_flat_workers_map, {"flat-workers-map"}},
+    {limit_sandbox_submit, {"sandbox-submit"}},
+    {limit_sandbox_items, {"sandbox-items"}},
+    {limit_sandbox_round, {"sandbox-round"}},
+    {limit_sandbox_call, {"sandbox-call"}},
     {limit_idle, {"idle"}},
 };
 

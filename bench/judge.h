@@ -49,6 +49,10 @@ struct bench_stats spread_of(const struct bench_contestant *contestants, size_t 
 struct bench_contestant measured(const char *name, void (*run)(void *context), struct workload *work,
                                  double (*measure)(const struct bench_contestant *contestant));
 
+/* Returns the mean of 1,000 runs. Caller and worker run for 2 ms before the time counts, so that both are awake and
+ * have settled on their CPUs: waking a sleeper may take a fifth of that. */
+double awake_and_run(const struct bench_contestant *contestant);
+
 /* Returns the median of so many runs. Before each of them the caller sleeps until workers have stopped spinning. */
 double nap_and_run(const struct bench_contestant *contestant, double shortest, double longest, int runs);
 

@@ -1,5 +1,6 @@
 #include "kernels.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Square ------------------------------------------------------------------------------------------------------ */
@@ -35,6 +36,31 @@ bool square_right(const void *out, size_t first, size_t count) {
         if (y[i] != (long)((i & 0x7fff) * (i & 0x7fff))) return false;
     }
     return true;
+}
+
+void squares_begin(struct squares *squares, size_t count, int workers) {
+    size_t bytes = count * sizeof(long);
+    squares->in = bench_alloc(bytes);
+    squares->out = bench_alloc(bytes);
+    squares->expected = bench_alloc(bytes);
+    square_fill(squares->in, count);
+    square_plain(squares->in, squares->expected, count);
+    squares->work = (struct workload){.fn = square,
+                                      .in = squares->in,
+                                      .in_size = sizeof(long),
+                                      .out = squares->out,
+                                      .out_size = sizeof(long),
+                                      .count = count,
+                                      .expected = squares->expected,
+                                      .workers = workers};
+    workload_prepare_submits(&squares->work);
+}
+
+void squares_end(struct squares *squares) {
+    workload_free_submits(&squares->work);
+    free(squares->in);
+    free(squares->out);
+    free(squares->expected);
 }
 
 /* ---- Empty ------------------------------------------------------------------------------------------------------- */

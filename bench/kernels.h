@@ -25,6 +25,15 @@ void square_fill(void *in, size_t count);
 /* Checks squares by their formula, without a third array. */
 bool square_right(const void *out, size_t first, size_t count);
 
+/* A workload of squares that are submitted one by one, with its memory. */
+struct squares {
+    struct workload work;
+    long *in, *out, *expected;
+};
+
+void squares_begin(struct squares *squares, size_t count, int workers);
+void squares_end(struct squares *squares);
+
 /* ---- Empty: no work and no result -------------------------------------------------------------------------------- */
 
 int empty(const void *in, void *out);

@@ -13,37 +13,6 @@
 #include <sched.h>
 #endif
 
-/* A workload of squares that are submitted one by one, with its memory. */
-struct squares {
-    struct workload work;
-    long *in, *out, *expected;
-};
-
-static void squares_begin(struct squares *squares, size_t count, int workers) {
-    size_t bytes = count * sizeof(long);
-    squares->in = bench_alloc(bytes);
-    squares->out = bench_alloc(bytes);
-    squares->expected = bench_alloc(bytes);
-    square_fill(squares->in, count);
-    square_plain(squares->in, squares->expected, count);
-    squares->work = (struct workload){.fn = square,
-                                      .in = squares->in,
-                                      .in_size = sizeof(long),
-                                      .out = squares->out,
-                                      .out_size = sizeof(long),
-                                      .count = count,
-                                      .expected = squares->expected,
-                                      .workers = workers};
-    workload_prepare_submits(&squares->work);
-}
-
-static void squares_end(struct squares *squares) {
-    workload_free_submits(&squares->work);
-    free(squares->in);
-    free(squares->out);
-    free(squares->expected);
-}
-
 /* ---- Throughput -------------------------------------------------------------------------------------------------- */
 
 void limit_submit(void) {
@@ -74,14 +43,6 @@ void limit_submit(void) {
 }
 
 /* ---- One at a time ----------------------------------------------------------------------------------------------- */
-
-/* Runs for 2 ms before the time counts, so that caller and worker are awake and have settled on their CPUs: waking a
- * sleeper may take a fifth of that. */
-static double awake_and_run(const struct bench_contestant *contestant) {
-    double until = bench_now() + 2e-3;
-    while (bench_now() < until) (void)bench_time(contestant, 1);
-    return bench_time(contestant, 1000);
-}
 
 /* One worker, so that one of two CPUs is free and the library may wait awake. */
 void limit_round_awake(void) {
