@@ -390,7 +390,8 @@ enum {
  *               ask_killed POOL_ECANCELLED: where it was, if it has said so (2 to 20 ms). The message has them as
  *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process
  *               has killed the worker, a task handles or blocks the signal (SIGSYS is the one that asks), or the system
- *               is not Linux on x86-64 or AArch64.
+ *               is not Linux on x86-64 or AArch64. Of abort() and assert() the message also has what glibc said; in a
+ *               static program not if it is stripped, or in a sandbox without `capture`. With musl, `capture` has it.
  *
  * FIELDS of struct pool_task
  *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.

@@ -18,6 +18,12 @@ row() {
     "$work/crashes" 2>/dev/null >"$work/output"
     awk -v kind="$1" '{ print kind "\t" $0 }' "$work/output"
 }
+# says TEXT HOW: the line of HOW must have the text.
+says() {
+    grep "^$2	" "$work/output" | grep -qF "$1" && return
+    echo "*** $2: \"$1\" is missing"
+    bad=1
+}
 # wants FUNCTION HOW: the line of HOW must name the function with an offset.
 wants() {
     grep "^$2	" "$work/output" | grep -qE "(in|from) $1[a-z0-9.]*\+0x" && return
@@ -32,39 +38,54 @@ named() {
     wants recurse "stack overflow"
     wants call "jump to NULL"
     wants newton hang
-    [ "${2:-}" = "no unwinder" ] && return
-    wants decode SIGSEGV
     wants give_up "abort()"
     wants check_block "assert()"
     wants raise_here SIGBUS
     wants raise_here SIGTRAP
     wants raise_here SIGSYS
+    [ "${2:-}" = musl ] && return
+    wants decode SIGSEGV
+    says "Assertion \`size > 0' failed" "assert()"
+    says "double free detected" "double free"
 }
 build() {
     "$@" -std=gnu11 -I"$top/include" "$source" "$archive" -pthread -lm -o "$work/crashes"
 }
+# in_library COMPILER OPTION...: the functions are in a shared library.
+in_library() {
+    "$@" -std=gnu11 -I"$top/include" -shared -fPIC -DNO_MAIN "$source" -o "$work/libcrashes.so"
+    "$@" -std=gnu11 -I"$top/include" -DONLY_MAIN "$source" "$archive" "$work/libcrashes.so" -Wl,-rpath,"$work" \
+        -pthread -lm -o "$work/crashes"
+}
+# kinds COMPILER OPTION: each kind of program that it links.
+kinds() {
+    name="$(basename "$1") $2"
+    build "$@" -fPIE -pie && named "$name, PIE"
+    build "$@" -fno-pie -no-pie && named "$name, no-pie"
+    build "$@" -Wl,--build-id=none && named "$name, no build id"
+    build "$@" -static 2>/dev/null && named "$name, static"
+    build "$@" -static-pie 2>/dev/null && named "$name, static-pie"
+    in_library "$@" && named "$name, shared"
+    build "$@" -s
+    row "$name, stripped"
+    grep -qE '^SIGSEGV.* in crashes\+0x[0-9a-f]+, from crashes\+0x' "$work/output" || bad=1
+    says "Assertion \`size > 0' failed" "assert()"
+}
 
-archive=$library
-for compiler in "$CC" gcc clang; do
-    command -v "$compiler" >/dev/null || continue
-    for options in -O0 -O2; do
-        build "$compiler" $options && named "$(basename "$compiler") $options"
+archive=$library compilers=
+for compiler in gcc clang; do
+    command -v $compiler >/dev/null && compilers="$compilers $compiler"
+done
+for compiler in ${compilers:-"$CC"}; do
+    for option in -O0 -O2; do
+        kinds "$compiler" $option
     done
 done
-build "$CC" -O2 -no-pie && named "-O2 -no-pie"
-build "$CC" -O2 -Wl,--build-id=none && named "-O2 without a build id"
-if build "$CC" -O2 -static 2>/dev/null; then named "-O2 -static"; fi
-if build "$CC" -O2 -static-pie 2>/dev/null; then named "-O2 -static-pie"; fi
-"$CC" -O2 -std=gnu11 -I"$top/include" -shared -fPIC -DNO_MAIN "$source" -o "$work/libcrashes.so"
-"$CC" -O2 -std=gnu11 -I"$top/include" -DONLY_MAIN "$source" "$archive" "$work/libcrashes.so" -Wl,-rpath,"$work" \
-    -pthread -lm -o "$work/crashes"
-named "-O2, in a shared library"
-build "$CC" -O2 -s
-row "-O2, stripped"
-grep -qE '^SIGSEGV.* in crashes\+0x[0-9a-f]+, from crashes\+0x' "$work/output" || bad=1
-if [ "$musl" ]; then
-    archive=$musl
-    build musl-gcc -O2 && named "musl -O2" "no unwinder"
-    build musl-gcc -O2 -static && named "musl -O2 -static" "no unwinder"
-fi
+archive=$musl
+for option in -O0 -O2; do
+    [ "$musl" ] || break
+    build musl-gcc $option && named "musl $option" musl
+    build musl-gcc $option -static && named "musl $option, static" musl
+    in_library musl-gcc $option && named "musl $option, shared" musl
+done
 exit $bad

@@ -27,6 +27,10 @@ struct pp_symbol {
 /* Returns false if no module holds the address. */
 bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol);
 
+/* The address of the variable, which is a pointer, of the program or library that this code is linked into; 0: not
+ * known. In a signal handler, too. */
+uintptr_t pp_symbol_variable(const char *name);
+
 /* From now on functions of the program have names in this process, though it may open no file. */
 void pp_symbol_keep_open(void);
 

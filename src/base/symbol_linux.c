@@ -150,6 +150,41 @@ static bool find_by_type(const struct file *file, unsigned type, uint64_t addres
     return false;
 }
 
+/* Looks in this table for a variable of the size of a pointer. Returns its address in the file; 0: none. */
+static uint64_t find_variable(const struct file *file, const ElfW(Shdr) *table, const char *wanted) {
+    ElfW(Shdr) names;
+    ElfW(Sym) block[BLOCK / sizeof(ElfW(Sym))];
+    char name[PP_SYMBOL_NAME] = "";
+    if (!read_section(file, table->sh_link, &names)) return 0;
+    for (uint64_t at = 0, count = table->sh_size / sizeof *block, n; at < count; at += n) {
+        n = count - at < sizeof block / sizeof *block ? count - at : sizeof block / sizeof *block;
+        if (!read_at(file, (uint64_t)table->sh_offset + at * sizeof *block, block, n * sizeof *block)) return 0;
+        for (uint64_t i = 0; i < n; i++) {
+            bool may_be = (block[i].st_info & 0xfU) == STT_OBJECT && block[i].st_size == sizeof(void *);
+            if (!may_be || block[i].st_shndx == SHN_UNDEF) continue;
+            copy_name(file, &names, &block[i], name);
+            if (strcmp(name, wanted) == 0) return block[i].st_value;
+        }
+    }
+    return 0;
+}
+
+uintptr_t pp_symbol_variable(const char *name) {
+    struct pp_module module, place;
+    struct file file = {.fd = -1};
+    ElfW(Shdr) table;
+    uint64_t found = 0;
+    if (!pp_module_find((const void *)(uintptr_t)pp_symbol_variable, &module)) return 0;
+    if (open_file(&file, &module) && is_loaded(&file, &module)) {
+        for (unsigned i = 0; found == 0 && read_section(&file, i, &table); i++)
+            if (table.sh_type == SHT_SYMTAB) found = find_variable(&file, &table, name);
+    }
+    if (file.fd >= 0 && file.fd != kept.fd) close(file.fd);
+    uintptr_t address = module.base + (uintptr_t)found;
+    bool is_there = found != 0 && pp_module_find((const void *)address, &place) && place.base == module.base;
+    return is_there && place.is_readable && address % sizeof(void *) == 0 ? address : 0;
+}
+
 bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol) {
     struct pp_module module;
     struct file file;

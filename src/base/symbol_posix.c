@@ -9,5 +9,10 @@ bool pp_symbol_find(uintptr_t address, struct pp_symbol *symbol) {
     return false;
 }
 
+uintptr_t pp_symbol_variable(const char *name) {
+    (void)name;
+    return 0;
+}
+
 void pp_symbol_keep_open(void) {
 }

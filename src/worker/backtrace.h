@@ -20,6 +20,7 @@ struct pp_registers {
     uintptr_t sp;   /* stack pointer */
     uintptr_t fp;   /* frame pointer, unless the code uses the register for something else */
     uintptr_t link; /* the register that says where a function returns to that has called no other */
+    bool sent;      /* the thread has sent itself the signal: the registers are those of a function of the C library */
 };
 
 /* context: what the handler was given. */
@@ -35,7 +36,8 @@ struct pp_stack_range {
  * the last; room: how many fit, with the 0. The frame that holds stack.base and its callers are left out. It may fault,
  * or wait for a lock of the C library: the caller sees to that.
  * By the program's unwinder, if it has one: so the whole chain. Else, and if at->pc is 0, by frame pointers, which code
- * need not have; what is found then may be no address of code. at->pc must be 0 where no code is. */
+ * need not have; what is found then may be no address of code. Behind abort(), raise() and assert() of a C library that
+ * cannot be unwound (musl) only their caller is found, and that on x86-64. at->pc must be 0 where no code is. */
 void pp_backtrace(const struct pp_registers *at, struct pp_stack_range stack, uint64_t *frames, size_t room);
 
 #define PP_FOREIGN_CALL ((uint64_t)1 << 32) /* of a number: that of programs of 32 bits, in a program of 64 */

@@ -3,7 +3,11 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 #include <ucontext.h>
+
+#include "base/module.h"
 
 #if defined(__x86_64__) || defined(__aarch64__) || defined(__i386__)
 #define HAS_PC true
@@ -86,6 +90,70 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *arg) {
     return _URC_NO_REASON;
 }
 
+#if defined(__x86_64__)
+
+#define SENDER_SIZE 256 /* bytes of a function that sends, at most */
+#define SENDER_STACK 128 /* words of the stack that it and what it calls take, at most */
+
+void __assert_fail(void); /* as the address alone is of interest */
+#pragma weak __assert_fail
+
+static bool can_read(uintptr_t address, bool code) {
+    struct pp_module module;
+    return pp_module_find((const void *)address, &module) && module.is_readable && (module.is_code || !code);
+}
+
+/* The word to which an instruction refers that ends at `end`, by the distance in its last four bytes. */
+static uintptr_t referred(uintptr_t end) {
+    int32_t distance;
+    memcpy(&distance, (const void *)(end - sizeof distance), sizeof distance);
+    return end + (uintptr_t)(intptr_t)distance;
+}
+
+static uintptr_t word_at(uintptr_t address) {
+    return can_read(address, false) ? *(const uintptr_t *)address : 0;
+}
+
+/* The function whose call ends at the address; 0: none. A function of another module is called through a table, or
+ * through code that jumps there by such a table. */
+static uintptr_t called_before(uintptr_t address) {
+    static const unsigned char begin[] = {0xf3, 0x0f, 0x1e, 0xfa}; /* where a jump may lead to */
+    if (!can_read(address - 6, true) || !can_read(address - 1, true)) return 0;
+    const unsigned char *code = (const unsigned char *)address;
+    uintptr_t target = referred(address);
+    if (code[-6] == 0xff && code[-5] == 0x15) return word_at(target);
+    if (code[-5] != 0xe8 || !can_read(target, true) || !can_read(target + 10, true)) return 0;
+    code = (const unsigned char *)target;
+    if (memcmp(code, begin, sizeof begin) == 0) code += sizeof begin;
+    return code[0] == 0xff && code[1] == 0x25 ? word_at(referred((uintptr_t)code + 6)) : target;
+}
+
+/* Finds where abort(), raise() or assert() was called, which call each other: their frames have no frame pointers. */
+__attribute__((no_sanitize_address))
+static void find_sender(const struct pp_registers *at, uintptr_t top, struct walk *walk) {
+    const uintptr_t senders[] = {(uintptr_t)raise, (uintptr_t)abort, (uintptr_t)__assert_fail};
+    const uintptr_t *stack = (const uintptr_t *)at->sp;
+    for (size_t i = 0; i < SENDER_STACK && at->sp + (i + 1) * sizeof *stack <= top; i++) {
+        uintptr_t called = called_before(stack[i]);
+        bool calls = false, is_one = false;
+        for (size_t k = 0; k < sizeof senders / sizeof *senders; k++) {
+            calls = calls || (called != 0 && called == senders[k]);
+            is_one = is_one || stack[i] - senders[k] < SENDER_SIZE;
+        }
+        if (!calls || is_one) continue;
+        take_frame(walk, stack[i], (uintptr_t)(stack + i + 1));
+        return;
+    }
+}
+
+#else
+
+static void find_sender(const struct pp_registers *at, uintptr_t top, struct walk *walk) {
+    (void)at, (void)top, (void)walk;
+}
+
+#endif
+
 /* A function that has not set up its frame, or sets up none, returns to what lies on top of the stack, or in the link
  * register. The other frames are chained: each begins with the address of the next and a return address. To
  * AddressSanitizer parts of the stack are forbidden. */
@@ -106,7 +174,9 @@ static void follow_frame_pointers(const struct pp_registers *at, uintptr_t top, 
 void pp_backtrace(const struct pp_registers *at, struct pp_stack_range stack, uint64_t *frames, size_t room) {
     struct walk walk = {.pc = at->pc, .base = at->sp <= stack.base ? stack.base : 0, .frames = frames, .room = room};
     if (at->pc != 0 && _Unwind_Backtrace && _Unwind_GetIP && _Unwind_GetCFA) _Unwind_Backtrace(step, &walk);
-    if (walk.count == 0 && !walk.is_whole) follow_frame_pointers(at, stack.top, &walk);
+    if (walk.count > 0 || walk.is_whole) return;
+    if (at->sent) find_sender(at, stack.top, &walk);
+    if (walk.count == 0) follow_frame_pointers(at, stack.top, &walk);
 }
 
 #else

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/symbol.h"
 #include "base/sys.h"
 #include "worker/crash.h"
 
@@ -103,7 +104,9 @@ void pp_child_find_abort_message(void) {
     if (dlsym) abort_message = (const struct abort_message *const *)dlsym(RTLD_DEFAULT, "__abort_msg");
 }
 
+/* In a static program only its file tells where the message is. */
 const char *pp_child_abort_message(void) {
+    if (!abort_message) abort_message = (const struct abort_message *const *)pp_symbol_variable("__abort_msg");
     return abort_message && *abort_message ? (*abort_message)->text : NULL;
 }
 

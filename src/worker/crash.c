@@ -114,6 +114,7 @@ static enum pp_last kind_of(const siginfo_t *info, const struct pp_registers *at
 static void speak(int signal, const siginfo_t *info, const struct pp_registers *at) {
     struct pp_last_words words = {.kind = PP_LAST_SENT, .signal = signal, .frames = {at->pc}};
     struct pp_registers from = *at;
+    from.sent = info->si_code <= 0;
     if (info->si_code > 0) words.kind = PP_LAST_SIGNAL;
     long call = signal == SIGSYS ? pp_refused_call(info) : -1;
     if (call >= 0) {
