@@ -185,6 +185,29 @@ TEST_CASE(a_signal_that_another_process_sends_has_no_place) {
     }
 }
 
+static int crash_with_alarm(const void *in, void *out) {
+    sigset_t alarms;
+    (void)in, (void)out;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    sigprocmask(SIG_BLOCK, &alarms, NULL);
+    raise(SIGALRM);
+    return (int)decode((void *)0x1000);
+}
+
+/* As the alarm does that ends a walk along the stack which takes too long. */
+TEST_CASE(an_alarm_that_waits_when_a_task_crashes_changes_nothing) {
+    struct pool *pool = pool_of(1);
+    struct future *future = submit(pool, crash_with_alarm, NULL, 0, 0);
+    struct pool_failure failure;
+    assert_code(future_get(future, NULL, PATIENCE), POOL_EDIED);
+    assert_ok(future_failure(future, &failure));
+    assert_contains(failure.message, "SIGSEGV");
+    if (PLACES) assert_contains(failure.message, " in decode_header+0x");
+    future_free(future);
+    pool_destroy(pool);
+}
+
 TEST_CASE(a_crash_in_a_thread_has_its_place) {
     struct pool *pool = pool_of(1);
     assert_crash(pool, THREAD, "that an earlier or this task had started",
@@ -358,6 +381,7 @@ int main(int argc, char **argv) {
         TEST(a_stack_overflow_and_a_jump_to_nowhere_are_named),
         TEST(a_signal_that_a_task_raises_has_its_place),
         TEST(a_signal_that_another_process_sends_has_no_place),
+        TEST(an_alarm_that_waits_when_a_task_crashes_changes_nothing),
         TEST(a_crash_in_a_thread_has_its_place),
         TEST(a_worker_with_a_stack_of_its_own_tells_where_it_crashed),
         TEST(a_time_out_is_told_with_the_place_where_the_item_was),

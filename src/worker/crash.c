@@ -72,9 +72,11 @@ static void leave_place(const struct pp_registers *at, bool aborts) {
     if (!own_shared || pp_child_forked || has_located || !at->known) return;
     has_located = true;
     walker = pthread_self();
-    set_handlers(on_lost);
-    alarm(1);
-    if (sigsetjmp(lost, 0) == 0) {
+    alarm(0); /* one of the task's */
+    signal(SIGALRM, SIG_IGN); /* it may be pending already: that is dropped */
+    if (sigsetjmp(lost, 0) == 0) { /* before the first signal that on_lost() may get */
+        set_handlers(on_lost);
+        alarm(1);
         const char *text = aborts ? pp_child_abort_message() : NULL;
         if (text) pp_last_words_add(own_shared, own_number, text);
         struct pp_stack_range stack = {0};
