@@ -2,11 +2,15 @@
 #include "support.h"
 
 #include <sys/mman.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 #include "shared/pages.h"
+#include "base/copy.h"
 #include "base/sys.h"
 
 enum { PAGE = 4096, HUGE = (int)PP_HUGE_PAGE, HUGE_PAGES = 4 };
@@ -126,12 +130,48 @@ TEST_CASE(huge_pages_are_not_tried_again_after_a_refusal) {
     munmap(askew, 3 * HUGE);
 }
 
+/* A copy within the target, whose first pages were touched and whose other pages were not. */
+static void check_copy(const char *from, size_t offset, size_t size, size_t touched) {
+    size_t room = size + 3 * HUGE;
+    char *block = pp_map_private(room + HUGE);
+    assert_non_null(block);
+    char *to = block + (HUGE - (uintptr_t)block % HUGE) % HUGE;
+    memset(to, 1, touched);
+    if (count_there(to, PAGE) == 1) {
+        assert_false(pp_is_untouched(to));
+        assert_true(pp_is_untouched(to + (touched + HUGE - 1) / HUGE * HUGE));
+    }
+    pp_copy(to + offset, from + offset % 7, size);
+    assert_memory_equal(to + offset, from + offset % 7, size);
+    for (size_t i = 0; i < offset; i++) assert_int_equal(to[i], i < touched);
+    assert_int_equal(to[offset + size], offset + size < touched);
+    assert_int_equal(to[room - 1], 0);
+    pp_unmap(block, room + HUGE);
+}
+
+TEST_CASE(large_copies_are_whole_wherever_they_begin_and_whatever_was_touched) {
+    enum { MOST = 10 * HUGE + 100 };
+    static const size_t sizes[] = {0, 1, HUGE - 1, HUGE, 3 * HUGE + 77, 8 * HUGE - 1, 8 * HUGE, MOST - 7};
+    char *from = pp_map_private(MOST);
+    assert_non_null(from);
+    for (size_t i = 0; i < MOST; i++) from[i] = (char)(i * 7 + i / 4099);
+    for (size_t s = 0; s < COUNT(sizes); s++)
+        for (size_t offset = 0; offset < 200; offset += 61) check_copy(from, offset, sizes[s], (size_t)PAGE << s);
+#ifdef PR_SET_THP_DISABLE
+    assert_int_equal(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0); /* the kernel refuses huge pages */
+    check_copy(from, 3, MOST - 7, PAGE);
+    assert_int_equal(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+#endif
+    pp_unmap(from, MOST);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(huge_pages_are_taken_whole_and_keep_their_bytes),
         TEST(the_first_huge_page_of_a_region_is_taken_once_it_is_used_a_little_and_others_when_they_are_begun),
         TEST(huge_pages_that_are_too_much_of_what_is_left_are_not_taken),
         TEST(huge_pages_are_not_tried_again_after_a_refusal),
+        TEST(large_copies_are_whole_wherever_they_begin_and_whatever_was_touched),
     };
     return run_group("pages", tests, COUNT(tests), argc, argv);
 }

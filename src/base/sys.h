@@ -78,9 +78,11 @@ bool pp_give_back(char *begin, size_t size);
 /* Bytes of a huge page on x86-64 and most other machines; elsewhere the system refuses pp_collapse(). */
 #define PP_HUGE_PAGE ((size_t)2 << 20)
 enum pp_collapsed { PP_COLLAPSED, PP_NOT_NOW, PP_REFUSED };
-/* Turns the shared memory that begins here into a huge page, whether it was touched or not. Returns NOT_NOW if another
+/* Turns the memory that begins here into a huge page, whether it was touched or not. Returns NOT_NOW if another
  * process is using one of its pages, REFUSED if the system cannot or has no huge page. */
 enum pp_collapsed pp_collapse(char *begin);
+/* Whether no page of the huge page of memory that begins here was touched, as far as the system says. */
+bool pp_is_untouched(char *begin);
 /* Puts other shared memory in the place of a shared mapping that was not touched, and sets *fd to a descriptor by which
  * that memory can be read, but not written. Returns 0; else a code of errno: ENOSYS if the system has no such
  * descriptors, and then the mapping is as it was. */

@@ -156,6 +156,13 @@ enum pp_collapsed pp_collapse(char *begin) {
     return errno == EAGAIN || errno == EBUSY ? PP_NOT_NOW : PP_REFUSED;
 }
 
+bool pp_is_untouched(char *begin) {
+    enum { PAGE = 4096 };
+    unsigned char present[PP_HUGE_PAGE / PAGE];
+    if (sysconf(_SC_PAGESIZE) != PAGE || mincore(begin, PP_HUGE_PAGE, present)) return false;
+    return !memchr(present, 1, sizeof present);
+}
+
 uint32_t *pp_map_unforked(void) {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
     uint32_t *page = map(NULL, size, MAP_PRIVATE);

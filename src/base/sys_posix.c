@@ -90,6 +90,11 @@ enum pp_collapsed pp_collapse(char *begin) {
     return PP_REFUSED;
 }
 
+bool pp_is_untouched(char *begin) {
+    (void)begin;
+    return false;
+}
+
 uint32_t *pp_map_unforked(void) {
     return NULL;
 }

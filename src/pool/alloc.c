@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "shared/extents.h"
 
 void pp_memory_settle(struct pool *pool) {
@@ -36,7 +37,7 @@ void *pp_alloc_whole(struct pool *pool, struct pp_heap *heap, size_t size) {
 bool pp_copy_in(struct pool *pool, const void *data, size_t size, char **copy) {
     if (size == 0 || pp_is_in_arena(pool, data, size)) return true;
     *copy = pp_alloc_whole(pool, &pool->memory.inputs, size);
-    if (*copy) memcpy(*copy, data, size);
+    if (*copy) pp_copy(*copy, data, size);
     return *copy != NULL;
 }
 

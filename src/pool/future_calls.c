@@ -1,6 +1,7 @@
 /* What a program asks of a future: future_get(), future_cancel(), future_free() and the like. */
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/sys.h"
 #include "pool/bell.h"
 #include "pool/call.h"
@@ -64,7 +65,7 @@ int future_wait(struct future *future, int timeout) {
 /* Returns the outcome, with the result in *out if it is 0. */
 static int take_result(const struct future *future, void *out) {
     if (future->outcome == 0 && out && future->result && !future->is_job)
-        memcpy(out, future->result, future->out_size);
+        pp_copy(out, future->result, future->out_size);
     return future->outcome;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/sys.h"
 #include "pool/corpse.h"
 #include "pool/finish.h"
@@ -62,7 +63,7 @@ static void copy_results(const struct pp_job *j) {
     if (!j->out) return;
     size_t size = job->out_size;
     if (j->result.failed == 0) {
-        memcpy(job->out, j->out, job->count * size);
+        pp_copy(job->out, j->out, job->count * size);
         return;
     }
     for (size_t i = 0; i < job->count; i++)
