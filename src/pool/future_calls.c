@@ -185,6 +185,16 @@ int future_failure(struct future *future, struct pool_failure *failure) {
     return error;
 }
 
+/* The task is not handed out. If it was the last that was expected, a thread that waits for the next one has none to
+ * wait for. */
+static void leave_notified(struct future *future) {
+    struct pool *pool = future->pool;
+    pp_notify_end(future);
+    if (pool->events.expected > 0) return;
+    pool->events.wakes++;
+    pp_wake_waiting(pool);
+}
+
 void future_free(struct future *future) {
     if (!future || pp_is_foreign_future(future)) return;
     struct pool *pool = future->pool;
@@ -194,7 +204,7 @@ void future_free(struct future *future) {
         pp_observers_notify(future, PP_OBSERVED_FREED);
         pp_wake_waiting(pool); /* it may have been the last that a set of futures waits for */
     }
-    if (future->notify) pp_notify_end(future);
+    if (future->notify) leave_notified(future);
     if (is_done(future) && future->pins == 0) pp_future_recycle(future);
     else future->given_up = true;
     pp_unlock_last(pool);

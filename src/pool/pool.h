@@ -144,7 +144,7 @@ struct pp_events {
     size_t expected;     /* tasks with `notify` that are not done */
     struct pp_list done; /* struct future: those that are done, in this order; see events.h */
     bool woken;          /* pool_wake() is to end a call */
-    size_t wakes;        /* of pool_wake(), and ends of the callbacks of a future, ever */
+    size_t wakes;        /* of pool_wake(), ends of a future's callbacks, frees of the last with `notify` */
 };
 
 /* Counts for pool_stats(). */
