@@ -285,6 +285,31 @@ TEST_CASE(the_program_is_told_of_its_hosts) {
     pool_destroy(pool);
 }
 
+/* What a launcher says before it ends is the reason; here as where a disk is full. */
+TEST_CASE(the_last_words_of_a_launcher_are_the_reason) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1";
+    options.host_event = note_event;
+    options.ship = true;
+    static const char *const launchers[] = {"trap '' XFSZ; ulimit -f 8; sh -c %c",
+                                            "head -c 1000 >/dev/null; echo File too large; exit 74; : %c",
+                                            "exec <&-; echo File too large; exit 74; : %c"};
+    for (size_t i = 0; i < COUNT(launchers); i++) {
+        options.launcher = launchers[i];
+        event_count = 0;
+        struct pool *pool = pool_from(&options);
+        for (int64_t until = now_ms() + PATIENCE; event_count < 1 && now_ms() < until; sleep_ms(5)) pool_poll(pool, 0);
+        assert_int_equal(event_count, 1);
+        assert_int_equal(events[0].state, POOL_HOST_LOST);
+        print_error("    %s\n", reasons[0]);
+        assert_contains(reasons[0], "the launcher ended with 74 before the greeting: it said \"");
+        assert_contains(reasons[0], "File too large\"");
+        assert_squares_at_once(pool, 100);
+        pool_destroy(pool);
+    }
+    if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_killed_node_costs_what_it_had_begun),
@@ -299,6 +324,7 @@ int main(int argc, char **argv) {
         TEST(a_pool_with_hosts_shuts_down),
         TEST(hosts_that_do_not_greet_cost_nothing_but_a_line),
         TEST(the_program_is_told_of_its_hosts),
+        TEST(the_last_words_of_a_launcher_are_the_reason),
     };
     if (pool_serve(argc, argv)) return 1;
     return run_group("hosts_faults", tests, COUNT(tests), argc, argv);

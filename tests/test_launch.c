@@ -125,6 +125,23 @@ TEST_CASE(a_program_that_cannot_be_sent_leaves_nothing) {
     assert_string_equal(how, "ended with 1");
 }
 
+/* As on a full disk: a file may have a few blocks, or not even the first. */
+TEST_CASE(a_program_that_finds_no_room_says_so_and_leaves_nothing) {
+    if (!LINUX) skip();
+    char text[ROOM], how[ROOM];
+    struct pp_launch launch = started(&(struct pp_launch_setup){.launcher = "trap '' XFSZ; ulimit -f 8; sh -c %c",
+                                                                .ship = true}, &w1);
+    read_all(&launch, text, how);
+    assert_contains(text, "parpool: no room for the program in ");
+    assert_contains(text, "File too large");
+    assert_string_equal(how, "ended with 74");
+    launch = started(&(struct pp_launch_setup){.launcher = "trap '' XFSZ; ulimit -f 0; sh -c %c", .ship = true}, &w1);
+    read_all(&launch, text, how);
+    assert_contains(text, "parpool: no directory takes a program here: ");
+    assert_contains(text, "File too large");
+    assert_string_equal(how, "ended with 74");
+}
+
 TEST_CASE(what_is_no_template_is_refused) {
     static const struct pp_launch_setup wrong[] = {{.launcher = "ssh %x"}, {.launcher = "ssh %"},
                                                    {.launcher = "ssh %h %c", .env = "1A=x"},
@@ -161,6 +178,7 @@ int main(int argc, char **argv) {
         TEST(a_local_node_needs_no_launcher),
         TEST(the_program_itself_can_be_sent),
         TEST(a_program_that_cannot_be_sent_leaves_nothing),
+        TEST(a_program_that_finds_no_room_says_so_and_leaves_nothing),
         TEST(what_is_no_template_is_refused),
         TEST(a_signal_reaches_the_whole_group),
     };

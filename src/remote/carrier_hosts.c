@@ -25,6 +25,7 @@
 #define ANSWER_LEAST ((size_t)64 << 10)
 #define WIDE_MOST 32U           /* more hosts have pipes of the usual size: Linux lets a user have 64 MiB in all */
 #define SECOND 1000000000U
+#define NOISE_MOST 150U /* characters of what a launcher has said, in its reason */
 
 /* ---- ends */
 
@@ -60,22 +61,17 @@ static void refuse(struct pp_carrier *c, struct pp_far_host *host, const char *f
     pp_host_tell(c, host, POOL_HOST_REFUSED, reason);
 }
 
-/* How the launcher has ended, once its output has; it is given a moment for that. */
-static bool has_ended(struct pp_far_host *host, char *how, size_t room) {
-    uint64_t until = pp_now() + END_NS;
-    while (!pp_launch_has_ended(&host->launch, how, room)) {
-        if (host->launch.pid == 0 || pp_now() >= until) return false;
-        pp_poll(NULL, 0, pp_now() + SECOND / 1000);
-    }
-    return true;
-}
-
-static void say_noise(const struct pp_far_host *host, char *text, size_t room) {
-    char noise[sizeof host->wire.noise + 1] = "", readable[160];
+/* What the launcher has said instead of a greeting: the end of it, where the cause is. */
+static void say_noise(struct pp_far_host *host, char *text, size_t room) {
+    char noise[sizeof host->wire.noise + 1] = "", readable[sizeof noise];
+    struct pp_greeting none;
+    pp_wire_greeting(&host->wire, &none);
     memcpy(noise, host->wire.noise, host->wire.noise_size);
+    for (size_t end = host->wire.noise_size; end > 0 && noise[end - 1] == '\n'; end--) noise[end - 1] = '\0';
     pp_text_readable(readable, noise, sizeof readable);
+    size_t length = strlen(readable), skipped = length > NOISE_MOST ? length - NOISE_MOST : 0;
     text[0] = '\0';
-    if (readable[0]) snprintf(text, room, ": it said \"%.120s\"", readable);
+    if (length > 0) snprintf(text, room, ": it said \"%s\"", readable + skipped);
 }
 
 static void lost_again_at(struct pp_far_host *host, uint64_t now) {
@@ -87,9 +83,10 @@ static void lost_again_at(struct pp_far_host *host, uint64_t now) {
 
 /* It has not become ready. */
 static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const char *why) {
-    char how[64] = "", noise[160], reason[PP_HOST_REASON];
+    char how[64] = "", noise[NOISE_MOST + 16], reason[PP_HOST_REASON];
     bool greeted = host->phase == PP_HOST_GREETED, heard = host->heard;
-    bool ended = !greeted && has_ended(host, how, sizeof how);
+    bool ended = !greeted && pp_launch_has_ended(&host->launch, how, sizeof how);
+    pp_wire_lose(&host->wire, why); /* so all that it has said is no greeting */
     say_noise(host, noise, sizeof noise);
     if (strcmp(how, "ended with 127") == 0) {
         refuse(c, host, "no such program there: put it at the same path, or set ship (the launcher %s%s)", how, noise);
@@ -99,8 +96,8 @@ static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const c
         refuse(c, host, "the program cannot be started there (the launcher %s%s)", how, noise);
         return;
     }
-    if (ended) snprintf(reason, sizeof reason, "the launcher %s before the greeting%s", how, noise);
-    else snprintf(reason, sizeof reason, "%s%s", why, noise);
+    if (ended) snprintf(reason, sizeof reason, "the launcher %.40s before the greeting%s", how, noise);
+    else snprintf(reason, sizeof reason, "%.*s%s", noise[0] ? 80 : 200, why, noise);
     pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     bool once_more = !heard && host->failures == 0; /* a connection that was refused for a moment */
@@ -108,10 +105,22 @@ static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const c
     if (!once_more) pp_host_tell(c, host, POOL_HOST_LOST, reason);
 }
 
+/* There is no greeting, since the launcher has closed its output. How it ends tells why. */
+static void await_end(struct pp_carrier *c, struct pp_far_host *host) {
+    uint64_t until = pp_now() + END_NS;
+    pp_close(&host->launch.out);
+    if (host->at > until) host->at = until;
+    c->ticks_at = 0;
+}
+
 void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
     if (host->phase == PP_HOST_AWAY || host->phase == PP_HOST_UNFIT) return;
-    if (host->phase == PP_HOST_LAUNCHED || host->phase == PP_HOST_GREETED) {
-        start_failed(c, host, host->wire.reason[0] ? host->wire.reason : "its launcher has closed its output");
+    if (host->phase == PP_HOST_LAUNCHED) {
+        await_end(c, host);
+        return;
+    }
+    if (host->phase == PP_HOST_GREETED) {
+        start_failed(c, host, host->wire.reason);
         return;
     }
     uint64_t now = pp_now(), sent = host->sent, begun = host->begun;
@@ -227,12 +236,18 @@ void pp_host_become_ready(struct pp_carrier *c, struct pp_far_host *host, const 
     pp_host_tell(c, host, POOL_HOST_UP, "");
 }
 
+/* It does not take the program. It ends then, or is given up at its start limit; what it says before that tells why. */
+static void close_input(struct pp_far_host *host) {
+    pp_close(&host->launch.in);
+    pp_close(&host->launch.program);
+    host->wire.out = -1;
+}
+
 void pp_host_write(struct pp_carrier *c, struct pp_far_host *host) {
     host->dirty = false;
     if (host->launch.in < 0) return;
-    if (host->launch.program >= 0 && !pp_launch_ship(&host->launch))
-        pp_wire_lose(&host->wire, "it did not take the program");
-    if (host->launch.program >= 0 && !host->wire.lost) return;
+    if (host->launch.program >= 0 && !pp_launch_ship(&host->launch)) close_input(host);
+    if (host->launch.program >= 0 || host->launch.in < 0) return;
     if (!host->wire.lost && host->phase > PP_HOST_LAUNCHED) pp_wire_write(&host->wire);
     if (host->wire.lost) pp_host_lost(c, host);
 }
@@ -250,6 +265,11 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
         if (c->launching >= LAUNCHING_MOST) return UINT64_MAX; /* until one of them is ready or lost */
         if (host->failures > 0 && !there_is_work(c)) return UINT64_MAX;
         launch(c, host, now);
+        return host->at;
+    }
+    if (host->phase == PP_HOST_LAUNCHED && host->wire.lost) {
+        if (now < host->at && host->launch.pid && !pp_has_ended(host->launch.pid)) return now + SECOND / 500;
+        start_failed(c, host, host->wire.reason);
         return host->at;
     }
     if (host->phase <= PP_HOST_GREETED && now >= host->at) {

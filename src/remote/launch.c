@@ -145,15 +145,18 @@ static void put_arguments(struct text *t) {
 }
 
 /* Writes the program to a file that has no name any more when its first byte comes: so nothing is left behind, however
- * it ends. The file must not be open for writing when it is started. */
+ * it ends. The file must not be open for writing when it is started. A directory is tried by a small program. What
+ * fails is said on the standard output, where the head reads; a disk that is full (74) may have room later. */
 static void put_shipped(struct text *t, size_t size) {
     put_text(t, "for d in \"${TMPDIR:-/tmp}\" \"$XDG_RUNTIME_DIR\" \"$HOME/.cache\" /dev/shm; do "
-                "t=$(mktemp \"$d/pp.XXXXXX\" 2>/dev/null) || continue; "
-                "printf '#!/bin/sh\\n' >\"$t\"; chmod 700 \"$t\"; \"$t\" 2>/dev/null && break; rm -f \"$t\"; t=; done; "
-                "[ \"$t\" ] || { echo 'parpool: no directory takes a program here' >&2; exit 126; }; "
-                "exec 8>\"$t\" 9<\"$t\"; rm -f \"$t\"; head -c ");
+                "[ -w \"$d\" ] || continue; t=$(mktemp \"$d/pp.XXXXXX\" 2>&1) || { e=$t t=; continue; }; "
+                "e=$(echo '#!/bin/sh' | head -n 1 2>&1 >\"$t\") && chmod 700 \"$t\" && \"$t\" 2>/dev/null && break; "
+                "rm -f \"$t\"; t=; done; "
+                "[ \"$t\" ] || { echo \"parpool: no directory takes a program here: $e\"; "
+                "[ \"$e\" ] && exit 74; exit 126; }; "
+                "exec 8>\"$t\" 9<\"$t\"; rm -f \"$t\"; e=$(head -c ");
     put_number(t, size);
-    put_text(t, " >&8; exec 8>&-; ");
+    put_text(t, " 2>&1 >&8) || { echo \"parpool: no room for the program in $d: $e\"; exit 74; }; exec 8>&-; ");
 }
 
 /* A script that starts the node in this process's working directory, if it is there. ship: bytes of the program; 0: it

@@ -211,16 +211,17 @@ int pp_wire_greeting(struct pp_wire *wire, struct pp_greeting *greeting) {
     if (size == 0) return 0;
     const char *bytes = (const char *)from->bytes + from->begin;
     int found = pp_greeting_find(bytes, size, greeting, &before, &end);
-    if (!found) { /* what cannot be the begin of a greeting goes */
-        before = size > PP_GREETING_MOST ? size - PP_GREETING_MOST : 0;
+    if (!found) { /* what cannot be the begin of a greeting goes; once the wire is lost, nothing can */
+        size_t kept = wire->lost ? 0 : PP_GREETING_MOST;
+        before = size > kept ? size - kept : 0;
         end = before;
         size = before;
     }
-    size_t kept = before < sizeof wire->noise ? before : sizeof wire->noise;
-    size_t old = sizeof wire->noise - kept < wire->noise_size ? sizeof wire->noise - kept : wire->noise_size;
+    size_t last = before < sizeof wire->noise ? before : sizeof wire->noise;
+    size_t old = sizeof wire->noise - last < wire->noise_size ? sizeof wire->noise - last : wire->noise_size;
     memmove(wire->noise, wire->noise + wire->noise_size - old, old);
-    if (kept) memcpy(wire->noise + old, bytes + before - kept, kept);
-    wire->noise_size = old + kept;
+    if (last) memcpy(wire->noise + old, bytes + before - last, last);
+    wire->noise_size = old + last;
     from->begin += end;
     wire->awaits_greeting = !found;
     return found;

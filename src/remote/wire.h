@@ -78,7 +78,8 @@ int pp_wire_write(struct pp_wire *wire);
 /* Reads what is there, up to some 100 KiB. Returns 1: something, 0: nothing now, -1: lost; messages that came before
  * the end can still be had. */
 int pp_wire_read(struct pp_wire *wire);
-/* Looks for the greeting in what was read. Returns 1: here it is, 0: not yet. What came before it is in `noise`. */
+/* Looks for the greeting in what was read. Returns 1: here it is, 0: not yet. What came before it is in `noise`; all
+ * that came, if the wire is lost. */
 int pp_wire_greeting(struct pp_wire *wire, struct pp_greeting *greeting);
 /* Takes the next whole message, which stays valid until the next call of this function or of pp_wire_read(). Returns
  * false: none is whole, or the wire is lost. */
