@@ -156,12 +156,24 @@ static void lie_of_a_chunk(const char *lie) {
         say_failed(PP_SAY_ITEM_FAILED, id, POOL_EDIED, 1U << 30);
 }
 
+/* Answers all but one. */
+static void keep_one(void) {
+    uint64_t kept = 0;
+    for (uint64_t last = 0;;) {
+        uint64_t id = await_leave();
+        if (!kept) kept = id;
+        while (last < id)
+            if (++last != kept) say_failed(PP_SAY_FAILED, last, POOL_EDIED, 0);
+    }
+}
+
 static void lie_at_work(const char *lie) {
     long wrong = -1;
     if (strncmp(lie, "chunk", 5) == 0) {
         lie_of_a_chunk(lie);
         return;
     }
+    if (strcmp(lie, "keeps one") == 0) keep_one();
     uint64_t id = await_leave();
     bool is_chunk = chunks[id % COUNT(chunks)];
     if (strcmp(lie, "answer of another") == 0) say(PP_SAY_DONE, id + 1000, &wrong, sizeof wrong);
@@ -354,18 +366,122 @@ TEST_CASE(a_host_that_lies_costs_what_it_had_and_is_named) {
     for (size_t i = 0; i < COUNT(lies); i++) check("", lies[i].lie, lies[i].reason);
 }
 
-TEST_CASE(a_way_that_is_cut_or_full_of_noise_costs_the_host_and_a_slow_one_nothing) {
-    allow_seconds(240);
-    check("relay ", "cut", "silent for 1 s");
-    check("relay ", "noise", "no frame");
-    check("relay ", "closed", "ended");
-    check("relay ", "slow", NULL);
+/* ---- hosts that live, and keep what they have */
+
+static struct pool *pool_of_liar(char *launcher, size_t room, const char *lie, int silence) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1";
+    options.launcher = launcher;
+    options.host_event = note_event;
+    options.host_silence = silence;
+    options.host_min = 1;
+    snprintf(launcher, room, "exec env LIE='%s' %%c", lie);
+    reasons[0] = '\0';
+    return pool_from(&options);
+}
+
+/* A busy machine may let a time-out pass. */
+static void assert_is_outcome(int error) {
+    if (error) assert_any_of(error, POOL_EDIED, POOL_EDEADLINE);
+}
+
+/* Work with a time-out until the host is lost. All of it ends. */
+static void check_keeping(const char *lie, bool is_map) {
+    char launcher[256];
+    enum { LIMIT = 300, COUNT_OF = 40 };
+    struct pool *pool = pool_of_liar(launcher, sizeof launcher, lie, 500);
+    int64_t since = now_ms();
+    while (!strstr(reasons, "it has kept") && now_ms() < since + PATIENCE) {
+        struct future *futures[COUNT_OF];
+        static long in[COUNT_OF], out[COUNT_OF];
+        static int status[COUNT_OF];
+        for (long i = 0; i < COUNT_OF; i++) in[i] = i;
+        struct pool_job job = {.fn = slow_square, POOL_IN(in), POOL_OUT(out), .count = COUNT_OF, .status = status,
+                               .timeout = LIMIT};
+        if (is_map) assert_is_outcome(pool_map(pool, &job));
+        for (long i = 0; i < COUNT_OF && !is_map; i++) {
+            struct pool_task task = {.fn = slow_square, POOL_IN(&i), .out_size = sizeof i, .timeout = LIMIT};
+            assert_ok(pool_submit(pool, &task, &futures[i]));
+        }
+        for (long i = 0; i < COUNT_OF; i++) {
+            if (!is_map) status[i] = finish(futures[i], &out[i]);
+            assert_is_outcome(status[i]);
+            assert_true(status[i] || out[i] == i * i);
+        }
+        pool_poll(pool, 0);
+    }
+    print_error("    %-50s %5d ms  %.90s\n", lie, (int)(now_ms() - since), reasons);
+    assert_contains(reasons, "it has kept what has a time-out of 0.3 s for");
+    pool_destroy(pool);
+    if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
+}
+
+TEST_CASE(a_host_that_keeps_work_with_a_time_out_is_lost) {
+    check_keeping("keeps all", false);
+    check_keeping("keeps one", false);
+    check_keeping("chunk that is kept", true);
 }
 
 static int sleep_long(const void *in, void *out) {
     (void)in, (void)out;
     sleep_ms(PATIENCE);
     return 0;
+}
+
+TEST_CASE(a_host_that_keeps_what_was_killed_is_lost) {
+    char launcher[256];
+    struct future *futures[8];
+    struct pool_stats stats = {0};
+    struct pool *pool = pool_of_liar(launcher, sizeof launcher, "keeps all", 3000);
+    for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, sleep_long, NULL, 0, 0);
+    for (int64_t until = now_ms() + PATIENCE; stats.running < 3 && now_ms() < until; sleep_ms(10))
+        assert_ok(pool_stats(pool, &stats));
+    for (size_t i = 0; i < COUNT(futures); i++) {
+        future_kill(futures[i]);
+        assert_code(finish(futures[i], NULL), POOL_ECANCELLED);
+    }
+    for (int64_t until = now_ms() + PATIENCE; !reasons[0] && now_ms() < until; sleep_ms(10)) pool_poll(pool, 0);
+    assert_contains(reasons, "it has kept what was cancelled for");
+    pool_destroy(pool);
+    if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
+}
+
+static int sleep_for(const void *in, void *out) {
+    (void)out;
+    sleep_ms((int)*(const long *)in);
+    return 0;
+}
+
+/* Work that may run for ever takes long, with much behind it that has a time-out: an honest host keeps nothing. */
+TEST_CASE(an_honest_host_is_not_lost_however_long_its_work_takes) {
+    enum { SHORT = 400 };
+    struct pool_options options = test_options(1);
+    options.hosts = "local:2";
+    options.host_event = note_event;
+    options.host_silence = 4000;
+    options.host_min = 1;
+    reasons[0] = '\0';
+    struct pool *pool = pool_from(&options);
+    struct future *futures[SHORT];
+    const long durations[] = {1, 6000};
+    for (size_t i = 0; i < SHORT; i++) {
+        const long *duration = &durations[i == 150 || i == 151 || i == 152];
+        struct pool_task task = {.fn = sleep_for, .in = duration, .in_size = sizeof *duration,
+                                 .timeout = *duration > 1 ? 0 : 200};
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    for (size_t i = 0; i < SHORT; i++) assert_is_outcome(finish(futures[i], NULL));
+    pool_poll(pool, 0);
+    assert_null(strstr(reasons, "kept"));
+    pool_destroy(pool);
+}
+
+TEST_CASE(a_way_that_is_cut_or_full_of_noise_costs_the_host_and_a_slow_one_nothing) {
+    allow_seconds(240);
+    check("relay ", "cut", "silent for 1 s");
+    check("relay ", "noise", "no frame");
+    check("relay ", "closed", "ended");
+    check("relay ", "slow", NULL);
 }
 
 TEST_CASE(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks) {
@@ -388,6 +504,9 @@ TEST_CASE(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_host_that_lies_costs_what_it_had_and_is_named),
+        TEST(a_host_that_keeps_work_with_a_time_out_is_lost),
+        TEST(a_host_that_keeps_what_was_killed_is_lost),
+        TEST(an_honest_host_is_not_lost_however_long_its_work_takes),
         TEST(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks),
         TEST(a_way_that_is_cut_or_full_of_noise_costs_the_host_and_a_slow_one_nothing),
     };

@@ -10,6 +10,7 @@
  *     carrier_say        what hosts are told, and what the caller and stderr are told of hosts
  *     carrier_answers    what hosts say
  *     carrier_errands    what a host has, how much it may have, and leave to begin it
+ *     carrier_overdue    hosts that keep what must have ended
  *     carrier_tasks      tasks from the ring to hosts, and their outcomes back
  *     baggage            what of a task travels
  *     carrier_jobs       the same of chunks of jobs

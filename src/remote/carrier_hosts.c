@@ -17,9 +17,8 @@
 #include "worker/child.h"
 
 #define LAUNCHING_MOST 8U       /* hosts between their launch and their greeting */
-#define AGAIN_MOST 60U          /* s from a loss to the next launch */
 #define LONG_NS 10000000000U    /* a host that was up for so long has no failures in a row */
-#define END_NS 20000000U        /* how long a launcher may take to end once its output has */
+#define END_NS 1000000000U      /* how long a launcher may take to end once its output has */
 #define CREDIT ((size_t)1 << 20)
 #define CREDIT_OF_HYDRA ((size_t)64 << 10) /* which aborts the job when more waits */
 #define ANSWER_LEAST ((size_t)64 << 10)
@@ -48,6 +47,7 @@ void pp_host_close(struct pp_carrier *c, struct pp_far_host *host) {
     host->dirty = false;
     host->last = host->leave = host->leave_said = 0;
     host->tasks = host->items = (struct pp_far_pace){0};
+    host->watch = (struct pp_far_watch){0};
 }
 
 static void refuse(struct pp_carrier *c, struct pp_far_host *host, const char *format, ...) {
@@ -75,10 +75,7 @@ static void say_noise(struct pp_far_host *host, char *text, size_t room) {
 }
 
 static void lost_again_at(struct pp_far_host *host, uint64_t now) {
-    unsigned pause = 1;
-    for (unsigned i = 0; i < host->failures && pause < AGAIN_MOST; i++) pause *= 2;
-    host->failures++;
-    host->at = now + (uint64_t)(pause < AGAIN_MOST ? pause : AGAIN_MOST) * SECOND;
+    host->at = now + pp_host_pause(host->failures++) * (uint64_t)SECOND;
 }
 
 /* It has not become ready. */
@@ -138,7 +135,7 @@ void pp_host_lost(struct pp_carrier *c, struct pp_far_host *host) {
         else if (errand->ticket) pp_task_host_lost(c, host, errand);
         pp_errand_end(host, errand);
     }
-    if (now - host->up_at > LONG_NS) host->failures = 0;
+    if (now - host->up_at > LONG_NS && !host->watch.has_kept) host->failures = 0;
     pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     lost_again_at(host, now);
@@ -284,7 +281,7 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
     if (host->phase == PP_HOST_LAUNCHED) return host->at;
     uint64_t next = pp_wire_tick(&host->wire, now, &lost);
     host->dirty = true;
-    if (lost || host->wire.lost) pp_host_lost(c, host);
+    if (lost || host->wire.lost || pp_host_is_overdue(c, host, now)) pp_host_lost(c, host);
     return next;
 }
 

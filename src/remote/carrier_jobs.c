@@ -232,6 +232,7 @@ static bool send_parcel(struct pp_carrier *c, struct pp_far_host *host, struct p
     if (!errand) return false;
     m.job = pp_known_number(host, known);
     errand->parcel = parcel;
+    errand->timeout = (uint32_t)plan->timeout;
     errand->job = (uint8_t)(known - host->jobs);
     known->out++;
     c->job.out++;

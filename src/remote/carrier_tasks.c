@@ -45,6 +45,7 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     struct pp_errand *errand = pp_errand_new(host, 1);
     if (!errand) return false;
     errand->ticket = ticket;
+    errand->timeout = b.message.timeout;
     errand->fold = (uint16_t)b.message.job;
     if (errand->fold) pp_fold_count(host, errand->fold, 1);
     size_t answer = b.message.any_size ? c->shared->extents_size : (size_t)b.message.out_size;
@@ -149,7 +150,9 @@ static void finish(struct pp_carrier *c, struct pp_far_host *host, uint64_t tick
     pp_pace_note(&host->tasks, 1, pp_now());
 }
 
-/* Whether the task still is the carrier's, in a slot that nothing else uses. */
+/* Whether the task still is the carrier's. One that is not was killed, and its slot has no other use until the carrier
+ * has told that (shared/carried.h). No errand is PP_ERRAND_BEGUN with its ticket any longer then: so while an answer is
+ * taken, the description in its slot is the one that was sent, even if the task is killed meanwhile. */
 static bool is_ours(const struct pp_carrier *c, uint64_t ticket) {
     uint64_t word = pp_ticket_word(c->shared, ticket);
     return word == pp_running_word(&c->claimer, ticket);

@@ -44,6 +44,7 @@ struct pp_errand {
     uint64_t begun_at; /* ns; when the host got leave */
     struct pp_parcel *parcel;
     uint32_t items;  /* 1 for a task */
+    uint32_t timeout; /* ms, of the task, or of each item; 0: none */
     uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
     uint16_t context; /* number of the task's own context; 0: none */
     uint16_t fold;    /* number of the job of a reduction's task; 0: it is another's */
@@ -73,6 +74,21 @@ struct pp_far_pace {
     uint64_t ended; /* items since then */
 };
 
+/* Of the work of a host that must end, what was sent first; see carrier_overdue. */
+struct pp_far_watch {
+    uint64_t id, left;        /* 0: there is none; of a chunk, items without an outcome */
+    uint64_t since, flow_then; /* ns when it was first seen so; bytes that had come and gone */
+    uint64_t flow, flowed;    /* the same at the last look; ns when they last grew */
+    uint64_t looked;          /* ns; the last look */
+    bool has_kept;            /* the host was lost because it kept it */
+};
+
+/* How long after a loss the host is tried again, s. failures: those in a row before this one. */
+static inline unsigned pp_host_pause(unsigned failures) {
+    const unsigned most = 60;
+    return failures < 6 ? 1U << failures : most;
+}
+
 enum pp_host_phase { PP_HOST_AWAY, PP_HOST_LAUNCHED, PP_HOST_GREETED, PP_HOST_READY, PP_HOST_ENDING, PP_HOST_UNFIT };
 
 struct pp_far_host {
@@ -95,6 +111,7 @@ struct pp_far_host {
     uint64_t last, leave, leave_said; /* ids: the last sent; up to which leave was given; and told */
     uint64_t sent, begun;             /* items without and with leave that are not answered */
     struct pp_far_pace tasks, items;
+    struct pp_far_watch watch;
     double work;  /* ns that its workers are at a task or item, by what it last said; 0: not known */
     uint64_t said_tasks, said_busy; /* what it last said: of all tasks and items */
     uint64_t ran; /* tasks and items, ever */
@@ -225,6 +242,11 @@ uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace
 void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
 /* Gives hosts leave to begin what they have. */
 void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
+
+/* ---- carrier_overdue.c */
+
+/* Whether the host is lost now, since it does not answer what must have ended long ago. */
+bool pp_host_is_overdue(struct pp_carrier *c, struct pp_far_host *host, uint64_t now);
 
 /* ---- carrier_trace.c: if there is a trace */
 
