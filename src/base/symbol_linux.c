@@ -158,7 +158,7 @@ static uint64_t find_variable(const struct file *file, const ElfW(Shdr) *table, 
     if (!read_section(file, table->sh_link, &names)) return 0;
     for (uint64_t at = 0, count = table->sh_size / sizeof *block, n; at < count; at += n) {
         n = count - at < sizeof block / sizeof *block ? count - at : sizeof block / sizeof *block;
-        if (!read_at(file, (uint64_t)table->sh_offset + at * sizeof *block, block, n * sizeof *block)) return 0;
+        if (!read_at(file, (uint64_t)table->sh_offset + at * sizeof *block, block, (size_t)n * sizeof *block)) return 0;
         for (uint64_t i = 0; i < n; i++) {
             bool may_be = (block[i].st_info & 0xfU) == STT_OBJECT && block[i].st_size == sizeof(void *);
             if (!may_be || block[i].st_shndx == SHN_UNDEF) continue;
