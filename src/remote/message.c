@@ -173,9 +173,9 @@ bool pp_get_setup(const unsigned char *data, size_t size, struct pp_setup *m) {
     m->idle_timeout = get_timeout(&r);
     m->sandbox = get_u32(&r);
     m->arena_size = get_size(&r);
-    m->memory_limit = get_size(&r);
-    m->memory_soft_limit = get_size(&r);
-    m->min_free_memory = get_size(&r);
+    m->memory_limit = get_u64(&r);
+    m->memory_soft_limit = get_u64(&r);
+    m->min_free_memory = get_u64(&r);
     m->stack_size = get_size(&r);
     m->max_load = get_double(&r);
     uint8_t flags =

@@ -2,6 +2,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "shared/carried.h"
 #include "shared/record.h"
 #include "base/sys.h"
 
@@ -31,7 +32,7 @@ static bool is_at_work(const struct pp_shared *shared, uint32_t worker) {
 
 static bool others_are_at_work(const struct pp_shared *shared, uint32_t self) {
     uint32_t workers = atomic_load_explicit(&shared->control->workers, memory_order_relaxed);
-    for (uint32_t w = 0; w < workers; w++)
+    for (uint32_t w = pp_carriers(shared); w < workers; w++) /* what hosts run is no load of this one */
         if (w != self && is_at_work(shared, w)) return true;
     return false;
 }
