@@ -10,6 +10,11 @@ static inline bool pp_is_in_arena(const struct pool *pool, const void *data, siz
     return pp_heap_holds(&pool->memory.arena, data, size);
 }
 
+/* The same of data that may also have been copied for workers. */
+static inline bool pp_is_in_reach(const struct pool *pool, const void *data, size_t size) {
+    return pp_is_in_arena(pool, data, size) || pp_heap_holds(&pool->memory.inputs, data, size);
+}
+
 /* Blocks up to this size are used as a whole: it is one page of the system. Of a larger one the program may leave some
  * untouched. */
 #define PP_SURELY_USED ((size_t)4096)

@@ -7,6 +7,7 @@
 #include "pool/dispatch.h"
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
+#include "pool/hosted.h"
 #include "pool/relations.h"
 
 #define ALIGN 16 /* enough for any type */
@@ -57,7 +58,7 @@ static int make_extra(struct pool *pool, struct pp_relations *relations, const s
     size_t count = task->after_count, at = aligned(sizeof(struct pp_extra) + count * sizeof(struct pp_input));
     for (size_t i = 0; i < count; i++)
         if (may_be_copied(task->after[i])) at += PP_INLINE_OUT;
-    bool copies_context = task->context_size && !pp_is_in_arena(pool, task->context, task->context_size);
+    bool copies_context = task->context_size && !pp_is_in_reach(pool, task->context, task->context_size);
     if (copies_context && task->context_size > SIZE_MAX - at) return POOL_ENOMEM;
     char *room = pp_alloc_whole(pool, &pool->memory.inputs, at + (copies_context ? task->context_size : 0));
     if (!room) return POOL_ENOMEM;
@@ -97,8 +98,8 @@ static int check_after(const struct pool *pool, const struct pool_task *task) {
 
 int pp_graph_add(struct pool *pool, struct future *future, const struct pool_task *task) {
     int error = check_after(pool, task);
+    if (!error) error = pp_hosted_check(pool, task->context, task->context_size);
     if (error) return error;
-    if (pool->carrier && task->context && task->context_size == 0) return POOL_EINVAL; /* an address of no other host */
     struct pp_relations *relations = pp_relations_of(future);
     if (!relations) return POOL_ENOMEM;
     error = make_extra(pool, relations, task);

@@ -94,6 +94,12 @@ void pp_hosted_end(struct pp_carrier_setup *setup) {
     pp_release(setup);
 }
 
+int pp_hosted_refuse(struct pool *pool) {
+    if (!pool->has_refused) refuse("context_size is 0: an address means nothing on another host: give the size");
+    pool->has_refused = true;
+    return POOL_EINVAL;
+}
+
 uint32_t pp_hosted_count(const struct pp_carrier_setup *setup) {
     return setup ? (uint32_t)setup->hosts.count : 0;
 }

@@ -2,7 +2,8 @@
  * done by the carrier; see remote/carrier.h.
  *
  * Invariant: what is read of hosts lies where workers can write, and is checked.
- * Called by: pool, resize, demand (how many workers are of this host), stats, call and wait (tell). */
+ * Called by: pool, graph, map, imap and reduce (what may not be), resize, demand (how many workers are of this host),
+ * stats, call and wait (tell). */
 #ifndef PP_HOSTED_H
 #define PP_HOSTED_H
 
@@ -15,6 +16,12 @@ int pp_hosted_begin(const struct pool_options *options, struct pp_carrier_setup 
 /* setup: may be NULL, as for the next. */
 void pp_hosted_end(struct pp_carrier_setup *setup);
 uint32_t pp_hosted_count(const struct pp_carrier_setup *setup);
+/* Whether tasks of the pool may have this context. Returns 0, or POOL_EINVAL: the pool has hosts, and it is an address;
+ * stderr is told why, once a pool. Under the pool's lock. */
+int pp_hosted_refuse(struct pool *pool);
+static inline int pp_hosted_check(struct pool *pool, const void *context, size_t size) {
+    return context && size == 0 && pool->carrier ? pp_hosted_refuse(pool) : 0;
+}
 /* Waits until as many hosts are up as the options ask for. Returns false if they are not to be had. */
 bool pp_hosted_await(struct pool *pool);
 

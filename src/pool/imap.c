@@ -10,6 +10,7 @@
 #include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/future_alloc.h"
+#include "pool/hosted.h"
 #include "pool/relations.h"
 #include "pool/stream.h"
 #include "pool/stream_input.h"
@@ -181,6 +182,7 @@ static void set_up_stream(struct stream *s, struct pool *pool, enum pp_stream_ki
 /* Makes the context of all tasks. Returns false if there is no memory. */
 static bool make_context(struct stream *s) {
     s->task.context = s->options.context;
+    s->task.context_size = s->options.context_size;
     if (!s->options.context) return true;
     s->context = pp_context_new(s->pool, s->options.context, s->options.context_size);
     if (s->context && s->context->copy) s->task.context = s->context->copy;
@@ -197,6 +199,7 @@ static int make_stream(struct pool *pool, const struct pool_stream *options, enu
     if (!s) return POOL_ENOMEM;
     pp_lock(pool);
     error = pp_refusal(pool);
+    if (!error) error = pp_hosted_check(pool, options->context, options->context_size);
     if (!error) {
         set_up_stream(s, pool, kind, options);
         if (!make_context(s)) error = POOL_ENOMEM;

@@ -5,6 +5,7 @@
 #include "pool/call.h"
 #include "pool/finish.h"
 #include "pool/future_alloc.h"
+#include "pool/hosted.h"
 #include "pool/job.h"
 #include "pool/job_result.h"
 #include "pool/lifetime.h"
@@ -97,8 +98,8 @@ static void tell_empty(const struct pool_job *job) {
 int pp_map_begin(struct pool *pool, const struct pool_job *job, const struct pp_map_setup *setup,
                  struct future **future) {
     int error = pp_refusal(pool);
+    if (!error) error = pp_hosted_check(pool, job->context, job->context_size);
     if (error) return error;
-    if (pool->carrier && job->context && job->context_size == 0) return POOL_EINVAL; /* an address of no other host */
     struct pp_job *j = NULL;
     if (job->count > 0) error = make_job(pool, job, setup, &j);
     if (error == POOL_ENOMEM) { /* there may be room in what is done */

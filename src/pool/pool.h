@@ -196,6 +196,7 @@ struct pool {
     struct pp_reset reset;
     struct pp_pool_corpses corpses;
     uint64_t host_notices; /* that were read */
+    bool has_refused;      /* a context, and stderr was told why */
 
     /* Slots and tickets. */
     struct pp_slots slots;

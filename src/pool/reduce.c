@@ -26,6 +26,7 @@
 #include "pool/alloc.h"
 #include "pool/call.h"
 #include "pool/future_alloc.h"
+#include "pool/hosted.h"
 #include "pool/lifetime.h"
 #include "pool/pool.h"
 #include "pool/progress.h"
@@ -92,6 +93,7 @@ static int begin_reduction(struct pp_reduction *d, bool in_is_inherited) {
     const struct pool_reduction *options = d->options;
     /* A call that may not wait must not begin. */
     int error = pp_in_report(d->pool) ? POOL_ETIMEDOUT : pp_refusal(d->pool);
+    if (!error) error = pp_hosted_check(d->pool, options->context, options->context_size);
     if (error) return error;
     pp_advance(d->pool); /* outcomes may be there whose tasks hold room */
     bool lies_there = in_is_inherited || pp_is_in_arena(d->pool, options->in, options->count * options->in_size);

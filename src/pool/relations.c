@@ -22,8 +22,10 @@ void pp_relations_free(struct pool *pool, struct future *future) {
 }
 
 struct pp_context *pp_context_new(struct pool *pool, const void *data, size_t size) {
+    static _Atomic uint64_t made;
     struct pp_context *context = pp_zalloc(1, sizeof *context);
     if (!context) return NULL;
+    context->serial = atomic_fetch_add_explicit(&made, 1, memory_order_relaxed) + 1;
     context->uses = 1;
     if (pp_copy_in(pool, data, size, &context->copy)) return context;
     pp_release(context);

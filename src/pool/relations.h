@@ -8,6 +8,7 @@
 #define PP_RELATIONS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/list.h"
 #include "pool/interest.h"
@@ -28,6 +29,7 @@ struct pp_edge {
 
 /* Data that several tasks read, and that lasts until the last of them is done. */
 struct pp_context {
+    uint64_t serial; /* of the context, in this process; not 0 */
     size_t uses;
     char *copy; /* in the inputs heap; NULL: it is used where it lies */
 };

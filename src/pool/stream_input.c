@@ -101,6 +101,7 @@ static void take_input(struct offer *offer) {
 
 static void share_context(struct stream *s, struct future *future) {
     future->relations->context = s->context;
+    future->relations->extra->context_serial = s->context->serial;
     s->context->uses++;
 }
 

@@ -16,6 +16,7 @@ static bool pack_extra(const struct pp_carrier *c, const struct pp_extra *extra,
     b->extra = extra;
     b->context = extra->context;
     b->context_size = extra->context_size;
+    b->context_serial = extra->context_serial;
     if (b->context && (b->context_size == 0 || !pp_carrier_reaches(c, b->context, b->context_size))) return false;
     size_t count = extra->count;
     if (count > c->shared->size / sizeof(struct pp_input) || count > UINT32_MAX) return false;

@@ -19,6 +19,7 @@ struct pp_baggage {
     const struct pp_extra *extra; /* inputs of a graph's task; NULL: none */
     const void *context;
     size_t context_size, inputs_bytes;
+    uint64_t context_serial; /* as in struct pp_extra */
     struct pp_recipe recipe; /* of a reduction's task */
 };
 

@@ -66,19 +66,13 @@ static bool has_leave(const struct pp_errand *errand) {
     return errand->state == PP_ERRAND_BEGUN || errand->state == PP_ERRAND_KILLED;
 }
 
-static void forget_context(struct pp_far_host *host, uint16_t context) {
-    if (context == 0 || !pp_host_is_up(host)) return;
-    pp_host_send(host, PP_SAY_FORGET_CONTEXT, context, NULL, 0);
-    host->contexts[host->contexts_free++] = context;
-}
-
 void pp_errand_end(struct pp_far_host *host, struct pp_errand *errand) {
     uint32_t place = (uint32_t)(errand - host->errands);
     uint32_t *at = &host->buckets[errand->id & (host->room - 1)];
     while (*at && *at != place + 1) at = &host->errands[*at - 1].next;
     if (*at) *at = errand->next;
     *(has_leave(errand) ? &host->begun : &host->sent) -= errand->items;
-    forget_context(host, errand->context);
+    pp_known_context_end(host, errand->context);
     if (errand->fold) pp_fold_count(host, errand->fold, -1);
     *errand = (struct pp_errand){.next = host->free};
     host->free = place + 1;

@@ -5,9 +5,8 @@
 #include "remote/carry.h"
 #include "worker/fold.h"
 
-/* Behind those of jobs, and of jobs and tasks. */
-#define NUMBER_OF_JOB(place) (PP_JOBS_KNOWN + 1 + (place))
-#define NUMBER_OF_CONTEXT(place) (PP_JOBS_KNOWN + PP_TASK_CONTEXTS + 1 + (place))
+#define NUMBER_OF_JOB(place) (PP_JOBS_KNOWN + 1 + (place)) /* behind those of jobs */
+#define NUMBER_OF_CONTEXT(place) (PP_CONTEXT_OF_FOLD + (place))
 
 static const void *address_of_part(const struct pp_recipe *recipe) {
     return recipe->block ? pp_address_of((pp_function *)recipe->block) : pp_address_of((pp_function *)recipe->fn);

@@ -41,6 +41,7 @@ void pp_host_close(struct pp_carrier *c, struct pp_far_host *host) {
     host->contexts = NULL;
     memset(host->jobs, 0, sizeof host->jobs);
     memset(host->folds, 0, sizeof host->folds);
+    memset(host->streams, 0, sizeof host->streams);
     host->contexts_free = 0;
     host->work = 0;
     host->said_tasks = host->said_busy = 0;
@@ -222,7 +223,7 @@ void pp_host_become_ready(struct pp_carrier *c, struct pp_far_host *host, const 
         return;
     }
     while (host->contexts_free < PP_TASK_CONTEXTS) { /* the lowest numbers are those of jobs' contexts */
-        host->contexts[host->contexts_free] = (uint16_t)(PP_JOBS_KNOWN + 1 + host->contexts_free);
+        host->contexts[host->contexts_free] = (uint16_t)(PP_CONTEXT_OF_TASK + host->contexts_free);
         host->contexts_free++;
     }
     host->cpus = ready.workers;
@@ -279,6 +280,7 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
         return host->at;
     }
     if (host->phase == PP_HOST_LAUNCHED) return host->at;
+    pp_known_contexts_forget(host, now);
     uint64_t next = pp_wire_tick(&host->wire, now, &lost);
     host->dirty = true;
     if (lost || host->wire.lost || pp_host_is_overdue(c, host, now)) pp_host_lost(c, host);

@@ -317,6 +317,7 @@ static void enter(struct pp_carrier *c, uint32_t entry, uint64_t ticket, uint64_
     fix_bound(c);
     c->job.out = 0;
     if (!c->job.plan || !can_travel(c, c->job.plan)) {
+        if (c->job.plan) pp_carrier_keeps(c, "a map");
         c->job.used_up[entry] = ticket;
         leave(c, PP_NOT_ENTERED);
         return;

@@ -55,6 +55,15 @@ void pp_host_tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state
     if (size > 0) pp_output_add(c, NULL, 2, (const unsigned char *)line, strlen(line));
 }
 
+void pp_carrier_keeps(struct pp_carrier *c, const char *what) {
+    char line[PP_HOST_REASON];
+    if (c->has_kept) return;
+    c->has_kept = true;
+    snprintf(line, sizeof line, "parpool: hosts: %s stays on this machine: its function is in no module, or it is "
+             "larger than 512 MiB\n", what);
+    pp_output_add(c, NULL, 2, (const unsigned char *)line, strlen(line));
+}
+
 void pp_host_text(const struct pp_far_host *host, char *room, const char *text, size_t size, int error) {
     char readable[PP_MESSAGE] = "";
     char copy[PP_MESSAGE] = "";

@@ -13,25 +13,22 @@
 #define WAITING_LEAST 64U
 #define TAKES_MOST 512           /* tickets before others get their turn */
 
-static bool may_take(void *carrier, uint64_t ticket) {
-    struct pp_baggage b;
-    return pp_ticket_slot(ticket) < PP_SLOTS && pp_task_pack(carrier, ticket, &b);
-}
-
 static bool is_pending(const struct pp_carrier *c, uint64_t ticket) {
     atomic_thread_fence(memory_order_acquire);
     return pp_ticket_word(c->shared, ticket) == pp_state(pp_ticket_generation(ticket), PP_PENDING, 0, 0);
 }
 
-/* ---- sending */
-
-static bool send_context(struct pp_far_host *host, struct pp_errand *errand, struct pp_baggage *b) {
-    if (!b->context) return true;
-    errand->context = host->contexts[--host->contexts_free];
-    b->message.context = errand->context;
-    struct iovec part = {(void *)(uintptr_t)b->context, b->context_size};
-    return pp_host_send(host, PP_SAY_CONTEXT, errand->context, &part, 1);
+static bool may_take(void *carrier, uint64_t ticket) {
+    struct pp_baggage b;
+    struct pp_carrier *c = carrier;
+    if (pp_ticket_slot(ticket) >= PP_SLOTS) return false;
+    if (pp_task_pack(c, ticket, &b)) return true;
+    bool is_job = c->shared->descs[pp_ticket_slot(ticket)].timeout == PP_IS_JOB;
+    if (!c->has_kept && !is_job && is_pending(c, ticket)) pp_carrier_keeps(c, "a task");
+    return false;
 }
+
+/* ---- sending */
 
 /* Sends the task. Returns false if it is not to be sent, or its host is lost. */
 static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t ticket) {
@@ -52,7 +49,7 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     if (host->wire.limits.most < answer) host->wire.limits.most = answer;
     unsigned char fixed[PP_FIXED_MOST];
     if (b.message.function && !pp_host_needs_function(c, host, b.message.function, b.function)) return true;
-    if (!send_context(host, errand, &b)) return true;
+    if (!pp_host_needs_context(host, errand, &b)) return true;
     size_t sizes = b.message.input_count * sizeof(uint64_t);
     struct iovec parts[] = {{fixed, pp_put_task(fixed, &b.message)},
                             {(void *)(uintptr_t)inputs, sizes},

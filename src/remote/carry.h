@@ -23,6 +23,12 @@
 #define PP_JOBS_KNOWN 16       /* jobs of which a host has been told and not all is answered */
 #define PP_FOLDS_KNOWN 8       /* likewise reductions */
 #define PP_TASK_CONTEXTS 4096U /* contexts of tasks that a host has at a time */
+#define PP_STREAMS_KNOWN 8     /* contexts of several tasks, those of a stream, that a host has at a time */
+
+/* Numbers of contexts at a host; those of jobs are the lowest. */
+#define PP_CONTEXT_OF_TASK (PP_JOBS_KNOWN + 1)
+#define PP_CONTEXT_OF_FOLD (PP_CONTEXT_OF_TASK + PP_TASK_CONTEXTS)
+#define PP_CONTEXT_OF_STREAM (PP_CONTEXT_OF_FOLD + PP_FOLDS_KNOWN)
 
 struct pp_parcel {
     struct pp_chunk chunk;
@@ -46,7 +52,7 @@ struct pp_errand {
     uint32_t items;  /* 1 for a task */
     uint32_t timeout; /* ms, of the task, or of each item; 0: none */
     uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
-    uint16_t context; /* number of the task's own context; 0: none */
+    uint16_t context; /* number of the task's context; 0: none, or its job has it */
     uint16_t fold;    /* number of the job of a reduction's task; 0: it is another's */
     uint8_t job;      /* place in `jobs` of a chunk's */
     uint8_t state;
@@ -65,6 +71,13 @@ struct pp_far_fold {
     uint64_t serial; /* of its recipe; 0: not in use */
     uint32_t out;    /* tasks of it that are not answered */
     bool has_context;
+};
+
+/* The same of a context of several tasks. */
+struct pp_far_context {
+    uint64_t serial; /* 0: not in use */
+    uint64_t still_since; /* ns; when `out` was last seen to be 0; 0: it was not */
+    uint32_t out;    /* tasks with it that are not answered */
 };
 
 /* How fast a host is. */
@@ -120,6 +133,7 @@ struct pp_far_host {
     unsigned char *functions; /* a bit a number */
     struct pp_far_job jobs[PP_JOBS_KNOWN];
     struct pp_far_fold folds[PP_FOLDS_KNOWN];
+    struct pp_far_context streams[PP_STREAMS_KNOWN];
     uint16_t *contexts; /* a stack of free numbers of tasks' contexts */
     uint32_t contexts_free;
 };
@@ -162,6 +176,7 @@ struct pp_carrier {
     struct pp_carried_job job;
     struct pp_backoff looks;
     bool must_ring, nudged, closing, is_asleep;
+    bool has_kept; /* stderr was told that something cannot travel */
     uint64_t offered_at; /* ns; when tickets were last offered to workers of this host */
     uint64_t ticks_at;   /* ns; when a wire must be looked after next */
     unsigned char *piece; /* room for what is put together */
@@ -194,6 +209,14 @@ void pp_known_jobs_forget(struct pp_carrier *c, struct pp_far_host *host);
 struct pp_far_job *pp_known_job_place(const struct pp_carrier *c, struct pp_far_host *host);
 
 /* ---- carrier_hosts.c */
+struct pp_baggage;
+/* Tells the host of the task's context, if it does not know it. The host has a number for it. */
+bool pp_host_needs_context(struct pp_far_host *host, struct pp_errand *errand, struct pp_baggage *b);
+/* The task with that context was answered. */
+void pp_known_context_end(struct pp_far_host *host, uint16_t context);
+/* The host forgets contexts that no task there has had for a while. */
+void pp_known_contexts_forget(struct pp_far_host *host, uint64_t now);
+
 
 bool pp_hosts_make(struct pp_carrier *c);
 /* Launches what is due, and gives up what is late. Returns when to look again, ns. */
@@ -228,6 +251,9 @@ void pp_host_text(const struct pp_far_host *host, char *room, const char *text, 
 void pp_host_lost_text(const struct pp_far_host *host, char *room);
 /* The caller is told of the host's state (POOL_HOST_…), or stderr is. */
 void pp_host_tell(struct pp_carrier *c, struct pp_far_host *host, uint32_t state, const char *reason);
+
+/* Stderr is told, once, that a task or map cannot travel. */
+void pp_carrier_keeps(struct pp_carrier *c, const char *what);
 
 /* ---- carrier_errands.c */
 

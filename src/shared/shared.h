@@ -148,6 +148,7 @@ static inline bool pp_desc_is_fresh(const struct pp_desc *desc) {
 struct pp_extra {
     const void *in, *context;
     size_t context_size; /* 0: an address that is good in this program's processes alone */
+    uint64_t context_serial; /* of a context that other tasks have, too; 0: it is the task's own */
     size_t count;
     struct pp_input {
         const void *data; /* NULL: that task has no result */
