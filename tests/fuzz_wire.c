@@ -80,6 +80,7 @@ static bool decode_at_head(const struct pp_message *m) {
         struct pp_ready ready;
         struct pp_failure_message failure;
         struct pp_items_message items;
+        struct pp_skipped_message skipped;
         struct pp_stats_message stats;
     } as;
     switch (m->kind) {
@@ -98,6 +99,9 @@ static bool decode_at_head(const struct pp_message *m) {
         return true;
     case PP_SAY_STATS: return pp_get_stats(m->data, m->size, &as.stats);
     case PP_SAY_DONE:
+        if (pp_get_skipped(m->data, m->size, &as.skipped)) read_all(as.skipped.text, as.skipped.text_size);
+        read_all(m->data, m->size);
+        return true;
     case PP_SAY_OUTPUT: read_all(m->data, m->size); return true;
     case PP_SAY_CPUS: return m->size == 0;
     default: return false;

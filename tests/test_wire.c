@@ -462,6 +462,22 @@ TEST_CASE(a_failure_comes_out_as_it_went_in) {
     assert_false(pp_get_failure(bytes, size, &out));
 }
 
+TEST_CASE(what_a_leaf_has_skipped_comes_out_as_it_went_in) {
+    unsigned char bytes[2 * PP_FIXED_MOST];
+    struct pp_skipped_message out, in = {.failed = 3, .first = 1ULL << 40, .code = -7, .worker = 12, .text_size = 5};
+    size_t size = pp_put_skipped(bytes, &in);
+    memcpy(bytes + size, "no 12", 5);
+    size += 5;
+    assert_true(pp_get_skipped(bytes, size, &out));
+    assert_true(out.failed == 3 && out.first == 1ULL << 40 && out.code == -7 && out.worker == 12);
+    assert_int_equal(out.text_size, 5);
+    assert_memory_equal(out.text, "no 12", 5);
+    for (size_t cut = 0; cut < size; cut++) assert_false(pp_get_skipped(bytes, cut, &out));
+    in.code = 0; /* fails, and does not */
+    pp_put_skipped(bytes, &in);
+    assert_false(pp_get_skipped(bytes, size, &out));
+}
+
 TEST_CASE(a_chunk_and_its_items_come_out_as_they_went_in) {
     unsigned char bytes[PP_FIXED_MOST];
     struct pp_chunk_message chunk = {.job = 2, .count = 3, .first = 1ULL << 39, .has_list = true};
@@ -574,6 +590,7 @@ int main(int argc, char **argv) {
         TEST(a_task_comes_out_as_it_went_in),
         TEST(a_set_up_comes_out_as_it_went_in),
         TEST(a_failure_comes_out_as_it_went_in),
+        TEST(what_a_leaf_has_skipped_comes_out_as_it_went_in),
         TEST(a_chunk_and_its_items_come_out_as_they_went_in),
         TEST(a_function_is_found_again_by_its_reference),
         TEST(whatever_arrives_costs_no_more_than_the_wire),

@@ -56,6 +56,7 @@ struct pp_node_work {
     struct pp_node_job *job;     /* NULL: it is of none */
     uint64_t first, count;       /* items of a leaf; of a join, `first` is what its failure names */
     struct pp_spot *spot;        /* of a leaf, in the work heap; else NULL */
+    bool skips_failed;           /* it is a leaf whose items may fail */
     bool begun;
     const char *why;             /* why it cannot run here; NULL: it can */
 };
@@ -98,6 +99,8 @@ void pp_node_say(struct pp_node_self *node, uint16_t kind, uint64_t id, const un
 /* kind: FAILED, ITEM_FAILED or BROKEN. */
 void pp_node_say_failed(struct pp_node_self *node, uint16_t kind, uint64_t id, uint64_t position,
                         const struct pool_failure *failure);
+/* The leaf is done: its part, and which of its items have failed. */
+void pp_node_say_part(struct pp_node_self *node, const struct pp_node_work *work);
 /* Writes what waits to be written, for a while. */
 void pp_node_flush(struct pp_node_self *node);
 /* Ends the pool and the node. */

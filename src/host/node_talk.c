@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "base/text.h"
 #include "host/node.h"
+#include "worker/fold.h"
 
 #define FLUSH_NS 1000000000U /* how long the last message may take */
 
@@ -38,6 +40,22 @@ void pp_node_say_failed(struct pp_node_self *node, uint16_t kind, uint64_t id, u
            pp_refer((const void *)failure->frames[m.frame_count], &m.frames[m.frame_count]))
         m.frame_count++;
     pp_node_say(node, kind, id, fixed, pp_put_failure(fixed, &m), failure->message, m.text_size);
+}
+
+/* Workers could write anything into the spot. */
+void pp_node_say_part(struct pp_node_self *node, const struct pp_node_work *work) {
+    struct pp_spot *spot = work->spot;
+    char text[PP_FAR_TEXT] = "";
+    unsigned char fixed[PP_FIXED_MOST];
+    int code = pp_read_code(&spot->code);
+    struct pp_skipped_message m = {.failed = pp_read_word(&spot->failed), .first = pp_read_word(&spot->failed_at),
+                                   .code = code ? code : 1, .worker = pp_read_code(&spot->pid), .text = text};
+    pp_text_readable(text, spot->message, sizeof text);
+    if (!text[0]) snprintf(text, sizeof text, "the task returned %d", m.code);
+    m.text_size = m.failed ? strlen(text) : 0;
+    struct iovec parts[] = {{work->future->result, work->future->out_size}, {fixed, pp_put_skipped(fixed, &m)},
+                            {text, m.text_size}};
+    if (!pp_wire_send(&node->wire, PP_SAY_DONE, work->id, parts, 3)) pp_wire_lose(&node->wire, "no memory");
 }
 
 void pp_node_break_down(struct pp_node_self *node, const struct pool_failure *why, int status) {

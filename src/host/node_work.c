@@ -94,6 +94,7 @@ static void make_recipe(struct pp_node_self *node, struct pp_node_job *job) {
     recipe->in_size = (size_t)m->in_size;
     recipe->out_size = (size_t)m->out_size;
     recipe->seed = m->seed;
+    recipe->skip_failed = m->skips_failed;
     recipe->context = m->context ? pp_node_find(node, &node->contexts, m->context) : NULL;
 }
 
@@ -140,6 +141,7 @@ static void answer(struct pp_node_self *node, struct pp_node_work *work, const s
     const struct future *future = work->future;
     bool has_result = future && !work->chunk && !failure;
     if (failure) pp_node_say_failed(node, PP_SAY_FAILED, work->id, place_of(work), failure);
+    else if (work->skips_failed) pp_node_say_part(node, work);
     else pp_node_say(node, PP_SAY_DONE, work->id, NULL, 0, has_result ? future->result : NULL,
                      has_result ? future->out_size : 0);
     if (work->job) work->job->open--;
@@ -208,9 +210,12 @@ static int make_plain(struct pp_node_self *node, const struct pp_task_message *m
 
 static int make_leaf(struct pp_node_self *node, const struct pp_task_message *m, struct pp_node_work *work) {
     const struct pp_recipe *recipe = work->job->recipe;
-    if (m->count == 0 || m->in_size / m->count != recipe->in_size || m->in_size % m->count != 0)
+    size_t item = recipe->in_size + recipe->skip_failed;
+    if (m->count == 0 || m->in_size / m->count != item || m->in_size % m->count != 0)
         pp_node_refuse(node, "a part of a reduction of another size");
-    struct pp_leaf leaf = {.recipe = recipe, .spot = work->spot, .first = m->index, .count = m->count};
+    struct pp_leaf leaf = {.recipe = recipe, .spot = work->spot, .first = m->index, .count = m->count,
+                           .alone = m->is_alone};
+    work->skips_failed = recipe->skip_failed;
     return make_future(node, m, &(struct gift){.fn = pp_leaf_task, .head = &leaf, .head_size = sizeof leaf},
                        &work->future);
 }

@@ -54,7 +54,7 @@ bool pp_task_pack(struct pp_carrier *c, uint64_t ticket, struct pp_baggage *b) {
     m->any_size = pp_desc_has_any_size(desc);
     m->out_size = m->any_size ? 0 : pp_desc_out_size(desc);
     if (m->has_in && !pp_carrier_reaches(c, m->in, (size_t)m->in_size)) return false;
-    if (is_fold && !pp_fold_pack(c, b->function, m, &b->recipe)) return false;
+    if (is_fold && !pp_fold_pack(c, b)) return false;
     size_t most = PP_MESSAGE_MOST / 4;
     return m->in_size < most && m->out_size < most && b->context_size < most;
 }

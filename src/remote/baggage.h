@@ -21,6 +21,8 @@ struct pp_baggage {
     size_t context_size, inputs_bytes;
     uint64_t context_serial; /* as in struct pp_extra */
     struct pp_recipe recipe; /* of a reduction's task */
+    size_t items_bytes;         /* of a leaf's items at message.in, */
+    const unsigned char *marks; /* and a byte for each of them: leave it out; NULL: there are none */
 };
 
 /* Reads the task's description. Returns false if it cannot travel. */

@@ -46,16 +46,19 @@ static bool send_task(struct pp_carrier *c, struct pp_far_host *host, uint64_t t
     errand->fold = (uint16_t)b.message.job;
     if (errand->fold) pp_fold_count(host, errand->fold, 1);
     size_t answer = b.message.any_size ? c->shared->extents_size : (size_t)b.message.out_size;
+    if (b.marks) answer += PP_FIXED_MOST; /* which items have failed */
     if (host->wire.limits.most < answer) host->wire.limits.most = answer;
     unsigned char fixed[PP_FIXED_MOST];
     if (b.message.function && !pp_host_needs_function(c, host, b.message.function, b.function)) return true;
     if (!pp_host_needs_context(host, errand, &b)) return true;
-    size_t sizes = b.message.input_count * sizeof(uint64_t);
+    size_t sizes = b.message.input_count * sizeof(uint64_t), in_size = (size_t)b.message.in_size;
+    size_t marks = b.marks ? in_size - b.items_bytes : 0;
     struct iovec parts[] = {{fixed, pp_put_task(fixed, &b.message)},
                             {(void *)(uintptr_t)inputs, sizes},
-                            {(void *)(uintptr_t)b.message.in, b.message.has_in ? (size_t)b.message.in_size : 0},
+                            {(void *)(uintptr_t)b.message.in, in_size - marks},
+                            {(void *)(uintptr_t)b.marks, marks},
                             {(void *)(uintptr_t)(inputs + sizes), gathered - sizes}};
-    pp_host_send(host, PP_SAY_TASK, errand->id, parts, 4);
+    pp_host_send(host, PP_SAY_TASK, errand->id, parts, 5);
     return true;
 }
 
@@ -178,11 +181,16 @@ void pp_task_done(struct pp_carrier *c, struct pp_far_host *host, struct pp_erra
     const struct pp_desc *desc = &c->shared->descs[pp_ticket_slot(ticket)];
     bool any_size = pp_desc_has_any_size(desc);
     uint64_t room = any_size ? c->shared->extents_size : pp_desc_out_size(desc);
-    if (size > room) {
+    bool is_ours_still = is_ours(c, ticket); /* else it was killed: the slot stays until this is told */
+    if (is_ours_still && !pp_fold_take_skipped(c, host, desc, message->data, &size)) {
+        pp_wire_lose(&host->wire, "it sent a part of a reduction that no reader understands");
+        return;
+    }
+    if (is_ours_still && size > room) {
         pp_wire_lose(&host->wire, "it sent a result that is larger than its room");
         return;
     }
-    if (!is_ours(c, ticket)) { /* it was killed: the slot stays until this is told */
+    if (!is_ours_still) {
         give_up(c, ticket);
         return;
     }

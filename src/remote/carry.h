@@ -208,7 +208,6 @@ void pp_known_jobs_forget(struct pp_carrier *c, struct pp_far_host *host);
 /* A place for one more job: one that is free, or that of a job which is not worked on just now. NULL: none. */
 struct pp_far_job *pp_known_job_place(const struct pp_carrier *c, struct pp_far_host *host);
 
-/* ---- carrier_hosts.c */
 struct pp_baggage;
 /* Tells the host of the task's context, if it does not know it. The host has a number for it. */
 bool pp_host_needs_context(struct pp_far_host *host, struct pp_errand *errand, struct pp_baggage *b);
@@ -217,6 +216,7 @@ void pp_known_context_end(struct pp_far_host *host, uint16_t context);
 /* The host forgets contexts that no task there has had for a while. */
 void pp_known_contexts_forget(struct pp_far_host *host, uint64_t now);
 
+/* ---- carrier_hosts.c */
 
 bool pp_hosts_make(struct pp_carrier *c);
 /* Launches what is due, and gives up what is late. Returns when to look again, ns. */
@@ -321,14 +321,17 @@ struct pp_recipe;
 bool pp_is_fold(const void *function);
 /* The message has what the task's description says; it becomes that of a reduction's task, save `job`. Returns false if
  * the task cannot travel. What is returned of a stale ticket means nothing. */
-bool pp_fold_pack(struct pp_carrier *c, const void *function, struct pp_task_message *message,
-                  struct pp_recipe *recipe);
+bool pp_fold_pack(struct pp_carrier *c, struct pp_baggage *b);
 /* Tells the host of the reduction, if it does not know it. Returns its number; 0: not now. */
 uint32_t pp_fold_tell(struct pp_carrier *c, struct pp_far_host *host, const struct pp_recipe *recipe);
 /* A task of it was sent (1) or answered (-1). */
 void pp_fold_count(struct pp_far_host *host, uint32_t job, int more);
 /* A task has failed at this item; of a leaf, the caller is told so. */
 void pp_fold_note_failure(struct pp_carrier *c, const struct pp_desc *desc, uint64_t position);
+/* The answer may tell which items of a leaf have failed: the caller is told so. *size: of the answer; receives that of
+ * the result. Returns false if no host may say that. */
+bool pp_fold_take_skipped(struct pp_carrier *c, const struct pp_far_host *host, const struct pp_desc *desc,
+                          const unsigned char *data, uint64_t *size);
 
 /* ---- carrier_output.c */
 

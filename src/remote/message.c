@@ -208,7 +208,7 @@ bool pp_get_function(const unsigned char *data, size_t size, struct pp_function_
     return is_read(&r) && m->module_size <= PP_MODULE_PATH && m->function.id_size > 0;
 }
 
-enum { WANTS_OUT = 1, HAS_SIZES = 2, IS_BLOCK = 4, IS_FRESH_JOB = 8 };
+enum { WANTS_OUT = 1, HAS_SIZES = 2, IS_BLOCK = 4, IS_FRESH_JOB = 8, SKIPS_FAILED = 16 };
 
 size_t pp_put_job(unsigned char *to, const struct pp_job_message *m) {
     unsigned char *begin = to;
@@ -222,7 +222,7 @@ size_t pp_put_job(unsigned char *to, const struct pp_job_message *m) {
     put_u64(&to, m->in_size);
     put_u64(&to, m->out_size);
     put_u8(&to, (uint8_t)(m->wants_out * WANTS_OUT | m->has_sizes * HAS_SIZES | m->is_block * IS_BLOCK |
-                          m->is_fresh * IS_FRESH_JOB));
+                          m->is_fresh * IS_FRESH_JOB | m->skips_failed * SKIPS_FAILED));
     return (size_t)(to - begin);
 }
 
@@ -237,22 +237,25 @@ bool pp_get_job(const unsigned char *data, size_t size, struct pp_job_message *m
     m->seed = get_u64(&r);
     m->in_size = get_size(&r);
     m->out_size = get_size(&r);
-    uint8_t flags = get_flags(&r, WANTS_OUT | HAS_SIZES | IS_BLOCK | IS_FRESH_JOB);
+    uint8_t flags = get_flags(&r, WANTS_OUT | HAS_SIZES | IS_BLOCK | IS_FRESH_JOB | SKIPS_FAILED);
     m->wants_out = flags & WANTS_OUT;
     m->has_sizes = flags & HAS_SIZES;
     m->is_block = flags & IS_BLOCK;
     m->is_fresh = flags & IS_FRESH_JOB;
+    m->skips_failed = flags & SKIPS_FAILED;
     if (((m->wants_out || m->combine) && m->out_size == 0) || (m->has_sizes && !m->wants_out)) return false;
     if (!m->function && (!m->combine || m->is_block || m->in_size != m->out_size)) return false;
-    return is_read(&r) && !(m->has_sizes && (m->combine || m->is_block)) && !(m->is_fresh && m->combine);
+    if (m->combine ? m->is_fresh : m->skips_failed) return false;
+    return is_read(&r) && !(m->has_sizes && (m->combine || m->is_block));
 }
 
-enum { HAS_IN = 1, ANY_SIZE = 2, IS_FRESH_TASK = 4 };
+enum { HAS_IN = 1, ANY_SIZE = 2, IS_FRESH_TASK = 4, IS_ALONE = 8 };
 
 size_t pp_put_task(unsigned char *to, const struct pp_task_message *m) {
     unsigned char *begin = to;
     put_u8(&to, m->shape);
-    put_u8(&to, (uint8_t)(m->has_in * HAS_IN | m->any_size * ANY_SIZE | m->is_fresh * IS_FRESH_TASK));
+    put_u8(&to, (uint8_t)(m->has_in * HAS_IN | m->any_size * ANY_SIZE | m->is_fresh * IS_FRESH_TASK |
+                          m->is_alone * IS_ALONE));
     put_u32(&to, m->function);
     put_u32(&to, m->job);
     put_u32(&to, m->context);
@@ -279,17 +282,18 @@ static void get_inputs(struct reader *r, struct pp_task_message *m) {
 
 static bool is_task(const struct pp_task_message *m) {
     if ((m->in_size > 0) != m->has_in || (m->any_size && m->out_size)) return false;
-    if (m->shape == PP_SHAPE_PLAIN) return m->function && !m->job;
+    if (m->shape == PP_SHAPE_PLAIN) return m->function && !m->job && !m->is_alone;
     return m->shape <= PP_SHAPE_JOIN && m->job && !m->function && !m->context && !m->any_size;
 }
 
 bool pp_get_task(const unsigned char *data, size_t size, struct pp_task_message *m) {
     struct reader r = read_from(data, size);
     m->shape = get_u8(&r);
-    uint8_t flags = get_flags(&r, HAS_IN | ANY_SIZE | IS_FRESH_TASK);
+    uint8_t flags = get_flags(&r, HAS_IN | ANY_SIZE | IS_FRESH_TASK | IS_ALONE);
     m->has_in = flags & HAS_IN;
     m->any_size = flags & ANY_SIZE;
     m->is_fresh = flags & IS_FRESH_TASK;
+    m->is_alone = flags & IS_ALONE;
     m->function = get_name(&r);
     m->job = get_name(&r);
     m->context = get_name(&r);
@@ -383,6 +387,27 @@ bool pp_get_failure(const unsigned char *data, size_t size, struct pp_failure_me
     m->text_size = get_u32(&r);
     m->text = (const char *)get_some(&r, m->text_size);
     return is_read(&r) && m->text_size < PP_FAR_TEXT && m->error < 0;
+}
+
+size_t pp_put_skipped(unsigned char *to, const struct pp_skipped_message *m) {
+    unsigned char *begin = to;
+    put_u64(&to, m->failed);
+    put_u64(&to, m->first);
+    put_i32(&to, m->code);
+    put_i32(&to, m->worker);
+    put_u32(&to, (uint32_t)m->text_size);
+    return (size_t)(to - begin);
+}
+
+bool pp_get_skipped(const unsigned char *data, size_t size, struct pp_skipped_message *m) {
+    struct reader r = read_from(data, size);
+    m->failed = get_u64(&r);
+    m->first = get_u64(&r);
+    m->code = get_i32(&r);
+    m->worker = get_i32(&r);
+    m->text_size = get_u32(&r);
+    m->text = (const char *)get_some(&r, m->text_size);
+    return is_read(&r) && m->text_size < PP_FAR_TEXT && (m->failed == 0 || m->code != 0);
 }
 
 size_t pp_put_items(unsigned char *to, const struct pp_items_message *m) {

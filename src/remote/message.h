@@ -91,12 +91,15 @@ struct pp_job_message {
     bool wants_out;    /* else functions write to scratch memory */
     bool has_sizes;    /* items of the job may use task_resize() */
     bool is_block;     /* `function` takes neighbouring items in one call */
+    bool skips_failed; /* of a reduction: items that fail are left out */
     bool is_fresh;     /* of a job: its items are retries, each to be run by a worker that has run nothing */
 };
 
 enum pp_task_shape {
     PP_SHAPE_PLAIN,
-    PP_SHAPE_LEAF, /* of the reduction `job`, which tells out_size: the argument is `count` items, `index` the first */
+    PP_SHAPE_LEAF, /* of the reduction `job`, which tells out_size: the argument is `count` items, `index` the first;
+                    * then, if failed items are skipped, a byte for each: it is left out. So is the answer, DONE: the
+                    * part, and then struct pp_skipped_message */
     PP_SHAPE_JOIN  /* likewise: combines the inputs, each of which is the part of `count` items, the last of up to so
                     * many; `index` is the first of all */
 };
@@ -113,6 +116,7 @@ struct pp_task_message {
     uint64_t out_size; /* room for the result; 0: none */
     bool any_size;     /* POOL_ANY_SIZE: out_size is 0, and the task makes room for its result itself */
     bool has_in;
+    bool is_alone;     /* of a leaf: a block function gets each item alone */
     bool is_fresh;     /* a retry, to be run by a worker that has run nothing */
     uint64_t in_size;
     uint32_t input_count;
@@ -151,6 +155,15 @@ struct pp_failure_message {
     size_t text_size;
 };
 
+/* Which items of a leaf have failed. */
+struct pp_skipped_message {
+    uint64_t failed;       /* how many */
+    uint64_t first;        /* index of the first */
+    int32_t code, worker;  /* of that, as in struct pool_failure; code is not 0 unless none has failed */
+    const char *text;      /* text_size bytes, less than PP_FAR_TEXT, without an end */
+    size_t text_size;
+};
+
 struct pp_items_message {
     uint32_t first, count; /* positions in the chunk */
     bool has_sizes;
@@ -186,6 +199,8 @@ size_t pp_put_ready(unsigned char *to, const struct pp_ready *m);
 bool pp_get_ready(const unsigned char *data, size_t size, struct pp_ready *m);
 size_t pp_put_failure(unsigned char *to, const struct pp_failure_message *m);
 bool pp_get_failure(const unsigned char *data, size_t size, struct pp_failure_message *m);
+size_t pp_put_skipped(unsigned char *to, const struct pp_skipped_message *m);
+bool pp_get_skipped(const unsigned char *data, size_t size, struct pp_skipped_message *m);
 size_t pp_put_items(unsigned char *to, const struct pp_items_message *m);
 bool pp_get_items(const unsigned char *data, size_t size, struct pp_items_message *m);
 size_t pp_put_stats(unsigned char *to, const struct pp_stats_message *m);
