@@ -785,10 +785,10 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 /* OTHER HOSTS
  *   A host runs the program once more, up to pool_serve(), and then its tasks. They see what that run has made, not
  *   what the first run did later, and no descriptor of it. Bytes travel, addresses do not: arguments, results and
- *   contexts must hold no pointers. A map with a context_size of 0 is refused (POOL_EINVAL); tasks and reductions with
- *   such a context, functions that are in no module, and reductions with skip_failed stay on this host. Jobs have the
- *   hosts in turns. What had begun on a host that is lost ends as POOL_EDIED, or is run again where retries allow; it
- *   may have run there to its end. Of what crashes there the message tells where; pool_failure.frames is empty. */
+ *   contexts must hold no pointers. A context with a context_size of 0 is refused (POOL_EINVAL, and a line on stderr).
+ *   Functions that are in no module, and tasks of more than 512 MiB, stay on this host, which stderr is told once. Jobs
+ *   have the hosts in turns. What had begun on a host that is lost ends as POOL_EDIED, or is run again where retries
+ *   allow; it may have run there to its end. Of a crash there the message tells where; pool_failure.frames is empty. */
 
 /* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it
  * serves the pool that has started it, and never returns; elsewhere it notes the arguments. To be called once, at the

@@ -63,6 +63,34 @@ static int add(void *sum, const void *part) {
     return 0;
 }
 
+/* A sum that depends on the order of its items, of those that do not fail. */
+static int fragile(const void *in, void *out) {
+    long x = *(const long *)in;
+    if (x % 97 == 5) return 3;
+    *(double *)out = 1.0 / (double)(x + 1) + (double)(task_seed() % 1000);
+    return 0;
+}
+
+static int add_block(const void *in, size_t count, void *part) {
+    const long *x = in;
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) sum = sum * 0.75 + 1.0 / (double)(x[i] + 1);
+    *(double *)part = sum;
+    return 0;
+}
+
+static int scale_block(const void *in, void *out, size_t count) {
+    const long *x = in;
+    double factor = *(const double *)task_context();
+    for (size_t i = 0; i < count; i++) ((double *)out)[i] = factor * (double)x[i] + (double)(task_seed_item(i) % 100);
+    return 0;
+}
+
+static int scale(const void *in, void *out) {
+    *(double *)out = *(const double *)task_context() * (double)*(const long *)in + (double)(task_seed() % 100);
+    return 0;
+}
+
 static int greet(const void *in, void *out) {
     (void)out;
     printf("greetings from task %ld\n", *(const long *)in);
@@ -145,6 +173,46 @@ static void check_reduction(struct pool *pool, const long *arguments) {
     CHECK(memcmp(&here, &there, sizeof here) == 0, "a reduction: %.17g, here %.17g", there, here);
 }
 
+/* One of each kind, whose bytes are to be those that one machine gives. Returns how many; 0: a call has failed. */
+static size_t run_mixed(struct pool *pool, const long *in, double *out) {
+    static const double factor = 1.1;
+    struct stream *stream;
+    size_t failed = 0;
+    struct pool_job job = {.block = scale_block, .in = in, .in_size = sizeof *in, .count = ITEMS, .out = out,
+                           .out_size = sizeof *out, .context = &factor, .context_size = sizeof factor, .seed = 5};
+    struct pool_reduction reduction = {.combine = add, .in = in, .in_size = sizeof *in, .count = ITEMS, .seed = 6,
+                                       .out_size = sizeof *out};
+    struct pool_stream items = {.fn = scale, .in = in, .in_size = sizeof *in, .count = ITEMS / 10, .seed = 7,
+                                .out_size = sizeof *out, .context = &factor, .context_size = sizeof factor};
+    if (pool_map(pool, &job)) return 0;
+    double *at = out + ITEMS;
+    reduction.block = add_block;
+    reduction.out = at++;
+    if (pool_reduce(pool, &reduction)) return 0;
+    reduction.block = NULL;
+    reduction.fn = fragile;
+    reduction.skip_failed = true;
+    reduction.failed = &failed;
+    reduction.out = at++;
+    if (pool_reduce(pool, &reduction)) return 0;
+    *at++ = (double)failed;
+    if (pool_imap(pool, &items, &stream)) return 0;
+    for (int i = 0; i < ITEMS / 10; i++)
+        if (stream_next(stream, at++, 60000)) return 0;
+    stream_free(stream);
+    return (size_t)(at - out);
+}
+
+static void check_mixed(struct pool *pool, const long *in) {
+    static double here[2 * ITEMS], there[2 * ITEMS];
+    struct pool *local;
+    if (pool_create(&(struct pool_options){.workers = 2, .hosts = ""}, &local)) abort();
+    size_t count = run_mixed(local, in, here), same = run_mixed(pool, in, there);
+    CHECK(count > ITEMS && count == same, "mixed work: %zu results, here %zu", same, count);
+    CHECK(memcmp(here, there, count * sizeof *here) == 0, "mixed work: other results than here");
+    pool_destroy(local);
+}
+
 /* Slow items until each host has run some. */
 static void check_hosts(struct pool *pool, int hosts, const long *arguments) {
     struct pool_worker_stats list[WORKERS];
@@ -181,6 +249,7 @@ static void check_all(struct pool *pool, int hosts) {
     check_tasks(pool);
     check_large(pool);
     check_reduction(pool, arguments);
+    for (int i = 0; i < 3; i++) check_mixed(pool, arguments);
     fflush(stdout);
     struct future *future;
     struct pool_task task = {.fn = greet, .in = &argument, .in_size = sizeof argument};

@@ -4,6 +4,7 @@
 #   netns      ssh between hosts in namespaces of their own, with links that are cut, and a host that crashes
 #   slurm      a private Slurm                            netns_slurm  the same, on hosts in namespaces
 #   openmpi    mpiexec of Open MPI                        hydra    mpiexec of MPICH
+#   examples   examples that call pool_serve(), which print what they print without hosts; PROGRAM is their directory
 #   ship       ssh, and the program is sent to the hosts  local    nodes on this machine, without a launcher
 # Skipped (77) where the tools are not there, or must be root's and this user is not root.
 set -eu
@@ -104,6 +105,29 @@ ssh | ship)
     [ "$launcher" = ssh ] || export PARPOOL_SHIP=1
     check 2
     ;;
+examples)
+    # alike NAME ARGUMENT...: with hosts it prints the same, each time; and in one of 20 times they take part in it
+    alike() {
+        name=$1 tries=0
+        shift
+        "$program/$name" "$@" >"$state/here"
+        until grep '"ph":"X"' "$state/trace" 2>/dev/null | grep -q '"tid":200[01]'; do
+            tries=$((tries + 1))
+            [ $tries -le 20 ] || { echo "$name: no host took part"; exit 1; }
+            PARPOOL_HOSTS=local:2,local:2 PARPOOL_TRACE=$state/trace "$program/$name" "$@" >"$state/out"
+            cmp "$state/here" "$state/out" >/dev/null || { echo "$name prints something else"; exit 1; }
+            [ "$name" != bbp_pi ] || break # it has as many workers as tasks
+        done
+        rm -f "$state/trace"
+    }
+    mkdir "$state/tree"
+    head -c 1000000 /dev/urandom >"$state/tree/0"
+    for i in $(seq 1000); do ln "$state/tree/0" "$state/tree/$i"; done # long enough for hosts to take part
+    alike random_mean 1
+    alike cksum_tree "$state/tree"
+    alike bbp_pi
+    program=$program/'[a-z_]*'
+    ;;
 local)
     PARPOOL_HOSTS=local:2,local:2 check 2
     ;;
@@ -112,6 +136,7 @@ ssh_i)
     sh "$here/sshd.sh" files "$state" 2
     by_ssh ssh_config_i
     check 2
+    PARPOOL_HOSTS=local:2,w1 check 2
     ;;
 netns)
     in_namespaces
