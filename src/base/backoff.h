@@ -24,8 +24,19 @@ struct pp_backoff {
     uint64_t last;  /* ns: the length of the last back-off, or less since it proved harmless for a while */
 };
 
-/* How often a thread that waits awake looks between two yields. */
-enum { PP_LOOKS = 16 };
+/* How often a thread that waits awake looks between two yields, with pp_look_again() after each look. A yield takes
+ * longer than a round trip, and still longer in a sandbox, where the kernel looks at every system call. A thread that
+ * spends most of its wait in yields sees the outcome late: bench_limits, "round-awake". */
+enum { PP_LOOKS = 32 };
+
+/* Between two looks: for a moment the line is left to the CPU that is about to write it. */
+static inline void pp_look_again(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
 
 /* Backs off from `now` on: what the thread did was harmful, as it saw at `since`. */
 void pp_backoff_again(struct pp_backoff *backoff, uint64_t since, uint64_t now);

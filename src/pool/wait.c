@@ -121,7 +121,7 @@ static bool spin(struct pool *pool, const struct future *future) {
     pp_placement_tell_looking(&pool->shared);
     do {
         if (now < pool->waiting.backoff.until) return false;
-        for (int i = 0; i < PP_LOOKS; i++)
+        for (int i = 0; i < PP_LOOKS; i++, pp_look_again())
             if ((word && pp_is_done(atomic_load_explicit(word, memory_order_relaxed), generation)) || sees_news(pool))
                 return true;
         now = pp_backoff_yield(&pool->waiting.backoff); /* another process may want the CPU */

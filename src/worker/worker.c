@@ -32,7 +32,7 @@ static bool look_around(struct worker *w) {
     uint64_t now = pp_now(), until = now + LOOK_NS;
     do {
         if (now < w->idle.looks.until && pp_placement_can_spare(shared)) return false;
-        for (int i = 0; i < PP_LOOKS; i++)
+        for (int i = 0; i < PP_LOOKS; i++, pp_look_again())
             if (sees_work(w)) return true;
         if (!w->ends && now >= w->idle.looks.until)
             pp_placement_apart(shared, w->claimer.number, &w->idle.moves, now);
