@@ -267,62 +267,64 @@ enum {
  *   backend    Where tasks run: in processes, as described here, in threads, or in the caller: see BACKENDS.
  *
  * FIELDS of struct pool_options
+ *   Those marked * mean something with POOL_PROCESSES alone. A limit of 0 is none.
  *   workers          -1: as 0; -2: all CPUs but one; …, at least one. At most 1024. With POOL_INLINE always one.
  *   arena_size       bytes at most of shared data: blocks of pool_alloc(), copies of arguments and results. They are
- *                    address space, of which memory is taken as it is touched. 0: as much as there is memory; where
- *                    address space is limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that the pool
- *                    leaves at least three quarters of it to the program, or 4 MiB. Set a few MiB under qemu-user,
- *                    which keeps a record of each page: the default takes it seconds, and much memory.
- *   stack_size       bytes of stack for initializer, tasks and finalizer, which run in a thread of the worker then;
- *                    rounded up. 0: they run in the worker's copy of the thread that called pool_create(), as bindings
- *                    of other languages need, on what is left of its stack: 8 MiB in many programs, but 128 KiB in
- *                    threads with musl. With POOL_THREADS it is the stack of each thread (0: the C library's default);
- *                    POOL_INLINE has the caller's. A failure's message tells of a stack overflow.
- *   memory_limit     bytes of private data that a worker may add to what it inherits (RLIMIT_DATA). 0: no limit.
- *   memory_soft_limit  bytes of private memory, at its peak and beyond what a worker started with, above which it is
- *                    replaced once its task is done. 0: no limit.
- *   min_free_memory  bytes available in the system below which new tasks and chunks wait, as with max_load. 0: none.
+ *                    address space; memory is taken as it is touched. 0: as much as there is memory; where address
+ *                    space is limited (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that at least three
+ *                    quarters of it are left to the program, or 4 MiB. Set a few MiB under qemu-user, whose record of
+ *                    each page makes the default cost seconds, and much memory.
+ *   stack_size       bytes of stack, rounded up, for initializer, tasks and finalizer, which then run in a thread of
+ *                    the worker. 0: they run in the worker's copy of the thread that called pool_create(), as bindings
+ *                    of other languages need, on what is left of its stack: 8 MiB in many programs, 128 KiB in threads
+ *                    with musl. With POOL_THREADS it is that of each thread (0: the C library's default); POOL_INLINE
+ *                    has the caller's. A failure's message tells of a stack overflow.
+ *   memory_limit     bytes of private data that a worker may add to what it inherits (RLIMIT_DATA).
+ *   memory_soft_limit  a worker is replaced after a task that has left its peak of private memory so many bytes above
+ *                    its start.
+ *   min_free_memory  bytes available in the system below which new tasks and chunks wait, as with max_load.
  *   max_load         while the system's 1-minute load average is at least that, new tasks and chunks wait, save those
- *                    of one worker. A look every 100 ms. 0, or where the system has no such number: no limit.
+ *                    of one worker. A look every 100 ms; no limit where the system has no such number.
  *   pin              binds each worker to one of its CPUs, in turn, where the system can (Linux); not with POOL_INLINE.
- *   lazy             starts workers when there is work for them, not all at once. For POOL_PROCESSES.
- *   keep_oom_score   leaves the workers' oom_score_adj as the program's. Else it is raised to 1000, as that of what
- *                    they start: where memory runs out, the kernel ends them first (Linux). For POOL_PROCESSES.
- *   keep_children    leaves the processes that tasks have started when their worker ends, and when the pool does.
- *                    Otherwise those in the worker's process group are killed. For POOL_PROCESSES.
+ *   lazy             * starts workers when there is work for them, not all at once.
+ *   keep_oom_score   * leaves the workers' oom_score_adj as the program's. Else it is 1000, as that of what they start:
+ *                    where memory runs out, the kernel ends them first (Linux).
+ *   keep_children    * leaves the processes that tasks have started when their worker ends, and when the pool does.
+ *                    Else those in the worker's process group are killed.
  *   fresh_after_failure  a worker whose task or item has failed (POOL_EFAILED) is replaced, as one that died always is,
- *                    before it runs anything else; and items are claimed with more care, which takes some 50 ns each.
- *                    With POOL_THREADS and POOL_INLINE the initializer runs again, but the memory is the program's.
- *   ask_killed       a worker that is killed on request, as one past its time-out always, may first say where it is,
- *                    which takes 2 ms (20 without a CPU): message and frames of the failure have it. POOL_PROCESSES.
- *   capture          what initializer, tasks and finalizer print to stdout and stderr, their children too, comes to the
- *                    program's own once the task or item is done or has died, each line with the function and
+ *                    before it runs anything else; claiming items takes some 50 ns more each. With POOL_THREADS and
+ *                    POOL_INLINE the initializer runs again, but the memory is the program's.
+ *   ask_killed       * a worker that is killed on request, as one past its time-out always, may first say where it is,
+ *                    which takes 2 ms (20 without a CPU): message and frames of the failure have it.
+ *   capture          * what initializer, tasks and finalizer print to stdout and stderr, their children too, comes to
+ *                    the program's own once the task or item is done or has died, each line with the function and
  *                    task_index(): "[decode 58] no header". The last line of one that died or was killed, of stderr if
  *                    it has any, is in its failure's message. stdout is line-buffered then, and neither is a terminal.
  *                    A line costs a microsecond or two, a silent item 2 ns. Of a death, what is not read within 100 ms
- *                    is lost. Each worker takes two descriptors, or prints as without it. For POOL_PROCESSES.
- *   idle_timeout     ms after which a worker that found no work ends, to be started again when there is some. All of
- *                    them may end so. 0: never. For POOL_PROCESSES.
+ *                    is lost. Each worker takes two descriptors, or prints as without it.
+ *   idle_timeout     * ms after which a worker that found no work ends, to be started again when there is some. 0:
+ *                    never.
  *   sandbox          POOL_SANDBOX_COMPUTE: once its initializer has succeeded a worker can only compute: see SANDBOX.
- *   trace            file for a trace, for ui.perfetto.dev or speedscope (Chrome trace events): for each worker and
- *                    host a row with a span for each task and chunk of items, or several if short; the waits of
- *                    calls; deaths, kills and retries as marks; how many tasks wait, how many workers are busy. It is
- *                    written when the pool ends or, if the program ends before, moments later, and replaces a file of
- *                    this name. It costs time with the shortest tasks alone, a tenth at most, and 40 bytes a span. Of
- *                    each worker the last 65,536 spans are kept, fewer in pools of more than 16; "lost" says how many
- *                    are not. %p in the name is the process. NULL: $PARPOOL_TRACE, to which the second pool of the
- *                    process appends .2, and which workers do not have; "": none. POOL_EINVAL: the file cannot be
- *                    made. With POOL_THREADS and POOL_INLINE there are no deaths, kills and counts.
- *   finalizer        runs last in each worker that ends by itself: because the pool was shut down or made smaller, or
- *                    the worker was idle or had its number of tasks or its memory; not in one that is killed, dies or
- *                    calls exit(), nor at pool_destroy(). It is passed finalizer_arg; both may be NULL. Meanwhile the
- *                    worker has no successor: it is killed past a time-out (see pool_job.timeout) and on request. A
- *                    task that overwrites its worker's record can feign that, and keeps the worker if none applies.
- *   hosts            hosts beside this one; NULL: $PARPOOL_HOSTS; "": none. pool_create() then may return POOL_EINVAL
- *                    and say why on stderr: this is no list, pool_serve() was not called, initializer or finalizer or
- *                    what is passed to them is no part of the program, the backend is another than POOL_PROCESSES, the
- *                    system does not tell where functions lie. $PARPOOL_HOSTS means nothing to other backends, to pools
- *                    of one call (pool_map(NULL)) and to those that tasks make.
+ *   trace            file for a trace, for ui.perfetto.dev or speedscope (Chrome trace events): a row for each worker
+ *                    and host, with a span for each task and chunk of items, or several if short; waits of calls;
+ *                    deaths, kills and retries as marks; how many tasks wait and workers are busy. It is written when
+ *                    the pool ends or, if the program ends before, moments later, and replaces a file of this name. It
+ *                    costs time with the shortest tasks alone, a tenth at most, and 40 bytes a span. Of each worker the
+ *                    last 65,536 spans are kept, fewer in pools of more than 16; "lost" says how many are not. %p in
+ *                    the name is the process. NULL: $PARPOOL_TRACE, to which the second pool of the process appends .2,
+ *                    and which workers do not have; "": none. POOL_EINVAL: the file cannot be made. With POOL_THREADS
+ *                    and POOL_INLINE there are no deaths, kills and counts.
+ *   finalizer        runs last, with finalizer_arg, in each worker that ends by itself: the pool was shut down or made
+ *                    smaller, the worker was idle or had its number of tasks or its memory; not in one that is killed,
+ *                    dies or calls exit(), nor at pool_destroy(). Meanwhile the worker has no successor: it is killed
+ *                    past a time-out (see pool_job.timeout) and on request. A task that overwrites its worker's record
+ *                    can feign that, and keeps the worker if none applies.
+ *   hosts            hosts beside this one; NULL: $PARPOOL_HOSTS; "": none. Hosts that cannot be reached cost nothing:
+ *                    the pool goes on with the rest. POOL_EINVAL, with the reason on stderr: this is no list,
+ *                    pool_serve() was not called, initializer, finalizer or what is passed to them is no part of the
+ *                    program, the backend is not POOL_PROCESSES, the system does not tell where functions lie.
+ *                    $PARPOOL_HOSTS means nothing to other backends, to pools of one call (pool_map(NULL)) and to those
+ *                    that tasks make.
  *   launcher         the command of the shell that starts a node: %h is the host, %n its CPUs, %c the node's command,
  *                    quoted for that shell. NULL: $PARPOOL_LAUNCHER, else ssh, or srun for hosts of an allocation.
  *   host_env         variables that nodes get, NAME or NAME=value, with commas. NULL: those in $PARPOOL_ENV.
@@ -330,52 +332,50 @@ enum {
  *   host_silence     ms of silence after which a host is lost. 0: $PARPOOL_SILENCE, else 10,000.
  *   host_min         pool_create() waits for so many hosts; POOL_EAGAIN: they are not to be had. 0: they join later.
  *   ship             the program is sent to the hosts; else it must be there, at the same path. $PARPOOL_SHIP=1: true.
- *   host_event       called, in calls of the program, when a host is up, lost or refused. NULL: a line on stderr when
- *                    one is lost or refused.
+ *   host_event       called, in the program's calls, when a host is up, lost, refused. NULL: stderr tells of the last
+ *                    two.
  *
  * FIELDS of struct pool_job
  *   block          instead of fn: handles count neighbouring items in one call, arguments side by side at in, results
- *                  at out; task_index() is the first of them. A compiler may vectorise its loop, and time-outs cost
- *                  nothing an item. A call has as many items as take 0.2 ms by the worker's clock, or an eighth of the
- *                  time-out, at most 16,384 or `chunk`. It returns 0 if all succeeded. If it returns another value,
- *                  dies, or runs for three quarters of the time-out, its items are run again, each alone, with a count
- *                  of 1: those that fail then have failed, with code, message, time-out and retries of their own; the
- *                  others succeed. So it must be repeatable: the same results for the same arguments, and no other
- *                  effect. A kill on request is of all items of the call; so is one past a time-out if the system does
- *                  not end the worker. See task_fail_item(). POOL_EINVAL: in and out overlap, or there are out_sizes.
+ *                  at out; task_index() is the first. A compiler may vectorise its loop, and time-outs cost nothing an
+ *                  item. A call has as many items as take 0.2 ms by the worker's clock, or an eighth of the time-out,
+ *                  at most 16,384 or `chunk`. It returns 0 if all succeeded. If it returns another value, dies, or runs
+ *                  for three quarters of the time-out, its items are run again, each alone, with a count of 1: those
+ *                  that fail then have failed, with code, message, time-out and retries of their own; the others
+ *                  succeed. So it must be repeatable: same arguments, same results, no other effect. A kill on request
+ *                  is of all items of the call; so is one past a time-out if the system does not end the worker. See
+ *                  task_fail_item(). POOL_EINVAL: in and out overlap, or there are out_sizes.
  *   in_size, out_size  > 0 if in, or out, is not NULL. Else in_size is ignored; fn writes to out_size bytes of scratch.
- *   count          below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, together at most
- *                  arena_size or 256 MiB, whichever is more, and no more than the default arena_size where address
- *                  space is limited; else POOL_ENOMEM. They are touched where items fail.
+ *   count          below 2^40. Running jobs take a byte an item, with failures_room above 1000 five, which are touched
+ *                  where items fail; together at most arena_size or 256 MiB, whichever is more, and no more than the
+ *                  default arena_size where address space is limited; else POOL_ENOMEM.
  *   chunk          no promise that one worker runs these items: while items are slow, a worker without work takes over
  *                  what another has claimed and not begun, down to a single item.
  *   timeout        ms by the clock since the item's start, after which its worker is killed (POOL_EDEADLINE): never
- *                  before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. On a
- *                  crowded machine the worker may wait for a CPU meanwhile. It counts until what the item has printed
- *                  to stdout is written: if that is not read, the item that printed ends at its time-out, not the next
- *                  one. Without a time-out, items that a worker runs in one go share the writing; a death or a kill
- *                  meanwhile costs the last of them. While work with a time-out is open, the longest one also bounds
- *                  finalizers, and an initializer that exceeds it by 1 s and ten times what any has taken so far counts
- *                  as failed. Neither costs an item.
+ *                  before, and in a job up to an eighth of the time-out or 100 ms later, whichever is less. Waits for a
+ *                  CPU count, and so does the time until what the item has printed to stdout is written: if that is not
+ *                  read, the item that printed ends at its time-out, not the next one. Without a time-out, items that a
+ *                  worker runs in one go share the writing; a death or a kill meanwhile costs the last of them. While
+ *                  work with a time-out is open, the longest one also bounds finalizers, and an initializer that
+ *                  exceeds it by 1 s and ten times what any has taken so far counts as failed. Neither costs an item.
  *   cpu_timeout    the same in ms of CPU time of the worker, all its threads, but not its children: never before, and a
  *                  quarter or 200 ms later, whichever is less. Sleep uses none. With POOL_THREADS and POOL_INLINE it is
- *                  that of the thread. It bounds no finalizer and no initializer. 0: no limit.
+ *                  that of the thread. It bounds no finalizer and no initializer.
  *   retries        not for an item that was killed, on request or past its time-out, nor with POOL_THREADS and
  *                  POOL_INLINE. A retry is run, after the job's other items, by a fresh worker, which has run nothing
  *                  since its initializer: so one saves what died of a worker that an earlier item had spoilt.
  *   status         POOL_ENOMEM: the item could not be run for lack of memory.
- *   failures       as failure, of all failed items in their order, then zeroes; of the lowest indices if there are more
- *                  than failures_room. The text of task_fail() is kept for 1000 at most. NULL: not wanted.
- *   failures_room  elements of failures; 0 exactly if failures is NULL.
+ *   failures       as failure, of all failed items in their order, then zeroes; at most failures_room, those of the
+ *                  lowest indices. The room is 0 exactly if failures is NULL. The text of task_fail() is kept for 1000
+ *                  at most.
  *   failed         receives how many items failed. NULL: not wanted.
  *   progress       is called with the job's progress and progress_arg, in calls of any thread that wait or look
  *                  (pool_map(), future_get(), future_done(), pool_poll() …; with POOL_INLINE in those that run the
  *                  job): by one thread at a time, with progress_interval ms (0: 100) between calls. The last call, and
- *                  only that, has done == count; the future is done when it returns. There is no call for a job without
- *                  items, nor after future_free(), which does not wait for one in another thread. The function may call
- *                  the library, also to cancel, kill, submit and free, but not pool_destroy(). A call that would wait
- *                  for this pool returns POOL_ETIMEDOUT (pool_poll(): 0), pool_map() and pool_reduce() before they
- *                  start anything; it may wait for other pools. pool_progress_bar() is ready-made. Both may be NULL.
+ *                  only that, has done == count; the future is done when it returns. There is none for a job without
+ *                  items, nor after future_free(), which does not wait for one in another thread. The function may make
+ *                  any call but pool_destroy(). One that would wait for this pool returns POOL_ETIMEDOUT (pool_poll():
+ *                  0), pool_map() and pool_reduce() before they start anything; other pools may be waited for.
  *   out_sizes      receives count sizes: what the item made of out_size with task_resize(), 0 if it failed. The results
  *                  lie out_size bytes apart all the same. NULL: task_resize() is refused in the items.
  *   context        what task_context() returns in all tasks of the job. NULL: nothing.
@@ -388,10 +388,11 @@ enum {
  *   frames      POOL_EDIED: addresses of code, 0 behind the last: where the worker crashed, then where its callers go
  *               on, up to the task; of abort() and raise(), the first outside the C library. POOL_EDEADLINE, and with
  *               ask_killed POOL_ECANCELLED: where it was, if it has said so (2 to 20 ms). The message has them as
- *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process
- *               has killed the worker, a task handles or blocks the signal (SIGSYS is the one that asks), or the system
- *               is not Linux on x86-64 or AArch64. Of abort() and assert() the message also has what glibc said; in a
- *               static program not if it is stripped, or in a sandbox without `capture`. With musl, `capture` has it.
+ *               functions, also static ones, and offsets; for addr2line(1) it is prog+0x1234. None: another process has
+ *               killed the worker, a task handles or blocks the signal (SIGSYS is the one that asks), or the system is
+ *               not Linux on x86-64 or AArch64. Of abort() and assert() the message also has what glibc said, but not
+ *               in a static program that is stripped, or in a sandbox without `capture`. musl says it to `capture`
+ *               alone.
  *
  * FIELDS of struct pool_task
  *   in        is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
@@ -485,10 +486,10 @@ struct pool_stats {
     uint64_t retried; /* times that one was run again after its worker died */
     uint64_t died;    /* workers that were killed, crashed or called exit(), ever; not those that ended by themselves.
                          With POOL_THREADS and POOL_INLINE those whose task was killed or overdue, once it returns */
-    struct pool_worker_stats *list; /* set before the call: room for so many workers, lowest number first; NULL: none */
-    struct pool_failure shortage;   /* why workers are missing just now; error 0: none is. They are started again, ever
-                                       more rarely, at last every 5 s. POOL_EAGAIN: the system refuses processes.
-                                       POOL_EDIED: workers die before they begin anything */
+    struct pool_worker_stats *list; /* set before the call: `room` elements for workers, lowest number first; or NULL */
+    /* why workers are missing just now; error 0: none is. They are started again, ever more rarely, at last every 5 s.
+       POOL_EAGAIN: the system refuses processes. POOL_EDIED: workers die before they begin anything */
+    struct pool_failure shortage;
     int room, listed;               /* room: set before the call; listed: elements that were filled in */
 };
 
@@ -507,14 +508,12 @@ PARPOOL_API int pool_stats(struct pool *pool, struct pool_stats *stats);
 #pragma GCC diagnostic pop
 #endif
 
-/* The name of a code, as it stands in the header: "POOL_EDIED". code: as of pool_strerror().
- * Returns: a text, never NULL; "0" and "unknown" for other numbers.
- * Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
+/* The name of a code, as it stands in the header: "POOL_EDIED"; "0" and "unknown" for other numbers. code: any.
+ * Returns: never NULL. Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
 PARPOOL_API const char *pool_error_name(int code);
 
 /* The version of the library that the program runs with, which may be newer than the header's.
- * Returns: a text such as "0.2.0".
- * Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
+ * Returns: such as "0.2.0". Blocks: no. Callable: anywhere, in signal handlers too. Ownership: never to be freed. */
 PARPOOL_API const char *pool_version(void);
 
 /* ---- Jobs -------------------------------------------------------------------------------------------------------- */
@@ -536,10 +535,9 @@ struct pool_progress {
 
 /* Draws a bar with percentage, items, rate and time left: a ready-made pool_job.progress. On a terminal it is one line,
  * drawn again and again; a program in the background draws nothing. Elsewhere it is a line every 10 % and every 10 s,
- * without control characters. Text that cannot be written at once is dropped. SIGPIPE is never raised.
- * arg: a FILE *; NULL: stderr.
- * Returns: nothing. Blocks: 1 s at most, for a reader of the last line. Callable: anywhere but in a signal handler.
- * Ownership: the file stays the program's. */
+ * without control characters. Text that cannot be written at once is dropped, but the last line waits for its reader.
+ * SIGPIPE is never raised. arg: a FILE *, which stays the program's; NULL: stderr.
+ * Returns: nothing. Blocks: 1 s at most. Callable: anywhere but in a signal handler. Ownership: unchanged. */
 PARPOOL_API void pool_progress_bar(const struct pool_progress *progress, void *arg);
 
 /* ---- Futures ----------------------------------------------------------------------------------------------------- */
@@ -571,8 +569,7 @@ PARPOOL_API int future_kill(struct future *future);
 
 /* The size of a task's result: its out_size, or what the task made of that with task_resize().
  * future: NULL, or in another process: 0.
- * Returns: bytes; 0 if it is not done, has failed, or is a job.
- * Blocks: no. Callable: any thread. Ownership: unchanged. */
+ * Returns: bytes; 0: not done, failed, or a job. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API size_t future_size(const struct future *future);
 
 enum {                        /* what future_wait_many() waits for */
@@ -639,8 +636,7 @@ PARPOOL_API int stream_failure(struct stream *stream, struct pool_failure *failu
 
 /* The size of the result that stream_next() delivered last.
  * stream: NULL, in another process, or while another call on the stream is in progress: 0.
- * Returns: bytes; 0: the item failed, or there is none.
- * Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
+ * Returns: bytes; 0: it failed, or none. Blocks: no. Callable: any thread, one at a time. Ownership: unchanged. */
 PARPOOL_API size_t stream_size(struct stream *stream);
 
 /* Shows the result that stream_next(stream, NULL, …) has delivered, where it lies.
@@ -653,8 +649,7 @@ PARPOOL_API const void *stream_data(struct stream *stream, size_t *size);
 /* ---- Inside a task: for pool_fn and combine, in the thread that runs them ---------------------------------------- */
 
 /* The context of this task or of its job, which it can only read.
- * Returns: the context; NULL: none.
- * Blocks: no. Callable: a task; elsewhere NULL. Ownership: valid until the task ends. */
+ * Returns: it; NULL: none. Blocks: no. Callable: a task; elsewhere NULL. Ownership: valid until the task ends. */
 PARPOOL_API const void *task_context(void);
 
 /* How many futures this task comes after.
@@ -683,32 +678,26 @@ PARPOOL_API int task_resize(size_t size);
  * gives back what the one before has returned; task_resize() may shorten it; without a call the result is empty.
  * future_size() then tells how much future_get() will copy, and future_data() shows it where it lies. It counts against
  * arena_size once the task is done (POOL_ENOMEM). At least a quarter of arena_size can be used so. size: bytes.
- * Returns: the room, of undefined content, aligned for any type; NULL: size is 0, there is no more, or out_size is
- * another.
+ * Returns: the room, of undefined content, aligned for any type; NULL: size 0, no more room, or another out_size.
  * Blocks: no. Callable: a task; elsewhere NULL. Ownership: the task's, until it returns. */
 PARPOOL_API void *task_result(size_t size);
 
 /* In a block function: the i-th item of this call has failed; the call goes on, and the others succeed if it returns 0.
  * If it returns another value, each item is run again, alone, and what was said counts for nothing.
- * i: from 0. code: not 0; returned. format: as of task_fail().
- * Returns: code. Blocks: no. Callable: a block function, with i below its count; elsewhere it only returns code.
- * Ownership: unchanged. */
+ * i: from 0, below count. code: not 0; returned. format: as of task_fail().
+ * Returns: code. Blocks: no. Callable: a block function; elsewhere it only returns code. Ownership: unchanged. */
 PARPOOL_API int task_fail_item(size_t i, int code, const char *format, ...) PARPOOL_PRINTF(3, 4);
 
-/* The seed of the i-th item of this call of a block function, as of task_seed() in a call of its own.
- * i: from 0.
- * Returns: another number for each item. Blocks: no. Callable: a task; elsewhere seed and index are 0.
- * Ownership: unchanged. */
+/* The seed of the i-th item (from 0) of this call of a block function, as of task_seed() in a call of its own.
+ * Returns: as task_seed(). Blocks: no. Callable: a task; elsewhere seed and index are 0. Ownership: unchanged. */
 PARPOOL_API uint64_t task_seed_item(size_t i);
 
-/* The bytes of the task's argument.
- * Returns: in_size of the task, job, stream or reduction, 0 without an argument; in combine, of a part.
- * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+/* The bytes of the argument of the task, or of the item of a job, stream or reduction.
+ * Returns: in_size; 0: none; in combine, of a part. Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
 PARPOOL_API size_t task_in_size(void);
 
 /* The bytes at `out`, or of task_result(), which the task may write.
- * Returns: out_size of the task, job, stream or reduction; with POOL_ANY_SIZE what it has asked for.
- * Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
+ * Returns: out_size, or what was asked for. Blocks: no. Callable: a task; elsewhere 0. Ownership: unchanged. */
 PARPOOL_API size_t task_out_size(void);
 
 /* ---- Reduction --------------------------------------------------------------------------------------------------- */
@@ -719,26 +708,24 @@ PARPOOL_API size_t task_out_size(void);
  * makes combine not quite associative, the result is the same in each run. */
 struct pool_reduction {
     pool_fn *fn;          /* makes an item's part, of out_size bytes; NULL: items are parts, and in_size is out_size */
-    int (*block)(const void *in, size_t count, void *part); /* instead of fn: makes one part of all items of a chunk;
-                             repeatable, as pool_job.block. If it fails, each is run alone, to find the one to blame; if
-                             it dies, the chunk's first item stands for all */
-    int (*combine)(void *result, const void *right); /* result holds the left part, and then both; returns as a pool_fn
-                                                        and may use its task_…() functions. Not NULL */
+    /* instead of fn: makes one part of all items of a chunk; repeatable, as pool_job.block. If it fails, each is run
+       alone, to find the one to blame; if it dies, the chunk's first item stands for all */
+    int (*block)(const void *in, size_t count, void *part);
+    /* result holds the left part, and then both; returns as a pool_fn, may use its task_…() functions. Not NULL */
+    int (*combine)(void *result, const void *right);
     const void *in;       /* count items of in_size bytes; NULL: items have task_index() alone, or come from next */
     size_t in_size;       /* bytes; > 0 if in is not NULL; with next the room for an item: 0: none */
     size_t count;         /* items of in, or indices; 0 with next */
-    int (*next)(void *next_arg, void *in); /* instead of in: as pool_stream.next, in pool_reduce(), in its thread; may
-                                              make any call */
-    void *next_arg;       /* passed to next; may be NULL */
-    size_t chunk;         /* items that a task combines from left to right; 0: 1 with next, else so many that there are
-                             at most 1024 tasks, 128 with block, or fewer, down to 64, where their parts would be more
-                             than 256 MiB */
+    /* instead of in: as pool_stream.next, in the thread of pool_reduce(); may make any call. next_arg may be NULL */
+    int (*next)(void *next_arg, void *in); void *next_arg;
+    /* items that a task combines from left to right; 0: 1 with next, else so many that there are at most 1024 tasks,
+       128 with block, or fewer, down to 64, where their parts would be more than 256 MiB */
+    size_t chunk;
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
     int timeout, cpu_timeout; unsigned retries; /* of a chunk, or of a call of combine (15 share it): see pool_job */
-    struct pool_failure *failure; /* why it failed, with the item; for a call of combine, the first item on its right;
-                                     error 0: it did not fail; NULL: not wanted */
+    struct pool_failure *failure; /* why it failed, with the item, of combine the first on its right; error 0: none */
     uint64_t seed;        /* see task_seed() */
     const void *context; size_t context_size; /* as in struct pool_job */
     int workers;          /* with a NULL pool: as in struct pool_options; else ignored */
@@ -768,8 +755,7 @@ PARPOOL_API int pool_reduce(struct pool *pool, const struct pool_reduction *opti
  * the system has huge pages of 2 MiB for it (Linux 6.1 or later), those in which a large new block lies are taken at
  * once, if they are no more than an eighth of the memory that is left, and small blocks lie in such once they are many.
  * pool: NULL, or in another process: NULL. size: bytes.
- * Returns: the memory; NULL: the arena is full, or size is 0.
- * Blocks: no. Callable: any thread; tasks use what they are given.
+ * Returns: it; NULL: the arena is full, or size is 0. Blocks: no. Callable: any thread; tasks use what they are given.
  * Ownership: the caller's, until pool_free() or pool_destroy(), which ends it in all processes. */
 PARPOOL_API void *pool_alloc(struct pool *pool, size_t size);
 
@@ -874,8 +860,7 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   other process, and gain no right. It takes nothing from the speed of tasks, and 0.2 ms from the start of a worker.
  *   - The initializer has all rights. Fetch there what tasks need of the system: open files, which tasks may read; load
  *     libraries, locales, time zone (tzset()) and seeds. All other descriptors of the program are closed before it,
- *     save stdout and stderr, to which tasks may write; stdin is at its end. Threads that it starts are in the sandbox
- *     as well. The finalizer runs in it.
+ *     save stdout and stderr, to which tasks may write; stdin is at its end. Its threads and the finalizer are in it.
  *   - What libraries try in vain fails, as if there were no such file or right (open, stat, dup, prctl), or no such
  *     system call. Whatever else is refused ends the worker: POOL_EDIED, "the sandbox refused socket()"; without the
  *     name if the task has blocked SIGSYS. Memory that is mapped cannot be executed: compilers at run time interpret or
@@ -948,9 +933,8 @@ enum { POOL_SANDBOX_NONE, POOL_SANDBOX_COMPUTE };
  *   - On Linux the supervising process is the parent of children that outlive their worker, and waits for them
  *     (PR_SET_CHILD_SUBREAPER). Those that left their worker's group, as daemons do, live on after the pool's end. A
  *     task that asks to be traced (PTRACE_TRACEME) is let go on at its first stop, and traced no more.
- *   - After unshare(CLONE_NEWPID) the process numbers that pools tell are those of the new namespace. Its first process
- *     is the first child: if that is a pool's, all that is in the namespace ends with the pool, and then it has no
- *     processes more (POOL_EAGAIN).
+ *   - After unshare(CLONE_NEWPID) process numbers are those of the new namespace. Its first process is the first child:
+ *     if that is a pool's, all in the namespace ends with the pool, and then it has no processes more (POOL_EAGAIN).
  *   - In workers those of OMP_NUM_THREADS, OPENBLAS_NUM_THREADS, MKL_NUM_THREADS, BLIS_NUM_THREADS,
  *     VECLIB_MAXIMUM_THREADS and NUMEXPR_NUM_THREADS that were not set are set to the CPUs for each worker, at least 1.
  *     Workers may use the CPUs of the thread that called pool_create().

@@ -90,6 +90,43 @@ TEST_CASE(a_signal_to_the_supervisor_shows_jobs_workers_and_items) {
     assert_true(shown_again && has_task && has_waiting);
 }
 
+static int busy_task(const void *in, void *out) {
+    (void)in, (void)out;
+    for (volatile int going = 1; going;) continue;
+    return 0;
+}
+
+TEST_CASE(a_pool_in_a_sandbox_is_shown_as_any_other) {
+    struct gate *gate = shared(sizeof *gate);
+    struct pool_options options = test_options(1);
+    options.sandbox = POOL_SANDBOX_COMPUTE;
+    int from = catch_stderr();
+    struct pool *pool;
+    int created = pool_create(&options, &pool);
+    if (created) {
+        release_stderr();
+        close(from);
+        assert_code(created, POOL_ENOTSUP);
+        skip();
+    }
+    char *text = malloc(ROOM);
+    pid_t supervisor = supervisor_of(pool);
+    struct future *task;
+    assert_ok(pool_submit(pool, &(struct pool_task){.fn = busy_task}, &task));
+    for (int64_t begin = now_ms(); !future_running(task) && now_ms() - begin < PATIENCE;) sleep_ms(1);
+    bool shown = answers(supervisor, from, "worker 0", text);
+    bool has_task = has(text, "at a task", "busy_task"), has_since = strstr(text, " for ");
+    assert_ok(future_kill(task));
+    int outcome = finish(task, NULL);
+    pool_destroy(pool);
+    release_stderr();
+    close(from);
+    if (!shown || !has_task || !has_since) print_error("%s", text);
+    free(text);
+    assert_code(outcome, POOL_ECANCELLED);
+    assert_true(shown && has_task && has_since);
+}
+
 TEST_CASE(a_view_that_nobody_reads_holds_nothing_up) {
     char *filling = calloc(1, ROOM);
     int from = catch_stderr();
@@ -178,6 +215,7 @@ TEST_CASE(processes_are_named_after_the_program_and_what_they_are) {
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(a_signal_to_the_supervisor_shows_jobs_workers_and_items),
+        TEST(a_pool_in_a_sandbox_is_shown_as_any_other),
         TEST(a_view_that_nobody_reads_holds_nothing_up),
         TEST(a_task_finds_sigusr1_as_without_the_live_view),
 #if LINUX
