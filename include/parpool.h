@@ -302,8 +302,7 @@ enum {
  *                    it has any, is in its failure's message. stdout is line-buffered then, and neither is a terminal.
  *                    A line costs a microsecond or two, a silent item 2 ns. Of a death, what is not read within 100 ms
  *                    is lost. Each worker takes two descriptors, or prints as without it.
- *   idle_timeout     * ms after which a worker that found no work ends, to be started again when there is some. 0:
- *                    never.
+ *   idle_timeout     * ms after which a worker that found no work ends, or all; more work starts them again. 0: never.
  *   sandbox          POOL_SANDBOX_COMPUTE: once its initializer has succeeded a worker can only compute: see SANDBOX.
  *   trace            file for a trace, for ui.perfetto.dev or speedscope (Chrome trace events): a row for each worker
  *                    and host, with a span for each task and chunk of items, or several if short; waits of calls;
