@@ -356,6 +356,27 @@ TEST_CASE(long_items_of_a_map_run_on_all_hosts) {
     remove_all(meeting.directory);
 }
 
+/* More of them than a host is told of at a time. */
+TEST_CASE(map_after_map_runs_on_hosts) {
+    enum { MAPS = 40, LIMIT_MS = 60000 };
+    struct pool *pool = hosted(1, "local:2", 1);
+    int ms[40], travelled = 0;
+    struct where where[COUNT(ms)];
+    for (size_t i = 0; i < COUNT(ms); i++) ms[i] = 1;
+    struct pool_job job = {.fn = where_task, POOL_IN(ms), POOL_OUT(where), .count = COUNT(ms)};
+    for (int64_t began = now_ms(); travelled < MAPS && now_ms() - began < LIMIT_MS;) {
+        struct future *future;
+        int there = 0;
+        assert_ok(pool_map_async(pool, &job, &future));
+        assert_ok(future_get(future, NULL, LIMIT_MS));
+        future_free(future);
+        for (size_t i = 0; i < COUNT(ms); i++) there += where[i].there;
+        travelled += there > 0;
+    }
+    assert_int_equal(travelled, MAPS);
+    pool_destroy(pool);
+}
+
 /* in: nothing, or the sum of what comes before. */
 static int chain_task(const void *in, void *out) {
     const struct part *before = task_input_count() ? task_input(0, NULL) : NULL;
@@ -700,6 +721,7 @@ int main(int argc, char **argv) {
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),
         TEST(long_items_of_a_map_run_on_all_hosts),
+        TEST(map_after_map_runs_on_hosts),
         TEST(streams_and_graphs_run_on_hosts),
         TEST(maps_at_once_have_the_hosts_in_turns),
         TEST(failures_on_hosts_are_those_that_they_are_here),

@@ -74,6 +74,7 @@ void pp_errand_end(struct pp_far_host *host, struct pp_errand *errand) {
     *(has_leave(errand) ? &host->begun : &host->sent) -= errand->items;
     pp_known_context_end(host, errand->context);
     if (errand->fold) pp_fold_count(host, errand->fold, -1);
+    if (errand->job) host->jobs[errand->job - 1].out--;
     *errand = (struct pp_errand){.next = host->free};
     host->free = place + 1;
 }

@@ -233,7 +233,7 @@ static bool send_parcel(struct pp_carrier *c, struct pp_far_host *host, struct p
     m.job = pp_known_number(host, known);
     errand->parcel = parcel;
     errand->timeout = (uint32_t)plan->timeout;
-    errand->job = (uint8_t)(known - host->jobs);
+    errand->job = (uint8_t)pp_known_number(host, known);
     known->out++;
     c->job.out++;
     size_t most = parcel->count * (plan->out_size + sizeof(uint64_t)) + PP_FIXED_MOST;

@@ -54,7 +54,7 @@ struct pp_errand {
     uint32_t next;   /* in the same bucket, or free: 1 + its place; 0: none */
     uint16_t context; /* number of the task's context; 0: none, or its job has it */
     uint16_t fold;    /* number of the job of a reduction's task; 0: it is another's */
-    uint8_t job;      /* place in `jobs` of a chunk's */
+    uint8_t job;      /* number of a chunk's; 0: it is a task */
     uint8_t state;
 };
 
