@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "remote/carry.h"
 #include "support.h"
-
 
 /* silence: as in pool_options; where no host falls silent, none may be taken for silent on a busy machine. */
 static struct pool *hosted(const char *hosts, int least, int silence) {
@@ -159,6 +159,71 @@ TEST_CASE(a_stopped_node_is_lost_after_its_silence) {
     check_fault(NODE, SIGSTOP, 8);
 }
 
+TEST_CASE(a_stopped_supervisor_of_a_node_costs_no_more_than_a_killed_one) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2, 3000);
+    pid_t victim = find(pool, NODES_SUPERVISOR);
+    assert_int_equal(kill(victim, SIGSTOP), 0);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) futures[i] = submit_short(pool, i, 3);
+    for (long i = 0; i < TASKS; i++) assert_ok(finish(futures[i], NULL));
+    pool_destroy(pool);
+    assert_true(no_descendants_within(getpid(), 6000));
+}
+
+/* Without a time-out it would be as one that runs for ever. */
+TEST_CASE(a_stopped_worker_of_a_node_costs_its_task) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2, PATIENCE);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) {
+        struct pool_task task = {.fn = short_task, POOL_IN(&i), .out_size = sizeof i, .timeout = 500, .retries = 3};
+        assert_ok(pool_submit(pool, &task, &futures[i]));
+    }
+    assert_int_equal(kill(find(pool, WORKER_THERE), SIGSTOP), 0);
+    for (long i = 0; i < TASKS; i++) {
+        int error = finish(futures[i], NULL);
+        if (error) assert_code(error, POOL_EDEADLINE);
+    }
+    pool_destroy(pool);
+    assert_true(no_descendants_within(getpid(), 6000));
+}
+
+static int stop_myself_and_check(void *unused) {
+    (void)unused;
+    struct pool_options options = test_options(1);
+    options.hosts = "local:2,local:2";
+    options.host_min = 2;
+    options.host_silence = 1000;
+    struct pool *pool;
+    EXPECT(pool_create(&options, &pool) == 0);
+    struct future *futures[TASKS];
+    for (long i = 0; i < TASKS; i++) {
+        struct pool_task task = {.fn = short_task, POOL_IN(&i), .out_size = sizeof i, .retries = 3};
+        EXPECT(pool_submit(pool, &task, &futures[i]) == 0);
+    }
+    pid_t parent = getpid();
+    if (fork() == 0) { /* lets it go on later than its hosts would be silent */
+        sleep_ms(3000);
+        kill(parent, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    for (long i = 0; i < TASKS; i++) {
+        long got = 0;
+        EXPECT(future_get(futures[i], &got, PATIENCE) == 0 && got == 3 * i);
+        future_free(futures[i]);
+    }
+    pool_destroy(pool);
+    return 0;
+}
+
+TEST_CASE(a_program_that_is_stopped_goes_on) {
+    if (!have_proc()) return;
+    struct ending ending = run_child(stop_myself_and_check, NULL, PATIENCE);
+    assert_int_equal(ending.code, 0);
+}
+
 TEST_CASE(a_killed_carrier_costs_what_hosts_had_begun) {
     check_fault(CARRIER, SIGKILL, 16);
 }
@@ -310,6 +375,78 @@ TEST_CASE(the_last_words_of_a_launcher_are_the_reason) {
     if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
 }
 
+/* ---- again */
+
+static char launches[TEMPORARY_ROOM]; /* a file, to which each launch writes when it was, s */
+
+/* A pool whose host cannot be had. */
+static struct pool *pool_of_launches(void) {
+    static char launcher[TEMPORARY_ROOM + 64];
+    struct pool_options options = test_options(1);
+    temporary_name(launches);
+    int file = mkstemp(launches);
+    assert_true(file >= 0);
+    close(file);
+    snprintf(launcher, sizeof launcher, "cut -d' ' -f1 /proc/uptime >>%s; exit 1; : %%c", launches);
+    options.hosts = "w1";
+    options.launcher = launcher;
+    options.host_event = note_event;
+    return pool_from(&options);
+}
+
+/* Reads the times of the launches once there are so many. Returns how many there are. */
+static int await_launches(double *times, int count) {
+    int found = 0;
+    for (int64_t until = now_ms() + PATIENCE; found < count && now_ms() < until; sleep_ms(10)) {
+        FILE *file = fopen(launches, "r");
+        for (found = 0; file && found < 8 && fscanf(file, "%lf", &times[found]) == 1; found++) continue;
+        if (file) fclose(file);
+    }
+    return found;
+}
+
+static struct future *begin_work(struct pool *pool) {
+    static long in[TASKS * 10];
+    struct future *future;
+    struct pool_job job = {.fn = short_task, POOL_IN(in), .out_size = sizeof *in, .count = COUNT(in)};
+    assert_ok(pool_map_async(pool, &job, &future));
+    return future;
+}
+
+TEST_CASE(a_lost_host_is_tried_again_after_1_2_4_to_60_s) {
+    static const unsigned pauses[] = {1, 2, 4, 8, 16, 32, 60, 60, 60};
+    for (unsigned i = 0; i < COUNT(pauses); i++) assert_int_equal(pp_host_pause(i), pauses[i]);
+    assert_int_equal(pp_host_pause(1U << 31), 60);
+    if (!have_proc()) return;
+    double times[8] = {0};
+    struct pool *pool = pool_of_launches();
+    struct future *work = begin_work(pool);
+    assert_true(await_launches(times, 4) >= 4);
+    for (int i = 0; i < 3; i++) {
+        print_error("    %.2f s\n", times[i + 1] - times[i]);
+        assert_true(times[i + 1] - times[i] > pauses[i] - 0.05);
+    }
+    future_kill(work);
+    finish(work, NULL);
+    pool_destroy(pool);
+    unlink(launches);
+}
+
+TEST_CASE(a_lost_host_is_not_tried_again_without_work) {
+    if (!have_proc()) return;
+    double times[8];
+    struct pool *pool = pool_of_launches();
+    assert_int_equal(await_launches(times, 1), 1);
+    sleep_ms(2500);
+    assert_int_equal(await_launches(times, 1), 1);
+    struct future *work = begin_work(pool);
+    assert_true(await_launches(times, 2) >= 2);
+    future_kill(work);
+    finish(work, NULL);
+    pool_destroy(pool);
+    unlink(launches);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_killed_node_costs_what_it_had_begun),
@@ -325,6 +462,11 @@ int main(int argc, char **argv) {
         TEST(hosts_that_do_not_greet_cost_nothing_but_a_line),
         TEST(the_program_is_told_of_its_hosts),
         TEST(the_last_words_of_a_launcher_are_the_reason),
+        TEST(a_lost_host_is_tried_again_after_1_2_4_to_60_s),
+        TEST(a_lost_host_is_not_tried_again_without_work),
+        TEST(a_stopped_supervisor_of_a_node_costs_no_more_than_a_killed_one),
+        TEST(a_stopped_worker_of_a_node_costs_its_task),
+        TEST(a_program_that_is_stopped_goes_on),
     };
     if (pool_serve(argc, argv)) return 1;
     return run_group("hosts_faults", tests, COUNT(tests), argc, argv);
