@@ -1,7 +1,8 @@
 /* A program on hosts: what pools promise, tried on those of $PARPOOL_HOSTS, and compared with this machine alone.
  *
  *     check HOSTS          all of it; HOSTS hosts must take part
- *     check long SECONDS   items that take 20 ms each, for about so long; says "running" once some are done
+ *     check long SECONDS   items that take 20 ms each, for about so long; says "running" once some are done, and what
+ *                          becomes of hosts
  *
  * tests/hosts/run.sh starts it by each launcher. */
 #include <parpool.h>
@@ -280,12 +281,20 @@ static void run_long(struct pool *pool, double seconds) {
     free(out);
 }
 
+static void say_host(const struct pool_host *host, void *unused) {
+    const char *state = host->state == POOL_HOST_UP ? "up" : host->state == POOL_HOST_LOST ? "lost" : "refused";
+    (void)unused;
+    printf("%s: %s: %s\n", host->name, state, host->reason ? host->reason : "");
+    fflush(stdout);
+}
+
 int main(int argc, char **argv) {
     pool_serve(argc, argv);
     if (argc < 2) return fprintf(stderr, "usage: check HOSTS | check long SECONDS\n"), 2;
     bool is_long = strcmp(argv[1], "long") == 0;
     struct pool *pool;
-    struct pool_options options = {.workers = 1, .host_min = is_long ? 1 : atoi(argv[1]), .host_start = 20000};
+    struct pool_options options = {.workers = 1, .host_min = is_long ? 0 : atoi(argv[1]), .host_start = 20000,
+                                   .host_event = is_long ? say_host : NULL};
     int error = pool_create(&options, &pool);
     if (error) return printf("pool_create: %s\n", pool_strerror(error)), 1;
     if (is_long) run_long(pool, argc > 2 ? atof(argv[2]) : 3);

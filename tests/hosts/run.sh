@@ -6,6 +6,8 @@
 #   openmpi    mpiexec of Open MPI                        hydra    mpiexec of MPICH
 #   examples   examples that call pool_serve(), which print what they print without hosts; PROGRAM is their directory
 #   ship       ssh, and the program is sent to the hosts  local    nodes on this machine, without a launcher
+#   ssh_faults, slurm_faults   processes of the launcher's engine, and the program, are killed and stopped
+#   netns_long  a link is cut for 60 s                    full     the program is sent to a host whose disk is full
 # Skipped (77) where the tools are not there, or must be root's and this user is not root.
 set -eu
 launcher=$1 program=$2
@@ -29,6 +31,7 @@ end() {
     status=$?
     [ ! -d "$state/slurm" ] || sh "$here/slurm.sh" down "$state"
     [ ! -e "$state/etc_hosts" ] || sh "$here/netns.sh" down "$state"
+    ! mountpoint -q "$state/full" || umount "$state/full"
     [ ! -e "$state/ssh_config" ] || sh "$here/sshd.sh" down "$state"
     [ $status = 0 ] || cat "$state"/out* 2>/dev/null || :
     rm -rf "$state"
@@ -66,17 +69,86 @@ by_ssh() { # CONFIG
     export PARPOOL_HOSTS=w1,w2 PARPOOL_LAUNCHER="exec ssh -F $state/$1 %h %c"
 }
 
-# while_running COMMAND...: runs it while a long map runs, which must be right all the same
-while_running() {
-    "$state/enter" head "$program" long 4 >"$state/out" 2>&1 &
+# begin_long SECONDS: a long map begins, in the background; it runs on two hosts
+begin_long() {
+    # One word each.
+    # shellcheck disable=SC2086
+    $on_head "$program" long "$1" >"$state/out" 2>&1 &
     pid=$!
-    until grep -qx running "$state/out"; do
+    until grep -qx running "$state/out" && [ "$(grep -c ": up: $" "$state/out")" = 2 ]; do
         sleep 0.05
         kill -0 $pid 2>/dev/null || { cat "$state/out"; exit 1; }
     done
+}
+
+# while_running SECONDS COMMAND...: runs it while a long map runs, which must be right all the same
+while_running() {
+    begin_long "$1"
+    shift
     "$@"
     wait $pid || { cat "$state/out"; exit 1; }
     expect "all is right"
+}
+
+# says TEXT: a line of what the last program has printed has this in it
+says() {
+    grep -qF "$1" "$state/out" || { echo "missing: $1"; cat "$state/out"; exit 1; }
+}
+
+# costs REASON SIGNAL VICTIM: the signal is sent to the process that the function VICTIM names, while a long map runs,
+# which loses a host for this reason. If the process is left, it is ended then, as it may be stopped.
+costs() {
+    begin_long 6
+    victim=$($3)
+    [ -n "$victim" ] || { echo "no $3"; exit 1; }
+    kill "-$2" "$victim"
+    wait $pid || { cat "$state/out"; exit 1; }
+    [ "$2" = KILL ] || kill -KILL "$victim" 2>/dev/null || :
+    expect "all is right"
+    echo "$3, $2: $(grep ": lost: " "$state/out" | head -n 1)"
+    says "$1"
+}
+
+# The program, which is the child of what timeout, salloc or a shell has started.
+program_is_killed() {
+    begin_long 60
+    kill -KILL "$(head_of_program)"
+    ! wait $pid || { echo "the program lives"; exit 1; }
+    nothing_left
+}
+
+program_is_stopped() {
+    begin_long 12
+    kill -STOP "$(head_of_program)"
+    sleep 10
+    kill -CONT "$(head_of_program)"
+    wait $pid || { cat "$state/out"; exit 1; }
+    expect "all is right"
+    ! grep ": lost: " "$state/out" || exit 1
+}
+
+# The oldest process of the program: nodes and the carrier come later.
+head_of_program() {
+    pgrep -o -f "^$program long"
+}
+
+session_of_sshd() {
+    pgrep -n -P "$(cat "$state/w1.pid")"
+}
+
+client_of_ssh() {
+    pgrep -o -f "^ssh -F $state/ssh_config w1 "
+}
+
+slurmstepd() {
+    for node in $(pgrep -f "^$program long"); do
+        parent=$(ps -o ppid= -p "$node" | tr -d ' ')
+        case $(ps -o comm= -p "${parent:-0}") in slurmstepd*) echo "$parent" && return ;; esac
+    done
+}
+
+client_of_slurm() {
+    pgrep -o -x srun
 }
 
 cut_for() { # SECONDS
@@ -94,9 +166,20 @@ in_namespaces() {
     [ $may_make = yes ] || { echo "no namespaces here"; exit 77; }
     sh "$here/netns.sh" up "$state" 2
     by_ssh ssh_config
+    on_head="$state/enter head"
     export PARPOOL_SILENCE=3000
 }
 
+with_slurm() {
+    needs_root
+    needs srun slurmctld slurmd munged
+    sh "$here/slurm.sh" up "$state" 2 4
+    # shellcheck source=/dev/null
+    . "$state/slurm.env"
+    export PARPOOL_HOSTS=slurm
+}
+
+on_head=
 case $launcher in
 ssh | ship)
     needs ssh sshd
@@ -141,27 +224,65 @@ ssh_i)
 netns)
     in_namespaces
     check 2 "$state/enter" head
-    while_running cut_for 1
-    while_running cut_for 5
-    while_running "$state/crash" w1
+    while_running 4 cut_for 1
+    while_running 4 cut_for 5
+    while_running 4 "$state/crash" w1
+    ;;
+netns_long)
+    cp "$program" "$state/check" # so that no other test takes its processes for left ones
+    program=$state/check
+    in_namespaces
+    while_running 60 cut_for 60
+    says "w1: lost: lost after"
+    says "silent for 3 s"
+    [ "$(grep -c "^w1: up: " "$state/out")" = 2 ] || { echo "w1 has not come again"; cat "$state/out"; exit 1; }
+    ;;
+ssh_faults)
+    needs ssh sshd
+    sh "$here/sshd.sh" up "$state" 2
+    by_ssh ssh_config
+    export PARPOOL_SILENCE=3000
+    costs "its connection has ended" KILL session_of_sshd
+    costs "silent for 3 s" STOP session_of_sshd
+    costs "its connection has ended" KILL client_of_ssh
+    costs "silent for 3 s" STOP client_of_ssh
+    program_is_killed
+    export PARPOOL_SILENCE=8000 # less than it is stopped for
+    program_is_stopped
+    ;;
+slurm_faults)
+    with_slurm
+    export PARPOOL_SILENCE=3000
+    on_head="salloc -Q -N2 --exclusive"
+    costs "silent for 3 s" KILL slurmstepd
+    costs "silent for 3 s" STOP slurmstepd
+    costs "its connection has ended" KILL client_of_slurm
+    ;;
+full)
+    needs_root
+    needs ssh sshd mount
+    sh "$here/sshd.sh" files "$state" 2
+    sed -i "s|^SetEnv .*|& TMPDIR=$state/full|" "$state"/*.sshd_config
+    by_ssh ssh_config_i
+    mkdir "$state/full"
+    mount -t tmpfs -o size=64k tmpfs "$state/full" 2>"$state/err" || { echo "no mount"; exit 77; }
+    export PARPOOL_SHIP=1
+    "$program" long 1 >"$state/out" 2>&1 || { cat "$state/out"; exit 1; }
+    expect "all is right"
+    says "parpool: no room for the program in $state/full: "
+    says "No space left on device"
+    [ -z "$(ls "$state/full")" ] || { echo "left:"; ls "$state/full"; exit 1; }
+    head -c 64k /dev/zero >"$state/full/all" 2>"$state/err" # not even the first bytes: another directory is taken
+    check 2
     ;;
 slurm)
-    needs_root
-    needs srun slurmctld slurmd munged
-    sh "$here/slurm.sh" up "$state" 2 4
-    # shellcheck source=/dev/null
-    . "$state/slurm.env"
-    export PARPOOL_HOSTS=slurm
+    with_slurm
     check 2 salloc -Q -N2 --exclusive
     ;;
 netns_slurm)
     in_namespaces
-    needs srun slurmctld slurmd munged
-    sh "$here/slurm.sh" up "$state" 2 4
-    # shellcheck source=/dev/null
-    . "$state/slurm.env"
+    with_slurm
     unset PARPOOL_LAUNCHER
-    export PARPOOL_HOSTS=slurm
     check 2 "$state/enter" head salloc -Q -N2 --exclusive
     ;;
 openmpi)
