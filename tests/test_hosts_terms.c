@@ -405,7 +405,7 @@ TEST_CASE(initializer_and_finalizer_run_in_the_workers_of_hosts) {
     remove_directory();
 }
 
-/* ---- lists: items of a round that are no neighbours */
+/* ---- later rounds: items that run again, and those that a death has left over */
 
 static int runs; /* of this process */
 
@@ -445,7 +445,7 @@ static void check_again(struct pool *pool, struct again *out, bool there) {
     }
 }
 
-TEST_CASE(items_that_are_no_neighbours_run_again_on_hosts) {
+TEST_CASE(retries_run_on_hosts_each_in_a_fresh_worker) {
     struct again out[60], wanted[60];
     make_directory();
     struct pool_options options = hosted(1, "local:2,local:2", 2);
@@ -460,6 +460,74 @@ TEST_CASE(items_that_are_no_neighbours_run_again_on_hosts) {
     pool_destroy(here);
     let_go(&held);
     remove_directory();
+}
+
+enum { LISTED_CHUNK = 64, LISTED_DEATHS = 6, LISTED = 20 * LISTED_CHUNK };
+
+struct listed {
+    long number;
+    int there, left; /* left: the item was in the hands of a worker here that died of another */
+};
+
+static long count_deaths(const char *where) {
+    long deaths = 0;
+    char name[32];
+    for (long chunk = 0; chunk < LISTED; chunk += LISTED_CHUNK) {
+        snprintf(name, sizeof name, "died%ld", chunk);
+        deaths += is_there(where, name);
+    }
+    return deaths;
+}
+
+/* Here the first item of each chunk is deadly once, and what it leaves waits until a host has run some of that. Hosts
+ * wait until enough was left. */
+static int leaves_rest_block(const void *in, void *out, size_t count) {
+    const struct place *place = task_context();
+    const long *x = in;
+    struct listed *results = out;
+    for (size_t i = 0; i < count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "died%ld", x[i] - x[i] % LISTED_CHUNK);
+        bool first = x[i] % LISTED_CHUNK == 0, left = is_there(place->directory, name);
+        for (int ms = 0; node && ms < PATIENCE && count_deaths(place->directory) < LISTED_DEATHS; ms += 5) sleep_ms(5);
+        if (!node && first && !left) {
+            make_file(place->directory, name);
+            raise(SIGKILL);
+        }
+        if (left && !first && node) make_file(place->directory, "list");
+        if (left && !first && !node) await_file(place->directory, "list");
+        results[i] = (struct listed){3 * x[i] + (long)(task_seed_item(i) % 1000), node != 0, left && !first};
+    }
+    return 0;
+}
+
+TEST_CASE(what_workers_here_leave_of_blocks_runs_on_hosts_by_lists) {
+    static long in[LISTED];
+    static struct listed out[LISTED], wanted[LISTED];
+    make_directory();
+    struct pool_options options = hosted(1, "local:2,local:2", 2);
+    struct pool *pool = pool_from(&options), *here = pool_of(2);
+    struct place place = place_of(0);
+    for (long i = 0; i < LISTED; i++) in[i] = i;
+    struct pool_job job = {.block = leaves_rest_block, POOL_IN(in), POOL_OUT(out), .count = LISTED, .retries = 1,
+                           .chunk = LISTED_CHUNK, .seed = 4, .context = &place, .context_size = sizeof place};
+    assert_ok(pool_map(pool, &job));
+    size_t listed = 0;
+    for (size_t i = 0; i < LISTED; i++) listed += out[i].there && out[i].left;
+    assert_true(listed > 0);
+    make_file(place.directory, "list");
+    job.out = wanted;
+    assert_ok(pool_map(here, &job));
+    for (size_t i = 0; i < LISTED; i++) assert_int_equal(out[i].number, wanted[i].number);
+    remove_file("list");
+    for (long chunk = 0; chunk < LISTED; chunk += LISTED_CHUNK) {
+        char name[32];
+        snprintf(name, sizeof name, "died%ld", chunk);
+        remove_file(name);
+    }
+    remove_directory();
+    pool_destroy(here);
+    pool_destroy(pool);
 }
 
 /* A block function fails for the items that are no multiples of 7: these are run again, each alone, at other times. */
@@ -704,7 +772,8 @@ int main(int argc, char **argv) {
         TEST(load_is_looked_at_by_each_host_for_itself),
         TEST(memory_has_its_limit_on_hosts),
         TEST(initializer_and_finalizer_run_in_the_workers_of_hosts),
-        TEST(items_that_are_no_neighbours_run_again_on_hosts),
+        TEST(retries_run_on_hosts_each_in_a_fresh_worker),
+        TEST(what_workers_here_leave_of_blocks_runs_on_hosts_by_lists),
         TEST(items_of_blocks_fail_on_hosts_one_by_one),
         TEST(the_context_of_a_stream_is_sent_once_to_a_host),
         TEST(a_context_that_is_an_address_is_refused_and_stderr_says_why),
