@@ -99,6 +99,15 @@ struct item {
     bool fails;
 };
 
+/* A name that no file has. */
+static void unused_name(char path[TEMPORARY_ROOM]) {
+    temporary_name(path);
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    unlink(path);
+}
+
 static int mixed_item(const void *in, void *out) {
     const struct item *item = in;
     size_t i = task_index() % 1000;
@@ -511,7 +520,7 @@ TEST_CASE(a_function_that_is_not_there_is_named) {
 
 TEST_CASE(a_running_task_is_killed_on_request) {
     char path[TEMPORARY_ROOM];
-    temporary_name(path);
+    unused_name(path);
     start_plain_node();
     uint64_t id = send_plain(define(await_file), path, strlen(path) + 1, 0);
     give_leave();
@@ -614,7 +623,7 @@ TEST_CASE(a_chunk_is_run_under_the_names_of_its_items) {
 TEST_CASE(items_are_reported_as_they_end) {
     enum { ITEMS = 8 };
     static struct item items[ITEMS];
-    temporary_name(items[7].path);
+    unused_name(items[7].path);
     start_plain_node();
     send_job(1, mixed_item, sizeof(struct item), sizeof(long), false);
     memset(&seen, 0, sizeof seen);
@@ -702,7 +711,7 @@ TEST_CASE(a_list_names_items_that_are_no_neighbours) {
 
 TEST_CASE(a_chunk_is_killed_on_request) {
     static struct item items[8];
-    temporary_name(items[7].path);
+    unused_name(items[7].path);
     start_plain_node();
     send_job(1, mixed_item, sizeof(struct item), sizeof(long), false);
     memset(&seen, 0, sizeof seen);
