@@ -183,7 +183,7 @@ static void *wait_there(void *arg) {
 }
 
 static void submit_pending(struct scene *s, bool unordered) {
-    long x = 3;
+    static long x = 3; /* a stream reads its input later */
     struct pool_task task = {.fn = square_task, POOL_IN(&x), .out_size = sizeof x, .notify = true};
     assert_ok(pool_submit(s->pool, &task, &s->pending));
     if (s->wait->call == next_completed) assert_ok(future_as_completed(&s->pending, 1, &s->completed));
