@@ -299,6 +299,39 @@ TEST_CASE(every_attempt_is_refused_without_the_rights_of_root) {
     assert_child_passes(try_all, &nobody);
 }
 
+static int read_input_task(const void *in, void *out) {
+    (void)in;
+    char bytes[16];
+    *(long *)out = (long)read(STDIN_FILENO, bytes, sizeof bytes);
+    return 0;
+}
+
+/* In a child whose standard input is a pipe with something in it. */
+static int keep_input(void *unused) {
+    (void)unused;
+    static const char text[] = "of the program";
+    char bytes[sizeof text];
+    int ends[2];
+    EXPECT(pipe(ends) == 0 && dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+    EXPECT(write(ends[1], text, sizeof text) == (ssize_t)sizeof text);
+    struct pool_options options = sandboxed(1);
+    struct pool *pool;
+    struct future *future;
+    long size = -1;
+    EXPECT(pool_create(&options, &pool) == 0);
+    EXPECT(pool_submit(pool, &(struct pool_task){.fn = read_input_task, .out_size = sizeof size}, &future) == 0);
+    EXPECT(future_get(future, &size, PATIENCE) == 0);
+    EXPECT(size == 0); /* /dev/null has ended */
+    future_free(future);
+    pool_destroy(pool);
+    EXPECT(read(STDIN_FILENO, bytes, sizeof bytes) == (ssize_t)sizeof bytes && strcmp(bytes, text) == 0);
+    return 0;
+}
+
+TEST_CASE(the_standard_input_of_the_program_is_not_read) {
+    assert_child_passes(keep_input, NULL);
+}
+
 /* ---- any system call */
 
 struct call {
@@ -507,6 +540,7 @@ int main(int argc, char **argv) {
 #if LINUX
         TEST(every_attempt_is_refused_and_named),
         TEST(every_attempt_is_refused_without_the_rights_of_root),
+        TEST(the_standard_input_of_the_program_is_not_read),
         TEST(no_system_call_reaches_beyond_the_worker),
         TEST(threads_of_the_initializer_are_in_the_sandbox),
         TEST(a_task_finds_open_what_the_initializer_has_opened),

@@ -232,7 +232,7 @@ netns_long)
     cp "$program" "$state/check" # so that no other test takes its processes for left ones
     program=$state/check
     in_namespaces
-    while_running 60 cut_for 60
+    while_running 140 cut_for 60 # after which ssh is tried again within a minute
     says "w1: lost: lost after"
     says "silent for 3 s"
     [ "$(grep -c "^w1: up: " "$state/out")" = 2 ] || { echo "w1 has not come again"; cat "$state/out"; exit 1; }
