@@ -234,7 +234,11 @@ TEST_CASE(the_descriptor_is_readable_until_each_done_task_was_handed_out) {
         assert_ok(error);
         assert_code(finish(future, NULL), POOL_EFAILED);
     }
-    assert_false(readable_within(fd, 100));
+    /* A worker may ring late for a task whose outcome was seen before. */
+    int rounds = 0;
+    for (; readable_within(fd, 100) && rounds < 20; rounds++)
+        assert_code(pool_next_done(pool, &future, 0), POOL_END);
+    assert_true(rounds < 20);
     pool_destroy(pool);
 }
 
