@@ -40,7 +40,7 @@ struct pp_job {
     bool met_corpse;     /* a worker in it has become one: corpse.h */
     struct pp_link link; /* of `active` or `waiting` */
 
-    /* Of the present round: round.c. */
+    /* Of the present round: round_plan.c. */
     struct pp_job_plan *plan;
     uint64_t *index; /* the item at each position; NULL if the position is the item */
     char *work;      /* cursors, marks, errors, codes, failed */
