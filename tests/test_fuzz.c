@@ -70,7 +70,7 @@ static int lose_memory_for_the_next_round(void *unused) {
     step(0, 3 + 10);
     EXPECT(world.hands[0].stopped);
     struct pp_heap *work = &world.pool->memory.work;
-    work->pages = work->frontier; /* the next round needs more memory: each item is a block of its own */
+    work->runs.pages = work->runs.frontier; /* the next round needs more memory: each item is a block of its own */
     die(0, SIGKILL);
     EXPECT(future_get(future, NULL, 0) == POOL_EDIED);
     for (long i = 0; i < MANY; i++) {

@@ -127,7 +127,7 @@ static void check_is_whole(struct model *m) {
     assert_true(m->budget == m->size);
     void *all = pp_heap_alloc(&m->heap, m->size, false);
     assert_true(all == m->base);
-    for (size_t i = 0; i < PP_HEAP_LENGTHS; i++) assert_int_equal(m->heap.free_runs[i], 0);
+    for (size_t i = 0; i < PP_RUN_LENGTHS; i++) assert_int_equal(m->heap.runs.free_runs[i], 0);
     for (size_t i = 0; i < PP_HEAP_SIZES; i++) assert_int_equal(m->heap.part_used[i], 0);
     pp_heap_free(&m->heap, all);
     assert_true(m->budget == m->size);
@@ -253,11 +253,11 @@ TEST_CASE(a_long_block_takes_no_more_bookkeeping_than_a_short_one) {
             blocks[i] = pp_heap_alloc(&heap, pages * PAGE, false);
             assert_non_null(blocks[i]);
         }
-        assert_true(heap.room <= 2 * RUNS);
+        assert_true(heap.runs.room <= 2 * RUNS);
         for (size_t i = 0; i < RUNS; i += 2) pp_heap_free(&heap, blocks[i]);
         for (size_t i = 1; i < RUNS; i += 2) pp_heap_free(&heap, blocks[i]);
         assert_non_null(pp_heap_alloc(&heap, RUNS * pages * PAGE, false));
-        assert_true(heap.room <= 2 * RUNS);
+        assert_true(heap.runs.room <= 2 * RUNS);
         pp_heap_end(&heap);
         munmap(base, RUNS * pages * PAGE);
     }
@@ -283,17 +283,17 @@ static unsigned char *take_and_write(struct pp_heap *heap, size_t size) {
 
 TEST_CASE(much_that_is_freed_goes_back_to_the_system_and_the_rest_stays) {
     struct pp_heap heap = begin_large();
-    if (pages_in(heap.base, ALL) < 0) return;
+    if (pages_in(heap.runs.base, ALL) < 0) return;
     unsigned char *first = take_and_write(&heap, LARGE), *second = take_and_write(&heap, PAGE);
     unsigned char *third = take_and_write(&heap, LARGE);
     pp_heap_free(&heap, first); /* between others */
     assert_int_equal(pages_in(first, LARGE), 0);
     pp_heap_free(&heap, third); /* the last */
-    assert_int_equal(pages_in(heap.base, ALL), 1);
+    assert_int_equal(pages_in(heap.runs.base, ALL), 1);
     for (int i = 0; i < PAGE; i++) assert_int_equal(second[i], 1);
     first = take_and_write(&heap, LARGE / 2); /* it is zero again */
     third = take_and_write(&heap, 2 * LARGE);
-    assert_int_equal(pages_in(heap.base, ALL), (LARGE / 2 + 2 * LARGE) / PAGE + 1);
+    assert_int_equal(pages_in(heap.runs.base, ALL), (LARGE / 2 + 2 * LARGE) / PAGE + 1);
     pp_heap_free(&heap, first);
     pp_heap_free(&heap, second);
     pp_heap_free(&heap, third);
@@ -303,23 +303,23 @@ TEST_CASE(much_that_is_freed_goes_back_to_the_system_and_the_rest_stays) {
 TEST_CASE(many_small_blocks_go_back_together) {
     enum { BLOCKS_OF = 5 * PAGE, COUNT_OF = LARGE / BLOCKS_OF };
     struct pp_heap heap = begin_large();
-    if (pages_in(heap.base, ALL) < 0) return;
+    if (pages_in(heap.runs.base, ALL) < 0) return;
     static unsigned char *blocks[COUNT_OF];
     for (size_t i = 0; i < COUNT_OF; i++) blocks[i] = take_and_write(&heap, BLOCKS_OF);
     for (size_t i = 0; i < COUNT_OF; i++) pp_heap_free(&heap, blocks[i]);
-    assert_true(pages_in(heap.base, ALL) < LARGE / PAGE * 3 / 4);
+    assert_true(pages_in(heap.runs.base, ALL) < LARGE / PAGE * 3 / 4);
     pp_heap_end(&heap);
 }
 
 TEST_CASE(memory_that_is_taken_again_and_again_stays_until_that_ends) {
     struct pp_heap heap = begin_large();
-    if (pages_in(heap.base, ALL) < 0) return;
+    if (pages_in(heap.runs.base, ALL) < 0) return;
     int64_t start = now_ms();
     unsigned char *block = take_and_write(&heap, LARGE);
     for (int i = 0; i < 3; i++) {
         pp_heap_free(&heap, block);
-        if (i == 0) assert_int_equal(pages_in(heap.base, ALL), 0);
-        else if (now_ms() - start < 900) assert_int_equal(pages_in(heap.base, ALL), LARGE / PAGE);
+        if (i == 0) assert_int_equal(pages_in(heap.runs.base, ALL), 0);
+        else if (now_ms() - start < 900) assert_int_equal(pages_in(heap.runs.base, ALL), LARGE / PAGE);
         block = take_and_write(&heap, LARGE);
     }
     bool holds_back = false;
@@ -327,14 +327,14 @@ TEST_CASE(memory_that_is_taken_again_and_again_stays_until_that_ends) {
     pp_heap_free(&heap, block);
     if (holds_back) {
         assert_false(pp_heap_settle(&heap, heap.looked_at + 999999999));
-        assert_int_equal(pages_in(heap.base, ALL), LARGE / PAGE);
+        assert_int_equal(pages_in(heap.runs.base, ALL), LARGE / PAGE);
         assert_true(pp_heap_settle(&heap, heap.looked_at + 1000000000));
     }
-    assert_int_equal(pages_in(heap.base, ALL), 0);
+    assert_int_equal(pages_in(heap.runs.base, ALL), 0);
     sleep_ms(1100); /* now it is no such loop any more */
     block = take_and_write(&heap, LARGE);
     pp_heap_free(&heap, block);
-    assert_int_equal(pages_in(heap.base, ALL), 0);
+    assert_int_equal(pages_in(heap.runs.base, ALL), 0);
     pp_heap_end(&heap);
 }
 
@@ -342,7 +342,7 @@ TEST_CASE(memory_that_is_taken_again_and_again_stays_until_that_ends) {
 TEST_CASE(generous_blocks_that_are_cut_do_not_touch_ever_new_pages) {
     enum { HELD = 16, ROOM = 256 * PAGE };
     struct pp_heap heap = begin_large();
-    if (pages_in(heap.base, ALL) < 0) return;
+    if (pages_in(heap.runs.base, ALL) < 0) return;
     char *held[HELD] = {NULL};
     uint64_t random = 5;
     for (int i = 0; i < 20000; i++) {
@@ -353,7 +353,7 @@ TEST_CASE(generous_blocks_that_are_cut_do_not_touch_ever_new_pages) {
         held[at][0] = held[at][size - 1] = 1;
         pp_heap_shrink(&heap, held[at], size);
     }
-    assert_true(pages_in(heap.base, ALL) <= 4 * HELD);
+    assert_true(pages_in(heap.runs.base, ALL) <= 4 * HELD);
     pp_heap_end(&heap);
 }
 

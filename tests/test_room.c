@@ -126,7 +126,7 @@ TEST_CASE(two_thousand_tasks_with_64_mib_of_room_each_wait_in_a_default_pool) {
     }
     /* All are held, and have what they need: not a page each. */
     assert_true(pool->shared.arena_size - pool->memory.arena_left < 100 * 4096);
-    assert_true(pages_in(pool->shared.results, (size_t)pool->memory.results.touched * 4096) < TASKS);
+    assert_true(pages_in(pool->shared.results, (size_t)pool->memory.results.runs.touched * PP_PAGE) < TASKS);
     for (size_t i = 0; i < TASKS; i++) future_free(futures[i]);
     pool_destroy(pool);
 }

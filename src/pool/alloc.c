@@ -17,7 +17,7 @@ void *pp_alloc_fresh(struct pp_heap *heap, size_t size, bool zeroed, struct pp_h
     size_t untouched = 0;
     /* Memory that was given before may have been touched, page by page: only what is fresh counts. */
     char *fresh = pp_heap_fresh(heap), *block = pp_heap_take(heap, size, zeroed, &untouched);
-    struct pp_region region = {.base = heap->base, .size = pp_heap_size(heap)};
+    struct pp_region region = {.base = heap->runs.base, .size = pp_heap_size(heap)};
     *take = pp_pages_begun(region, fresh, pp_heap_fresh(heap));
     if (!block || take->size > 0 || untouched < size || size < PP_HUGE_PAGE) return block;
     /* It was given before, and has gone back to the system since. */

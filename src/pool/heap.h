@@ -1,10 +1,9 @@
 /* An allocator over a range of shared memory. The caller has one for the arena, one for inputs, one for results, and
  * one for what jobs need to run.
  *
- * All bookkeeping is in private memory, so a worker that scribbles over the range cannot harm it, and no page of the
- * range is touched before it is used. It is by runs of pages, so a run of any length costs the same. Free runs are kept
- * by the power of two of their length, and merged when they are freed; blocks of 2 KiB or less share a page with others
- * of their size. Blocks begin at multiples of 64 bytes.
+ * A block is a run of pages (runs.h); blocks of 2 KiB or less share a page with others of their size. Blocks begin at
+ * multiples of 64 bytes. All bookkeeping is in private memory, so a worker that scribbles over the range cannot harm
+ * it, and no page of the range is touched before it is used.
  *
  * A block of some pages is mostly followed by others of its size. So blocks of one length are kept, by their first page
  * alone, for the next of that length, as long as there is other memory. For the table they are still in use, so that
@@ -13,10 +12,7 @@
  *
  * Free memory goes back to the system once much was freed, unless as much was taken again within a second: then the
  * program goes on taking and freeing, and would have the same pages cleared again and again. pp_heap_settle() gives
- * back what is left of that.
- *
- * Invariant: every page below `frontier` belongs to exactly one run; pages from `touched` on and those of a run that is
- * not touched are zero, unless a task has written where it must not. Always under the pool's lock. */
+ * back what is left of that. Always under the pool's lock. */
 #ifndef PP_HEAP_H
 #define PP_HEAP_H
 
@@ -24,29 +20,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PP_HEAP_SIZES 6    /* 64, 128, … 2048 bytes */
-#define PP_HEAP_LENGTHS 32 /* powers of two of pages */
+#include "pool/runs.h"
 
-struct pp_run;
+#define PP_HEAP_SIZES 6 /* 64, 128, … 2048 bytes */
 
 struct pp_heap {
-    char *base;
+    struct pp_runs runs;
     size_t *budget; /* bytes that may still be given, perhaps by several heaps; NULL: no limit but the range */
-    uint32_t pages, frontier, touched;
-    /* The runs are named by their number in this table, + 1; 0: none. */
-    struct pp_run *runs;
-    uint32_t known, room, spare;         /* runs ever used; runs that there is room for; first that is not in use */
-    uint32_t last;                       /* the last run by its address */
-    uint32_t *buckets, bucket_count;     /* used runs by their first page: the first of each chain */
-    uint32_t free_runs[PP_HEAP_LENGTHS]; /* first of each list */
-    uint32_t part_used[PP_HEAP_SIZES];   /* shared pages with room, likewise */
-    uint32_t *kept;                      /* first pages of the blocks that are kept, all of kept_length pages */
+    uint32_t part_used[PP_HEAP_SIZES]; /* shared pages with room: the first of each list */
+    uint32_t *kept;         /* first pages of the blocks that are kept, all of kept_length pages */
     uint32_t kept_count, kept_room, kept_length;
-    bool keeps; /* whether any are: no block is ever freed twice */
-    uint32_t freed, taken;               /* pages, in runs, since each was last looked at */
-    uint64_t looked_at;                  /* ns when `freed` was */
-    bool takes_again;                    /* what is freed is soon taken again … */
-    bool *holds_back;                    /* … so set this when much is free; may be NULL */
+    bool keeps;             /* whether any are: no block is ever freed twice */
+    uint32_t freed, taken;  /* pages, in runs, since each was last looked at */
+    uint64_t looked_at;     /* ns when `freed` was */
+    bool takes_again;       /* what is freed is soon taken again … */
+    bool *holds_back;       /* … so set this when much is free; may be NULL */
 };
 
 void pp_heap_begin(struct pp_heap *heap, char *base, size_t size, size_t *budget);
@@ -61,11 +49,11 @@ static inline void *pp_heap_alloc(struct pp_heap *heap, size_t size, bool zeroed
 /* Whether there is room for a block of that size. */
 bool pp_heap_has_room(struct pp_heap *heap, size_t size);
 static inline size_t pp_heap_size(const struct pp_heap *heap) {
-    return (size_t)heap->pages * 4096;
+    return (size_t)heap->runs.pages * PP_PAGE;
 }
 /* From here on no block was ever given. */
 static inline char *pp_heap_fresh(const struct pp_heap *heap) {
-    return heap->base + (size_t)heap->touched * 4096;
+    return heap->runs.base + heap->runs.touched * PP_PAGE;
 }
 /* Keeps only the first `size` bytes of a block: the pages beyond count no more. Does nothing if this heap has no such
  * block. */
@@ -79,7 +67,7 @@ void pp_heap_free_room(struct pp_heap *heap, void *block, size_t size);
  * now: ns. */
 bool pp_heap_settle(struct pp_heap *heap, uint64_t now);
 static inline bool pp_heap_holds(const struct pp_heap *heap, const void *address, size_t size) {
-    uintptr_t at = (uintptr_t)address, base = (uintptr_t)heap->base;
+    uintptr_t at = (uintptr_t)address, base = (uintptr_t)heap->runs.base;
     size_t all = pp_heap_size(heap);
     return at >= base && at - base < all && size <= all - (at - base);
 }
