@@ -4,7 +4,7 @@
  *     worker                   run_task() (worker/work_tasks.c), pp_work_passes_on_task() (worker/bequest.c),
  *                              pp_bequeath() (worker/claim.h), run_bequest() (worker/worker.c), pp_work_retire()
  *                              (worker/work.c), also of a worker that the pool has become too small for
- *     supervisor               finish_reap() and start_missing() (host/supervisor.c); pp_life_end()
+ *     supervisor               tell_death(), pp_workers_start_missing() (host/workers.c); pp_life_end()
  *                              (shared/worker_life.c), which clears the record but for the bequest
  *     caller, a notice         pp_claims_died() (pool/death.c)
  *     caller, fewer workers    pool_resize(), pp_bequests_release() (pool/death.c)

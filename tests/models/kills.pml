@@ -7,8 +7,8 @@
  *     worker: await               pp_work_await_kill() (worker/worker.c)
  *     caller                      pp_job_stop() (pool/job.c), pp_round_kill() (pool/round.c), pp_record_kill()
  *                                 (shared/record.c), pp_kill_worker() (pool/cancel.c)
- *     supervisor                  obey() for PP_KILL, reap(), finish_reap(), start_worker() (host/supervisor.c);
- *                                 pp_timer_check() (shared/timer.c)
+ *     supervisor                  obey() for PP_KILL (host/supervisor.c); pp_workers_reap(), tell_death(),
+ *                                 start_worker() (host/workers.c); pp_timer_check() (shared/timer.c)
  *
  * W workers, job 1, which is killed and whose items never end by themselves, and job 2, whose ITEMS items must all be run.
  * A worker visits either. With SINGLE each item has a word of its own, and the clock may find

@@ -9,7 +9,7 @@
  *                                 (shared/park.c); pp_park_give() (shared/park_futex.c)
  *     caller: a death             worker_died() (pool/collect.c); pp_wake_another() (shared/park.c)
  *     caller: sleep               sleep_in_poll() (pool/wait.c); pp_bell_expect(), pp_bell_silence() (pool/bell.c)
- *     supervisor                  finish_reap() (host/supervisor.c); pp_park_died() (shared/park.c)
+ *     supervisor                  tell_death() (host/workers.c); pp_park_died() (shared/park.c)
  *
  * W workers, N tasks, up to MAXD deaths. The caller submits and is then elsewhere (it does not enter the library until
  * the ring is empty), or goes on at once; in the end it sleeps until the bell rings. The futex: queued[w]; a wake-up

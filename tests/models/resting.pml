@@ -3,8 +3,8 @@
  *     step                        function (file)
  *     caller: publish, ask        send_ticket() (pool/dispatch.c), pp_wake() (shared/park.h), pp_ask_for_workers()
  *                                 (pool/demand.c)
- *     supervisor                  obey() for PP_START, finish_reap(), start_missing() (host/supervisor.c);
- *                                 pp_staff_call(), call_for_work(), tell_resting() (host/staff.c);
+ *     supervisor                  obey() for PP_START (host/supervisor.c); tell_death(),
+ *                                 pp_workers_start_missing() (host/workers.c); pp_staff_call(), call_for_work(), tell_resting() (host/staff.c);
  *                                 pp_backlog_workers() (shared/backlog.c)
  *     worker                      rest() (worker/worker.c): a worker that has overslept retires without another look
  *

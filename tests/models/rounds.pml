@@ -8,7 +8,7 @@
  *     worker: turn over, leave    turn_is_over() (worker/work_jobs.c), pp_leave_job() (worker/claim.c)
  *     worker: announce            pp_announce() (worker/claim.h)
  *     worker: away                a task that lasts until there is more of the job to do: pp_work_on_tickets()
- *     supervisor                  finish_reap() (host/supervisor.c), pp_life_end() (shared/worker_life.c)
+ *     supervisor                  tell_death() (host/workers.c), pp_life_end() (shared/worker_life.c)
  *     caller: begin, look, end    pp_round_begin(), pp_round_is_over(), close_round(), pp_round_settle() (pool/round.c)
  *     caller: a death             worker_died() (pool/collect.c), pp_round_died(), settle_chunk() (pool/round.c)
  *     caller: sleep               sleep_in_poll() (pool/wait.c), pp_bell_expect(), pp_bell_silence()

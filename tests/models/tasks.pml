@@ -11,7 +11,7 @@
  *     worker: run                 run_task(), run_claimed() (worker/work_tasks.c)
  *     worker: steal               pp_work_steal() (worker/work_tasks.c)
  *     worker: await               pp_work_await_kill() (worker/worker.c)
- *     supervisor: reap            reap(), finish_reap() (host/supervisor.c); pp_life_end() (shared/worker_life.c)
+ *     supervisor: reap            pp_workers_reap(), tell_death() (host/workers.c); pp_life_end() (shared/worker_life.c)
  *     supervisor: kill            obey() (host/supervisor.c); pp_timer_check() (shared/timer.c)
  *
  * W workers, NTASK futures in two slots, up to MAXD deaths by chance, up to KILLS calls of future_kill(); with TIMED
