@@ -130,5 +130,12 @@ refuses "nothing says what it does" 's/^\/\* Ends the stream and its work: .*/\/
 refuses "a function returns nothing, they say" '/^\/\* Gives back/,/^PARPOOL_API/ s/Returns: nothing/Returns: 0/'
 refuses "part 1 is too long" '/^\/\* ==== Part 2/i\
 \
+\
+\
+\
+\
+\
+\
+\
 '
 exit $bad
