@@ -11,7 +11,8 @@
  * Beside a daemon that runs for 0.3 ms in each 3 ms a round trip so takes 1.1 us instead of 13.6.
  *
  * Invariant: `until` is when the last back-off ends or has ended, or when the last rare interruption did.
- * Called by: whatever waits awake (wait, worker, work_jobs), placement (moves to other CPUs). */
+ * Called by: whatever waits awake (wait, worker, work_jobs, carrier), placement (moves to
+ * other CPUs). */
 #ifndef PP_BACKOFF_H
 #define PP_BACKOFF_H
 

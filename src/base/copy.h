@@ -4,7 +4,7 @@
  * is there. A C library may do so only from hundreds of MiB on. Pages of the target that were not touched are taken 2
  * MiB at a time, since a page fault takes longer than the copy of a page. bench_limits, "squares-malloc"
  *
- * Called by: alloc (arguments), job and future (results). */
+ * Called by: alloc (arguments), job and future_calls (results). */
 #ifndef PP_COPY_H
 #define PP_COPY_H
 

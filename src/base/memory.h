@@ -3,7 +3,7 @@
  *
  * Invariant: the limit of a worker counts from what the worker had when it started, so that it means the same under a
  * small and a large parent. A limit that cannot be read is no limit.
- * Called by: worker (used, limit), stats (peak), limit (available), pages (left), shared (reservable). */
+ * Called by: worker and work (used, limit), stats (peak), limit (available), pages (left), shared (reservable). */
 #ifndef PP_MEMORY_H
 #define PP_MEMORY_H
 

@@ -2,7 +2,7 @@
  * address, and where the same place is in another process that has the same module.
  *
  * Where the system has no list of modules (module_posix.c), no address is in any.
- * Called by: symbol, and what tells another process which function it shall call. */
+ * Called by: symbol, place and backtrace (addresses), travel and carrier_say (functions on other hosts). */
 #ifndef PP_MODULE_H
 #define PP_MODULE_H
 

@@ -3,7 +3,7 @@
  *
  * Invariant: what is asked for may be any number, and the file may be any bytes: it is read, never mapped, and each of
  * its offsets is checked. A file that is not the one that was loaded gives no names.
- * Called by: place, and what shows functions to a person. */
+ * Called by: place, live, capture and trace_file (names for a person), child (the handler of a signal), worker. */
 #ifndef PP_SYMBOL_H
 #define PP_SYMBOL_H
 

@@ -1,6 +1,6 @@
 /* Text of untrusted origin, made fit for one line of a log or a terminal.
  *
- * Called by: what takes a message out of shared memory. */
+ * Called by: what takes a text out of shared memory, out of a file, or from another host. */
 #ifndef PP_TEXT_H
 #define PP_TEXT_H
 

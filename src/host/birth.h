@@ -2,7 +2,7 @@
  *
  * Invariant: nothing of the supervisor's but what a worker needs is left open, and the half of the shared memory that
  * workers may only read is given up before anything of the program runs. The carrier runs nothing of the program.
- * Called by: supervisor, in the child. */
+ * Called by: workers, in the child. */
 #ifndef PP_BIRTH_H
 #define PP_BIRTH_H
 

@@ -2,7 +2,7 @@
  * their number, and the supervisor reaps them when they end at last; see worker_life.h.
  *
  * Invariant: the caller is told of a corpse before it is told that one has gone.
- * Called by: supervisor. */
+ * Called by: workers. */
 #ifndef PP_CORPSES_H
 #define PP_CORPSES_H
 

@@ -2,7 +2,7 @@
  * waits for those, since they would become zombies of a program that adopts orphans itself. A process that has left its
  * worker's group, or cannot be killed, is left to itself.
  *
- * Called by: supervisor. */
+ * Called by: supervisor, workers. */
 #ifndef PP_GROUPS_H
 #define PP_GROUPS_H
 

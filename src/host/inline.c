@@ -7,7 +7,7 @@
  *
  * Invariant: one thread at a time drives the worker, without the pool's lock. A task cannot use this pool
  * (POOL_EFOREIGN), so a thread never drives it twice.
- * Called by: pool and wait, through struct pp_backend, and every call through pp_settle(). */
+ * Called by: lifetime and wait, through struct pp_backend, and every call through pp_settle(). */
 #include <unistd.h>
 
 #include "base/sys.h"

@@ -5,7 +5,7 @@
  *
  * Invariant: a process is signalled only while its number is certainly its own: the supervisor while it is an unreaped
  * child, a worker while it leads its group.
- * Called by: pool, through struct pp_backend. */
+ * Called by: the caller's layer, through struct pp_backend. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
  * after 20 ms at most. The supervisor does not wait for the answer.
  *
  * Invariant: only a worker is asked that may not begin anything more: the state word of what it runs was swapped.
- * Called by: supervisor. */
+ * Called by: supervisor, workers. */
 #ifndef PP_QUESTION_H
 #define PP_QUESTION_H
 

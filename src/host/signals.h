@@ -2,7 +2,7 @@
  * pool does. Either makes a pipe readable, for poll().
  *
  * Invariant: all other signals are blocked in the supervisor. Workers have what the program had for both.
- * Called by: supervisor. */
+ * Called by: supervisor, workers; birth, in a child. */
 #ifndef PP_SIGNALS_H
 #define PP_SIGNALS_H
 

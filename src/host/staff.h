@@ -13,7 +13,7 @@
  * between.
  *
  * Invariant: no process is forked or killed here, and nothing that a worker can write is trusted.
- * Called by: supervisor. */
+ * Called by: supervisor, workers. */
 #ifndef PP_STAFF_H
 #define PP_STAFF_H
 

@@ -6,7 +6,7 @@
  * as ever, and the worker's life ends when the task has returned and the worker finds the word changed.
  *
  * Invariant: a thread touches the shared memory, its options and the bell, never the pool or the pool's lock.
- * Called by: pool, through struct pp_backend. */
+ * Called by: the caller's layer, through struct pp_backend. */
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* What the supervisor adds to a trace: deaths, with what the victim was at, kills, and every 10 ms how much work waits
  * and how many workers are busy, if that has changed.
  *
- * Called by: supervisor. */
+ * Called by: supervisor, workers. */
 #ifndef PP_TRACER_H
 #define PP_TRACER_H
 

@@ -6,7 +6,7 @@
  *
  * Invariant: what is withheld belongs to no future and no job. Without memory to note it, it is withheld until the pool
  * ends. Always under the pool's lock.
- * Called by: collect (one comes, one goes), death, job (withhold), pool (end). */
+ * Called by: collect (one comes, one goes), death, job (withhold), lifetime (end). */
 #ifndef PP_CORPSE_H
 #define PP_CORPSE_H
 

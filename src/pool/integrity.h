@@ -37,7 +37,7 @@
  *
  * Where tasks run in the program's own process, what they overwrite is the program's own memory, and no worker can be
  * killed. There a look only wakes the workers.
- * Called by: wait. */
+ * Called by: wait, node. */
 #ifndef PP_INTEGRITY_H
 #define PP_INTEGRITY_H
 

@@ -1,6 +1,6 @@
 /* Whether a pool has a trace, and where that goes: pool_options.trace and $PARPOOL_TRACE.
  *
- * Called by: pool, wait, round, outcome. */
+ * Called by: lifetime, wait, round, outcome. */
 #ifndef PP_TRACING_H
 #define PP_TRACING_H
 

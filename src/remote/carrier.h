@@ -22,7 +22,7 @@
  *
  * Invariant: a task that the carrier has taken is in carried->holders (shared/carried.h), and PENDING until a host has
  * leave to begin it. Chunks are in no record: if the carrier dies, their blocks have no mark.
- * Called by: supervisor. */
+ * Called by: birth, in the process that becomes the carrier. */
 #ifndef PP_CARRIER_H
 #define PP_CARRIER_H
 

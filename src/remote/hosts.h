@@ -6,7 +6,7 @@
  *
  * Invariant: what a list says is bounded and checked: a name never looks like an option of a launcher, and has no
  * character that a shell or a terminal would take for more than itself.
- * Called by: pool, which refuses a bad list; carrier. */
+ * Called by: hosted, which refuses a bad list. The carrier has the list that was read. */
 #ifndef PP_HOSTS_H
 #define PP_HOSTS_H
 

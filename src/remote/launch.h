@@ -5,7 +5,7 @@
  *
  * Invariant: a launcher leads a process group of its own, inherits no descriptor of the pool but its three, and dies
  * with the process that has started it where the system can do that. SIGPIPE is ignored in this process.
- * Called by: carrier; pool_serve(), which notes the program's arguments. */
+ * Called by: carrier_hosts; serve, which notes the program's arguments; hosted. */
 #ifndef PP_LAUNCH_H
 #define PP_LAUNCH_H
 

@@ -9,7 +9,7 @@
  *
  * Invariant: a reader takes any bytes, and returns false if a length, a number or a flag is not what it may be. The
  * pointers that it returns lie within the message.
- * Called by: carrier (the head), node. */
+ * Called by: the files of the carrier (the head) and of the node. */
 #ifndef PP_MESSAGE_H
 #define PP_MESSAGE_H
 

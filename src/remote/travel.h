@@ -2,7 +2,7 @@
  * by the id of its build, and how far above the module's base it lies.
  *
  * Invariant: a reference leads to the same place of the same build, or nowhere.
- * Called by: carrier (refers), node (resolves). */
+ * Called by: the files of the carrier (refer) and of the node (resolve), hosted (what can travel), greeting. */
 #ifndef PP_TRAVEL_H
 #define PP_TRAVEL_H
 

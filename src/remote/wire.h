@@ -10,7 +10,8 @@
  * itself does not count.
  *
  * Invariant: memory is bounded by the limits and by what the owner has sent; a byte out of place ends the connection.
- * Called by: carrier (the head), node: one thread. Nothing here waits, and nothing is closed. */
+ * Called by: the files of the carrier (the head) and of the node, in one thread. Nothing here waits, and nothing is
+ * closed. */
 #ifndef PP_WIRE_H
 #define PP_WIRE_H
 

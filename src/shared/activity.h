@@ -2,7 +2,7 @@
  *
  * Invariant: reads only, and disturbs no worker. The record is untrusted: what it names must be in the caller's tables,
  * and what these say is returned. A worker that lives may be at something else by then.
- * Called by: stats (caller), live (supervisor). */
+ * Called by: stats (caller), live and workers (supervisor). */
 #ifndef PP_ACTIVITY_H
 #define PP_ACTIVITY_H
 

@@ -2,7 +2,7 @@
  *
  * Invariant: reads only, and trusts nothing: neither what workers may write, nor that the caller leaves a job's memory
  * in place meanwhile.
- * Called by: supervisor, to decide how many resting workers to start. */
+ * Called by: staff, to decide how many resting workers to start; wait and integrity, about lost work. */
 #ifndef PP_BACKLOG_H
 #define PP_BACKLOG_H
 

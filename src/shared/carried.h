@@ -16,7 +16,7 @@
  * Notices of hosts go through a ring that keeps the last of them.
  *
  * Invariant: all of it lies where workers can write, so the caller checks each value.
- * Called by: carrier (writes), collect, death, integrity, hosts, stats (read), shared (lays it out). */
+ * Called by: the files of the carrier (write); the caller's layer, the supervisor and limit (read). */
 #ifndef PP_CARRIED_H
 #define PP_CARRIED_H
 

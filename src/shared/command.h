@@ -5,7 +5,7 @@
  * keeps the read end as well: a write must never raise SIGPIPE.
  *
  * Invariant: a command is sent whole or not at all, as it is shorter than PIPE_BUF.
- * Called by: tell and processes (send), supervisor (receive). */
+ * Called by: tell (sends), processes (makes the pipe), supervisor (receives). */
 #ifndef PP_COMMAND_H
 #define PP_COMMAND_H
 

@@ -9,7 +9,7 @@
  * can hold, the plan has the code of each, too.
  *
  * Invariant: of all positions added, the set holds the lowest, as many as there is room for; deaths excepted.
- * Called by: claim (note), round (begin, find). */
+ * Called by: claim and carrier_jobs (note), round_plan (begin), round (find). */
 #ifndef PP_ITEM_ERRORS_H
 #define PP_ITEM_ERRORS_H
 

@@ -5,7 +5,7 @@
  * worker may always go on while no other worker is busy, so the pool slows down but never stops.
  *
  * Invariant: without a limit nothing is read; a figure that cannot be read is within its limit.
- * Called by: supervisor (looks), worker, relief (ask), integrity. */
+ * Called by: supervisor (looks); work, where there is none (looks), and for all that asks. */
 #ifndef PP_LIMIT_H
 #define PP_LIMIT_H
 

@@ -7,7 +7,8 @@
  *     readable last:   a caller that has read a notice finds the record cleared. So what it then decides about a job is
  *                      final. If the record still said that the dead worker is in the job, the job would go on, and
  *                      nothing would make the caller look again once the record is cleared.
- * Called by: worker_life and the backends (write), collect (read), round and integrity (whether one is due). */
+ * Called by: worker_life, supervisor, corpses, threads and inline (write), collect (read), wait, round and integrity
+ * (whether one is due). */
 #ifndef PP_NOTICE_H
 #define PP_NOTICE_H
 

@@ -8,7 +8,7 @@
  * bench_limits, "squares-first", "submit"
  *
  * Invariant: it does not change what the memory holds.
- * Called by: alloc and pool (the heaps), slots (their tables), future_alloc (futures). */
+ * Called by: alloc and lifetime (the heaps), slots (their tables), future_alloc (futures). */
 #ifndef PP_PAGES_H
 #define PP_PAGES_H
 

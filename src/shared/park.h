@@ -21,7 +21,8 @@
  * of 1 ms in two workers then took 1.01 ms instead of 0.5 (bench_limits, "pi-1ms-asleep").
  *
  * Invariant: the bit of a worker that sleeps is set. The supervisor clears the bits of dead workers.
- * Called by: worker (park), worker_life (died); wakes come from the caller, and from threads when the pool ends. */
+ * Called by: worker and carrier (park), worker_life (died); demand, collect, integrity, resize, processes, threads and
+ * carrier_tasks (wake). */
 #ifndef PP_PARK_H
 #define PP_PARK_H
 

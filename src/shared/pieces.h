@@ -9,7 +9,7 @@
  *
  * Invariant: a block is in pieces only if a thief has cut it, or has tried to; then the worker whose block it is marks
  * all of it.
- * Called by: stretch (cut), plan (note, count), round (settle). */
+ * Called by: stretch (cut), plan (note, count), round_plan (room), round (settle). */
 #ifndef PP_PIECES_H
 #define PP_PIECES_H
 

@@ -3,8 +3,8 @@
  * than CPUs, whose caller and workers wait awake.
  *
  * Invariant: each entry of status->cpus is a hint; a wrong one costs time, and nothing else.
- * Called by: pool, resize and processes (the number of CPUs), wait (where the caller is), worker (moves apart),
- * worker_life (forgets a dead worker). */
+ * Called by: lifetime, resize, processes and relief (the number of CPUs), wait (where the caller is), worker (moves
+ * apart), worker_life (forgets a dead worker). */
 #ifndef PP_PLACEMENT_H
 #define PP_PLACEMENT_H
 

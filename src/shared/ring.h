@@ -10,8 +10,8 @@
  *
  * Invariant: head <= tail <= head + PP_TICKETS, unless a worker has scribbled. Then the ring looks empty to workers, or
  * they take tickets whose claim fails, until the head is set back.
- * Called by: worker (take), dispatch (push, recall), collect and backlog (length), integrity (whether it is sound, and
- * what is in it), reset (set back). */
+ * Called by: claim and carrier_tasks (take), dispatch (push, recall), backlog (length), integrity (whether it is sound,
+ * and what is in it), reset (set back); others look whether it is empty. */
 #ifndef PP_RING_H
 #define PP_RING_H
 

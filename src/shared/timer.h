@@ -27,7 +27,7 @@
  * Invariant: a worker is killed only after the state word of exactly the overdue task or item was swapped to OVERDUE
  * or SPENT, or the bound of its stretch was closed at the item, or while it runs nothing: before its initializer has
  * returned, or after it has said that it ends by itself.
- * Called by: the caller's layer (begin, end), supervisor (check). */
+ * Called by: the caller's layer (begin, end), supervisor and workers (check). */
 #ifndef PP_TIMER_H
 #define PP_TIMER_H
 

@@ -7,7 +7,7 @@
  *
  * Invariant: the rings lie where workers can write. Whatever they hold, the reader stays within them; what it shows of
  * a ring that was overwritten is wrong.
- * Called by: worker (spans), supervisor, the caller's layer; read by trace_file. */
+ * Called by: work and carrier_trace (spans), tracer, the caller's layer; read by trace_file. */
 #ifndef PP_TRACE_H
 #define PP_TRACE_H
 

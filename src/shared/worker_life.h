@@ -13,7 +13,7 @@
  *
  * Invariant: a death is announced, then the record is cleared, then the notice of the death can be read, then the next
  * life begins; see notice.h.
- * Called by: supervisor, threads, inline. */
+ * Called by: workers, threads, inline. */
 #ifndef PP_WORKER_LIFE_H
 #define PP_WORKER_LIFE_H
 

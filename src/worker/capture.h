@@ -7,7 +7,7 @@
  *
  * Invariant: what lies in a file before its position was not passed on. All that a worker has written is untrusted: the
  * supervisor reads CAUGHT_MOST bytes of it, and waits for a reader for a short while only.
- * Called by: supervisor, worker. */
+ * Called by: supervisor, workers, birth; work, work_jobs and worker. */
 #ifndef PP_CAPTURE_H
 #define PP_CAPTURE_H
 

@@ -2,7 +2,7 @@
  *
  * Invariant: a child never returns into the program's main(), runs none of its exit handlers, and writes none of the
  * output that the program had buffered.
- * Called by: supervisor, worker. */
+ * Called by: supervisor, birth, carrier, launch (processes), worker, work, crash and frame (output, ends). */
 #ifndef PP_CHILD_H
 #define PP_CHILD_H
 

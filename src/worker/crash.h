@@ -3,7 +3,7 @@
  *
  * Invariant: a signal handler here only writes to shared memory what the system has told it. A handler that a task
  * installs for itself takes its place.
- * Called by: child and frame. */
+ * Called by: supervisor, birth and worker (begin), child, frame, work and sandbox_linux (ends). */
 #ifndef PP_CRASH_H
 #define PP_CRASH_H
 

@@ -1,7 +1,8 @@
 /* What workers run of a reduction: the leaves and the inner nodes of its tree, as tasks; see reduce.c.
  *
  * Invariant: what these tasks are told lies where workers can only read it, save the spots.
- * Called by: reduce.c, which submits the tasks; carrier and node, which know them by their functions. */
+ * Called by: reduce and tree, which submit the tasks; carrier_folds and node_work, which know them by their
+ * functions. */
 #ifndef PP_FOLD_H
 #define PP_FOLD_H
 

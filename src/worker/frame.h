@@ -5,7 +5,7 @@
  * the end of the stack here: the C++ runtime calls std::terminate() where the exception was thrown, as it does for one
  * that nothing catches. Forced unwinding, of pthread_exit() and cancellations, runs the clean-up handlers of the task
  * and then that of this frame, which ends the process. Only longjmp() passes.
- * Called by: supervisor. */
+ * Called by: supervisor, birth. */
 #ifndef PP_FRAME_H
 #define PP_FRAME_H
 

@@ -7,7 +7,7 @@
  *
  * Invariant: no task starts in a process of a sandboxed pool before pp_sandbox_enter() has returned 0 there, in all
  * threads of the process.
- * Called by: pool (whether there is one), supervisor (descriptors), worker (enters it), describe (names). */
+ * Called by: lifetime (whether there is one), birth (descriptors), worker (enters it), describe (names). */
 #ifndef PP_SANDBOX_H
 #define PP_SANDBOX_H
 

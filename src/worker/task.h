@@ -3,7 +3,7 @@
  *
  * Invariant: a thread is in one call at a time, which its struct pp_call describes; outside of calls `running` is
  * false.
- * Called by: the worker, which fills the struct, and tasks, through the public functions. */
+ * Called by: work_tasks, work_jobs, fold and inline, which fill the struct; tasks, through the public functions. */
 #ifndef PP_TASK_H
 #define PP_TASK_H
 

@@ -4,8 +4,8 @@
  * Invariant: a worker writes what it is about to claim into its record before the claim can succeed, and an outcome
  * into its slot before it announces it. So it may die at any instruction, and caller and supervisor know what it
  * leaves.
- * Called by: supervisor.c, in the process that becomes the worker; threads.c, in the thread that becomes it; inline.c,
- * in the program's own thread, step by step. */
+ * Called by: birth, in the process that becomes the worker; threads, in the thread that becomes it; inline, in the
+ * program's own thread, step by step. */
 #ifndef PP_WORKER_H
 #define PP_WORKER_H
 
