@@ -229,7 +229,7 @@ static int say_task(const void *in, void *out) {
 }
 
 static bool is_in(FILE *file, const char *line) {
-    char text[8192];
+    char text[16384];
     ssize_t size = pread(fileno(file), text, sizeof text - 1, 0);
     text[size > 0 ? size : 0] = '\0';
     return strstr(text, line) != NULL;
@@ -260,6 +260,46 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
     fclose(file);
     assert_int_equal(said, (int)COUNT(futures));
     assert_true(tagged);
+}
+
+static int say_item_task(const void *in, void *out) {
+    (void)in, (void)out;
+    printf("item %zu\n", task_index());
+    if (task_index() == 150) raise(SIGKILL);
+    return 0;
+}
+
+/* A chunk of a host is a job of its own there, whose items have other numbers. */
+TEST_CASE(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_job) {
+    int out = dup(1);
+    FILE *file = tmpfile();
+    fflush(stdout);
+    dup2(fileno(file), 1);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool_options options = test_options(1);
+    options.hosts = "local:2";
+    options.host_min = 1;
+    options.host_start = PATIENCE;
+    options.capture = true;
+    struct pool *pool = pool_from(&options);
+    struct future *kept = keep_here(pool, gate);
+    struct pool_failure why;
+    int outcome = pool_map(pool, &(struct pool_job){.fn = say_item_task, .count = 200, .chunk = 20, .failure = &why});
+    int said = 0;
+    for (int i = 0; i < 200; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "local: [say_item_task %d] item %d\n", i, i);
+        said += is_in(file, line);
+    }
+    let_go(gate, kept);
+    pool_destroy(pool);
+    dup2(out, 1);
+    close(out);
+    fclose(file);
+    assert_code(outcome, POOL_EDIED);
+    assert_int_equal(why.index, 150);
+    assert_contains(why.message, "; it said: item 150");
+    assert_int_equal(said, 200);
 }
 
 TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
@@ -718,6 +758,7 @@ int main(int argc, char **argv) {
         TEST(a_reduction_that_fails_on_a_host_names_the_item),
         TEST(tasks_run_here_and_on_hosts),
         TEST(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there),
+        TEST(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_job),
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),
         TEST(long_items_of_a_map_run_on_all_hosts),

@@ -49,7 +49,7 @@ static struct {
     void *arg;
     int in, out;
     struct pp_node_output *output;
-    bool in_sandbox;
+    bool in_sandbox, inherits_output;
     void (*old_pipe_handler)(int signal);
 } first;
 
@@ -60,7 +60,7 @@ static int begin_worker(void *arg) {
     if (!first.in_sandbox) {
         pp_close(&first.in);
         pp_close(&first.out);
-        pp_node_output_redirect(first.output);
+        if (!first.inherits_output) pp_node_output_redirect(first.output);
         for (int i = 0; i < 2; i++) {
             pp_close(&first.output->fds[i]);
             pp_close(&first.output->ends[i]);
@@ -84,8 +84,9 @@ static bool find_functions(const struct pp_setup *setup, struct pool_options *op
     return true;
 }
 
-/* Workers in a sandbox inherit their output, with the supervisor. */
-static int create_sandboxed(const struct pool_options *options, struct pp_node_self *node) {
+/* Workers inherit their output, with the supervisor: in a sandbox they cannot take it, and what is captured the
+ * supervisor passes on, too. */
+static int create_redirected(const struct pool_options *options, struct pp_node_self *node) {
     int own[2], error = POOL_EAGAIN;
     for (int i = 0; i < 2; i++) own[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 3);
     if (own[0] >= 0 && own[1] >= 0) {
@@ -106,7 +107,7 @@ static void make_pool(struct pp_node_self *node) {
         .min_free_memory = (size_t)setup->min_free_memory, .max_load = setup->max_load, .pin = setup->pin,
         .lazy = setup->lazy, .keep_oom_score = setup->keep_oom_score, .keep_children = setup->keep_children,
         .fresh_after_failure = setup->fresh_after_failure, .idle_timeout = (int)setup->idle_timeout,
-        .stack_size = (size_t)setup->stack_size, .sandbox = (int)setup->sandbox};
+        .stack_size = (size_t)setup->stack_size, .sandbox = (int)setup->sandbox, .capture = setup->capture};
     struct pool_failure why = {.error = POOL_EINVAL, .message = "its initializer or finalizer lies in a library that "
                                                                 "this host has not loaded, or in another build"};
     pp_pulse_promise(setup->silence * (uint64_t)1000000);
@@ -118,7 +119,8 @@ static void make_pool(struct pp_node_self *node) {
     first.out = node->wire.out;
     first.output = &node->output;
     first.in_sandbox = options.sandbox != POOL_SANDBOX_NONE;
-    why.error = first.in_sandbox ? create_sandboxed(&options, node) : pool_create(&options, &node->pool);
+    first.inherits_output = first.in_sandbox || options.capture;
+    why.error = first.inherits_output ? create_redirected(&options, node) : pool_create(&options, &node->pool);
     snprintf(why.message, sizeof why.message, "%s", pool_strerror(why.error));
     if (why.error) pp_node_break_down(node, &why, PP_NODE_NO_START);
 }

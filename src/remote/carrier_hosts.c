@@ -328,6 +328,7 @@ static bool make_setup(struct pp_carrier *c) {
                            .keep_oom_score = o->keep_oom_score,
                            .keep_children = o->keep_children,
                            .fresh_after_failure = o->fresh_after_failure,
+                           .capture = o->capture,
                            .carries_output = true};
     const void *initializer, *finalizer;
     memcpy(&initializer, &o->initializer, sizeof initializer);

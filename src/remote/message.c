@@ -140,7 +140,8 @@ void pp_put_number(unsigned char *numbers, size_t i, uint64_t value) {
 
 /* ---- from the head */
 
-enum { PIN = 1, LAZY = 2, KEEP_OOM_SCORE = 4, KEEP_CHILDREN = 8, FRESH_AFTER_FAILURE = 16, CARRIES_OUTPUT = 32 };
+enum { PIN = 1, LAZY = 2, KEEP_OOM_SCORE = 4, KEEP_CHILDREN = 8, FRESH_AFTER_FAILURE = 16, CARRIES_OUTPUT = 32,
+       CAPTURE = 64 };
 
 size_t pp_put_setup(unsigned char *to, const struct pp_setup *m) {
     unsigned char *begin = to;
@@ -157,7 +158,7 @@ size_t pp_put_setup(unsigned char *to, const struct pp_setup *m) {
     put_double(&to, m->max_load);
     put_u8(&to, (uint8_t)(m->pin * PIN | m->lazy * LAZY | m->keep_oom_score * KEEP_OOM_SCORE |
                           m->keep_children * KEEP_CHILDREN | m->fresh_after_failure * FRESH_AFTER_FAILURE |
-                          m->carries_output * CARRIES_OUTPUT));
+                          m->carries_output * CARRIES_OUTPUT | m->capture * CAPTURE));
     put_reference(&to, &m->initializer);
     put_reference(&to, &m->finalizer);
     put_reference(&to, &m->initializer_arg);
@@ -179,13 +180,14 @@ bool pp_get_setup(const unsigned char *data, size_t size, struct pp_setup *m) {
     m->stack_size = get_size(&r);
     m->max_load = get_double(&r);
     uint8_t flags =
-        get_flags(&r, PIN | LAZY | KEEP_OOM_SCORE | KEEP_CHILDREN | FRESH_AFTER_FAILURE | CARRIES_OUTPUT);
+        get_flags(&r, PIN | LAZY | KEEP_OOM_SCORE | KEEP_CHILDREN | FRESH_AFTER_FAILURE | CARRIES_OUTPUT | CAPTURE);
     m->pin = flags & PIN;
     m->lazy = flags & LAZY;
     m->keep_oom_score = flags & KEEP_OOM_SCORE;
     m->keep_children = flags & KEEP_CHILDREN;
     m->fresh_after_failure = flags & FRESH_AFTER_FAILURE;
     m->carries_output = flags & CARRIES_OUTPUT;
+    m->capture = flags & CAPTURE;
     get_reference(&r, &m->initializer);
     get_reference(&r, &m->finalizer);
     get_reference(&r, &m->initializer_arg);

@@ -65,7 +65,7 @@ struct pp_setup {
     uint32_t max_tasks_per_worker, idle_timeout, sandbox;
     uint64_t arena_size, memory_limit, memory_soft_limit, min_free_memory, stack_size;
     double max_load;
-    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure;
+    bool pin, lazy, keep_oom_score, keep_children, fresh_after_failure, capture;
     bool carries_output; /* stdout and stderr of tasks come as OUTPUT; else they are the node's stderr */
     struct pp_reference initializer, finalizer;
     /* What these are passed: objects of the program, as they are over there; nothing: NULL. */

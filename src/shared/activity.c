@@ -12,6 +12,15 @@ static bool find_plan(const struct pp_shared *shared, uint64_t ticket, struct pp
     return false;
 }
 
+/* What task_index() is in the item at this position. The lists lie in the arguments, where something else may lie once
+ * the job has ended: then the number means nothing, but the place that is read must exist. */
+static uint64_t index_of(const struct pp_shared *shared, const struct pp_job_plan *plan, uint64_t position) {
+    uint64_t item = plan->index ? plan->index[position] : position;
+    if (!plan->names) return item;
+    uintptr_t from = (uintptr_t)plan->names - (uintptr_t)shared->inputs;
+    return item < (shared->inputs_size - from) / sizeof *plan->names ? plan->names[item] : item;
+}
+
 static struct pp_activity item_of(const struct pp_shared *shared, const struct pp_record *record) {
     struct pp_job_plan plan;
     uint64_t ticket = pp_record_job(record);
@@ -19,7 +28,7 @@ static struct pp_activity item_of(const struct pp_shared *shared, const struct p
     uint64_t position = atomic_load_explicit(&record->progress, memory_order_acquire);
     if (position >= plan.count) return (struct pp_activity){.fn = NULL};
     return (struct pp_activity){.fn = pp_plan_function(&plan), .is_item = true,
-                                .item = plan.index ? plan.index[position] : position};
+                                .item = index_of(shared, &plan, position)};
 }
 
 static struct pp_activity task_of(const struct pp_shared *shared, uint32_t worker, const struct pp_record *record) {
