@@ -407,6 +407,40 @@ TEST_CASE(initializer_and_finalizer_run_in_the_workers_of_hosts) {
     remove_directory();
 }
 
+static int fail_there(void *arg) {
+    (void)arg;
+    return node ? 5 : 0;
+}
+
+static void note_refusal(const struct pool_host *host, void *arg) {
+    *(bool *)arg |= host->state == POOL_HOST_REFUSED;
+}
+
+static int short_wait_task(const void *in, void *out) {
+    (void)in, (void)out;
+    sleep_ms(2);
+    return 0;
+}
+
+/* There are more tasks all the time, and so a host that were ready would have some. */
+TEST_CASE(a_host_whose_initializer_fails_costs_nothing) {
+    bool is_refused = false;
+    struct pool_options options = hosted(1, "local:2", 0);
+    options.initializer = fail_there;
+    options.host_event = note_refusal;
+    options.host_event_arg = &is_refused;
+    struct pool *pool = pool_from(&options);
+    for (int64_t until = now_ms() + PATIENCE; !is_refused && now_ms() < until;) {
+        struct future *futures[20];
+        for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, short_wait_task, NULL, 0, 0);
+        for (size_t i = 0; i < COUNT(futures); i++) assert_ok(finish(futures[i], NULL));
+    }
+    assert_true(is_refused);
+    pool_destroy(pool);
+    options.host_min = 1;
+    assert_code(pool_create(&options, &pool), POOL_EAGAIN);
+}
+
 /* ---- later rounds: items that run again, and those that a death has left over */
 
 static int runs; /* of this process */
@@ -774,6 +808,7 @@ int main(int argc, char **argv) {
         TEST(load_is_looked_at_by_each_host_for_itself),
         TEST(memory_has_its_limit_on_hosts),
         TEST(initializer_and_finalizer_run_in_the_workers_of_hosts),
+        TEST(a_host_whose_initializer_fails_costs_nothing),
         TEST(retries_run_on_hosts_each_in_a_fresh_worker),
         TEST(what_workers_here_leave_of_blocks_runs_on_hosts_by_lists),
         TEST(items_of_blocks_fail_on_hosts_one_by_one),

@@ -19,6 +19,8 @@
 
 #define START_MS 60000U     /* the head answers the greeting within this time */
 #define END_MS 2000         /* how long it waits for the end of its pool before it beats again; see pulse.h */
+#define TRIAL_NS 2000000000U /* how long READY waits for a worker */
+#define TRIAL_LOOK_NS 2000000U
 #define LOOK_NS 1000000000U /* between two looks at the pool, and two accounts of what it has done */
 
 /* ---- descriptors */
@@ -154,10 +156,28 @@ static void await_setup(struct pp_node_self *node) {
     node->wire.limits.silence = (uint64_t)node->setup.silence * 4 / 5;
 }
 
-static void say_ready(struct pp_node_self *node) {
+static bool has_worker(const struct pp_shared *shared) {
+    for (uint32_t w = 0; w < PP_WORKERS; w++)
+        if (atomic_load_explicit(&shared->starts[w].ready, memory_order_relaxed)) return true;
+    return false;
+}
+
+/* READY waits for a worker: where the initializer or the sandbox fails, nothing is begun that would be lost with this
+ * host. An initializer that takes longer is not waited for, nor are workers that only work starts. */
+static void begin_trial(struct pp_node_self *node) {
+    bool waits = (first.initializer || first.in_sandbox) && !node->setup.lazy;
+    node->ready_by = pp_now() + (waits ? TRIAL_NS : 0);
+}
+
+/* Says READY when it is time. Returns when it is to be called again. */
+static uint64_t say_ready(struct pp_node_self *node, uint64_t now) {
+    if (node->ready_by == 0) return UINT64_MAX;
+    if (now < node->ready_by && !has_worker(&node->pool->shared)) return now + TRIAL_LOOK_NS;
+    node->ready_by = 0;
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_ready ready = {.cpus = (uint32_t)pool_cpu_count(), .workers = node->pool->workers};
     pp_node_say(node, PP_SAY_READY, 0, fixed, pp_put_ready(fixed, &ready), NULL, 0);
+    return UINT64_MAX;
 }
 
 /* ---- serving */
@@ -256,6 +276,7 @@ static noreturn void serve(struct pp_node_self *node) {
             look_at = now + LOOK_NS;
         }
         check_pool(node);
+        until = sooner(until, say_ready(node, now));
         bool gone = pp_wire_write(&node->wire) < 0;
         until = sooner(until, pp_wire_tick(&node->wire, now, &lost));
         if (lost || gone) pp_node_end(node, PP_NODE_LOST);
@@ -277,6 +298,6 @@ void pp_node_run(void) {
     greet(&node);
     await_setup(&node);
     make_pool(&node);
-    say_ready(&node);
+    begin_trial(&node);
     serve(&node);
 }

@@ -79,6 +79,7 @@ struct pp_node_self {
     struct pp_setup setup;
     struct pool *pool;
     struct pp_node_table functions, contexts, jobs; /* struct pp_node_function, memory of the inputs heap, … */
+    uint64_t ready_by; /* ns; READY is said then at the latest; 0: it has been */
     uint64_t next_id, leave; /* of the next task or chunk; what has a lower or this id may begin */
     struct pp_list waiting, begun; /* struct pp_node_work, in the order of ids; in the order in which they began */
     size_t chunks;           /* that have begun */
