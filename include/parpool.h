@@ -747,8 +747,8 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 /* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it
  * serves the pool that has started it, and never returns; elsewhere it notes the arguments. To be called once, at the
  * begin of main() or where all that tasks rely on has been made, before anything that must happen only once.
- * argc, argv: main's, which the processes there get, too; argv: NULL: they get none.
- * Returns: 0, POOL_EINVAL
+ * argc, argv: main's, copied, which the processes there get, too; argv: NULL: they get none.
+ * Returns: 0, POOL_EINVAL, POOL_ENOMEM
  * Blocks: no, or for ever. Callable: the program's first thread, before any pool. Ownership: unchanged. */
 PARPOOL_API int pool_serve(int argc, char **argv);
 

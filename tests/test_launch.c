@@ -62,8 +62,13 @@ TEST_CASE(a_template_names_host_and_cpus) {
 }
 
 static void expect_node(const struct pp_launch_setup *setup, const struct pp_host_entry *host, const char *variables) {
-    char text[ROOM], how[ROOM], directory[ROOM / 2] = "", expected[ROOM];
-    pp_program_note((int)COUNT(arguments) - 1, arguments);
+    char text[ROOM], how[ROOM], directory[ROOM / 2] = "", expected[ROOM], first[] = "a b";
+    char *passed[COUNT(arguments)];
+    memcpy(passed, arguments, sizeof passed);
+    passed[1] = first;
+    assert_true(pp_program_note((int)COUNT(passed) - 1, passed));
+    first[0] = 'x'; /* the program may do what it likes with its own */
+    passed[2] = passed[1];
     struct pp_launch launch = started(setup, host);
     read_all(&launch, text, how);
     snprintf(expected, sizeof expected, "node 1 <a b> <it's> <$HOME \"x\" *;> <> in %s, %s\n",

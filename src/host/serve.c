@@ -7,6 +7,5 @@
 int pool_serve(int argc, char **argv) {
     if (argc < 0) return POOL_EINVAL;
     if (getenv(PP_NODE_VARIABLE)) pp_node_run();
-    pp_program_note(argc, argv);
-    return 0;
+    return pp_program_note(argc, argv) ? 0 : POOL_ENOMEM;
 }

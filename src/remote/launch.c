@@ -39,10 +39,27 @@ static struct {
     bool serves;
 } program;
 
-void pp_program_note(int argc, char **argv) {
-    program.argv = argv;
+/* A block of its own: what getopt() puts in another order, or strtok() cuts, is for later nodes as for the first. */
+static char **copy_arguments(int argc, char **argv) {
+    size_t size = ((size_t)argc + 1) * sizeof *argv;
+    for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
+    char **copy = pp_zalloc(1, size);
+    char *text = (char *)(copy + argc + 1);
+    for (int i = 0; copy && i < argc; i++) {
+        copy[i] = strcpy(text, argv[i]);
+        text += strlen(text) + 1;
+    }
+    return copy;
+}
+
+bool pp_program_note(int argc, char **argv) {
+    char **copy = copy_arguments(argv ? argc : 0, argv);
+    if (!copy) return false;
+    pp_release(program.argv);
+    program.argv = copy;
     program.argc = argv ? argc : 0;
     program.serves = true;
+    return true;
 }
 
 bool pp_program_serves(void) {
@@ -58,7 +75,7 @@ static bool find_program(char *path, size_t room) {
         size_t end = sizeof gone - 1;
         return (size_t)size < end || strcmp(path + size - end, gone) != 0;
     }
-    char *real = program.argv && strchr(program.argv[0], '/') ? realpath(program.argv[0], NULL) : NULL;
+    char *real = program.argc > 0 && strchr(program.argv[0], '/') ? realpath(program.argv[0], NULL) : NULL;
     bool fits = real && strlen(real) < room;
     if (fits) memcpy(path, real, strlen(real) + 1);
     free(real);

@@ -18,8 +18,9 @@
 #define PP_NODE_VARIABLE "PARPOOL_NODE"
 #define PP_NODE_WORDS "1"
 
-/* The arguments that nodes get: those of main(). argv: stays the program's; NULL: none are passed on. */
-void pp_program_note(int argc, char **argv);
+/* The arguments that nodes get: those of main(). argv: copied; NULL: none are passed on. Returns false if there is no
+ * memory. */
+bool pp_program_note(int argc, char **argv);
 /* Whether pp_program_note() was called: pool_serve() is in this program. */
 bool pp_program_serves(void);
 
