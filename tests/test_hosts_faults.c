@@ -313,6 +313,9 @@ TEST_CASE(hosts_that_do_not_greet_cost_nothing_but_a_line) {
     options.host_start = 0;
     options.launcher = "exit 127; %h %c";
     assert_code(pool_create(&options, &pool), POOL_EAGAIN); /* at once, since it is of no use to wait */
+    options.launcher = "true %h";
+    assert_code(pool_create(&options, &pool), POOL_EINVAL); /* it would start no node */
+    options.launcher = "exit 127; %h %c";
     options.host_min = 0;
     pool = pool_from(&options);
     sleep_ms(300);
@@ -348,6 +351,24 @@ TEST_CASE(the_program_is_told_of_its_hosts) {
     assert_contains(reasons[1], "lost after");
     assert_squares_at_once(pool, 100);
     pool_destroy(pool);
+}
+
+TEST_CASE(a_launcher_that_does_not_carry_standard_input_is_asked_about) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1";
+    options.launcher = "%c </dev/null";
+    options.host_event = note_event;
+    event_count = 0;
+    struct pool *pool = pool_from(&options);
+    struct future *future;
+    static long in[1000];
+    struct pool_job job = {.fn = short_task, POOL_IN(in), .out_size = sizeof *in, .count = COUNT(in)};
+    assert_ok(pool_map_async(pool, &job, &future));
+    for (int64_t until = now_ms() + PATIENCE; event_count < 1 && now_ms() < until; sleep_ms(5)) pool_poll(pool, 0);
+    assert_ok(finish(future, NULL));
+    pool_destroy(pool);
+    assert_true(event_count > 0);
+    assert_contains(reasons[0], "does the launcher carry standard input?");
 }
 
 /* What a launcher says before it ends is the reason; here as where a disk is full. */
@@ -461,6 +482,7 @@ int main(int argc, char **argv) {
         TEST(a_pool_with_hosts_shuts_down),
         TEST(hosts_that_do_not_greet_cost_nothing_but_a_line),
         TEST(the_program_is_told_of_its_hosts),
+        TEST(a_launcher_that_does_not_carry_standard_input_is_asked_about),
         TEST(the_last_words_of_a_launcher_are_the_reason),
         TEST(a_lost_host_is_tried_again_after_1_2_4_to_60_s),
         TEST(a_lost_host_is_not_tried_again_without_work),

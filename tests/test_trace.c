@@ -328,6 +328,10 @@ TEST_CASE(the_environment_asks_for_a_trace_and_each_pool_has_a_file) {
     struct pool_options options = test_options(1);
     options.trace = "/nowhere/at/all";
     assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    options.trace = "/tmp/"; /* a file beside it could be made, but not take its place */
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
+    options.trace = "/tmp";
+    assert_code(pool_create(&options, &pool), POOL_EINVAL);
     /* The number depends on how many pools the tests before have traced: of this process, the last two. */
     int found = 0;
     for (int nth = 1; nth < 200; nth++) {

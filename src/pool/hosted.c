@@ -63,6 +63,15 @@ static int check(const struct pool_options *options) {
     return 0;
 }
 
+/* Whether something else than ssh and srun would start a node at all. */
+static int check_launcher(const struct pp_carrier_setup *setup) {
+    const char *launcher = setup->launch.launcher;
+    bool is_used = false;
+    for (size_t h = 0; h < setup->hosts.count; h++) is_used |= !setup->hosts.list[h].local;
+    if (!is_used || !launcher || !*launcher || strstr(launcher, "%c")) return 0;
+    return refuse("the launcher has no %c, which is where the node's command goes: ssh %h %c");
+}
+
 static int make_setup(const struct pool_options *options, const char *list, struct pp_carrier_setup *setup) {
     char why[PP_HOST_REASON];
     int error = pp_hosts_parse(list, &setup->hosts, why, sizeof why);
@@ -75,7 +84,8 @@ static int make_setup(const struct pool_options *options, const char *list, stru
     setup->start = time_of(options->host_start, "PARPOOL_START", START_MS);
     setup->silence = time_of(options->host_silence, "PARPOOL_SILENCE", SILENCE_MS);
     setup->is_told = options->host_event != NULL;
-    return check(options);
+    error = check(options);
+    return error ? error : check_launcher(setup);
 }
 
 int pp_hosted_begin(const struct pool_options *options, struct pp_carrier_setup **made) {
@@ -121,7 +131,11 @@ bool pp_hosted_await(struct pool *pool) {
     uint64_t deadline = pp_now() + pool->carrier->start * NS_PER_MS;
     while (count_in(pool, POOL_HOST_UP) < least) {
         bool hopeless = all - count_in(pool, POOL_HOST_REFUSED) < least || pool->backend->is_lost(pool);
-        if (hopeless || pp_now() >= deadline) return false;
+        if (hopeless || pp_now() >= deadline) {
+            fprintf(stderr, "parpool: hosts: %u of %u are up%s, and host_min is %u\n", count_in(pool, POOL_HOST_UP),
+                    all, hopeless ? "" : " in the time of host_start", least);
+            return false;
+        }
         pp_poll(NULL, 0, pp_now() + LOOK_NS);
     }
     return true;

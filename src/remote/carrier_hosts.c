@@ -81,7 +81,9 @@ static void lost_again_at(struct pp_far_host *host, uint64_t now) {
 
 /* It has not become ready. */
 static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const char *why) {
+    static const char deaf[] = " before it was ready: does the launcher carry standard input?";
     char how[64] = "", noise[NOISE_MOST + 16], reason[PP_HOST_REASON];
+    bool is_deaf = host->phase == PP_HOST_GREETED && strcmp(why, "its connection has ended") == 0;
     bool greeted = host->phase == PP_HOST_GREETED, heard = host->heard;
     bool ended = !greeted && pp_launch_has_ended(&host->launch, how, sizeof how);
     pp_wire_lose(&host->wire, why); /* so all that it has said is no greeting */
@@ -95,7 +97,7 @@ static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const c
         return;
     }
     if (ended) snprintf(reason, sizeof reason, "the launcher %.40s before the greeting%s", how, noise);
-    else snprintf(reason, sizeof reason, "%.*s%s", noise[0] ? 80 : 200, why, noise);
+    else snprintf(reason, sizeof reason, "%.*s%s%s", noise[0] ? 80 : 200, why, is_deaf ? deaf : "", noise);
     pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     bool once_more = !heard && host->failures == 0; /* a connection that was refused for a moment */
@@ -273,9 +275,9 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
     if (host->phase <= PP_HOST_GREETED && now >= host->at) {
         char why[80];
         snprintf(why, sizeof why, host->phase == PP_HOST_LAUNCHED
-                                      ? "no greeting in %llu s: does main() call pool_serve()?"
-                                      : "its pool was not ready in %llu s",
-                 (unsigned long long)(c->setup->start / 1000));
+                                      ? "no greeting in %g s: does main() call pool_serve()?"
+                                      : "its pool was not ready in %g s",
+                 (double)c->setup->start / 1000);
         start_failed(c, host, why);
         return host->at;
     }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -244,6 +245,8 @@ static int open_beside(const char *path, char *beside, size_t room) {
 
 bool pp_trace_file_can(const char *path) {
     char beside[4096];
+    struct stat there;
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) return false;
     int fd = strlen(path) < sizeof beside - 40 ? open_beside(path, beside, sizeof beside) : -1;
     if (fd < 0) return false;
     pp_close(&fd);
