@@ -9,16 +9,16 @@
     X(POOL_END, "there is no more")                                                                                    \
     X(POOL_EINVAL, "invalid argument")                                                                                 \
     X(POOL_ENOMEM, "out of memory, or the arena is full")                                                              \
-    X(POOL_EAGAIN, "the system has no process or descriptor to give")                                                  \
+    X(POOL_EAGAIN, "the system has no process, thread or descriptor to give")                                          \
     X(POOL_ECLOSED, "the pool was shut down")                                                                          \
-    X(POOL_EBUSY, "it is running or done, or not done yet")                                                            \
+    X(POOL_EBUSY, "it is running or done, or not done yet, or in another call")                                        \
     X(POOL_ETIMEDOUT, "the wait timed out")                                                                            \
     X(POOL_ECANCELLED, "cancelled or killed on request")                                                               \
     X(POOL_EFAILED, "the task failed")                                                                                 \
     X(POOL_EDIED, "the worker process died")                                                                           \
     X(POOL_EDEADLINE, "the task ran past its time-out and was killed")                                                 \
     X(POOL_EINIT, "the initializer keeps failing")                                                                     \
-    X(POOL_EFOREIGN, "the handle belongs to another process")                                                          \
+    X(POOL_EFOREIGN, "the handle was used in another process, or in a task of its pool")                               \
     X(POOL_ECORRUPT, "a worker overwrote the shared memory of the pool")                                               \
     X(POOL_EDEPENDENCY, "a task or job that it comes after failed")                                                    \
     X(POOL_ENOTSUP, "the system cannot do what an option asks for")

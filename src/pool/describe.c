@@ -193,7 +193,8 @@ void pp_describe_break(struct pool_failure *failure, const struct pp_notice *not
         failure->code = notice->init_code;
         snprintf(text, room, "the initializer returned %d", failure->code);
     } else if (notice->code == POOL_EINIT && notice->init_overdue) {
-        snprintf(text, room, "the initializer does not end: it was killed after many times of what it took before");
+        snprintf(text, room, "the initializer was killed: it ran longer than the longest time-out, 1 s and ten times "
+                             "what others took");
     } else if (notice->code == POOL_ENOTSUP) {
         failure->code = notice->sandbox_code;
         snprintf(text, room, "the workers cannot enter the sandbox: error %d", failure->code);

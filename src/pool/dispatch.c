@@ -114,7 +114,8 @@ bool pp_fail_hopeless(struct pool *pool) {
     struct pool_failure failure;
     memset(&failure, 0, sizeof failure);
     snprintf(failure.message, sizeof failure.message,
-             "the arena has no room for a result of %zu bytes, and nothing runs that could make some", first->out_size);
+             "the arena has no room for a result of %zu bytes, and nothing runs that could make some: set arena_size",
+             first->out_size);
     pp_future_finish(first, POOL_ENOMEM, &failure);
     return true;
 }

@@ -51,15 +51,15 @@ static int check(const struct pool_options *options) {
     char build[2 * PP_MODULE_ID + 1];
     pp_program_build(build);
     if (options->host_start < 0 || options->host_silence < 0 || options->host_min < 0)
-        return refuse("host_start, host_silence or host_min is negative");
-    if (options->backend != POOL_PROCESSES) return refuse("only POOL_PROCESSES can have hosts");
+        return refuse("host_start, host_silence or host_min is negative: 0 is its default");
+    if (options->backend != POOL_PROCESSES) return refuse("only POOL_PROCESSES can have hosts: set hosts to \"\"");
     if (strcmp(build, "-") == 0)
-        return refuse_as(POOL_ENOTSUP, "this system does not tell where a program's functions lie");
-    if (!pp_program_serves()) return refuse("pool_serve() was not called: this program would serve nobody as a node");
+        return refuse_as(POOL_ENOTSUP, "this system does not tell where functions lie: set hosts to \"\"");
+    if (!pp_program_serves()) return refuse("pool_serve() was not called: main() must call it before it makes a pool");
     if (!can_travel((pp_function *)options->initializer, options->initializer_arg))
-        return refuse("initializer or initializer_arg is no part of the program, so a node does not have it");
+        return refuse("initializer and its argument must be a function and an object of the program, to be on hosts");
     if (!can_travel((pp_function *)options->finalizer, options->finalizer_arg))
-        return refuse("finalizer or finalizer_arg is no part of the program, so a node does not have it");
+        return refuse("finalizer and its argument must be a function and an object of the program, to be on hosts");
     return 0;
 }
 

@@ -43,7 +43,8 @@ static char *name_file(const char *pattern, unsigned nth) {
 /* The program has not asked for the trace, and so gets no code. */
 static void complain(const char *path) {
     char line[ROOM];
-    int length = snprintf(line, sizeof line, "parpool: no trace: %.4000s cannot be made\n", path);
+    int length = snprintf(line, sizeof line, "parpool: no trace: %.4000s cannot be made: is its directory there and "
+                          "writable?\n", path);
     if (length > 0) pp_write(STDERR_FILENO, line, (size_t)length);
 }
 
