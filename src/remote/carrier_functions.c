@@ -85,7 +85,7 @@ static struct pp_far_context *find_place(struct pp_far_host *host, uint64_t seri
 }
 
 static uint16_t number_of(const struct pp_far_host *host, const struct pp_far_context *at) {
-    return (uint16_t)(PP_CONTEXT_OF_STREAM + (at - host->streams));
+    return (uint16_t)(PP_CONTEXT_OF_STREAM + (size_t)(at - host->streams));
 }
 
 static void forget_context(struct pp_far_host *host, struct pp_far_context *at) {
