@@ -850,13 +850,14 @@ enum { POOL_SANDBOX_NONE, POOL_SANDBOX_COMPUTE };
 /* SEEING
  *   kill -USR1 to the supervisor writes to the stderr that the program had at pool_create() which jobs run and how far
  *   they are, how many tasks wait, and what each worker is at, since when; pool_stats() tells the program the same. In
- *   ps, top and perf (Linux) the supervisor of `render` is render/pool, its workers are render/w0, render/w1, … */
+ *   ps, top and perf (Linux) the supervisor of `render` is render/pool, its workers are render/w0, render/w1, …; a long
+ *   name is cut. */
 
 /* CAVEATS
- *   - Workers are forked: they see the program's memory as it was at pool_create(), and so must each pointer that a
- *     task is given, unless it points into the arena. What a task writes stays in its worker, but for its result and
- *     what lies in the arena. A function that was loaded (dlopen) or generated later is not there: its items are
- *     POOL_EDIED, as the message says.
+ *   - Workers are forked: they see the program's memory as it was at pool_create(). What a task writes there stays in
+ *     its worker; only its result, and what it writes into the arena, reach the caller. A pointer that a task is given
+ *     must point into the arena, or to what existed, unchanged since, at pool_create(). A function that was loaded
+ *     (dlopen) or generated later is not there: its items are POOL_EDIED, as the message says.
  *   - What a task leaves in its worker, later ones find there. Only this is set back to what the initializer left:
  *     after each task and item the floating point environment (on x86); and, where 1 ms has passed since the last time,
  *     the signal mask, timers of alarm() and setitimer(), and flush-to-zero and the like, set without fenv.h.
