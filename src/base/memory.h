@@ -22,8 +22,8 @@ size_t pp_memory_peak(pid_t pid);
 size_t pp_memory_available(const char *root);
 /* Returns how many of those its control groups allow this process to use. */
 size_t pp_memory_left(const char *root);
-/* Returns how many bytes this process may still map, touched or not; SIZE_MAX if nothing limits it. What may: its limit
- * of address space (RLIMIT_AS), a system that promises no memory that it does not have (vm.overcommit_memory=2), and
+/* Returns how many bytes this process may still map, touched or not; SIZE_MAX if nothing limits it. Limits are that of
+ * address space (RLIMIT_AS), a system that promises no memory that it does not have (vm.overcommit_memory=2), and
  * valgrind, which takes time and memory of its own for each page that is mapped. root: as above. */
 size_t pp_memory_reservable(const char *root);
 /* From now on allocations fail that would give this process more than `bytes` of private data beyond what it has. */

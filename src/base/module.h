@@ -16,11 +16,11 @@
 
 struct pp_module {
     char path[PP_MODULE_PATH]; /* of its file; cut if it is longer */
-    uintptr_t base;            /* an address less this is one in the file; 0: the file has addresses of the process */
+    uintptr_t base;            /* an address minus this is the address in the file; 0: both are the same */
     bool is_program;           /* and no library */
     bool is_code, is_readable; /* what lies at the address may be executed, read */
-    /* What tells the module from all others, and from another build of itself: its GNU build id, or of longer ones the
-     * begin. If it has none, a hash of its read-only segments in memory. */
+    /* What tells the module from all others, and from another build of itself: its GNU build id, of which a long one is
+     * cut. If it has none, a hash of its read-only segments in memory. */
     unsigned char id[PP_MODULE_ID];
     size_t id_size;
     uint64_t layout; /* hash of its program headers: pp_module_hash() from PP_HASH_BEGIN on */

@@ -146,8 +146,8 @@ static void obey(struct supervisor *s, const struct pp_command *command) {
         pp_workers_let_go_on(&s->workers, s->workers.staff.wanted);
         break;
     case PP_START:
-        /* The caller takes workers that rest less starts that were asked for and not taken for those that it may still
-         * ask for. So the starts count as taken before the workers cease to rest: between the two stores the caller
+        /* The caller may still ask for as many workers as rest, less the starts that were asked for and not taken.
+         * So the starts count as taken before the workers cease to rest: between the two stores the caller
          * asks for one worker too many. In the other order it would count one start twice, and its task would wait
          * until another is done. Release here and in pp_staff_call(): pairs with the acquires in
          * pp_ask_for_workers(). */

@@ -19,7 +19,7 @@ static bool begins_with_one_of(const char *text, const char *const *beginnings, 
     return false;
 }
 
-/* Whether it is of what abort() is called by on behalf of the program: the C library, in a module of its own or not, a
+/* Whether it is code that calls abort() for the program: the C library, in a module of its own or not, a
  * sanitizer, the C++ runtime, or this library's handler of its end. */
 static bool is_of_runtime(const struct pp_symbol *symbol) {
     static const char *const modules[] = {"libc.so", "libc-", "ld-musl-", "libpthread", "libstdc++", "libc++",
@@ -101,8 +101,8 @@ static bool find_place(const struct pp_last_words *last, size_t i, struct pp_sym
     return true;
 }
 
-/* Where the chain begins that is worth telling: of abort() and raise() behind the C library, of a jump to nowhere with
- * its caller.
+/* Finds the first frame that is worth telling: of abort() and raise() the first outside the C library, of a jump to
+ * nowhere its caller.
  * Returns how many frames come before it; PP_LAST_FRAMES: all. */
 static size_t find_first(const struct pp_last_words *last) {
     struct pp_symbol symbol;

@@ -272,9 +272,9 @@ static void leave_rest(struct pp_job *j, uint64_t begin, uint64_t end) {
  * collide with none but its own: it may have died right after it had written them. From then on each position of the
  * chunk is accounted for here, and pp_round_settle() must not take the blocks to be lost.
  *
- * A record may claim the chunk of another worker. So that a death costs no more than a death does, it is one chunk, and
- * not finished; soon items are run alone, and a chunk is one; and what several deaths leave over is left over once.
- * What the liar itself ran has no mark, and is lost. */
+ * A record that lies may claim the chunk of another worker. It costs no more than a death does: what it claims is one
+ * chunk that is not finished; its items are run again, soon one by one; and what several deaths leave over is run again
+ * once. What the liar itself ran has no mark, and is lost. */
 static void settle_chunk(struct pp_job *j, const struct pp_notice *notice) {
     struct pp_chunk chunk;
     if (!pp_snapshot_chunk(&notice->left, j->plan, &chunk)) return;

@@ -11,15 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether the first two can be known here. */
+/* Whether pc and sp can be known here. */
 extern const bool pp_places_are_known;
 
 struct pp_registers {
-    bool known;     /* the first two are; else each is 0 that is not */
+    bool known;     /* pc and sp are; else those that are not are 0 */
     uintptr_t pc;   /* address of the instruction */
     uintptr_t sp;   /* stack pointer */
     uintptr_t fp;   /* frame pointer, unless the code uses the register for something else */
-    uintptr_t link; /* the register that says where a function returns to that has called no other */
+    uintptr_t link; /* the register with the return address, in a function that has called no other */
     bool sent;      /* the thread has sent itself the signal: the registers are those of a function of the C library */
 };
 

@@ -30,7 +30,7 @@ static void set_sse_back(const struct pp_leavings *l) {
 #endif
 }
 
-/* An exception of the x87 unit that is pending would be raised by the load of a control word that lets it be. */
+/* A pending exception of the x87 unit is cleared first: the load of a control word that unmasks it would raise it. */
 void pp_leavings_set_float_back(const struct pp_leavings *l) {
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
     __asm__ volatile("fnclex\n\tfldcw %0" : : "m"(l->x87));

@@ -31,7 +31,7 @@ static uint64_t heed(struct worker *w, uint64_t position, uint64_t end) {
 
 #define TOGETHER 64U /* items: so many results fill cache lines, whatever their size */
 
-/* Tells of an item whose call goes on. */
+/* task_fail_item(): the item has failed, and its call goes on. */
 static void fail_item(void *worker, size_t i, int code, const char *message) {
     struct worker *w = worker;
     struct pp_result result = {.code = code, .pid = (int32_t)getpid(), .message = message};
@@ -53,8 +53,8 @@ static uint64_t size_of_call(const struct worker *w, const struct pp_job_plan *p
     return size;
 }
 
-/* Calls the function for the positions from p to `next`. Returns false if that has failed, and it is to be found of
- * which of them. */
+/* Calls the function for the positions from p to `next`. Returns false if the call has failed: then each of them must
+ * be run alone. */
 static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scratch, uint64_t p, uint64_t next) {
     uint64_t item = plan->index ? plan->index[p] : p;
     const void *in = plan->in ? plan->in + item * plan->in_size : NULL;
@@ -81,8 +81,8 @@ static bool run_call(struct worker *w, const struct pp_job_plan *plan, char *scr
 
 static void look_at_clock(struct worker *w, uint64_t items);
 
-/* Items of the chunk are finished; `more`: not the last ones. Calls of the most items are short, or the system's clock
- * ticks. */
+/* So many items of the chunk are finished; `more`: not the last ones. Looks at the clock if that is due: not behind the
+ * last ones, nor behind a call of as many as there may be, which is short unless the system's clock has ticked. */
 static void pace_call(struct worker *w, const struct pp_job_plan *plan, uint64_t items, bool more) {
     struct pp_pace *pace = &w->jobs.pace;
     uint64_t tick = pp_last_tick();
