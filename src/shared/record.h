@@ -127,8 +127,8 @@ uint64_t pp_record_count_heirs(const struct pp_shared *shared, uint64_t ticket);
 static inline bool pp_record_is_ending(const struct pp_record *record) {
     return atomic_load_explicit(&record->retired, memory_order_seq_cst) != 0;
 }
-/* What a bound of its stretch is relative to. Acquire: if a swap of this bound succeeds later, the shift that was read is
- * its own. */
+/* What a bound of its stretch is relative to. Acquire: if a swap of this bound succeeds later, the shift that was
+ * read is its own. */
 static inline uint64_t pp_record_shift(const struct pp_record *record, uint64_t bound) {
     const _Atomic uint64_t *shift = &record->shift[(bound & PP_BOUND_SHIFT) != 0];
     return atomic_load_explicit(shift, memory_order_acquire) ^ atomic_load_explicit(&record->end, memory_order_acquire);
