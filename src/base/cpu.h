@@ -1,7 +1,8 @@
 /* The CPUs that this process may use: how many there are, how loaded they are, and on which of them a thread runs.
  *
  * Invariant: a limit that cannot be read is no limit.
- * Called by: pool_create() and pool_resize() through pool_cpu_count(), worker (pin), placement, limit (load). */
+ * pool_cpu_count() is defined here, too.
+ * Called by: worker (pin), placement, limit (load). */
 #ifndef PP_CPU_H
 #define PP_CPU_H
 

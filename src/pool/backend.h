@@ -2,7 +2,7 @@
  * differences between the three are the functions below. All else, from submission to outcome, is the same code.
  *
  * Invariant: a backend begins, describes and ends each life of a worker as worker_life.h says.
- * Called by: lifetime, resize, wait; drive() by every call that may leave work behind. */
+ * Called by: the caller's layer, through pool->backend; drive() by every call that may leave work behind. */
 #ifndef PP_BACKEND_H
 #define PP_BACKEND_H
 

@@ -2,8 +2,8 @@
  * done by the carrier; see remote/carrier.h.
  *
  * Invariant: what is read of hosts lies where workers can write, and is checked.
- * Called by: lifetime (makes and ends it), graph, map, imap and reduce (what may not be), resize, demand (how many
- * workers are of this host), stats, tracing, call and wait (tell). */
+ * Called by: lifetime (makes and ends it), graph, map, imap and reduce (what may not be), demand (how many workers are
+ * of this host), stats, tracing, call and wait (tell). */
 #ifndef PP_HOSTED_H
 #define PP_HOSTED_H
 

@@ -3,8 +3,8 @@
 #include "pool/backend.h"
 #include "pool/call.h"
 #include "pool/death.h"
-#include "pool/hosted.h"
 #include "pool/tell.h"
+#include "shared/carried.h"
 #include "shared/park.h"
 #include "shared/placement.h"
 
