@@ -126,8 +126,9 @@ def main():
         file.write("".join(f" * {line}".rstrip() + "\n" for line in license_text.splitlines()) + " */\n")
         file.write(LINUX + "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n#else\n"
                    "#ifndef PARPOOL_POSIX_ONLY\n#define PARPOOL_POSIX_ONLY\n#endif\n"
+                   "#if !defined(__OpenBSD__) && !defined(__FreeBSD__)\n"
                    "#ifndef _POSIX_C_SOURCE\n#define _POSIX_C_SOURCE 200809L\n#endif\n"
-                   "#ifndef _XOPEN_SOURCE\n#define _XOPEN_SOURCE 700\n#endif\n#endif\n"
+                   "#ifndef _XOPEN_SOURCE\n#define _XOPEN_SOURCE 700\n#endif\n#endif\n#endif\n"
                    '#include "parpool.h"\n')
         for name, text in amalgamation.headers.items():
             file.write(f"\n/* ==== src/{name} ==== */\n{text}")

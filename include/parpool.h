@@ -842,9 +842,10 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - Time and memory have limits of their own: set timeout, and memory_limit, which does not count shared memory; so
  *     arena_size is 1 GiB at most by default, of each of results, arguments and arena. A trace (3 GB at most) and
  *     captured output, which has no limit, come on top. Covert channels stay open.
- *   - It is as good as the kernel: Linux 5.1, x86-64 or aarch64. Elsewhere, with other backends, and where the system
- *     refuses seccomp() or memfd_create(), pool_create() returns POOL_ENOTSUP; if only workers are refused, the pool
- *     breaks. No task runs without. */
+ *   - It is as good as the kernel: Linux 5.1, x86-64 or aarch64; written but never tried: OpenBSD (pledge()) and FreeBSD
+ *     (cap_enter()), where refused calls are not named. Elsewhere, with other backends, and where the system refuses
+ *     seccomp() or memfd_create(), pool_create() returns POOL_ENOTSUP; if only workers are refused, the pool breaks. No
+ *     task runs without. */
 enum { POOL_SANDBOX_NONE, POOL_SANDBOX_COMPUTE };
 
 /* SEEING

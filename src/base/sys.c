@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -81,6 +82,31 @@ int pp_sys_above_standard(int *fd) {
     close(*fd);
     *fd = higher;
     return 0;
+}
+
+/* A file that is too long for the limit would end the program by a signal. */
+int pp_sys_sized(int file, size_t size) {
+    struct rlimit limit;
+    if (file < 0) return -1;
+    bool fits = getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur >= size;
+    if (!fits) errno = EFBIG;
+    if (!fits || pp_sys_above_standard(&file) || ftruncate(file, (off_t)size)) pp_close(&file);
+    return file;
+}
+
+int pp_sys_map_file(int file, char *begin, size_t size, size_t from, void **view) {
+    const int all = PROT_READ | PROT_WRITE;
+    if (mmap(begin, size, all, MAP_SHARED | MAP_FIXED, file, 0) == MAP_FAILED) return ENOMEM;
+    *view = mmap(NULL, size - from, all, MAP_SHARED, file, (off_t)from);
+    if (*view == MAP_FAILED) *view = NULL;
+    return pp_sys_given(*view) ? 0 : ENOMEM;
+}
+
+bool pp_map_reader(int fd, char *begin, size_t size) {
+    if (FAULT("mmap", ENOMEM)) return false;
+    if (mmap(begin, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) return false;
+    pp_sys_keep_from_dumps(begin, size);
+    return true;
 }
 
 int pp_pipe(int fds[2]) {

@@ -84,14 +84,12 @@ enum pp_collapsed pp_collapse(char *begin);
 /* Whether no page of the huge page of memory that begins here was touched, as far as the system says. */
 bool pp_is_untouched(char *begin);
 /* Puts other shared memory in the place of a shared mapping that was not touched, and sets *fd to a descriptor by which
- * that memory can be read, but not written. Returns 0; else a code of errno: ENOSYS if the system has no such
- * descriptors, and then the mapping is as it was. */
-int pp_map_with_reader(char *begin, size_t size, int *fd);
-/* Maps that memory, from `offset` on, to be read: nothing makes such a mapping writable, or takes pages from the memory
- * behind it. at: where, in place of what is there; NULL: anywhere. Returns NULL if there is no memory. */
-void *pp_map_reader(int fd, size_t offset, char *at, size_t size);
-/* Moves a mapping that pp_map_reader() has returned to another place, in place of what is there. */
-bool pp_move_reader(void *from, char *to, size_t size);
+ * that memory can be read, but not written. What lies from `from` on is mapped a second time, to be written: *view.
+ * Returns 0; else a code of errno: ENOSYS if the system has no such descriptors, and then the mapping is as it was. */
+int pp_map_with_reader(char *begin, size_t size, size_t from, void **view, int *fd);
+/* Maps that memory in the same place, to be read: nothing makes such a mapping writable, or takes pages from the memory
+ * behind it. Returns false if there is no memory. */
+bool pp_map_reader(int fd, char *begin, size_t size);
 /* Returns a zeroed page that is zeroed again in every process forked from this one; NULL if the system has no such
  * pages. */
 uint32_t *pp_map_unforked(void);

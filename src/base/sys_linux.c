@@ -8,7 +8,6 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,7 +64,7 @@ static void *map(void *place, size_t size, int sharing) {
 void *pp_map_shared(size_t size) {
     void *address = map(aligned_place(size), size, MAP_SHARED);
     /* A core dump of a worker would contain every page, touched or not: with a default arena, as much as all memory. */
-    if (address) madvise(address, size, MADV_DONTDUMP);
+    if (address) pp_sys_keep_from_dumps(address, size);
     return address;
 }
 
@@ -97,14 +96,10 @@ enum { CLOSE_ON_EXEC = 1, ALLOW_SEALING = 2, NOEXEC_SEAL = 8, ADD_SEALS = 1033 }
 enum { SEAL_SEAL = 1, SEAL_SHRINK = 2, SEAL_GROW = 4, SEAL_FUTURE_WRITE = 16 };
 
 int pp_nameless_file(size_t size) {
-    struct rlimit files;
     if (FAULT("memfd_create", ENOSYS)) return -1;
-    /* A file that is too long for the limit would end the program by a signal. */
-    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < size) return -1;
     int fd = (int)syscall(SYS_memfd_create, "parpool", CLOSE_ON_EXEC | NOEXEC_SEAL);
     if (fd < 0 && errno == EINVAL) fd = (int)syscall(SYS_memfd_create, "parpool", CLOSE_ON_EXEC | ALLOW_SEALING);
-    if (fd >= 0 && (pp_sys_above_standard(&fd) || ftruncate(fd, (off_t)size))) pp_close(&fd);
-    return fd;
+    return pp_sys_sized(fd, size);
 }
 
 /* Opens the file of this descriptor once more: another description of it, with rights of its own. */
@@ -118,15 +113,15 @@ static int open_again(int fd, int flags) {
 
 /* Without /proc the file is sealed: its descriptor maps nothing any more that can be written. Then the memory cannot be
  * given back either, so that is the second choice. */
-int pp_map_with_reader(char *begin, size_t size, int *fd) {
+int pp_map_with_reader(char *begin, size_t size, size_t from, void **view, int *fd) {
     int file = pp_nameless_file(size);
     if (file < 0) return errno == EMFILE || errno == ENFILE ? errno : ENOSYS;
-    void *address = mmap(begin, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file, 0);
-    if (address == MAP_FAILED) {
+    int error = pp_sys_map_file(file, begin, size, from, view);
+    if (error) {
         pp_close(&file);
-        return ENOMEM;
+        return error;
     }
-    madvise(begin, size, MADV_DONTDUMP);
+    pp_sys_keep_from_dumps(begin, size);
     *fd = open_again(file, O_RDONLY);
     int seals = SEAL_SHRINK | SEAL_GROW | SEAL_SEAL | (*fd < 0 ? SEAL_FUTURE_WRITE : 0);
     bool sealed = fcntl(file, ADD_SEALS, seals) == 0;
@@ -135,17 +130,8 @@ int pp_map_with_reader(char *begin, size_t size, int *fd) {
     return 0;
 }
 
-void *pp_map_reader(int fd, size_t offset, char *at, size_t size) {
-    int place = at ? MAP_FIXED : 0;
-    if (FAULT("mmap", ENOMEM)) return NULL;
-    void *address = mmap(at, size, PROT_READ, MAP_SHARED | MAP_NORESERVE | place, fd, (off_t)offset);
-    if (address == MAP_FAILED) return NULL;
-    madvise(address, size, MADV_DONTDUMP);
-    return address;
-}
-
-bool pp_move_reader(void *from, char *to, size_t size) {
-    return mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
+void pp_sys_keep_from_dumps(char *begin, size_t size) {
+    madvise(begin, size, MADV_DONTDUMP);
 }
 
 enum pp_collapsed pp_collapse(char *begin) {

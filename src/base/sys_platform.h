@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/sys.h"
 
@@ -27,11 +28,19 @@ static inline void *pp_sys_given(void *memory) {
  * or -1. */
 int pp_sys_above_standard(int *fd);
 
+/* Gives a new file its size, and a descriptor above the standard three. Returns that; -1, with errno and the file
+ * closed, if it cannot. file: may be -1. */
+int pp_sys_sized(int file, size_t size);
+/* pp_map_with_reader() once there is a file for the memory. Returns 0 or ENOMEM. */
+int pp_sys_map_file(int file, char *begin, size_t size, size_t from, void **view);
+
 /* ---- by platform */
 
 /* Returns private memory as pp_map_private() does, but in pages as small as there are: most of a stack is never
  * touched. */
 void *pp_sys_map_stack(size_t size);
+/* Leaves this memory out of core dumps, if the system can. */
+void pp_sys_keep_from_dumps(char *begin, size_t size);
 /* Returns 0 or -1. Neither end blocks, and both are close-on-exec, from the start where the system can do that. */
 int pp_sys_pipe(int fds[2]);
 /* Ends the tracing of a child that has stopped, which then receives the signal; 0: none. Returns false if the system

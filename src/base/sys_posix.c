@@ -2,9 +2,12 @@
 #include "base/sys_platform.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 uint64_t pp_last_tick(void) {
@@ -70,19 +73,42 @@ bool pp_give_back(char *begin, size_t size) {
     return false;
 }
 
-int pp_map_with_reader(char *begin, size_t size, int *fd) {
-    (void)begin, (void)size, (void)fd;
-    return ENOSYS;
+void pp_sys_keep_from_dumps(char *begin, size_t size) {
+    (void)begin, (void)size;
 }
 
-void *pp_map_reader(int fd, size_t offset, char *at, size_t size) {
-    (void)fd, (void)offset, (void)at, (void)size;
-    return NULL;
+/* Shared memory has a name for as long as it takes to open it twice, the second time to be read: a process
+ * that has only that descriptor can never write. Both are close-on-exec. */
+static int open_twice(int *reader) {
+    static atomic_uint number;
+    int file;
+    do {
+        char name[32]; /* some systems take no longer one */
+        snprintf(name, sizeof name, "/parpool-%lx-%x", (unsigned long)getpid(), atomic_fetch_add(&number, 1));
+        file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR);
+        if (file < 0) continue;
+        *reader = shm_open(name, O_RDONLY, 0);
+        shm_unlink(name);
+    } while (file < 0 && errno == EEXIST);
+    return file;
 }
 
-bool pp_move_reader(void *from, char *to, size_t size) {
-    (void)from, (void)to, (void)size;
-    return false;
+/* Shared memory may lie in a file system, which may be small: then a page that it has no room for ends the process. */
+static bool has_room(int file, size_t size) {
+    struct statvfs system;
+    return fstatvfs(file, &system) || system.f_frsize == 0 || system.f_bavail >= size / system.f_frsize;
+}
+
+int pp_map_with_reader(char *begin, size_t size, size_t from, void **view, int *fd) {
+    if (FAULT("shm_open", ENOSYS)) return ENOSYS;
+    *fd = -1;
+    int file = open_twice(fd), error = ENOSYS;
+    if (file < 0 || *fd < 0 || pp_sys_above_standard(fd)) error = errno == EMFILE || errno == ENFILE ? errno : ENOSYS;
+    else if (has_room(file, size) && (file = pp_sys_sized(file, size)) >= 0)
+        error = pp_sys_map_file(file, begin, size, from, view);
+    pp_close(&file);
+    if (error) pp_close(fd);
+    return error;
 }
 
 enum pp_collapsed pp_collapse(char *begin) {
@@ -124,13 +150,11 @@ int pp_sys_pipe(int fds[2]) {
 
 int pp_nameless_file(size_t size) {
     char name[] = "/tmp/parpool-XXXXXX";
-    struct rlimit files;
     if (FAULT("file", ENOSYS)) return -1;
-    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < size) return -1;
     int fd = mkstemp(name);
     if (fd >= 0) unlink(name);
-    if (fd >= 0 && (pp_sys_above_standard(&fd) || fcntl(fd, F_SETFD, FD_CLOEXEC) || ftruncate(fd, (off_t)size)))
-        pp_close(&fd);
+    fd = pp_sys_sized(fd, size);
+    if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC)) pp_close(&fd);
     return fd;
 }
 

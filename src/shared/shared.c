@@ -116,6 +116,7 @@ static int make(struct pp_shared *shared, size_t arena_size, size_t most, uint32
         scarce = true;
     }
     lay_out_parts(shared);
+    shared->starts_to_write = shared->starts;
     return 0;
 }
 
@@ -127,34 +128,44 @@ int pp_shared_make_small(struct pp_shared *shared, size_t arena_size, uint32_t h
     return make(shared, arena_size, SMALL_ARENA, hosts);
 }
 
+static size_t starts_at(const struct pp_shared *shared) {
+    return (size_t)((char *)shared->starts - shared->base);
+}
+
+static void unmap_view(struct pp_shared *shared) {
+    if (shared->starts_to_write != shared->starts)
+        pp_unmap(shared->starts_to_write, shared->writable - starts_at(shared));
+    shared->starts_to_write = shared->starts;
+}
+
 /* Other children of the program may have the mapping, too, and live on: they must not keep its memory. */
 void pp_shared_unmake(struct pp_shared *shared) {
     if (!shared->base) return;
     pp_give_back(shared->base, shared->writable);
     pp_give_back(shared->base + shared->writable, shared->size - shared->writable);
+    unmap_view(shared);
     pp_unmap(shared->base, shared->size);
     shared->base = NULL;
     pp_close(&shared->reader);
 }
 
 int pp_shared_divide(struct pp_shared *shared) {
-    int code = pp_map_with_reader(shared->base, shared->writable, &shared->reader);
+    void *view;
+    int code = pp_map_with_reader(shared->base, shared->writable, starts_at(shared), &view, &shared->reader);
+    if (!code) shared->starts_to_write = view;
     return code == 0 || code == ENOSYS ? 0 : code == ENOMEM ? POOL_ENOMEM : POOL_EAGAIN;
 }
 
-/* The view of `starts` is made here, and takes their place later: an initializer may close descriptors. */
 bool pp_shared_protect(struct pp_shared *shared) {
-    size_t before = (size_t)((char *)shared->starts - shared->base);
-    if (shared->reader < 0) return mprotect(shared->base, before, PROT_READ) == 0;
-    bool mapped = pp_map_reader(shared->reader, 0, shared->base, before) != NULL;
-    shared->starts_to_read = pp_map_reader(shared->reader, before, NULL, shared->writable - before);
+    if (shared->reader < 0) return mprotect(shared->base, starts_at(shared), PROT_READ) == 0;
+    bool mapped = pp_map_reader(shared->reader, shared->base, shared->writable);
     pp_close(&shared->reader);
-    return mapped && shared->starts_to_read;
+    return mapped;
 }
 
 bool pp_shared_protect_starts(struct pp_shared *shared) {
-    char *starts = (char *)shared->starts;
-    size_t size = (size_t)(shared->base + shared->writable - starts);
-    if (!shared->starts_to_read) return mprotect(starts, size, PROT_READ) == 0;
-    return pp_move_reader(shared->starts_to_read, starts, size);
+    if (shared->starts_to_write == shared->starts)
+        return mprotect(shared->starts, shared->writable - starts_at(shared), PROT_READ) == 0;
+    unmap_view(shared);
+    return true;
 }

@@ -215,7 +215,7 @@ struct pp_shared {
     char *base;
     size_t size, writable; /* bytes of all, and of the first half */
     int reader;            /* a descriptor by which the first half can be read; -1: none */
-    struct pp_start *starts_to_read; /* a worker's own: see pp_shared_protect() */
+    struct pp_start *starts_to_write; /* for the worker's initializer: a second mapping, where `starts` is read-only */
     struct pp_control *control;
     _Atomic uint64_t *job_table; /* tickets of jobs */
     _Atomic uint64_t *tickets;   /* entries of the ring; see ring.h */
@@ -275,8 +275,8 @@ void pp_shared_unmake(struct pp_shared *shared);
  * write again. Where the system has no such mappings the half is only protected, which a worker that means to can undo.
  * Returns 0, POOL_ENOMEM or POOL_EAGAIN. */
 int pp_shared_divide(struct pp_shared *shared);
-/* Worker: gives up the right to write the first half except `starts`; to write those as well. Return false if there is
- * no memory: then the worker must end. */
+/* Worker: gives up the right to write the first half except by starts_to_write; by that as well. Return false if there
+ * is no memory: then the worker must end. */
 bool pp_shared_protect(struct pp_shared *shared);
 bool pp_shared_protect_starts(struct pp_shared *shared);
 

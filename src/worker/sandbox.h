@@ -1,9 +1,9 @@
 /* The sandbox of a worker, for tasks that hostile input may take over: once the initializer has succeeded, nothing is
  * left to the worker but computing.
  *
- * On Linux it is a filter of system calls, an allowlist: sandbox_policy_linux.c. It relies on pp_shared_protect(): a
- * filter cannot tell mappings. The supervisor and the caller are in no sandbox: what a worker needs of the system
- * meanwhile, they do for it, or it is open before.
+ * On Linux it is a filter of system calls, an allowlist: sandbox_policy_linux.c; on OpenBSD and FreeBSD what those
+ * systems have: sandbox_posix.c. It relies on pp_shared_protect(): a filter cannot tell mappings. The supervisor and
+ * the caller are in no sandbox: what a worker needs of the system meanwhile, they do for it, or it is open before.
  *
  * Invariant: no task starts in a process of a sandboxed pool before pp_sandbox_enter() has returned 0 there, in all
  * threads of the process.
@@ -29,5 +29,10 @@ void pp_sandbox_close_others(const struct pp_sandbox_open *open);
 int pp_sandbox_enter(const struct pp_sandbox_open *open);
 /* Returns the name of a system call, as pp_refused_call() tells it; NULL: it is not known. */
 const char *pp_sandbox_call_name(uint64_t call);
+
+/* ---- by platform, for pp_sandbox_close_others() */
+
+/* Closes these descriptors. Returns false, with all of them open, if the system cannot close many by one call. */
+bool pp_sandbox_close_range(unsigned first, unsigned last);
 
 #endif

@@ -140,7 +140,7 @@ static void enter_sandbox(struct worker *w, struct pp_start *start) {
 void pp_worker_initialize(struct worker *w) {
     const struct pool_options *options = w->options;
     w->call->running = false;
-    struct pp_start *start = &w->claimer.shared->starts[w->claimer.number];
+    struct pp_start *start = &w->claimer.shared->starts_to_write[w->claimer.number];
     if (options->initializer) atomic_store_explicit(&start->began, pp_now(), memory_order_relaxed);
     int code = options->initializer ? options->initializer(options->initializer_arg) : 0;
     pp_work_end_if_forked(w);
