@@ -307,9 +307,8 @@ enum {
  *       the rest.
  *   finalizer  runs last, with finalizer_arg, in each worker that ends by itself: at pool_shutdown(), in a smaller
  *       pool, when idle, at its limit of tasks or memory. Not in one that is killed, dies or calls exit(), nor at
- *       pool_destroy(). Until it returns the worker has no successor, so it is killed past a time-out (see
- *       pool_job.timeout) and on request. A task that overwrites its worker's record can feign a finalizer, and keeps
- *       the worker if neither comes.
+ *       pool_destroy(). Until it returns the worker has no successor, so it is killed on request, past a time-out (see
+ *       pool_job.timeout), and once it keeps work waiting for more than 10 s and the longest time-out.
  *   hosts  hosts beside this one; NULL: $PARPOOL_HOSTS; "": none. The pool goes on without those that cannot be
  *       reached. POOL_EINVAL, with the reason on stderr: this is no list, pool_serve() was not called, initializer,
  *       finalizer or what is passed to them is no part of the program, or the backend is not POOL_PROCESSES.
@@ -842,7 +841,7 @@ enum { POOL_PROCESSES, POOL_THREADS, POOL_INLINE };
  *   - Time and memory have limits of their own: set timeout, and memory_limit, which does not count shared memory; so
  *     arena_size is 1 GiB at most by default, of each of results, arguments and arena. A trace (3 GB at most) and
  *     captured output, which has no limit, come on top. Covert channels stay open.
- *   - It is as good as the kernel: Linux 5.1, x86-64 or aarch64; written but never tried: OpenBSD (pledge()) and FreeBSD
+ *   - It is as good as the kernel: Linux 5.1, x86-64 or aarch64. Written but never tried: OpenBSD (pledge()), FreeBSD
  *     (cap_enter()), where refused calls are not named. Elsewhere, with other backends, and where the system refuses
  *     seccomp() or memfd_create(), pool_create() returns POOL_ENOTSUP; if only workers are refused, the pool breaks. No
  *     task runs without. */

@@ -517,6 +517,42 @@ TEST_CASE(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker) {
     next_task_runs(&options, true);
 }
 
+/* The same, in its worker's finalizer, as it says now and then. */
+static int done_and_feign_finalizer(const void *in, void *out) {
+    (void)in, (void)out;
+    struct pp_record *record = own_record();
+    struct pp_outcome *outcome = &memory()->outcomes[pp_ticket_slot(atomic_load(&record->current))];
+    outcome->code = 0;
+    outcome->resized = 0;
+    atomic_store(&outcome->state, (atomic_load(&outcome->state) & ~(uint64_t)15) | PP_DONE);
+    atomic_store(&record->current, 0);
+    for (int i = 0;; i++) {
+        atomic_store(&record->retired, i % 8 != 0);
+        sleep_ms(10);
+    }
+    return 0;
+}
+
+enum { FINALIZER = 60000 /* ms; that it is believed for, and looks */ };
+
+TEST_CASE(a_task_that_feigns_a_finalizer_does_not_keep_its_worker_from_others) {
+    struct pool_options options = test_options(1);
+    long x = 3;
+    options.finalizer = no_finalizer;
+    allow_seconds(180);
+    struct pool *pool = pool_from(&options);
+    assert_ok(finish(submit(pool, done_and_feign_finalizer, NULL, 0, 0), NULL));
+    int64_t start = now_ms();
+    double before = cpu_seconds();
+    struct future *next = submit(pool, square_task, &x, sizeof x, sizeof x);
+    assert_ok(future_wait(next, FINALIZER));
+    assert_took(start, 0, FINALIZER);
+    if (!instrumented()) assert_true(cpu_seconds() - before < 0.5);
+    assert_ok(finish(next, &x));
+    assert_int_equal(x, 9);
+    pool_destroy(pool);
+}
+
 /* Its word says that it has ended, in another use of the slot, and it hangs. */
 static int leave_slot(const void *in, void *out) {
     (void)in, (void)out;
@@ -620,6 +656,7 @@ int main(int argc, char **argv) {
         TEST(an_item_whose_word_changes_all_the_time_is_killed),
         TEST(an_item_that_hides_is_killed),
         TEST(a_task_that_goes_on_after_it_was_done_does_not_keep_its_worker),
+        TEST(a_task_that_feigns_a_finalizer_does_not_keep_its_worker_from_others),
         TEST(a_program_that_only_polls_finds_what_a_task_hides),
         TEST(a_bell_that_is_rung_without_end_lets_the_caller_sleep),
         TEST(outcomes_that_are_announced_without_end_let_the_caller_sleep),

@@ -21,6 +21,8 @@
 #include "shared/ring.h"
 
 #define MOST_IN_VAIN 4     /* looks at which a worker may be a stray though it seems to take steps */
+#define NS_PER_MS 1000000U
+#define FINALIZER_NS 10000000000U /* how long one may keep work waiting */
 #define TWICE_NS 90000000U /* a look after less time does not count as the second: several threads may wait */
 
 static uint64_t load(const _Atomic uint64_t *word) {
@@ -157,19 +159,35 @@ static bool works_on_task(const struct pool *pool, uint32_t worker) {
     return pp_phase_of(word) != PP_DONE && pp_is_held_by(word, worker, life_of(pool, worker));
 }
 
+/* Whether the worker may still be in its finalizer, which a task can feign. Time counts once that keeps work waiting,
+ * and then as long as the worker lives, whatever it says in between. */
+static bool may_finalize(struct pool *pool, uint32_t worker, bool work_waits) {
+    const struct pp_control *control = pool->shared.control;
+    struct pp_ending *ending = &pool->looks.endings[worker];
+    uint32_t life = life_of(pool, worker);
+    if (!pool->options.finalizer || !pp_record_retires(&pool->shared.records[worker])) return false;
+    if (ending->life != life || ending->since == 0) {
+        *ending = (struct pp_ending){.life = life};
+        if (work_waits || job_of(pool, worker)) ending->since = pp_now();
+        return true;
+    }
+    uint64_t longest = (uint64_t)atomic_load_explicit(&control->longest, memory_order_relaxed) * NS_PER_MS;
+    return pp_now() - ending->since < (longest > FINALIZER_NS ? longest : FINALIZER_NS);
+}
+
 /* Whether an honest worker may be at nothing for long: its initializer or finalizer runs, it must not start anything
- * for now (limit.h), or it sleeps and no work waits. A task can feign the finalizer and the sleep. */
-static bool may_be_idle(const struct pool *pool, uint32_t worker, bool work_waits) {
+ * for now (limit.h), or it sleeps and no work waits. A task can feign the sleep. */
+static bool may_be_idle(struct pool *pool, uint32_t worker, bool work_waits) {
     const struct pp_shared *s = &pool->shared;
     const struct pp_record *record = &s->records[worker];
     if (!atomic_load_explicit(&s->starts[worker].ready, memory_order_relaxed)) return true;
-    if (pool->options.finalizer && pp_record_retires(record)) return true;
+    if (may_finalize(pool, worker, work_waits)) return true;
     if (pp_record_current(record) != 0 || pp_record_job(record) != 0) return false;
     if (pool->looks.over_limit) return true;
     return !work_waits && load(&s->status->asleep[worker / 64]) >> worker % 64 & 1;
 }
 
-static bool is_stray(const struct pool *pool, uint32_t worker, bool work_waits) {
+static bool is_stray(struct pool *pool, uint32_t worker, bool work_waits) {
     if (!lives(pool, worker) || is_carrier(pool, worker) || may_be_idle(pool, worker, work_waits)) return false;
     const struct pp_job *j = job_of(pool, worker);
     return j ? !works_in_job(pool, j, worker) : !works_on_task(pool, worker);

@@ -15,7 +15,7 @@
  *                    killed, unless it has taken a step by the time that the supervisor carries out the kill. So an
  *                    honest worker loses nothing, however slow it is. Steps can be feigned: one that is found so at
  *                    more looks in a row is killed in any case, unless the pool has completed something meanwhile, as
- *                    by the steps of an honest worker.
+ *                    by the steps of an honest worker. A finalizer is believed for 10 s while work waits.
  *   Stalls           A job does not go on although a limit or a kill should have ended what runs; see stall.h.
  *
  * Why honest workers cause no contradiction:

@@ -59,6 +59,10 @@ struct pp_looks {
     uint64_t completed;            /* the most that was completed at a look */
     uint32_t strays[PP_WORKERS];   /* the trace of each worker that was one then; 0: it was none */
     uint8_t in_vain[PP_WORKERS];   /* looks that have found it one, since something was completed */
+    struct pp_ending {
+        uint64_t since; /* ns; when the worker's finalizer was first seen to keep work waiting */
+        uint32_t life;  /* in this life of it */
+    } endings[PP_WORKERS];
     uint64_t due;                  /* ns; when a program that never waits has the next look: wait.c */
     uint64_t pause;                /* ns, before that */
     uint32_t calls_in_vain;        /* see vain.h */
