@@ -331,6 +331,31 @@ TEST_CASE(blocks_that_are_said_to_be_in_pieces_cost_no_search_each) {
     pool_destroy(pool);
 }
 
+enum { FAR_ITEMS = 1000000, LISTED = 1000 };
+
+/* The last item says of each that it has failed on another host, and what it said there is looked for. */
+static int say_all_failed_far(const void *in, void *out) {
+    (void)in, (void)out;
+    if (task_index() != FAR_ITEMS - 1) return 0;
+    const struct pp_job_plan *plan = own_plan();
+    for (uint64_t p = 0; p < plan->count; p++) atomic_store_explicit(&plan->failed[p], 2, memory_order_relaxed);
+    for (uint64_t block = 0; block < plan->blocks; block++) atomic_store(&plan->marks[block], PP_MARK_ERRORS);
+    return 0;
+}
+
+TEST_CASE(items_that_are_said_to_have_failed_elsewhere_cost_no_search_each) {
+    static struct pool_failure failures[LISTED];
+    struct pool *pool = pool_of(2);
+    size_t failed = 0;
+    struct pool_job job = {.fn = say_all_failed_far, .count = FAR_ITEMS, .failed = &failed, .failures = failures,
+                           .failures_room = LISTED};
+    double before = cpu_seconds();
+    assert_true(pool_map(pool, &job) != 0);
+    assert_true(failed > FAR_ITEMS / 2);
+    if (!instrumented()) assert_true(cpu_seconds() - before < 0.3);
+    pool_destroy(pool);
+}
+
 /* ---- words that hide what runs */
 
 static void feign_steps(struct pp_record *record) {
@@ -647,6 +672,7 @@ int main(int argc, char **argv) {
         TEST(an_outcome_that_changes_while_it_is_read_is_one_outcome),
         TEST(a_dead_worker_that_claims_all_items_has_few_of_them_run_again),
         TEST(blocks_that_are_said_to_be_in_pieces_cost_no_search_each),
+        TEST(items_that_are_said_to_have_failed_elsewhere_cost_no_search_each),
         TEST(an_item_that_hides_does_not_escape_its_time_out),
         TEST(an_item_that_renews_its_word_does_not_escape_its_time_out),
         TEST(an_item_whose_worker_goes_to_and_fro_does_not_escape_its_time_out),

@@ -369,6 +369,7 @@ TEST_CASE(a_worker_that_overwrites_the_trace_spoils_only_the_picture) {
     pool_destroy(pool);
     char *text = read_file(path);
     assert_true(text && is_json(text));
+    assert_null(strstr(text, "\"worker 2\"")); /* there is none */
     unlink(path);
     free(text);
 }
@@ -540,7 +541,7 @@ static double cpu_seconds(void) {
 TEST_CASE(functions_that_a_worker_has_invented_cost_the_caller_little) {
     char path[TEMPORARY_ROOM];
     name_trace(path);
-    struct pool *pool = tracing_pool(2, POOL_PROCESSES, path);
+    struct pool *pool = tracing_pool(6, POOL_PROCESSES, path);
     assert_ok(finish(submit(pool, invent_functions, &pool->shared.trace, sizeof pool->shared.trace, 0), NULL));
     double before = cpu_seconds();
     pool_destroy(pool);

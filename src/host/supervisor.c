@@ -90,7 +90,8 @@ static noreturn void leave(struct supervisor *s, uint64_t deadline) {
 static noreturn void end_all(struct supervisor *s, bool orphaned) {
     uint64_t deadline = pp_now() + LEAVE_NS;
     pp_workers_end(&s->workers, deadline);
-    if (orphaned && s->shared->trace.base) pp_trace_file_write(&s->shared->trace, s->setup->caller);
+    if (orphaned && s->shared->trace.base)
+        pp_trace_file_write(&s->shared->trace, s->workers.staff.workers, s->setup->caller);
     leave(s, deadline);
 }
 

@@ -136,7 +136,9 @@ static void settle_far_item(struct pp_job *j, uint64_t position, unsigned char k
     }
     int error = not_begun ? POOL_ECANCELLED : pp_is_far_error(-(int)kind) ? -(int)kind : POOL_ECORRUPT;
     struct pool_failure failure = {.error = error};
-    const struct pp_item_error *told = pp_item_errors_find(j->plan->errors, j->plan->errors_room, position);
+    const struct pp_item_error *told = pp_job_result_wants(&j->result, item)
+                                           ? pp_item_errors_find(j->plan->errors, j->plan->errors_room, position)
+                                           : NULL;
     if (told) pp_describe_far(&failure, error, told->code, told->message);
     pp_job_result_fail(&j->result, item, &failure);
 }

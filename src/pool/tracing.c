@@ -90,5 +90,5 @@ void pp_tracing_retry(struct pool *pool, pool_fn *fn, uint64_t item) {
 }
 
 void pp_tracing_write(struct pool *pool) {
-    if (pool->shared.trace.base) pp_trace_file_write(&pool->shared.trace, pool->owner);
+    if (pool->shared.trace.base) pp_trace_file_write(&pool->shared.trace, pool->workers, pool->owner);
 }

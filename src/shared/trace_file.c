@@ -224,14 +224,16 @@ static uint64_t put_ring(struct file *f, uint32_t ring) {
     return first;
 }
 
-static void put_all(struct file *f) {
+/* A ring of a worker that there never was has been written by one that means harm. */
+static void put_all(struct file *f, uint32_t workers) {
     uint64_t lost = 0;
     put(f, "{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n");
     put(f, "{\"ph\":\"M\",\"pid\":%ld,\"name\":\"process_name\",\"args\":{\"name\":\"pool of process %ld\"}}", f->pid,
         f->pid);
     put(f, ",\n{\"ph\":\"M\",\"pid\":%ld,\"tid\":%d,\"name\":\"thread_name\",\"args\":{\"name\":\"caller\"}}", f->pid,
         CALLER_ROW);
-    for (uint32_t ring = 0; ring < PP_TRACE_RINGS; ring++) lost += put_ring(f, ring);
+    for (uint32_t ring = 0; ring < PP_TRACE_RINGS; ring++)
+        if (ring < workers || ring >= PP_TRACE_SUPERVISOR) lost += put_ring(f, ring);
     put(f, "\n],\"otherData\":{\"lost\":%" PRIu64 "}}\n", lost);
     flush(f);
 }
@@ -253,7 +255,7 @@ bool pp_trace_file_can(const char *path) {
     return unlink(beside) == 0;
 }
 
-bool pp_trace_file_write(const struct pp_trace *trace, pid_t caller) {
+bool pp_trace_file_write(const struct pp_trace *trace, uint32_t workers, pid_t caller) {
     char beside[4096];
     struct file *f = pp_map_private(sizeof *f);
     if (!f) return false;
@@ -262,7 +264,7 @@ bool pp_trace_file_write(const struct pp_trace *trace, pid_t caller) {
     f->now = pp_now();
     f->fd = open_beside(trace->path, beside, sizeof beside);
     f->failed = f->fd < 0;
-    if (!f->failed) put_all(f);
+    if (!f->failed) put_all(f, workers);
     pp_close(&f->fd);
     bool written = !f->failed && rename(beside, trace->path) == 0;
     if (!written) unlink(beside);

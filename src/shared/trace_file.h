@@ -12,7 +12,8 @@
 
 /* Whether the file can be made. */
 bool pp_trace_file_can(const char *path);
-/* Writes it. Returns false if the system refuses that. caller: the process whose pool it is. */
-bool pp_trace_file_write(const struct pp_trace *trace, pid_t caller);
+/* Writes it. Returns false if the system refuses that. workers: one more than the highest number that there was.
+ * caller: the process whose pool it is. */
+bool pp_trace_file_write(const struct pp_trace *trace, uint32_t workers, pid_t caller);
 
 #endif
