@@ -394,6 +394,9 @@ static int on_one_cpu(void *unused) {
     for (int cpus = 1; cpus <= 3; cpus++) {
         pp_placement_set_cpus(&memory, cpus);
         EXPECT(pp_placement_can_spare(&memory) == (cpus == 3));
+        memory.hosts = 1; /* one of the two is the carrier, which runs no tasks */
+        EXPECT(pp_placement_can_spare(&memory) == (cpus >= 2));
+        memory.hosts = 0;
         for (uint32_t other = 0; other <= here; other++) {
             told[1] = other;
             EXPECT(would_leave(&memory) == (other == here && cpus == 3));

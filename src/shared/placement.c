@@ -1,6 +1,7 @@
 #include "shared/placement.h"
 
 #include "base/cpu.h"
+#include "shared/carried.h"
 
 /* 1 + the CPU; 0: the system does not tell. */
 static uint32_t here(void) {
@@ -25,7 +26,7 @@ int pp_placement_cpus(const struct pp_shared *shared) {
 }
 
 bool pp_placement_can_spare(const struct pp_shared *shared) {
-    return told(&shared->control->wanted) < told(&shared->control->cpus);
+    return told(&shared->control->wanted) < told(&shared->control->cpus) + pp_carriers(shared);
 }
 
 void pp_placement_tell_looking(struct pp_shared *shared) {

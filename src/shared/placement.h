@@ -14,7 +14,8 @@
 /* Caller: how many CPUs the pool may use. */
 void pp_placement_set_cpus(struct pp_shared *shared, int cpus);
 int pp_placement_cpus(const struct pp_shared *shared);
-/* Whether there are more CPUs than workers: then the caller may wait awake. */
+/* Whether there are more CPUs than workers: then the caller may wait awake. The carrier, which runs no tasks, is none
+ * of them: bench_hosts, "hosts-round". */
 bool pp_placement_can_spare(const struct pp_shared *shared);
 /* Caller: it waits awake on this CPU; it is about to sleep. */
 void pp_placement_tell_looking(struct pp_shared *shared);
