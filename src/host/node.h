@@ -37,9 +37,9 @@ struct pp_node_chunk {
     const struct pp_node_function *function;
     const void *context;
     size_t count;
-    bool is_listed;         /* its items may be no neighbours */
+    uint64_t first;         /* index of the first item */
     char *in;               /* in the inputs heap; NULL: there are no arguments */
-    uint64_t *names;        /* likewise: the index of each item */
+    uint64_t *names;        /* likewise: the index of each item; NULL: they are neighbours */
     char *out;              /* in the arena; NULL: results are not wanted */
     size_t *sizes;          /* of the results; NULL: not wanted */
     unsigned char *told;    /* [count] whether the item was reported */

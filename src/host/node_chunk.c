@@ -8,6 +8,8 @@
 #include "pool/job.h"
 #include "pool/map.h"
 
+#define MARKS_MOST 2048U /* of a chunk: more items than that are short, and are claimed and reported some at a time */
+
 /* ---- making */
 
 void pp_node_chunk_free(struct pp_node_self *node, struct pp_node_chunk *chunk) {
@@ -24,9 +26,11 @@ void pp_node_chunk_free(struct pp_node_self *node, struct pp_node_chunk *chunk) 
 }
 
 static bool copy_arguments(struct pool *pool, struct pp_node_chunk *chunk, const struct pp_chunk_message *m) {
-    chunk->names = pp_alloc_whole(pool, &pool->memory.inputs, chunk->count * sizeof *chunk->names);
-    if (!chunk->names) return false;
-    for (size_t i = 0; i < chunk->count; i++) chunk->names[i] = m->has_list ? pp_get_number(m->list, i) : m->first + i;
+    if (m->has_list) {
+        chunk->names = pp_alloc_whole(pool, &pool->memory.inputs, chunk->count * sizeof *chunk->names);
+        if (!chunk->names) return false;
+        for (size_t i = 0; i < chunk->count; i++) chunk->names[i] = pp_get_number(m->list, i);
+    }
     if (m->in_bytes == 0) return true;
     chunk->in = pp_alloc_whole(pool, &pool->memory.inputs, m->in_bytes);
     if (chunk->in) memcpy(chunk->in, m->in, m->in_bytes);
@@ -41,7 +45,7 @@ struct pp_node_chunk *pp_node_chunk_make(struct pp_node_self *node, const struct
         pp_node_refuse(node, "a chunk of another size");
     struct pp_node_chunk *chunk = pp_zalloc(1, sizeof *chunk);
     if (!chunk) return NULL;
-    *chunk = (struct pp_node_chunk){.job = job, .count = m->count, .is_listed = m->has_list};
+    *chunk = (struct pp_node_chunk){.job = job, .count = m->count, .first = m->first};
     chunk->function = pp_node_find(node, &node->functions, told->function);
     chunk->context = told->context ? pp_node_find(node, &node->contexts, told->context) : NULL;
     chunk->told = pp_zalloc(chunk->count, 1);
@@ -69,9 +73,9 @@ int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work) {
                            .context = chunk->context, .out_sizes = chunk->sizes, .failures_room = failures};
     if (told->is_block) job.block = (pool_block_fn *)(pp_function *)chunk->function->fn;
     else job.fn = chunk->function->fn;
-    job.chunk = told->is_block && chunk->is_listed; /* items of one call are neighbours */
-    struct pp_map_setup setup = {.inherited = true, .names = chunk->names, .fresh = told->is_fresh,
-                                 .result_to = &chunk->result};
+    job.chunk = told->is_block && chunk->names; /* items of one call are neighbours */
+    struct pp_map_setup setup = {.inherited = true, .names = chunk->names, .first_name = chunk->first,
+                                 .marks_most = MARKS_MOST, .fresh = told->is_fresh, .result_to = &chunk->result};
     pp_lock(node->pool);
     int error = pp_map_begin(node->pool, &job, &setup, &work->future);
     pp_unlock(node->pool);
@@ -131,9 +135,11 @@ static void open_ranges(unsigned char *is_open, const struct pp_ranges *ranges) 
  * whose blocks are marked all the same. Acquire: pairs with the mark that the worker has written after the results. */
 static void find_open(const struct pp_job *job, unsigned char *is_open) {
     const struct pp_job_plan *plan = job->plan;
-    for (uint64_t p = 0; p < plan->count; p++)
-        if (atomic_load_explicit(&plan->marks[p / plan->block], memory_order_acquire) != PP_MARK_DONE)
-            is_open[job->index ? job->index[p] : p] = 1;
+    for (uint64_t b = 0, p = 0, end; b < plan->blocks; b++, p = end) {
+        end = p + plan->block < plan->count ? p + plan->block : plan->count;
+        if (atomic_load_explicit(&plan->marks[b], memory_order_acquire) == PP_MARK_DONE) continue;
+        for (uint64_t i = p; i < end; i++) is_open[job->index ? job->index[i] : i] = 1;
+    }
     for (int kind = 0; kind < PP_AGAIN_KINDS; kind++) open_ranges(is_open, &job->result.left[kind]);
 }
 

@@ -30,6 +30,8 @@ struct pp_job {
     char *in, *out, *scratch, *context; /* copies; NULL if there is none */
     size_t *sizes;                      /* as in its plan; NULL: not wanted */
     const uint64_t *names;              /* as in its plan; the maker's */
+    uint64_t first_name;                /* likewise */
+    uint64_t marks_most;                /* as in struct pp_map_setup */
     uint32_t scratch_parts;             /* number of workers when the job was made */
     uint64_t call_most;                 /* items of a call of its block function, for which a part has room */
     struct pp_job_result result;

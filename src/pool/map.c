@@ -77,6 +77,8 @@ static int make_job(struct pool *pool, const struct pool_job *job, const struct 
     j->job = *job;
     j->call_most = items_of_call(job);
     j->names = setup->names;
+    j->first_name = setup->first_name;
+    j->marks_most = setup->marks_most;
     j->result_to = setup->result_to;
     j->fresh = setup->fresh;
     bool has_result = pp_job_result_make(&j->result, job);

@@ -10,7 +10,9 @@ struct pp_job_result;
 struct pp_map_setup {
     /* Arguments and context lie where workers see them, and stay there until the job has ended. */
     bool inherited;
-    const uint64_t *names; /* likewise: what task_index() is in each item; NULL: its number in the job */
+    const uint64_t *names; /* likewise: what task_index() is in each item; NULL: they are neighbours, from */
+    uint64_t first_name;   /* this one on */
+    size_t marks_most;     /* so many marks at most, unless it is retries; 0: as many as usual */
     bool fresh; /* its items are retries, each to be run by a worker that has run nothing */
     struct pp_job_result *result_to; /* receives the job's result, which then is to be freed; NULL: it is not kept */
 };

@@ -82,6 +82,7 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
     plan->context_size = job->context_size;
     plan->index = j->index;
     plan->names = j->names;
+    plan->first_name = j->first_name;
     plan->count = count;
     plan->block = block;
     plan->chunk_blocks = chunk_blocks;
@@ -94,7 +95,8 @@ static bool make_plan(struct pool *pool, struct pp_job *j, uint64_t count, uint6
 
 /* Of items that are claimed many at a time. */
 static bool make_plan_of_chunks(struct pool *pool, struct pp_job *j, uint64_t count) {
-    uint64_t chunk = j->job.chunk, block = chunk ? chunk : (count + MOST_BLOCKS - 1) / MOST_BLOCKS;
+    uint64_t most = j->marks_most ? j->marks_most : MOST_BLOCKS;
+    uint64_t chunk = j->job.chunk, block = chunk ? chunk : (count + most - 1) / most;
     bool many = j->job.block && !chunk && count / TOGETHER / TOGETHER >= pool->workers;
     if (many) block = (block + TOGETHER - 1) / TOGETHER * TOGETHER;
     if (block > count) block = count;

@@ -16,7 +16,7 @@ static bool find_plan(const struct pp_shared *shared, uint64_t ticket, struct pp
  * the job has ended: then the number means nothing, but the place that is read must exist. */
 static uint64_t index_of(const struct pp_shared *shared, const struct pp_job_plan *plan, uint64_t position) {
     uint64_t item = plan->index ? plan->index[position] : position;
-    if (!plan->names) return item;
+    if (!plan->names) return plan->first_name + item;
     uintptr_t from = (uintptr_t)plan->names - (uintptr_t)shared->inputs;
     return item < (shared->inputs_size - from) / sizeof *plan->names ? plan->names[item] : item;
 }

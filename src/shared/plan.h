@@ -47,7 +47,8 @@ struct pp_job_plan {
     size_t scratch_size;   /* bytes between one worker's part and the next's: room for call_most results */
     uint32_t scratch_parts;
     const uint64_t *index; /* the item at each position; NULL: the position is the item */
-    const uint64_t *names; /* what task_index() is in each item; NULL: the item */
+    const uint64_t *names; /* what task_index() is in each item; NULL: */
+    uint64_t first_name;   /* what it is in item 0; then the item's number is added */
     uint64_t count;        /* positions */
     uint64_t block;        /* positions a block */
     uint64_t blocks;

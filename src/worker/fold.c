@@ -119,6 +119,7 @@ static void set_up_call(const struct pp_recipe *recipe, const _Atomic uint64_t *
     struct pp_call *call = pp_call_here();
     call->position = index;
     call->items = call->names = NULL;
+    call->first_name = 0;
     call->seed = recipe->seed;
     call->context = recipe->context;
     call->in_size = in_size;

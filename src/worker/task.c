@@ -28,7 +28,8 @@ static size_t item_here(void) {
 static size_t index_of(size_t i) {
     if (!call.position) return call.index + i;
     size_t item = item_here();
-    return call.names ? (size_t)(i < call.count ? call.names[item + i] : call.names[item] + i) : item + i;
+    if (!call.names) return (size_t)call.first_name + item + i;
+    return (size_t)(i < call.count ? call.names[item + i] : call.names[item] + i);
 }
 
 size_t task_index(void) {

@@ -25,7 +25,8 @@ struct pp_call {
     size_t index;         /* of a task; that of an item follows from: */
     const _Atomic uint64_t *position; /* where the position of the running item is; NULL: this is a task */
     const uint64_t *items;            /* the item at each position; NULL: the position is the item */
-    const uint64_t *names;            /* what task_index() is in each item; NULL: the item */
+    const uint64_t *names;            /* what task_index() is in each item; NULL: the item plus: */
+    uint64_t first_name;
     uint64_t seed;
     const void *context;
     const struct pp_extra *extra; /* NULL: none */

@@ -359,6 +359,7 @@ static void describe_call(struct worker *w, const struct pp_job_plan *plan) {
     w->call->position = pp_position_of(&w->claimer);
     w->call->items = plan->index;
     w->call->names = plan->names;
+    w->call->first_name = plan->first_name;
     w->call->context = plan->context;
     w->call->in_size = plan->in ? plan->in_size : 0;
     w->call->out_size = plan->out_size;
