@@ -3,7 +3,7 @@
 #include "base/sys.h"
 #include "pool/vain.h"
 
-#define BELL_MOST 65536U /* bytes of a pipe */
+#define BELL_MOST 65536 /* bytes of a pipe */
 
 bool pp_bell_make(struct pool *pool) {
     int bell[2];
@@ -22,12 +22,12 @@ void pp_bell_expect(struct pool *pool, uint32_t slot) {
 }
 
 /* Not more than the pipe holds: a task may write as fast as this reads. */
-static uint32_t read_bell(int bell) {
+static int32_t read_bell(int bell) {
     char bytes[4096];
-    uint32_t count = 0;
+    int32_t count = 0;
     for (ssize_t n = sizeof bytes; n == (ssize_t)sizeof bytes && count < BELL_MOST;) {
         n = pp_read(bell, bytes, sizeof bytes);
-        if (n > 0) count += (uint32_t)n;
+        if (n > 0) count += (int32_t)n;
     }
     return count;
 }
@@ -35,15 +35,18 @@ static uint32_t read_bell(int bell) {
 void pp_bell_silence(struct pool *pool) {
     atomic_store_explicit(&pool->shared.control->waits, 0, memory_order_relaxed);
     pool->waiting.bell_rung = false;
-    uint32_t own = atomic_exchange_explicit(&pool->waiting.own_rings, 0, memory_order_relaxed);
-    uint32_t rings = read_bell(pool->fds.bell);
-    if (rings > own) pp_note_vain(pool, rings - own);
+    int32_t rings = read_bell(pool->fds.bell);
+    int32_t own = atomic_load_explicit(&pool->waiting.own_rings, memory_order_relaxed);
+    if (own > rings) own = rings; /* the rest comes yet */
+    if (own > 0) atomic_fetch_sub_explicit(&pool->waiting.own_rings, own, memory_order_relaxed);
+    if (rings > own) pp_note_vain(pool, (uint32_t)(own > 0 ? rings - own : rings));
 }
 
-/* Counted first: pp_bell_silence() may read the byte at once. */
+/* Counted first: pp_bell_silence() may read the byte at once. A full pipe takes none. */
 void pp_bell_ring_own(struct pool *pool) {
     atomic_fetch_add_explicit(&pool->waiting.own_rings, 1, memory_order_relaxed);
-    pp_write(pool->fds.bell_end, "", 1);
+    if (pp_write(pool->fds.bell_end, "", 1) != 1)
+        atomic_fetch_sub_explicit(&pool->waiting.own_rings, 1, memory_order_relaxed);
 }
 
 void pp_bell_ring(struct pool *pool) {

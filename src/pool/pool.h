@@ -137,7 +137,7 @@ struct pp_waiting {
     unsigned others_wait;   /* threads that sleep until it comes back */
     uint32_t epoch;         /* of the last wish; see bell.h */
     bool bell_rung;         /* by pp_bell_ring(), and not silenced since */
-    _Atomic uint32_t own_rings; /* by this process, since the bell was last silenced */
+    _Atomic int32_t own_rings; /* by this process, and not silenced yet; below 0 for one that a full pipe refused */
     uint64_t look_after_at; /* ns; when losses are to be made up for next: wait.c */
 };
 
