@@ -242,8 +242,7 @@ static bool kill_strays(struct pool *pool) {
 /* ---- the look */
 
 static bool find_harm(struct pool *pool) {
-    bool called_in_vain = pp_is_called_in_vain(pool);
-    pool->looks.calls_in_vain = 0;
+    bool called_in_vain = pp_vain_at_look(pool, pp_count_completed(pool));
     bool intact = !called_in_vain && pp_ring_is_sound(&pool->shared) && check_tasks(pool) && check_jobs(pool);
     if (intact || pp_notice_is_due(&pool->shared)) {
         bool stalls = pp_stalls_end(pool);

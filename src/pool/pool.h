@@ -65,7 +65,9 @@ struct pp_looks {
     } endings[PP_WORKERS];
     uint64_t due;                  /* ns; when a program that never waits has the next look: wait.c */
     uint64_t pause;                /* ns, before that */
-    uint32_t calls_in_vain;        /* see vain.h */
+    uint32_t calls_in_vain;        /* since the last look; see vain.h */
+    uint32_t sum_in_vain;          /* at looks since something was completed, less some at each */
+    uint64_t had;                  /* what was completed at the last look */
     uint64_t news;                 /* futures done and deaths when the first of them came */
 };
 
