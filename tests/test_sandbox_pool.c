@@ -4,10 +4,14 @@
 
 #if LINUX
 #include <errno.h>
+#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
+#include <wchar.h>
 
 enum { TEXT = 4096, MIB = 1 << 20 };
 
@@ -464,6 +468,29 @@ static int thread_task(const void *in, void *out) {
     return 0;
 }
 
+static int by_value(const void *a, const void *b) {
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* What asks the system where a kernel has no vDSO, a C library has read no file yet, or an array is large. */
+static int question_task(const void *in, void *out) {
+    (void)in, (void)out;
+    static int values[100000];
+    struct timespec now;
+    time_t moment = 0;
+    if (syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now)) return 1;
+    for (int i = 0; i < (int)COUNT(values); i++) values[i] = (int)(i * 7919L % (int)COUNT(values));
+    qsort(values, COUNT(values), sizeof *values, by_value);
+    for (int i = 0; i < (int)COUNT(values); i++)
+        if (values[i] != i) return 2;
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 1 || sysconf(_SC_PHYS_PAGES) < 1) return 3;
+    setlocale(LC_ALL, "C.UTF-8"); /* or not */
+    if (!localtime(&moment)) return 4;
+    fprintf(stderr, "%.17g and %ls\n", 0.1, L"wide");
+    return abs(raise(0)); /* sends nothing */
+}
+
 static int library_task(const void *in, void *out) {
     (void)in, (void)out;
     unsigned char random[16];
@@ -489,6 +516,7 @@ TEST_CASE(threads_and_libraries_work_in_a_sandbox) {
     struct pool *pool = pool_from(&options);
     for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, thread_task, NULL, 0, 0), NULL));
     for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, library_task, NULL, 0, 0), NULL));
+    for (int i = 0; i < 5; i++) assert_ok(finish(submit(pool, question_task, NULL, 0, 0), NULL));
     pool_destroy(pool);
 }
 
