@@ -545,7 +545,7 @@ PARPOOL_API int future_cancel(struct future *future);
  * Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API int future_kill(struct future *future);
 
-/* The size of the future's result: the task's out_size, or what the task made of that with task_resize().
+/* The size of the future's result: out_size, or what the task made of that with task_resize() or task_result().
  * Returns: bytes; 0: not done, failed, or a job. Blocks: no. Callable: any thread. Ownership: unchanged. */
 PARPOOL_API size_t future_size(const struct future *future);
 
@@ -691,7 +691,7 @@ struct pool_reduction {
     size_t count;         /* items of in, or indices; 0 with next */
     /* instead of in: as pool_stream.next, in the thread of pool_reduce(); may make any call. next_arg may be NULL */
     int (*next)(void *next_arg, void *in); void *next_arg;
-    size_t chunk;         /* items that a task combines from left to right; 0: by count and out_size; 1 with next */
+    size_t chunk;         /* items that a task combines from left to right; 0: by count, out_size, block; 1 with next */
     const void *identity; /* out_size bytes: the result of no items; NULL: no items are POOL_EINVAL */
     void *out;            /* the result, written on success only; not NULL */
     size_t out_size;      /* bytes of a part and of the result; > 0 */
