@@ -271,10 +271,9 @@ enum {
  *       (RLIMIT_AS, vm.overcommit_memory=2, valgrind), so little that three quarters of it are left to the program, but
  *       at least 4 MiB. Under qemu-user set a few MiB: the default takes it seconds and much memory.
  *   stack_size  bytes of stack, rounded up, for initializer, tasks and finalizer, which then run in a thread of the
- *       worker. 0: they run in the worker's copy of the thread that called pool_create(), as bindings of other
- *       languages need, on what is left of its stack: 8 MiB in many programs, 128 KiB in musl's threads. With
- *       POOL_THREADS that of each thread (0: the C library's default); POOL_INLINE has the caller's. The failure's
- *       message tells of an overflow.
+ *       worker. 0: they run in the worker's copy of the thread that called pool_create(), as bindings need, on what is
+ *       left of its stack: 8 MiB in many programs, 128 KiB in musl's threads. With POOL_THREADS that of each thread (0:
+ *       the C library's default); POOL_INLINE has the caller's. Its overflow is told as that.
  *   memory_limit  bytes of private data that a worker may add to what it inherits (RLIMIT_DATA).
  *   memory_soft_limit  bytes; a worker is replaced once its peak of private memory is so far above that at its start.
  *   max_load  while the system's 1-minute load average is at least that, new tasks and chunks wait, save those of one
@@ -302,9 +301,8 @@ enum {
  *       pool ends, or moments after the program: what each worker and host ran when, waits of calls, deaths, kills,
  *       retries, how many tasks wait and workers are busy; with POOL_THREADS and POOL_INLINE no deaths, kills and
  *       counts. %p in the name is the process. NULL: $PARPOOL_TRACE, to which the second pool of a process appends .2,
- *       and which workers do not have; "": none. POOL_EINVAL: the file cannot be made. The shortest tasks take a tenth
- *       longer at most. Of each worker the last 65,536 spans are kept, fewer in pools of more than 16; "lost" counts
- *       the rest.
+ *       and which workers do not have; "": none. POOL_EINVAL: the file cannot be made. Short tasks take a tenth longer
+ *       at most. Of each worker the last 65,536 spans are kept, fewer in pools of more than 16; "lost" counts others.
  *   finalizer  runs last, with finalizer_arg, in each worker that ends by itself: at pool_shutdown(), in a smaller
  *       pool, when idle, at its limit of tasks or memory. Not in one that is killed, dies or calls exit(), nor at
  *       pool_destroy(). Until it returns the worker has no successor, so it is killed on request, past a time-out (see
@@ -351,9 +349,8 @@ enum {
  *       retry is run after the job's other items by a fresh worker, which has run nothing since its initializer: so one
  *       saves what died of a worker that an earlier item had spoilt.
  *   status  POOL_ENOMEM: the item could not be run for lack of memory.
- *   failures  as failure, of the failed items with the lowest indices, in their order, failures_room at most; then
- *       zeroes. NULL exactly if failures_room is 0. Texts of task_fail() are kept for 1000. `failed` receives how many
- *       failed.
+ *   failures  as failure, of the lowest failed items, in their order, failures_room at most; then zeroes. NULL exactly
+ *       if failures_room is 0. Texts of task_fail() are kept for 1000. `failed` receives how many failed.
  *   progress  is called with progress_arg in calls of any thread that wait or look (pool_map(), future_done(),
  *       pool_poll() …; with POOL_INLINE in those that run the job): by one thread at a time, progress_interval ms (0:
  *       100) apart. The last call, and only that, has done == count; the future is done when it returns. There is none
@@ -371,11 +368,10 @@ enum {
  *   dependency  which element of `after` ended this task: the one that failed first, or was itself not run.
  *   frames  addresses of code, 0 behind the last. POOL_EDIED: where the worker crashed (of abort(): outside the C
  *       library), then where its callers go on, up to the task. POOL_EDEADLINE, and POOL_ECANCELLED with ask_killed:
- *       where it was, if it has said so. The message has them as functions, also static ones, and offsets; for
- *       addr2line(1) it is prog+0x1234. None: another process has killed the worker, a task handles or blocks the
- *       signal (SIGSYS asks), or the system is not Linux on x86-64 or AArch64. Of abort() and assert() the message also
- *       has the C library's words: with musl only by `capture`, with glibc not in a stripped static program or, without
- *       `capture`, in a sandbox.
+ *       where it was, if it has said so. The message has them as functions and offsets; for addr2line(1) it is
+ *       prog+0x1234. None: another process has killed the worker, a task handles or blocks the signal (SIGSYS asks), or
+ *       this is not Linux on x86-64 or AArch64. Of abort() and assert() the message also has the C library's words:
+ *       with musl only by `capture`, with glibc not in a stripped static program or, without `capture`, in a sandbox.
  *
  * FIELDS of struct pool_task
  *   in  is copied before pool_submit() returns. in_size is > 0 exactly if in is not NULL.
