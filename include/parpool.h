@@ -400,7 +400,7 @@ enum {
 
 enum {
     POOL_CANCEL_PENDING = 1, /* work that has not started is cancelled (POOL_ECANCELLED) */
-    POOL_KILL_RUNNING = 2    /* running work is killed (POOL_ECANCELLED), and finalizers that take more than 1 s */
+    POOL_KILL_RUNNING = 2    /* running work is killed (POOL_ECANCELLED), finalizers too: at the end they have 1 s */
 };
 
 /* Closes the pool to new work, waits until submitted work is done, and ends the workers, after their finalizers.
