@@ -169,6 +169,43 @@ static void maps(struct told *told, struct pool_options options) {
     pool_destroy(pool);
 }
 
+static int hang_at_three(const void *in, void *out) {
+    (void)in, (void)out;
+    while (task_index() == 3) pause();
+    return 0;
+}
+
+static int compute_at_three(const void *in, void *out) {
+    (void)in, (void)out;
+    while (task_index() == 3) continue;
+    return 0;
+}
+
+/* Of ten items, in chunks of three, the fourth has to be ended. */
+static void jobs_that_are_ended(struct told *told, struct pool_options options) {
+    struct pool *pool = pool_from(&options);
+    struct future *future;
+    size_t failed = 0;
+    struct pool_failure first;
+    struct pool_job job = {.fn = hang_at_three, .count = 10, .chunk = 3, .failed = &failed, .failure = &first};
+    job.timeout = 100;
+    int late = pool_map(pool, &job);
+    tell(told, "%s, %zu failed, %zu\n", pool_error_name(late), failed, first.index);
+    job.fn = compute_at_three;
+    job.timeout = 0;
+    job.cpu_timeout = 100;
+    int spent = pool_map(pool, &job);
+    tell(told, "%s, %zu failed, %zu\n", pool_error_name(spent), failed, first.index);
+    job.cpu_timeout = 0;
+    assert_ok(pool_map_async(pool, &job, &future));
+    while (!future_running(future)) sleep_ms(1);
+    assert_ok(future_kill(future));
+    int killed = finish(future, NULL);
+    tell(told, "%s\n", pool_error_name(killed));
+    assert_map_squares(pool, 1000, 0);
+    pool_destroy(pool);
+}
+
 static void arena(struct told *told, struct pool_options options) {
     struct pool *pool = pool_from(&options);
     enum { ITEMS = 1 << 17 };
@@ -387,10 +424,11 @@ static const struct behaviour {
     const char *name;
 } behaviours[] = {
 #define BEHAVIOUR(name) {name, #name}
-    BEHAVIOUR(deaths), BEHAVIOUR(deaths_on_a_stack), BEHAVIOUR(maps), BEHAVIOUR(arena), BEHAVIOUR(replacements),
-    BEHAVIOUR(memory_limit), BEHAVIOUR(workers_that_come_and_go), BEHAVIOUR(finalizers), BEHAVIOUR(initializers),
-    BEHAVIOUR(streams_graphs_reductions), BEHAVIOUR(fresh_workers), BEHAVIOUR(limits_of_the_machine),
-    BEHAVIOUR(captured_output), BEHAVIOUR(results_of_any_size_and_blocks), BEHAVIOUR(traces),
+    BEHAVIOUR(deaths), BEHAVIOUR(deaths_on_a_stack), BEHAVIOUR(maps), BEHAVIOUR(jobs_that_are_ended),
+    BEHAVIOUR(arena), BEHAVIOUR(replacements), BEHAVIOUR(memory_limit), BEHAVIOUR(workers_that_come_and_go),
+    BEHAVIOUR(finalizers), BEHAVIOUR(initializers), BEHAVIOUR(streams_graphs_reductions), BEHAVIOUR(fresh_workers),
+    BEHAVIOUR(limits_of_the_machine), BEHAVIOUR(captured_output), BEHAVIOUR(results_of_any_size_and_blocks),
+    BEHAVIOUR(traces),
 };
 
 TEST_CASE(a_sandboxed_pool_does_what_any_pool_does) {
