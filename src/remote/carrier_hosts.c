@@ -275,7 +275,7 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
     if (host->phase <= PP_HOST_GREETED && now >= host->at) {
         char why[80];
         snprintf(why, sizeof why, host->phase == PP_HOST_LAUNCHED
-                                      ? "no greeting in %g s: does main() call pool_serve()?"
+                                      ? "no greeting in %g s: does it answer, and does main() call pool_serve()?"
                                       : "its pool was not ready in %g s",
                  (double)c->setup->start / 1000);
         start_failed(c, host, why);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <stdnoreturn.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,8 +25,8 @@
 /* ssh: nothing may ask, forward or escape; the link is looked after by both sides themselves, and by ssh if it breaks
  * without a word. All else is for the user's ssh_config. */
 #define BY_SSH                                                                                                       \
-    "exec ssh -T -oBatchMode=yes -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=no "               \
-    "-oControlPath=none -oClearAllForwardings=yes -oEscapeChar=none -oLogLevel=ERROR %h %c"
+    "exec ssh -T -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=2 -oServerAliveCountMax=3 "             \
+    "-oControlMaster=no -oControlPath=none -oClearAllForwardings=yes -oEscapeChar=none -oLogLevel=ERROR %h %c"
 /* srun: -u, else bytes behind the last newline are kept back; --overlap, else the steps of one allocation queue. */
 #define BY_SRUN "exec srun -Q --overlap -u -N1 -n1 -c%n --mem=0 --mpi=none -K0 -w %h sh -c %c"
 #define BY_SRUN_THAT_BINDS                                                                                           \
@@ -285,8 +286,19 @@ static char **make_environment(const char *env) {
     return made;
 }
 
+/* So a launcher can ask nobody for a password: it would wait for an answer, as it is in the background. */
+static void give_up_terminal(void) {
+#ifdef TIOCNOTTY
+    int terminal = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (terminal < 0) return;
+    ioctl(terminal, TIOCNOTTY);
+    close(terminal);
+#endif
+}
+
 static noreturn void be_launcher(const struct start *what, const int to[2], const int from[2]) {
     setpgid(0, 0);
+    give_up_terminal();
     pp_child_end_with_parent();
     if (getppid() != what->parent) _exit(1);
     for (int s = 1; s <= LAST_SIGNAL; s++) signal(s, SIG_DFL);

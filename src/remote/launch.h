@@ -3,8 +3,9 @@
  *
  * A node is told by its environment what it is: PARPOOL_NODE, whose value is PP_NODE_WORDS.
  *
- * Invariant: a launcher leads a process group of its own, inherits no descriptor of the pool but its three, and dies
- * with the process that has started it where the system can do that. SIGPIPE is ignored in this process.
+ * Invariant: a launcher leads a process group of its own, inherits no descriptor of the pool but its three, has
+ * no terminal to ask at, and dies with the process that has started it where the system can do that. SIGPIPE is ignored
+ * in this process.
  * Called by: carrier_hosts; serve, which notes the program's arguments; hosted. */
 #ifndef PP_LAUNCH_H
 #define PP_LAUNCH_H
