@@ -1,8 +1,9 @@
 /* A program on hosts: what pools promise, tried on those of $PARPOOL_HOSTS, and compared with this machine alone.
  *
- *     check HOSTS          all of it; HOSTS hosts must take part
- *     check long SECONDS   items that take 20 ms each, for about so long; says "running" once some are done, and what
- *                          becomes of hosts
+ *     check HOSTS                      all of it; HOSTS hosts must take part
+ *     check long SECONDS HOSTS         items that take 20 ms each, for about so long; begins once so many hosts are up;
+ *                                      says "running" once some are done, and what becomes of hosts
+ *     check until STATE COUNT HOSTS    the same until hosts were so often up or lost
  *
  * tests/hosts/run.sh starts it by each launcher. */
 #include <parpool.h>
@@ -265,14 +266,15 @@ static void say_running(const struct pool_progress *progress, void *said) {
     fflush(stdout);
 }
 
+/* retries: on a busy machine hosts may be lost, too, that nobody has cut off */
 static void run_long(struct pool *pool, double seconds) {
     size_t count = (size_t)(seconds * 200);
     long *arguments = calloc(count, sizeof *arguments), *out = calloc(count, sizeof *out);
-    int said = 0;
+    static int said;
     struct pool_failure failure = {.error = 0};
     if (!arguments || !out) abort();
     struct pool_job job = {.fn = slow, .in = arguments, .in_size = sizeof *arguments, .count = count, .out = out,
-                           .out_size = sizeof *out, .retries = 2, .progress = say_running, .progress_arg = &said,
+                           .out_size = sizeof *out, .retries = 10, .progress = say_running, .progress_arg = &said,
                            .progress_interval = 20, .failure = &failure};
     int error = pool_map(pool, &job);
     CHECK(error == 0, "a long map: %s: %s", pool_strerror(error), failure.message);
@@ -281,24 +283,42 @@ static void run_long(struct pool *pool, double seconds) {
     free(out);
 }
 
+static const char *const states[] = {[POOL_HOST_UP] = "up", [POOL_HOST_LOST] = "lost", [POOL_HOST_REFUSED] = "refused"};
+static int times[POOL_HOST_REFUSED + 1]; /* that hosts were in each state */
+
 static void say_host(const struct pool_host *host, void *unused) {
-    const char *state = host->state == POOL_HOST_UP ? "up" : host->state == POOL_HOST_LOST ? "lost" : "refused";
     (void)unused;
-    printf("%s: %s: %s\n", host->name, state, host->reason ? host->reason : "");
+    times[host->state]++;
+    printf("%s: %s: %s\n", host->name, states[host->state], host->reason);
     fflush(stdout);
+}
+
+/* Ends the program if it never comes to that. */
+static void run_until(struct pool *pool, const char *state, int count) {
+    int which = POOL_HOST_UP;
+    while (which < POOL_HOST_REFUSED && strcmp(states[which], state) != 0) which++;
+    alarm(240);
+    while (times[which] < count) run_long(pool, 1);
+    alarm(0);
+}
+
+static int usage(void) {
+    return fprintf(stderr, "usage: check HOSTS | check long SECONDS HOSTS | check until STATE COUNT HOSTS\n"), 2;
 }
 
 int main(int argc, char **argv) {
     pool_serve(argc, argv);
-    if (argc < 2) return fprintf(stderr, "usage: check HOSTS | check long SECONDS\n"), 2;
-    bool is_long = strcmp(argv[1], "long") == 0;
+    if (argc < 2) return usage();
+    bool is_long = strcmp(argv[1], "long") == 0 && argc == 4, is_until = strcmp(argv[1], "until") == 0 && argc == 5;
+    if (!is_long && !is_until && argc != 2) return usage();
+    int hosts = atoi(argv[argc - 1]);
     struct pool *pool;
-    struct pool_options options = {.workers = 1, .host_min = is_long ? 0 : atoi(argv[1]), .host_start = 20000,
-                                   .host_event = is_long ? say_host : NULL};
+    struct pool_options options = {.workers = 1, .host_min = hosts, .host_event = argc > 2 ? say_host : NULL};
     int error = pool_create(&options, &pool);
     if (error) return printf("pool_create: %s\n", pool_strerror(error)), 1;
-    if (is_long) run_long(pool, argc > 2 ? atof(argv[2]) : 3);
-    else check_all(pool, atoi(argv[1]));
+    if (is_long) run_long(pool, atof(argv[2]));
+    else if (is_until) run_until(pool, argv[2], atoi(argv[3]));
+    else check_all(pool, hosts);
     pool_destroy(pool);
     puts(wrong ? "some is wrong" : "all is right");
     return wrong != 0;

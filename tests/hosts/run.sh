@@ -2,12 +2,14 @@
 # run.sh LAUNCHER PROGRAM: runs tests/hosts/check on real hosts of this machine, which it makes and ends. LAUNCHER:
 #   ssh        servers of OpenSSH on the loopback        ssh_i    a server for each connection, no port at all
 #   netns      ssh between hosts in namespaces of their own, with links that are cut, and a host that crashes
+#   netns_long  a link is cut for 60 s                   silent   a host in a namespace that does not answer
 #   slurm      a private Slurm                            netns_slurm  the same, on hosts in namespaces
 #   openmpi    mpiexec of Open MPI                        hydra    mpiexec of MPICH
 #   examples   examples that call pool_serve(), which print what they print without hosts; PROGRAM is their directory
 #   ship       ssh, and the program is sent to the hosts  local    nodes on this machine, without a launcher
 #   ssh_faults, slurm_faults   processes of the launcher's engine, and the program, are killed and stopped
-#   netns_long  a link is cut for 60 s                    full     the program is sent to a host whose disk is full
+#   full       the program is sent to a host whose disk is full
+#   bashrc     the shell of a host prints, or ends        asks     ssh asks for a password, or whether a key is right
 # Skipped (77) where the tools are not there, or must be root's and this user is not root.
 set -eu
 launcher=$1 program=$2
@@ -55,6 +57,12 @@ check() {
     grep -q "greetings from task 3\$" "$state/out" || { echo "a task's output is missing"; exit 1; }
 }
 
+# own_program: a copy, so that no test takes the processes of another for its own
+own_program() {
+    cp "$program" "$state/check"
+    program=$state/check
+}
+
 # nothing_left: no process of the program is left anywhere, a while after its end
 nothing_left() {
     tries=0
@@ -69,23 +77,21 @@ by_ssh() { # CONFIG
     export PARPOOL_HOSTS=w1,w2 PARPOOL_LAUNCHER="exec ssh -F $state/$1 %h %c"
 }
 
-# begin_long SECONDS: a long map begins, in the background; it runs on two hosts
-begin_long() {
+# begin COMMAND...: the program with these words begins, in the background; it runs on two hosts
+begin() {
+    : >"$state/out" # or what the last program has said would be taken for its words
     # One word each.
     # shellcheck disable=SC2086
-    $on_head "$program" long "$1" >"$state/out" 2>&1 &
+    $on_head "$program" "$@" >"$state/out" 2>&1 &
     pid=$!
-    until grep -qx running "$state/out" && [ "$(grep -c ": up: $" "$state/out")" = 2 ]; do
+    until grep -qx running "$state/out"; do
         sleep 0.05
         kill -0 $pid 2>/dev/null || { cat "$state/out"; exit 1; }
     done
 }
 
-# while_running SECONDS COMMAND...: runs it while a long map runs, which must be right all the same
-while_running() {
-    begin_long "$1"
-    shift
-    "$@"
+# is_right: what has begun ends, and all of it was right
+is_right() {
     wait $pid || { cat "$state/out"; exit 1; }
     expect "all is right"
 }
@@ -95,41 +101,45 @@ says() {
     grep -qF "$1" "$state/out" || { echo "missing: $1"; cat "$state/out"; exit 1; }
 }
 
-# costs REASON SIGNAL VICTIM: the signal is sent to the process that the function VICTIM names, while a long map runs,
+# costs REASON SIGNAL VICTIM: the signal is sent to the process that the function VICTIM names, while the program runs,
 # which loses a host for this reason. If the process is left, it is ended then, as it may be stopped.
 costs() {
-    begin_long 6
+    begin until lost 1 2
     victim=$($3)
     [ -n "$victim" ] || { echo "no $3"; exit 1; }
     kill "-$2" "$victim"
-    wait $pid || { cat "$state/out"; exit 1; }
+    is_right
     [ "$2" = KILL ] || kill -KILL "$victim" 2>/dev/null || :
-    expect "all is right"
     echo "$3, $2: $(grep ": lost: " "$state/out" | head -n 1)"
     says "$1"
 }
 
 # The program, which is the child of what timeout, salloc or a shell has started.
 program_is_killed() {
-    begin_long 60
+    begin long 60 2
     kill -KILL "$(head_of_program)"
-    ! wait $pid || { echo "the program lives"; exit 1; }
+    ! wait $pid 2>"$state/err" || { echo "the program lives"; exit 1; }
     nothing_left
 }
 
-program_is_stopped() {
-    begin_long 12
+program_is_stopped() { # SECONDS
+    begin long $(($1 + 4)) 2
     kill -STOP "$(head_of_program)"
-    sleep 10
+    sleep "$1"
     kill -CONT "$(head_of_program)"
-    wait $pid || { cat "$state/out"; exit 1; }
-    expect "all is right"
+    is_right
     ! grep ": lost: " "$state/out" || exit 1
+}
+
+# at_terminal COMMAND...: the command has a terminal, which is all that it reads and writes, and must end in time
+at_terminal() {
+    timeout 100 script -q -e -c "$*" "$state/out" </dev/null >"$state/err" || { cat "$state/out"; exit 1; }
+    tr -d '\r' <"$state/out" >"$state/err" && cp "$state/err" "$state/out"
 }
 
 # The oldest process of the program: nodes and the carrier come later.
 head_of_program() {
-    pgrep -o -f "^$program long"
+    pgrep -o -f "^$program (long|until)"
 }
 
 session_of_sshd() {
@@ -141,7 +151,7 @@ client_of_ssh() {
 }
 
 slurmstepd() {
-    for node in $(pgrep -f "^$program long"); do
+    for node in $(pgrep -f "^$program until"); do
         parent=$(ps -o ppid= -p "$node" | tr -d ' ')
         case $(ps -o comm= -p "${parent:-0}") in slurmstepd*) echo "$parent" && return ;; esac
     done
@@ -155,6 +165,27 @@ cut_for() { # SECONDS
     "$state/cut" w1
     sleep "$1"
     "$state/heal" w1
+}
+
+# is_cut SECONDS: for longer than the silence that costs a host, which then comes again
+is_cut() {
+    begin until up 3 2
+    cut_for "$1"
+    is_right
+    says "w1: lost: lost after"
+    says "silent for 3 s"
+}
+
+# asks_nothing REASON: nothing is asked at the terminal, by the default launcher and by one that may ask
+asks_nothing() {
+    for PARPOOL_LAUNCHER in '' 'exec ssh %h %c'; do
+        export PARPOOL_LAUNCHER
+        at_terminal "$program" until lost 1 0
+        expect "all is right"
+        says "$1"
+        says "w1: lost: the launcher ended with 255 before the greeting"
+        ! grep -qE 'password: ?|\(yes/no' "$state/out" || { echo "it asks"; cat "$state/out"; exit 1; }
+    done
 }
 
 in_namespaces() {
@@ -180,6 +211,7 @@ with_slurm() {
 }
 
 on_head=
+[ "$launcher" = examples ] || own_program
 case $launcher in
 ssh | ship)
     needs ssh sshd
@@ -224,18 +256,34 @@ ssh_i)
 netns)
     in_namespaces
     check 2 "$state/enter" head
-    while_running 4 cut_for 1
-    while_running 4 cut_for 5
-    while_running 4 "$state/crash" w1
+    begin long 4 2
+    cut_for 1
+    is_right
+    is_cut 5
+    begin until lost 1 2
+    "$state/crash" w1
+    is_right
+    says "w1: lost: lost after"
     ;;
 netns_long)
-    cp "$program" "$state/check" # so that no other test takes its processes for left ones
-    program=$state/check
     in_namespaces
-    while_running 140 cut_for 60 # after which ssh is tried again within a minute
-    says "w1: lost: lost after"
-    says "silent for 3 s"
-    [ "$(grep -c "^w1: up: " "$state/out")" = 2 ] || { echo "w1 has not come again"; cat "$state/out"; exit 1; }
+    is_cut 60
+    ;;
+silent)
+    in_namespaces
+    never=$("$state/enter" head ip -4 -o addr show eth0 | sed 's|.* inet \([0-9.]*\)\.[0-9]*/.*|\1.99|')
+    "$state/enter" head ip neigh add "$never" lladdr 02:00:00:00:00:99 dev eth0 # else the kernel finds that it is away
+    printf 'Host never\n  HostName %s\n' "$never" | cat - "$state/ssh_config" >"$state/ssh_config_never"
+    export PARPOOL_HOSTS=w1,never
+    export PARPOOL_LAUNCHER="exec ssh -F $state/ssh_config_never -o ConnectTimeout=2 %h %c"
+    begin until lost 1 1
+    is_right
+    says "never: lost: the launcher ended with 255 before the greeting"
+    says "ssh: connect to host $never port"
+    export PARPOOL_LAUNCHER="exec ssh -F $state/ssh_config_never -o ConnectTimeout=60 %h %c" PARPOOL_START=4000
+    begin until lost 1 1
+    is_right
+    says "never: lost: no greeting in 4 s"
     ;;
 ssh_faults)
     needs ssh sshd
@@ -247,8 +295,40 @@ ssh_faults)
     costs "its connection has ended" KILL client_of_ssh
     costs "silent for 3 s" STOP client_of_ssh
     program_is_killed
-    export PARPOOL_SILENCE=8000 # less than it is stopped for
-    program_is_stopped
+    program_is_stopped 5 # for longer than the silence that costs a host
+    ;;
+bashrc)
+    needs ssh sshd
+    case $(getent passwd "$(id -u)") in *bash) ;; *) echo "another shell than bash" && exit 77 ;; esac
+    sh "$here/sshd.sh" up "$state" 2
+    by_ssh ssh_config
+    cat >"$state/home/.bashrc" <<'END'
+echo 'Welcome to a host'; echo 'PARPOOL 1'; printf 'module "gcc" loaded'
+echo 'a word on stderr' >&2
+END
+    ssh -n -F "$state/ssh_config" w1 true >"$state/out" 2>&1
+    says 'module "gcc" loaded' # so it is read
+    check 2
+    says "a word on stderr"
+    echo 'echo "no work on Mondays"; exit 3' >>"$state/home/.bashrc"
+    begin until lost 1 0
+    is_right
+    says 'lost: the launcher ended with 3 before the greeting: it said "'
+    says 'no work on Mondays"'
+    ;;
+asks)
+    needs ssh sshd script
+    sh "$here/sshd.sh" up "$state" 1
+    export PARPOOL_HOSTS=w1 PARPOOL_START=60000
+    # By the launcher that is the default, and by one of the user's that may ask.
+    mkdir "$state/bin"
+    printf '#!/bin/sh\nexec %s -F %s/ssh_config "$@"\n' "$(command -v ssh)" "$state" >"$state/bin/ssh"
+    chmod +x "$state/bin/ssh"
+    sed -i '/BatchMode/d; s/^\( *PreferredAuthentications\).*/\1 password/' "$state/ssh_config"
+    PATH=$state/bin:$PATH
+    asks_nothing 'Permission denied'
+    sed -i 's|\(StrictHostKeyChecking\) .*|\1 ask|; s|\(UserKnownHostsFile\) .*|\1 /dev/null|' "$state/ssh_config"
+    asks_nothing 'Host key verification failed'
     ;;
 slurm_faults)
     with_slurm
@@ -257,6 +337,7 @@ slurm_faults)
     costs "silent for 3 s" KILL slurmstepd
     costs "silent for 3 s" STOP slurmstepd
     costs "its connection has ended" KILL client_of_slurm
+    costs "silent for 3 s" STOP client_of_slurm
     ;;
 full)
     needs_root
@@ -267,7 +348,7 @@ full)
     mkdir "$state/full"
     mount -t tmpfs -o size=64k tmpfs "$state/full" 2>"$state/err" || { echo "no mount"; exit 77; }
     export PARPOOL_SHIP=1
-    "$program" long 1 >"$state/out" 2>&1 || { cat "$state/out"; exit 1; }
+    "$program" long 1 0 >"$state/out" 2>&1 || { cat "$state/out"; exit 1; }
     expect "all is right"
     says "parpool: no room for the program in $state/full: "
     says "No space left on device"
