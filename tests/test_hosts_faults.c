@@ -468,6 +468,26 @@ TEST_CASE(a_lost_host_is_not_tried_again_without_work) {
     unlink(launches);
 }
 
+/* Its launcher fails the first few times. */
+TEST_CASE(a_host_that_the_pool_waits_for_is_tried_again) {
+    char launcher[2 * TEMPORARY_ROOM + 128];
+    struct pool_options options = test_options(1);
+    temporary_name(launches);
+    int file = mkstemp(launches);
+    assert_true(file >= 0);
+    close(file);
+    snprintf(launcher, sizeof launcher, "echo >>%s; [ $(wc -l <%s) -gt 3 ] || exit 1; exec %%c", launches, launches);
+    options.hosts = "w1";
+    options.launcher = launcher;
+    options.host_event = note_event;
+    options.host_start = PATIENCE;
+    options.host_min = 1;
+    struct pool *pool = pool_from(&options);
+    assert_squares_at_once(pool, 100);
+    pool_destroy(pool);
+    unlink(launches);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_killed_node_costs_what_it_had_begun),
@@ -486,6 +506,7 @@ int main(int argc, char **argv) {
         TEST(the_last_words_of_a_launcher_are_the_reason),
         TEST(a_lost_host_is_tried_again_after_1_2_4_to_60_s),
         TEST(a_lost_host_is_not_tried_again_without_work),
+        TEST(a_host_that_the_pool_waits_for_is_tried_again),
         TEST(a_stopped_supervisor_of_a_node_costs_no_more_than_a_killed_one),
         TEST(a_stopped_worker_of_a_node_costs_its_task),
         TEST(a_program_that_is_stopped_goes_on),

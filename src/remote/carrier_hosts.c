@@ -187,6 +187,11 @@ static bool there_is_work(const struct pp_carrier *c) {
     return false;
 }
 
+/* Whether pool_create() waits for it, as far as the carrier can know. */
+static bool is_awaited(const struct pp_carrier *c, uint64_t now) {
+    return c->up < (uint32_t)c->options->host_min && now < c->awaited_until;
+}
+
 static void send_setup(struct pp_carrier *c, struct pp_far_host *host) {
     unsigned char fixed[PP_FIXED_MOST];
     struct pp_setup message = c->message;
@@ -263,7 +268,7 @@ static uint64_t look_at(struct pp_carrier *c, struct pp_far_host *host, uint64_t
         if (host->phase == PP_HOST_UNFIT) return UINT64_MAX;
         if (now < host->at) return host->at;
         if (c->launching >= LAUNCHING_MOST) return UINT64_MAX; /* until one of them is ready or lost */
-        if (host->failures > 0 && !there_is_work(c)) return UINT64_MAX;
+        if (host->failures > 0 && !there_is_work(c) && !is_awaited(c, now)) return UINT64_MAX;
         launch(c, host, now);
         return host->at;
     }
@@ -343,6 +348,7 @@ bool pp_hosts_make(struct pp_carrier *c) {
     c->hosts = pp_zalloc(c->count, sizeof *c->hosts);
     if (!c->hosts || !make_setup(c)) return false;
     pp_program_build(c->build);
+    c->awaited_until = pp_now() + c->setup->start * PP_NS_PER_MS;
     for (uint32_t h = 0; h < c->count; h++) {
         struct pp_far_host *host = &c->hosts[h];
         host->entry = &c->setup->hosts.list[h];

@@ -167,6 +167,7 @@ struct pp_carrier {
     int task_pipe, bell, nudge; /* task_pipe and nudge: read ends */
     struct pp_far_host *hosts;
     uint32_t count, up, launching; /* hosts: all; ready; between launch and READY */
+    uint64_t awaited_until;        /* ns; for so long pool_create() may wait for host_min hosts */
     struct pp_setup message;       /* SETUP, the same for all */
     char build[2 * PP_MODULE_ID + 1];
     struct pp_far_function *functions; /* a table by hash */
