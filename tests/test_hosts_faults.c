@@ -16,7 +16,7 @@ static struct pool *hosted(const char *hosts, int least, int silence) {
     return pool_from(&options);
 }
 
-/* ---- who is who */
+/* ---- processes of a pool with hosts */
 
 static size_t children_of(pid_t parent, pid_t *pids, size_t room) {
     pid_t all[256];

@@ -28,7 +28,7 @@
  * lines of other workers then come before or after them. */
 struct lines {
     int to;
-    uint64_t deadline; /* ns; UINT64_MAX: it waits for as long as nobody reads */
+    uint64_t deadline; /* ns; UINT64_MAX: it waits for as long as the output is not read */
     const char *tag;
     size_t tag_length, used, whole; /* of `text`: bytes, and how many of them are whole lines */
     bool within, failed; /* a line; to write */

@@ -49,7 +49,7 @@ static inline bool pp_captured_any(const struct pp_captured *c) {
     return (atomic_load_explicit(c->first[0], memory_order_relaxed) |
             atomic_load_explicit(c->first[1], memory_order_relaxed)) != 0;
 }
-/* Passes it on. fn: of the task or item; NULL: it was initializer or finalizer. Waits for as long as nobody reads. */
+/* Passes it on. fn: of the task or item; NULL: it was initializer or finalizer. Waits while the output is not read. */
 void pp_captured_pass(struct pp_captured *captured, pool_fn *fn, uint64_t item);
 
 #endif
