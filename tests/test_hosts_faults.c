@@ -235,6 +235,17 @@ TEST_CASE(a_stopped_carrier_is_let_go_on) {
     pool_destroy(pool);
 }
 
+/* It goes on once a call waits for it, also one that ends the pool. */
+TEST_CASE(a_stopped_supervisor_costs_nothing) {
+    if (!have_proc()) return;
+    struct pool *pool = hosted("local:2,local:2", 2, PATIENCE);
+    assert_int_equal(count_lost(pool, SUPERVISOR, SIGSTOP, 0), 0);
+    assert_int_equal(count_lost_items(pool, SUPERVISOR, SIGSTOP, 0), 0);
+    assert_int_equal(kill(find(pool, SUPERVISOR), SIGSTOP), 0);
+    pool_destroy(pool);
+    assert_true(no_descendants_within(getpid(), 6000));
+}
+
 static int endless_task(const void *in, void *out) {
     (void)in, (void)out;
     while (pause()) continue;
@@ -496,6 +507,7 @@ int main(int argc, char **argv) {
         TEST(a_stopped_node_is_lost_after_its_silence),
         TEST(a_killed_carrier_costs_what_hosts_had_begun),
         TEST(a_stopped_carrier_is_let_go_on),
+        TEST(a_stopped_supervisor_costs_nothing),
         TEST(a_killed_supervisor_breaks_the_pool_and_leaves_nothing),
         TEST(a_pool_that_is_destroyed_leaves_no_node),
         TEST(a_program_that_is_killed_leaves_nothing),

@@ -103,6 +103,10 @@ static void lie_before_the_greeting(const char *lie) {
         greet();
         wait_for_end(false);
     }
+    if (strcmp(lie, "alive, for ever") == 0) {
+        greet();
+        for (;;) say(PP_SAY_ALIVE, 0, NULL, 0);
+    }
     if (strcmp(lie, "greeting, for ever") == 0) {
         greet();
         for (;;) greet();
@@ -313,7 +317,8 @@ static void check(const char *kind, const char *lie, const char *expected) {
     options.hosts = "w1";
     options.launcher = launcher;
     options.host_event = note_event;
-    options.host_start = expected && strcmp(expected, "no greeting") == 0 ? 1500 : PATIENCE;
+    bool is_late = expected && (strcmp(expected, "no greeting") == 0 || strcmp(expected, "not ready") == 0);
+    options.host_start = is_late ? 1500 : PATIENCE;
     options.host_silence = !expected ? SILENCE : strstr(expected, "silent") ? 1000 : PATIENCE;
     snprintf(launcher, sizeof launcher, "exec env LIE='%s%s' %%c", kind, lie);
     reasons[0] = '\0';
@@ -339,6 +344,7 @@ TEST_CASE(a_host_that_lies_costs_what_it_had_and_is_named) {
                 {"begin of a greeting, for ever", "no greeting"},
                 {"greeting of another build", "another build"},
                 {"no pool", "silent for 1 s"},
+                {"alive, for ever", "not ready"},
                 {"greeting, for ever", "no frame"},
                 {"garbage", "no frame"},
                 {"length of 2 GiB", "no frame"},
