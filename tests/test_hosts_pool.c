@@ -262,6 +262,44 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
     assert_true(tagged);
 }
 
+enum { WIDE = 300000 };
+
+static int say_wide_task(const void *in, void *out) {
+    (void)out;
+    if (!is_there()) return 1;
+    for (int i = 0; i < WIDE; i++) putchar('a' + *(const int *)in);
+    putchar('\n');
+    return 0;
+}
+
+TEST_CASE(a_line_that_a_host_sends_in_pieces_is_one_line) {
+    int out = dup(1);
+    FILE *file = tmpfile();
+    fflush(stdout);
+    dup2(fileno(file), 1);
+    struct gate *gate = shared(sizeof *gate);
+    struct pool *pool = hosted(1, "local:1", 1);
+    struct future *kept = keep_here(pool, gate);
+    int outcomes[3];
+    for (int i = 0; i < 3; i++) outcomes[i] = finish(submit(pool, say_wide_task, &i, sizeof i, 0), NULL);
+    let_go(gate, kept);
+    pool_destroy(pool);
+    dup2(out, 1);
+    close(out);
+    rewind(file);
+    for (int i = 0; i < 3; i++) {
+        char tag[8] = "";
+        int length = 0;
+        assert_int_equal(fread(tag, 1, 7, file), 7);
+        assert_string_equal(tag, "local: ");
+        while (getc(file) == 'a' + i) length++; /* up to the line feed */
+        assert_int_equal(length, WIDE);
+        assert_ok(outcomes[i]);
+    }
+    assert_int_equal(getc(file), EOF);
+    fclose(file);
+}
+
 static int say_item_task(const void *in, void *out) {
     (void)in, (void)out;
     printf("item %zu\n", task_index());
@@ -758,6 +796,7 @@ int main(int argc, char **argv) {
         TEST(a_reduction_that_fails_on_a_host_names_the_item),
         TEST(tasks_run_here_and_on_hosts),
         TEST(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there),
+        TEST(a_line_that_a_host_sends_in_pieces_is_one_line),
         TEST(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_job),
         TEST(many_short_tasks_have_the_results_that_they_have_here),
         TEST(a_map_over_hosts_has_the_results_that_it_has_here),

@@ -8,7 +8,7 @@
 #include "base/sys.h"
 #include "host/node.h"
 
-#define LINE_MOST ((size_t)64 << 10)    /* bytes that are kept of a line without an end */
+#define LINE_MOST PP_OUTPUT_MOST        /* bytes that are kept of a line without an end */
 #define QUEUED_MOST ((size_t)4 << 20)   /* bytes that may wait for the head before nothing more is read */
 #define OLD_NS 200000000U               /* a rest of a line this old is sent without its end */
 

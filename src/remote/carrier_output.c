@@ -17,6 +17,7 @@
 struct pp_far_output {
     char *text;
     size_t begin, end, room;
+    const struct pp_far_host *open; /* of which a line was begun that has more than a message; NULL: none */
     bool dropped, gone;
 };
 
@@ -55,16 +56,22 @@ void pp_output_add(struct pp_carrier *c, const struct pp_far_host *host, uint64_
     char tag[96];
     int tag_size = host ? snprintf(tag, sizeof tag, "%.80s: ", host->entry->name) : 0;
     if (o->gone || tag_size < 0) return;
+    bool goes_on = size >= PP_OUTPUT_MOST;
+    if (o->open && o->open != host) {
+        add(o, "\n", 1);
+        o->open = NULL;
+    }
     while (size > 0) {
         const unsigned char *line_end = memchr(text, '\n', size);
         size_t line = line_end ? (size_t)(line_end - text) + 1 : size;
         if (make_room(o, (size_t)tag_size + line + 1)) {
-            add(o, tag, (size_t)tag_size);
+            if (!o->open) add(o, tag, (size_t)tag_size);
             add(o, (const char *)text, line);
-            if (!line_end) add(o, "\n", 1);
+            if (!line_end && !goes_on) add(o, "\n", 1);
         } else {
             o->dropped = true;
         }
+        o->open = line_end || !goes_on ? NULL : host;
         text += line;
         size -= line;
     }

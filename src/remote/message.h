@@ -23,6 +23,7 @@
 #define PP_MESSAGE_MOST ((size_t)1 << 31) /* bytes of a message */
 #define PP_FIXED_MOST 1024                /* bytes that a put writes at most */
 #define PP_FAR_NUMBERS 65536U             /* functions, contexts and jobs of a connection have numbers 1 … this */
+#define PP_OUTPUT_MOST ((size_t)64 << 10) /* bytes of an OUTPUT; so many without a line feed: the line goes on */
 #define PP_CHUNK_ITEMS 65536U             /* items of a chunk at most */
 #define PP_FAR_TEXT 256                   /* bytes of a text of a failure, with its end */
 #define PP_FAR_FRAMES 8                   /* frames of a crash */
