@@ -290,7 +290,7 @@ enum {
  *       else, as one that died always is. Claiming an item takes some 50 ns more. With POOL_THREADS and POOL_INLINE the
  *       initializer runs again, but the memory is the program's.
  *   ask_killed  * a worker that is killed on request may first say where it is, as one past its time-out always may:
- *       message and frames of the failure have it. It takes 2 ms (20 without a CPU).
+ *       message and frames of the failure have it, of tasks on this host. It takes 2 ms (20 without a CPU).
  *   capture  * what initializer, tasks and finalizer, and their children, print to stdout and stderr is passed on to
  *       the program's own once the task or item has ended, each line with the function and task_index(): "[decode 58]
  *       no header". The last line of one that died or was killed, of stderr if it has any, is in its failure's message.
@@ -317,10 +317,11 @@ enum {
  *   host_env  variables that nodes get, NAME or NAME=value, with commas. NULL: those in $PARPOOL_ENV.
  *   host_start  ms that a host has to greet. 0: $PARPOOL_START, else 60,000.
  *   host_silence  ms of silence after which a host is lost. 0: $PARPOOL_SILENCE, else 10,000.
- *   host_min  pool_create() waits for so many hosts; POOL_EAGAIN: they are not to be had. 0: they join later.
+ *   host_min  pool_create() waits for so many hosts, for host_start at most; POOL_EAGAIN, and a line on stderr: they
+ *       are not to be had. 0: they join later.
  *   ship  the program is sent to the hosts; else it must be there, at the same path. $PARPOOL_SHIP=1: true.
- *   host_event  called with host_event_arg, in the program's calls, when a host is up, lost or refused. NULL: stderr
- *       tells of the last two.
+ *   host_event  called with host_event_arg, in the program's calls, one at a time, when a host is up, lost or refused.
+ *       It may make any call but pool_destroy(). NULL: stderr tells of the last two.
  *
  * FIELDS of struct pool_job
  *   block  instead of fn: handles count neighbouring items in one call, arguments side by side at in, results at out;

@@ -364,22 +364,53 @@ TEST_CASE(the_program_is_told_of_its_hosts) {
     pool_destroy(pool);
 }
 
-TEST_CASE(a_launcher_that_does_not_carry_standard_input_is_asked_about) {
+static struct pool *told;
+static int told_within;
+
+/* The other hosts are lost while it runs. */
+static void note_and_call(const struct pool_host *host, void *arg) {
+    static bool is_within;
+    told_within += is_within;
+    is_within = true;
+    note_event(host, arg);
+    for (int i = 0; i < 30; i++) {
+        sleep_ms(10);
+        pool_poll(told, 0);
+    }
+    assert_squares_at_once(told, 10);
+    is_within = false;
+}
+
+TEST_CASE(the_program_is_told_of_one_host_at_a_time_and_may_make_calls) {
+    struct pool_options options = test_options(1);
+    options.hosts = "w1,w2,w3,w4";
+    options.launcher = "exit 127; : %c";
+    options.host_event = note_and_call;
+    event_count = told_within = 0;
+    told = pool_from(&options);
+    for (int64_t until = now_ms() + PATIENCE; event_count < 4 && now_ms() < until; sleep_ms(5)) pool_poll(told, 0);
+    pool_destroy(told);
+    assert_int_equal(event_count, 4);
+    assert_int_equal(told_within, 0);
+}
+
+/* The second prints at every line feed of the node what a terminal makes of it. */
+TEST_CASE(what_is_wrong_with_a_launcher_that_does_not_carry_bytes_is_asked) {
+    static const char *const launchers[] = {"%c </dev/null", "%c | sed -u 's/$/\r/'"};
+    static const char *const advice[] = {"does the launcher carry standard input?", "is a terminal in between"};
     struct pool_options options = test_options(1);
     options.hosts = "w1";
-    options.launcher = "%c </dev/null";
     options.host_event = note_event;
-    event_count = 0;
-    struct pool *pool = pool_from(&options);
-    struct future *future;
-    static long in[1000];
-    struct pool_job job = {.fn = short_task, POOL_IN(in), .out_size = sizeof *in, .count = COUNT(in)};
-    assert_ok(pool_map_async(pool, &job, &future));
-    for (int64_t until = now_ms() + PATIENCE; event_count < 1 && now_ms() < until; sleep_ms(5)) pool_poll(pool, 0);
-    assert_ok(finish(future, NULL));
-    pool_destroy(pool);
-    assert_true(event_count > 0);
-    assert_contains(reasons[0], "does the launcher carry standard input?");
+    for (size_t i = 0; i < COUNT(launchers); i++) {
+        options.launcher = launchers[i];
+        event_count = 0;
+        struct pool *pool = pool_from(&options);
+        for (int64_t until = now_ms() + PATIENCE; event_count < 1 && now_ms() < until; sleep_ms(5)) pool_poll(pool, 0);
+        pool_destroy(pool);
+        assert_true(event_count > 0);
+        print_error("    %s\n", reasons[0]);
+        assert_contains(reasons[0], advice[i]);
+    }
 }
 
 /* What a launcher says before it ends is the reason; here as where a disk is full. */
@@ -514,7 +545,8 @@ int main(int argc, char **argv) {
         TEST(a_pool_with_hosts_shuts_down),
         TEST(hosts_that_do_not_greet_cost_nothing_but_a_line),
         TEST(the_program_is_told_of_its_hosts),
-        TEST(a_launcher_that_does_not_carry_standard_input_is_asked_about),
+        TEST(the_program_is_told_of_one_host_at_a_time_and_may_make_calls),
+        TEST(what_is_wrong_with_a_launcher_that_does_not_carry_bytes_is_asked),
         TEST(the_last_words_of_a_launcher_are_the_reason),
         TEST(a_lost_host_is_tried_again_after_1_2_4_to_60_s),
         TEST(a_lost_host_is_not_tried_again_without_work),

@@ -171,23 +171,27 @@ static bool read_notice(struct pool *pool, struct pp_host_notice *notice) {
     return true;
 }
 
-static void step_in(void *pool) {
+static void end_telling(void *of) {
+    struct pool *pool = of;
     pp_step_in(pool);
+    pool->tells_hosts = false;
 }
 
+/* One call of host_event at a time: what happens meanwhile is told after it, by the same thread. */
 void pp_hosted_tell(struct pool *pool) {
     struct pp_host_notice notice;
     char reason[PP_HOST_REASON];
-    while (!pool->ended && !pp_is_undoing() && read_notice(pool, &notice)) {
+    while (!pool->ended && !pool->tells_hosts && !pp_is_undoing() && read_notice(pool, &notice)) {
         if (notice.host >= pool->shared.hosts || notice.state < POOL_HOST_UP || notice.state > POOL_HOST_REFUSED)
             continue;
         pp_text_readable(reason, notice.reason, sizeof reason);
         struct pool_host host = {.name = pool->carrier->hosts.list[notice.host].name, .cpus = (int)notice.cpus,
                                  .state = (int)notice.state, .reason = reason};
+        pool->tells_hosts = true;
         pp_step_out(pool);
-        PP_GUARD(guard, step_in, pool);
+        PP_GUARD(guard, end_telling, pool);
         pool->options.host_event(&host, pool->options.host_event_arg);
         pp_release_guard(&guard);
-        pp_step_in(pool);
+        end_telling(pool);
     }
 }

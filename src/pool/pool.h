@@ -203,6 +203,7 @@ struct pool {
     struct pp_pool_corpses corpses;
     uint64_t host_notices; /* that were read */
     bool has_refused;      /* a context, and stderr was told why */
+    bool tells_hosts;      /* host_event runs */
 
     /* Slots and tickets. */
     struct pp_slots slots;

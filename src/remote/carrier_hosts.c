@@ -79,11 +79,19 @@ static void lost_again_at(struct pp_far_host *host, uint64_t now) {
     host->at = now + pp_host_pause(host->failures++) * (uint64_t)SECOND;
 }
 
+/* What to look at if its connection is of no use between greeting and READY. */
+static const char *advice_on(const struct pp_far_host *host, const char *why) {
+    if (host->phase != PP_HOST_GREETED) return "";
+    if (strcmp(why, "its connection has ended") == 0)
+        return " before it was ready: does the launcher carry standard input?";
+    bool is_garbled = strcmp(why, "it has sent what is no frame") == 0;
+    return is_garbled ? " before it was ready: is a terminal in between (ssh -t, docker -t)?" : "";
+}
+
 /* It has not become ready. */
 static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const char *why) {
-    static const char deaf[] = " before it was ready: does the launcher carry standard input?";
+    const char *advice = advice_on(host, why);
     char how[64] = "", noise[NOISE_MOST + 16], reason[PP_HOST_REASON];
-    bool is_deaf = host->phase == PP_HOST_GREETED && strcmp(why, "its connection has ended") == 0;
     bool greeted = host->phase == PP_HOST_GREETED, heard = host->heard;
     bool ended = !greeted && pp_launch_has_ended(&host->launch, how, sizeof how);
     pp_wire_lose(&host->wire, why); /* so all that it has said is no greeting */
@@ -97,7 +105,7 @@ static void start_failed(struct pp_carrier *c, struct pp_far_host *host, const c
         return;
     }
     if (ended) snprintf(reason, sizeof reason, "the launcher %.40s before the greeting%s", how, noise);
-    else snprintf(reason, sizeof reason, "%.*s%s%s", noise[0] ? 80 : 200, why, is_deaf ? deaf : "", noise);
+    else snprintf(reason, sizeof reason, "%.*s%s%s", noise[0] ? 80 : 200, why, advice, noise);
     pp_host_close(c, host);
     host->phase = PP_HOST_AWAY;
     bool once_more = !heard && host->failures == 0; /* a connection that was refused for a moment */
