@@ -15,7 +15,8 @@ static void is_broken(struct pp_carrier *c, struct pp_far_host *host, const stru
     bool is_final = failure.error == POOL_EINIT; /* the initializer fails there whenever it is tried */
     snprintf(reason, sizeof reason, "its pool is broken (%.120s)%s", text, is_final ? "; it is not used again" : "");
     pp_wire_lose(&host->wire, reason);
-    pp_host_lost(c, host);
+    if (is_final && host->phase == PP_HOST_GREETED) pp_host_close(c, host); /* it has nothing, and one line is enough */
+    else pp_host_lost(c, host);
     if (!is_final) return;
     host->phase = PP_HOST_UNFIT;
     pp_host_tell(c, host, POOL_HOST_REFUSED, reason);
