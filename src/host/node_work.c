@@ -45,8 +45,8 @@ static char *explain(const struct pp_function_message *m) {
     for (size_t i = 0; i < 8 && i < m->function.id_size; i++) snprintf(id + 2 * i, 3, "%02x", m->function.id[i]);
     char *why = pp_zalloc(1, PP_FAR_TEXT);
     if (why)
-        snprintf(why, PP_FAR_TEXT, "its function lies in %s (build %s), which this host has not loaded, or in another "
-                 "build", readable, id);
+        snprintf(why, PP_FAR_TEXT, "its function lies in %s (build %s), which this host has not loaded before "
+                 "pool_serve(), or in another build", readable, id);
     return why;
 }
 
