@@ -735,10 +735,10 @@ PARPOOL_API void pool_free(struct pool *pool, void *data);
 /* OTHER HOSTS
  *   A host runs the program once more, up to pool_serve(), and then its tasks. They see what that run has made, and
  *   nothing that the first run did later. Bytes travel, addresses do not: arguments, results and contexts must hold no
- *   pointers, and a context with a context_size of 0 is POOL_EINVAL. Functions that are in no module, and tasks of more
- *   than 512 MiB, stay on this host; stderr is told once. Jobs have the hosts in turns. What had begun on a host that
- *   is lost ends as POOL_EDIED, or is run again where retries allow; it may have run there to its end. Of a crash there
- *   the message tells where; pool_failure.frames is empty. */
+ *   pointers, and a context with a context_size of 0 is POOL_EINVAL. Functions that are in no module, or in a library
+ *   loaded after pool_serve(), and tasks of more than 512 MiB, stay on this host; stderr is told once. Jobs have the
+ *   hosts in turns. What had begun on a host that is lost ends as POOL_EDIED, or is run again where retries allow; it
+ *   may have run there to its end. Of a crash there the message tells where; pool_failure.frames is empty. */
 
 /* Makes this program one that other hosts may run tasks of: pool_options.hosts. In a process that was started there it
  * serves the pool that has started it, and never returns; elsewhere it notes the arguments. To be called once, at the

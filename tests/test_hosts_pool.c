@@ -2,6 +2,7 @@
  * once more, which serves. Tasks tell by an environment variable where they run. What they pass to the test, beside
  * their results, goes through files, since nodes share no memory with it. */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -260,6 +261,28 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
     fclose(file);
     assert_int_equal(said, (int)COUNT(futures));
     assert_true(tagged);
+}
+
+/* Nodes do not have it, though this pool does. */
+TEST_CASE(a_function_of_a_library_that_was_loaded_after_pool_serve_stays_here) {
+    void *library = dlopen(LATE, RTLD_NOW), *address = library ? dlsym(library, "late_task") : NULL;
+    if (!address) return; /* a static program loads none */
+    pool_fn *late_task;
+    memcpy(&late_task, &address, sizeof late_task);
+    struct pool *pool = hosted(1, "local:2", 1);
+    int in[200], out[200];
+    struct future *futures[COUNT(in)];
+    for (int i = 0; i < (int)COUNT(in); i++) in[i] = i;
+    for (size_t i = 0; i < COUNT(in); i++) futures[i] = submit(pool, late_task, &in[i], sizeof in[i], sizeof in[i]);
+    assert_ok(pool_map(pool, &(struct pool_job){.fn = late_task, POOL_IN(in), POOL_OUT(out), .count = COUNT(in)}));
+    for (size_t i = 0; i < COUNT(in); i++) {
+        int got = 0;
+        assert_ok(finish(futures[i], &got));
+        assert_int_equal(got, in[i] + 1);
+        assert_int_equal(out[i], in[i] + 1);
+    }
+    pool_destroy(pool);
+    dlclose(library);
 }
 
 enum { WIDE = 300000 };
@@ -796,6 +819,7 @@ int main(int argc, char **argv) {
         TEST(a_reduction_that_fails_on_a_host_names_the_item),
         TEST(tasks_run_here_and_on_hosts),
         TEST(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there),
+        TEST(a_function_of_a_library_that_was_loaded_after_pool_serve_stays_here),
         TEST(a_line_that_a_host_sends_in_pieces_is_one_line),
         TEST(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_job),
         TEST(many_short_tasks_have_the_results_that_they_have_here),

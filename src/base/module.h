@@ -18,6 +18,7 @@ struct pp_module {
     char path[PP_MODULE_PATH]; /* of its file; cut if it is longer */
     uintptr_t base;            /* an address minus this is the address in the file; 0: both are the same */
     bool is_program;           /* and no library */
+    unsigned position;         /* in the list of modules, in which those that are loaded later come later */
     bool is_code, is_readable; /* what lies at the address may be executed, read */
     /* What tells the module from all others, and from another build of itself: its GNU build id, of which a long one is
      * cut. If it has none, a hash of its read-only segments in memory. */
@@ -32,6 +33,8 @@ bool pp_module_of(const void *address, struct pp_module *module);
 bool pp_module_program(struct pp_module *module);
 /* As pp_module_of(), without a hash: id_size is 0 if the module has no build id. */
 bool pp_module_find(const void *address, struct pp_module *module);
+/* Returns how many modules there are. */
+unsigned pp_module_count(void);
 /* Returns the address that lies so far above the base of the module with this id; NULL: there is no such module, or
  * nothing of it there, or no code if code is asked for. Id and offset may come from another process. */
 const void *pp_module_place(const unsigned char *id, size_t id_size, uintptr_t offset, bool is_code);

@@ -75,10 +75,12 @@ struct search {
 static int look_for_address(struct dl_phdr_info *info, size_t size, void *arg) {
     (void)size;
     struct search *search = arg;
-    bool is_program = search->looked++ == 0;
+    unsigned position = search->looked++;
+    bool is_program = position == 0;
     const program_header *segment = segment_at(info, search->address);
     if (!segment) return 0;
     struct pp_module *module = search->module;
+    module->position = position;
     module->base = info->dlpi_addr;
     module->is_program = is_program;
     module->is_code = (segment->p_flags & PF_X) != 0;
@@ -109,6 +111,18 @@ static bool find(const void *address, struct pp_module *module, bool hash) {
     struct search search = {.module = module, .address = (uintptr_t)address, .hash = hash};
     dl_iterate_phdr(look_for_address, &search);
     return search.found;
+}
+
+static int count_one(struct dl_phdr_info *info, size_t size, void *count) {
+    (void)info, (void)size;
+    ++*(unsigned *)count;
+    return 0;
+}
+
+unsigned pp_module_count(void) {
+    unsigned count = 0;
+    dl_iterate_phdr(count_one, &count);
+    return count;
 }
 
 bool pp_module_of(const void *address, struct pp_module *module) {

@@ -59,8 +59,8 @@ void pp_carrier_keeps(struct pp_carrier *c, const char *what) {
     char line[PP_HOST_REASON];
     if (c->has_kept) return;
     c->has_kept = true;
-    snprintf(line, sizeof line, "parpool: hosts: %s stays on this machine: its function is in no module, or it is "
-             "larger than 512 MiB\n", what);
+    snprintf(line, sizeof line, "parpool: hosts: %s stays on this machine: its function is in no module, or in one "
+             "that was loaded after pool_serve(), or it is larger than 512 MiB\n", what);
     pp_output_add(c, NULL, 2, (const unsigned char *)line, strlen(line));
 }
 

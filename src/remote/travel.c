@@ -2,11 +2,19 @@
 
 #include <stdio.h>
 
+/* How many modules there were; 0: all count. */
+static unsigned travelling;
+
+void pp_travel_begin(void) {
+    travelling = pp_module_count();
+}
+
 bool pp_refer(const void *address, struct pp_reference *reference) {
     struct pp_module module;
     memset(reference, 0, sizeof *reference);
     if (!address) return true;
     if (!pp_module_of(address, &module) || module.id_size == 0) return false;
+    if (travelling > 0 && module.position >= travelling) return false;
     memcpy(reference->id, module.id, module.id_size);
     reference->id_size = (uint8_t)module.id_size;
     reference->offset = (uintptr_t)address - module.base;

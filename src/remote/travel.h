@@ -2,7 +2,7 @@
  * by the id of its build, and how far above the module's base it lies.
  *
  * Invariant: a reference leads to the same place of the same build, or nowhere.
- * Called by: the files of the carrier (refer) and of the node (resolve), hosted (what can travel), greeting. */
+ * Called by: the files of the carrier (refer) and of the node (resolve), hosted (what can travel), greeting, serve. */
 #ifndef PP_TRAVEL_H
 #define PP_TRAVEL_H
 
@@ -31,8 +31,11 @@ static inline pp_function *pp_function_at(const void *address) {
     return function;
 }
 
-/* Refers to what lies at the address; NULL is nothing. Returns false if no module holds it: it was made at run time, or
- * the system has no list of modules. This takes some µs, or as long as a hash of a library without a build id. */
+/* What is loaded from here on is not in nodes, which are this program up to here. */
+void pp_travel_begin(void);
+/* Refers to what lies at the address; NULL is nothing. Returns false if no module that nodes have holds it: it was made
+ * at run time, or loaded then, or the system has no list of modules. This takes some µs, or as long as a hash of a
+ * library without a build id. */
 bool pp_refer(const void *address, struct pp_reference *reference);
 /* What the reference is of; NULL if it is of nothing. Returns false if this process has no such module, or nothing
  * there, or no code where code is asked for. The reference may come from anywhere. */
