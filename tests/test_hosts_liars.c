@@ -64,14 +64,16 @@ static void wait_for_end(bool alive) {
     }
 }
 
-static bool chunks[65536]; /* by id */
+static uint32_t chunks[65536]; /* by id: items */
 
 /* Reads until leave is given. Returns the last id that has it. */
 static uint64_t await_leave(void) {
     struct pp_message m;
     for (;;) {
         while (pp_wire_next(&wire, &m)) {
-            if (m.kind == PP_SAY_CHUNK) chunks[m.id % COUNT(chunks)] = true;
+            struct pp_chunk_message chunk;
+            bool is_chunk = m.kind == PP_SAY_CHUNK && pp_get_chunk(m.data, m.size, &chunk);
+            if (is_chunk) chunks[m.id % COUNT(chunks)] = chunk.count;
             if (m.kind == PP_SAY_LEAVE) return m.id;
         }
         struct pollfd in = {.fd = 0, .events = POLLIN};
@@ -201,12 +203,29 @@ static void have_more(const char *lie) {
     wait_for_end(true);
 }
 
+/* No lie: it answers chunks of one item, and of the first that has more it keeps the last item. */
+static void tell_of_a_part(const char *lie) {
+    if (strcmp(lie, "part") != 0) return;
+    greet();
+    say_ready();
+    for (uint64_t last = 0;;) {
+        uint64_t id = await_leave();
+        while (last < id) {
+            uint32_t count = chunks[++last % COUNT(chunks)];
+            say_items(last, 0, count > 1 ? count - 1 : 1, 0);
+            if (count > 1) wait_for_end(true);
+            say(PP_SAY_DONE, last, NULL, 0);
+        }
+    }
+}
+
 static int lie_as(const char *lie) {
     static const struct pp_wire_limits limits = {.most = PP_MESSAGE_MOST, .gives_credit = true};
     pp_wire_begin(&wire, 0, 1, &limits, false);
     signal(SIGPIPE, SIG_DFL);
     fcntl(0, F_SETFL, O_NONBLOCK);
     have_more(lie);
+    tell_of_a_part(lie);
     lie_before_the_greeting(lie);
     lie_without_work(lie);
     lie_at_work(lie);
@@ -422,6 +441,38 @@ static void check_keeping(const char *lie, bool is_map) {
     if (have_proc()) assert_true(no_descendants_within(getpid(), 6000));
 }
 
+static struct gate *gate;
+static size_t done_seen;
+
+static int pass_gate(const void *in, void *out) {
+    (void)in, (void)out;
+    gate_pass(gate);
+    return 0;
+}
+
+static void note_done(const struct pool_progress *progress, void *arg) {
+    (void)arg;
+    done_seen = progress->done;
+}
+
+/* The worker here ends no item. The host gets two items for each of its CPUs, one by one, before it has told of any;
+ * what it has told of beyond those is a part of a chunk. */
+TEST_CASE(items_that_a_host_has_told_of_count_before_their_chunk_ends) {
+    enum { SINGLE = 4 };
+    char launcher[256];
+    gate = shared(sizeof *gate);
+    struct pool *pool = pool_of_liar(launcher, sizeof launcher, "part", PATIENCE);
+    struct pool_job job = {.fn = pass_gate, .count = 400, .progress = note_done, .progress_interval = 1};
+    struct future *future;
+    assert_ok(pool_map_async(pool, &job, &future));
+    for (int64_t until = now_ms() + PATIENCE; done_seen <= SINGLE && now_ms() < until; sleep_ms(1)) pool_poll(pool, 0);
+    assert_true(done_seen > SINGLE);
+    assert_ok(future_kill(future));
+    assert_code(future_get(future, NULL, PATIENCE), POOL_ECANCELLED);
+    future_free(future);
+    pool_destroy(pool);
+}
+
 TEST_CASE(a_host_that_keeps_work_with_a_time_out_is_lost) {
     check_keeping("keeps all", false);
     check_keeping("keeps one", false);
@@ -510,6 +561,7 @@ TEST_CASE(a_host_whose_cpus_become_more_has_leave_to_begin_as_many_tasks) {
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(a_host_that_lies_costs_what_it_had_and_is_named),
+        TEST(items_that_a_host_has_told_of_count_before_their_chunk_ends),
         TEST(a_host_that_keeps_work_with_a_time_out_is_lost),
         TEST(a_host_that_keeps_what_was_killed_is_lost),
         TEST(an_honest_host_is_not_lost_however_long_its_work_takes),

@@ -488,11 +488,12 @@ TEST_CASE(a_chunk_and_its_items_come_out_as_they_went_in) {
     assert_true(chunk.job == 2 && chunk.count == 3 && chunk.first == 1ULL << 39 && chunk.in_bytes == 6);
     assert_true(pp_get_number(chunk.list, 2) == 102);
     assert_memory_equal(chunk.in, "aabbcc", 6);
-    struct pp_items_message items = {.first = 5, .count = 2};
+    struct pp_items_message items = {.first = 5, .count = 2, .took = 1ULL << 40};
     size = pp_put_items(bytes, &items);
     memcpy(bytes + size, "xxyy", 4);
     assert_true(pp_get_items(bytes, size + 4, &items));
-    assert_true(items.first == 5 && items.count == 2 && items.out_bytes == 4 && !items.has_sizes);
+    assert_true(items.first == 5 && items.count == 2 && items.took == 1ULL << 40 && items.out_bytes == 4 &&
+                !items.has_sizes);
     items.count = 0;
     size = pp_put_items(bytes, &items);
     assert_false(pp_get_items(bytes, size, &items));

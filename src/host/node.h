@@ -38,6 +38,7 @@ struct pp_node_chunk {
     const void *context;
     size_t count;
     uint64_t first;         /* index of the first item */
+    uint64_t begun_at;      /* ns */
     char *in;               /* in the inputs heap; NULL: there are no arguments */
     uint64_t *names;        /* likewise: the index of each item; NULL: they are neighbours */
     char *out;              /* in the arena; NULL: results are not wanted */
@@ -84,6 +85,7 @@ struct pp_node_self {
     struct pp_list waiting, begun; /* struct pp_node_work, in the order of ids; in the order in which they began */
     size_t chunks;           /* that have begun */
     uint64_t look_at_items;  /* of chunks, ns */
+    uint64_t told_items_at;  /* ns; when it last told of any */
     struct pp_node_output output;
     bool may_read, has_printed; /* since the last look: the head has said something; tasks have printed something */
     struct pp_stats_message stats; /* as last told */

@@ -76,6 +76,7 @@ int pp_node_chunk_begin(struct pp_node_self *node, struct pp_node_work *work) {
     job.chunk = told->is_block && chunk->names; /* items of one call are neighbours */
     struct pp_map_setup setup = {.inherited = true, .names = chunk->names, .first_name = chunk->first,
                                  .marks_most = MARKS_MOST, .fresh = told->is_fresh, .result_to = &chunk->result};
+    chunk->begun_at = pp_now();
     pp_lock(node->pool);
     int error = pp_map_begin(node->pool, &job, &setup, &work->future);
     pp_unlock(node->pool);
@@ -96,7 +97,10 @@ static uint64_t size_of(const struct pp_node_work *work, size_t item) {
 static void report_range(struct pp_node_self *node, const struct pp_node_work *work, size_t first, size_t count) {
     struct pp_node_chunk *chunk = work->chunk;
     unsigned char fixed[PP_FIXED_MOST];
-    struct pp_items_message m = {.first = (uint32_t)first, .count = (uint32_t)count, .has_sizes = chunk->sizes};
+    uint64_t now = pp_now(), since = chunk->begun_at > node->told_items_at ? chunk->begun_at : node->told_items_at;
+    struct pp_items_message m = {.first = (uint32_t)first, .count = (uint32_t)count, .took = now - since,
+                                 .has_sizes = chunk->sizes};
+    node->told_items_at = now;
     memset(chunk->told + first, 1, count);
     chunk->told_count += count;
     size_t size = pp_put_items(fixed, &m), out_size = chunk->out ? (size_t)chunk->job->told.out_size : 0;

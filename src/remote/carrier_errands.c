@@ -10,6 +10,7 @@
 #define AHEAD_NS 2500000.0       /* what a host may have with leave beyond its CPUs, and as much without, by its pace */
 #define PACE_NS 1000000U         /* a measurement of the pace takes so long at least */
 #define SLOW_NS 5000000U         /* after which a pace that has not come true is given up */
+#define SLOWER_MOST 4.0          /* how many times as long items may seem to take from one report to the next */
 #define SHORT_NS 200000.0        /* work below which a host has more than its answers speak for */
 #define STILL_NS 200000000U      /* after which what a host has said of its work is not true any more */
 #define AHEAD_MOST 100000U       /* items of a host beyond its CPUs */
@@ -90,6 +91,19 @@ void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now) {
     pace->ended = 0;
 }
 
+/* A chunk that is small takes as long to come and go as a large one: by the clock here, a host with small chunks would
+ * be slow, and get small ones. One that was held up is not that slow at once. */
+void pp_pace_told(struct pp_far_pace *pace, uint64_t ended, uint64_t took, uint64_t now) {
+    double some = (double)took, most = pace->rate > 0 ? SLOWER_MOST * (double)ended / pace->rate : some;
+    pace->since = now;
+    pace->ended += ended;
+    pace->took += some < most ? some : most;
+    pace->rate = (double)pace->ended / (pace->took + 1);
+    if (pace->took < PACE_NS) return;
+    pace->ended = (pace->ended + 1) / 2; /* what is long past counts less */
+    pace->took /= 2;
+}
+
 /* A host that does not come up to its pace any more gets less at once. */
 static void check_pace(struct pp_far_pace *pace, uint64_t now) {
     uint64_t took = now - pace->since;
@@ -100,7 +114,7 @@ static void check_pace(struct pp_far_pace *pace, uint64_t now) {
 /* It had nothing to do until now. */
 static void begin_measuring(struct pp_far_host *host, uint64_t now) {
     host->tasks.since = host->items.since = now;
-    host->tasks.ended = host->items.ended = 0;
+    host->tasks.ended = 0;
 }
 
 uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace *pace) {
@@ -138,7 +152,6 @@ static bool begin_task(struct pp_carrier *c, uint64_t ticket) {
 void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host) {
     uint64_t now = pp_now();
     check_pace(&host->tasks, now);
-    check_pace(&host->items, now);
     bool is_still = now - host->tasks.since > STILL_NS && now - host->items.since > STILL_NS;
     if (host->begun > 0 && is_still) host->work = 0; /* what it has now takes longer */
     while (host->leave < host->last) {

@@ -1,7 +1,7 @@
 /* The carrier's jobs: chunks of one job at a time, in turns, to hosts, and what came of their items; see carry.h.
  *
  * A chunk that was claimed is a parcel until all of its items have an outcome; then its blocks are marked, as by any
- * worker. Items that a lost host had begun have failed with it; of those that it had not begun, the parcel goes to
+ * worker, and some have been before. Items that a lost host had begun have failed with it; of those that it had not begun, the parcel goes to
  * another host, or the caller is told that they must be run (PP_NOT_BEGUN). */
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +90,14 @@ static bool place_results(const struct pp_job_plan *plan, const struct pp_parcel
     return true;
 }
 
+/* Whole blocks of these items count as the job's progress before the parcel has ended. Its end marks them once more. */
+static void note_progress(struct pp_carrier *c, const struct pp_parcel *parcel, uint32_t first, uint32_t count) {
+    const struct pp_job_plan *plan = c->job.plan;
+    uint64_t begin = parcel->chunk.begin + first, end = begin + count;
+    uint64_t from = (begin + plan->block - 1) / plan->block, to = end == plan->count ? plan->blocks : end / plan->block;
+    if (from < to && parcel->left > 0) pp_plan_mark(plan, from, to, parcel->judged);
+}
+
 void pp_chunk_items(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
                     const struct pp_items_message *items) {
     const struct pp_job_plan *plan = c->job.plan;
@@ -108,7 +116,9 @@ void pp_chunk_items(struct pp_carrier *c, struct pp_far_host *host, struct pp_er
     parcel->left -= items->count;
     host->ran += items->count;
     atomic_store_explicit(&c->shared->carried->hosts[host->number].tasks, host->ran, memory_order_relaxed);
-    pp_pace_note(&host->items, items->count, pp_now());
+    note_progress(c, parcel, items->first, items->count);
+    uint64_t now = pp_now(), most = now - errand->begun_at;
+    pp_pace_told(&host->items, items->count, items->took < most ? items->took : most, now);
 }
 
 void pp_chunk_item_failed(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
@@ -125,8 +135,10 @@ void pp_chunk_item_failed(struct pp_carrier *c, struct pp_far_host *host, struct
                                 .pid = failure->worker > 0 ? failure->worker : 1, .message = text};
     int error = pp_is_far_error(failure->error) ? failure->error : POOL_ECORRUPT;
     fail_item(c, parcel, (uint32_t)failure->position, is_own ? 1 : (unsigned char)-error, &details);
+    note_progress(c, parcel, (uint32_t)failure->position, 1);
     host->ran++;
-    pp_pace_note(&host->items, 1, pp_now());
+    uint64_t now = pp_now();
+    pp_pace_told(&host->items, 1, now - host->items.since, now);
 }
 
 void pp_chunk_ended(struct pp_carrier *c, struct pp_far_host *host, struct pp_errand *errand,
@@ -277,9 +289,10 @@ static bool claim_parcels(struct pp_carrier *c, bool claims) {
             parcel = make_parcel(&chunk);
             if (!parcel) break; /* the caller finds that its blocks have no mark */
         }
-        moved = true;
-        if (send_parcel(c, host, parcel)) continue;
-        parcel->next = c->job.waiting;
+        bool sent = send_parcel(c, host, parcel);
+        moved |= sent;
+        if (sent) continue;
+        parcel->next = c->job.waiting; /* until the host has answered chunks of other jobs, or is lost */
         c->job.waiting = parcel;
         break;
     }

@@ -83,8 +83,9 @@ struct pp_far_context {
 /* How fast a host is. */
 struct pp_far_pace {
     double rate;    /* items per ns, as last measured */
-    uint64_t since; /* ns; begin of the present measurement */
-    uint64_t ended; /* items since then */
+    uint64_t since; /* ns; begin of the present measurement; of items of jobs, when some were last told of */
+    uint64_t ended; /* items since then; of jobs, those of the last measurements, */
+    double took;    /* for which the host took so many ns */
 };
 
 /* Of the work of a host that must end, what was sent first; see carrier_overdue. */
@@ -267,6 +268,8 @@ struct pp_far_host *pp_host_for(struct pp_carrier *c, bool items);
 /* How much a host may have with and without leave. */
 uint64_t pp_pace_leaves(const struct pp_far_host *host, const struct pp_far_pace *pace);
 void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
+/* The same of items of jobs, for which the host took so many ns by its own clock. */
+void pp_pace_told(struct pp_far_pace *pace, uint64_t ended, uint64_t took, uint64_t now);
 /* Gives hosts leave to begin what they have. */
 void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
 

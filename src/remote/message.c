@@ -416,6 +416,7 @@ size_t pp_put_items(unsigned char *to, const struct pp_items_message *m) {
     unsigned char *begin = to;
     put_u32(&to, m->first);
     put_u32(&to, m->count);
+    put_u64(&to, m->took);
     put_u8(&to, m->has_sizes);
     return (size_t)(to - begin);
 }
@@ -424,6 +425,7 @@ bool pp_get_items(const unsigned char *data, size_t size, struct pp_items_messag
     struct reader r = read_from(data, size);
     m->first = get_u32(&r);
     m->count = get_u32(&r);
+    m->took = get_u64(&r);
     m->has_sizes = get_flags(&r, 1);
     m->sizes = get_some(&r, m->has_sizes ? (uint64_t)m->count * 8 : 0);
     m->out_bytes = r.left;

@@ -167,6 +167,7 @@ struct pp_skipped_message {
 
 struct pp_items_message {
     uint32_t first, count; /* positions in the chunk */
+    uint64_t took;         /* ns since the chunk began, or since the node last told of items if that was later */
     bool has_sizes;
     /* Then: the size of each result, 8 bytes, if the job has sizes; the results, out_size bytes each, whatever their
      * size, unless the job wants none. */
