@@ -151,7 +151,7 @@ static bool move_on(struct pp_carrier *c, uint64_t now, uint64_t *next) {
     bool moved = pp_tasks_take(c);
     moved |= pp_jobs_take(c, now, next);
     for (uint32_t h = 0; h < c->count; h++)
-        if (pp_host_is_up(&c->hosts[h])) pp_leaves_give(c, &c->hosts[h]);
+        if (pp_host_is_up(&c->hosts[h])) pp_leaves_give(c, &c->hosts[h], now);
     pp_tasks_offer(c, now);
     write_all(c);
     ring(c);

@@ -106,7 +106,7 @@ void pp_pace_told(struct pp_far_pace *pace, uint64_t ended, uint64_t took, uint6
 
 /* A host that does not come up to its pace any more gets less at once. */
 static void check_pace(struct pp_far_pace *pace, uint64_t now) {
-    uint64_t took = now - pace->since;
+    uint64_t took = now > pace->since ? now - pace->since : 0;
     if (took < SLOW_NS || pace->rate * (double)took < 4.0 * (double)(pace->ended + 1)) return;
     pace->rate = (double)(pace->ended + 1) / (double)took;
 }
@@ -149,10 +149,9 @@ static bool begin_task(struct pp_carrier *c, uint64_t ticket) {
 }
 
 /* A task of which another worker was faster, or that was cancelled, is not to be begun. */
-void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host) {
-    uint64_t now = pp_now();
+void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host, uint64_t now) {
     check_pace(&host->tasks, now);
-    bool is_still = now - host->tasks.since > STILL_NS && now - host->items.since > STILL_NS;
+    bool is_still = now > host->tasks.since + STILL_NS && now > host->items.since + STILL_NS;
     if (host->begun > 0 && is_still) host->work = 0; /* what it has now takes longer */
     while (host->leave < host->last) {
         struct pp_errand *errand = pp_errand_find(host, host->leave + 1);

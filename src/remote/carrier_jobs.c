@@ -1,8 +1,9 @@
 /* The carrier's jobs: chunks of one job at a time, in turns, to hosts, and what came of their items; see carry.h.
  *
  * A chunk that was claimed is a parcel until all of its items have an outcome; then its blocks are marked, as by any
- * worker, and some have been before. Items that a lost host had begun have failed with it; of those that it had not begun, the parcel goes to
- * another host, or the caller is told that they must be run (PP_NOT_BEGUN). */
+ * worker; those that a report of the host covers are before. Items that a lost host had begun have failed with it; of
+ * those that it had not begun, the parcel goes to another host, or the caller is told that they must be run
+ * (PP_NOT_BEGUN). */
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,7 @@
 #define BYTES_MOST ((size_t)16 << 20) /* arguments and results of a chunk, unless a single block is more */
 #define TURN_NS 20000000U       /* how long a job is worked on before others get their turn, at least, */
 #define TURN_OF_DRAIN 4U        /* and so many times as long as hosts took to end what they had of the last one */
+#define FORGET_NS 1000000U      /* between two looks for jobs that are over */
 #define CLAIMS_MOST 64          /* chunks before others get their turn */
 
 /* ---- parcels */
@@ -382,9 +384,14 @@ static void leave_waiting(struct pp_carrier *c) {
     }
 }
 
-bool pp_jobs_take(struct pp_carrier *c, uint64_t now, uint64_t *look_at) {
+static void forget_jobs(struct pp_carrier *c, uint64_t now) {
+    c->job.forgets_at = now + FORGET_NS;
     for (uint32_t h = 0; h < c->count; h++)
         if (pp_host_is_up(&c->hosts[h])) pp_known_jobs_forget(c, &c->hosts[h]);
+}
+
+bool pp_jobs_take(struct pp_carrier *c, uint64_t now, uint64_t *look_at) {
+    if (now >= c->job.forgets_at) forget_jobs(c, now);
     bool has_job = c->job.plan != NULL;
     if (!has_job && c->up > 0 && pp_host_for(c, true)) find_job_to_enter(c, now, look_at);
     if (!c->job.plan) return false;

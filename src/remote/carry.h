@@ -156,6 +156,7 @@ struct pp_carried_job {
     struct pp_parcel *waiting;   /* that a lost host had not begun */
     uint64_t turn, turn_ends_at; /* ns; how long it is worked on before others get their turn */
     uint64_t ended_at;           /* ns; when its turn ended; 0: it has not */
+    uint64_t forgets_at;         /* ns; when hosts are next to forget jobs that are over */
     uint64_t used_up[PP_JOB_TABLE]; /* ticket in each entry of which nothing is left, or that cannot travel */
     uint64_t seen[PP_JOB_TABLE], seen_at[PP_JOB_TABLE]; /* ticket in each entry, and since when (ns) */
 };
@@ -271,7 +272,7 @@ void pp_pace_note(struct pp_far_pace *pace, uint64_t ended, uint64_t now);
 /* The same of items of jobs, for which the host took so many ns by its own clock. */
 void pp_pace_told(struct pp_far_pace *pace, uint64_t ended, uint64_t took, uint64_t now);
 /* Gives hosts leave to begin what they have. */
-void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host);
+void pp_leaves_give(struct pp_carrier *c, struct pp_far_host *host, uint64_t now);
 
 /* ---- carrier_overdue.c */
 
