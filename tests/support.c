@@ -311,6 +311,38 @@ struct future *block_worker(struct pool *pool, struct gate *gate) {
     return future;
 }
 
+/* ---- Hosts */
+
+pid_t this_node;
+
+void note_node(void) {
+    if (getenv("PARPOOL_NODE")) this_node = getpid();
+}
+
+/* Keeps the worker here at the gate. */
+static int hold_here_task(const void *in, void *out) {
+    if (!this_node) return gate_task(in, out);
+    sleep_ms(5); /* of short tasks a host would be sent many at a time, later ones too */
+    return 0;
+}
+
+struct future *hold_here(struct pool *pool, struct gate *gate, int *tasks) {
+    for (int64_t until = now_ms() + PATIENCE; now_ms() < until;) {
+        struct future *future = submit(pool, hold_here_task, &gate, sizeof gate, 0);
+        while (!future_done(future) && atomic_load(&gate->arrived) == 0) future_wait(future, 1);
+        if (atomic_load(&gate->arrived) > 0) return future;
+        assert_ok(finish(future, NULL)); /* a host had it */
+        if (tasks) ++*tasks;
+    }
+    assert_true(false);
+    return NULL;
+}
+
+void release_here(struct gate *gate, struct future *kept) {
+    gate_open(gate);
+    assert_ok(finish(kept, NULL));
+}
+
 /* ---- Squares ----------------------------------------------------------------------------------------------------- */
 
 struct future *submit_square(struct pool *pool, long x) {

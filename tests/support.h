@@ -139,6 +139,16 @@ bool becomes(atomic_int *value, int least); /* waits until *value is at least th
 struct future *submit_gated(struct pool *pool, struct gate *gate); /* a gate_task() */
 struct future *block_worker(struct pool *pool, struct gate *gate); /* the same, once it is at the gate; asserts */
 
+/* ---- Hosts ------------------------------------------------------------------------------------------------------- */
+
+extern pid_t this_node; /* the process of the node that this is, or that has forked it; 0: it is no host's */
+/* Notes whether this is a node. In main(), before pool_serve(). */
+void note_node(void);
+/* Returns once the only worker of this machine is at the gate: until release_here(), hosts run all else. Adds to
+ * *tasks, unless that is NULL, how many tasks hosts have run meanwhile. */
+struct future *hold_here(struct pool *pool, struct gate *gate, int *tasks);
+void release_here(struct gate *gate, struct future *kept);
+
 /* ---- Squares: some work, and what must come of it ---------------------------------------------------------------- */
 
 /* Submits square_task() with x, or with each of 0 … count - 1; asserts. */

@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-static pid_t node, carrier; /* the process of this node, and what has started it; 0: this was not forked by one */
+static pid_t carrier; /* what has started this node; 0: this was not forked by one */
 static int runs; /* of this process */
 
 static struct pool *hosted(const char *hosts, int least) {
@@ -52,31 +52,11 @@ static bool is_first_try(const char *where, long number) {
     return file >= 0;
 }
 
-/* Keeps the worker here at the gate; ends at once on a host. */
-static int keep_here_task(const void *in, void *out) {
-    return node ? 0 : gate_task(in, out);
-}
-
-/* Returns once the only worker here is at the gate: until that opens, hosts run all else. */
-static struct future *keep_here(struct pool *pool, struct gate *gate) {
-    for (;;) {
-        struct future *future = submit(pool, keep_here_task, &gate, sizeof gate, 0);
-        while (!future_done(future) && atomic_load(&gate->arrived) == 0) sleep_ms(1);
-        if (atomic_load(&gate->arrived) > 0) return future;
-        assert_ok(finish(future, NULL)); /* a host had it */
-    }
-}
-
-static void let_go(struct gate *gate, struct future *kept) {
-    gate_open(gate);
-    assert_ok(finish(kept, NULL));
-}
-
 /* Dies when it is tried first, wherever that is. */
 static int dies_once_task(const void *in, void *out) {
     const struct attempt *attempt = in;
     struct outcome *outcome = out;
-    *outcome = (struct outcome){attempt->number, node != 0, runs++};
+    *outcome = (struct outcome){attempt->number, this_node != 0, runs++};
     sleep_ms(5);
     if (is_first_try(attempt->directory, attempt->number)) raise(SIGKILL);
     return 0;
@@ -104,7 +84,7 @@ TEST_CASE(retries_of_tasks_run_on_hosts_in_fresh_workers) {
     make_directory();
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted("local:2 local:2", 2);
-    struct future *futures[TRIES], *kept = keep_here(pool, gate);
+    struct future *futures[TRIES], *kept = hold_here(pool, gate, NULL);
     struct outcome outcomes[TRIES];
     for (long i = 0; i < TRIES; i++) {
         struct attempt attempt = attempt_of(i);
@@ -113,7 +93,7 @@ TEST_CASE(retries_of_tasks_run_on_hosts_in_fresh_workers) {
     }
     for (long i = 0; i < TRIES; i++) assert_ok(finish(futures[i], &outcomes[i]));
     check(outcomes);
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     remove_directory(TRIES);
 }
@@ -122,14 +102,14 @@ TEST_CASE(retries_of_items_run_on_hosts_in_fresh_workers) {
     make_directory();
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted("local:2 local:2", 2);
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     struct attempt attempts[TRIES];
     struct outcome outcomes[TRIES];
     for (long i = 0; i < TRIES; i++) attempts[i] = attempt_of(i);
     struct pool_job job = {.fn = dies_once_task, POOL_IN(attempts), POOL_OUT(outcomes), .count = TRIES, .retries = 1};
     assert_ok(pool_map(pool, &job));
     check(outcomes);
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     remove_directory(TRIES);
 }
@@ -138,7 +118,7 @@ TEST_CASE(items_with_no_try_left_tell_of_the_host) {
     make_directory();
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted("local:2 local:2", 2);
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     struct attempt attempts[TRIES];
     struct outcome outcomes[TRIES];
     struct pool_failure failures[TRIES];
@@ -151,7 +131,7 @@ TEST_CASE(items_with_no_try_left_tell_of_the_host) {
         assert_int_equal(failures[i].signal, SIGKILL);
         assert_int_equal(strncmp(failures[i].message, "on local: ", 10), 0);
     }
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     remove_directory(TRIES);
 }
@@ -173,11 +153,11 @@ static int triple_block(const void *in, void *out, size_t count) {
     long *y = out;
     for (size_t i = 0; i < count; i++) {
         long at = (long)(task_index() + i);
-        if (node && at % LOST_EVERY == 77 && is_first_try(fault->directory, at / LOST_EVERY))
-            kill(fault->is_carriers ? carrier : node, SIGKILL);
+        if (this_node && at % LOST_EVERY == 77 && is_first_try(fault->directory, at / LOST_EVERY))
+            kill(fault->is_carriers ? carrier : this_node, SIGKILL);
         y[i] = 3 * x[i] + at + (long)(task_seed_item(i) % 1000);
     }
-    if (!node && fault->slow) sleep_ms(fault->slow);
+    if (!this_node && fault->slow) sleep_ms(fault->slow);
     return 0;
 }
 
@@ -220,10 +200,8 @@ int main(int argc, char **argv) {
         TEST(what_a_lost_host_leaves_has_the_results_that_it_has_here),
         TEST(what_a_lost_carrier_leaves_has_the_results_that_it_has_here),
     };
-    if (getenv("PARPOOL_NODE")) {
-        node = getpid();
-        carrier = getppid();
-    }
+    note_node();
+    if (this_node) carrier = getppid();
     if (pool_serve(argc, argv)) return 1;
     return run_group("hosts_again", tests, COUNT(tests), argc, argv);
 }

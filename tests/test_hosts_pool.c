@@ -26,36 +26,10 @@ struct where {
     uint64_t seed;
 };
 
-static int node; /* whether this process is a node, or was forked by one */
-
-static int is_there(void) {
-    return node;
-}
-
-/* Keeps the worker here at the gate; ends at once on a host. */
-static int keep_here_task(const void *in, void *out) {
-    return is_there() ? 0 : gate_task(in, out);
-}
-
-/* Returns once the only worker here is at the gate: until that opens, hosts run all else. */
-static struct future *keep_here(struct pool *pool, struct gate *gate) {
-    for (;;) {
-        struct future *future = submit(pool, keep_here_task, &gate, sizeof gate, 0);
-        while (!future_done(future) && atomic_load(&gate->arrived) == 0) sleep_ms(1);
-        if (atomic_load(&gate->arrived) > 0) return future;
-        assert_ok(finish(future, NULL)); /* a host had it */
-    }
-}
-
-static void let_go(struct gate *gate, struct future *kept) {
-    gate_open(gate);
-    assert_ok(finish(kept, NULL));
-}
-
 /* in: ms for which it runs. */
 static int where_task(const void *in, void *out) {
     sleep_ms(*(const int *)in);
-    *(struct where *)out = (struct where){is_there(), getpid(), task_index(), task_seed()};
+    *(struct where *)out = (struct where){this_node != 0, getpid(), task_index(), task_seed()};
     return 0;
 }
 
@@ -77,7 +51,7 @@ static int failing_task(const void *in, void *out) {
 /* The other of two: dies there, but never here. */
 static int dies_there_task(const void *in, void *out) {
     sleep_ms(5);
-    if (is_there()) raise(SIGKILL);
+    if (this_node) raise(SIGKILL);
     *(long *)out = *(const long *)in;
     return 0;
 }
@@ -105,7 +79,7 @@ static int part_task(const void *in, void *out) {
     sleep_ms(1);
     if (*(const long *)in < 0) return task_fail(5, "item %zu", task_index());
     *(struct part *)out = (struct part){1.0 / (double)(3 + *(const long *)in + *(const long *)task_context()) +
-                                        (double)(task_seed() % 1000), 1, is_there()};
+                                        (double)(task_seed() % 1000), 1, this_node != 0};
     return 0;
 }
 
@@ -113,7 +87,7 @@ static int part_block(const void *in, size_t count, void *out) {
     struct part *part = out;
     const long *x = in;
     sleep_ms(1);
-    *part = (struct part){0, (long)count, is_there() ? (long)count : 0};
+    *part = (struct part){0, (long)count, this_node ? (long)count : 0};
     for (size_t i = 0; i < count; i++) part->sum = part->sum * 0.75 + (double)x[i];
     return 0;
 }
@@ -152,9 +126,9 @@ TEST_CASE(reductions_run_on_hosts_and_give_the_same_bits) {
         struct part wanted = reduce_with(here, items, ITEMS, blocks);
         struct part got = reduce_with(pool, items, ITEMS, blocks);
         *gate = (struct gate){0};
-        struct future *kept = keep_here(pool, gate);
+        struct future *kept = hold_here(pool, gate, NULL);
         struct part again = reduce_with(pool, in_arena, ITEMS, blocks);
-        let_go(gate, kept);
+        release_here(gate, kept);
         assert_memory_equal(&wanted.sum, &got.sum, sizeof got.sum);
         assert_memory_equal(&wanted.sum, &again.sum, sizeof got.sum);
         assert_int_equal(again.there, ITEMS);
@@ -188,7 +162,7 @@ TEST_CASE(a_reduction_that_fails_on_a_host_names_the_item) {
 TEST_CASE(tasks_run_here_and_on_hosts) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60], *kept = keep_here(pool, gate); /* which runs here */
+    struct future *futures[60], *kept = hold_here(pool, gate, NULL); /* which runs here */
     int ms = 10;
     for (size_t i = 0; i < COUNT(futures); i++)
         futures[i] = submit(pool, where_task, &ms, sizeof ms, sizeof(struct where));
@@ -199,7 +173,7 @@ TEST_CASE(tasks_run_here_and_on_hosts) {
         there += where.there;
     }
     assert_int_equal(there, COUNT(futures));
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
 }
 
@@ -243,7 +217,7 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
     dup2(fileno(file), 1);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60], *kept = keep_here(pool, gate);
+    struct future *futures[60], *kept = hold_here(pool, gate, NULL);
     for (int i = 0; i < (int)COUNT(futures); i++) futures[i] = submit(pool, say_task, &i, sizeof i, 0);
     int said = 0;
     for (int i = 0; i < (int)COUNT(futures); i++) {
@@ -254,7 +228,7 @@ TEST_CASE(what_a_task_prints_on_a_host_is_written_before_its_outcome_is_there) {
         future_free(futures[i]);
     }
     bool tagged = is_in(file, "local: task ");
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     dup2(out, 1);
     close(out);
@@ -289,7 +263,7 @@ enum { WIDE = 300000 };
 
 static int say_wide_task(const void *in, void *out) {
     (void)out;
-    if (!is_there()) return 1;
+    if (!this_node) return 1;
     for (int i = 0; i < WIDE; i++) putchar('a' + *(const int *)in);
     putchar('\n');
     return 0;
@@ -302,10 +276,10 @@ TEST_CASE(a_line_that_a_host_sends_in_pieces_is_one_line) {
     dup2(fileno(file), 1);
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:1", 1);
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     int outcomes[3];
     for (int i = 0; i < 3; i++) outcomes[i] = finish(submit(pool, say_wide_task, &i, sizeof i, 0), NULL);
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     dup2(out, 1);
     close(out);
@@ -343,7 +317,7 @@ TEST_CASE(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_
     options.host_start = PATIENCE;
     options.capture = true;
     struct pool *pool = pool_from(&options);
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     struct pool_failure why;
     int outcome = pool_map(pool, &(struct pool_job){.fn = say_item_task, .count = 200, .chunk = 20, .failure = &why});
     int said = 0;
@@ -352,7 +326,7 @@ TEST_CASE(what_is_captured_on_a_host_has_the_function_and_the_item_of_the_whole_
         snprintf(line, sizeof line, "local: [say_item_task %d] item %d\n", i, i);
         said += is_in(file, line);
     }
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
     dup2(out, 1);
     close(out);
@@ -369,10 +343,10 @@ TEST_CASE(many_short_tasks_have_the_results_that_they_have_here) {
     struct pool_worker_stats list[8];
     struct pool_stats stats = {.list = list, .room = 8};
     run_short_tasks(pool, here, scaled(200000));
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     run_short_tasks(pool, here, scaled(20000));
     assert_ok(pool_stats(pool, &stats));
-    let_go(gate, kept);
+    release_here(gate, kept);
     assert_int_equal(stats.workers, 1);
     assert_int_equal(stats.listed, 3);
     assert_true(strcmp(list[0].host, "") == 0);
@@ -484,7 +458,8 @@ static int chain_task(const void *in, void *out) {
     (void)in;
     sleep_ms(3);
     *(struct part *)out = (struct part){(double)task_seed() + (double)*(const long *)task_context(),
-                                        (before ? before->items : 0) + 1, (before ? before->there : 0) + is_there()};
+                                        (before ? before->items : 0) + 1,
+                                        (before ? before->there : 0) + (this_node != 0)};
     return 0;
 }
 
@@ -493,7 +468,7 @@ TEST_CASE(streams_and_graphs_run_on_hosts) {
     static const long context = 1000;
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2 local:2", 2);
-    struct future *links[CHAINS][LINKS], *kept = keep_here(pool, gate);
+    struct future *links[CHAINS][LINKS], *kept = hold_here(pool, gate, NULL);
     struct part got;
     for (int c = 0; c < CHAINS; c++)
         for (int l = 0; l < LINKS; l++) {
@@ -519,7 +494,7 @@ TEST_CASE(streams_and_graphs_run_on_hosts) {
         assert_true(where.index == i && where.there);
     }
     assert_code(stream_next(stream, &where, PATIENCE), POOL_END);
-    let_go(gate, kept);
+    release_here(gate, kept);
     stream_free(stream);
     pool_destroy(pool);
 }
@@ -534,7 +509,7 @@ static int moment_task(const void *in, void *out) {
     (void)in;
     while (access(task_context(), F_OK) != 0) sleep_ms(1);
     sleep_ms(10);
-    *(struct moment *)out = (struct moment){is_there(), now_ms()};
+    *(struct moment *)out = (struct moment){this_node != 0, now_ms()};
     return 0;
 }
 
@@ -543,7 +518,7 @@ TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
     static struct moment out[JOBS][ITEMS];
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2,local:2", 2);
-    struct future *jobs[JOBS], *kept = keep_here(pool, gate);
+    struct future *jobs[JOBS], *kept = hold_here(pool, gate, NULL);
     int64_t first[JOBS], last[JOBS];
     char all_are_sent[TEMPORARY_ROOM];
     temporary_name(all_are_sent);
@@ -561,7 +536,7 @@ TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
     close(file);
     for (int j = 0; j < JOBS; j++) assert_ok(finish(jobs[j], NULL));
     unlink(all_are_sent);
-    let_go(gate, kept);
+    release_here(gate, kept);
     for (int j = 0; j < JOBS; j++) {
         first[j] = INT64_MAX;
         last[j] = 0;
@@ -579,7 +554,7 @@ TEST_CASE(maps_at_once_have_the_hosts_in_turns) {
 TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
     struct gate *gate = shared(sizeof *gate);
     struct pool *pool = hosted(1, "local:2", 1);
-    struct future *futures[60], *kept = keep_here(pool, gate);
+    struct future *futures[60], *kept = hold_here(pool, gate, NULL);
     for (long i = 0; i < (long)COUNT(futures); i++) futures[i] = submit(pool, failing_task, &i, sizeof i, 0);
     int there = 0;
     for (long i = 0; i < (long)COUNT(futures); i++) {
@@ -596,7 +571,7 @@ TEST_CASE(failures_on_hosts_are_those_that_they_are_here) {
         future_free(futures[i]);
     }
     assert_int_equal(there, 2 * COUNT(futures) / 3);
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
 }
 
@@ -745,7 +720,7 @@ TEST_CASE(tasks_on_hosts_are_in_the_sandbox_of_their_pool) {
     options.host_start = PATIENCE;
     options.sandbox = POOL_SANDBOX_COMPUTE;
     struct pool *pool = pool_from(&options);
-    struct future *kept = keep_here(pool, gate);
+    struct future *kept = hold_here(pool, gate, NULL);
     for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(pool, socket_there_task, NULL, 0, 0);
     for (size_t i = 0; i < COUNT(futures); i++) {
         struct pool_failure why;
@@ -754,7 +729,7 @@ TEST_CASE(tasks_on_hosts_are_in_the_sandbox_of_their_pool) {
         assert_contains(why.message, "the sandbox refused socket()");
         future_free(futures[i]);
     }
-    let_go(gate, kept);
+    release_here(gate, kept);
     pool_destroy(pool);
 }
 #endif
@@ -841,7 +816,7 @@ int main(int argc, char **argv) {
         TEST(block_functions_run_on_hosts),
         TEST(the_live_view_tells_what_hosts_do),
     };
-    node = getenv("PARPOOL_NODE") != NULL;
+    note_node();
     if (pool_serve(argc, argv)) return 1;
     return run_group("hosts_pool", tests, COUNT(tests), argc, argv);
 }

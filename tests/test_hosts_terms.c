@@ -11,8 +11,6 @@
 
 #include "support.h"
 
-static int node; /* whether this process is a node, or was forked by one */
-
 static struct pool_options hosted(int workers, const char *hosts, int least) {
     struct pool_options options = test_options(workers);
     options.hosts = hosts;
@@ -22,13 +20,6 @@ static struct pool_options hosted(int workers, const char *hosts, int least) {
 }
 
 /* ---- the worker here, held */
-
-static int hold_here_task(const void *in, void *out) {
-    (void)out;
-    if (!node) return gate_pass(*(struct gate *const *)in);
-    sleep_ms(5); /* of short tasks a host would be sent many at a time, later ones too */
-    return 1;
-}
 
 struct held {
     struct pool *pool;
@@ -40,19 +31,12 @@ struct held {
 static struct held hold(const struct pool_options *options) {
     struct held held = {.gate = shared(sizeof *held.gate)};
     held.pool = pool_from(options);
-    for (int64_t until = now_ms() + PATIENCE; now_ms() < until;) {
-        held.holder = submit(held.pool, hold_here_task, &held.gate, sizeof held.gate, 0);
-        while (!future_done(held.holder) && atomic_load(&held.gate->arrived) == 0) future_wait(held.holder, 1);
-        if (atomic_load(&held.gate->arrived) > 0) return held;
-        assert_code(finish(held.holder, NULL), POOL_EFAILED); /* a host had it */
-    }
-    assert_true(false);
+    held.holder = hold_here(held.pool, held.gate, NULL);
     return held;
 }
 
-static void let_go(struct held *held) {
-    gate_open(held->gate);
-    assert_ok(finish(held->holder, NULL));
+static void end(struct held *held) {
+    release_here(held->gate, held->holder);
     pool_destroy(held->pool);
 }
 
@@ -173,7 +157,7 @@ TEST_CASE(tasks_on_hosts_start_by_priority) {
         else before++;
     }
     assert_true(before <= 4);
-    let_go(&held);
+    end(&held);
     remove_file("held");
     remove_file("go");
     remove_file("order");
@@ -213,7 +197,7 @@ TEST_CASE(progress_counts_the_items_of_hosts_while_they_end) {
     assert_int_equal(seen.last, 100);
     assert_false(seen.went_back);
     assert_true(seen.calls >= 2);
-    let_go(&held);
+    end(&held);
     remove_file("go");
     remove_directory();
 }
@@ -221,7 +205,7 @@ TEST_CASE(progress_counts_the_items_of_hosts_while_they_end) {
 static int triple_task(const void *in, void *out) {
     long x = *(const long *)in;
     if (x % 10 == 3) return task_fail(7, "no %ld", x);
-    *(long *)out = node ? 3 * x : -1;
+    *(long *)out = this_node ? 3 * x : -1;
     return 0;
 }
 
@@ -264,7 +248,7 @@ TEST_CASE(callbacks_are_called_once_for_what_hosts_have_run) {
     assert_true(done == last && future_arg(done) == &x);
     assert_ok(finish(last, &x));
     assert_true(x == 15);
-    let_go(&held);
+    end(&held);
 }
 
 /* ---- limits of each machine */
@@ -280,10 +264,10 @@ static int span_task(const void *in, void *out) {
     (void)in;
     struct span *span = out;
     const struct place *place = task_context();
-    *span = (struct span){.node = (pid_t)node, .begin = now_ms()};
+    *span = (struct span){.node = this_node, .begin = now_ms()};
     sleep_ms(5);
-    if (!node && ++runs == 3) make_file(place->directory, "go");
-    if (node && !await_file(place->directory, "go")) return 98;
+    if (!this_node && ++runs == 3) make_file(place->directory, "go");
+    if (this_node && !await_file(place->directory, "go")) return 98;
     span->end = now_ms();
     return 0;
 }
@@ -344,7 +328,7 @@ static int limit_task(const void *in, void *out) {
     if (all) memset(all, 1, (size_t)256 << 20);
     *(int *)out = all != NULL || limit.rlim_cur == RLIM_INFINITY;
     free(all);
-    return node ? 0 : 1;
+    return this_node ? 0 : 1;
 }
 
 TEST_CASE(memory_has_its_limit_on_hosts) {
@@ -355,7 +339,7 @@ TEST_CASE(memory_has_its_limit_on_hosts) {
     int is_beyond = 1;
     assert_ok(finish(submit(held.pool, limit_task, NULL, 0, sizeof is_beyond), &is_beyond));
     assert_int_equal(is_beyond, 0);
-    let_go(&held);
+    end(&held);
 }
 
 /* ---- initializer and finalizer: of this program, each in its own process */
@@ -371,12 +355,12 @@ static int initialize(void *arg) {
 /* It leaves what the node was given in its environment, since nothing else reaches it. */
 static void finalize(void *arg) {
     const char *where = getenv("TERMS_DIRECTORY");
-    if (where && arg == &of_workers && node) append_line(where, "finalized", was_initialized);
+    if (where && arg == &of_workers && this_node) append_line(where, "finalized", was_initialized);
 }
 
 static int initialized_task(const void *in, void *out) {
     (void)in;
-    *(int *)out = was_initialized + 10 * (node != 0);
+    *(int *)out = was_initialized + 10 * (this_node != 0);
     return 0;
 }
 
@@ -396,8 +380,7 @@ TEST_CASE(initializer_and_finalizer_run_in_the_workers_of_hosts) {
         assert_ok(finish(submit(held.pool, initialized_task, NULL, 0, sizeof got), &got));
         assert_int_equal(got, 11);
     }
-    gate_open(held.gate);
-    assert_ok(finish(held.holder, NULL));
+    release_here(held.gate, held.holder);
     assert_ok(pool_shutdown(held.pool, 0, PATIENCE));
     pool_destroy(held.pool);
     long lines[8];
@@ -409,7 +392,7 @@ TEST_CASE(initializer_and_finalizer_run_in_the_workers_of_hosts) {
 
 static int fail_there(void *arg) {
     (void)arg;
-    return node ? 5 : 0;
+    return this_node ? 5 : 0;
 }
 
 static void note_refusal(const struct pool_host *host, void *arg) {
@@ -455,7 +438,8 @@ static int dies_once_task(const void *in, void *out) {
     const struct place *place = task_context();
     long i = *(const long *)in;
     char name[32];
-    *(struct again *)out = (struct again){2 * i + (long)task_index(), (long)(task_seed() % 100000), node != 0, runs++};
+    *(struct again *)out = (struct again){2 * i + (long)task_index(), (long)(task_seed() % 100000), this_node != 0,
+                                          runs++};
     snprintf(name, sizeof name, "try%ld", i);
     if (i % 3 && !is_there(place->directory, name)) {
         make_file(place->directory, name);
@@ -494,7 +478,7 @@ TEST_CASE(retries_run_on_hosts_each_in_a_fresh_worker) {
         if ((1000 + i) % 3) assert_int_equal(out[i].runs_before, 0);
     }
     pool_destroy(here);
-    let_go(&held);
+    end(&held);
     remove_directory();
 }
 
@@ -525,14 +509,15 @@ static int leaves_rest_block(const void *in, void *out, size_t count) {
         char name[32];
         snprintf(name, sizeof name, "died%ld", x[i] - x[i] % LISTED_CHUNK);
         bool first = x[i] % LISTED_CHUNK == 0, left = is_there(place->directory, name);
-        for (int ms = 0; node && ms < PATIENCE && count_deaths(place->directory) < LISTED_DEATHS; ms += 5) sleep_ms(5);
-        if (!node && first && !left) {
+        for (int ms = 0; this_node && ms < PATIENCE && count_deaths(place->directory) < LISTED_DEATHS; ms += 5)
+            sleep_ms(5);
+        if (!this_node && first && !left) {
             make_file(place->directory, name);
             raise(SIGKILL);
         }
-        if (left && !first && node) make_file(place->directory, "list");
-        if (left && !first && !node) await_file(place->directory, "list");
-        results[i] = (struct listed){3 * x[i] + (long)(task_seed_item(i) % 1000), node != 0, left && !first};
+        if (left && !first && this_node) make_file(place->directory, "list");
+        if (left && !first && !this_node) await_file(place->directory, "list");
+        results[i] = (struct listed){3 * x[i] + (long)(task_seed_item(i) % 1000), this_node != 0, left && !first};
     }
     return 0;
 }
@@ -571,7 +556,7 @@ static int picky_block(const void *in, void *out, size_t count) {
     const long *x = in;
     for (size_t i = 0; i < count; i++) {
         if (x[i] % 7) task_fail_item(i, (int)(x[i] % 7), "%ld is no multiple", x[i]);
-        ((long *)out)[i] = node ? 5 * x[i] + (long)(task_seed_item(i) % 1000) : -1;
+        ((long *)out)[i] = this_node ? 5 * x[i] + (long)(task_seed_item(i) % 1000) : -1;
     }
     return 0;
 }
@@ -595,7 +580,7 @@ TEST_CASE(items_of_blocks_fail_on_hosts_one_by_one) {
         assert_code(status[i], i % 7 ? POOL_EFAILED : 0);
         if (i % 7 == 0) assert_true(out[i] >= 5 * i && out[i] < 5 * i + 1000);
     }
-    let_go(&held);
+    end(&held);
 }
 
 /* ---- contexts */
@@ -609,7 +594,7 @@ struct view {
 static int view_task(const void *in, void *out) {
     (void)in;
     const long *context = task_context();
-    *(struct view *)out = (struct view){context, context[task_index() % 1000], node};
+    *(struct view *)out = (struct view){context, context[task_index() % 1000], this_node};
     sleep_ms(1);
     return 0;
 }
@@ -641,7 +626,7 @@ TEST_CASE(the_context_of_a_stream_is_sent_once_to_a_host) {
         assert_true(different <= 2); /* one, and another if the host had nothing to do for a second */
         stream_free(stream);
     }
-    let_go(&held);
+    end(&held);
 }
 
 TEST_CASE(a_context_that_is_an_address_is_refused_and_stderr_says_why) {
@@ -710,8 +695,7 @@ TEST_CASE(a_function_of_no_module_runs_here_and_stderr_says_so) {
     for (size_t i = 0; i < COUNT(futures); i++) futures[i] = submit(held.pool, function, NULL, 0, 0);
     for (int64_t until = now_ms() + PATIENCE; !strchr(text, '\n') && now_ms() < until; sleep_ms(2))
         if (pread(file, text, sizeof text - 1, 0) < 0) break;
-    gate_open(held.gate);
-    assert_ok(finish(held.holder, NULL));
+    release_here(held.gate, held.holder);
     for (size_t i = 0; i < COUNT(futures); i++) assert_ok(finish(futures[i], NULL));
     assert_ok(pool_map(held.pool, &(struct pool_job){.fn = function, .count = 1000}));
     pool_destroy(held.pool);
@@ -736,7 +720,7 @@ static int fragile_task(const void *in, void *out) {
     if (kind == 7 || kind == 8) return task_fail((int)kind, "item %ld\tis bad", x);
     if (kind == 9) raise(SIGKILL);
     if (kind == 10) sleep_ms(PATIENCE);
-    *(struct list *)out = (struct list){1, 0, node != 0, 1.0 / (double)(x + 1) + (double)(task_seed() % 1000)};
+    *(struct list *)out = (struct list){1, 0, this_node != 0, 1.0 / (double)(x + 1) + (double)(task_seed() % 1000)};
     return 0;
 }
 
@@ -796,7 +780,7 @@ TEST_CASE(reductions_that_skip_what_fails_run_on_hosts_and_give_the_same_bits) {
         assert_contains(first_there.message, "on local: item 7\\tis bad");
     }
     pool_destroy(here);
-    let_go(&held);
+    end(&held);
 }
 
 int main(int argc, char **argv) {
@@ -817,7 +801,7 @@ int main(int argc, char **argv) {
         TEST(a_function_of_no_module_runs_here_and_stderr_says_so),
         TEST(reductions_that_skip_what_fails_run_on_hosts_and_give_the_same_bits),
     };
-    node = getenv("PARPOOL_NODE") ? (int)getpid() : 0;
+    note_node();
     if (pool_serve(argc, argv)) return 1;
     return run_group("hosts_terms", tests, COUNT(tests), argc, argv);
 }

@@ -405,15 +405,13 @@ TEST_CASE(a_sandboxed_pool_has_a_trace_and_places_of_crashes) {
     free_trace(&trace);
 }
 
-static bool is_node;
-
 /* On a host, the first that finds this file ends the node, which is the parent of the worker's supervisor. */
 static int sleep_task(const void *path, void *out) {
     char name[40];
     int node = 0;
     (void)out;
     sleep_ms(3);
-    if (!path || !is_node || unlink(path)) return 0;
+    if (!path || !this_node || unlink(path)) return 0;
     snprintf(name, sizeof name, "/proc/%ld/stat", (long)getppid());
     FILE *stat = fopen(name, "r");
     return !stat || fscanf(stat, "%*d (%*[^)]) %*c %d", &node) != 1 || kill(node, SIGKILL);
@@ -472,21 +470,6 @@ TEST_CASE(hosts_have_rows_of_what_came_back_from_them) {
     free_trace(&trace);
 }
 
-/* Ends at once on a host. */
-static int keep_here_task(const void *in, void *out) {
-    return is_node ? 0 : gate_task(in, out);
-}
-
-/* Returns once the only worker here is at the gate: until that opens, hosts run all else. Counts the tasks for that. */
-static struct future *keep_here(struct pool *pool, struct gate *gate, int *tasks) {
-    for (;; ++*tasks) {
-        struct future *future = submit(pool, keep_here_task, &gate, sizeof gate, 0);
-        while (!future_done(future) && atomic_load(&gate->arrived) == 0) sleep_ms(1);
-        if (atomic_load(&gate->arrived) > 0) return future;
-        assert_ok(finish(future, NULL)); /* a host had it */
-    }
-}
-
 TEST_CASE(hosts_that_are_lost_are_marked_in_the_trace) {
     char path[TEMPORARY_ROOM], token[TEMPORARY_ROOM];
     struct gate *gate = shared(sizeof *gate);
@@ -496,7 +479,7 @@ TEST_CASE(hosts_that_are_lost_are_marked_in_the_trace) {
     name_trace(path);
     struct pool *pool = tracing_with_hosts(path);
     run_on_each_host(pool);
-    struct future *futures[TASKS], *kept = keep_here(pool, gate, &keepers);
+    struct future *futures[TASKS], *kept = hold_here(pool, gate, &keepers);
     for (int i = 0; i < TASKS; i++) {
         struct pool_task task = {.fn = sleep_task, .in = token, .in_size = sizeof token, .retries = 3};
         assert_ok(pool_submit(pool, &task, &futures[i]));
@@ -569,7 +552,7 @@ int main(int argc, char **argv) {
         TEST(functions_that_a_worker_has_invented_cost_the_caller_little),
     };
 #if LINUX
-    is_node = getenv("PARPOOL_NODE") != NULL;
+    note_node();
 #endif
     if (pool_serve(argc, argv)) return 1;
     return run_group("trace", tests, COUNT(tests), argc, argv);
