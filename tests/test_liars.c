@@ -160,8 +160,6 @@ TEST_CASE(a_program_with_a_limit_of_file_sizes_has_pools) {
     assert_int_equal(ending.code, 0);
 }
 
-#if LINUX
-
 /* ---- the bell */
 
 /* Fills every pipe that it can write, and makes the next write to them wait. */
@@ -215,8 +213,6 @@ TEST_CASE(a_bell_that_was_made_to_block_does_not_stop_the_supervisor) {
     assert_code(finish(liar, NULL), POOL_ECANCELLED);
     pool_destroy(pool);
 }
-
-#endif
 
 /* ---- outcomes */
 
@@ -712,9 +708,7 @@ int main(int argc, char **argv) {
         TEST(what_workers_may_only_read_they_cannot_make_writable),
         TEST(a_pointer_that_the_caller_follows_is_out_of_reach),
         TEST(a_program_with_a_limit_of_file_sizes_has_pools),
-#if LINUX
         TEST(a_bell_that_was_made_to_block_does_not_stop_the_supervisor),
-#endif
         TEST(an_outcome_that_changes_while_it_is_read_is_one_outcome),
         TEST(a_dead_worker_that_claims_all_items_has_few_of_them_run_again),
         TEST(blocks_that_are_said_to_be_in_pieces_cost_no_search_each),

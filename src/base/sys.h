@@ -121,6 +121,9 @@ ssize_t pp_write(int fd, const void *data, size_t size);
 /* The same, at most as much as a pipe takes as a whole, but waits for a reader until the deadline only, ns of pp_now().
  * Returns the bytes written; 0 or less: none. */
 ssize_t pp_write_until(int fd, const void *data, size_t size, uint64_t deadline);
+/* Writes a byte to a pipe of pp_pipe(), without waiting, even if another process has made the pipe block. Returns 1; 0
+ * if the pipe is full, and so has been rung; -1 if it cannot be written to. */
+int pp_ring(int fd);
 /* Returns a new file of so many zeros that has no name, or -1. It is close-on-exec and above 2. */
 int pp_nameless_file(size_t size);
 /* Reads the beginning of a file, at most room - 1 characters, as a string. Returns false if it cannot be read. */

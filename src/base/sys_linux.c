@@ -169,6 +169,11 @@ int pp_sys_pipe(int fds[2]) {
     return pipe2(fds, O_CLOEXEC | O_NONBLOCK);
 }
 
+/* Each process that others may harm has opened the pipe for itself: pp_own_write_end(). */
+int pp_ring(int fd) {
+    return pp_write(fd, "", 1) == 1 ? 1 : errno == EAGAIN ? 0 : -1;
+}
+
 int pp_watch_process(pid_t pid) {
     if (FAULT("pidfd_open", ENOSYS)) return -1;
     int fd = (int)syscall(PIDFD_OPEN, pid, 0); /* always close-on-exec */

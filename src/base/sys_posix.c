@@ -158,6 +158,14 @@ int pp_nameless_file(size_t size) {
     return fd;
 }
 
+/* All processes have one description of the pipe, so any may have made it block. Where it has no room, it is left
+ * alone. */
+int pp_ring(int fd) {
+    struct pollfd out = {.fd = fd, .events = POLLOUT};
+    if (pp_poll(&out, 1, 0) == 0) return 0;
+    return pp_write(fd, "", 1) == 1 ? 1 : errno == EAGAIN ? 0 : -1;
+}
+
 int pp_watch_process(pid_t pid) {
     (void)pid;
     return -1;

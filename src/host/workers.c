@@ -15,7 +15,7 @@
 #include "worker/child.h"
 
 void pp_workers_ring(struct pp_workers *workers) {
-    pp_write(workers->setup->bell, "", 1); /* a full pipe is readable as well */
+    pp_ring(workers->setup->bell);
 }
 
 /* ---- begin of a life */

@@ -45,7 +45,7 @@ void pp_bell_silence(struct pool *pool) {
 /* Counted first: pp_bell_silence() may read the byte at once. A full pipe takes none. */
 void pp_bell_ring_own(struct pool *pool) {
     atomic_fetch_add_explicit(&pool->waiting.own_rings, 1, memory_order_relaxed);
-    if (pp_write(pool->fds.bell_end, "", 1) != 1)
+    if (pp_ring(pool->fds.bell_end) != 1)
         atomic_fetch_sub_explicit(&pool->waiting.own_rings, 1, memory_order_relaxed);
 }
 

@@ -1,7 +1,6 @@
 #include "worker/claim.h"
 
-#include <errno.h>
-
+#include "base/sys.h"
 #include "shared/item_errors.h"
 
 void pp_claimer_begin(struct pp_claimer *c, struct pp_shared *shared, uint32_t number, uint32_t life) {
@@ -13,7 +12,7 @@ void pp_claimer_begin(struct pp_claimer *c, struct pp_shared *shared, uint32_t n
 }
 
 bool pp_ring_bell(int bell) {
-    return pp_write(bell, "", 1) == 1 || errno == EAGAIN;
+    return pp_ring(bell) >= 0;
 }
 
 /* ---- tasks */
