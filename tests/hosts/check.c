@@ -33,8 +33,13 @@ static int number(const void *in, void *out) {
     return 0;
 }
 
+static bool is_node;
+
+/* On a host it needs a variable that $PARPOOL_ENV of tests/hosts/run.sh passes on. */
 static int slow(const void *in, void *out) {
+    const char *word = getenv("CHECK_WORD");
     sleep_ms(20);
+    if (is_node && (!word || strcmp(word, "it's a word") != 0)) return task_fail(9, "the environment was not passed");
     *(long *)out = *(const long *)in + (long)task_index();
     return 0;
 }
@@ -307,6 +312,7 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
+    is_node = getenv("PARPOOL_NODE") != NULL;
     pool_serve(argc, argv);
     if (argc < 2) return usage();
     bool is_long = strcmp(argv[1], "long") == 0 && argc == 4, is_until = strcmp(argv[1], "until") == 0 && argc == 5;

@@ -211,6 +211,7 @@ with_slurm() {
 }
 
 on_head=
+export PARPOOL_ENV="CHECK_WORD=it's a word"
 [ "$launcher" = examples ] || own_program
 case $launcher in
 ssh | ship)
