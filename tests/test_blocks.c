@@ -659,15 +659,21 @@ static int gated_fn(const void *in, void *out, size_t count) {
     return items_fn(in, out, count);
 }
 
+static int held_fn(const void *in, void *out, size_t count) {
+    gate_pass(gate);
+    return items_fn(in, out, count);
+}
+
+/* Both workers are in a call, so the other chunks are not begun. */
 static void run_killed(struct pool *pool) {
     struct future *future;
     struct work work = make_work(pool, MANY);
     struct pool_job job = job_of(&work);
-    job.block = gated_fn;
+    job.block = held_fn;
     job.chunk = 10000;
     memset((void *)gate, 0, sizeof *gate);
     assert_ok(pool_map_async(pool, &job, &future));
-    assert_true(gate_reached(gate, 1));
+    assert_true(gate_reached(gate, 2));
     assert_code(future_cancel(future), POOL_EBUSY);
     assert_ok(future_kill(future));
     gate_open(gate); /* threads cannot be killed */
