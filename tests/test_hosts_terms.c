@@ -783,6 +783,53 @@ TEST_CASE(reductions_that_skip_what_fails_run_on_hosts_and_give_the_same_bits) {
     end(&held);
 }
 
+/* ---- bounds of workers, and what stays here */
+
+static int pid_fn(const void *in, void *out) {
+    (void)in;
+    *(long *)out = this_node ? (long)getpid() : 0;
+    return 0;
+}
+
+TEST_CASE(a_worker_of_a_host_ends_after_its_number_of_tasks) {
+    struct pool_options options = hosted(1, "local:1", 1);
+    options.max_tasks_per_worker = 2; /* the holder here is one */
+    struct held held = hold(&options);
+    long pids[8];
+    for (size_t i = 0; i < COUNT(pids); i++) {
+        assert_ok(finish(submit(held.pool, pid_fn, NULL, 0, sizeof *pids), &pids[i]));
+        assert_true(pids[i] != 0);
+        if (i >= 2) assert_true(pids[i] != pids[i - 2]);
+    }
+    end(&held);
+}
+
+static long changed_later;
+
+static int read_changed(const void *in, void *out) {
+    (void)in;
+    *(long *)out = this_node ? -changed_later - 1 : changed_later;
+    return 0;
+}
+
+/* What a program changes after pool_serve() a host does not see, and what runs without a pool stays on this machine. */
+TEST_CASE(hosts_are_named_by_the_environment_for_pools_and_not_for_calls_without_one) {
+    long here[100];
+    assert_int_equal(setenv("PARPOOL_HOSTS", "local:2", 1), 0);
+    changed_later = 7;
+    int error = pool_map(NULL, &(struct pool_job){.fn = read_changed, POOL_OUT(here), .count = COUNT(here)});
+    struct pool_options options = hosted(1, NULL, 1);
+    struct held held = hold(&options);
+    unsetenv("PARPOOL_HOSTS");
+    changed_later = 8;
+    assert_ok(error);
+    for (size_t i = 0; i < COUNT(here); i++) assert_int_equal(here[i], 7);
+    long there;
+    assert_ok(finish(submit(held.pool, read_changed, NULL, 0, sizeof there), &there));
+    assert_int_equal(there, -1);
+    end(&held);
+}
+
 int main(int argc, char **argv) {
     static const struct CMUnitTest tests[] = {
         TEST(tasks_on_hosts_start_by_priority),
@@ -800,6 +847,8 @@ int main(int argc, char **argv) {
         TEST(a_context_that_is_an_address_is_refused_and_stderr_says_why),
         TEST(a_function_of_no_module_runs_here_and_stderr_says_so),
         TEST(reductions_that_skip_what_fails_run_on_hosts_and_give_the_same_bits),
+        TEST(a_worker_of_a_host_ends_after_its_number_of_tasks),
+        TEST(hosts_are_named_by_the_environment_for_pools_and_not_for_calls_without_one),
     };
     note_node();
     if (pool_serve(argc, argv)) return 1;
