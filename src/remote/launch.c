@@ -37,28 +37,27 @@
 static struct {
     char **argv;
     int argc;
+    size_t size; /* of the memory of argv */
     bool serves;
 } program;
 
-/* A block of its own: what getopt() puts in another order, or strtok() cuts, is for later nodes as for the first. */
-static char **copy_arguments(int argc, char **argv) {
-    size_t size = ((size_t)argc + 1) * sizeof *argv;
-    for (int i = 0; i < argc; i++) size += strlen(argv[i]) + 1;
-    char **copy = pp_zalloc(1, size);
-    char *text = (char *)(copy + argc + 1);
-    for (int i = 0; copy && i < argc; i++) {
+/* Memory of its own: what getopt() puts in another order, or strtok() cuts, is for later nodes as for the first. It
+ * stays to the end, so it is no block of the heap, which tools that look for leaks would report. */
+bool pp_program_note(int argc, char **argv) {
+    int count = argv ? argc : 0;
+    size_t size = ((size_t)count + 1) * sizeof *argv;
+    for (int i = 0; i < count; i++) size += strlen(argv[i]) + 1;
+    char **copy = pp_map_private(size);
+    if (!copy) return false;
+    char *text = (char *)(copy + count + 1);
+    for (int i = 0; i < count; i++) {
         copy[i] = strcpy(text, argv[i]);
         text += strlen(text) + 1;
     }
-    return copy;
-}
-
-bool pp_program_note(int argc, char **argv) {
-    char **copy = copy_arguments(argv ? argc : 0, argv);
-    if (!copy) return false;
-    pp_release(program.argv);
+    pp_unmap(program.argv, program.size);
     program.argv = copy;
-    program.argc = argv ? argc : 0;
+    program.argc = count;
+    program.size = size;
     program.serves = true;
     return true;
 }
