@@ -95,13 +95,6 @@ static void leave_positions(struct pp_job *j, uint64_t begin, uint64_t end) {
     leave_as(j, j->plan->call_most > 1 ? PP_AGAIN_IN_CALLS : PP_AGAIN_ALONE, begin, end);
 }
 
-/* The item was not run, as far as can be seen, and that was no worker's intention. */
-static void lose_position(struct pp_job *j, uint64_t position) {
-    uint64_t item = item_at(j, position);
-    if (j->stopped || pp_job_result_lose(&j->result, item)) leave_positions(j, position, position + 1);
-    else pp_job_result_fail_as(&j->result, item, POOL_ECORRUPT);
-}
-
 /* A code of 0: worker after worker has died while it wrote what a failed item had said, or tasks have scribbled. */
 static void describe_flawed_item(const struct pp_job_plan *plan, uint64_t position, struct pool_failure *failure) {
     const struct pp_item_error *error = pp_item_errors_find(plan->errors, plan->errors_room, position);
@@ -124,6 +117,15 @@ static bool try_again(struct pp_job *j, uint64_t item) {
     j->future->pool->totals.retried++;
     pp_tracing_retry(j->future->pool, pp_plan_function(j->plan), item);
     return true;
+}
+
+/* The item was not run, as far as can be seen, and that was no worker's intention. A carrier that dies loses all that
+ * hosts have, so an item may be lost more often than by its own doing: then its retries count. */
+static void lose_position(struct pp_job *j, uint64_t position) {
+    uint64_t item = item_at(j, position);
+    if (j->stopped || pp_job_result_lose(&j->result, item) || try_again(j, item))
+        leave_positions(j, position, position + 1);
+    else pp_job_result_fail_as(&j->result, item, POOL_ECORRUPT);
 }
 
 /* It failed on another host, or was lost with it; see carried.h. */
