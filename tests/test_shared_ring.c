@@ -25,6 +25,7 @@ static void *take_tickets(void *argument) {
         while (atomic_load(&ring.held)) sched_yield();
         unsigned most = 1 + (unsigned)(next_random(&random) % PP_CLAIMED_MOST);
         unsigned count = pp_ring_take(&ring.memory, record, most, tickets);
+        if (count == 0 && record->claimed[0] != 0) atomic_fetch_add(&ring.wrong, 1); /* another was faster */
         if (count == 0) sched_yield();
         if (count > most) atomic_fetch_add(&ring.wrong, 1);
         for (unsigned i = 0; i < count; i++) {
@@ -36,6 +37,7 @@ static void *take_tickets(void *argument) {
             last = number;
         }
         if (count && count < PP_CLAIMED_MOST && record->claimed[count] != 0) atomic_fetch_add(&ring.wrong, 1);
+        atomic_store(&record->claimed[0], 0); /* as a worker that has tried them all */
         atomic_fetch_add(&ring.total, count);
     }
     return NULL;

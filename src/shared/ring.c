@@ -53,11 +53,17 @@ static unsigned tickets_to_take(const struct pp_shared *shared, uint64_t head, u
     return count;
 }
 
+/* Another worker was faster. A ticket that stayed in the record would pass for one that this worker has. */
+static unsigned take_none(struct pp_record *record) {
+    atomic_store_explicit(&record->claimed[0], 0, memory_order_relaxed);
+    return 0;
+}
+
 unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most,
                       uint64_t tickets[PP_CLAIMED_MOST]) {
-    for (;;) {
+    for (bool lost = false;; lost = true) {
         uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_relaxed);
-        if (most == 0 || !is_there(shared, head, &tickets[0])) return 0;
+        if (most == 0 || !is_there(shared, head, &tickets[0])) return lost ? take_none(record) : 0;
         unsigned count = tickets_to_take(shared, head, most), i = 0;
         while (i < count && is_there(shared, head + i, &tickets[i])) {
             atomic_store_explicit(&record->claimed[i], tickets[i], memory_order_relaxed);
@@ -73,11 +79,11 @@ unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsign
 unsigned pp_ring_take_some(struct pp_shared *shared, struct pp_record *record, unsigned most,
                            bool (*may_take)(void *context, uint64_t ticket), void *context,
                            uint64_t tickets[PP_CLAIMED_MOST]) {
-    for (;;) {
+    for (bool lost = false;; lost = true) {
         uint64_t head = atomic_load_explicit(&shared->status->head, memory_order_relaxed);
         unsigned i = 0;
         while (i < most && is_there(shared, head + i, &tickets[i]) && may_take(context, tickets[i])) i++;
-        if (i == 0) return 0;
+        if (i == 0) return lost ? take_none(record) : 0;
         atomic_thread_fence(memory_order_release);
         for (unsigned k = 0; k < i; k++) atomic_store_explicit(&record->claimed[k], tickets[k], memory_order_relaxed);
         if (i < PP_CLAIMED_MOST) atomic_store_explicit(&record->claimed[i], 0, memory_order_relaxed);

@@ -71,7 +71,7 @@ static inline uint64_t pp_ring_ticket(const struct pp_shared *shared, uint64_t p
 void pp_ring_set_back(struct pp_shared *shared);
 
 /* Worker: takes up to `most` tickets into record->claimed and `tickets`, but leaves other workers their share. Returns
- * how many it took. */
+ * how many it took. None stays in the record that another worker was faster to take. */
 unsigned pp_ring_take(struct pp_shared *shared, struct pp_record *record, unsigned most,
                       uint64_t tickets[PP_CLAIMED_MOST]);
 /* The same for the carrier, which takes the oldest for as long as `may_take` allows it. Release: what it has said of
