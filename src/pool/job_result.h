@@ -51,8 +51,8 @@ void pp_job_result_fail_as(struct pp_job_result *result, uint64_t item, int erro
 /* Counts a try. Returns whether the item has one more. */
 bool pp_job_result_try_again(struct pp_job_result *result, uint64_t item, unsigned retries);
 
-/* Counts that the item was lost before it was started: that takes a death between two instructions, or scribbling, its
- * own if it happens again and again. Returns whether the item must be run all the same. */
+/* Counts that the item was lost before it was started: that takes a death between two instructions, that of a carrier,
+ * or scribbling, its own if it happens again and again. Returns whether the item is run all the same, at no retry. */
 bool pp_job_result_lose(struct pp_job_result *result, uint64_t item);
 
 /* These items are left for another round; those that were tried are retries. */

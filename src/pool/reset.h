@@ -20,8 +20,8 @@
  *   - A job's round ends: finished blocks keep their results, and what is left goes to another round.
  *
  * Why resets come to an end: a task or item that is lost again and again before it has started ends as POOL_ECORRUPT
- * (death.h, job_result.h). And if nothing is completed from one reset to the next, for a few of them, everything in the
- * workers' reach ends so.
+ * (death.h, job_result.h), an item once it has no retries left. And if nothing is completed from one reset to the next,
+ * for a few of them, everything in the workers' reach ends so.
  *
  * What else may happen while a reset is under way:
  *   - A worker crashes: its notice says so, as ever.
